@@ -1,0 +1,143 @@
+# shellcheck shell=bash
+# Sourced by the commands in scripts/: finds the cache, makes the build root, enters it.
+#
+# The build root is a Debian trixie tree that holds every tool the project needs, so that the host's own
+# do not matter. It is unpacked as one user's files and entered in a mount namespace (and, for an ordinary
+# user, a user namespace with that one user mapped to root), so building needs no privilege once it exists.
+
+set -euo pipefail
+shopt -s inherit_errexit
+
+TOP=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+CACHE=${KWASMI_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/kwasmi}
+SUITE=trixie
+
+say() { printf 'kwasmi: %s\n' "$*" >&2; }
+die() { say "$*"; exit 125; }
+
+# needs COMMAND PACKAGE: names in `missing` the package that brings COMMAND, where it is not there.
+missing=()
+needs() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
+
+host_tools() {
+  needs mmdebstrap mmdebstrap
+  needs unshare util-linux
+  needs flock util-linux
+  needs tar tar
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || [ -e /usr/share/keyrings/debian-archive-keyring.pgp ] ||
+    missing+=(debian-archive-keyring)
+  if [ "$(id -u)" != 0 ]; then
+    needs newuidmap uidmap
+  fi
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing on this machine: ${missing[*]}"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+      >"$CACHE/host-tools.log" 2>&1 || die "apt-get failed, see $CACHE/host-tools.log"
+  else
+    die "missing on this machine; type: sudo apt-get install ${missing[*]}"
+  fi
+}
+
+# An ordinary user needs user namespaces and, to unpack Debian's packages once, a range of subordinate ids.
+host_namespaces() {
+  [ "$(id -u)" = 0 ] && return 0
+  unshare --user --map-root-user --mount true 2>/dev/null ||
+    die "user namespaces are not allowed here; type: sudo sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
+  grep -qs "^$(id -un):\|^$(id -u):" /etc/subuid && grep -qs "^$(id -un):\|^$(id -u):" /etc/subgid ||
+    die "no subordinate ids for $(id -un); type: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+}
+
+# progress TITLE LOG COMMAND...: runs COMMAND with its output in LOG; shows that it goes on, and LOG's end if it fails.
+progress() {
+  local title=$1 log=$2 start=$SECONDS pid status=0
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  if [ -t 2 ]; then
+    while kill -0 "$pid" 2>/dev/null; do
+      printf '\r\033[Kkwasmi: %s ... %ds  %.60s' "$title" $((SECONDS - start)) \
+        "$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]')" >&2
+      sleep 1
+    done
+    printf '\r\033[K' >&2
+  else
+    say "$title ..."
+    local next=$((SECONDS + 30))
+    while kill -0 "$pid" 2>/dev/null; do
+      sleep 0.2
+      if [ $SECONDS -ge $next ]; then
+        say "$title ... $((SECONDS - start))s"
+        next=$((SECONDS + 30))
+      fi
+    done
+  fi
+  wait "$pid" || status=$?
+  if [ $status -ne 0 ]; then
+    say "$title failed (status $status); the end of $log:"
+    tail -n 40 "$log" >&2
+    exit 125
+  fi
+  say "$title: $((SECONDS - start))s"
+}
+
+# What the build root is made from; another key is another tree.
+root_key() {
+  { grep -v '^#' "$TOP/scripts/buildroot.packages"; cat "$TOP/scripts/buildroot-finish"; echo "$SUITE"; } |
+    sha256sum | cut -c1-12
+}
+
+make_root_tree() {
+  local tree=$1 packages mode=unshare
+  [ "$(id -u)" = 0 ] && mode=root
+  packages=$(grep -v '^#' "$TOP/scripts/buildroot.packages" | grep . | paste -sd,)
+  mkdir -p "$tree"
+  # As a stream, so that the tree belongs to whoever runs this, whatever ids its packages ask for.
+  TMPDIR=$CACHE/tmp mmdebstrap --mode=$mode --variant=apt --include="$packages" \
+    --aptopt='Acquire::Retries "3"' --dpkgopt='force-unsafe-io' --format=tar "$SUITE" - |
+    tar -C "$tree" -x --no-same-owner --exclude='./dev/*'
+  chmod -R u+rwX "$tree"
+  mkdir -p "$tree/kwasmi" "$tree/cache" "$tree/host"
+}
+
+# Makes the build root unless it is there; ROOT is its path. A half-made one has another name and is thrown away.
+setup_root() {
+  ROOT=$CACHE/root-$(root_key)
+  [ -e "$ROOT/.complete" ] && return 0
+  mkdir -p "$CACHE/tmp"
+  exec 9>"$CACHE/setup.lock"
+  flock -n 9 || { say "another setup is going on, waiting"; flock 9; }
+  if [ ! -e "$ROOT/.complete" ]; then
+    host_tools
+    host_namespaces
+    local avail
+    avail=$(df -Pk "$CACHE" | awk 'NR == 2 { print int($4 / 1048576) }')
+    [ "$avail" -ge 12 ] || die "$CACHE has $avail GiB free; 12 are needed (set KWASMI_CACHE to another folder)"
+    # The unpacked packages of a setup that was interrupted later are taken up again.
+    local base
+    base=$CACHE/base-$(grep -v '^#' "$TOP/scripts/buildroot.packages" | sha256sum | cut -c1-12)
+    if [ ! -e "$base/.unpacked" ]; then
+      rm -rf "$base"
+      progress "build root: Debian $SUITE" "$CACHE/log/root.log" make_root_tree "$base"
+      touch "$base/.unpacked"
+    fi
+    rm -rf "$base/opt/rust"
+    progress "build root: engine toolchain" "$CACHE/log/root-finish.log" \
+      enter "$base" bash /kwasmi/scripts/buildroot-finish
+    rm -rf "$ROOT"
+    mv "$base" "$ROOT"
+    touch "$ROOT/.complete"
+    say "build root: $(du -sh "$ROOT" | cut -f1) in $ROOT"
+  fi
+  exec 9>&-
+}
+
+# enter TREE COMMAND...: runs COMMAND in the build root. The checkout is /kwasmi there, the cache /cache.
+enter() {
+  local tree=$1 ns=(--mount --propagation private)
+  shift
+  [ "$(id -u)" = 0 ] || ns+=(--user --map-root-user)
+  ENTER_TREE=$tree ENTER_TOP=$TOP ENTER_CACHE=$CACHE unshare "${ns[@]}" -- \
+    bash "$TOP/scripts/enter.sh" "$@"
+}

@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# The inside of common.sh's `enter`: in a mount namespace of its own, changes root into the build root and runs "$@".
+set -euo pipefail
+
+tree=$ENTER_TREE
+bind() { mount --rbind "$1" "$tree/$2"; }
+
+bind /proc proc
+bind /sys sys
+bind /dev dev
+bind "$ENTER_TOP" kwasmi
+bind "$ENTER_CACHE" cache
+mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
+
+# The host's way to the network: name servers, certificate authorities, proxies.
+if [ -e /etc/resolv.conf ]; then
+  rm -f "$tree/etc/resolv.conf" 2>/dev/null || :
+  [ -e "$tree/etc/resolv.conf" ] || : >"$tree/etc/resolv.conf"
+  mount --bind "$(readlink -f /etc/resolv.conf)" "$tree/etc/resolv.conf"
+fi
+ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+if [ -e "$ca" ] && [ -e "$tree/etc/ssl/certs/ca-certificates.crt" ]; then
+  mount --bind "$(readlink -f "$ca")" "$tree/etc/ssl/certs/ca-certificates.crt"
+fi
+
+# Paths of the host that the caller named (`run --add`, `--out`): "inside<TAB>outside" a line.
+if [ -n "${ENTER_BINDS:-}" ]; then
+  mount -t tmpfs tmpfs "$tree/host"
+  while IFS=$'\t' read -r inside outside; do
+    mkdir -p "$(dirname "$tree/host/$inside")"
+    if [ -d "$outside" ]; then mkdir -p "$tree/host/$inside"; else : >"$tree/host/$inside"; fi
+    bind "$outside" "host/$inside"
+  done <<<"$ENTER_BINDS"
+fi
+
+keep=()
+for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY; do
+  [ -z "${!name:-}" ] || keep+=("$name=${!name}")
+done
+exec env -i "${keep[@]}" HOME=/root USER=root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  CARGO_HOME=/cache/cargo SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+  chroot "$tree" /bin/bash -c 'cd /kwasmi && exec "$@"' bash "$@"
