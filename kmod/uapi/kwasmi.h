@@ -56,6 +56,7 @@ struct kwasmi_info {
  *
  * ENOEXEC	not valid Wasm, or a program that kwasmi cannot run; the log says why and where
  * E2BIG	larger than `module_bytes_max`
+ * EDQUOT	a limit above the ceiling; the log names it
  * ENOMEM	no memory
  * EIO		the engine failed; the log says how
  * EPERM	the caller lacks CAP_SYS_ADMIN
@@ -63,6 +64,7 @@ struct kwasmi_info {
 struct kwasmi_load {
 	__u64 wasm;			/* address of the module's bytes */
 	__u64 wasm_len;
+	__u64 stack_max;		/* bytes of the Wasm value stack of each instance; 0: the default */
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
@@ -109,7 +111,6 @@ struct kwasmi_start {
 	__u64 fuel_max;			/* instructions, about; default: no limit */
 	__u64 memory_max;		/* bytes that one linear memory may grow to */
 	__u64 heap_max;			/* bytes that the engine may take for the instance, linear memories included */
-	__u64 stack_max;		/* bytes of the Wasm value stack */
 	__u64 time_max;			/* nanoseconds from the first KWASMI_IOC_RUN on; default: no limit */
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
