@@ -1,2 +1,49 @@
-//! .
-#![no_std]
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Wasm engine of kwasmi: everything about WebAssembly, and no kernel.
+//!
+//! As a library on the host it runs guests over any [`host::Host`]. With the feature `object` it becomes the object that
+//! is linked into `kwasmi.ko`: entry points ([`ffi`]), a heap, a stack and a panic handler of its own.
+
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(feature = "object", feature(alloc_error_handler))]
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+extern crate alloc;
+
+pub mod ffi;
+pub mod host;
+pub mod instance;
+pub mod module;
+mod start_section;
+pub mod text;
+pub mod wasi;
+
+#[cfg(feature = "object")]
+mod entry;
+#[cfg(feature = "object")]
+mod heap;
+#[cfg(feature = "object")]
+mod host_call;
+#[cfg(feature = "object")]
+mod kernel_host;
+#[cfg(feature = "object")]
+mod panic;
+#[cfg(feature = "object")]
+mod stack;

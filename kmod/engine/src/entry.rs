@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way in: what the host asks, see [`ffi`](crate::ffi).
+
+use crate::{
+    ffi::{
+        AccountArgs,
+        Bytes,
+        EngineOp,
+        InitArgs,
+        LoadArgs,
+        Log,
+        ObjectArgs,
+        ReserveArgs,
+        RunArgs,
+        StartArgs,
+        Status, //
+    },
+    heap::{
+        self,
+        Account, //
+    },
+    host::Handle,
+    instance::{
+        Instance,
+        Limits,
+        Outcome, //
+    },
+    kernel_host::KernelHost,
+    module::{
+        Module,
+        Options, //
+    },
+    text::Cut,
+    wasi::{
+        Context,
+        abi::{
+            Errno,
+            Rights, //
+        },
+        fds::{
+            Descriptor,
+            Descriptors, //
+        },
+        strings::Strings,
+    },
+};
+use alloc::{
+    boxed::Box,
+    sync::Arc, //
+};
+use core::{
+    ffi::c_void,
+    fmt::{
+        Display,
+        Write, //
+    },
+    ptr::NonNull,
+    slice,
+};
+
+/// Does `op` with `args`; `kwasmi_stack_enter` calls it, on the engine stack.
+///
+/// # Safety
+///
+/// `op` is an [`EngineOp`], and `args` points to what it takes, filled in; objects in it came from here and are not gone.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn kwasmi_engine_entry(op: u32, args: *mut c_void) -> i32 {
+    macro_rules! ops {
+        ($($op:ident => $function:path,)*) => {
+            match op {
+                $(op if op == EngineOp::$op as u32 => {
+                    // SAFETY: The caller guarantees that `args` points to this operation's argument.
+                    let args = unsafe { &mut *args.cast() };
+                    // SAFETY: The caller guarantees that it is filled in.
+                    unsafe { $function(args) }
+                })*
+                _ => Status::Unknown,
+            }
+        };
+    }
+    let status = ops! {
+        Init => init,
+        AccountOpen => account_open,
+        AccountClose => account_close,
+        Load => load,
+        Unload => unload,
+        Start => start,
+        Run => run,
+        Drop => drop_instance,
+        Reserve => reserve,
+    };
+    status as i32
+}
+
+type KernelModule = Module<KernelHost>;
+type KernelInstance = Instance<KernelHost>;
+
+/// An instance, and what keeps its module's code alive.
+struct Running {
+    instance: KernelInstance,
+    _module: Arc<KernelModule>,
+}
+
+/// # Safety
+///
+/// `bytes` describes memory that is valid for `'a`.
+unsafe fn slice_of<'a>(bytes: Bytes) -> &'a [u8] {
+    // SAFETY: The caller guarantees it.
+    unsafe { slice::from_raw_parts(bytes.addr, bytes.len) }
+}
+
+/// Writes `text` to the host's log.
+///
+/// # Safety
+///
+/// `log` points to a log that is filled in.
+unsafe fn say(log: *mut Log, text: &dyn Display) {
+    // SAFETY: The caller guarantees it.
+    let log = unsafe { &mut *log };
+    // SAFETY: As above.
+    let buffer = unsafe { slice::from_raw_parts_mut(log.text, log.size) };
+    let mut cut = Cut::new(buffer);
+    // What does not fit is cut off.
+    let _ = write!(cut, "{text}");
+    log.len = cut.len();
+}
+
+/// # Safety
+///
+/// See [`heap::init_reserve`].
+unsafe fn init(args: &mut InitArgs) -> Status {
+    // SAFETY: The caller guarantees it.
+    unsafe { heap::init_reserve(args.reserve, args.reserve_len) };
+    Status::Ok
+}
+
+/// # Safety
+///
+/// None; it is one of many.
+unsafe fn account_open(args: &mut AccountArgs) -> Status {
+    match Account::open(args.budget) {
+        Some(account) => {
+            args.account = account.as_ptr().cast();
+            Status::Ok
+        }
+        None => Status::NoMemory,
+    }
+}
+
+/// # Safety
+///
+/// See [`Account::close`].
+unsafe fn account_close(args: &mut AccountArgs) -> Status {
+    let Some(account) = NonNull::new(args.account.cast::<Account>()) else {
+        return Status::Unknown;
+    };
+    // SAFETY: The caller guarantees that it is null or an open account.
+    let heir = unsafe { args.heir.cast::<Account>().as_ref() };
+    // SAFETY: The caller guarantees it.
+    args.stats = unsafe { Account::close(account, heir) };
+    Status::Ok
+}
+
+/// # Safety
+///
+/// None; it is one of many.
+unsafe fn reserve(args: &mut ReserveArgs) -> Status {
+    (args.used, args.peak) = heap::reserve_stats();
+    Status::Ok
+}
+
+/// # Safety
+///
+/// `args` is filled in.
+unsafe fn load(args: &mut LoadArgs) -> Status {
+    // SAFETY: The caller guarantees it.
+    let wasm = unsafe { slice_of(args.wasm) };
+    let options = Options {
+        stack_max: args.stack_max,
+        fault_injection: args.fault_injection,
+    };
+    match KernelModule::new(wasm, options) {
+        Ok(module) => {
+            args.module = Arc::into_raw(Arc::new(module)).cast_mut().cast();
+            Status::Ok
+        }
+        Err(refusal) => {
+            // SAFETY: The caller guarantees it.
+            unsafe { say(args.log, &refusal) };
+            Status::Invalid
+        }
+    }
+}
+
+/// # Safety
+///
+/// `args.object` came from [`load`] and is not gone.
+unsafe fn unload(args: &mut ObjectArgs) -> Status {
+    // SAFETY: The caller guarantees it.
+    drop(unsafe { Arc::from_raw(args.object.cast::<KernelModule>()) });
+    Status::Ok
+}
+
+/// # Safety
+///
+/// `args` is filled in, and its module came from [`load`] and is not gone.
+unsafe fn start(args: &mut StartArgs) -> Status {
+    let module = args.module.cast::<KernelModule>();
+    // SAFETY: The caller guarantees that the module is there; the count that it came with stays the caller's.
+    unsafe { Arc::increment_strong_count(module) };
+    // SAFETY: The count was just incremented for this.
+    let module = unsafe { Arc::from_raw(module) };
+    // SAFETY: The caller guarantees it.
+    let context = match unsafe { guest_context(args) } {
+        Ok(context) => context,
+        Err(Errno::NoMem) => return Status::NoMemory,
+        Err(_) => {
+            // SAFETY: The caller guarantees it.
+            unsafe { say(args.log, &"not a list of arguments, environment and descriptors") };
+            return Status::Invalid;
+        }
+    };
+    let limits = Limits {
+        fuel: args.fuel_max,
+        memory: args.memory_max,
+    };
+    match Instance::new(&module, context, limits) {
+        Ok(instance) => {
+            let running = Box::new(Running {
+                instance,
+                _module: module,
+            });
+            args.instance = Box::into_raw(running).cast();
+            Status::Ok
+        }
+        Err(refusal) => {
+            // SAFETY: The caller guarantees it.
+            unsafe { say(args.log, &refusal) };
+            Status::Invalid
+        }
+    }
+}
+
+/// # Safety
+///
+/// `args` is filled in.
+unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> {
+    // SAFETY: The caller guarantees it.
+    let arguments = Strings::new(unsafe { slice_of(args.args) })?;
+    // SAFETY: As above.
+    let environment = Strings::new(unsafe { slice_of(args.env) })?;
+    // SAFETY: As above.
+    let grants = unsafe { slice::from_raw_parts(args.fds, args.fds_len) };
+    let mut fds = Descriptors::default();
+    for grant in grants {
+        let descriptor = Descriptor {
+            handle: Handle(grant.handle),
+            rights: Rights::from_raw(grant.rights).ok_or(Errno::Inval)?,
+            inheriting: Rights::from_raw(grant.rights_inheriting).ok_or(Errno::Inval)?,
+        };
+        fds.insert(grant.guest_fd, descriptor)?;
+    }
+    Ok(Context::new(KernelHost::new(), arguments, environment, fds))
+}
+
+/// # Safety
+///
+/// `args` is filled in, and its instance came from [`start`], is not gone and run by nobody else.
+unsafe fn run(args: &mut RunArgs) -> Status {
+    // SAFETY: The caller guarantees it.
+    let instance = unsafe { &mut (*args.instance.cast::<Running>()).instance };
+    instance.host_mut().enter();
+    let outcome = instance.run();
+    args.fuel_used = instance.fuel_used();
+    args.memory_peak = instance.memory_peak() as u64;
+    match outcome {
+        Outcome::Ended(end) => {
+            args.ending = end.ending as u32;
+            args.code = end.code;
+            if let Some(text) = instance.trap() {
+                // SAFETY: The caller guarantees it.
+                unsafe { say(args.log, &text) };
+            }
+            Status::Ok
+        }
+        Outcome::Interrupted => Status::Interrupted,
+    }
+}
+
+/// # Safety
+///
+/// `args.object` came from [`start`], is not gone and run by nobody.
+unsafe fn drop_instance(args: &mut ObjectArgs) -> Status {
+    // SAFETY: The caller guarantees it.
+    drop(unsafe { Box::from_raw(args.object.cast::<Running>()) });
+    Status::Ok
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C ABI between the engine and whoever hosts it: the kernel module, or a native program in tests.
+//!
+//! Both sides compile this very file, each with its own compiler. Two functions go in (`kwasmi_stack_enter`, which
+//! switches to the engine's stack and calls `kwasmi_engine_entry`, and `kwasmi_stack_land`), two come out
+//! (`kwasmi_host_entry`, always on the stack of the task, and `kwasmi_host_context`).
+//!
+//! Every structure is plain data. Addresses in them are valid for as long as the call that passes them.
+
+use core::ffi::c_void;
+
+/// Room for the text of a panic, in bytes.
+pub const FAULT_TEXT_LEN: usize = 232;
+
+/// What is known about one stay in the engine. It lives on the stack of the task that entered.
+#[repr(C)]
+pub struct Context {
+    /// The top of the engine stack: the word there holds the task's own stack pointer while the engine runs.
+    pub stack_top: *mut usize,
+    /// The heap account that allocations are charged to; null before there is one.
+    pub account: *mut c_void,
+    /// The host's own data, handed back in each [`HostCall`].
+    pub host: *mut c_void,
+    /// The bytes of `fault_text` in use.
+    pub fault_len: usize,
+    /// Why the engine panicked.
+    pub fault_text: [u8; FAULT_TEXT_LEN],
+}
+
+/// What `kwasmi_engine_entry` is asked to do, and the type that its argument points to.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineOp {
+    /// [`InitArgs`]: once, before anything else.
+    Init = 0,
+    /// [`AccountArgs`]: opens a heap account.
+    AccountOpen = 1,
+    /// [`AccountArgs`]: closes one.
+    AccountClose = 2,
+    /// [`LoadArgs`].
+    Load = 3,
+    /// [`ObjectArgs`] with a module.
+    Unload = 4,
+    /// [`StartArgs`].
+    Start = 5,
+    /// [`RunArgs`].
+    Run = 6,
+    /// [`ObjectArgs`] with an instance.
+    Drop = 7,
+    /// [`ReserveArgs`]: what is known about the reserve.
+    Reserve = 8,
+}
+
+/// What `kwasmi_engine_entry` and `kwasmi_stack_land` return.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Done.
+    Ok = 0,
+    /// Not valid Wasm, or not a program that can run here. The log says why.
+    Invalid = 1,
+    /// No memory, or the account's budget is spent.
+    NoMemory = 2,
+    /// [`EngineOp::Run`] only: the host asked for a stop; the guest can be run on.
+    Interrupted = 3,
+    /// The engine panicked. [`Context::fault_text`] says why, and nothing of the account is in a known state.
+    Fault = 4,
+    /// The host asked for something that there is not.
+    Unknown = 5,
+}
+
+impl Status {
+    /// The status that `value` stands for.
+    #[must_use]
+    pub fn from_raw(value: i32) -> Self {
+        match value {
+            0 => Self::Ok,
+            1 => Self::Invalid,
+            2 => Self::NoMemory,
+            3 => Self::Interrupted,
+            4 => Self::Fault,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A text buffer of the host.
+#[repr(C)]
+pub struct Log {
+    /// Where it is.
+    pub text: *mut u8,
+    /// Its size in bytes.
+    pub size: usize,
+    /// The length of the whole text in bytes, which may be more than `size`.
+    pub len: usize,
+}
+
+/// Bytes of the host.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    /// Where they are; not null, even if there are none.
+    pub addr: *const u8,
+    /// How many.
+    pub len: usize,
+}
+
+/// The argument of [`EngineOp::Init`].
+#[repr(C)]
+pub struct InitArgs {
+    /// Memory for the reserve, the engine's from now on.
+    pub reserve: *mut u8,
+    /// Its size in bytes.
+    pub reserve_len: usize,
+}
+
+/// The argument of [`EngineOp::Reserve`].
+#[repr(C)]
+#[derive(Default)]
+pub struct ReserveArgs {
+    /// Out: bytes in use.
+    pub used: usize,
+    /// Out: the most bytes that ever were.
+    pub peak: usize,
+}
+
+/// Counters of an account, kept by the engine; the host may read them at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct AccountStats {
+    /// Bytes allocated, bookkeeping included.
+    pub used: usize,
+    /// The most that `used` ever was.
+    pub peak: usize,
+    /// Blocks allocated.
+    pub blocks: usize,
+}
+
+/// The argument of [`EngineOp::AccountOpen`] and [`EngineOp::AccountClose`].
+#[repr(C)]
+pub struct AccountArgs {
+    /// The account: out of `AccountOpen`, into `AccountClose`.
+    pub account: *mut c_void,
+    /// The most bytes that it may hold. `AccountOpen` only.
+    pub budget: usize,
+    /// The account that inherits blocks that are still in use; null: they are freed. `AccountClose` only.
+    pub heir: *mut c_void,
+    /// Out of `AccountClose`: what was still allocated, and the peak.
+    pub stats: AccountStats,
+}
+
+/// The argument of [`EngineOp::Load`].
+#[repr(C)]
+pub struct LoadArgs {
+    /// The module's bytes.
+    pub wasm: Bytes,
+    /// The most bytes of an instance's Wasm value stack.
+    pub stack_max: usize,
+    /// Whether the imports of `kwasmi_test` are provided.
+    pub fault_injection: bool,
+    /// Why it failed.
+    pub log: *mut Log,
+    /// Out: the module.
+    pub module: *mut c_void,
+}
+
+/// The argument of [`EngineOp::Unload`] and [`EngineOp::Drop`].
+#[repr(C)]
+pub struct ObjectArgs {
+    /// The module or instance. It is gone afterwards.
+    pub object: *mut c_void,
+}
+
+/// A descriptor that the guest is handed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FdGrant {
+    /// The guest's number for it.
+    pub guest_fd: u32,
+    /// The host's handle, passed back in [`HostOp`] calls.
+    pub handle: u32,
+    /// Preview 1 `rights`.
+    pub rights: u64,
+    /// Preview 1 `rights` of what is made from it.
+    pub rights_inheriting: u64,
+}
+
+/// The argument of [`EngineOp::Start`].
+#[repr(C)]
+pub struct StartArgs {
+    /// The module.
+    pub module: *const c_void,
+    /// NUL-terminated strings, one after another.
+    pub args: Bytes,
+    /// The same: `NAME=VALUE`.
+    pub env: Bytes,
+    /// Descriptors.
+    pub fds: *const FdGrant,
+    /// How many.
+    pub fds_len: usize,
+    /// The most fuel that the guest may use; `u64::MAX`: no limit.
+    pub fuel_max: u64,
+    /// The most bytes that a linear memory may have.
+    pub memory_max: usize,
+    /// Why it failed.
+    pub log: *mut Log,
+    /// Out: the instance.
+    pub instance: *mut c_void,
+}
+
+/// How a guest ended.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `code` is its exit status.
+    Exited = 0,
+    /// `code` is a [`Trap`].
+    Trapped = 1,
+    /// It used up its fuel.
+    OutOfFuel = 2,
+    /// Its time was up. Decided by the host.
+    Deadline = 3,
+    /// Killed. Decided by the host.
+    Killed = 4,
+    /// The engine had no memory for it.
+    OutOfMemory = 5,
+    /// The engine panicked.
+    EngineFault = 6,
+}
+
+/// Why a guest trapped.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the specification's own names")]
+pub enum Trap {
+    Unreachable = 1,
+    MemoryBounds = 2,
+    TableBounds = 3,
+    NullElement = 4,
+    DivideByZero = 5,
+    IntegerOverflow = 6,
+    BadConversion = 7,
+    BadSignature = 8,
+    StackOverflow = 9,
+    GrowthLimited = 10,
+    Other = 11,
+}
+
+/// The argument of [`EngineOp::Run`].
+#[repr(C)]
+pub struct RunArgs {
+    /// The instance.
+    pub instance: *mut c_void,
+    /// Out, if the status is [`Status::Ok`]: an [`Ending`].
+    pub ending: u32,
+    /// Out: its `code`.
+    pub code: u32,
+    /// Out, whatever the status: fuel used so far.
+    pub fuel_used: u64,
+    /// Out, whatever the status: the most bytes of linear memory so far.
+    pub memory_peak: u64,
+    /// Words about the ending.
+    pub log: *mut Log,
+}
+
+/// What `kwasmi_host_entry` is asked to do; each takes a [`HostCall`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostOp {
+    /// Allocates `args[0]` bytes, aligned to `args[1]`. `value`: the address, or 0.
+    Alloc = 0,
+    /// Frees what is at `args[0]`.
+    Free = 1,
+    /// Lets others run.
+    Yield = 2,
+    /// Between two slices: may the guest go on? A [`Checkpoint`].
+    Checkpoint = 3,
+    /// Reads from handle `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, from offset `args[3]` ([`AT_POSITION`]:
+    /// from the file's position, which moves). `value`: bytes.
+    Read = 4,
+    /// Writes, likewise.
+    Write = 5,
+    /// Moves the position of handle `args[0]` by `args[1]` from `args[2]` (0 start, 1 position, 2 end). `value`: the
+    /// new position.
+    Seek = 6,
+    /// Gives up handle `args[0]`.
+    Close = 7,
+    /// Describes handle `args[0]` in the [`FileStat`] at `args[1]`.
+    Stat = 8,
+    /// Sets the preview 1 `fdflags` of handle `args[0]` to `args[1]`.
+    SetFlags = 9,
+    /// Clock `args[0]` (preview 1 `clockid`). `value`: nanoseconds.
+    ClockTime = 10,
+    /// Its resolution. `value`: nanoseconds.
+    ClockResolution = 11,
+    /// Sleeps until clock `args[0]` shows `args[1]` nanoseconds.
+    SleepUntil = 12,
+    /// Fills `args[1]` bytes at `args[0]` with random ones.
+    Random = 13,
+}
+
+/// [`HostOp::Read`] and [`HostOp::Write`]: at the file's position.
+pub const AT_POSITION: u64 = u64::MAX;
+
+/// The most [`IoVec`]s of one call, Linux's `UIO_MAXIOV`.
+pub const IOVECS_MAX: usize = 1024;
+
+/// A part of a guest's memory, for the host to read or write.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct IoVec {
+    /// Where it is.
+    pub addr: *mut u8,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+/// What the host says at a [`HostOp::Checkpoint`].
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Go on.
+    Continue = 0,
+    /// Stop for now: the guest is to be run on later.
+    Interrupt = 1,
+    /// End it with [`Ending::Deadline`].
+    Deadline = 2,
+    /// End it with [`Ending::Killed`].
+    Killed = 3,
+}
+
+impl Checkpoint {
+    /// The answer that `value` stands for.
+    #[must_use]
+    pub fn from_raw(value: u64) -> Self {
+        match value {
+            0 => Self::Continue,
+            1 => Self::Interrupt,
+            2 => Self::Deadline,
+            _ => Self::Killed,
+        }
+    }
+}
+
+/// What is behind a handle.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct FileStat {
+    /// Device of the inode.
+    pub dev: u64,
+    /// Number of the inode.
+    pub ino: u64,
+    /// Hard links.
+    pub nlink: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last access, in nanoseconds since 1970.
+    pub atime: u64,
+    /// Time of the last change of the data.
+    pub mtime: u64,
+    /// Time of the last change of the inode.
+    pub ctime: u64,
+    /// Linux's `st_mode`.
+    pub mode: u32,
+    /// Linux's open flags.
+    pub flags: u32,
+    /// For a socket its type (Linux's `SOCK_*`), else 0.
+    pub socket_type: u32,
+    /// Must be zero.
+    pub reserved: u32,
+}
+
+/// The argument of `kwasmi_host_entry`.
+#[repr(C)]
+pub struct HostCall {
+    /// [`Context::host`].
+    pub host: *mut c_void,
+    /// See [`HostOp`].
+    pub args: [u64; 4],
+    /// Out.
+    pub value: u64,
+}
+
+/// `kwasmi_host_entry` returns 0, a negative Linux `errno`, or this: a signal or the end of the guest is pending, and
+/// nothing was done. The next [`HostOp::Checkpoint`] says which.
+pub const HOST_INTERRUPTED: i32 = -512;

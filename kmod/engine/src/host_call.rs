@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls from the engine to its host, by way of the stack of the task.
+
+use crate::ffi::{
+    Context,
+    HostCall,
+    HostOp, //
+};
+
+unsafe extern "C" {
+    /// The context of the stay in the engine that the calling task is in.
+    safe fn kwasmi_host_context() -> *mut Context;
+    fn kwasmi_stack_leave(op: u32, call: *mut HostCall, stack_top: *mut usize) -> i32;
+    fn kwasmi_stack_land(status: i32, stack_top: *mut usize) -> !;
+}
+
+/// The context of the present stay in the engine. Valid until it ends.
+pub(crate) fn context() -> *mut Context {
+    kwasmi_host_context()
+}
+
+/// Makes a host call from `context`; returns the host's status and value.
+///
+/// # Safety
+///
+/// `context` is that of the present stay in the engine, and addresses among `args` are what `op` says.
+pub(crate) unsafe fn call_host_from(context: *mut Context, op: HostOp, args: [u64; 4]) -> (i32, u64) {
+    // SAFETY: The caller guarantees that the context is valid.
+    let (host, stack_top) = unsafe {
+        let context = &*context;
+        (context.host, context.stack_top)
+    };
+    let mut call = HostCall {
+        host,
+        args,
+        value: 0,
+    };
+    // SAFETY: This runs on the engine stack, so its top holds the task's stack pointer.
+    let status = unsafe { kwasmi_stack_leave(op as u32, &raw mut call, stack_top) };
+    (status, call.value)
+}
+
+/// Makes a host call whose arguments hold no addresses but ones that the host gave out itself.
+pub(crate) fn call_host(op: HostOp, args: [u64; 4]) -> (i32, u64) {
+    // SAFETY: The context is the present one.
+    unsafe { call_host_from(context(), op, args) }
+}
+
+/// Ends the present stay in the engine at once: `kwasmi_stack_enter` returns `status`.
+///
+/// # Safety
+///
+/// Nothing of the present account is used again but to close it: the frames in between never return.
+pub(crate) unsafe fn land(status: i32) -> ! {
+    let context = context();
+    // SAFETY: The engine runs, so there is a context.
+    let stack_top = unsafe { (*context).stack_top };
+    // SAFETY: The top of the engine stack holds the stack pointer that `kwasmi_stack_enter` saved.
+    unsafe { kwasmi_stack_land(status, stack_top) }
+}

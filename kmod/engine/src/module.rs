@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Modules: bytes in, validated and translated code out.
+
+use crate::{
+    host::Host,
+    instance::State,
+    start_section,
+    wasi, //
+};
+use alloc::{
+    string::{
+        String,
+        ToString, //
+    },
+    vec::Vec,
+};
+use core::fmt::{
+    self,
+    Display,
+    Write, //
+};
+use wasmi::{
+    CompilationMode,
+    Config,
+    EnforcedLimits,
+    Engine,
+    ExternType,
+    FuncType,
+    Linker,
+    ValType,
+    errors::ErrorKind, //
+};
+
+/// The function that a program begins with.
+pub const ENTRY: &str = "_start";
+
+/// The module that functions for tests of kwasmi itself are imported from.
+pub const TEST_MODULE: &str = "kwasmi_test";
+
+/// The smallest Wasm value stack, in bytes.
+pub const STACK_MIN: usize = 4 * 1024;
+
+/// The most Wasm calls inside of one another.
+pub const CALL_DEPTH_MAX: usize = 10_000;
+
+/// How a module is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most bytes of an instance's value stack; at least [`STACK_MIN`].
+    pub stack_max: usize,
+    /// Whether [`TEST_MODULE`] can be imported from.
+    pub fault_injection: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            stack_max: 1024 * 1024,
+            fault_injection: false,
+        }
+    }
+}
+
+/// Why a module is refused, in words for its author.
+#[derive(Debug)]
+pub struct Refusal(String);
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// A module that can be instantiated any number of times.
+///
+/// Functions are translated when it is loaded, and all that instances share is made then: they change nothing of it.
+pub struct Module<H: Host + 'static> {
+    pub(crate) engine: Engine,
+    pub(crate) module: wasmi::Module,
+    pub(crate) linker: Linker<State<H>>,
+    /// Whether there is a start function, exported as [`start_section::EXPORT`].
+    pub(crate) has_start: bool,
+}
+
+fn config(options: Options) -> Config {
+    let limits = EnforcedLimits::default();
+    let mut config = Config::default();
+    config
+        .consume_fuel(true)
+        .compilation_mode(CompilationMode::Eager)
+        .ignore_custom_sections(true)
+        .allow_start_fn(false)
+        .enforced_limits(limits)
+        .set_max_cached_stacks(0)
+        .set_max_recursion_depth(CALL_DEPTH_MAX)
+        .set_min_stack_height(STACK_MIN)
+        .set_max_stack_height(options.stack_max.max(STACK_MIN));
+    config
+}
+
+impl<H: Host + 'static> Module<H> {
+    /// Validates and translates `wasm`, and looks that it is a program that can run here.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
+        let engine = Engine::new(&config(options));
+        let rewritten = start_section::rewrite(wasm);
+        let bytes = rewritten.as_ref().map_or(wasm, |rewritten| rewritten.wasm.as_slice());
+        let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
+            invalid(&error, |offset| {
+                rewritten.as_ref().map_or(offset, |rewritten| rewritten.original_offset(offset))
+            })
+        })?;
+
+        let mut linker = Linker::new(&engine);
+        define(&mut linker, options).map_err(|error| Refusal(error.to_string()))?;
+        check_imports(&module, options)?;
+        check_entry(&module)?;
+        Ok(Self {
+            has_start: rewritten.is_some(),
+            engine,
+            module,
+            linker,
+        })
+    }
+}
+
+fn define<H: Host + 'static>(linker: &mut Linker<State<H>>, options: Options) -> Result<(), wasmi::Error> {
+    wasi::link(linker)?;
+    if options.fault_injection {
+        linker.func_wrap(TEST_MODULE, "panic", test_panic)?;
+    }
+    Ok(())
+}
+
+/// Panics, as a defect of the engine would.
+#[expect(clippy::panic, reason = "what it is for; there only if the module was loaded for such tests")]
+fn test_panic() {
+    panic!("a guest asked for a panic");
+}
+
+fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
+    let text = match error.kind() {
+        ErrorKind::Wasm(error) => {
+            let at = original(error.offset());
+            alloc::format!("not valid Wasm: {} at offset {at}", error.message())
+        }
+        other => alloc::format!("not valid Wasm: {other}"),
+    };
+    Refusal(text)
+}
+
+/// What kwasmi provides for an import: a function's parameters and results.
+fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValType], &'static [ValType])> {
+    match module {
+        wasi::MODULE => wasi::FUNCTIONS
+            .iter()
+            .find(|function| function.name == name)
+            .map(|function| (function.params, function.results)),
+        TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
+        _ => None,
+    }
+}
+
+/// Every import that is not provided, and every one of another type.
+fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal> {
+    let mut text = String::new();
+    for import in module.imports() {
+        let problem = match (import.ty(), provided(import.module(), import.name(), options)) {
+            (ExternType::Func(_), None) => "there is no function",
+            (ExternType::Func(wanted), Some((params, results))) => {
+                if wanted == &FuncType::new(params.iter().copied(), results.iter().copied()) {
+                    continue;
+                }
+                "of another type is function"
+            }
+            (ExternType::Memory(_), _) => "there is no memory",
+            (ExternType::Table(_), _) => "there is no table",
+            (ExternType::Global(_), _) => "there is no global",
+        };
+        let separator = if text.is_empty() { "missing imports: " } else { "; " };
+        // Names are the guest's own: escaped, so that they cannot pretend to be another message.
+        let (from, name) = (import.module().escape_debug(), import.name().escape_debug());
+        write!(text, "{separator}{problem} {from}.{name}").map_err(|_| Refusal(String::new()))?;
+    }
+    if text.is_empty() { Ok(()) } else { Err(Refusal(text)) }
+}
+
+fn check_entry(module: &wasmi::Module) -> Result<(), Refusal> {
+    match module.get_export(ENTRY) {
+        Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
+        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!(
+            "function {ENTRY} takes parameters or has results"
+        ))),
+        Some(_) => Err(Refusal(alloc::format!("export {ENTRY} is not a function"))),
+        None => Err(Refusal(alloc::format!("no function {ENTRY} is exported: not a program"))),
+    }
+}
+
+/// The names of all functions that are provided, sorted.
+#[must_use]
+pub fn provided_names() -> Vec<&'static str> {
+    let mut names: Vec<_> = wasi::FUNCTIONS.iter().map(|function| function.name).collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The types of preview 1, with the numbers of its
+//! [witx definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/witx/typenames.witx).
+
+macro_rules! numbers {
+    ($(#[$doc:meta])* $name:ident: $repr:ident { $($variant:ident = $value:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr($repr)]
+        #[expect(missing_docs, reason = "the specification's own names")]
+        pub enum $name {
+            $($variant = $value,)*
+        }
+
+        impl $name {
+            /// The value that `raw` stands for.
+            #[must_use]
+            pub fn from_raw(raw: $repr) -> Option<Self> {
+                match raw {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+numbers! {
+    /// `errno`.
+    Errno: u16 {
+        Success = 0, TooBig = 1, Acces = 2, AddrInUse = 3, AddrNotAvail = 4, AfNoSupport = 5, Again = 6, Already = 7,
+        BadF = 8, BadMsg = 9, Busy = 10, Canceled = 11, Child = 12, ConnAborted = 13, ConnRefused = 14, ConnReset = 15,
+        DeadLk = 16, DestAddrReq = 17, Dom = 18, DQuot = 19, Exist = 20, Fault = 21, FBig = 22, HostUnreach = 23,
+        IdRm = 24, IlSeq = 25, InProgress = 26, Intr = 27, Inval = 28, Io = 29, IsConn = 30, IsDir = 31, Loop = 32,
+        MFile = 33, MLink = 34, MsgSize = 35, MultiHop = 36, NameTooLong = 37, NetDown = 38, NetReset = 39,
+        NetUnreach = 40, NFile = 41, NoBufs = 42, NoDev = 43, NoEnt = 44, NoExec = 45, NoLck = 46, NoLink = 47,
+        NoMem = 48, NoMsg = 49, NoProtoOpt = 50, NoSpc = 51, NoSys = 52, NotConn = 53, NotDir = 54, NotEmpty = 55,
+        NotRecoverable = 56, NotSock = 57, NotSup = 58, NoTty = 59, NxIo = 60, Overflow = 61, OwnerDead = 62,
+        Perm = 63, Pipe = 64, Proto = 65, ProtoNoSupport = 66, PrototType = 67, Range = 68, RoFs = 69, SPipe = 70,
+        Srch = 71, Stale = 72, TimedOut = 73, TxtBsy = 74, XDev = 75, NotCapable = 76,
+    }
+}
+
+impl Errno {
+    /// The value for a Linux `errno`, from `asm-generic/errno-base.h` and `asm-generic/errno.h`.
+    #[must_use]
+    pub fn from_linux(errno: i32) -> Self {
+        match errno {
+            1 => Self::Perm,
+            2 => Self::NoEnt,
+            3 => Self::Srch,
+            4 => Self::Intr,
+            5 => Self::Io,
+            6 => Self::NxIo,
+            7 => Self::TooBig,
+            8 => Self::NoExec,
+            9 => Self::BadF,
+            10 => Self::Child,
+            11 => Self::Again,
+            12 => Self::NoMem,
+            13 => Self::Acces,
+            14 => Self::Fault,
+            16 => Self::Busy,
+            17 => Self::Exist,
+            18 => Self::XDev,
+            19 => Self::NoDev,
+            20 => Self::NotDir,
+            21 => Self::IsDir,
+            22 => Self::Inval,
+            23 => Self::NFile,
+            24 => Self::MFile,
+            25 => Self::NoTty,
+            26 => Self::TxtBsy,
+            27 => Self::FBig,
+            28 => Self::NoSpc,
+            29 => Self::SPipe,
+            30 => Self::RoFs,
+            31 => Self::MLink,
+            32 => Self::Pipe,
+            33 => Self::Dom,
+            34 => Self::Range,
+            35 => Self::DeadLk,
+            36 => Self::NameTooLong,
+            37 => Self::NoLck,
+            38 => Self::NoSys,
+            39 => Self::NotEmpty,
+            40 => Self::Loop,
+            42 => Self::NoMsg,
+            43 => Self::IdRm,
+            67 => Self::NoLink,
+            71 => Self::Proto,
+            72 => Self::MultiHop,
+            74 => Self::BadMsg,
+            75 => Self::Overflow,
+            84 => Self::IlSeq,
+            88 => Self::NotSock,
+            89 => Self::DestAddrReq,
+            90 => Self::MsgSize,
+            91 => Self::PrototType,
+            92 => Self::NoProtoOpt,
+            93 => Self::ProtoNoSupport,
+            95 => Self::NotSup,
+            97 => Self::AfNoSupport,
+            98 => Self::AddrInUse,
+            99 => Self::AddrNotAvail,
+            100 => Self::NetDown,
+            101 => Self::NetUnreach,
+            102 => Self::NetReset,
+            103 => Self::ConnAborted,
+            104 => Self::ConnReset,
+            105 => Self::NoBufs,
+            106 => Self::IsConn,
+            107 => Self::NotConn,
+            110 => Self::TimedOut,
+            111 => Self::ConnRefused,
+            113 => Self::HostUnreach,
+            114 => Self::Already,
+            115 => Self::InProgress,
+            116 => Self::Stale,
+            122 => Self::DQuot,
+            125 => Self::Canceled,
+            130 => Self::OwnerDead,
+            131 => Self::NotRecoverable,
+            _ => Self::Io,
+        }
+    }
+}
+
+numbers! {
+    /// `clockid`.
+    ClockId: u32 { Realtime = 0, Monotonic = 1, ProcessCpu = 2, ThreadCpu = 3, }
+}
+
+numbers! {
+    /// `whence`.
+    Whence: u8 { Set = 0, Cur = 1, End = 2, }
+}
+
+numbers! {
+    /// `filetype`.
+    FileType: u8 {
+        Unknown = 0, BlockDevice = 1, CharacterDevice = 2, Directory = 3, RegularFile = 4, SocketDgram = 5,
+        SocketStream = 6, SymbolicLink = 7,
+    }
+}
+
+numbers! {
+    /// The tag of `subscription_u` and `event`.
+    EventType: u8 { Clock = 0, FdRead = 1, FdWrite = 2, }
+}
+
+/// `fdflags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FdFlags(u16);
+
+impl FdFlags {
+    /// Writes go to the end.
+    pub const APPEND: u16 = 1 << 0;
+    /// Written data is on the device when a write returns.
+    pub const DSYNC: u16 = 1 << 1;
+    /// Calls do not wait.
+    pub const NONBLOCK: u16 = 1 << 2;
+    /// Reads wait for writes to be on the device.
+    pub const RSYNC: u16 = 1 << 3;
+    /// Written data and metadata are on the device when a write returns.
+    pub const SYNC: u16 = 1 << 4;
+
+    /// The flags that `bits` stand for, if they are all known.
+    #[must_use]
+    pub fn from_raw(bits: u16) -> Option<Self> {
+        (bits >> 5 == 0).then_some(Self(bits))
+    }
+
+    /// The flags that are set by Linux's open flags (`asm-generic/fcntl.h`).
+    #[must_use]
+    pub fn from_linux(flags: u32) -> Self {
+        let mut bits = 0;
+        if flags & 0o2000 != 0 {
+            bits |= Self::APPEND;
+        }
+        if flags & 0o4000 != 0 {
+            bits |= Self::NONBLOCK;
+        }
+        if flags & 0o10000 != 0 {
+            bits |= Self::DSYNC;
+        }
+        if flags & 0o4_000_000 != 0 {
+            bits |= Self::SYNC | Self::RSYNC;
+        }
+        Self(bits)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// `rights`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights(u64);
+
+#[expect(missing_docs, reason = "the specification's own names")]
+impl Rights {
+    pub const FD_DATASYNC: Self = Self(1 << 0);
+    pub const FD_READ: Self = Self(1 << 1);
+    pub const FD_SEEK: Self = Self(1 << 2);
+    pub const FD_FDSTAT_SET_FLAGS: Self = Self(1 << 3);
+    pub const FD_SYNC: Self = Self(1 << 4);
+    pub const FD_TELL: Self = Self(1 << 5);
+    pub const FD_WRITE: Self = Self(1 << 6);
+    pub const FD_FILESTAT_GET: Self = Self(1 << 21);
+    pub const POLL_FD_READWRITE: Self = Self(1 << 27);
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// All that preview 1 knows.
+    pub const ALL: Self = Self((1 << 30) - 1);
+
+    /// The rights that `bits` stand for, if they are all known.
+    #[must_use]
+    pub fn from_raw(bits: u64) -> Option<Self> {
+        (bits & !Self::ALL.0 == 0).then_some(Self(bits))
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether all of `others` are among these.
+    #[must_use]
+    pub fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// These and `others`.
+    #[must_use]
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest's descriptors.
+
+use super::abi::{
+    Errno,
+    Rights, //
+};
+use crate::host::Handle;
+use alloc::vec::Vec;
+
+/// The most descriptors of a guest, `KWASMI_GUEST_FDS_MAX` of the ioctl interface.
+pub const FDS_MAX: usize = 1024;
+
+/// One descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// What is behind it.
+    pub handle: Handle,
+    /// What may be done with it. Only ever shrinks.
+    pub rights: Rights,
+    /// The rights of what is made from it. Only ever shrink.
+    pub inheriting: Rights,
+}
+
+/// A guest's descriptors, by number.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    table: Vec<Option<Descriptor>>,
+}
+
+fn index(fd: u32) -> Result<usize, Errno> {
+    usize::try_from(fd).map_err(|_| Errno::BadF)
+}
+
+impl Descriptors {
+    /// Makes `descriptor` the one with number `fd`.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::Inval`] for a number that is too large or taken, [`Errno::NoMem`].
+    pub fn insert(&mut self, fd: u32, descriptor: Descriptor) -> Result<(), Errno> {
+        let index = index(fd)?;
+        if index >= FDS_MAX {
+            return Err(Errno::Inval);
+        }
+        if index >= self.table.len() {
+            let more = index.saturating_add(1).saturating_sub(self.table.len());
+            self.table.try_reserve(more).map_err(|_| Errno::NoMem)?;
+            self.table.resize(index.saturating_add(1), None);
+        }
+        match self.table.get_mut(index) {
+            Some(place @ None) => {
+                *place = Some(descriptor);
+                Ok(())
+            }
+            _ => Err(Errno::Inval),
+        }
+    }
+
+    /// The descriptor with number `fd`.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if there is none.
+    pub fn get(&self, fd: u32) -> Result<Descriptor, Errno> {
+        self.table.get(index(fd)?).copied().flatten().ok_or(Errno::BadF)
+    }
+
+    /// The same, if it has all of `rights`.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one.
+    pub fn get_with(&self, fd: u32, rights: Rights) -> Result<Descriptor, Errno> {
+        let descriptor = self.get(fd)?;
+        if descriptor.rights.contains(rights) {
+            Ok(descriptor)
+        } else {
+            Err(Errno::NotCapable)
+        }
+    }
+
+    /// Takes the descriptor with number `fd` away.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if there is none.
+    pub fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {
+        self.table.get_mut(index(fd)?).and_then(Option::take).ok_or(Errno::BadF)
+    }
+
+    /// Reduces the rights of a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one of the new ones.
+    pub fn shrink(&mut self, fd: u32, rights: Rights, inheriting: Rights) -> Result<(), Errno> {
+        let place = self.table.get_mut(index(fd)?).and_then(Option::as_mut).ok_or(Errno::BadF)?;
+        if !place.rights.contains(rights) || !place.inheriting.contains(inheriting) {
+            return Err(Errno::NotCapable);
+        }
+        place.rights = rights;
+        place.inheriting = inheriting;
+        Ok(())
+    }
+
+    /// Moves descriptor `from` to number `to`, which must be in use; returns the handle that was behind `to`, for the
+    /// caller to close, if it is another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if one of them is not in use.
+    pub fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Handle>, Errno> {
+        let old = self.get(to)?;
+        if from == to {
+            return Ok(None);
+        }
+        let moved = self.remove(from)?;
+        if let Some(place) = self.table.get_mut(index(to)?) {
+            *place = Some(moved);
+        }
+        Ok(Some(old.handle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(handle: u32) -> Descriptor {
+        Descriptor {
+            handle: Handle(handle),
+            rights: Rights::FD_READ.with(Rights::FD_TELL),
+            inheriting: Rights::NONE,
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_once_and_bounded() {
+        let mut fds = Descriptors::default();
+        assert_eq!(fds.insert(3, descriptor(7)), Ok(()));
+        assert_eq!(fds.insert(3, descriptor(8)), Err(Errno::Inval));
+        assert_eq!(fds.insert(1024, descriptor(8)), Err(Errno::Inval));
+        assert_eq!(fds.insert(u32::MAX, descriptor(8)), Err(Errno::Inval));
+        assert_eq!(fds.get(0), Err(Errno::BadF));
+        assert_eq!(fds.get(u32::MAX), Err(Errno::BadF));
+        assert_eq!(fds.remove(3), Ok(descriptor(7)));
+        assert_eq!(fds.remove(3), Err(Errno::BadF));
+    }
+
+    #[test]
+    fn rights_only_shrink() {
+        let mut fds = Descriptors::default();
+        fds.insert(0, descriptor(1)).expect("free");
+        assert_eq!(fds.get_with(0, Rights::FD_WRITE), Err(Errno::NotCapable));
+        assert_eq!(fds.shrink(0, Rights::FD_READ, Rights::NONE), Ok(()));
+        assert_eq!(fds.shrink(0, Rights::FD_READ.with(Rights::FD_TELL), Rights::NONE), Err(Errno::NotCapable));
+        assert_eq!(fds.shrink(0, Rights::FD_READ, Rights::FD_READ), Err(Errno::NotCapable));
+        assert_eq!(fds.get_with(0, Rights::FD_TELL), Err(Errno::NotCapable));
+    }
+
+    #[test]
+    fn renumbering_gives_the_old_handle_back() {
+        let mut fds = Descriptors::default();
+        fds.insert(0, descriptor(1)).expect("free");
+        fds.insert(1, descriptor(2)).expect("free");
+        assert_eq!(fds.renumber(0, 5), Err(Errno::BadF));
+        assert_eq!(fds.renumber(5, 0), Err(Errno::BadF));
+        assert_eq!(fds.renumber(0, 0), Ok(None));
+        assert_eq!(fds.renumber(0, 1), Ok(Some(Handle(2))));
+        assert_eq!(fds.get(0), Err(Errno::BadF));
+        assert_eq!(fds.get(1), Ok(descriptor(1)));
+    }
+}

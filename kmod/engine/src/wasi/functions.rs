@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions of preview 1 that there are, after
+//! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
+
+use super::{
+    Context,
+    Failure,
+    Interrupted,
+    abi::{
+        ClockId,
+        Errno,
+        FdFlags,
+        FileType,
+        Rights,
+        Whence, //
+    },
+    memory::{
+        Spans,
+        slice_mut,
+        write, //
+    },
+    poll,
+};
+use crate::{
+    ffi::FileStat,
+    host::{
+        At,
+        Host, //
+    },
+    instance::{
+        State,
+        host_function, //
+    },
+};
+use wasmi::{
+    Caller,
+    Linker,
+    ValType, //
+};
+
+/// The module that guests import from.
+pub const MODULE: &str = "wasi_snapshot_preview1";
+
+/// Random bytes are made in pieces of this size, so that a guest can be stopped in between.
+const RANDOM_PIECE: usize = 64 * 1024;
+
+/// Name and type of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters.
+    pub params: &'static [ValType],
+    /// Its results.
+    pub results: &'static [ValType],
+}
+
+/// The WebAssembly type of a parameter.
+trait Parameter {
+    const TYPE: ValType;
+}
+
+impl Parameter for u32 {
+    const TYPE: ValType = ValType::I32;
+}
+
+impl Parameter for u64 {
+    const TYPE: ValType = ValType::I64;
+}
+
+/// From the one list of functions: their numbers, their types, how they are linked and how they are called.
+macro_rules! functions {
+    ($($name:ident($($param:ident: $type:ident),*);)*) => {
+        /// A function of preview 1.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(non_camel_case_types, reason = "the specification's own names")]
+        pub(crate) enum Function {
+            $($name,)*
+        }
+
+        /// Every function that a guest may import from [`MODULE`].
+        pub const FUNCTIONS: &[Signature] = &[
+            $(Signature {
+                name: stringify!($name),
+                params: &[$(<$type as Parameter>::TYPE),*],
+                results: &[ValType::I32],
+            },)*
+            Signature { name: "proc_exit", params: &[ValType::I32], results: &[] },
+        ];
+
+        /// Defines every function but `proc_exit`.
+        fn link_each<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
+            $(linker.func_wrap(
+                MODULE,
+                stringify!($name),
+                |caller: Caller<'_, State<H>>, $($param: $type),*| {
+                    host_function(caller, Function::$name, [$(u64::from($param)),*].as_slice())
+                },
+            )?;)*
+            Ok(())
+        }
+
+        /// Calls `function`; missing arguments are 0.
+        pub(crate) fn call<H: Host>(
+            context: &mut Context<H>,
+            memory: &mut [u8],
+            function: Function,
+            args: &[u64],
+        ) -> Result<Errno, Interrupted> {
+            let mut args = args.iter().copied();
+            let result = match function {
+                $(Function::$name => {
+                    $(let $param = narrow::<$type>(args.next());)*
+                    $name(context, memory, $($param),*)
+                })*
+            };
+            match result {
+                Ok(()) => Ok(Errno::Success),
+                Err(Failure::Errno(errno)) => Ok(errno),
+                Err(Failure::Interrupted) => Err(Interrupted),
+            }
+        }
+    };
+}
+
+functions! {
+    args_get(argv: u32, argv_buf: u32);
+    args_sizes_get(count: u32, bytes: u32);
+    environ_get(environ: u32, environ_buf: u32);
+    environ_sizes_get(count: u32, bytes: u32);
+    clock_res_get(id: u32, resolution: u32);
+    clock_time_get(id: u32, precision: u64, time: u32);
+    fd_close(fd: u32);
+    fd_fdstat_get(fd: u32, stat: u32);
+    fd_fdstat_set_flags(fd: u32, flags: u32);
+    fd_fdstat_set_rights(fd: u32, rights: u64, inheriting: u64);
+    fd_filestat_get(fd: u32, stat: u32);
+    fd_pread(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nread: u32);
+    fd_prestat_get(fd: u32, prestat: u32);
+    fd_prestat_dir_name(fd: u32, path: u32, path_len: u32);
+    fd_pwrite(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nwritten: u32);
+    fd_read(fd: u32, iovs: u32, iovs_len: u32, nread: u32);
+    fd_renumber(fd: u32, to: u32);
+    fd_seek(fd: u32, offset: u64, whence: u32, position: u32);
+    fd_tell(fd: u32, position: u32);
+    fd_write(fd: u32, iovs: u32, iovs_len: u32, nwritten: u32);
+    poll_oneoff(subscriptions: u32, events: u32, count: u32, nevents: u32);
+    random_get(buf: u32, buf_len: u32);
+    sched_yield();
+}
+
+/// Defines every function.
+pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
+    link_each(linker)?;
+    linker.func_wrap(MODULE, "proc_exit", |status: u32| -> Result<(), wasmi::Error> {
+        Err(wasmi::Error::i32_exit(status.cast_signed()))
+    })?;
+    Ok(())
+}
+
+/// An argument, as [`host_function`] widened it.
+fn narrow<T: TryFrom<u64> + Default>(arg: Option<u64>) -> T {
+    arg.and_then(|arg| T::try_from(arg).ok()).unwrap_or_default()
+}
+
+type Done = Result<(), Failure>;
+
+fn args_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], argv: u32, argv_buf: u32) -> Done {
+    Ok(context.args.get(memory, argv, argv_buf)?)
+}
+
+fn args_sizes_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
+    Ok(context.args.sizes(memory, count, bytes)?)
+}
+
+fn environ_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], environ: u32, environ_buf: u32) -> Done {
+    Ok(context.env.get(memory, environ, environ_buf)?)
+}
+
+fn environ_sizes_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
+    Ok(context.env.sizes(memory, count, bytes)?)
+}
+
+fn clock_res_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32, resolution: u32) -> Done {
+    let id = ClockId::from_raw(id).ok_or(Errno::Inval)?;
+    let nanoseconds = context.host.clock_resolution(id)?;
+    Ok(write(memory, resolution, &nanoseconds.to_le_bytes())?)
+}
+
+fn clock_time_get<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    id: u32,
+    _precision: u64,
+    time: u32,
+) -> Done {
+    let id = ClockId::from_raw(id).ok_or(Errno::Inval)?;
+    let nanoseconds = context.host.clock_time(id)?;
+    Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
+}
+
+fn fd_close<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
+    let descriptor = context.fds.remove(fd)?;
+    Ok(context.host.close(descriptor.handle)?)
+}
+
+fn file_type(stat: &FileStat) -> FileType {
+    match stat.mode & 0o170_000 {
+        0o020_000 => FileType::CharacterDevice,
+        0o040_000 => FileType::Directory,
+        0o060_000 => FileType::BlockDevice,
+        0o100_000 => FileType::RegularFile,
+        0o120_000 => FileType::SymbolicLink,
+        0o140_000 if stat.socket_type == 2 => FileType::SocketDgram,
+        0o140_000 => FileType::SocketStream,
+        _ => FileType::Unknown,
+    }
+}
+
+fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
+    let descriptor = context.fds.get(fd)?;
+    let file = context.host.stat(descriptor.handle)?;
+    let place = slice_mut(memory, stat, 24)?;
+    let [filetype, _, flags @ ..] = place else {
+        return Err(Errno::Fault.into());
+    };
+    *filetype = file_type(&file) as u8;
+    let mut fields = [0; 22];
+    fields[..2].copy_from_slice(&FdFlags::from_linux(file.flags).bits().to_le_bytes());
+    fields[6..14].copy_from_slice(&descriptor.rights.bits().to_le_bytes());
+    fields[14..].copy_from_slice(&descriptor.inheriting.bits().to_le_bytes());
+    flags.copy_from_slice(&fields);
+    Ok(())
+}
+
+fn fd_fdstat_set_flags<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, flags: u32) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
+    let flags = u16::try_from(flags).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)?;
+    Ok(context.host.set_flags(descriptor.handle, flags)?)
+}
+
+fn fd_fdstat_set_rights<H: Host>(
+    context: &mut Context<H>,
+    _memory: &mut [u8],
+    fd: u32,
+    rights: u64,
+    inheriting: u64,
+) -> Done {
+    let rights = Rights::from_raw(rights).ok_or(Errno::NotCapable)?;
+    let inheriting = Rights::from_raw(inheriting).ok_or(Errno::NotCapable)?;
+    Ok(context.fds.shrink(fd, rights, inheriting)?)
+}
+
+fn fd_filestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_GET)?;
+    let file = context.host.stat(descriptor.handle)?;
+    let mut fields = [0; 64];
+    let numbers = [
+        file.dev,
+        file.ino,
+        u64::from(file_type(&file) as u8),
+        file.nlink,
+        file.size,
+        file.atime,
+        file.mtime,
+        file.ctime,
+    ];
+    for (field, number) in fields.chunks_exact_mut(8).zip(numbers) {
+        field.copy_from_slice(&number.to_le_bytes());
+    }
+    Ok(write(memory, stat, &fields)?)
+}
+
+fn read_at<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (iovs, iovs_len): (u32, u32),
+    (at, rights): (At, Rights),
+    nread: u32,
+) -> Done {
+    let descriptor = context.fds.get_with(fd, rights)?;
+    let spans = Spans::read(memory, iovs, iovs_len)?;
+    slice_mut(memory, nread, 4)?;
+    let bytes = context.host.read(descriptor.handle, memory, spans.as_slice(), at)?;
+    count(memory, nread, bytes, &spans)
+}
+
+fn write_at<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (iovs, iovs_len): (u32, u32),
+    (at, rights): (At, Rights),
+    nwritten: u32,
+) -> Done {
+    let descriptor = context.fds.get_with(fd, rights)?;
+    let spans = Spans::read(memory, iovs, iovs_len)?;
+    slice_mut(memory, nwritten, 4)?;
+    let bytes = context.host.write(descriptor.handle, memory, spans.as_slice(), at)?;
+    count(memory, nwritten, bytes, &spans)
+}
+
+/// Tells the guest how many bytes were moved.
+fn count(memory: &mut [u8], pointer: u32, bytes: usize, spans: &Spans) -> Done {
+    let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
+    Ok(write(memory, pointer, &bytes.to_le_bytes())?)
+}
+
+/// A file offset: not negative as Linux's `loff_t`.
+fn offset(offset: u64) -> Result<At, Errno> {
+    i64::try_from(offset).map_err(|_| Errno::Inval)?;
+    Ok(At::Offset(offset))
+}
+
+fn fd_pread<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    iovs: u32,
+    iovs_len: u32,
+    at: u64,
+    nread: u32,
+) -> Done {
+    let rights = Rights::FD_READ.with(Rights::FD_SEEK);
+    read_at(context, memory, fd, (iovs, iovs_len), (offset(at)?, rights), nread)
+}
+
+fn fd_pwrite<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    iovs: u32,
+    iovs_len: u32,
+    at: u64,
+    nwritten: u32,
+) -> Done {
+    let rights = Rights::FD_WRITE.with(Rights::FD_SEEK);
+    write_at(context, memory, fd, (iovs, iovs_len), (offset(at)?, rights), nwritten)
+}
+
+fn fd_read<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    iovs: u32,
+    iovs_len: u32,
+    nread: u32,
+) -> Done {
+    read_at(context, memory, fd, (iovs, iovs_len), (At::Position, Rights::FD_READ), nread)
+}
+
+fn fd_write<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    iovs: u32,
+    iovs_len: u32,
+    nwritten: u32,
+) -> Done {
+    write_at(context, memory, fd, (iovs, iovs_len), (At::Position, Rights::FD_WRITE), nwritten)
+}
+
+/// No descriptor is a preopened directory: guests are not handed any yet.
+fn fd_prestat_get<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, _prestat: u32) -> Done {
+    context.fds.get(fd)?;
+    Err(Errno::BadF.into())
+}
+
+/// As [`fd_prestat_get`].
+fn fd_prestat_dir_name<H: Host>(
+    context: &mut Context<H>,
+    _memory: &mut [u8],
+    fd: u32,
+    _path: u32,
+    _path_len: u32,
+) -> Done {
+    context.fds.get(fd)?;
+    Err(Errno::BadF.into())
+}
+
+fn fd_renumber<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, to: u32) -> Done {
+    match context.fds.renumber(fd, to)? {
+        Some(handle) => Ok(context.host.close(handle)?),
+        None => Ok(()),
+    }
+}
+
+fn fd_seek<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    offset: u64,
+    whence: u32,
+    position: u32,
+) -> Done {
+    let whence = u8::try_from(whence).ok().and_then(Whence::from_raw).ok_or(Errno::Inval)?;
+    let offset = offset.cast_signed();
+    let rights = if whence == Whence::Cur && offset == 0 {
+        Rights::FD_TELL
+    } else {
+        Rights::FD_SEEK.with(Rights::FD_TELL)
+    };
+    let descriptor = context.fds.get_with(fd, rights)?;
+    slice_mut(memory, position, 8)?;
+    let now = context.host.seek(descriptor.handle, offset, whence)?;
+    Ok(write(memory, position, &now.to_le_bytes())?)
+}
+
+fn fd_tell<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, position: u32) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::FD_TELL)?;
+    let now = context.host.seek(descriptor.handle, 0, Whence::Cur)?;
+    Ok(write(memory, position, &now.to_le_bytes())?)
+}
+
+fn poll_oneoff<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    nevents: u32,
+) -> Done {
+    poll::oneoff(context, memory, (subscriptions, count), events, nevents)
+}
+
+fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
+    for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
+        context.host.random(piece)?;
+    }
+    Ok(())
+}
+
+fn sched_yield<H: Host>(context: &mut Context<H>, _memory: &mut [u8]) -> Done {
+    context.host.yield_now();
+    Ok(())
+}

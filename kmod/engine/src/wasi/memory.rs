@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guest memory: pointers and lengths from a guest, checked against its linear memory.
+
+use super::abi::Errno;
+use crate::{
+    ffi::IOVECS_MAX,
+    host::Span, //
+};
+use alloc::vec::Vec;
+
+/// Spans that are kept without an allocation.
+const INLINE_SPANS: usize = 8;
+
+/// The bytes from `pointer` on.
+///
+/// # Errors
+///
+/// [`Errno::Fault`] where they are not all inside of `memory`.
+pub(super) fn span(memory: &[u8], pointer: u32, len: u32) -> Result<Span, Errno> {
+    let start = usize::try_from(pointer).map_err(|_| Errno::Fault)?;
+    let len = usize::try_from(len).map_err(|_| Errno::Fault)?;
+    let end = start.checked_add(len).ok_or(Errno::Fault)?;
+    if end > memory.len() {
+        return Err(Errno::Fault);
+    }
+    Ok(Span { start, len })
+}
+
+/// The same, to write to.
+pub(super) fn slice_mut(memory: &mut [u8], pointer: u32, len: u32) -> Result<&mut [u8], Errno> {
+    let Span { start, len } = span(memory, pointer, len)?;
+    memory
+        .get_mut(start..)
+        .and_then(|rest| rest.get_mut(..len))
+        .ok_or(Errno::Fault)
+}
+
+/// The `N` bytes at `pointer`, copied.
+pub(super) fn read<const N: usize>(memory: &[u8], pointer: u32) -> Result<[u8; N], Errno> {
+    let start = usize::try_from(pointer).map_err(|_| Errno::Fault)?;
+    memory
+        .get(start..)
+        .and_then(|rest| rest.first_chunk::<N>())
+        .copied()
+        .ok_or(Errno::Fault)
+}
+
+/// Puts `bytes` at `pointer`.
+pub(super) fn write(memory: &mut [u8], pointer: u32, bytes: &[u8]) -> Result<(), Errno> {
+    let len = u32::try_from(bytes.len()).map_err(|_| Errno::Fault)?;
+    slice_mut(memory, pointer, len)?.copy_from_slice(bytes);
+    Ok(())
+}
+
+/// `offset` bytes after `pointer`.
+pub(super) fn after(pointer: u32, offset: u32) -> Result<u32, Errno> {
+    pointer.checked_add(offset).ok_or(Errno::Fault)
+}
+
+/// The spans that an array of preview 1 `iovec` or `ciovec` describes.
+pub(super) struct Spans {
+    inline: [Span; INLINE_SPANS],
+    more: Vec<Span>,
+    len: usize,
+}
+
+impl Spans {
+    /// Reads `count` pairs of pointer and length at `pointer`, each once.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::Inval`] for more than [`IOVECS_MAX`] of them or more than 4 GiB together, [`Errno::Fault`] for one that
+    /// is not inside of `memory`.
+    pub(super) fn read(memory: &[u8], pointer: u32, count: u32) -> Result<Self, Errno> {
+        let len = usize::try_from(count).map_err(|_| Errno::Inval)?;
+        if len > IOVECS_MAX {
+            return Err(Errno::Inval);
+        }
+        let mut spans = Self {
+            inline: [Span { start: 0, len: 0 }; INLINE_SPANS],
+            more: Vec::new(),
+            len,
+        };
+        if len > INLINE_SPANS {
+            spans.more.try_reserve_exact(len).map_err(|_| Errno::NoMem)?;
+        }
+        let mut total: u32 = 0;
+        for index in 0..count {
+            let entry = after(pointer, index.checked_mul(8).ok_or(Errno::Fault)?)?;
+            let start = u32::from_le_bytes(read(memory, entry)?);
+            let bytes = u32::from_le_bytes(read(memory, after(entry, 4)?)?);
+            total = total.checked_add(bytes).ok_or(Errno::Inval)?;
+            let span = span(memory, start, bytes)?;
+            if len > INLINE_SPANS {
+                spans.more.push(span);
+            } else if let Some(place) = usize::try_from(index).ok().and_then(|index| spans.inline.get_mut(index)) {
+                *place = span;
+            }
+        }
+        Ok(spans)
+    }
+
+    /// The spans, in order.
+    pub(super) fn as_slice(&self) -> &[Span] {
+        if self.len > INLINE_SPANS {
+            &self.more
+        } else {
+            self.inline.get(..self.len).unwrap_or(&[])
+        }
+    }
+
+    /// Their bytes together.
+    pub(super) fn bytes(&self) -> usize {
+        self.as_slice().iter().map(|span| span.len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_checked_at_before_and_over_the_end() {
+        let memory = [0; 16];
+        assert_eq!(span(&memory, 0, 16), Ok(Span { start: 0, len: 16 }));
+        assert_eq!(span(&memory, 16, 0), Ok(Span { start: 16, len: 0 }));
+        assert_eq!(span(&memory, 17, 0), Err(Errno::Fault));
+        assert_eq!(span(&memory, 15, 2), Err(Errno::Fault));
+        assert_eq!(span(&memory, u32::MAX, u32::MAX), Err(Errno::Fault));
+        assert_eq!(read::<8>(&memory, 9), Err(Errno::Fault));
+        assert_eq!(read::<8>(&memory, 8), Ok([0; 8]));
+    }
+
+    #[test]
+    fn iovecs_are_bounded_in_number_and_in_bytes() {
+        let mut memory = [0; 64 * 1024];
+        for index in 0..1100_u32 {
+            let entry = index * 8;
+            write(&mut memory, entry, &16_u32.to_le_bytes()).expect("inside");
+            write(&mut memory, entry + 4, &1_u32.to_le_bytes()).expect("inside");
+        }
+        assert_eq!(Spans::read(&memory, 0, 1024).map(|spans| spans.bytes()), Ok(1024));
+        assert_eq!(Spans::read(&memory, 0, 8).map(|spans| spans.bytes()), Ok(8));
+        assert_eq!(Spans::read(&memory, 0, 0).map(|spans| spans.bytes()), Ok(0));
+        assert_eq!(Spans::read(&memory, 0, 1025).err(), Some(Errno::Inval));
+        assert_eq!(Spans::read(&memory, u32::MAX - 3, 1).err(), Some(Errno::Fault));
+        for entry in [0, 8] {
+            write(&mut memory, entry, &0_u32.to_le_bytes()).expect("inside");
+            write(&mut memory, entry + 4, &0x8000_0000_u32.to_le_bytes()).expect("inside");
+        }
+        assert_eq!(Spans::read(&memory, 0, 1).err(), Some(Errno::Fault));
+    }
+}

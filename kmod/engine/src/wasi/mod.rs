@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The system interface of a guest: `wasi_snapshot_preview1`, decoded from linear memory, over [`Host`].
+//!
+//! Guest pointers are checked before they are used, and what they point to is read once. A call that the host interrupts
+//! has done nothing and is made again later with the same arguments, so that the guest does not notice.
+
+pub mod abi;
+pub mod fds;
+mod functions;
+mod memory;
+mod poll;
+pub mod strings;
+
+pub use functions::{
+    FUNCTIONS,
+    MODULE,
+    Signature, //
+};
+pub(crate) use functions::{
+    Function,
+    call,
+    link, //
+};
+
+use self::{
+    fds::Descriptors,
+    strings::Strings, //
+};
+use crate::host::{
+    Fail,
+    Host, //
+};
+use core::fmt;
+use wasmi::errors::HostError;
+
+/// What a guest has, as far as preview 1 knows.
+#[derive(Debug)]
+pub struct Context<H> {
+    /// The world around it.
+    pub host: H,
+    /// Arguments.
+    pub args: Strings,
+    /// Environment.
+    pub env: Strings,
+    /// Descriptors.
+    pub fds: Descriptors,
+    /// When the `poll_oneoff` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
+    /// start anew.
+    polling_since: Option<u64>,
+}
+
+impl<H: Host> Context<H> {
+    /// A guest's view of `host`.
+    pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
+        Self {
+            host,
+            args,
+            env,
+            fds,
+            polling_since: None,
+        }
+    }
+}
+
+/// What a preview 1 function returns in place of an `errno` when it is to be called again, see [`Fail::Interrupted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl core::error::Error for Interrupted {}
+
+impl HostError for Interrupted {}
+
+/// Why a function has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Errno(abi::Errno),
+    Interrupted,
+}
+
+impl From<abi::Errno> for Failure {
+    fn from(errno: abi::Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Fail> for Failure {
+    fn from(fail: Fail) -> Self {
+        match fail {
+            Fail::Errno(errno) => Self::Errno(errno),
+            Fail::Interrupted => Self::Interrupted,
+        }
+    }
+}
