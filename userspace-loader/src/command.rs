@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the commands do.
+
+use crate::{
+    cli::{
+        Cli,
+        Command,
+        InspectArgs,
+        ReportArgs,
+        RunArgs, //
+    },
+    device::{
+        Info,
+        Start,
+        words, //
+    },
+    exit::Exit,
+    failure::{
+        Failure,
+        line, //
+    },
+    inspect::Inspection,
+    kernel::{
+        self,
+        Kernel, //
+    },
+    report::{
+        self,
+        Contents,
+        Status, //
+    },
+    run::{
+        self,
+        Program, //
+    },
+    source::{
+        FILE_BYTES_MAX,
+        Source, //
+    },
+    stats::Stats,
+    stdio::Stdio,
+    strings::{
+        self,
+        Variable, //
+    }, //
+};
+use clap::Parser as _;
+use rustix::io::Errno;
+use serde::Serialize;
+use std::{
+    env,
+    ffi::OsString,
+    io::{
+        self,
+        Write as _, //
+    },
+    num::NonZeroU64,
+    path::Path, //
+};
+
+/// Does what the command line `args` says, and tells on standard error what goes wrong. Returns how to end.
+/// It looks at the standard streams: nothing is to be opened before it is called.
+pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
+    let stdio = match Stdio::take() {
+        Ok(stdio) => stdio,
+        Err(errno) => {
+            complain(&Failure::new(Exit::Failed, "/dev/null", words(errno.into())));
+            return Exit::Failed;
+        }
+    };
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no failure.
+            let exit = if error.use_stderr() { Exit::Failed } else { Exit::Guest(0) };
+            return error.print().map_or(Exit::Failed, |()| exit);
+        }
+    };
+    let result = match &cli.command {
+        Command::Run(args) => run(args, stdio),
+        Command::Inspect(args) => inspect(args),
+        Command::Version(args) => version(*args),
+        Command::Status(args) => status(*args),
+    };
+    result.unwrap_or_else(|failure| {
+        complain(&failure);
+        failure.exit
+    })
+}
+
+/// One line on standard error. Where even that is closed there is nobody to tell.
+fn complain(what: &Failure) {
+    let _ = writeln!(io::stderr(), "kwasmi: {what}");
+}
+
+/// Prints `text` on standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::new(Exit::Failed, "standard output", words(error)))
+}
+
+/// `value` as a line of JSON.
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    match serde_json::to_string(value) {
+        Ok(text) => Ok(text + "\n"),
+        Err(error) => Err(Failure::new(Exit::Failed, "JSON", error.to_string())),
+    }
+}
+
+fn open_device() -> Result<Kernel, Failure> {
+    Kernel::open().map_err(|errno| {
+        let hint = match errno {
+            Errno::NOENT | Errno::NODEV | Errno::NXIO => " (is the kernel module loaded?)",
+            Errno::ACCESS | Errno::PERM => " (are you root?)",
+            _ => "",
+        };
+        let reason = words(errno.into()) + hint;
+        Failure::new(Exit::of_open(errno), kernel::PATH, reason)
+    })
+}
+
+/// The guest's arguments: the file's own name, so that it does not learn where that is, and those given.
+fn guest_args(file: &Path, args: &[OsString]) -> Result<Vec<u8>, String> {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    strings::join([name].into_iter().chain(args.iter().map(OsString::as_os_str)))
+}
+
+/// The guest's environment: the caller's if it is inherited, and the variables given.
+fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Variable]) -> Result<Vec<u8>, String> {
+    let inherited = inherited.map(|(name, value)| Variable { name, value });
+    strings::join(strings::environment(inherited.chain(given.iter().cloned())))
+}
+
+fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
+    let (file, guest) = args.file_and_args();
+    let name = file.to_string_lossy().into_owned();
+    let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name.as_str(), format!("{what}: {reason}"));
+    let source = Source::open(file)?;
+    source.check()?;
+    let device = open_device()?;
+    let info = run::info(&device)?;
+    let inherited = args.inherit_env.then(env::vars_os).into_iter().flatten();
+    let limit = |limit: Option<NonZeroU64>| limit.map_or(0, NonZeroU64::get);
+    let start = Start {
+        args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
+        env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
+        fds: stdio.guest_fds(),
+        fuel_max: limit(args.fuel),
+        memory_max: limit(args.memory),
+        heap_max: limit(args.heap),
+        time_max: limit(args.timeout),
+    };
+    let program = Program { wasm: source.into_wasm(info.module_bytes_max)?, stack_max: limit(args.stack), name, start };
+    let run = run::run(&device, &program)?;
+    let exit = run.ended.end.exit();
+    if let Some(reason) = run.ended.reason() {
+        complain(&Failure::new(exit, program.name.as_str(), reason));
+    }
+    if args.stats {
+        let stats = Stats::new(&program.name, &run);
+        if args.json {
+            let _ = io::stderr().write_all(json(&stats)?.as_bytes());
+        } else {
+            complain(&Failure::new(exit, program.name.as_str(), stats.to_string()));
+        }
+    }
+    Ok(exit)
+}
+
+fn inspect(args: &InspectArgs) -> Result<Exit, Failure> {
+    let source = Source::open(&args.file)?;
+    let inspection = Inspection::new(&source.into_wasm(FILE_BYTES_MAX)?);
+    let name = args.file.to_string_lossy();
+    if args.json {
+        print(&json(&inspection)?)?;
+    } else {
+        print(&Contents(&line(&name), &inspection).to_string())?;
+    }
+    Ok(if inspection.refused.is_empty() { Exit::Guest(0) } else { Exit::Refused })
+}
+
+/// What `version --json` prints.
+#[derive(Serialize)]
+struct Versions {
+    version: &'static str,
+    abi: u32,
+    kernel: Option<KernelVersion>,
+}
+
+/// The kernel module's part of it.
+#[derive(Serialize)]
+struct KernelVersion {
+    version: String,
+    abi: u32,
+    features: Vec<&'static str>,
+}
+
+impl From<&Info> for KernelVersion {
+    fn from(info: &Info) -> Self {
+        Self { version: info.version.clone(), abi: info.abi, features: report::features(info.features) }
+    }
+}
+
+fn version(args: ReportArgs) -> Result<Exit, Failure> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let abi = crate::uapi::KWASMI_ABI;
+    // That there is no device is worth telling, but no failure; that it does not answer is one.
+    let info = match open_device() {
+        Ok(device) => Ok(device_info(&device)?),
+        Err(failure) => Err(failure),
+    };
+    if args.json {
+        print(&json(&Versions { version: VERSION, abi, kernel: info.as_ref().ok().map(KernelVersion::from) })?)?;
+    } else {
+        let kernel = info.map_or_else(|failure| format!("kernel module: {failure}"), |info| report::version(&info));
+        print(&format!("kwasmi {VERSION}, interface {abi}\n{kernel}\n"))?;
+    }
+    Ok(Exit::Guest(0))
+}
+
+/// The device's information, whatever version of the interface it has.
+fn device_info(device: &Kernel) -> Result<Info, Failure> {
+    use crate::device::Device as _;
+    device.info().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))
+}
+
+fn status(args: ReportArgs) -> Result<Exit, Failure> {
+    let info = run::info(&open_device()?)?;
+    print(&if args.json { json(&info)? } else { Status(&info).to_string() })?;
+    Ok(Exit::Guest(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_gets_the_files_name_only() {
+        let args = ["", "a b"].map(OsString::from);
+        assert_eq!(guest_args(Path::new("dir/x.wasm"), &args), Ok(b"x.wasm\0\0a b\0".to_vec()));
+        assert_eq!(guest_args(Path::new("x.wat"), &[]), Ok(b"x.wat\0".to_vec()));
+    }
+
+    #[test]
+    fn given_variables_override_inherited_ones() {
+        let inherited = [("A", "1"), ("B", "2")].map(|(name, value)| (name.into(), value.into()));
+        let given = [("B", "3"), ("C", "")].map(|(name, value)| Variable { name: name.into(), value: value.into() });
+        assert_eq!(guest_env(inherited.into_iter(), &given), Ok(b"A=1\0B=3\0C=\0".to_vec()));
+        assert_eq!(guest_env(std::iter::empty(), &[]), Ok(vec![]));
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel side offers, as traits, so that everything above them is tested without a kernel.
+
+use crate::end::Ended;
+use rustix::io::Errno;
+use serde::Serialize;
+use std::{
+    fmt,
+    io,
+    os::fd::RawFd, //
+};
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error number.
+    pub errno: Errno,
+    /// The text of the kernel's log buffer; empty if there was none.
+    pub text: String,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self { errno, text: String::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text.is_empty() { f.write_str(&words(self.errno.into())) } else { f.write_str(&self.text) }
+    }
+}
+
+/// The words of a system error, without its number.
+#[must_use]
+pub fn words(error: io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// What a kwasmi is, and what it holds now: `struct kwasmi_info`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Info {
+    /// Version of the ioctl interface.
+    pub abi: u32,
+    /// Version of the kernel module.
+    pub version: String,
+    /// `KWASMI_FEATURE_*`.
+    pub features: u64,
+    /// Modules that are loaded.
+    pub modules: u64,
+    /// Instances that there are.
+    pub instances: u64,
+    /// Memory that engines hold, in bytes.
+    pub heap_bytes: u64,
+    /// In how many blocks.
+    pub heap_blocks: u64,
+    /// Memory that was taken back from engines that failed, in bytes.
+    pub reclaimed_bytes: u64,
+    /// Size of the reserve for when memory runs out, in bytes.
+    pub reserve_bytes: u64,
+    /// The most of it that was ever in use, in bytes.
+    pub reserve_peak_bytes: u64,
+    /// Size of an engine stack, in bytes.
+    pub engine_stack_bytes: u64,
+    /// The deepest use of one, in bytes.
+    pub engine_stack_peak_bytes: u64,
+    /// The largest module that is accepted, in bytes.
+    pub module_bytes_max: u64,
+    /// The largest linear memory that an instance may have, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// A descriptor that a guest is handed: `struct kwasmi_fd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestFd {
+    /// The caller's number for it.
+    pub fd: RawFd,
+    /// The guest's.
+    pub guest_fd: u32,
+    /// Preview 1 rights.
+    pub rights: u64,
+    /// Preview 1 rights of descriptors made from it.
+    pub rights_inheriting: u64,
+}
+
+/// What an instance begins with: `struct kwasmi_start`. A limit of 0 is the kernel's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Arguments, each with a NUL after it; the first is the program's name.
+    pub args: Vec<u8>,
+    /// Environment: `NAME=VALUE`, each with a NUL after it.
+    pub env: Vec<u8>,
+    /// Descriptors.
+    pub fds: Vec<GuestFd>,
+    /// Instructions, about.
+    pub fuel_max: u64,
+    /// Bytes of one linear memory.
+    pub memory_max: u64,
+    /// Bytes that the engine may take.
+    pub heap_max: u64,
+    /// Nanoseconds.
+    pub time_max: u64,
+}
+
+/// A kwasmi.
+pub trait Device {
+    /// What it makes of Wasm.
+    type Module: Module;
+
+    /// Tells what it is and what it holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_INFO`.
+    fn info(&self) -> Result<Info, Refusal>;
+
+    /// Validates and translates `wasm`; `stack_max` is in bytes, 0 the default.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_LOAD`.
+    fn load(&self, wasm: &[u8], stack_max: u64) -> Result<Self::Module, Refusal>;
+}
+
+/// A validated and translated module. It goes when it is dropped.
+pub trait Module {
+    /// What it is made into.
+    type Instance: Instance;
+
+    /// Makes an instance, ready to run.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_START`.
+    fn start(&self, start: &Start) -> Result<Self::Instance, Refusal>;
+}
+
+/// A program. It goes when it is dropped.
+pub trait Instance {
+    /// Runs the guest until it ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_RUN`, `EINTR` among them: then it goes on when it is called again.
+    fn run(&self) -> Result<Ended, Refusal>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_kernels_text_or_the_error() {
+        let mut refusal = Refusal::from(Errno::NOMEM);
+        assert_eq!(refusal.to_string(), "Cannot allocate memory");
+        refusal.text = "stack: 1 GiB is above the ceiling".to_owned();
+        assert_eq!(refusal.to_string(), "stack: 1 GiB is above the ceiling");
+    }
+}

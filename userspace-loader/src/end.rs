@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a guest ended.
+
+use crate::{
+    exit::Exit,
+    uapi, //
+};
+
+/// How, in one word: `status` and `code` of `struct kwasmi_run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exited(u32),
+    /// By one of `KWASMI_TRAP_*`.
+    Trapped(u32),
+    /// Its fuel was used up.
+    OutOfFuel,
+    /// Its time was.
+    Deadline,
+    /// It was killed.
+    Killed,
+    /// The engine's memory for it was used up.
+    OutOfMemory,
+    /// The engine failed.
+    EngineFault,
+    /// In a way that this command does not know: its interface is older than the kernel's.
+    Unknown(u32),
+}
+
+impl End {
+    /// From the kernel's numbers.
+    #[must_use]
+    pub fn from_raw(status: u32, code: u32) -> Self {
+        match status {
+            uapi::KWASMI_EXITED => Self::Exited(code),
+            uapi::KWASMI_TRAPPED => Self::Trapped(code),
+            uapi::KWASMI_OUT_OF_FUEL => Self::OutOfFuel,
+            uapi::KWASMI_DEADLINE => Self::Deadline,
+            uapi::KWASMI_KILLED => Self::Killed,
+            uapi::KWASMI_OUT_OF_MEMORY => Self::OutOfMemory,
+            uapi::KWASMI_ENGINE_FAULT => Self::EngineFault,
+            _ => Self::Unknown(status),
+        }
+    }
+
+    /// The exit status of the command. Of a guest's own one it has the low 8 bits, as of any process.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Exited(code) => Exit::Guest(code.to_le_bytes()[0]),
+            Self::Trapped(uapi::KWASMI_TRAP_GROWTH_LIMITED) => Exit::Limit,
+            Self::Trapped(_) => Exit::Trapped,
+            Self::OutOfFuel | Self::Deadline | Self::OutOfMemory => Exit::Limit,
+            Self::Killed => Exit::Killed,
+            Self::EngineFault | Self::Unknown(_) => Exit::Failed,
+        }
+    }
+
+    /// A word for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exited(_) => "exited",
+            Self::Trapped(_) => "trapped",
+            Self::OutOfFuel => "out-of-fuel",
+            Self::Deadline => "deadline",
+            Self::Killed => "killed",
+            Self::OutOfMemory => "out-of-memory",
+            Self::EngineFault => "engine-fault",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Words for people; none for an end that is the guest's own.
+    fn words(self) -> Option<&'static str> {
+        match self {
+            Self::Exited(_) => None,
+            Self::Trapped(_) => Some("trap"),
+            Self::OutOfFuel => Some("out of fuel"),
+            Self::Deadline => Some("out of time"),
+            Self::Killed => Some("killed"),
+            Self::OutOfMemory => Some("out of memory"),
+            Self::EngineFault => Some("engine fault"),
+            Self::Unknown(_) => Some("ended in a way that this command does not know"),
+        }
+    }
+}
+
+/// The specification's words for a trap.
+fn trap_words(code: u32) -> &'static str {
+    match code {
+        uapi::KWASMI_TRAP_UNREACHABLE => "unreachable",
+        uapi::KWASMI_TRAP_MEMORY_BOUNDS => "out of bounds memory access",
+        uapi::KWASMI_TRAP_TABLE_BOUNDS => "out of bounds table access",
+        uapi::KWASMI_TRAP_NULL_ELEMENT => "uninitialized element",
+        uapi::KWASMI_TRAP_DIVIDE_BY_ZERO => "integer divide by zero",
+        uapi::KWASMI_TRAP_INTEGER_OVERFLOW => "integer overflow",
+        uapi::KWASMI_TRAP_BAD_CONVERSION => "invalid conversion to integer",
+        uapi::KWASMI_TRAP_BAD_SIGNATURE => "indirect call type mismatch",
+        uapi::KWASMI_TRAP_STACK_OVERFLOW => "call stack exhausted",
+        uapi::KWASMI_TRAP_GROWTH_LIMITED => "growth limited",
+        _ => "of an unknown kind",
+    }
+}
+
+/// How a guest ended, and what it took: `struct kwasmi_run`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// The kernel's words for it; may be empty.
+    pub text: String,
+    /// Instructions, about.
+    pub fuel_used: u64,
+    /// Bytes of linear memory.
+    pub memory_peak: u64,
+    /// Bytes that the engine took.
+    pub heap_peak: u64,
+    /// Bytes of the engine stack.
+    pub stack_peak: u64,
+}
+
+impl Ended {
+    /// Why the guest ended, unless it did so itself.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let words = self.end.words()?;
+        let text = match self.end {
+            End::Trapped(code) if self.text.is_empty() => trap_words(code),
+            _ => self.text.as_str(),
+        };
+        Some(if text.is_empty() {
+            words.to_owned()
+        } else if text.starts_with(words) {
+            text.to_owned()
+        } else {
+            format!("{words}: {text}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(status: u32, code: u32, text: &str) -> Ended {
+        Ended {
+            end: End::from_raw(status, code),
+            text: text.to_owned(),
+            fuel_used: 0,
+            memory_peak: 0,
+            heap_peak: 0,
+            stack_peak: 0,
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_exit_status() {
+        let statuses = [
+            (uapi::KWASMI_EXITED, 0, 0),
+            (uapi::KWASMI_EXITED, 42, 42),
+            (uapi::KWASMI_EXITED, 255, 255),
+            (uapi::KWASMI_EXITED, 256 + 7, 7),
+            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE, 134),
+            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_STACK_OVERFLOW, 134),
+            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_GROWTH_LIMITED, 124),
+            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_OTHER, 134),
+            (uapi::KWASMI_TRAPPED, 999, 134),
+            (uapi::KWASMI_OUT_OF_FUEL, 0, 124),
+            (uapi::KWASMI_DEADLINE, 0, 124),
+            (uapi::KWASMI_KILLED, 0, 137),
+            (uapi::KWASMI_OUT_OF_MEMORY, 0, 124),
+            (uapi::KWASMI_ENGINE_FAULT, 0, 125),
+            (999, 0, 125),
+        ];
+        for (status, code, expected) in statuses {
+            assert_eq!(End::from_raw(status, code).exit().status(), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn only_an_exit_needs_no_reason() {
+        assert_eq!(ended(uapi::KWASMI_EXITED, 1, "").reason(), None);
+        for status in [1, 2, 3, 4, 5, 6, 999] {
+            assert!(ended(status, 1, "").reason().is_some(), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_words_come_first() {
+        let trap = uapi::KWASMI_TRAPPED;
+        assert_eq!(
+            ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "").reason().as_deref(),
+            Some("trap: integer divide by zero")
+        );
+        assert_eq!(ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "at 0x12").reason().as_deref(), Some("trap: at 0x12"));
+        assert_eq!(
+            ended(uapi::KWASMI_OUT_OF_FUEL, 0, "out of fuel after 10").reason().as_deref(),
+            Some("out of fuel after 10")
+        );
+        assert_eq!(ended(uapi::KWASMI_ENGINE_FAULT, 0, "panicked").reason().as_deref(), Some("engine fault: panicked"));
+        assert_eq!(ended(uapi::KWASMI_DEADLINE, 0, "").reason().as_deref(), Some("out of time"));
+    }
+}

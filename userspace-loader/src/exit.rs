@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The exit statuses of the command, and which one a kernel error becomes.
+
+use rustix::io::Errno;
+
+/// How the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// As the guest did, when it ran to an end.
+    Guest(u8),
+    /// A limit ended the guest: fuel, time, memory. As timeout(1) says it.
+    Limit,
+    /// kwasmi itself failed, the engine included.
+    Failed,
+    /// The module was refused.
+    Refused,
+    /// There is no such file or device.
+    NotFound,
+    /// The guest trapped. As a shell shows an abort.
+    Trapped,
+    /// The guest was killed. As a shell shows it.
+    Killed,
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Guest(status) => status,
+            Self::Limit => 124,
+            Self::Failed => 125,
+            Self::Refused => 126,
+            Self::NotFound => 127,
+            Self::Trapped => 134,
+            Self::Killed => 137,
+        }
+    }
+
+    /// For a file or device that cannot be opened.
+    #[must_use]
+    pub fn of_open(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO => Self::NotFound,
+            _ => Self::Failed,
+        }
+    }
+
+    /// For a module that is not loaded.
+    #[must_use]
+    pub fn of_load(errno: Errno) -> Self {
+        match errno {
+            Errno::NOEXEC | Errno::TOOBIG => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+
+    /// For a module that is not instantiated. `E2BIG` is about arguments here.
+    #[must_use]
+    pub fn of_start(errno: Errno) -> Self {
+        match errno {
+            Errno::NOEXEC => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}

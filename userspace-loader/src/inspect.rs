@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looks into a module: what it imports and exports, and whether kwasmi would run it. Needs no device.
+
+use crate::{
+    provided,
+    source, //
+};
+use serde::Serialize;
+use wasmparser::{
+    Export,
+    FuncType,
+    FuncValidatorAllocations,
+    Import,
+    MemoryType,
+    Parser,
+    Payload,
+    TableType,
+    ValType,
+    ValidPayload,
+    Validator,
+    WasmFeatures,
+    types::{
+        EntityType,
+        TypesRef, //
+    }, //
+};
+
+/// The function that a program begins with.
+const ENTRY: &str = "_start";
+
+/// What modules may make use of.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST);
+
+/// An import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// Where from.
+    pub module: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Whether kwasmi has it, of this very type.
+    pub provided: bool,
+}
+
+/// An export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: String,
+}
+
+/// A section that means nothing to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CustomSection {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: usize,
+}
+
+/// What is in a module, as far as it is valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// Its size.
+    pub bytes: usize,
+    /// What it needs.
+    pub imports: Vec<Imported>,
+    /// What it offers.
+    pub exports: Vec<Exported>,
+    /// Types of its own memories.
+    pub memories: Vec<String>,
+    /// Types of its own tables.
+    pub tables: Vec<String>,
+    /// How many types it has.
+    pub types: u32,
+    /// How many functions of its own.
+    pub functions: u32,
+    /// Bytes of their code.
+    pub code_bytes: u64,
+    /// How many globals of its own.
+    pub globals: u32,
+    /// How many segments for tables.
+    pub element_segments: u32,
+    /// How many segments for memories.
+    pub data_segments: u32,
+    /// Index of the function of the start section.
+    pub start: Option<u32>,
+    /// Custom sections.
+    pub custom_sections: Vec<CustomSection>,
+    /// Why it would be refused; empty if it would run.
+    pub refused: Vec<String>,
+}
+
+impl Inspection {
+    /// Looks into `wasm`.
+    #[must_use]
+    pub fn new(wasm: &[u8]) -> Self {
+        let mut inspection = Self { bytes: wasm.len(), ..Self::default() };
+        if let Err(reason) = source::identify(wasm) {
+            inspection.refused.push(reason);
+        } else if let Err(error) = inspection.scan(wasm) {
+            let (message, offset) = (error.message(), error.offset());
+            inspection.refused.push(format!("not valid Wasm: {message} at offset {offset}"));
+        } else {
+            inspection.check_entry();
+        }
+        inspection
+    }
+
+    /// Validates `wasm` and notes what is in it, up to the first error.
+    fn scan(&mut self, wasm: &[u8]) -> wasmparser::Result<()> {
+        let mut validator = Validator::new_with_features(FEATURES);
+        let mut parser = Parser::new(0);
+        parser.set_features(FEATURES);
+        let mut allocations = FuncValidatorAllocations::default();
+        for payload in parser.parse_all(wasm) {
+            let payload = payload?;
+            if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+                let mut function = function.into_validator(allocations);
+                function.validate(&body)?;
+                allocations = function.into_allocations();
+            }
+            self.note(&payload, validator.types(0))?;
+        }
+        Ok(())
+    }
+
+    /// Notes what is in a section that is valid.
+    fn note(&mut self, payload: &Payload<'_>, types: Option<TypesRef<'_>>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::TypeSection(section) => self.types = section.count(),
+            Payload::ImportSection(section) => {
+                for import in section.clone().into_imports() {
+                    self.note_import(&import?, types);
+                }
+            }
+            Payload::FunctionSection(section) => self.functions = section.count(),
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    self.tables.push(table_type(&table?.ty));
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    self.memories.push(memory_type(&memory?));
+                }
+            }
+            Payload::GlobalSection(section) => self.globals = section.count(),
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    self.note_export(&export?, types);
+                }
+            }
+            Payload::StartSection { func, .. } => self.start = Some(*func),
+            Payload::ElementSection(section) => self.element_segments = section.count(),
+            Payload::DataSection(section) => self.data_segments = section.count(),
+            Payload::CodeSectionStart { size, .. } => self.code_bytes = u64::from(*size),
+            Payload::CustomSection(section) => self
+                .custom_sections
+                .push(CustomSection { name: section.name().to_owned(), bytes: section.data().len() }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note_import(&mut self, import: &Import<'_>, types: Option<TypesRef<'_>>) {
+        let ty = types.and_then(|types| Some((types.entity_type_from_import(import)?, types)));
+        let (module, name) = (import.module.escape_debug(), import.name.escape_debug());
+        let problem = match (ty, provided::find(import.module, import.name)) {
+            (Some((EntityType::Func(id), types)), Some(function)) => {
+                let wanted = types[id].unwrap_func();
+                if wanted.params() == function.params && wanted.results() == function.results {
+                    None
+                } else {
+                    let (wanted, is) = (function_type(wanted), signature(function.params, function.results));
+                    Some(format!("import {module}.{name} has the type {wanted}, but is {is}"))
+                }
+            }
+            _ => Some(format!("import {module}.{name} is not provided")),
+        };
+        self.imports.push(Imported {
+            module: import.module.to_owned(),
+            name: import.name.to_owned(),
+            ty: ty.map(|(ty, types)| entity_type(&ty, types)).unwrap_or_default(),
+            provided: problem.is_none(),
+        });
+        self.refused.extend(problem);
+    }
+
+    fn note_export(&mut self, export: &Export<'_>, types: Option<TypesRef<'_>>) {
+        let ty = types.and_then(|types| Some(entity_type(&types.entity_type_from_export(export)?, types)));
+        self.exports.push(Exported { name: export.name.to_owned(), ty: ty.unwrap_or_default() });
+    }
+
+    /// A program has a function to begin with.
+    fn check_entry(&mut self) {
+        let entry = self.exports.iter().find(|export| export.name == ENTRY);
+        let problem = match entry.map(|export| export.ty.as_str()) {
+            Some("func()") => return,
+            Some(ty) => format!("export {ENTRY} has the type {ty}, not func()"),
+            None => format!("no function {ENTRY} is exported: not a program"),
+        };
+        self.refused.push(problem);
+    }
+}
+
+fn entity_type(ty: &EntityType, types: TypesRef<'_>) -> String {
+    match ty {
+        EntityType::Func(id) | EntityType::FuncExact(id) => function_type(types[*id].unwrap_func()),
+        EntityType::Table(ty) => table_type(ty),
+        EntityType::Memory(ty) => memory_type(ty),
+        EntityType::Global(ty) => {
+            let mutable = if ty.mutable { "mut " } else { "" };
+            format!("global {mutable}{}", ty.content_type)
+        }
+        EntityType::Tag(_) => "tag".to_owned(),
+    }
+}
+
+fn function_type(ty: &FuncType) -> String {
+    signature(ty.params(), ty.results())
+}
+
+fn signature(params: &[ValType], results: &[ValType]) -> String {
+    let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match results {
+        [] => format!("func({})", list(params)),
+        [result] => format!("func({}) -> {result}", list(params)),
+        results => format!("func({}) -> ({})", list(params), list(results)),
+    }
+}
+
+fn limits(initial: u64, maximum: Option<u64>) -> String {
+    match maximum {
+        Some(maximum) => format!("{initial} to {maximum}"),
+        None => format!("{initial} or more"),
+    }
+}
+
+fn memory_type(ty: &MemoryType) -> String {
+    format!("memory of {} pages", limits(ty.initial, ty.maximum))
+}
+
+fn table_type(ty: &TableType) -> String {
+    format!("table of {} {}", limits(ty.initial, ty.maximum), ValType::Ref(ty.element_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inspect(text: &str) -> Inspection {
+        Inspection::new(&source::assemble(text.as_bytes()).expect("valid text"))
+    }
+
+    const GOOD: &str = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1 2)
+        (table 3 funcref)
+        (global (export "g") (mut i64) (i64.const 0))
+        (func)
+        (start 1)
+        (func (export "_start") (drop (f64.add (f64.const 1) (f64.const 2))))
+        (func (export "pair") (result i32 i32) (i32.const 1) (i32.const 2))
+        (func (data.drop 0))
+        (elem (i32.const 0) 1)
+        (data (i32.const 0) "abc")
+        (@custom "note" "12345"))"#;
+
+    #[test]
+    fn all_that_is_in_a_module() {
+        let good = inspect(GOOD);
+        assert_eq!(good.refused, [""; 0]);
+        assert_eq!(
+            good.imports,
+            [Imported {
+                module: "wasi_snapshot_preview1".to_owned(),
+                name: "fd_write".to_owned(),
+                ty: "func(i32, i32, i32, i32) -> i32".to_owned(),
+                provided: true,
+            }]
+        );
+        let exports: Vec<_> = good.exports.iter().map(|export| (export.name.as_str(), export.ty.as_str())).collect();
+        assert_eq!(
+            exports,
+            [
+                ("memory", "memory of 1 to 2 pages"),
+                ("g", "global mut i64"),
+                ("_start", "func()"),
+                ("pair", "func() -> (i32, i32)"),
+            ]
+        );
+        assert_eq!(good.memories, ["memory of 1 to 2 pages"]);
+        assert_eq!(good.tables, ["table of 3 or more funcref"]);
+        assert_eq!((good.types, good.functions, good.globals), (3, 4, 1));
+        assert_eq!((good.element_segments, good.data_segments, good.start), (1, 1, Some(1)));
+        assert_eq!(good.custom_sections, [CustomSection { name: "note".to_owned(), bytes: 5 }]);
+        assert!(good.code_bytes > 0);
+    }
+
+    #[test]
+    fn every_missing_import_is_named() {
+        let module = inspect(
+            r#"(module
+                (import "env" "one" (func))
+                (import "wasi_snapshot_preview1" "path_open" (func (param i32) (result i64)))
+                (import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))
+                (import "wasi_snapshot_preview1" "fd_read" (global i32))
+                (import "env" "memory" (memory 1))
+                (func (export "_start")))"#,
+        );
+        assert_eq!(
+            module.refused,
+            [
+                "import env.one is not provided",
+                "import wasi_snapshot_preview1.path_open is not provided",
+                "import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, but is func(i32) -> i32",
+                "import wasi_snapshot_preview1.fd_read is not provided",
+                "import env.memory is not provided",
+            ]
+        );
+        assert!(module.imports.iter().all(|import| !import.provided));
+    }
+
+    #[test]
+    fn a_program_has_an_entry() {
+        assert_eq!(inspect("(module)").refused, ["no function _start is exported: not a program"]);
+        assert_eq!(
+            inspect(r#"(module (func (export "_start") (param i32)))"#).refused,
+            ["export _start has the type func(i32), not func()"]
+        );
+        assert_eq!(
+            inspect(r#"(module (memory (export "_start") 1))"#).refused,
+            ["export _start has the type memory of 1 or more pages, not func()"]
+        );
+    }
+
+    #[test]
+    fn other_features_are_refused() {
+        let modules = [
+            "(module (func (drop (v128.const i64x2 0 0))))",
+            "(module (memory i64 1))",
+            "(module (memory 1 1 shared))",
+            "(module (tag))",
+            "(module (type (struct)))",
+            "(module (func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1))))",
+            "(module (memory 1 (pagesize 1)))",
+        ];
+        for module in modules {
+            let refused = inspect(module).refused;
+            assert!(refused.iter().any(|reason| reason.starts_with("not valid Wasm: ")), "{module}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn these_features_are_on() {
+        let modules = [
+            "(module (memory 1) (memory 1))",
+            "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))",
+            "(module (func $f (return_call $f)))",
+            "(module (table 1 externref) (func (drop (ref.null func))))",
+            "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))",
+            "(module (func (drop (i32.trunc_sat_f64_u (f64.const 0))) (drop (i32.extend8_s (i32.const 0)))))",
+            "(module (global (export \"g\") (mut i32) (i32.const 0)))",
+        ];
+        for module in modules {
+            assert_eq!(inspect(module).refused, ["no function _start is exported: not a program"], "{module}");
+        }
+    }
+
+    #[test]
+    fn truncated_at_every_byte_it_is_refused() {
+        let wasm = source::assemble(GOOD.as_bytes()).expect("valid text");
+        // The custom section at the end is not needed to run.
+        let needed = wasm.len() - 2 - "_note12345".len();
+        for len in 0..needed {
+            let inspection = Inspection::new(&wasm[..len]);
+            assert!(!inspection.refused.is_empty(), "{len} bytes");
+        }
+        assert!(Inspection::new(&wasm[..needed]).refused.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_are_a_problem() {
+        // xorshift64: the same bytes each time.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let good = source::assemble(GOOD.as_bytes()).expect("valid text");
+        for _ in 0..10_000 {
+            let mut bytes: Vec<u8> = (0..8).flat_map(|_| random().to_le_bytes()).collect();
+            assert!(!Inspection::new(&bytes).refused.is_empty());
+            // Past the header as well.
+            bytes.splice(..8, *b"\0asm\x01\0\0\0");
+            let _ = Inspection::new(&bytes);
+            // And with one byte of a good one changed.
+            let mut changed = good.clone();
+            let at = usize::try_from(random()).unwrap_or(0) % changed.len();
+            changed[at] = random().to_le_bytes()[0];
+            let _ = Inspection::new(&changed);
+        }
+    }
+}

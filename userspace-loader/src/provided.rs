@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions that guests can import.
+
+use wasmparser::ValType::{
+    self,
+    I32,
+    I64, //
+};
+
+/// The module that they import them from.
+pub const MODULE: &str = "wasi_snapshot_preview1";
+
+/// A function.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters.
+    pub params: &'static [ValType],
+    /// Its results.
+    pub results: &'static [ValType],
+}
+
+/// A function that returns a preview 1 `errno`.
+const fn function(name: &'static str, params: &'static [ValType]) -> Function {
+    Function { name, params, results: &[I32] }
+}
+
+/// All of them, after the
+/// [definition of preview 1](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
+pub const FUNCTIONS: &[Function] = &[
+    function("args_get", &[I32, I32]),
+    function("args_sizes_get", &[I32, I32]),
+    function("clock_res_get", &[I32, I32]),
+    function("clock_time_get", &[I32, I64, I32]),
+    function("environ_get", &[I32, I32]),
+    function("environ_sizes_get", &[I32, I32]),
+    function("fd_close", &[I32]),
+    function("fd_fdstat_get", &[I32, I32]),
+    function("fd_fdstat_set_flags", &[I32, I32]),
+    function("fd_fdstat_set_rights", &[I32, I64, I64]),
+    function("fd_filestat_get", &[I32, I32]),
+    function("fd_pread", &[I32, I32, I32, I64, I32]),
+    function("fd_prestat_dir_name", &[I32, I32, I32]),
+    function("fd_prestat_get", &[I32, I32]),
+    function("fd_pwrite", &[I32, I32, I32, I64, I32]),
+    function("fd_read", &[I32, I32, I32, I32]),
+    function("fd_renumber", &[I32, I32]),
+    function("fd_seek", &[I32, I64, I32, I32]),
+    function("fd_tell", &[I32, I32]),
+    function("fd_write", &[I32, I32, I32, I32]),
+    function("poll_oneoff", &[I32, I32, I32, I32]),
+    Function { name: "proc_exit", params: &[I32], results: &[] },
+    function("random_get", &[I32, I32]),
+    function("sched_yield", &[]),
+];
+
+/// The function of this name in this module.
+#[must_use]
+pub fn find(module: &str, name: &str) -> Option<&'static Function> {
+    if module != MODULE {
+        return None;
+    }
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_and_there_once() {
+        assert!(FUNCTIONS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn only_from_the_one_module() {
+        assert_eq!(find(MODULE, "fd_read").map(|function| function.params.len()), Some(4));
+        assert!(find(MODULE, "path_open").is_none());
+        assert!(find("env", "fd_read").is_none());
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the commands tell, as text for people.
+
+use crate::{
+    device::Info,
+    inspect::Inspection,
+    uapi::{
+        KWASMI_FEATURE_FAULT_INJECTION,
+        KWASMI_FEATURE_WASI_PREVIEW1, //
+    }, //
+};
+use std::fmt;
+
+/// The bits of an [`Info`]'s `features`, by name.
+const FEATURES: [(u64, &str); 2] = [
+    (KWASMI_FEATURE_WASI_PREVIEW1 as u64, "wasi-preview1"),
+    (KWASMI_FEATURE_FAULT_INJECTION as u64, "fault-injection"),
+];
+
+/// The names of `features`; those without a name are left out.
+#[must_use]
+pub fn features(features: u64) -> Vec<&'static str> {
+    FEATURES.iter().filter(|(bit, _)| features & bit != 0).map(|(_, name)| *name).collect()
+}
+
+/// What is in a module, by the name of its file. Names in it are its own, and so escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Contents<'a>(pub &'a str, pub &'a Inspection);
+
+impl fmt::Display for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(name, module) = self;
+        writeln!(f, "{name}: {} bytes", module.bytes)?;
+        writeln!(f, "imports: {}", module.imports.len())?;
+        for import in &module.imports {
+            let provided = if import.provided { "" } else { "  NOT PROVIDED" };
+            let (module, name) = (import.module.escape_debug(), import.name.escape_debug());
+            writeln!(f, "  {module}.{name}: {}{provided}", import.ty)?;
+        }
+        writeln!(f, "exports: {}", module.exports.len())?;
+        for export in &module.exports {
+            writeln!(f, "  {}: {}", export.name.escape_debug(), export.ty)?;
+        }
+        writeln!(f, "memories: {}", module.memories.len())?;
+        for memory in &module.memories {
+            writeln!(f, "  {memory}")?;
+        }
+        writeln!(f, "tables: {}", module.tables.len())?;
+        for table in &module.tables {
+            writeln!(f, "  {table}")?;
+        }
+        writeln!(f, "functions: {}, {} bytes of code", module.functions, module.code_bytes)?;
+        writeln!(f, "types: {}", module.types)?;
+        writeln!(f, "globals: {}", module.globals)?;
+        writeln!(f, "element segments: {}", module.element_segments)?;
+        writeln!(f, "data segments: {}", module.data_segments)?;
+        match module.start {
+            Some(index) => writeln!(f, "start function: {index}")?,
+            None => writeln!(f, "start function: none")?,
+        }
+        writeln!(f, "custom sections: {}", module.custom_sections.len())?;
+        for section in &module.custom_sections {
+            writeln!(f, "  {}: {} bytes", section.name.escape_debug(), section.bytes)?;
+        }
+        if module.refused.is_empty() {
+            writeln!(f, "would be refused: no")
+        } else {
+            writeln!(f, "would be refused:")?;
+            module.refused.iter().try_for_each(|reason| writeln!(f, "  {reason}"))
+        }
+    }
+}
+
+/// What a kwasmi holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Status<'a>(pub &'a Info);
+
+impl fmt::Display for Status<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(info) = self;
+        writeln!(f, "modules: {}", info.modules)?;
+        writeln!(f, "instances: {}", info.instances)?;
+        writeln!(f, "heap: {} bytes in {} blocks", info.heap_bytes, info.heap_blocks)?;
+        writeln!(f, "reclaimed: {} bytes", info.reclaimed_bytes)?;
+        writeln!(f, "reserve: {} bytes, peak {} bytes", info.reserve_bytes, info.reserve_peak_bytes)?;
+        let (stack, peak) = (info.engine_stack_bytes, info.engine_stack_peak_bytes);
+        writeln!(f, "engine stack: {stack} bytes, peak {peak} bytes")?;
+        writeln!(f, "largest module: {} bytes", info.module_bytes_max)?;
+        writeln!(f, "largest memory: {} bytes", info.memory_bytes_max)
+    }
+}
+
+/// What a kwasmi is.
+#[must_use]
+pub fn version(info: &Info) -> String {
+    let names = features(info.features);
+    let features = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("kernel module {}, interface {}, features: {features}", info.version.escape_debug(), info.abi)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::{
+        CustomSection,
+        Imported, //
+    };
+
+    #[test]
+    fn names_are_escaped() {
+        let module = Inspection {
+            imports: vec![Imported {
+                module: "a\u{1b}".to_owned(),
+                name: "b\nc".to_owned(),
+                ty: "func()".to_owned(),
+                provided: false,
+            }],
+            custom_sections: vec![CustomSection { name: "\r".to_owned(), bytes: 2048 }],
+            refused: vec!["because".to_owned()],
+            ..Inspection::default()
+        };
+        let text = Contents("x.wasm", &module).to_string();
+        assert!(text.contains("\n  a\\u{1b}.b\\nc: func()  NOT PROVIDED\n"), "{text}");
+        assert!(text.contains("\n  \\r: 2048 bytes\n"), "{text}");
+        assert!(text.ends_with("would be refused:\n  because\n"), "{text}");
+    }
+
+    #[test]
+    fn versions_and_counters() {
+        let info = Info {
+            abi: 1,
+            version: "0.1.0".to_owned(),
+            features: 3,
+            modules: 7,
+            module_bytes_max: 64 << 20,
+            ..Info::default()
+        };
+        assert_eq!(version(&info), "kernel module 0.1.0, interface 1, features: wasi-preview1, fault-injection");
+        assert_eq!(version(&Info::default()), "kernel module , interface 0, features: none");
+        let text = Status(&info).to_string();
+        assert!(text.starts_with("modules: 7\n"), "{text}");
+        assert!(text.contains("largest module: 67108864 bytes\n"), "{text}");
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs a program on a device.
+
+use crate::{
+    device::{
+        Device,
+        Info,
+        Instance as _,
+        Module as _,
+        Refusal,
+        Start, //
+    },
+    end::Ended,
+    exit::Exit,
+    failure::Failure,
+    kernel,
+    uapi::KWASMI_ABI, //
+};
+use rustix::io::Errno;
+use std::time::{
+    Duration,
+    Instant, //
+};
+
+/// A program, ready to be submitted.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What messages call it.
+    pub name: String,
+    /// The module.
+    pub wasm: Vec<u8>,
+    /// Bytes of its value stack; 0: the default.
+    pub stack_max: u64,
+    /// What it begins with.
+    pub start: Start,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How it ended.
+    pub ended: Ended,
+    /// How long it ran.
+    pub time: Duration,
+}
+
+/// Asks the device what it is, and sees that it is of this command's kind.
+///
+/// # Errors
+///
+/// [`Exit::Failed`].
+pub fn info(device: &impl Device) -> Result<Info, Failure> {
+    let failure = |reason: String| Failure::new(Exit::Failed, kernel::PATH, reason);
+    let info = device.info().map_err(|refusal| failure(refusal.to_string()))?;
+    if info.abi == KWASMI_ABI {
+        Ok(info)
+    } else {
+        Err(failure(format!("the kernel module has version {} of the interface, this command {KWASMI_ABI}", info.abi)))
+    }
+}
+
+/// Loads `program`, starts it, and runs it until it ends.
+///
+/// # Errors
+///
+/// [`Exit::Refused`] if it is not one that can run, [`Exit::Failed`] if something else is wrong. How a guest ended is not
+/// an error here.
+pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
+    let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
+    let module = device
+        .load(&program.wasm, program.stack_max)
+        .map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
+    let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
+    let begin = Instant::now();
+    let ended = loop {
+        match instance.run() {
+            // A signal was handled; the guest goes on where it was.
+            Err(refusal) if refusal.errno == Errno::INTR => {}
+            result => break result.map_err(|refusal| failure(Exit::Failed, &refusal))?,
+        }
+    };
+    Ok(Run { ended, time: begin.elapsed() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device,
+        end::End, //
+    };
+    use std::{
+        cell::RefCell,
+        collections::VecDeque,
+        rc::Rc, //
+    };
+
+    /// A device that answers what it was told to, and records what it was asked.
+    #[derive(Clone, Default)]
+    struct Fake(Rc<RefCell<State>>);
+
+    #[derive(Default)]
+    struct State {
+        abi: Option<u32>,
+        load: Option<Refusal>,
+        start: Option<Refusal>,
+        runs: VecDeque<Result<Ended, Refusal>>,
+        loaded: Vec<(Vec<u8>, u64)>,
+        started: Vec<Start>,
+        run: usize,
+    }
+
+    impl Device for Fake {
+        type Module = Self;
+
+        fn info(&self) -> Result<Info, Refusal> {
+            let abi = self.0.borrow().abi.ok_or(Errno::NOTTY)?;
+            Ok(Info { abi, ..Info::default() })
+        }
+
+        fn load(&self, wasm: &[u8], stack_max: u64) -> Result<Self, Refusal> {
+            let mut state = self.0.borrow_mut();
+            state.loaded.push((wasm.to_vec(), stack_max));
+            state.load.clone().map_or_else(|| Ok(self.clone()), Err)
+        }
+    }
+
+    impl device::Module for Fake {
+        type Instance = Self;
+
+        fn start(&self, start: &Start) -> Result<Self, Refusal> {
+            let mut state = self.0.borrow_mut();
+            state.started.push(start.clone());
+            state.start.clone().map_or_else(|| Ok(self.clone()), Err)
+        }
+    }
+
+    impl device::Instance for Fake {
+        fn run(&self) -> Result<Ended, Refusal> {
+            let mut state = self.0.borrow_mut();
+            state.run += 1;
+            state.runs.pop_front().unwrap_or(Err(Errno::BUSY.into()))
+        }
+    }
+
+    fn fake(state: State) -> Fake {
+        Fake(Rc::new(RefCell::new(state)))
+    }
+
+    fn program() -> Program {
+        Program {
+            name: "a.wasm".to_owned(),
+            wasm: b"\0asm".to_vec(),
+            stack_max: 4096,
+            start: Start {
+                args: b"a.wasm\0\0x y\0".to_vec(),
+                env: b"A=\0".to_vec(),
+                fds: vec![],
+                fuel_max: 1,
+                memory_max: 2,
+                heap_max: 3,
+                time_max: 4,
+            },
+        }
+    }
+
+    fn ended(end: End) -> Ended {
+        Ended { end, text: String::new(), fuel_used: 10, memory_peak: 20, heap_peak: 30, stack_peak: 40 }
+    }
+
+    fn refusal(errno: Errno, text: &str) -> Refusal {
+        Refusal { errno, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_program_is_submitted_as_it_is() {
+        let fake = fake(State { runs: [Ok(ended(End::Exited(3)))].into(), ..State::default() });
+        let run = run(&fake, &program()).expect("runs");
+        assert_eq!(run.ended, ended(End::Exited(3)));
+        let state = fake.0.borrow();
+        assert_eq!(state.loaded, [(b"\0asm".to_vec(), 4096)]);
+        assert_eq!(state.started, [program().start]);
+        assert_eq!(state.run, 1);
+    }
+
+    #[test]
+    fn after_a_signal_it_goes_on() {
+        let fake = fake(State {
+            runs: [Err(Errno::INTR.into()), Err(Errno::INTR.into()), Ok(ended(End::Killed))].into(),
+            ..State::default()
+        });
+        assert_eq!(run(&fake, &program()).expect("runs").ended.end, End::Killed);
+        assert_eq!(fake.0.borrow().run, 3);
+    }
+
+    #[test]
+    fn errors_have_the_kernels_text_and_their_exit_status() {
+        let cases = [
+            (Errno::NOEXEC, 126, 126),
+            (Errno::TOOBIG, 126, 125),
+            (Errno::DQUOT, 125, 125),
+            (Errno::NOMEM, 125, 125),
+            (Errno::IO, 125, 125),
+            (Errno::PERM, 125, 125),
+            (Errno::BADF, 125, 125),
+            (Errno::INVAL, 125, 125),
+        ];
+        for (errno, load, start) in cases {
+            let device = fake(State { load: Some(refusal(errno, "at\noffset 3")), ..State::default() });
+            let failure = run(&device, &program()).expect_err("not loaded");
+            assert_eq!(failure.exit.status(), load, "{errno}");
+            assert_eq!(failure.to_string(), "a.wasm: at offset 3");
+            assert!(device.0.borrow().started.is_empty());
+
+            let device = fake(State { start: Some(refusal(errno, "")), ..State::default() });
+            let failure = run(&device, &program()).expect_err("not started");
+            assert_eq!(failure.exit.status(), start, "{errno}");
+            assert_eq!(failure.reason, device::words(errno.into()));
+            assert_eq!(device.0.borrow().run, 0);
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_is_a_failure() {
+        let failure = run(&fake(State::default()), &program()).expect_err("busy");
+        assert_eq!(failure.exit.status(), 125);
+        assert_eq!(failure.to_string(), "a.wasm: Device or resource busy");
+    }
+
+    #[test]
+    fn another_interface_is_told() {
+        let with = |abi| info(&fake(State { abi, ..State::default() }));
+        assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
+        let failure = with(Some(9)).expect_err("another one");
+        assert_eq!(
+            failure.to_string(),
+            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 1"
+        );
+        assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
+    }
+}

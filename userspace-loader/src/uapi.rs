@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctl ABI, made from `kmod/uapi/kwasmi.h`. Sizes and offsets are asserted when it is compiled.
+
+#![expect(missing_docs, non_camel_case_types, reason = "generated")]
+
+include!(concat!(env!("OUT_DIR"), "/uapi.rs"));

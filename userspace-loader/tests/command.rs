@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The program itself, as far as no device is needed.
+
+use std::{
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Output,
+        Stdio, //
+    }, //
+};
+use tempfile::TempDir;
+
+const GOOD: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+    (memory (export "memory") 1)
+    (data "\07")
+    (func (export "_start") (data.drop 0) (call 0 (i32.const 7))))"#;
+
+fn kwasmi(args: &[&str]) -> Output {
+    command(args).output().expect("the program can be run")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kwasmi"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("is text")
+}
+
+/// A folder with one file.
+fn file(name: &str, contents: impl AsRef<[u8]>) -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), name, contents);
+    (folder, path)
+}
+
+fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> String {
+    let path: PathBuf = folder.join(name);
+    fs::write(&path, contents).expect("a file");
+    path.to_str().expect("is text").to_owned()
+}
+
+fn wasm(text: &str) -> Vec<u8> {
+    kwasmi::source::assemble(text.as_bytes()).expect("valid text")
+}
+
+/// It ended with `status`, and told why in one line.
+#[track_caller]
+fn assert_fails(output: &Output, status: i32, line: &str) {
+    assert_eq!(stderr(output), format!("kwasmi: {line}\n"));
+    assert_eq!(output.status.code(), Some(status));
+    assert_eq!(stdout(output), "");
+}
+
+#[test]
+fn help_is_for_standard_output() {
+    for args in [["--help"].as_slice(), &["help"], &["help", "run"], &["run", "--help"], &["inspect", "-h"]] {
+        let output = kwasmi(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(stdout(&output).contains("Usage: kwasmi"), "{args:?}");
+        assert_eq!(stderr(&output), "");
+    }
+    assert!(stdout(&kwasmi(&["run", "--help"])).contains("Usage: kwasmi run [OPTIONS] FILE [ARG]..."));
+}
+
+#[test]
+fn a_wrong_command_line_is_kwasmis_failure() {
+    let wrong: [&[&str]; 6] =
+        [&[], &["walk"], &["run"], &["run", "--fuel", "many", "x"], &["run", "--memory", "0", "x"], &["inspect"]];
+    for args in wrong {
+        let output = kwasmi(args);
+        assert_eq!(output.status.code(), Some(125), "{args:?}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+        assert_ne!(stderr(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    for command in ["run", "inspect"] {
+        let output = kwasmi(&[command, "/nonexistent/x.wasm"]);
+        assert_fails(&output, 127, "/nonexistent/x.wasm: No such file or directory");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    for command in ["run", "inspect"] {
+        assert_fails(&kwasmi(&[command, "/"]), 125, "/: Is a directory");
+    }
+}
+
+#[test]
+fn files_that_are_not_wasm_are_refused_before_the_device_is_opened() {
+    let (_folder, path) = file("x.wasm", "#!/bin/sh\n");
+    assert_fails(
+        &kwasmi(&["run", &path]),
+        126,
+        &format!("{path}: not a WebAssembly module: it begins with 23 21 2f 62, not with 00 61 73 6d"),
+    );
+    let (_folder, path) = file("x.wasm", "");
+    assert_fails(&kwasmi(&["run", &path]), 126, &format!("{path}: not a WebAssembly module: the file is empty"));
+}
+
+#[test]
+fn without_a_device_it_is_not_found() {
+    if Path::new("/dev/kwasmi").exists() {
+        return;
+    }
+    let (_folder, path) = file("x.wat", GOOD);
+    let line = "/dev/kwasmi: No such file or directory (is the kernel module loaded?)";
+    assert_fails(&kwasmi(&["run", &path]), 127, line);
+    assert_fails(&kwasmi(&["status"]), 127, line);
+    assert_fails(&kwasmi(&["status", "-j"]), 127, line);
+
+    let version = env!("CARGO_PKG_VERSION");
+    let output = kwasmi(&["version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 1\nkernel module: {line}\n"));
+    let output = kwasmi(&["version", "--json"]);
+    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":1,\"kernel\":null}}\n"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_good_module_would_run() {
+    let (folder, text) = file("good.wat", GOOD);
+    let binary = write(folder.path(), "good.wasm", wasm(GOOD));
+    for path in [&text, &binary] {
+        let output = kwasmi(&["inspect", path]);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(stderr(&output), "");
+        let report = stdout(&output);
+        assert!(report.starts_with(&format!("{path}: ")), "{report}");
+        assert!(report.contains("\n  wasi_snapshot_preview1.proc_exit: func(i32)\n"), "{report}");
+        assert!(report.contains("\n  _start: func()\n"), "{report}");
+        assert!(report.ends_with("\nwould be refused: no\n"), "{report}");
+    }
+}
+
+#[test]
+fn a_refusal_has_every_reason() {
+    let (_folder, path) = file("bad.wat", r#"(module (import "env" "a" (func)) (import "env" "b\n" (func)))"#);
+    let output = kwasmi(&["inspect", &path]);
+    assert_eq!(output.status.code(), Some(126));
+    assert_eq!(stderr(&output), "");
+    assert!(
+        stdout(&output).ends_with(
+            "would be refused:\n  import env.a is not provided\n  import env.b\\n is not provided\n  \
+             no function _start is exported: not a program\n"
+        ),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn json_is_one_object_on_one_line() {
+    let (_folder, path) = file("bad.wat", r#"(module (import "env" "b\n" (func)))"#);
+    let output = kwasmi(&["inspect", "-j", &path]);
+    assert_eq!(output.status.code(), Some(126));
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1);
+    let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+    assert_eq!(value["imports"][0]["name"], "b\n");
+    assert_eq!(value["imports"][0]["type"], "func()");
+    assert_eq!(value["imports"][0]["provided"], false);
+    assert_eq!(value["refused"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn truncated_at_every_byte() {
+    let good = wasm(GOOD);
+    let folder = tempfile::tempdir().expect("a folder");
+    for len in 0..good.len() {
+        let path = write(folder.path(), "x.wasm", &good[..len]);
+        let output = kwasmi(&["inspect", &path]);
+        assert_eq!(output.status.code(), Some(126), "{len} bytes: {}", stdout(&output));
+        assert!(stdout(&output).contains("would be refused:\n"), "{len} bytes");
+    }
+}
+
+#[test]
+fn zeros_and_other_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let zeros = folder.path().join("zeros");
+    let file = fs::File::create(&zeros).expect("a file");
+    file.set_len(64 << 20).expect("a sparse file");
+    let zeros = zeros.to_str().expect("is text");
+    let reason = "not a WebAssembly module: it begins with 00 00 00 00, not with 00 61 73 6d";
+    assert_fails(&kwasmi(&["run", zeros]), 126, &format!("{zeros}: {reason}"));
+    let output = kwasmi(&["inspect", zeros]);
+    assert_eq!(output.status.code(), Some(126));
+    assert!(stdout(&output).ends_with(&format!("would be refused:\n  {reason}\n")));
+
+    let garbage: Vec<u8> = b"\0asm\x01\0\0\0".iter().copied().chain((1..=255).cycle().take(4096)).collect();
+    let path = write(folder.path(), "garbage", garbage);
+    let output = kwasmi(&["inspect", &path]);
+    assert_eq!(output.status.code(), Some(126));
+    assert!(stdout(&output).contains("not valid Wasm: "), "{}", stdout(&output));
+    assert!(stdout(&output).contains(" at offset "), "{}", stdout(&output));
+}
+
+#[test]
+fn errors_in_text_are_one_line_with_their_place() {
+    let (_folder, path) = file("x.wat", "(module\n  (func (local.get $x)))");
+    for command in ["run", "inspect"] {
+        if command == "run" && !Path::new("/dev/kwasmi").exists() {
+            continue;
+        }
+        let output = kwasmi(&[command, &path]);
+        assert_fails(&output, 126, &format!("{path}: line 2, column 20: unknown local: failed to find name `$x`"));
+    }
+}
+
+#[test]
+fn a_full_output_is_a_failure() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("is there");
+    let output = command(&["version"]).stdout(full).output().expect("the program can be run");
+    assert_fails(&output, 125, "standard output: No space left on device");
+}
+
+#[test]
+fn closed_streams_are_no_problem() {
+    let (_folder, path) = file("x.wat", GOOD);
+    let script = "\"$0\" inspect \"$1\" <&- >&- 2>&-";
+    let status = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kwasmi"), &path])
+        .status()
+        .expect("there is a shell");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn it_dies_quietly_when_nobody_reads() {
+    let script = "trap '' PIPE; { sleep 0.2; \"$0\" help; echo $? >&2; } | true";
+    let output =
+        Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_kwasmi")]).output().expect("there is a shell");
+    // 128 + 13: ended by SIGPIPE, though the shell ignored it.
+    assert_eq!(stderr(&output), "141\n");
+}
