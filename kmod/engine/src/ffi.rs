@@ -232,7 +232,7 @@ pub enum Ending {
 /// Why a guest trapped.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the specification's own names")]
+#[allow(missing_docs, reason = "the specification's own names")]
 pub enum Trap {
     Unreachable = 1,
     MemoryBounds = 2,
@@ -270,7 +270,7 @@ pub struct RunArgs {
 pub enum HostOp {
     /// Allocates `args[0]` bytes, aligned to `args[1]`. `value`: the address, or 0.
     Alloc = 0,
-    /// Frees what is at `args[0]`.
+    /// Frees the `args[1]` bytes at `args[0]`.
     Free = 1,
     /// Lets others run.
     Yield = 2,

@@ -134,7 +134,7 @@ impl Account {
                 unsafe { release(header) };
             }
         }
-        host_free(account.cast());
+        host_free(account.cast(), size_of::<Account>());
         stats
     }
 
@@ -260,8 +260,11 @@ fn host_alloc(layout: Layout) -> Option<NonNull<u8>> {
     NonNull::new(ptr::with_exposed_provenance_mut(usize::try_from(value).ok()?))
 }
 
-fn host_free(block: NonNull<u8>) {
-    call_host(HostOp::Free, [block.as_ptr().expose_provenance() as u64, 0, 0, 0]);
+fn host_free(block: NonNull<u8>, size: usize) {
+    call_host(
+        HostOp::Free,
+        [block.as_ptr().expose_provenance() as u64, size as u64, 0, 0],
+    );
 }
 
 /// The reserve and its counters.
@@ -314,7 +317,7 @@ unsafe fn release(header: NonNull<Header>) {
         return;
     };
     if size & IN_RESERVE == 0 {
-        host_free(start);
+        host_free(start, size);
         return;
     }
     if let Ok(layout) = Layout::from_size_align(size & !IN_RESERVE, align) {

@@ -12,7 +12,7 @@ unsafe extern "C" {
     /// The context of the stay in the engine that the calling task is in.
     safe fn kwasmi_host_context() -> *mut Context;
     fn kwasmi_stack_leave(op: u32, call: *mut HostCall, stack_top: *mut usize) -> i32;
-    fn kwasmi_stack_land(status: i32, stack_top: *mut usize) -> !;
+    fn kwasmi_stack_land(status: i32, stack_top: *mut usize);
 }
 
 /// The context of the present stay in the engine. Valid until it ends.
@@ -57,5 +57,9 @@ pub(crate) unsafe fn land(status: i32) -> ! {
     // SAFETY: The engine runs, so there is a context.
     let stack_top = unsafe { (*context).stack_top };
     // SAFETY: The top of the engine stack holds the stack pointer that `kwasmi_stack_enter` saved.
-    unsafe { kwasmi_stack_land(status, stack_top) }
+    unsafe { kwasmi_stack_land(status, stack_top) };
+    // It does not return; objtool wants to see that nothing follows.
+    loop {
+        core::hint::spin_loop();
+    }
 }

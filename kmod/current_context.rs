@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which stay in the engine the current task is in.
+//!
+//! The engine's allocator has no argument that could tell, and a task has no place where a module could keep it. So there
+//! is a table of the tasks that are in the engine. A task only ever looks for itself, so its own writes are all that it
+//! must see, and it sees them: no ordering between tasks is needed.
+
+use crate::ffi::Context;
+use core::ptr::NonNull;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    task::Task, //
+};
+
+/// How many tasks can be in the engine at once.
+const SLOTS: usize = 2048;
+
+/// How far from its first place a task may end up.
+const PROBES: usize = 64;
+
+struct Slot {
+    /// The address of the task; 0 for none.
+    task: Atomic<usize>,
+    /// The address of its context.
+    context: Atomic<usize>,
+}
+
+static TABLE: [Slot; SLOTS] = [const {
+    Slot {
+        task: Atomic::new(0),
+        context: Atomic::new(0),
+    }
+}; SLOTS];
+
+fn current() -> usize {
+    Task::current_raw() as usize
+}
+
+fn places(task: usize) -> impl Iterator<Item = &'static Slot> {
+    // Tasks are some KiB each: the lower bits tell little.
+    let first = (task >> 8).wrapping_mul(0x9e37_79b9) >> 4;
+    (0..PROBES).filter_map(move |probe| TABLE.get(first.wrapping_add(probe) % SLOTS))
+}
+
+/// The current task is in the engine for as long as this lives.
+pub(crate) struct Stay {
+    slot: &'static Slot,
+}
+
+impl Stay {
+    /// Notes that the current task is in the engine with `context`. It must not be in it already.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if too many tasks are.
+    pub(crate) fn begin(context: NonNull<Context>) -> Result<Self> {
+        let task = current();
+        for slot in places(task) {
+            if slot.task.cmpxchg(0, task, Relaxed).is_ok() {
+                slot.context.store(context.as_ptr() as usize, Relaxed);
+                return Ok(Self { slot });
+            }
+        }
+        Err(EAGAIN)
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.slot.context.store(0, Relaxed);
+        self.slot.task.store(0, Relaxed);
+    }
+}
+
+/// The context of the current task's stay in the engine.
+#[no_mangle]
+extern "C" fn kwasmi_host_context() -> *mut Context {
+    let task = current();
+    for slot in places(task) {
+        if slot.task.load(Relaxed) == task {
+            return slot.context.load(Relaxed) as *mut Context;
+        }
+    }
+    core::ptr::null_mut()
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a guest may go on: signals, deadline, kill, the scheduler.
+
+use super::Host;
+use crate::ffi::Checkpoint;
+use core::sync::atomic::{
+    AtomicU32,
+    AtomicUsize,
+    Ordering, //
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    task::Task,
+    time::{
+        hrtimer::HrTimerExpires,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// Lets others run, if the scheduler wants to.
+pub(super) fn yield_now() {
+    // SAFETY: Host calls come from process context, with no lock held.
+    unsafe { bindings::__cond_resched() };
+}
+
+/// Between two slices.
+pub(super) fn checkpoint(host: &Host) -> Checkpoint {
+    yield_now();
+    // SAFETY: While the guest runs, so is its instance.
+    if unsafe { host.instance.as_ref() }.is_some_and(|instance| instance.is_killed()) || is_fatal_signal_pending() {
+        return Checkpoint::Killed;
+    }
+    if host.deadline.is_some_and(|deadline| Instant::<Monotonic>::now().as_nanos() >= deadline) {
+        return Checkpoint::Deadline;
+    }
+    if kernel::current!().signal_pending() {
+        return Checkpoint::Interrupt;
+    }
+    Checkpoint::Continue
+}
+
+/// `fatal_signal_pending` of `include/linux/sched/signal.h`: a signal that ends the process has set SIGKILL for all its
+/// threads.
+fn is_fatal_signal_pending() -> bool {
+    if !kernel::current!().signal_pending() {
+        return false;
+    }
+    let task = Task::current_raw();
+    // SAFETY: The current task is there; the field is a word, written as a whole.
+    let pending = unsafe { (&raw const (*task).pending.signal.sig[0]).read_volatile() };
+    pending & (1 << (bindings::SIGKILL - 1)) != 0
+}
+
+/// Sleeps until the monotonic clock shows `until` nanoseconds.
+///
+/// # Errors
+///
+/// `EINTR` if a signal is pending or comes.
+pub(super) fn sleep_until(_host: &Host, until: i64) -> Result {
+    loop {
+        set_current_state(bindings::TASK_INTERRUPTIBLE);
+        if kernel::current!().signal_pending() {
+            set_current_state(bindings::TASK_RUNNING);
+            return Err(EINTR);
+        }
+        let mut expires: bindings::ktime_t = until;
+        // SAFETY: The state was set; `expires` outlives the call.
+        let slept =
+            unsafe { bindings::schedule_hrtimeout_range(&mut expires, 0, bindings::hrtimer_mode_HRTIMER_MODE_ABS) };
+        if slept == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// `set_current_state` of `include/linux/sched.h`: the state is set before what is waited for is looked at.
+fn set_current_state(state: u32) {
+    let task = Task::current_raw();
+    // SAFETY: The current task is there, and its state is its own to set.
+    let place = unsafe { AtomicU32::from_ptr((&raw mut (*task).__state).cast()) };
+    place.store(state, Ordering::SeqCst);
+}
+
+/// Makes `task`, which runs a guest, come to the next checkpoint soon, also if it sleeps: `set_notify_signal` of
+/// `include/linux/sched/signal.h`. The kernel takes the flag back when the task returns to userspace.
+pub(crate) fn interrupt(task: &Task) {
+    let raw = task.as_ptr();
+    // SAFETY: The task is there while it is referenced; the flags are a word, written with atomic operations.
+    let flags = unsafe { AtomicUsize::from_ptr((&raw mut (*raw).thread_info.flags).cast()) };
+    flags.fetch_or(1 << bindings::TIF_NOTIFY_SIGNAL, Ordering::SeqCst);
+    task.wake_up();
+}

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Instance descriptors: one program, from its start to how it ended.
+
+use crate::{
+    anon_file::AnonFile,
+    counters,
+    engine::{
+        self,
+        Account,
+        Failure, //
+    },
+    ffi::{
+        EngineOp,
+        Ending,
+        FdGrant,
+        RunArgs,
+        StartArgs,
+        Status, //
+    },
+    host::{
+        Files,
+        Host, //
+    },
+    ioctl::{
+        self,
+        Argument, //
+    },
+    limits,
+    log::LogBuffer,
+    module::{
+        bytes,
+        Module, //
+    },
+    stack::Stack,
+    uapi::{
+        kwasmi_fd,
+        kwasmi_run,
+        kwasmi_start, //
+    },
+};
+use core::{
+    ffi::c_void,
+    fmt::Write,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow,
+        Mutex,
+        SpinLock, //
+    },
+    task::Task,
+    time::{
+        hrtimer::HrTimerExpires,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
+const KILL: u32 = ioctl::io(0x84);
+
+/// An instance.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Instance {
+    module: Arc<Module>,
+    #[pin]
+    inner: Mutex<Inner>,
+    /// Who runs it now, and whether it is to end.
+    #[pin]
+    runner: SpinLock<Runner>,
+}
+
+/// Who runs an instance, and whether it is to end.
+#[derive(Default)]
+pub(crate) struct Runner {
+    task: Option<ARef<Task>>,
+    killed: bool,
+}
+
+/// What only who runs the instance touches.
+struct Inner {
+    stack: Stack,
+    /// There until the instance has ended or is dropped.
+    live: Option<Live>,
+    host: Host,
+    /// Nanoseconds from the first run on; 0 for no limit.
+    time_max: u64,
+    has_run: bool,
+    report: Report,
+}
+
+/// # Invariants
+///
+/// `object` is an instance of the engine, allocated on `account`.
+struct Live {
+    object: NonNull<c_void>,
+    account: Account,
+}
+
+// SAFETY: The engine's instance may be used by any task, one at a time.
+unsafe impl Send for Live {}
+
+/// What `KWASMI_IOC_RUN` tells.
+struct Report {
+    ending: Ending,
+    code: u32,
+    fuel_used: u64,
+    memory_peak: u64,
+    heap_peak: u64,
+    stack_peak: u64,
+    text: LogText,
+}
+
+/// Words about an ending, kept so that they can be told again.
+type LogText = KVVec<u8>;
+
+/// The most words that are kept, in bytes.
+const TEXT_MAX: usize = 512;
+
+impl Instance {
+    /// Makes an instance of `module`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_START`, each with words in `log`.
+    pub(crate) fn new(
+        module: Arc<Module>,
+        request: &kwasmi_start,
+        (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
+        log: &mut LogBuffer,
+    ) -> Result<Arc<Self>> {
+        for strings in [args, env] {
+            if strings.last().is_some_and(|last| *last != 0) {
+                let _ = write!(log, "an argument or environment string without a NUL at its end");
+                return Err(EINVAL);
+            }
+        }
+        let memory_max = limits::memory(log, request.memory_max)?;
+        let heap_max = limits::heap(log, request.heap_max)?;
+        let (files, grants) = open_files(fds, log)?;
+
+        // From here on, `drop` cleans up.
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                inner <- new_mutex!(
+                    Inner {
+                        stack: Stack::new()?,
+                        live: None,
+                        host: Host::new(files),
+                        time_max: request.time_max,
+                        has_run: false,
+                        report: Report::new(),
+                    },
+                    "kwasmi::Instance::inner"
+                ),
+                runner <- new_spinlock!(Runner::default(), "kwasmi::Instance::runner"),
+                module,
+                _: { counters::INSTANCES.add(1) },
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+
+        let mut start = StartArgs {
+            module: ptr::null(),
+            args: bytes(args),
+            env: bytes(env),
+            fds: grants.as_ptr(),
+            fds_len: grants.len(),
+            fuel_max: if request.fuel_max == 0 { u64::MAX } else { request.fuel_max },
+            memory_max,
+            log: ptr::null_mut(),
+            instance: ptr::null_mut(),
+        };
+        this.inner.lock().instantiate(&this.module, heap_max, &mut start, log)?;
+        Ok(this)
+    }
+
+    fn run(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
+        let request: kwasmi_run = arg.read()?;
+        if request.flags != 0 || request.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let mut log = LogBuffer::new(request.log, request.log_size)?;
+        let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
+        inner.run(&this)?;
+        let report = &inner.report;
+        let _ = log.write_str(crate::log::text(&report.text));
+        arg.write(&kwasmi_run {
+            status: report.ending as u32,
+            code: report.code,
+            fuel_used: report.fuel_used,
+            memory_peak: report.memory_peak,
+            heap_peak: report.heap_peak,
+            stack_peak: report.stack_peak,
+            log_len: log.give()?,
+            ..request
+        })?;
+        Ok(0)
+    }
+
+    fn kill(&self) -> Result<isize> {
+        let mut runner = self.runner.lock();
+        runner.killed = true;
+        if let Some(task) = &runner.task {
+            crate::host::signal::interrupt(task);
+        }
+        Ok(0)
+    }
+}
+
+impl Inner {
+    fn instantiate(&mut self, module: &Module, heap_max: usize, args: &mut StartArgs, log: &mut LogBuffer) -> Result {
+        let account = Account::open(&mut self.stack, heap_max)?;
+        let host = ptr::from_mut(&mut self.host).cast();
+        let outcome = log.lend(|log| {
+            args.log = log;
+            // SAFETY: The caller filled the argument in, and all it points to outlives the call.
+            unsafe { module.instantiate(&mut self.stack, &account, host, args) }
+        });
+        let error = match (outcome, NonNull::new(args.instance)) {
+            (Ok(Status::Ok), Some(object)) => {
+                // INVARIANT: It was just made, on this account.
+                self.live = Some(Live { object, account });
+                return Ok(());
+            }
+            (Ok(Status::NoMemory), _) => ENOMEM,
+            (Ok(_), _) => {
+                // There is no instance, and what was allocated for it was freed.
+                module.settle(&mut self.stack, account);
+                return Err(ENOEXEC);
+            }
+            (Err(failure), _) => {
+                if matches!(&failure, Failure::Landed { status: Status::Fault, .. }) {
+                    module.poison();
+                }
+                failure.report(log)
+            }
+        };
+        // SAFETY: There is no instance, so nobody uses anything of it.
+        unsafe { account.reclaim(&mut self.stack) };
+        Err(error)
+    }
+
+    /// Runs the guest until it ends; then `report` tells how.
+    fn run(&mut self, instance: &Instance) -> Result {
+        let Some(live) = &self.live else {
+            return Ok(());
+        };
+        if !self.has_run {
+            self.has_run = true;
+            if self.time_max != 0 {
+                let now = Instant::<Monotonic>::now().as_nanos();
+                self.host.deadline = Some(now.saturating_add(i64::try_from(self.time_max).unwrap_or(i64::MAX)));
+            }
+        }
+        let running = Running::begin(instance);
+        let mut text = [0; TEXT_MAX];
+        let mut log = crate::ffi::Log {
+            text: text.as_mut_ptr(),
+            size: TEXT_MAX,
+            len: 0,
+        };
+        let mut args = RunArgs {
+            instance: live.object.as_ptr(),
+            ending: Ending::EngineFault as u32,
+            code: 0,
+            fuel_used: 0,
+            memory_peak: 0,
+            log: &mut log,
+        };
+        self.host.instance = instance;
+        let host = ptr::from_mut(&mut self.host).cast();
+        // SAFETY: The argument is what the operation takes; the instance is alive, and the lock keeps others off it.
+        let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
+        drop(running);
+        let report = &mut self.report;
+        match outcome {
+            Ok(Status::Interrupted) => return Err(ERESTARTSYS),
+            Ok(_) => {
+                report.fuel_used = args.fuel_used;
+                report.memory_peak = args.memory_peak;
+                report.ending = ending(args.ending);
+                report.code = args.code;
+                report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
+                self.end(instance);
+            }
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Landed { status, text, len }) => {
+                report.ending = if status == Status::NoMemory {
+                    Ending::OutOfMemory
+                } else {
+                    instance.module.poison();
+                    Ending::EngineFault
+                };
+                report.say(text.get(..len).unwrap_or(&[]));
+                if let Some(live) = self.live.take() {
+                    // SAFETY: The engine failed in it: the instance is not touched again.
+                    let peak = unsafe { live.account.reclaim(&mut self.stack) };
+                    self.report.heap_peak = peak as u64;
+                }
+                self.finish();
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees what the guest had: it has ended, or nobody will run it.
+    fn end(&mut self, instance: &Instance) {
+        let Some(live) = self.live.take() else {
+            return;
+        };
+        // SAFETY: The instance is alive, and the lock keeps others off it.
+        let outcome = unsafe { engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object) };
+        let peak = match outcome {
+            Ok(_) => instance.module.settle(&mut self.stack, live.account),
+            Err(_) => {
+                instance.module.poison();
+                // SAFETY: The engine failed in it: the instance is not touched again.
+                unsafe { live.account.reclaim(&mut self.stack) }
+            }
+        };
+        self.report.heap_peak = peak as u64;
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.report.stack_peak = self.stack.peak() as u64;
+        self.host.close_all();
+    }
+}
+
+impl Report {
+    fn new() -> Self {
+        Self {
+            ending: Ending::EngineFault,
+            code: 0,
+            fuel_used: 0,
+            memory_peak: 0,
+            heap_peak: 0,
+            stack_peak: 0,
+            text: KVVec::new(),
+        }
+    }
+
+    /// Keeps words about the ending; without memory for them, the ending has to do.
+    fn say(&mut self, text: &[u8]) {
+        self.text.clear();
+        let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
+    }
+}
+
+fn ending(raw: u32) -> Ending {
+    [
+        Ending::Exited,
+        Ending::Trapped,
+        Ending::OutOfFuel,
+        Ending::Deadline,
+        Ending::Killed,
+        Ending::OutOfMemory,
+    ]
+    .into_iter()
+    .find(|ending| *ending as u32 == raw)
+    .unwrap_or(Ending::EngineFault)
+}
+
+/// The current task runs the instance for as long as this lives.
+struct Running<'a> {
+    instance: &'a Instance,
+}
+
+impl<'a> Running<'a> {
+    fn begin(instance: &'a Instance) -> Self {
+        instance.runner.lock().task = Some(ARef::from(&**kernel::current!()));
+        Self { instance }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let task = self.instance.runner.lock().task.take();
+        // Outside of the lock.
+        drop(task);
+    }
+}
+
+impl Instance {
+    /// Whether `KWASMI_IOC_KILL` was called.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.runner.lock().killed
+    }
+}
+
+/// Takes references to the caller's files.
+fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>)> {
+    let mut files = Files::new();
+    let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
+    for fd in fds {
+        if fd.flags != 0 || fd.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let handle = files.open(fd.fd).inspect_err(|_| {
+            let _ = write!(log, "descriptor {} is not open", fd.fd);
+        })?;
+        let grant = FdGrant {
+            guest_fd: fd.guest_fd,
+            handle,
+            rights: fd.rights,
+            rights_inheriting: fd.rights_inheriting,
+        };
+        if grants.iter().any(|other: &FdGrant| other.guest_fd == grant.guest_fd) {
+            let _ = write!(log, "the guest's descriptor {} is there twice", fd.guest_fd);
+            return Err(EINVAL);
+        }
+        if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX || fd.rights >> 30 != 0 || fd.rights_inheriting >> 30 != 0 {
+            let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
+            return Err(EINVAL);
+        }
+        grants.push(grant, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok((files, grants))
+}
+
+impl AnonFile for Instance {
+    const NAME: &'static CStr = c"[kwasmi-instance]";
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            RUN => Self::run(this, &Argument::new(arg)),
+            KILL => this.kill(),
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Instance {
+    fn drop(self: Pin<&mut Self>) {
+        counters::INSTANCES.sub(1);
+        self.inner.lock().end(&self);
+    }
+}

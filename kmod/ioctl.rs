@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading and answering ioctls.
+
+use crate::{
+    log::LogBuffer,
+    uapi::KWASMI_IOC_TYPE, //
+};
+use kernel::{
+    ioctl::{
+        _IO,
+        _IOR,
+        _IOWR, //
+    },
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::UserSlice, //
+};
+
+/// The number of a command that takes nothing.
+pub(crate) const fn io(number: u32) -> u32 {
+    _IO(KWASMI_IOC_TYPE, number)
+}
+
+/// The number of a command that only answers.
+pub(crate) const fn ior<T>(number: u32) -> u32 {
+    _IOR::<T>(KWASMI_IOC_TYPE, number)
+}
+
+/// The number of a command that takes and answers.
+pub(crate) const fn iowr<T>(number: u32) -> u32 {
+    _IOWR::<T>(KWASMI_IOC_TYPE, number)
+}
+
+/// The caller's structure of an ioctl.
+pub(crate) struct Argument {
+    addr: UserPtr,
+}
+
+impl Argument {
+    /// The structure at the address `arg`.
+    pub(crate) fn new(arg: usize) -> Self {
+        Self {
+            addr: UserPtr::from_addr(arg),
+        }
+    }
+
+    /// Copies it in.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn read<T: FromBytes>(&self) -> Result<T> {
+        UserSlice::new(self.addr, size_of::<T>()).reader().read()
+    }
+
+    /// Copies it out.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn write<T: AsBytes>(&self, value: &T) -> Result {
+        UserSlice::new(self.addr, size_of::<T>()).writer().write(value)
+    }
+}
+
+/// Gives the text of `log` to the caller and its length to `len`, whatever `result` is; then `result`.
+///
+/// # Errors
+///
+/// Those of `result`, which count for more than that the text cannot be given.
+pub(crate) fn with_log<T>(result: Result<T>, log: &LogBuffer, mut len: impl FnMut(u32) -> Result) -> Result<T> {
+    let told = log.give().and_then(&mut len);
+    let value = result?;
+    told?;
+    Ok(value)
+}
+
+/// Copies `len` bytes at the caller's address `addr`.
+///
+/// # Errors
+///
+/// `EFAULT`, `ENOMEM`.
+pub(crate) fn bytes_from_user(addr: u64, len: usize) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::new();
+    if len > 0 {
+        let addr = UserPtr::from_addr(usize::try_from(addr)?);
+        UserSlice::new(addr, len).read_all(&mut bytes, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(bytes)
+}

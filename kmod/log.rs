@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The log buffer of a call: the reason of a failure, in words.
+
+use crate::ffi::Log;
+use core::fmt;
+use kernel::{
+    prelude::*,
+    uaccess::UserSlice, //
+};
+
+/// The most text of a call, in bytes.
+const SIZE_MAX: usize = 16 * 1024;
+
+/// The text that `bytes` begin with: all of them, but for a character that was cut off at the end.
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => bytes
+            .get(..error.valid_up_to())
+            .and_then(|valid| core::str::from_utf8(valid).ok())
+            .unwrap_or_default(),
+    }
+}
+
+/// Text on its way to the caller. What does not fit is cut off, and counted.
+pub(crate) struct LogBuffer {
+    user: UserPtr,
+    text: KVVec<u8>,
+    room: usize,
+    len: usize,
+}
+
+impl LogBuffer {
+    /// The buffer of `size` bytes at the caller's address `addr`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(addr: u64, size: u32) -> Result<Self> {
+        let room = (size as usize).min(SIZE_MAX);
+        let mut text = KVVec::new();
+        text.resize(room, 0, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self {
+            user: UserPtr::from_addr(usize::try_from(addr)?),
+            text,
+            room,
+            len: 0,
+        })
+    }
+
+    /// Has `f` write the text by way of the engine's [`Log`].
+    pub(crate) fn lend<T>(&mut self, f: impl FnOnce(&mut Log) -> T) -> T {
+        let mut log = Log {
+            text: self.text.as_mut_ptr(),
+            size: self.room,
+            len: 0,
+        };
+        let result = f(&mut log);
+        self.len = log.len;
+        result
+    }
+
+    /// Copies the text to the caller; returns the length of the whole text.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn give(&self) -> Result<u32> {
+        let written = self.text.get(..self.len.min(self.room)).unwrap_or(&[]);
+        if !written.is_empty() {
+            UserSlice::new(self.user, written.len()).writer().write_slice(written)?;
+        }
+        Ok(u32::try_from(self.len).unwrap_or(u32::MAX))
+    }
+}
+
+impl fmt::Write for LogBuffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(room) = self.text.get_mut(self.len..) {
+            let fits = room.len().min(text.len());
+            if let (Some(to), Some(from)) = (room.get_mut(..fits), text.as_bytes().get(..fits)) {
+                to.copy_from_slice(from);
+            }
+        }
+        self.len = self.len.saturating_add(text.len());
+        Ok(())
+    }
+}

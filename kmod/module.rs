@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module descriptors: validated and translated code.
+
+use crate::{
+    anon_file::{
+        self,
+        AnonFile, //
+    },
+    counters,
+    engine::{
+        self,
+        Account,
+        Failure, //
+    },
+    ffi::{
+        Bytes,
+        EngineOp,
+        LoadArgs,
+        StartArgs,
+        Status, //
+    },
+    instance::Instance,
+    ioctl::{
+        self,
+        Argument, //
+    },
+    limits,
+    log::LogBuffer,
+    stack::Stack,
+    uapi::{
+        kwasmi_fd,
+        kwasmi_start,
+        KWASMI_GUEST_FDS_MAX,
+        KWASMI_STRINGS_MAX, //
+    },
+};
+use core::{
+    ffi::c_void,
+    fmt::Write,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    uaccess::UserSlice, //
+};
+
+const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
+
+/// A module. It lives until its descriptors and its instances are gone.
+///
+/// # Invariants
+///
+/// `object` is a module of the engine, allocated on `account`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Module {
+    object: NonNull<c_void>,
+    /// Set when the engine failed in one of its instances: what they share may not be in a known state.
+    poisoned: Atomic<bool>,
+    /// What is needed to enter the engine for it.
+    #[pin]
+    stay: Mutex<Stay>,
+}
+
+struct Stay {
+    stack: Stack,
+    /// There until the module is dropped.
+    account: Option<Account>,
+}
+
+// SAFETY: The engine's module may be used by any task, and by several at once: it does not change.
+unsafe impl Send for Module {}
+// SAFETY: As above.
+unsafe impl Sync for Module {}
+
+impl Module {
+    /// Validates and translates `wasm`. Its instances' value stack may grow to `stack_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOEXEC`, `ENOMEM`, `EIO`, each with words in `log`.
+    pub(crate) fn load(wasm: &[u8], stack_max: usize, log: &mut LogBuffer) -> Result<Arc<Self>> {
+        let mut stack = Stack::new()?;
+        let account = Account::open(&mut stack, usize::try_from(limits::heap_ceiling())?)?;
+        let mut args = LoadArgs {
+            wasm: bytes(wasm),
+            stack_max,
+            fault_injection: limits::has_fault_injection(),
+            log: ptr::null_mut(),
+            module: ptr::null_mut(),
+        };
+        let outcome = log.lend(|log| {
+            args.log = log;
+            // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
+            unsafe { engine::enter(&mut stack, Some(&account), ptr::null_mut(), EngineOp::Load, &mut args) }
+        });
+        let error = match (outcome, NonNull::new(args.module)) {
+            (Ok(Status::Ok), Some(object)) => return Self::new(object, stack, account),
+            (Ok(_), _) => ENOEXEC,
+            (Err(failure), _) => failure.report(log),
+        };
+        // SAFETY: There is no module, so nobody uses anything of it.
+        unsafe { account.reclaim(&mut stack) };
+        Err(error)
+    }
+
+    fn new(object: NonNull<c_void>, stack: Stack, account: Account) -> Result<Arc<Self>> {
+        let stay = Stay {
+            stack,
+            account: Some(account),
+        };
+        counters::MODULES.add(1);
+        // INVARIANT: The caller has just loaded it, on this account. From here on, `drop` cleans up.
+        Arc::pin_init(
+            pin_init!(Self {
+                object,
+                poisoned: Atomic::new(false),
+                stay <- new_mutex!(stay, "kwasmi::Module::stay"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Nothing may be started of it any more.
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Relaxed);
+    }
+
+    /// Instantiates it, on a stack and an account of the instance's own.
+    ///
+    /// # Safety
+    ///
+    /// `args` is filled in but for its module, and `host` is what [`crate::host`] expects.
+    pub(crate) unsafe fn instantiate(
+        &self,
+        stack: &mut Stack,
+        account: &Account,
+        host: *mut c_void,
+        args: &mut StartArgs,
+    ) -> Result<Status, Failure> {
+        args.module = self.object.as_ptr();
+        // SAFETY: The caller guarantees it; the module is alive, and instantiation does not change it.
+        unsafe { engine::enter(stack, Some(account), host, EngineOp::Start, args) }
+    }
+
+    /// Closes the account of an instance that was dropped; returns the account's peak in bytes.
+    pub(crate) fn settle(&self, stack: &mut Stack, account: Account) -> usize {
+        match &self.stay.lock().account {
+            Some(own) => account.settle(stack, own),
+            // SAFETY: Not reached, since the account stays until the module is dropped, which an instance prevents. There
+            // would be nobody to use anything of it.
+            None => unsafe { account.reclaim(stack) },
+        }
+    }
+
+    fn start(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
+        let mut request: kwasmi_start = arg.read()?;
+        if request.flags != 0 || request.reserved != [0; 2] {
+            return Err(EINVAL);
+        }
+        let mut log = LogBuffer::new(request.log, request.log_size)?;
+        let instance = Self::start_instance(this, &request, &mut log);
+        ioctl::with_log(instance, &log, |len| {
+            request.log_len = len;
+            arg.write(&request)
+        })
+        .and_then(|instance| anon_file::install(instance))
+    }
+
+    fn start_instance(
+        this: ArcBorrow<'_, Self>,
+        request: &kwasmi_start,
+        log: &mut LogBuffer,
+    ) -> Result<Arc<Instance>> {
+        if this.poisoned.load(Relaxed) {
+            let _ = write!(log, "the engine failed in an earlier instance of this module");
+            return Err(EIO);
+        }
+        if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
+            let _ = write!(log, "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes");
+            return Err(E2BIG);
+        }
+        if request.fds_len > KWASMI_GUEST_FDS_MAX {
+            let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
+            return Err(E2BIG);
+        }
+        let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
+        let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
+        let fds = fds_from_user(request.fds, request.fds_len)?;
+        Instance::new(this.into(), request, (&args, &env, &fds), log)
+    }
+}
+
+fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
+    let mut fds = KVVec::with_capacity(len as usize, GFP_KERNEL_ACCOUNT)?;
+    let size = (len as usize) * size_of::<kwasmi_fd>();
+    let mut reader = UserSlice::new(UserPtr::from_addr(usize::try_from(addr)?), size).reader();
+    for _ in 0..len {
+        fds.push(reader.read()?, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(fds)
+}
+
+/// `bytes`, as the engine takes them.
+pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
+    Bytes {
+        addr: bytes.as_ptr(),
+        len: bytes.len(),
+    }
+}
+
+impl AnonFile for Module {
+    const NAME: &'static CStr = c"[kwasmi-module]";
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            START => Self::start(this, &Argument::new(arg)),
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Module {
+    fn drop(self: Pin<&mut Self>) {
+        counters::MODULES.sub(1);
+        let mut stay = self.stay.lock();
+        let Some(account) = stay.account.take() else {
+            return;
+        };
+        let stack = &mut stay.stack;
+        if !self.poisoned.load(Relaxed) {
+            // SAFETY: It is alive, and as the last reference goes, nobody uses it. If the engine fails here, what is left is
+            // reclaimed below.
+            let _ = unsafe { engine::drop_object(stack, &account, EngineOp::Unload, self.object) };
+        }
+        // SAFETY: It is gone, or will not be touched again.
+        unsafe { account.reclaim(stack) };
+    }
+}
