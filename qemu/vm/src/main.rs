@@ -1,2 +1,299 @@
-//! .
-fn main() {}
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi-vm`: what `scripts/run` and `scripts/test` do inside the build root, once all is built.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    ffi::OsString,
+    fs::{
+        self,
+        File, //
+    },
+    io::{
+        self,
+        Read as _,
+        Write as _, //
+    },
+    os::unix::ffi::OsStringExt as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration, //
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use clap::{
+    Args,
+    Parser,
+    Subcommand, //
+};
+use kwasmi_vm::{
+    image::Contents,
+    kernel::Kernel,
+    ktap::{
+        self,
+        Outcome, //
+    },
+    log::KernelLog,
+    machine::{
+        self,
+        Ending,
+        Interrupted,
+        Machine,
+        Streams, //
+    },
+    protocol::Job,
+    suites,
+    terminal::{
+        self,
+        RawMode, //
+    },
+};
+
+/// How many lines of the kernel log are shown after a failure.
+const SHOWN_LINES: usize = 60;
+
+/// Boots a kernel in QEMU and runs commands or test suites in it.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Runs a command in a VM; its output and status are the command's.
+    Run(RunArgs),
+    /// Runs test suites; the last line is "N passed, N failed".
+    Test(TestArgs),
+    /// Judges KTAP.
+    Ktap {
+        /// Recorded results; standard input if there is none.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What was built, and where.
+#[derive(Args, Debug)]
+struct Built {
+    /// The kernel's folder, as qemu/kernel prints it.
+    #[arg(long, env = "KWASMI_KERNEL", value_name = "DIR")]
+    kernel: PathBuf,
+    /// The kernel's name.
+    #[arg(long, env = "KWASMI_KERNEL_NAME", value_name = "NAME")]
+    kernel_name: String,
+    /// Where to remember things.
+    #[arg(long, default_value = "/cache", value_name = "DIR")]
+    cache: PathBuf,
+    /// The checkout.
+    #[arg(long, default_value = "/kwasmi", value_name = "DIR")]
+    top: PathBuf,
+}
+
+/// The VM.
+#[derive(Args, Debug)]
+struct VmArgs {
+    /// Puts PATH at /host/NAME.
+    #[arg(long, num_args = 2, value_names = ["PATH", "NAME"])]
+    add: Vec<OsString>,
+    /// Puts what the command leaves in /out there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Processors.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Memory.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
+    memory: u32,
+    /// How long it may all take; 0: for ever.
+    #[arg(long, default_value_t = 600, value_name = "S")]
+    timeout: u64,
+    /// A parameter of the module.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    param: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    built: Built,
+    #[command(flatten)]
+    vm: VmArgs,
+    /// Prints the kernel log to standard error at the end.
+    #[arg(long)]
+    log: bool,
+    /// Gives the command a terminal if there is one here.
+    #[arg(long)]
+    terminal: bool,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    argv: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+struct TestArgs {
+    #[command(flatten)]
+    built: Built,
+    /// The suites to run; all if there is none.
+    suites: Vec<String>,
+}
+
+/// The options of a suite's VM.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+struct SuiteOptions {
+    #[command(flatten)]
+    vm: VmArgs,
+}
+
+/// A parameter as the kernel reads it: quoted if there are spaces in it.
+fn parse_parameter(text: &str) -> Result<String, String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("expected NAME=VALUE".into());
+    };
+    if name.is_empty() || text.contains('"') || name.contains(char::is_whitespace) {
+        return Err("the kernel cannot parse it".into());
+    }
+    Ok(if value.contains(char::is_whitespace) { format!("{name}=\"{value}\"") } else { text.to_owned() })
+}
+
+impl VmArgs {
+    fn machine(&self, built: &Built) -> Result<Machine> {
+        let target = built.top.join("target");
+        let programs = target.join("x86_64-unknown-linux-gnu/release");
+        let pairs = self.add.chunks_exact(2).filter_map(|pair| match pair {
+            [path, name] => Some((PathBuf::from(path), name.clone())),
+            _ => None,
+        });
+        let there = |path: PathBuf| path.exists().then_some(path);
+        Ok(Machine {
+            kernel: Kernel::new(&built.kernel, &built.cache)?,
+            contents: Contents {
+                init: programs.join("kwasmi-init"),
+                module: there(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
+                command: there(programs.join("kwasmi")),
+                guests: there(target.join("guests")),
+                suites: there(built.top.join("qemu/suites")),
+                added: pairs.collect(),
+            },
+            cpus: self.cpus,
+            memory: self.memory,
+            time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout)),
+            out: self.out.clone(),
+        })
+    }
+
+    fn job(&self, argv: Vec<Vec<u8>>) -> Job {
+        Job { argv, parameters: self.param.join(" "), terminal: None, is_out_wanted: self.out.is_some() }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Subcommands::Run(args) => run(args),
+        Subcommands::Test(args) => test(&args),
+        Subcommands::Ktap { files } => judge(&files),
+    };
+    result.unwrap_or_else(|error| {
+        if let Some(Interrupted(signal)) = error.downcast_ref() {
+            return Ending::Signal(*signal).status().into();
+        }
+        eprintln!("kwasmi: {error:#}");
+        ExitCode::from(125)
+    })
+}
+
+fn run(args: RunArgs) -> Result<ExitCode> {
+    let machine = args.vm.machine(&args.built)?;
+    if let Some(out) = &machine.out {
+        fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    }
+    let mut job = args.vm.job(args.argv.into_iter().map(OsString::into_vec).collect());
+    let raw = if args.terminal {
+        job.terminal = terminal::current();
+        job.terminal.as_ref().map(|_| RawMode::new()).transpose()?
+    } else {
+        None
+    };
+    let result = machine.run(&job, machine::own_streams()?);
+    drop(raw);
+    let (ending, log) = result?;
+    explain(&ending, &log, machine.time_limit, args.log)?;
+    Ok(ending.status().into())
+}
+
+/// Says on standard error what is wrong, if something is.
+fn explain(ending: &Ending, log: &KernelLog, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
+    let mut stderr = io::stderr().lock();
+    let why = match ending {
+        Ending::Command(_) | Ending::Signal(_) => None,
+        Ending::KernelFault(fault) => Some(format!("the kernel failed: {fault}")),
+        Ending::TimeOut => Some(format!("time-out after {} s", limit.unwrap_or_default().as_secs())),
+        Ending::Lost => Some("the VM went away before the command ended".into()),
+        Ending::Failed(why) => Some(why.clone()),
+    };
+    if is_log_wanted {
+        stderr.write_all(log.text())?;
+    } else if why.is_some() && !log.text().is_empty() {
+        writeln!(stderr, "kwasmi: the end of the kernel log:")?;
+        stderr.write_all(log.end(SHOWN_LINES))?;
+        writeln!(stderr)?;
+    }
+    if let Some(why) = why {
+        writeln!(stderr, "kwasmi: {why}")?;
+    }
+    Ok(())
+}
+
+/// Runs suites in VMs.
+struct SuiteRunner<'a> {
+    built: &'a Built,
+}
+
+impl suites::RunInVm for SuiteRunner<'_> {
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)> {
+        let options = SuiteOptions::try_parse_from(options)?;
+        let job = options.vm.job(argv.iter().map(|argument| argument.as_bytes().to_vec()).collect());
+        options.vm.machine(self.built)?.run(&job, streams)
+    }
+}
+
+fn test(args: &TestArgs) -> Result<ExitCode> {
+    let suites = suites::find(&args.built.top, &args.suites)?;
+    let kept = args.built.top.join("target/test");
+    let runner = SuiteRunner { built: &args.built };
+    let passed = suites::run_all(&suites, &runner, &kept, &mut io::stdout())?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn judge(files: &[PathBuf]) -> Result<ExitCode> {
+    let mut streams: Vec<Box<dyn io::Read>> = Vec::new();
+    for file in files {
+        streams.push(Box::new(File::open(file).with_context(|| file.display().to_string())?));
+    }
+    if files.is_empty() {
+        streams.push(Box::new(io::stdin()));
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for mut stream in streams {
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text)?;
+        let report = ktap::read(&String::from_utf8_lossy(&text));
+        for case in &report.cases {
+            let word = match case.outcome {
+                Outcome::Passed => "passed",
+                Outcome::Failed => "FAILED",
+                Outcome::Skipped => "skipped",
+            };
+            println!("{word}: {}", case.name);
+        }
+        report.problems.iter().for_each(|problem| println!("FAILED: {problem}"));
+        passed += report.count(Outcome::Passed);
+        failed += report.failed();
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
