@@ -139,7 +139,7 @@ mod tests {
         let engine = wasmi::Engine::default();
         let module = wasmi::Module::new(&engine, &rewritten.wasm).expect("still valid");
         let exports: Vec<_> = module.exports().map(|export| export.name()).collect();
-        assert_eq!(exports, ["_start", EXPORT]);
+        assert_eq!(exports, [EXPORT, "_start"]);
         assert!(rewrite(&rewritten.wasm).is_none());
     }
 

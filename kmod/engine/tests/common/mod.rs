@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A host for tests: streams in memory, a clock that is told, interruptions on demand.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses some of it")]
+
+use kwasmi_engine::{
+    ffi::FileStat,
+    host::{
+        At,
+        Fail,
+        Handle,
+        Host,
+        Pause,
+        Span, //
+    },
+    instance::{
+        End,
+        Instance,
+        Limits,
+        Outcome, //
+    },
+    module::{
+        Module,
+        Options, //
+    },
+    wasi::{
+        Context,
+        abi::{
+            ClockId,
+            Errno,
+            FdFlags,
+            Rights,
+            Whence, //
+        },
+        fds::{
+            Descriptor,
+            Descriptors, //
+        },
+        strings::Strings,
+    },
+};
+use std::sync::{
+    Arc,
+    Mutex, //
+};
+
+/// What a guest did, and what is to happen to it.
+#[derive(Debug, Default)]
+pub struct World {
+    pub input: Vec<u8>,
+    pub input_at: usize,
+    pub output: Vec<u8>,
+    pub errors: Vec<u8>,
+    pub clock: u64,
+    pub slept_until: Vec<u64>,
+    pub closed: Vec<u32>,
+    pub checkpoints: usize,
+    /// What checkpoints answer, the last one first; then [`Pause::Continue`].
+    pub pauses: Vec<Pause>,
+    /// How many of the next host calls that can sleep are interrupted.
+    pub interruptions: usize,
+    /// The most bytes of one transfer.
+    pub transfer_max: Option<usize>,
+    /// What every transfer fails with.
+    pub broken: Option<Errno>,
+}
+
+/// A [`Host`] over a [`World`] that the test can see.
+#[derive(Clone, Debug, Default)]
+pub struct TestHost(pub Arc<Mutex<World>>);
+
+impl TestHost {
+    pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.0.lock().expect("no test panics with it")
+    }
+
+    fn interruptible(&self) -> Result<(), Fail> {
+        let mut world = self.world();
+        if world.interruptions > 0 {
+            world.interruptions -= 1;
+            return Err(Fail::Interrupted);
+        }
+        match world.broken {
+            Some(errno) => Err(Fail::Errno(errno)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host for TestHost {
+    fn checkpoint(&mut self) -> Pause {
+        let mut world = self.world();
+        world.checkpoints += 1;
+        world.pauses.pop().unwrap_or(Pause::Continue)
+    }
+
+    fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
+        self.interruptible()?;
+        let mut world = self.world();
+        if handle.0 != 0 {
+            return Err(Errno::BadF.into());
+        }
+        let mut left = world.transfer_max.unwrap_or(usize::MAX);
+        let mut done = 0;
+        for span in spans {
+            let len = span.len.min(world.input.len() - world.input_at).min(left);
+            let at = world.input_at;
+            memory[span.start..span.start + len].copy_from_slice(&world.input[at..at + len]);
+            world.input_at += len;
+            left -= len;
+            done += len;
+        }
+        Ok(done)
+    }
+
+    fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
+        self.interruptible()?;
+        let mut world = self.world();
+        let mut left = world.transfer_max.unwrap_or(usize::MAX);
+        let mut done = 0;
+        for span in spans {
+            let len = span.len.min(left);
+            let bytes = &memory[span.start..span.start + len];
+            match handle.0 {
+                1 => world.output.extend_from_slice(bytes),
+                2 => world.errors.extend_from_slice(bytes),
+                _ => return Err(Errno::BadF.into()),
+            }
+            left -= len;
+            done += len;
+        }
+        Ok(done)
+    }
+
+    fn seek(&mut self, _handle: Handle, _offset: i64, _whence: Whence) -> Result<u64, Fail> {
+        Err(Errno::SPipe.into())
+    }
+
+    fn close(&mut self, handle: Handle) -> Result<(), Fail> {
+        self.world().closed.push(handle.0);
+        Ok(())
+    }
+
+    fn stat(&mut self, handle: Handle) -> Result<FileStat, Fail> {
+        Ok(FileStat {
+            ino: u64::from(handle.0),
+            mode: 0o010_600,
+            ..FileStat::default()
+        })
+    }
+
+    fn set_flags(&mut self, _handle: Handle, _flags: FdFlags) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    fn clock_time(&mut self, clock: ClockId) -> Result<u64, Fail> {
+        match clock {
+            ClockId::Realtime => Ok(self.world().clock + 1_000_000_000_000),
+            ClockId::Monotonic => Ok(self.world().clock),
+            _ => Err(Errno::Inval.into()),
+        }
+    }
+
+    fn clock_resolution(&mut self, _clock: ClockId) -> Result<u64, Fail> {
+        Ok(1)
+    }
+
+    fn sleep_until(&mut self, _clock: ClockId, deadline: u64) -> Result<(), Fail> {
+        self.interruptible()?;
+        let mut world = self.world();
+        world.slept_until.push(deadline);
+        world.clock = world.clock.max(deadline);
+        Ok(())
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), Fail> {
+        self.interruptible()?;
+        bytes.fill(0x5a);
+        Ok(())
+    }
+
+    fn yield_now(&mut self) {}
+}
+
+/// No limits that a test would meet.
+pub const ROOMY: Limits = Limits {
+    fuel: u64::MAX,
+    memory: 1 << 30,
+};
+
+/// Loads a module from text, or says why not.
+pub fn load(text: &str) -> Result<Module<TestHost>, String> {
+    load_bytes(&wat::parse_str(text).expect("valid text"))
+}
+
+/// Loads a module from bytes, or says why not.
+pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
+    let options = Options {
+        fault_injection: true,
+        ..Options::default()
+    };
+    Module::new(wasm, options).map_err(|refusal| refusal.to_string())
+}
+
+/// Starts a guest with standard streams.
+pub fn start(module: &Module<TestHost>, host: &TestHost, limits: Limits) -> Result<Instance<TestHost>, String> {
+    let mut fds = Descriptors::default();
+    let rights = [
+        Rights::FD_READ.with(Rights::FD_FILESTAT_GET),
+        Rights::FD_WRITE.with(Rights::FD_FILESTAT_GET),
+        Rights::FD_WRITE,
+    ];
+    for (fd, rights) in (0..).zip(rights) {
+        let descriptor = Descriptor {
+            handle: Handle(fd),
+            rights,
+            inheriting: Rights::NONE,
+        };
+        fds.insert(fd, descriptor).expect("free");
+    }
+    let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");
+    let env = Strings::new(b"NAME=value\0").expect("ends with NUL");
+    Instance::new(module, Context::new(host.clone(), args, env, fds), limits).map_err(|refusal| refusal.to_string())
+}
+
+/// Runs a guest from text to its end.
+pub fn run(text: &str, host: &TestHost) -> End {
+    let module = load(text).expect("loads");
+    let mut instance = start(&module, host, ROOMY).expect("starts");
+    finish(&mut instance)
+}
+
+/// Runs a guest to its end, through all interruptions.
+pub fn finish(instance: &mut Instance<TestHost>) -> End {
+    loop {
+        if let Outcome::Ended(end) = instance.run() {
+            return end;
+        }
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Preview 1, as guests see it.
+
+mod common;
+
+use common::{
+    ROOMY,
+    TestHost,
+    finish,
+    load,
+    run,
+    start, //
+};
+use kwasmi_engine::{
+    ffi::Ending,
+    wasi::{
+        FUNCTIONS,
+        abi::Errno, //
+    },
+};
+
+/// A program that exits with what `body` leaves on the stack; every function is imported by its own name.
+fn program(body: &str) -> String {
+    let imports: String = FUNCTIONS
+        .iter()
+        .map(|function| {
+            let types = |types: &[wasmi::ValType]| -> String {
+                types
+                    .iter()
+                    .map(|ty| if *ty == wasmi::ValType::I64 { " i64" } else { " i32" })
+                    .collect()
+            };
+            let result = if function.results.is_empty() { "" } else { "(result i32)" };
+            format!(
+                r#"(import "wasi_snapshot_preview1" "{0}" (func ${0} (param{1}) {2}))"#,
+                function.name,
+                types(function.params),
+                result
+            )
+        })
+        .collect();
+    format!(
+        r#"(module {imports}
+            (memory (export "memory") 1)
+            (data (i32.const 1024) "\00\08\00\00\05\00\00\00\05\08\00\00\03\00\00\00")
+            (data (i32.const 2048) "helloabc")
+            (func (export "_start") (call $proc_exit {body})))"#
+    )
+}
+
+fn exit_code(body: &str, host: &TestHost) -> u32 {
+    let end = run(&program(body), host);
+    assert_eq!(end.ending, Ending::Exited, "{body}");
+    end.code
+}
+
+fn errno(body: &str) -> Errno {
+    let code = exit_code(body, &TestHost::default());
+    u16::try_from(code).ok().and_then(Errno::from_raw).expect("an errno")
+}
+
+#[test]
+fn writes_gather_and_reads_scatter() {
+    let host = TestHost::default();
+    host.world().input = b"0123456789".to_vec();
+    let body = r"
+        (block (result i32)
+            (drop (call $fd_read (i32.const 0) (i32.const 1024) (i32.const 2) (i32.const 0)))
+            (drop (call $fd_write (i32.const 1) (i32.const 1024) (i32.const 2) (i32.const 4)))
+            (i32.add (i32.load (i32.const 0)) (i32.load (i32.const 4))))";
+    assert_eq!(exit_code(body, &host), 16);
+    assert_eq!(host.world().output, b"01234567");
+}
+
+#[test]
+fn an_interrupted_call_is_made_again_unseen() {
+    let host = TestHost::default();
+    let module = load(&program(
+        r"(block (result i32)
+            (drop (call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0)))
+            (i32.load (i32.const 0)))",
+    ))
+    .expect("loads");
+    let mut instance = start(&module, &host, ROOMY).expect("starts");
+    host.world().interruptions = 5;
+    assert_eq!(finish(&mut instance).code, 5);
+    assert_eq!(host.world().output, b"hello");
+    assert_eq!(host.world().interruptions, 0);
+}
+
+#[test]
+fn a_sleep_goes_on_where_it_was_interrupted() {
+    let host = TestHost::default();
+    host.world().clock = 100;
+    // One clock subscription of 50 ns, relative, monotonic, at address 0.
+    let module = load(&program(
+        r"(block (result i32)
+            (i32.store8 (i32.const 8) (i32.const 0))
+            (i32.store (i32.const 16) (i32.const 1))
+            (i64.store (i32.const 24) (i64.const 50))
+            (i64.store (i32.const 0) (i64.const 77))
+            (drop (call $poll_oneoff (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 512)))
+            (i32.add (i32.load (i32.const 512)) (i32.load (i32.const 256))))",
+    ))
+    .expect("loads");
+    let mut instance = start(&module, &host, ROOMY).expect("starts");
+    host.world().interruptions = 1;
+    assert_eq!(finish(&mut instance).code, 78);
+    assert_eq!(host.world().slept_until, [150]);
+}
+
+#[test]
+fn pointers_out_of_bounds_are_faults() {
+    for bad in ["65536", "-1", "-4", "65533"] {
+        for body in [
+            format!("(call $fd_write (i32.const 1) (i32.const {bad}) (i32.const 1) (i32.const 0))"),
+            format!("(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const {bad}))"),
+            format!("(call $fd_read (i32.const 0) (i32.const {bad}) (i32.const 1) (i32.const 0))"),
+            format!("(call $args_sizes_get (i32.const {bad}) (i32.const 0))"),
+            format!("(call $args_get (i32.const {bad}) (i32.const 0))"),
+            format!("(call $environ_get (i32.const 0) (i32.const {bad}))"),
+            format!("(call $clock_time_get (i32.const 0) (i64.const 0) (i32.const {bad}))"),
+            format!("(call $clock_res_get (i32.const 0) (i32.const {bad}))"),
+            format!("(call $random_get (i32.const {bad}) (i32.const 8))"),
+            format!("(call $random_get (i32.const 8) (i32.const {bad}))"),
+            format!("(call $fd_fdstat_get (i32.const 0) (i32.const {bad}))"),
+            format!("(call $fd_filestat_get (i32.const 0) (i32.const {bad}))"),
+            format!("(call $poll_oneoff (i32.const {bad}) (i32.const 0) (i32.const 1) (i32.const 0))"),
+            format!("(call $poll_oneoff (i32.const 0) (i32.const {bad}) (i32.const 1) (i32.const 0))"),
+        ] {
+            // What ends exactly at the end of memory is none.
+            if body.contains("random_get (i32.const 8) (i32.const 65533)") {
+                continue;
+            }
+            assert_eq!(errno(&body), Errno::Fault, "{body}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_when_the_count_cannot_be() {
+    let host = TestHost::default();
+    exit_code("(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 65533))", &host);
+    assert!(host.world().output.is_empty());
+}
+
+#[test]
+fn descriptors_that_are_not_there_and_rights_that_are_not() {
+    for fd in ["3", "1023", "1024", "-1"] {
+        for call in [
+            format!("(call $fd_write (i32.const {fd}) (i32.const 1024) (i32.const 1) (i32.const 0))"),
+            format!("(call $fd_close (i32.const {fd}))"),
+            format!("(call $fd_prestat_get (i32.const {fd}) (i32.const 0))"),
+            format!("(call $fd_tell (i32.const {fd}) (i32.const 0))"),
+            format!("(call $fd_renumber (i32.const 0) (i32.const {fd}))"),
+            format!("(call $fd_renumber (i32.const {fd}) (i32.const 0))"),
+        ] {
+            assert_eq!(errno(&call), Errno::BadF, "{call}");
+        }
+    }
+    let call = "(call $fd_read (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0))";
+    assert_eq!(errno(call), Errno::NotCapable);
+    assert_eq!(errno("(call $fd_seek (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0))"), Errno::NotCapable);
+    assert_eq!(errno("(call $fd_fdstat_set_rights (i32.const 0) (i64.const 64) (i64.const 0))"), Errno::NotCapable);
+    assert_eq!(errno("(call $fd_fdstat_set_rights (i32.const 0) (i64.const -1) (i64.const 0))"), Errno::NotCapable);
+}
+
+#[test]
+fn arguments_that_mean_nothing() {
+    assert_eq!(errno("(call $clock_time_get (i32.const 4) (i64.const 0) (i32.const 0))"), Errno::Inval);
+    assert_eq!(errno("(call $clock_time_get (i32.const -1) (i64.const 0) (i32.const 0))"), Errno::Inval);
+    assert_eq!(errno("(call $fd_seek (i32.const 0) (i64.const 0) (i32.const 3) (i32.const 0))"), Errno::Inval);
+    assert_eq!(errno("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 1025) (i32.const 0))"), Errno::Inval);
+    assert_eq!(
+        errno("(call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))"),
+        Errno::Inval
+    );
+}
+
+#[test]
+fn a_closed_descriptor_is_gone_and_its_file_given_up() {
+    let host = TestHost::default();
+    let body = "(i32.add (call $fd_close (i32.const 1)) (call $fd_close (i32.const 1)))";
+    assert_eq!(exit_code(body, &host), Errno::BadF as u32);
+    assert_eq!(host.world().closed, [1]);
+    let host = TestHost::default();
+    assert_eq!(exit_code("(call $fd_renumber (i32.const 1) (i32.const 2))", &host), 0);
+    assert_eq!(host.world().closed, [2]);
+}
+
+#[test]
+fn an_error_of_the_host_is_the_guests() {
+    let host = TestHost::default();
+    host.world().broken = Some(Errno::Pipe);
+    let body = "(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0))";
+    assert_eq!(exit_code(body, &host), Errno::Pipe as u32);
+}
+
+#[test]
+fn a_program_without_memory_gets_faults() {
+    let end = run(
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+            (func (export "_start") (call $exit (call $random (i32.const 0) (i32.const 1)))))"#,
+        &TestHost::default(),
+    );
+    assert_eq!(end.code, Errno::Fault as u32);
+}
