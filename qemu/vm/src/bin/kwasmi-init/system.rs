@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a command finds in the VM: file systems, host name, network loopback, the module.
+
+use std::{
+    ffi::CString,
+    fs::{
+        self,
+        File, //
+    },
+    io,
+    process::Command,
+    thread, //
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use kwasmi_vm::protocol::MODULE_PATH;
+use rustix::{
+    mount::MountFlags,
+    system::RebootCommand, //
+};
+use signal_hook::{
+    consts::{
+        SIGTERM,
+        SIGUSR1,
+        SIGUSR2, //
+    },
+    iterator::Signals, //
+};
+
+/// Type and place of each file system; the kernel need not have those that are not `needed`.
+const MOUNTS: [(&str, &str, bool); 6] = [
+    ("proc", "/proc", true),
+    ("sysfs", "/sys", true),
+    ("devtmpfs", "/dev", true),
+    ("devpts", "/dev/pts", false),
+    ("debugfs", "/sys/kernel/debug", false),
+    ("cgroup2", "/sys/fs/cgroup", false),
+];
+
+/// Mounts the file systems.
+pub(crate) fn mount() -> Result<()> {
+    for (kind, target, needed) in MOUNTS {
+        // The folders of sysfs are there already, those in a devtmpfs are not.
+        let mounted = fs::create_dir_all(target)
+            .and_then(|()| Ok(rustix::mount::mount(kind, target, kind, MountFlags::empty(), None)?));
+        if needed {
+            mounted.with_context(|| format!("mount {target}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the host name, brings the loopback device up, and lets `poweroff`, `halt` and `reboot` end the VM.
+pub(crate) fn set_up() -> Result<()> {
+    rustix::system::sethostname(b"kwasmi")?;
+    Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status().context("busybox")?;
+    let mut signals = Signals::new([SIGUSR1, SIGUSR2, SIGTERM])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            power_off();
+        }
+    });
+    Ok(())
+}
+
+/// Ends the VM.
+pub(crate) fn power_off() {
+    rustix::fs::sync();
+    if let Err(error) = rustix::system::reboot(RebootCommand::PowerOff) {
+        eprintln!("kwasmi-init: power off: {error}");
+    }
+}
+
+/// Loads the module with its parameters, if the image has it.
+pub(crate) fn load_module(parameters: &str) -> Result<()> {
+    let file = match File::open(MODULE_PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            anyhow::ensure!(parameters.is_empty(), "parameters without a module");
+            return Ok(());
+        }
+        opened => opened?,
+    };
+    let arguments = CString::new(parameters)?;
+    rustix::system::finit_module(file, &arguments, 0).map_err(|error| {
+        let hint = if parameters.is_empty() { String::new() } else { format!(" with parameters '{parameters}'") };
+        anyhow::anyhow!("the kernel refused kwasmi.ko{hint}: {error}")
+    })
+}

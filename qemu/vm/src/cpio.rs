@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes initramfs archives: cpio's newc format, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it.
+//!
+//! Names are bytes, not text: what `--add` names may be called anything.
+
+use std::{
+    fs,
+    io,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{
+            MetadataExt as _,
+            PermissionsExt as _, //
+        },
+    },
+    path::Path, //
+};
+
+const FILE: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
+const SYMLINK: u32 = 0o120_000;
+
+/// An archive in memory. Folders must be added before what is in them.
+#[derive(Debug, Default)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Archive {
+    /// Adds a folder with `mode` (permission bits).
+    ///
+    /// # Errors
+    /// `FileTooLarge` if a length does not fit the format, here and below.
+    pub fn folder(&mut self, path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
+        self.entry(path.as_ref(), FOLDER | mode & 0o7777, 0, &[])
+    }
+
+    /// Adds a file with `mode` and `contents`.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn file(&mut self, path: impl AsRef<Path>, mode: u32, contents: &[u8]) -> io::Result<()> {
+        self.entry(path.as_ref(), FILE | mode & 0o7777, 0, contents)
+    }
+
+    /// Adds a symbolic link at `path` to `target`.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn symlink(&mut self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
+        self.entry(path.as_ref(), SYMLINK | 0o777, 0, target.as_ref().as_os_str().as_bytes())
+    }
+
+    /// Adds what is at `source`: a file, a symbolic link, or a folder with all that it holds, owned by root.
+    ///
+    /// # Errors
+    /// Those of reading it; `Unsupported` if there is something else in it.
+    pub fn tree(&mut self, path: &Path, source: &Path) -> io::Result<()> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", source.display()));
+        let metadata = fs::symlink_metadata(source).map_err(named)?;
+        let mode = metadata.permissions().mode();
+        let time = u32::try_from(metadata.mtime()).unwrap_or(0);
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            self.entry(path, FOLDER | mode & 0o7777, time, &[])?;
+            let mut children = fs::read_dir(source).map_err(named)?.collect::<Result<Vec<_>, _>>().map_err(named)?;
+            children.sort_by_key(fs::DirEntry::file_name);
+            children.iter().try_for_each(|child| self.tree(&path.join(child.file_name()), &child.path()))
+        } else if kind.is_symlink() {
+            let target = fs::read_link(source).map_err(named)?;
+            self.entry(path, SYMLINK | 0o777, time, target.as_os_str().as_bytes())
+        } else if kind.is_file() {
+            self.entry(path, FILE | mode & 0o7777, time, &fs::read(source).map_err(named)?)
+        } else {
+            Err(named(io::Error::new(io::ErrorKind::Unsupported, "not a file, folder or symbolic link")))
+        }
+    }
+
+    /// The archive, ended.
+    ///
+    /// # Errors
+    /// As for a folder.
+    pub fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.entry(Path::new("TRAILER!!!"), 0, 0, &[])?;
+        Ok(self.bytes)
+    }
+
+    fn entry(&mut self, path: &Path, mode: u32, time: u32, contents: &[u8]) -> io::Result<()> {
+        let fits = |length: usize| u32::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge);
+        let name = path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes();
+        self.entries += 1;
+        let fields: [u32; 13] = [
+            self.entries, // inode: each is a file of its own, there are no hard links
+            mode,
+            0, // owner
+            0, // group
+            1, // links
+            time,
+            fits(contents.len())?,
+            0, // device's major and minor number
+            0,
+            0, // major and minor number of a device node
+            0,
+            fits(name.len() + 1)?,
+            0, // checksum: none in this format
+        ];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name);
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(contents);
+        self.pad();
+        Ok(())
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write as _,
+        process::{
+            Command,
+            Stdio, //
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn cpio_reads_what_is_written() {
+        let target = tempfile::tempdir().unwrap();
+        let mut archive = Archive::default();
+        archive.folder("/a", 0o750).unwrap();
+        archive.file("/a/odd \n'name", 0o640, b"contents").unwrap();
+        archive.file("/a/empty", 0o600, b"").unwrap();
+        archive.symlink("/a/link", "odd \n'name").unwrap();
+        let mut again = Archive::default();
+        let mut unpack = |archive: Archive| {
+            let mut cpio = Command::new("cpio")
+                .args(["-i", "-d", "--quiet", "-H", "newc"])
+                .current_dir(target.path())
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            cpio.stdin.take().unwrap().write_all(&archive.finish().unwrap()).unwrap();
+            assert!(cpio.wait().unwrap().success());
+        };
+        unpack(archive);
+        again.tree(Path::new("/b"), &target.path().join("a")).unwrap();
+        unpack(again);
+        for folder in ["a", "b"] {
+            let folder = target.path().join(folder);
+            assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o750);
+            assert_eq!(fs::read(folder.join("link")).unwrap(), b"contents");
+            assert_eq!(fs::metadata(folder.join("link")).unwrap().permissions().mode() & 0o7777, 0o640);
+            assert_eq!(fs::read(folder.join("empty")).unwrap(), b"");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The initramfs: busybox, `init`, and what the project has built.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command, //
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+
+use crate::{
+    cpio::Archive,
+    protocol::{
+        JOB_PATH,
+        Job,
+        MODULE_PATH,
+        OUT_PATH, //
+    },
+};
+
+const BUSYBOX: &str = "/bin/busybox";
+
+/// Folders of every image, with their modes.
+const FOLDERS: [(&str, u32); 20] = [
+    ("/bin", 0o755),
+    ("/dev", 0o755),
+    ("/etc", 0o755),
+    ("/host", 0o755),
+    ("/lib", 0o755),
+    ("/lib/kwasmi", 0o755),
+    ("/mnt", 0o755),
+    (OUT_PATH, 0o755),
+    ("/proc", 0o555),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/sbin", 0o755),
+    ("/sys", 0o555),
+    ("/tmp", 0o1777),
+    ("/usr", 0o755),
+    ("/usr/bin", 0o755),
+    ("/usr/sbin", 0o755),
+    ("/var", 0o755),
+    ("/var/run", 0o755),
+    ("/var/tmp", 0o1777),
+];
+
+const FILES: [(&str, &[u8]); 4] = [
+    ("/etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
+    ("/etc/hostname", b"kwasmi\n"),
+    ("/etc/hosts", b"127.0.0.1 localhost kwasmi\n::1 localhost\n"),
+    (
+        "/etc/passwd",
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    ),
+];
+
+/// What an image is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// `kwasmi-init`.
+    pub init: PathBuf,
+    /// `kwasmi.ko`.
+    pub module: Option<PathBuf>,
+    /// The `kwasmi` command.
+    pub command: Option<PathBuf>,
+    /// What is put at /guests.
+    pub guests: Option<PathBuf>,
+    /// What is put at /suites.
+    pub suites: Option<PathBuf>,
+    /// What is put at /host, and under which name.
+    pub added: Vec<(PathBuf, OsString)>,
+}
+
+/// Makes the image that does `job`.
+///
+/// # Errors
+/// Those of reading what it is made from; a name twice among what is added.
+pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for (path, mode) in FOLDERS {
+        archive.folder(path, mode)?;
+    }
+    for (path, text) in FILES {
+        archive.file(path, 0o644, text)?;
+    }
+    archive.file(JOB_PATH, 0o600, &postcard::to_stdvec(job)?)?;
+    archive.file("/init", 0o755, &read(&contents.init)?)?;
+    add_busybox(&mut archive)?;
+    for (source, target, mode) in
+        [(&contents.module, MODULE_PATH, 0o644), (&contents.command, "/bin/kwasmi", 0o755)]
+    {
+        if let Some(source) = source {
+            archive.file(target, mode, &read(source)?)?;
+        }
+    }
+    if let Some(guests) = &contents.guests {
+        archive.tree(Path::new("/guests"), guests)?;
+    }
+    if let Some(suites) = &contents.suites {
+        archive.tree(Path::new("/suites"), suites)?;
+    }
+    let mut names = BTreeSet::new();
+    for (source, name) in &contents.added {
+        anyhow::ensure!(names.insert(name), "two things to add are called {}", name.display());
+        archive.tree(&Path::new("/host").join(name), source)?;
+    }
+    Ok(archive.finish()?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Adds busybox and a link for each of its commands.
+fn add_busybox(archive: &mut Archive) -> Result<()> {
+    archive.file(BUSYBOX, 0o755, &read(Path::new(BUSYBOX))?)?;
+    let listed = Command::new(BUSYBOX).arg("--list-full").output().context(BUSYBOX)?;
+    for path in String::from_utf8(listed.stdout)?.lines() {
+        let path = Path::new("/").join(path);
+        let has_place = path.parent().is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
+        if has_place && path != Path::new(BUSYBOX) {
+            archive.symlink(&path, BUSYBOX)?;
+        }
+    }
+    Ok(())
+}

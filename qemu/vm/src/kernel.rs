@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel that boots, and whether KVM can boot it.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Stdio, //
+    },
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use object::{
+    Endianness,
+    elf::FileHeader64,
+    read::elf::{
+        FileHeader as _,
+        ProgramHeader as _, //
+    },
+};
+
+/// `XEN_ELFNOTE_PHYS32_ENTRY` of `include/xen/interface/elfnote.h`: where a loader that speaks PVH enters the kernel.
+const NOTE_PHYS32_ENTRY: u32 = 18;
+
+/// A kernel, and what is remembered about it between runs.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    folder: PathBuf,
+    notes: PathBuf,
+}
+
+impl Kernel {
+    /// The kernel in `folder` (see `qemu/kernel`). What is found out about it is kept under `cache`.
+    ///
+    /// # Errors
+    /// The folder has no name, or the cache cannot be written.
+    pub fn new(folder: &Path, cache: &Path) -> Result<Self> {
+        let name = folder.file_name().with_context(|| format!("{}: not the folder of a kernel", folder.display()))?;
+        let notes = cache.join("vm").join(name);
+        fs::create_dir_all(&notes).with_context(|| notes.display().to_string())?;
+        Ok(Self { folder: folder.to_owned(), notes })
+    }
+
+    /// The file to boot: the kernel that `vmlinuz` holds, unpacked, because in emulation the unpacking takes two seconds
+    /// of each boot; `vmlinuz` itself where QEMU could not start that.
+    ///
+    /// # Errors
+    /// Those of reading and writing the files.
+    pub fn image(&self) -> Result<PathBuf> {
+        let packed = self.folder.join("vmlinuz");
+        let unpacked = self.notes.join("vmlinux");
+        let unfit = self.notes.join("vmlinux-unfit");
+        if unpacked.exists() {
+            return Ok(unpacked);
+        }
+        if unfit.exists() {
+            return Ok(packed);
+        }
+        let output = Command::new("sh")
+            .arg(self.folder.join("build/scripts/extract-vmlinux"))
+            .arg(&packed)
+            .stderr(Stdio::null())
+            .output()
+            .context("extract-vmlinux")?;
+        if output.status.success() && has_pvh_entry(&output.stdout) {
+            self.keep(&unpacked, &output.stdout)?;
+            Ok(unpacked)
+        } else {
+            self.keep(&unfit, b"")?;
+            Ok(packed)
+        }
+    }
+
+    /// Whether KVM boots this kernel. `probe` tries it; its answer holds until the machine starts anew.
+    ///
+    /// # Errors
+    /// Those of `probe`, and of writing the answer down.
+    pub fn has_kvm(&self, probe: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
+            return Ok(false);
+        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("boot_id")?;
+        let answer = self.notes.join(format!("kvm-{}", boot.trim_end()));
+        match fs::read(&answer) {
+            Ok(text) => Ok(text == b"yes"),
+            Err(_) => {
+                let works = probe()?;
+                self.keep(&answer, if works { b"yes" } else { b"no" })?;
+                Ok(works)
+            }
+        }
+    }
+
+    /// Writes a file of the notes, whole or not at all.
+    fn keep(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.notes)?;
+        file.write_all(bytes)?;
+        file.persist(path).with_context(|| path.display().to_string())?;
+        Ok(())
+    }
+}
+
+/// Whether an ELF file has the note that names its PVH entry.
+fn has_pvh_entry(bytes: &[u8]) -> bool {
+    let find = || -> object::Result<bool> {
+        let header = FileHeader64::<Endianness>::parse(bytes)?;
+        let endian = header.endian()?;
+        for segment in header.program_headers(endian, bytes)? {
+            let Some(mut notes) = segment.notes(endian, bytes)? else {
+                continue;
+            };
+            while let Some(note) = notes.next()? {
+                if note.name() == b"Xen" && note.n_type(endian) == NOTE_PHYS32_ENTRY {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    };
+    find().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_have_no_pvh_entry() {
+        assert!(!has_pvh_entry(b""));
+        assert!(!has_pvh_entry(b"\x7fELF rubbish"));
+        assert!(!has_pvh_entry(&fs::read("/proc/self/exe").unwrap()));
+    }
+
+    #[test]
+    fn an_answer_about_kvm_is_asked_for_once() {
+        let cache = tempfile::tempdir().unwrap();
+        let kernel = Kernel::new(Path::new("/x/kernel-y"), cache.path()).unwrap();
+        if fs::File::options().read(true).write(true).open("/dev/kvm").is_ok() {
+            assert!(kernel.has_kvm(|| Ok(true)).unwrap());
+            assert!(kernel.has_kvm(|| Ok(false)).unwrap());
+        } else {
+            assert!(!kernel.has_kvm(|| Ok(true)).unwrap());
+        }
+    }
+}

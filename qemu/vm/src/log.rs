@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel log: keeps its end, and finds what must not be in it.
+
+use crate::protocol::LOG_END;
+
+/// The most that is kept; twice as much before the older half is thrown away.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// How many lines after its heading the report of an allocation that failed may bring its call trace.
+const EXPECTED_TRACE_LINES: u32 = 40;
+
+/// Texts that stand for a defect of the kernel, anywhere in a message.
+const FAULTS: [&str; 32] = [
+    "Kernel panic",
+    "kernel BUG at",
+    "BUG: ",
+    "BUG kmalloc-",
+    "Oops: ",
+    "unable to handle",
+    "Unable to handle",
+    "double fault",
+    "stack guard page was hit",
+    "soft lockup",
+    "hard LOCKUP",
+    "detected stall",
+    "rcu: INFO: ",
+    "blocked for more than",
+    "------------[ cut here",
+    "refcount_t: ",
+    "list_add corruption",
+    "list_del corruption",
+    "Slab corruption",
+    "Bad page ",
+    "Bad rss-counter",
+    "suspicious RCU usage",
+    "possible recursive locking detected",
+    "possible circular locking dependency",
+    "possible irq lock inversion",
+    "inconsistent lock state",
+    "bad unlock balance",
+    "bad contention detected",
+    "held lock freed",
+    "lock held when returning to user space",
+    "trying to register non-static key",
+    "new suspected memory leaks",
+];
+
+/// Texts that stand for a defect of the kernel at the beginning of a message; elsewhere they need not.
+const FAULT_HEADINGS: [&str; 6] =
+    ["WARNING: ", "general protection fault", "KASAN: ", "KCSAN: ", "KFENCE: ", "UBSAN: "];
+
+/// Headings of reports that bring a call trace and are no defect: memory ran out.
+const EXPECTED_TRACES: [&str; 2] = ["invoked oom-killer", "page allocation failure"];
+
+/// The message of a line of the log, without the time and the caller in front of it: `[    0.123456][    T1] `.
+#[must_use]
+pub fn message(line: &str) -> &str {
+    let mut rest = line;
+    while let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_stamp = inside.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | 'T' | 'C' | '-'));
+        if !is_stamp || !inside.contains(|c: char| c.is_ascii_digit()) {
+            break;
+        }
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    rest
+}
+
+/// Finds faults in a log, line by line.
+#[derive(Debug, Default)]
+pub struct FaultFinder {
+    expected_trace: u32,
+}
+
+impl FaultFinder {
+    /// Whether `line` stands for a defect of the kernel.
+    pub fn is_fault(&mut self, line: &str) -> bool {
+        let message = message(line);
+        if EXPECTED_TRACES.iter().any(|text| message.contains(text)) {
+            self.expected_trace = EXPECTED_TRACE_LINES;
+            return false;
+        }
+        self.expected_trace = self.expected_trace.saturating_sub(1);
+        FAULTS.iter().any(|text| message.contains(text))
+            || FAULT_HEADINGS.iter().any(|text| message.starts_with(text))
+            || self.expected_trace == 0 && message.trim_end() == "Call Trace:"
+    }
+}
+
+/// A kernel log as it comes in.
+#[derive(Debug, Default)]
+pub struct KernelLog {
+    text: Vec<u8>,
+    line_start: usize,
+    finder: FaultFinder,
+    faults: Vec<String>,
+    is_ended: bool,
+}
+
+impl KernelLog {
+    /// Adds what has come in.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match byte {
+                // The serial console ends its lines with both.
+                b'\r' => {}
+                b'\n' => {
+                    let line = self.text.get(self.line_start..).map(String::from_utf8_lossy).unwrap_or_default();
+                    self.is_ended |= message(&line) == LOG_END;
+                    if self.finder.is_fault(&line) {
+                        self.faults.push(line.into_owned());
+                    }
+                    self.text.push(byte);
+                    self.line_start = self.text.len();
+                }
+                _ => self.text.push(byte),
+            }
+        }
+        if self.text.len() > 2 * KEPT_BYTES {
+            let old = self.text.len() - KEPT_BYTES;
+            self.text.drain(..old);
+            self.line_start = self.line_start.saturating_sub(old);
+        }
+    }
+
+    /// Whether `init` has said that nothing of interest follows.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// The lines that stand for a defect of the kernel.
+    #[must_use]
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The last `lines` lines.
+    #[must_use]
+    pub fn end(&self, lines: usize) -> &[u8] {
+        let text = self.text.trim_ascii_end();
+        let start = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').nth(lines.saturating_sub(1));
+        text.get(start.map_or(0, |(index, _)| index + 1)..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let mut log = KernelLog::default();
+        log.push(text.as_bytes());
+        log.faults().to_vec()
+    }
+
+    #[test]
+    fn stamps_are_taken_off() {
+        assert_eq!(message("[    0.123456] text"), "text");
+        assert_eq!(message("[    0.123456][    T1] text"), "text");
+        assert_eq!(message("[  123.123456] [C0] [x] text"), "[x] text");
+        assert_eq!(message("[drm] text"), "[drm] text");
+    }
+
+    #[test]
+    fn a_boot_log_is_clean() {
+        let log = "[    0.000000] ACPI BIOS Warning (bug): Incorrect checksum in table\r\n\
+            [    0.000000] Spectre V2 : WARNING: Unprivileged eBPF is enabled\r\n\
+            [    0.1] kmemleak: Kernel memory leak detector initialized (mem pool available: 15788)\n\
+            [    3.1] traps: sh[12] general protection fault ip:1 sp:2 error:0\n";
+        assert_eq!(faults(log), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_defect_is_found() {
+        for line in [
+            "[    9.1] BUG: kernel NULL pointer dereference, address: 0000000000000000",
+            "[    9.1][   T77] watchdog: BUG: soft lockup - CPU#0 stuck for 26s!",
+            "[    9.1] WARNING: CPU: 0 PID: 1 at kernel/x.c:1 f+0x1/0x2",
+            "[    9.1] WARNING: possible circular locking dependency detected",
+            "[    9.1] BUG: KASAN: slab-use-after-free in f+0x1/0x2",
+            "[    9.1] rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "[    9.1] Kernel panic - not syncing: sysrq triggered crash",
+            "[    9.1] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "[    9.1] Oops: Oops: 0002 [#1] SMP NOPTI",
+            "[    9.1] INFO: task sh:12 blocked for more than 120 seconds.",
+            "[    9.1] Call Trace:",
+        ] {
+            assert_eq!(faults(&format!("[ 9.0] x\n{line}\r\n")), [line]);
+        }
+    }
+
+    #[test]
+    fn memory_that_runs_out_is_no_defect() {
+        let log = "[ 9.1] cat invoked oom-killer: gfp_mask=0xcc0, order=0\n[ 9.1] CPU: 0 PID: 7\n[ 9.1] Call Trace:\n";
+        assert_eq!(faults(log), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_end_is_cut_at_lines() {
+        let mut log = KernelLog::default();
+        log.push(b"one\r\ntwo\r\nthr");
+        assert_eq!(log.end(2), b"two\nthr");
+        assert_eq!(log.end(9), b"one\ntwo\nthr");
+        log.push(b"ee\n");
+        assert_eq!(log.end(1), b"three");
+        log.push(format!("[    1.0][    T1] {LOG_END}\n").as_bytes());
+        assert!(log.is_ended());
+    }
+
+    #[test]
+    fn a_flood_is_bounded() {
+        let mut log = KernelLog::default();
+        for _ in 0..3 {
+            log.push(&[b'x'; KEPT_BYTES]);
+        }
+        log.push(b"\nWARNING: here\n");
+        assert!(log.text().len() <= 2 * KEPT_BYTES);
+        assert_eq!(log.faults(), ["WARNING: here"]);
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! QEMU as a child process, with a socket for each port.
+
+use std::{
+    ffi::OsString,
+    io::Read as _,
+    net::Shutdown,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            net::UnixStream,
+            process::CommandExt as _, //
+        },
+    },
+    path::Path,
+    process::{
+        Child,
+        Command,
+        ExitStatus,
+        Stdio, //
+    },
+    thread::{
+        self,
+        JoinHandle, //
+    },
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use command_fds::{
+    CommandFdExt as _,
+    FdMapping, //
+};
+
+use crate::protocol::Port;
+
+/// What the kernel is told. An oops must end it, or it goes unseen; `init`'s marks in the log must come through, whatever
+/// a command does to the log level. The rest saves time: the clock need not be calibrated against a timer that the
+/// VM does not have, and the self-tests of the crypto code take almost a second in emulation.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on oops=panic panic=-1 \
+    tsc=reliable no_timer_check cryptomgr.notests";
+
+/// What is not needed takes time to look for.
+const MACHINE: &str = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,usb=off";
+
+/// The first descriptor that QEMU inherits besides the standard ones.
+const FIRST_FD: i32 = 10;
+
+/// How guest instructions are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// By the processor.
+    Kvm,
+    /// By emulation.
+    Emulation,
+}
+
+impl Accelerator {
+    /// The options of QEMU. Copies with `rep movsb` take a hundred times as long as others in emulation: without erms
+    /// and fsrm the kernel does not choose it.
+    const fn options(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Emulation => ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"],
+        }
+    }
+}
+
+/// QEMU, running. It is ended when this is dropped, and by the kernel should this process die.
+#[derive(Debug)]
+pub struct Qemu {
+    child: Child,
+    stderr: Option<JoinHandle<String>>,
+    sockets: Vec<UnixStream>,
+}
+
+/// What runs in a VM.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardware<'a> {
+    /// How instructions are run.
+    pub accelerator: Accelerator,
+    /// Processors.
+    pub cpus: u32,
+    /// MiB of memory.
+    pub memory: u32,
+    /// The kernel's file.
+    pub kernel: &'a Path,
+    /// The initramfs's file.
+    pub initramfs: &'a Path,
+}
+
+impl Qemu {
+    /// Starts it. Must be called by the thread that lives longest: the kernel ends QEMU together with that.
+    ///
+    /// # Errors
+    /// Those of making sockets and starting a program.
+    pub fn start(hardware: &Hardware<'_>) -> Result<Self> {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", MACHINE]);
+        command.args(hardware.accelerator.options());
+        command.args(["-smp", &hardware.cpus.to_string(), "-m", &hardware.memory.to_string()]);
+        command.arg("-kernel").arg(hardware.kernel).arg("-initrd").arg(hardware.initramfs);
+        command.args(["-append", KERNEL_ARGUMENTS]);
+        let mut sockets = Vec::new();
+        let mut mappings = Vec::new();
+        let mut add_socket = |id: &str| -> Result<OsString> {
+            let (near, far) = UnixStream::pair()?;
+            let child_fd = FIRST_FD + i32::try_from(sockets.len())?;
+            sockets.push(near);
+            mappings.push(FdMapping { parent_fd: OwnedFd::from(far), child_fd });
+            Ok(format!("socket,id={id},fd={child_fd}").into())
+        };
+        command.arg("-chardev").arg(add_socket("log")?).args(["-serial", "chardev:log"]);
+        command.args(["-device", "virtio-serial-pci"]);
+        for (index, port) in Port::ALL.into_iter().enumerate() {
+            let name = port.name();
+            command.arg("-chardev").arg(add_socket(name)?);
+            let number = index + 1;
+            command.args(["-device", &format!("virtserialport,nr={number},chardev={name},name={name}")]);
+        }
+        command.fd_mappings(mappings).context("file descriptors for QEMU")?;
+        // Apart from the terminal's foreground group, so that Ctrl-C reaches this process alone.
+        command.process_group(0);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("qemu-system-x86_64")?;
+        let stderr = child.stderr.take().map(|mut pipe| {
+            thread::spawn(move || {
+                let mut text = Vec::new();
+                let read = pipe.read_to_end(&mut text);
+                match read {
+                    Ok(_) => String::from_utf8_lossy(&text).into_owned(),
+                    Err(error) => error.to_string(),
+                }
+            })
+        });
+        Ok(Self { child, stderr, sockets })
+    }
+
+    /// The kernel log, as it comes.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn log(&self) -> Result<UnixStream> {
+        self.socket(0)
+    }
+
+    /// The host's end of a port.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn port(&self, port: Port) -> Result<UnixStream> {
+        self.socket(1 + Port::ALL.iter().position(|other| *other == port).unwrap_or_default())
+    }
+
+    fn socket(&self, index: usize) -> Result<UnixStream> {
+        Ok(self.sockets.get(index).context("no such port")?.try_clone()?)
+    }
+
+    /// Ends it. Tells how it ended, if it had ended itself, and what it had to say.
+    ///
+    /// # Errors
+    /// Those of waiting for a process.
+    pub fn end(&mut self) -> Result<(Option<ExitStatus>, String)> {
+        let ended = self.child.try_wait()?;
+        if ended.is_none() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        for socket in &self.sockets {
+            // The threads that read from it then find its end. One that is not connected any more is as good.
+            socket.shutdown(Shutdown::Both).ok();
+        }
+        let said = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Ok((ended, said))
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // It ends between the question and this, at the worst.
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs the suites: each a shell script that prints KTAP.
+//!
+//! `qemu/checks/NAME.sh` runs here, `qemu/suites/NAME.sh` in a VM of its own, after which the kernel log must be clean. A line
+//! `# options: --cpus 8 --timeout 900` near the beginning of the latter says which VM it wants.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{
+        self,
+        Write, //
+    },
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Stdio, //
+    },
+    sync::{
+        Arc,
+        Mutex,
+        PoisonError, //
+    },
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+
+use crate::{
+    ktap::{
+        self,
+        Outcome,
+        Report, //
+    },
+    log::KernelLog,
+    machine::{
+        Ending,
+        Streams, //
+    },
+};
+
+/// How many lines of a suite's other output are shown when it failed.
+const SHOWN_LINES: usize = 40;
+
+/// Where a suite runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the build root.
+    Here,
+    /// In a VM.
+    Vm,
+}
+
+/// A suite.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// Its name: the file's, without `.sh`.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Where it runs.
+    pub place: Place,
+    /// The VM's options.
+    pub options: Vec<String>,
+}
+
+/// What a suite printed, and how it ended.
+#[derive(Debug)]
+pub struct Output {
+    /// KTAP.
+    pub stdout: Vec<u8>,
+    /// Anything.
+    pub stderr: Vec<u8>,
+    /// How it ended; a suite's own status is that of its last command.
+    pub ending: Ending,
+    /// The VM's.
+    pub log: KernelLog,
+}
+
+/// Runs one suite in a VM with these options.
+pub trait RunInVm {
+    /// Runs `argv`.
+    ///
+    /// # Errors
+    /// What kept the VM from being started.
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)>;
+}
+
+/// The suites under `top` that have one of `names`, or all; those that run here come first.
+///
+/// # Errors
+/// Those of reading folders; a name that no suite has.
+pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
+    let mut suites = Vec::new();
+    for (folder, place) in [("qemu/checks", Place::Here), ("qemu/suites", Place::Vm)] {
+        let folder = top.join(folder);
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+            let is_suite = path.extension().is_some_and(|extension| extension == "sh");
+            // What suites share has no results of its own.
+            if let Some(name) = stem.filter(|name| is_suite && name != "ktap") {
+                found.insert(name, path);
+            }
+        }
+        for (name, path) in found {
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
+            let options = options.flat_map(str::split_whitespace).map(str::to_owned).collect();
+            suites.push(Suite { name, path, place, options });
+        }
+    }
+    let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
+    for name in names {
+        anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; there are: {}", all.join(" "));
+    }
+    if !names.is_empty() {
+        suites.retain(|suite| names.contains(&suite.name));
+    }
+    Ok(suites)
+}
+
+/// Runs `suites`, prints results to `to`, keeps all output under `kept`. Whether all passed.
+///
+/// # Errors
+/// Those of writing results; an interruption.
+pub fn run_all(suites: &[Suite], vm: &dyn RunInVm, kept: &Path, to: &mut dyn Write) -> Result<bool> {
+    fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for suite in suites {
+        let start = Instant::now();
+        let output = run(suite, vm)?;
+        keep(&output, kept, &suite.name)?;
+        if let Ending::Signal(signal) = output.ending {
+            return Err(crate::machine::Interrupted(signal).into());
+        }
+        let report = judge(&output);
+        passed += report.count(Outcome::Passed);
+        skipped += report.count(Outcome::Skipped);
+        failed += report.failed();
+        print(suite, &output, &report, start.elapsed(), kept, to)?;
+    }
+    if skipped > 0 {
+        writeln!(to, "{skipped} skipped")?;
+    }
+    writeln!(to, "{passed} passed, {failed} failed")?;
+    Ok(failed == 0)
+}
+
+fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
+    match suite.place {
+        Place::Here => {
+            let output = Command::new("bash")
+                .arg(&suite.path)
+                .stdin(Stdio::null())
+                .output()
+                .with_context(|| suite.path.display().to_string())?;
+            let ending = match output.status.code() {
+                Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
+                None => Ending::Lost,
+            };
+            Ok(Output { stdout: output.stdout, stderr: output.stderr, ending, log: KernelLog::default() })
+        }
+        Place::Vm => {
+            let (stdout, stderr) = (Buffer::default(), Buffer::default());
+            let streams = Streams {
+                stdin: Box::new(io::empty()),
+                stdout: Box::new(stdout.clone()),
+                stderr: Box::new(stderr.clone()),
+            };
+            let script = format!("/suites/{}.sh", suite.name);
+            let (ending, log) = vm.run(&suite.options, &["sh", &script], streams)?;
+            Ok(Output { stdout: stdout.take(), stderr: stderr.take(), ending, log })
+        }
+    }
+}
+
+/// What the suite's results come to, how it ended taken into account.
+fn judge(output: &Output) -> Report {
+    let mut report = ktap::read(&String::from_utf8_lossy(&output.stdout));
+    let problem = match &output.ending {
+        // A suite whose results are complete may end with the status of its last case.
+        Ending::Command(0) | Ending::Signal(_) => None,
+        Ending::Command(status) if report.failed() == 0 => Some(format!("exit status {status}")),
+        Ending::Command(_) => None,
+        Ending::KernelFault(fault) => Some(format!("kernel: {fault}")),
+        Ending::TimeOut => Some("time-out".into()),
+        Ending::Lost => Some("it went away".into()),
+        Ending::Failed(why) => Some(why.clone()),
+    };
+    report.problems.extend(problem);
+    report
+}
+
+fn keep(output: &Output, kept: &Path, name: &str) -> Result<()> {
+    for (end, bytes) in [
+        ("ktap", output.stdout.as_slice()),
+        ("stderr", output.stderr.as_slice()),
+        ("log", output.log.text()),
+    ] {
+        let path = kept.join(format!("{name}.{end}"));
+        fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn print(
+    suite: &Suite,
+    output: &Output,
+    report: &Report,
+    time: Duration,
+    kept: &Path,
+    to: &mut dyn Write,
+) -> Result<()> {
+    for case in report.cases.iter().filter(|case| case.outcome != Outcome::Passed) {
+        let word = if case.outcome == Outcome::Failed { "FAILED" } else { "skipped" };
+        let note = if case.note.is_empty() { String::new() } else { format!(" ({})", case.note) };
+        writeln!(to, "  {word}: {}: {}{note}", suite.name, case.name)?;
+        if case.outcome == Outcome::Failed {
+            case.diagnostics.iter().try_for_each(|text| writeln!(to, "    {text}"))?;
+        }
+    }
+    for problem in &report.problems {
+        writeln!(to, "  FAILED: {}: {problem}", suite.name)?;
+    }
+    if report.failed() > 0 {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = stderr.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
+            writeln!(to, "    {line}")?;
+        }
+        if suite.place == Place::Vm && !matches!(output.ending, Ending::Command(_)) {
+            writeln!(to, "{}", String::from_utf8_lossy(output.log.end(SHOWN_LINES)))?;
+        }
+        writeln!(to, "    all of it: {}", kept.join(&suite.name).with_extension("*").display())?;
+    }
+    writeln!(
+        to,
+        "{}: {} passed, {} failed ({:.1} s)",
+        suite.name,
+        report.count(Outcome::Passed),
+        report.failed(),
+        time.as_secs_f64()
+    )?;
+    Ok(to.flush()?)
+}
+
+/// Memory that another thread writes to.
+#[derive(Clone, Debug, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
