@@ -19,6 +19,7 @@ use crate::{
         Status, //
     },
     host::{
+        Alarm,
         Files,
         Host, //
     },
@@ -60,7 +61,8 @@ use kernel::{
     },
     task::Task,
     time::{
-        hrtimer::HrTimerExpires,
+        hrtimer::ArcHrTimerHandle,
+        Delta,
         Instant,
         Monotonic, //
     }, //
@@ -93,8 +95,8 @@ struct Inner {
     /// There until the instance has ended or is dropped.
     live: Option<Live>,
     host: Host,
-    /// Nanoseconds from the first run on; 0 for no limit.
-    time_max: u64,
+    /// From the first run on; 0 for no limit.
+    time_max: Delta,
     has_run: bool,
     report: Report,
 }
@@ -157,7 +159,7 @@ impl Instance {
                         stack: Stack::new()?,
                         live: None,
                         host: Host::new(files),
-                        time_max: request.time_max,
+                        time_max: time(request.time_max),
                         has_run: false,
                         report: Report::new(),
                     },
@@ -258,12 +260,11 @@ impl Inner {
         };
         if !self.has_run {
             self.has_run = true;
-            if self.time_max != 0 {
-                let now = Instant::<Monotonic>::now().as_nanos();
-                self.host.deadline = Some(now.saturating_add(i64::try_from(self.time_max).unwrap_or(i64::MAX)));
+            if !self.time_max.is_zero() {
+                self.host.deadline = Some(Instant::<Monotonic>::now() + self.time_max);
             }
         }
-        let running = Running::begin(instance);
+        let running = Running::begin(instance, self.host.deadline)?;
         let mut text = [0; TEXT_MAX];
         let mut log = crate::ffi::Log {
             text: text.as_mut_ptr(),
@@ -376,12 +377,18 @@ fn ending(raw: u32) -> Ending {
 /// The current task runs the instance for as long as this lives.
 struct Running<'a> {
     instance: &'a Instance,
+    _alarm: Option<ArcHrTimerHandle<Alarm>>,
 }
 
 impl<'a> Running<'a> {
-    fn begin(instance: &'a Instance) -> Self {
-        instance.runner.lock().task = Some(ARef::from(&**kernel::current!()));
-        Self { instance }
+    fn begin(instance: &'a Instance, deadline: Option<Instant<Monotonic>>) -> Result<Self> {
+        let task: ARef<Task> = ARef::from(&**kernel::current!());
+        let _alarm = match deadline {
+            Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
+            None => None,
+        };
+        instance.runner.lock().task = Some(task);
+        Ok(Self { instance, _alarm })
     }
 }
 
@@ -398,6 +405,13 @@ impl Instance {
     pub(crate) fn is_killed(&self) -> bool {
         self.runner.lock().killed
     }
+}
+
+/// The longest time limit: a deadline so far ahead that no addition overflows.
+const TIME_MAX: i64 = i64::MAX / 4;
+
+fn time(nanoseconds: u64) -> Delta {
+    Delta::from_nanos(i64::try_from(nanoseconds).unwrap_or(TIME_MAX).min(TIME_MAX))
 }
 
 /// Takes references to the caller's files.

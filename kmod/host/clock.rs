@@ -2,10 +2,7 @@
 
 //! Clocks, by preview 1 `clockid`: 0 real time, 1 monotonic, 2 and 3 CPU time.
 
-use super::{
-    signal,
-    Host, //
-};
+use super::signal;
 use kernel::{
     bindings,
     prelude::*,
@@ -63,16 +60,10 @@ pub(super) fn resolution(clock: u64) -> Result<u64> {
 /// # Errors
 ///
 /// `EINTR` if the guest is to pause or end before that, `EINVAL`.
-pub(super) fn sleep_until(host: &Host, clock: u64, until: u64) -> Result<u64> {
+pub(super) fn sleep_until(clock: u64, until: u64) -> Result<u64> {
     if clock != MONOTONIC {
         return Err(EINVAL);
     }
-    let until = i64::try_from(until).unwrap_or(i64::MAX);
-    let wake_at = host.deadline.map_or(until, |deadline| deadline.min(until));
-    signal::sleep_until(host, wake_at)?;
-    if wake_at < until {
-        // The deadline came first.
-        return Err(EINTR);
-    }
+    signal::sleep_until(i64::try_from(until).unwrap_or(i64::MAX))?;
     Ok(0)
 }

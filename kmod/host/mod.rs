@@ -2,12 +2,16 @@
 
 //! What the kernel does for a guest. All of it runs on the stack of the task.
 
+mod alarm;
 mod clock;
 mod files;
 mod heap;
 pub(crate) mod signal;
 
-pub(crate) use files::Files;
+pub(crate) use self::{
+    alarm::Alarm,
+    files::Files, //
+};
 
 use crate::{
     ffi::{
@@ -21,7 +25,11 @@ use core::ptr;
 use kernel::{
     bindings,
     error::code,
-    prelude::*, //
+    prelude::*,
+    time::{
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// What host calls of a guest find behind [`HostCall::host`].
@@ -29,8 +37,8 @@ pub(crate) struct Host {
     files: Files,
     /// The instance while it runs, else null.
     pub(crate) instance: *const Instance,
-    /// When its time is up, in nanoseconds of the monotonic clock.
-    pub(crate) deadline: Option<i64>,
+    /// When its time is up.
+    pub(crate) deadline: Option<Instant<Monotonic>>,
 }
 
 // SAFETY: `instance` is only used while it runs, by who runs it.
@@ -120,7 +128,7 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<u64> {
         op if op == HostOp::SetFlags as u32 => host.files.set_flags(a, b),
         op if op == HostOp::ClockTime as u32 => clock::time(a),
         op if op == HostOp::ClockResolution as u32 => clock::resolution(a),
-        op if op == HostOp::SleepUntil as u32 => clock::sleep_until(host, a, b),
+        op if op == HostOp::SleepUntil as u32 => clock::sleep_until(a, b),
         op if op == HostOp::Random as u32 => {
             // SAFETY: The engine guarantees address and length of memory that it may write to.
             unsafe { bindings::get_random_bytes(a as *mut c_void, b as usize) };

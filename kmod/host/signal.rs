@@ -14,7 +14,6 @@ use kernel::{
     prelude::*,
     task::Task,
     time::{
-        hrtimer::HrTimerExpires,
         Instant,
         Monotonic, //
     }, //
@@ -33,7 +32,7 @@ pub(super) fn checkpoint(host: &Host) -> Checkpoint {
     if unsafe { host.instance.as_ref() }.is_some_and(|instance| instance.is_killed()) || is_fatal_signal_pending() {
         return Checkpoint::Killed;
     }
-    if host.deadline.is_some_and(|deadline| Instant::<Monotonic>::now().as_nanos() >= deadline) {
+    if host.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
         return Checkpoint::Deadline;
     }
     if kernel::current!().signal_pending() {
@@ -59,7 +58,7 @@ fn is_fatal_signal_pending() -> bool {
 /// # Errors
 ///
 /// `EINTR` if a signal is pending or comes.
-pub(super) fn sleep_until(_host: &Host, until: i64) -> Result {
+pub(super) fn sleep_until(until: i64) -> Result {
     loop {
         set_current_state(bindings::TASK_INTERRUPTIBLE);
         if kernel::current!().signal_pending() {

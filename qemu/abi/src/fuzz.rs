@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes that nobody thought of.
+
+use crate::{
+    kernel::{
+        load,
+        run,
+        start_with, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi::kwasmi_start;
+
+/// `xorshift64*`: the same numbers each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap_or(0) % limit
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+}
+
+/// Loads and, if it is a module after all, runs it for a moment.
+fn take(wasm: &[u8]) -> bool {
+    let (module, log) = load(wasm);
+    match module {
+        Err(errno) => {
+            assert_eq!(errno, libc::ENOEXEC, "{log}");
+            assert!(!log.is_empty());
+            false
+        }
+        Ok(module) => {
+            let request = kwasmi_start {
+                fuel_max: 20_000,
+                memory_max: 1 << 20,
+                heap_max: 16 << 20,
+                ..kwasmi_start::default()
+            };
+            if let Ok(instance) = start_with(&module, request).0 {
+                run(&instance).expect("ends");
+            }
+            true
+        }
+    }
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("10,000 times random bytes", || {
+        let mut random = Random(0x5eed);
+        for _ in 0..10_000 {
+            let mut wasm: Vec<u8> = (0..random.below(512)).map(|_| random.byte()).collect();
+            // Half of them get past the header.
+            if random.below(2) == 0 && wasm.len() >= 8 {
+                wasm[..8].copy_from_slice(b"\0asm\x01\0\0\0");
+            }
+            take(&wasm);
+        }
+    });
+    tests.add("5,000 times a module with some bytes changed", || {
+        let wasm = wat::parse_str(crate::run::CAT).expect("valid text");
+        let mut random = Random(0xfeed);
+        let mut modules = 0;
+        for _ in 0..5_000 {
+            let mut changed = wasm.clone();
+            for _ in 0..=random.below(3) {
+                let at = random.below(changed.len());
+                changed[at] = random.byte();
+            }
+            modules += u32::from(take(&changed));
+        }
+        assert!(modules > 100, "{modules} were modules");
+    });
+}

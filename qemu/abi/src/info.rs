@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `KWASMI_IOC_INFO`, and commands that there are not.
+
+use crate::{
+    kernel::{
+        device,
+        info,
+        ioctl,
+        module,
+        start, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi;
+use std::os::{
+    fd::AsRawFd,
+    unix::fs::{
+        FileTypeExt,
+        MetadataExt, //
+    },
+};
+
+const PROGRAM: &str = r#"(module (func (export "_start")))"#;
+
+/// Every command number near ours, in every direction, with sizes around ours, that is not one of ours, is ENOTTY.
+fn unknown(fd: i32, ours: &[u32]) {
+    let sizes = [0, 1, 8, 16, 24, 40, 47, 48, 49, 56, 64, 72, 80, 88, 96, 120, 128, 144, 152, 4096, 0x3fff];
+    let mut buffer = vec![0_u8; 0x4000];
+    for direction in 0..4_u32 {
+        for number in 0x70..0xa0_u32 {
+            for size in sizes {
+                let command = direction << 30 | size << 16 | uapi::KWASMI_IOC_TYPE << 8 | number;
+                if ours.contains(&command) {
+                    continue;
+                }
+                let address = buffer.as_mut_ptr().expose_provenance();
+                // SAFETY: The buffer is as large as any command's size.
+                let answer = unsafe { ioctl(fd, u64::from(command), address) };
+                assert_eq!(answer, Err(libc::ENOTTY), "{command:#x}");
+            }
+        }
+    }
+    // Commands of others.
+    for command in [0x5401_u64, 0x541b, 0x5421 + 0x1_0000, 0xffff_ffff] {
+        let address = buffer.as_mut_ptr().expose_provenance();
+        // SAFETY: As above.
+        let answer = unsafe { ioctl(fd, command, address) };
+        assert_eq!(answer, Err(libc::ENOTTY), "{command:#x}");
+    }
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("the device is a character device that only root can open", || {
+        let metadata = std::fs::metadata("/dev/kwasmi").expect("there");
+        assert!(metadata.file_type().is_char_device());
+        assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o600, 0, 0));
+    });
+    tests.add("INFO tells version, interface and limits", || {
+        let info = info();
+        assert_eq!((info.abi, info.reserved), (uapi::KWASMI_ABI, 0));
+        assert_ne!(info.features & u64::from(uapi::KWASMI_FEATURE_WASI_PREVIEW1), 0);
+        assert!(info.version[0] != 0 && info.version[31] == 0);
+        assert!(info.module_bytes_max > 0 && info.memory_bytes_max > 0);
+        assert!(info.engine_stack_peak_bytes < info.engine_stack_bytes);
+    });
+    tests.add("INFO to addresses that cannot be written is EFAULT", || {
+        let device = device();
+        for address in [0, 8, usize::MAX, usize::MAX - 64, 1 << 63, 0xffff_8000_0000_0000] {
+            // SAFETY: No memory of this process is there.
+            let answer = unsafe { ioctl(device.as_raw_fd(), u64::from(uapi::IOC_INFO), address) };
+            assert_eq!(answer, Err(libc::EFAULT), "{address:#x}");
+        }
+    });
+    tests.add("INFO to an address that is not aligned works", || {
+        let mut buffer = vec![0_u8; size_of::<uapi::kwasmi_info>() + 1];
+        let address = buffer.as_mut_ptr().expose_provenance() + 1;
+        // SAFETY: The buffer has room at the odd address.
+        let answer = unsafe { ioctl(device().as_raw_fd(), u64::from(uapi::IOC_INFO), address) };
+        assert_eq!(answer, Ok(0));
+        assert_eq!(u32::from(buffer[1]), uapi::KWASMI_ABI);
+    });
+    tests.add("unknown commands on the device are ENOTTY", || {
+        unknown(device().as_raw_fd(), &[uapi::IOC_INFO, uapi::IOC_LOAD]);
+    });
+    tests.add("unknown commands on a module are ENOTTY", || {
+        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START]);
+    });
+    tests.add("unknown commands on an instance are ENOTTY", || {
+        let module = module(PROGRAM);
+        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL]);
+    });
+    tests.add("objects cannot be read, written, mapped or sought", || {
+        let module = module(PROGRAM);
+        let instance = start(&module);
+        for fd in [module.as_raw_fd(), instance.as_raw_fd()] {
+            let mut byte = 0_u8;
+            // SAFETY: There is room for one byte.
+            assert_eq!(unsafe { libc::read(fd, (&raw mut byte).cast(), 1) }, -1);
+            // SAFETY: There is one byte.
+            assert_eq!(unsafe { libc::write(fd, (&raw const byte).cast(), 1) }, -1);
+            // SAFETY: Nothing is asked for at a place of our own.
+            let map = unsafe {
+                libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
+            };
+            assert_eq!(map, libc::MAP_FAILED);
+        }
+    });
+}

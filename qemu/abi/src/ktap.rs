@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests and their results, as KTAP.
+
+use crate::kernel;
+use std::{
+    panic::{
+        self,
+        UnwindSafe, //
+    },
+    process::ExitCode,
+};
+
+/// A list of tests.
+#[derive(Default)]
+pub(crate) struct Tests {
+    list: Vec<(String, Box<dyn FnOnce() + UnwindSafe>)>,
+}
+
+impl Tests {
+    /// Adds a test, which fails by panicking. After each, nothing may be left open or allocated.
+    pub(crate) fn add(&mut self, name: impl Into<String>, test: impl FnOnce() + UnwindSafe + 'static) {
+        self.list.push((name.into(), Box::new(test)));
+    }
+
+    /// Runs them all.
+    pub(crate) fn run(self) -> ExitCode {
+        println!("KTAP version 1\n1..{}", self.list.len());
+        let mut failed = 0;
+        for (number, (name, test)) in (1..).zip(self.list) {
+            let before = kernel::open_descriptors();
+            let result = panic::catch_unwind(|| {
+                test();
+                assert_eq!(kernel::open_descriptors(), before, "descriptors are left open");
+                kernel::assert_nothing_held();
+            });
+            if result.is_ok() {
+                println!("ok {number} {name}");
+            } else {
+                failed += 1;
+                println!("not ok {number} {name}");
+            }
+        }
+        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `KWASMI_IOC_LOAD`.
+
+use crate::{
+    kernel::{
+        address,
+        call,
+        device,
+        info,
+        load,
+        owned, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_load, //
+};
+use std::{
+    os::unix::process::CommandExt,
+    process::{
+        Command,
+        ExitCode, //
+    },
+};
+
+fn program() -> Vec<u8> {
+    wat::parse_str(r#"(module (memory (export "memory") 1) (data (i32.const 0) "data") (func (export "_start")))"#)
+        .expect("valid text")
+}
+
+fn refused(wasm: &[u8], errno: i32, words: &str) {
+    let (answer, log) = load(wasm);
+    assert_eq!(answer.err(), Some(errno), "{log}");
+    assert!(log.contains(words), "{log:?} has not {words:?}");
+}
+
+/// Loading without the right to; the caller is nobody.
+pub(crate) fn unprivileged() -> ExitCode {
+    let wasm = program();
+    let mut request = kwasmi_load {
+        wasm: address(&wasm),
+        wasm_len: wasm.len() as u64,
+        ..kwasmi_load::default()
+    };
+    // Standard input is the device, opened by root.
+    match call(&std::io::stdin(), uapi::IOC_LOAD, &mut request) {
+        Err(libc::EPERM) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("LOAD makes a descriptor that is closed on exec", || {
+        let (module, log) = load(&program());
+        let module = module.expect("fine");
+        assert_eq!(log, "");
+        // SAFETY: It has no requirements.
+        let flags = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&module), libc::F_GETFD) };
+        assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+        assert_eq!(info().modules, 1);
+    });
+    tests.add("LOAD with unknown flags or reserved bits is EINVAL", || {
+        let wasm = program();
+        for bit in 0..32 {
+            for (flags, reserved) in [(1 << bit, 0), (0, 1 << bit)] {
+                let mut request = kwasmi_load {
+                    wasm: address(&wasm),
+                    wasm_len: wasm.len() as u64,
+                    flags,
+                    reserved,
+                    ..kwasmi_load::default()
+                };
+                assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::EINVAL));
+            }
+        }
+    });
+    tests.add("LOAD from addresses that cannot be read is EFAULT", || {
+        for (wasm, wasm_len) in [(0, 1), (8, 4096), (u64::MAX, 1), (1 << 63, 8), (0xffff_8880_0000_0000, 64)] {
+            let mut request = kwasmi_load {
+                wasm,
+                wasm_len,
+                ..kwasmi_load::default()
+            };
+            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::EFAULT), "{wasm:#x}");
+        }
+    });
+    tests.add("LOAD of a module at the end of a mapping reads no further", || {
+        let wasm = program();
+        // SAFETY: A new mapping.
+        let map = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                8192,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(map, libc::MAP_FAILED);
+        // SAFETY: The second page is ours, and in use by nobody.
+        assert_eq!(unsafe { libc::munmap(map.wrapping_byte_add(4096), 4096) }, 0);
+        let start = map.wrapping_byte_add(4096 - wasm.len());
+        // SAFETY: The module fits in front of the end of the first page.
+        unsafe { std::ptr::copy_nonoverlapping(wasm.as_ptr(), start.cast(), wasm.len()) };
+        for (more, expected) in [(0, None), (1, Some(libc::EFAULT))] {
+            let mut request = kwasmi_load {
+                wasm: start.expose_provenance() as u64,
+                wasm_len: wasm.len() as u64 + more,
+                ..kwasmi_load::default()
+            };
+            assert_eq!(owned(call(&device(), uapi::IOC_LOAD, &mut request)).err(), expected);
+        }
+        // SAFETY: The first page is ours, and in use by nobody any more.
+        assert_eq!(unsafe { libc::munmap(map, 4096) }, 0);
+    });
+    tests.add("LOAD of nothing, zeros, text, and a header alone is ENOEXEC with an offset", || {
+        refused(b"", libc::ENOEXEC, "offset");
+        refused(&vec![0; 1 << 20], libc::ENOEXEC, "offset 0");
+        refused(b"#!/bin/sh\necho no\n", libc::ENOEXEC, "offset 0");
+        refused(b"\0asm\x01\0\0\0", libc::ENOEXEC, "_start");
+        refused(b"\0asm\x02\0\0\0", libc::ENOEXEC, "offset");
+    });
+    tests.add("LOAD of 64 MiB of zeros is E2BIG", || {
+        refused(&vec![0; 64 << 20], libc::E2BIG, "the most");
+    });
+    tests.add("LOAD of lengths beyond all limits is E2BIG", || {
+        for wasm_len in [u64::MAX, 1 << 63, 1 << 32, info().module_bytes_max + 1] {
+            let mut request = kwasmi_load {
+                wasm_len,
+                ..kwasmi_load::default()
+            };
+            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::E2BIG));
+        }
+    });
+    tests.add("LOAD of a module truncated at every byte is ENOEXEC", || {
+        let wasm = program();
+        for len in 0..wasm.len() {
+            let (answer, log) = load(&wasm[..len]);
+            if answer.is_ok() {
+                // Cut between two sections, after the last one that matters.
+                continue;
+            }
+            assert_eq!(answer.err(), Some(libc::ENOEXEC), "{len}");
+            assert!(log.contains("offset") || log.contains("_start"), "{len}: {log}");
+        }
+    });
+    tests.add("LOAD with missing imports names them all", || {
+        let wasm = wat::parse_str(r#"(module (import "a" "b" (func)) (import "c" "d" (func)) (func (export "_start")))"#)
+            .expect("valid text");
+        refused(&wasm, libc::ENOEXEC, "a.b");
+        refused(&wasm, libc::ENOEXEC, "c.d");
+    });
+    tests.add("LOAD with a log that cannot be written is EFAULT and leaves nothing", || {
+        for wasm in [b"no module".to_vec(), program()] {
+            let mut request = kwasmi_load {
+                wasm: address(&wasm),
+                wasm_len: wasm.len() as u64,
+                log: 8,
+                log_size: 4096,
+                ..kwasmi_load::default()
+            };
+            let answer = owned(call(&device(), uapi::IOC_LOAD, &mut request));
+            // Where there is nothing to say, the buffer is not touched. An error of the module counts for more.
+            let expected = if wasm.starts_with(b"no") { Some(libc::ENOEXEC) } else { None };
+            assert_eq!(answer.err(), expected);
+        }
+    });
+    tests.add("a log that is too short is cut off, and its length told", || {
+        let (_, whole) = load(b"no module");
+        for size in [0, 1, 5, 4096] {
+            let mut text = vec![0xaa_u8; 4096];
+            let mut request = kwasmi_load {
+                wasm: address(b"no module"),
+                wasm_len: 9,
+                log: text.as_mut_ptr().expose_provenance() as u64,
+                log_size: size,
+                ..kwasmi_load::default()
+            };
+            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::ENOEXEC));
+            assert_eq!(request.log_len as usize, whole.len());
+            let written = whole.len().min(size as usize);
+            assert_eq!(&text[..written], &whole.as_bytes()[..written]);
+            assert!(text[written..].iter().all(|byte| *byte == 0xaa));
+        }
+    });
+    tests.add("LOAD with a value stack out of range is EDQUOT or EINVAL", || {
+        let wasm = program();
+        for (stack_max, errno) in [(u64::MAX, libc::EDQUOT), (1 << 40, libc::EDQUOT), (1, libc::EINVAL)] {
+            let mut request = kwasmi_load {
+                wasm: address(&wasm),
+                wasm_len: wasm.len() as u64,
+                stack_max,
+                ..kwasmi_load::default()
+            };
+            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(errno));
+        }
+    });
+    tests.add("LOAD without CAP_SYS_ADMIN is EPERM, though root opened the device", || {
+        let status = Command::new("/proc/self/exe")
+            .arg("--unprivileged-load")
+            .uid(65_534)
+            .gid(65_534)
+            .stdin(device())
+            .status()
+            .expect("it can be run");
+        assert!(status.success());
+    });
+    tests.add("LOAD when no descriptor is left is EMFILE and leaves nothing", || {
+        let device = device();
+        let wasm = program();
+        let mut files = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            files.push(file);
+        }
+        let mut request = kwasmi_load {
+            wasm: address(&wasm),
+            wasm_len: wasm.len() as u64,
+            ..kwasmi_load::default()
+        };
+        assert_eq!(owned(call(&device, uapi::IOC_LOAD, &mut request)).err(), Some(libc::EMFILE));
+    });
+    tests.add("1,000 modules at once, and then none", || {
+        // SAFETY: The limit is this process's own.
+        unsafe {
+            let limit = libc::rlimit {
+                rlim_cur: 4096,
+                rlim_max: 4096,
+            };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+        let wasm = program();
+        let modules: Vec<_> = (0..1000).map(|_| load(&wasm).0.expect("fine")).collect();
+        assert_eq!(info().modules, 1000);
+        drop(modules);
+    });
+}

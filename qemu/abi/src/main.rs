@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
+//!
+//!     kwasmi-abi [PART]      a part of the tests, or all
+
+mod fuzz;
+mod info;
+mod kernel;
+mod ktap;
+mod limits;
+mod load;
+mod run;
+mod signals;
+mod start;
+
+use ktap::Tests;
+use std::process::ExitCode;
+
+/// Adds a part's tests.
+type Part = fn(&mut Tests);
+
+/// The parts, by name.
+const PARTS: [(&str, Part); 7] = [
+    ("info", info::tests),
+    ("load", load::tests),
+    ("start", start::tests),
+    ("run", run::tests),
+    ("limits", limits::tests),
+    ("signals", signals::tests),
+    ("fuzz", fuzz::tests),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == "--unprivileged-load") {
+        return load::unprivileged();
+    }
+    let mut tests = Tests::default();
+    for (name, part) in PARTS {
+        if args.is_empty() || args.iter().any(|arg| arg == name) {
+            part(&mut tests);
+        }
+    }
+    tests.run()
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `KWASMI_IOC_START`.
+
+use crate::{
+    kernel::{
+        address,
+        grant,
+        info,
+        module,
+        run,
+        start,
+        start_with, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_fd,
+    kwasmi_start, //
+};
+
+const PROGRAM: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+
+fn refused(text: &str, request: kwasmi_start, errno: i32, words: &str) {
+    let module = module(text);
+    let (answer, log) = start_with(&module, request);
+    assert_eq!(answer.err(), Some(errno), "{log}");
+    assert!(log.contains(words), "{log:?} has not {words:?}");
+}
+
+fn refused_fds(fds: &[kwasmi_fd], errno: i32) {
+    let request = kwasmi_start {
+        fds: address(fds),
+        fds_len: u32::try_from(fds.len()).expect("few"),
+        ..kwasmi_start::default()
+    };
+    refused(PROGRAM, request, errno, "");
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("START makes an instance, which outlives its module's descriptor", || {
+        let module = module(PROGRAM);
+        let instance = start(&module);
+        drop(module);
+        assert_eq!((info().modules, info().instances), (1, 1));
+        assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_EXITED);
+    });
+    tests.add("START with unknown flags or reserved bits is EINVAL", || {
+        for bit in 0..32 {
+            let flags = kwasmi_start {
+                flags: 1 << bit,
+                ..kwasmi_start::default()
+            };
+            refused(PROGRAM, flags, libc::EINVAL, "");
+        }
+        for reserved in [[1, 0], [0, 1], [u64::MAX, 0], [0, 1 << 63]] {
+            let request = kwasmi_start {
+                reserved,
+                ..kwasmi_start::default()
+            };
+            refused(PROGRAM, request, libc::EINVAL, "");
+        }
+    });
+    tests.add("strings without an end are EINVAL", || {
+        let text = b"abc";
+        for (args_len, env_len) in [(3, 0), (0, 3)] {
+            let request = kwasmi_start {
+                args: address(text),
+                args_len,
+                env: address(text),
+                env_len,
+                ..kwasmi_start::default()
+            };
+            refused(PROGRAM, request, libc::EINVAL, "NUL");
+        }
+    });
+    tests.add("strings that cannot be read are EFAULT, too many E2BIG", || {
+        for (args_len, errno) in [
+            (8, libc::EFAULT),
+            (u64::from(uapi::KWASMI_STRINGS_MAX), libc::EFAULT),
+            (u64::from(uapi::KWASMI_STRINGS_MAX) + 1, libc::E2BIG),
+            (u64::MAX, libc::E2BIG),
+        ] {
+            let request = kwasmi_start {
+                args: 8,
+                args_len,
+                ..kwasmi_start::default()
+            };
+            refused(PROGRAM, request, errno, "");
+        }
+        let request = kwasmi_start {
+            args_len: u64::MAX,
+            env_len: u64::MAX,
+            ..kwasmi_start::default()
+        };
+        refused(PROGRAM, request, libc::E2BIG, "");
+    });
+    tests.add("descriptors that are not open are EBADF", || {
+        for fd in [-1, i32::MIN, i32::MAX, 1000] {
+            refused_fds(&[grant(fd, 0)], libc::EBADF);
+        }
+        refused_fds(&[grant(0, 0), grant(-1, 1)], libc::EBADF);
+    });
+    tests.add("descriptors twice, out of range or with unknown rights are EINVAL", || {
+        refused_fds(&[grant(0, 5), grant(1, 5)], libc::EINVAL);
+        refused_fds(&[grant(0, uapi::KWASMI_GUEST_FDS_MAX)], libc::EINVAL);
+        refused_fds(&[grant(0, u32::MAX)], libc::EINVAL);
+        let rights = kwasmi_fd {
+            rights: 1 << 30,
+            ..grant(0, 0)
+        };
+        refused_fds(&[rights], libc::EINVAL);
+        let inheriting = kwasmi_fd {
+            rights_inheriting: 1 << 63,
+            ..grant(0, 0)
+        };
+        refused_fds(&[inheriting], libc::EINVAL);
+        let flags = kwasmi_fd {
+            flags: 1,
+            ..grant(0, 0)
+        };
+        refused_fds(&[flags], libc::EINVAL);
+        let reserved = kwasmi_fd {
+            reserved: 1,
+            ..grant(0, 0)
+        };
+        refused_fds(&[reserved], libc::EINVAL);
+    });
+    tests.add("too many descriptors are E2BIG, unreadable ones EFAULT", || {
+        for (fds_len, errno) in [
+            (uapi::KWASMI_GUEST_FDS_MAX + 1, libc::E2BIG),
+            (u32::MAX, libc::E2BIG),
+            (1, libc::EFAULT),
+        ] {
+            let request = kwasmi_start {
+                fds: 8,
+                fds_len,
+                ..kwasmi_start::default()
+            };
+            refused(PROGRAM, request, errno, "");
+        }
+    });
+    tests.add("1,024 descriptors are fine", || {
+        let fds: Vec<_> = (0..uapi::KWASMI_GUEST_FDS_MAX).map(|guest_fd| grant(0, guest_fd)).collect();
+        let module = module(PROGRAM);
+        let instance = crate::kernel::start_with_fds(&module, &fds);
+        assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_EXITED);
+    });
+    tests.add("limits above the ceiling are EDQUOT, and named", || {
+        let memory = kwasmi_start {
+            memory_max: u64::MAX,
+            ..kwasmi_start::default()
+        };
+        refused(PROGRAM, memory, libc::EDQUOT, "linear memory");
+        let heap = kwasmi_start {
+            heap_max: u64::MAX,
+            ..kwasmi_start::default()
+        };
+        refused(PROGRAM, heap, libc::EDQUOT, "heap");
+    });
+    tests.add("a module that wants more memory than it may have is ENOEXEC", || {
+        let request = kwasmi_start {
+            memory_max: 65_536,
+            ..kwasmi_start::default()
+        };
+        refused(r#"(module (memory 2) (func (export "_start")))"#, request, libc::ENOEXEC, "instantiated");
+    });
+    tests.add("a segment out of bounds is ENOEXEC", || {
+        let text = r#"(module (memory 1) (data (i32.const 65535) "xy") (func (export "_start")))"#;
+        refused(text, kwasmi_start::default(), libc::ENOEXEC, "instantiated");
+    });
+    tests.add("a heap that is too small for anything is ENOMEM or ENOEXEC, and leaves nothing", || {
+        for heap_max in [1, 100, 1000, 4000, 20_000] {
+            let module = module(PROGRAM);
+            let request = kwasmi_start {
+                heap_max,
+                ..kwasmi_start::default()
+            };
+            let (answer, log) = start_with(&module, request);
+            match answer {
+                Ok(instance) => assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_OUT_OF_MEMORY),
+                Err(errno) => assert!([libc::ENOMEM, libc::ENOEXEC].contains(&errno), "{errno} {log}"),
+            }
+        }
+    });
+}
