@@ -59,7 +59,7 @@ progress() {
     while kill -0 "$pid" 2>/dev/null; do
       printf '\r\033[Kkwasmi: %s ... %ds  %.60s' "$title" $((SECONDS - start)) \
         "$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]')" >&2
-      sleep 1
+      sleep 0.2
     done
     printf '\r\033[K' >&2
   else
@@ -133,11 +133,17 @@ setup_root() {
   exec 9>&-
 }
 
-# enter TREE COMMAND...: runs COMMAND in the build root. The checkout is /kwasmi there, the cache /cache.
+# enter TREE [--bind OUTSIDE INSIDE]... COMMAND [ARG]...: runs COMMAND in the build root. The checkout is /kwasmi there, the
+# cache /cache, and what --bind names is at /host/INSIDE.
 enter() {
-  local tree=$1 ns=(--mount --propagation private)
+  entering "$1"
   shift
-  [ "$(id -u)" = 0 ] || ns+=(--user --map-root-user)
-  ENTER_TREE=$tree ENTER_TOP=$TOP ENTER_CACHE=$CACHE unshare "${ns[@]}" -- \
-    bash "$TOP/scripts/enter.sh" "$@"
+  "${entering[@]}" "$@"
+}
+
+# entering TREE: puts into `entering` what `enter` runs in front of its further arguments, for those who exec it.
+entering() {
+  entering=(env "ENTER_TREE=$1" "ENTER_TOP=$TOP" "ENTER_CACHE=$CACHE" unshare --mount --propagation private)
+  [ "$(id -u)" = 0 ] || entering+=(--user --map-root-user)
+  entering+=(-- bash "$TOP/scripts/enter.sh")
 }

@@ -23,15 +23,13 @@ if [ -e "$ca" ] && [ -e "$tree/etc/ssl/certs/ca-certificates.crt" ]; then
   mount --bind "$(readlink -f "$ca")" "$tree/etc/ssl/certs/ca-certificates.crt"
 fi
 
-# Paths of the host that the caller named (`run --add`, `--out`): "inside<TAB>outside" a line.
-if [ -n "${ENTER_BINDS:-}" ]; then
-  mount -t tmpfs tmpfs "$tree/host"
-  while IFS=$'\t' read -r inside outside; do
-    mkdir -p "$(dirname "$tree/host/$inside")"
-    if [ -d "$outside" ]; then mkdir -p "$tree/host/$inside"; else : >"$tree/host/$inside"; fi
-    bind "$outside" "host/$inside"
-  done <<<"$ENTER_BINDS"
-fi
+# Paths of the host that the caller named (`run --add`, `--out`).
+[ "${1:-}" != --bind ] || mount -t tmpfs tmpfs "$tree/host"
+while [ "${1:-}" = --bind ]; do
+  if [ -d "$2" ]; then mkdir "$tree/host/$3"; else : >"$tree/host/$3"; fi
+  bind "$2" "host/$3"
+  shift 3
+done
 
 keep=()
 for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY; do

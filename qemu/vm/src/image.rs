@@ -71,8 +71,8 @@ pub struct Contents {
     pub init: PathBuf,
     /// `kwasmi.ko`.
     pub module: Option<PathBuf>,
-    /// The `kwasmi` command.
-    pub command: Option<PathBuf>,
+    /// Programs that are put at /bin; those that are not built are left out.
+    pub commands: Vec<PathBuf>,
     /// What is put at /guests.
     pub guests: Option<PathBuf>,
     /// What is put at /suites.
@@ -96,12 +96,12 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     archive.file(JOB_PATH, 0o600, &postcard::to_stdvec(job)?)?;
     archive.file("/init", 0o755, &read(&contents.init)?)?;
     add_busybox(&mut archive)?;
-    for (source, target, mode) in
-        [(&contents.module, MODULE_PATH, 0o644), (&contents.command, "/bin/kwasmi", 0o755)]
-    {
-        if let Some(source) = source {
-            archive.file(target, mode, &read(source)?)?;
-        }
+    if let Some(module) = &contents.module {
+        archive.file(MODULE_PATH, 0o644, &read(module)?)?;
+    }
+    for command in contents.commands.iter().filter(|command| command.exists()) {
+        let name = command.file_name().context("a program without a name")?;
+        archive.file(Path::new("/bin").join(name), 0o755, &read(command)?)?;
     }
     if let Some(guests) = &contents.guests {
         archive.tree(Path::new("/guests"), guests)?;

@@ -58,6 +58,7 @@ const SHOWN_LINES: usize = 60;
 
 /// Boots a kernel in QEMU and runs commands or test suites in it.
 #[derive(Debug, Parser)]
+#[command(args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Subcommands,
@@ -97,7 +98,7 @@ struct Built {
 #[derive(Args, Debug)]
 struct VmArgs {
     /// Puts PATH at /host/NAME.
-    #[arg(long, num_args = 2, value_names = ["PATH", "NAME"])]
+    #[arg(long, num_args = 2, value_names = ["PATH", "NAME"], allow_hyphen_values = true)]
     add: Vec<OsString>,
     /// Puts what the command leaves in /out there.
     #[arg(long, value_name = "DIR")]
@@ -117,6 +118,7 @@ struct VmArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(args_override_self = true)]
 struct RunArgs {
     #[command(flatten)]
     built: Built,
@@ -168,15 +170,14 @@ impl VmArgs {
             [path, name] => Some((PathBuf::from(path), name.clone())),
             _ => None,
         });
-        let there = |path: PathBuf| path.exists().then_some(path);
         Ok(Machine {
             kernel: Kernel::new(&built.kernel, &built.cache)?,
             contents: Contents {
                 init: programs.join("kwasmi-init"),
-                module: there(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
-                command: there(programs.join("kwasmi")),
-                guests: there(target.join("guests")),
-                suites: there(built.top.join("qemu/suites")),
+                module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
+                commands: vec![programs.join("kwasmi"), programs.join("kwasmi-abi")],
+                guests: Some(target.join("guests")),
+                suites: Some(built.top.join("qemu/suites")),
                 added: pairs.collect(),
             },
             cpus: self.cpus,
@@ -192,7 +193,15 @@ impl VmArgs {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { 125 } else { 0 });
+        }
+    };
+    let result = match cli.command {
         Subcommands::Run(args) => run(args),
         Subcommands::Test(args) => test(&args),
         Subcommands::Ktap { files } => judge(&files),

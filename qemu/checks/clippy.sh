@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# sources only
+# No warning of clippy's, in any crate, its tests included.
+. qemu/suites/ktap.sh
+
+workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --workspace --all-targets -- -D warnings; }
+guests() {
+    cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
+        --all-targets -- -D warnings
+}
+
+check "workspace" workspace
+check "guests" guests
+finish

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# sources only
+# All Rust code is formatted as rustfmt formats it.
+. qemu/suites/ktap.sh
+export PATH=/opt/rust/bin:$PATH
+
+kernel_side() { git ls-files -z 'kmod/*.rs' ':!kmod/engine' | xargs -0 rustfmt --check --edition 2021 --config skip_children=true; }
+
+check "workspace" cargo fmt --all --check
+check "guests" cargo fmt --all --check --manifest-path guests/Cargo.toml
+check "kernel side" kernel_side
+finish

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# sources only
+# No warning of shellcheck's, in any script.
+. qemu/suites/ktap.sh
+
+while IFS= read -r file; do
+    case $file in
+        *.sh) ;;
+        *) head -n 1 "$file" | grep -qE '^#(!.*[/ ](ba)?sh$| shellcheck shell=)' || continue ;;
+    esac
+    check "$file" shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC1091 "$file"
+done < <(git ls-files --cached --others --exclude-standard)
+finish
