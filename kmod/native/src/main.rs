@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs a Wasm program on the very engine object that is linked into `kwasmi.ko`, in an ordinary process.
+//!
+//!     kwasmi-native [--stats] FILE.wasm [ARG]...
+//!
+//! Its host functions are those of the kernel module as far as a process can have them: standard streams, clocks, random
+//! numbers. Exit statuses are those of the `kwasmi` command. `--stats` tells time, fuel, heap and the depth of the engine
+//! stack on stderr.
+
+#[path = "../../engine/src/ffi.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
+mod ffi;
+mod host;
+mod stack;
+mod thunks;
+
+use ffi::{
+    AT_POSITION,
+    AccountArgs,
+    AccountStats,
+    Bytes,
+    Context,
+    EngineOp,
+    Ending,
+    FAULT_TEXT_LEN,
+    FdGrant,
+    InitArgs,
+    LoadArgs,
+    Log,
+    ObjectArgs,
+    RunArgs,
+    StartArgs,
+    Status, //
+};
+use stack::Stack;
+use std::{
+    env,
+    ffi::c_void,
+    fs,
+    os::unix::ffi::OsStrExt,
+    process::ExitCode,
+    ptr,
+    time::Instant, //
+};
+
+const _: () = assert!(AT_POSITION == u64::MAX);
+
+unsafe extern "C" {
+    fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
+}
+
+/// A stay in the engine that ended by itself, or the words of how it failed.
+type Outcome = Result<Status, (Status, String)>;
+
+/// The engine, as this process uses it.
+struct Engine {
+    stack: Stack,
+    account: *mut c_void,
+    text: Vec<u8>,
+}
+
+impl Engine {
+    fn new() -> Option<Self> {
+        let mut engine = Self {
+            stack: Stack::new()?,
+            account: ptr::null_mut(),
+            text: vec![0; 4096],
+        };
+        let reserve: &'static mut [u64] = Box::leak(vec![0; 128 * 1024].into_boxed_slice());
+        let mut init = InitArgs {
+            reserve: reserve.as_mut_ptr().cast(),
+            reserve_len: size_of_val(reserve),
+        };
+        engine.enter(EngineOp::Init, &mut init).ok()?;
+        let mut open = AccountArgs {
+            account: ptr::null_mut(),
+            budget: usize::MAX,
+            heir: ptr::null_mut(),
+            stats: AccountStats::default(),
+        };
+        engine.enter(EngineOp::AccountOpen, &mut open).ok()?;
+        engine.account = open.account;
+        Some(engine)
+    }
+
+    fn enter<A>(&mut self, op: EngineOp, args: &mut A) -> Outcome {
+        let mut context = Context {
+            stack_top: self.stack.top(),
+            account: self.account,
+            host: ptr::null_mut(),
+            fault_len: 0,
+            fault_text: [0; FAULT_TEXT_LEN],
+        };
+        host::set_context(&raw mut context);
+        // SAFETY: The argument is what the operation takes, and nobody runs on the stack.
+        let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
+        host::set_context(ptr::null_mut());
+        let status = Status::from_raw(status);
+        if context.fault_len == 0 {
+            return Ok(status);
+        }
+        let text = context.fault_text.get(..context.fault_len).unwrap_or(&[]);
+        Err((status, String::from_utf8_lossy(text).into_owned()))
+    }
+
+    fn log(&mut self) -> Log {
+        Log {
+            text: self.text.as_mut_ptr(),
+            size: self.text.len(),
+            len: 0,
+        }
+    }
+
+    fn words(&self, log: &Log) -> String {
+        let text = self.text.get(..log.len.min(self.text.len())).unwrap_or(&[]);
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
+/// How the program ended: the exit status, and words for stderr.
+type End = (u8, Option<String>);
+
+fn landed((status, text): (Status, String)) -> End {
+    if status == Status::NoMemory {
+        (124, Some(format!("out of memory: {text}")))
+    } else {
+        (125, Some(format!("engine fault: {text}")))
+    }
+}
+
+fn bytes(bytes: &[u8]) -> Bytes {
+    Bytes {
+        addr: bytes.as_ptr(),
+        len: bytes.len(),
+    }
+}
+
+fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
+    let began = Instant::now();
+    let mut log = engine.log();
+    let mut load = LoadArgs {
+        wasm: bytes(wasm),
+        stack_max: 1 << 20,
+        fault_injection: true,
+        log: &raw mut log,
+        module: ptr::null_mut(),
+    };
+    match engine.enter(EngineOp::Load, &mut load) {
+        Ok(Status::Ok) => {}
+        Ok(_) => return (126, Some(engine.words(&log))),
+        Err(failure) => return landed(failure),
+    }
+    let loaded = began.elapsed();
+    let load_stack = engine.stack.peak();
+
+    let grants = [0, 1, 2].map(|fd| FdGrant {
+        guest_fd: fd,
+        handle: fd,
+        rights: (1 << 30) - 1,
+        rights_inheriting: 0,
+    });
+    let mut log = engine.log();
+    let mut start = StartArgs {
+        module: load.module,
+        args: bytes(args),
+        env: bytes(&[]),
+        fds: grants.as_ptr(),
+        fds_len: grants.len(),
+        fuel_max: u64::MAX,
+        memory_max: 1 << 30,
+        log: &raw mut log,
+        instance: ptr::null_mut(),
+    };
+    match engine.enter(EngineOp::Start, &mut start) {
+        Ok(Status::Ok) => {}
+        Ok(_) => return (126, Some(engine.words(&log))),
+        Err(failure) => return landed(failure),
+    }
+
+    let began = Instant::now();
+    let mut log = engine.log();
+    let mut running = RunArgs {
+        instance: start.instance,
+        ending: 0,
+        code: 0,
+        fuel_used: 0,
+        memory_peak: 0,
+        log: &raw mut log,
+    };
+    if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
+        return landed(failure);
+    }
+    let ran = began.elapsed();
+    let words = engine.words(&log);
+    for (op, object) in [(EngineOp::Drop, start.instance), (EngineOp::Unload, load.module)] {
+        if let Err(failure) = engine.enter(op, &mut ObjectArgs { object }) {
+            return landed(failure);
+        }
+    }
+    let mut close = AccountArgs {
+        account: engine.account,
+        budget: 0,
+        heir: ptr::null_mut(),
+        stats: AccountStats::default(),
+    };
+    engine.account = ptr::null_mut();
+    if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
+        return landed(failure);
+    }
+    if stats {
+        eprintln!(
+            "load {:.3} ms, run {:.3} ms, fuel {}, memory peak {} bytes, heap peak {} bytes, \
+             engine stack {load_stack} bytes to load, {} to run",
+            loaded.as_secs_f64() * 1e3,
+            ran.as_secs_f64() * 1e3,
+            running.fuel_used,
+            running.memory_peak,
+            close.stats.peak,
+            engine.stack.peak(),
+        );
+    }
+    if close.stats.blocks != 0 {
+        return (125, Some(format!("{} blocks were not freed", close.stats.blocks)));
+    }
+    match running.ending {
+        ending if ending == Ending::Exited as u32 => (running.code.to_le_bytes()[0], None),
+        ending if ending == Ending::Trapped as u32 => (134, Some(format!("trap: {words}"))),
+        ending => (124, Some(format!("ending {ending}"))),
+    }
+}
+
+fn main() -> ExitCode {
+    let mut args: Vec<_> = env::args_os().skip(1).collect();
+    let stats = args.first().is_some_and(|first| first == "--stats");
+    if stats {
+        args.remove(0);
+    }
+    let Some(file) = args.first() else {
+        eprintln!("usage: kwasmi-native [--stats] FILE.wasm [ARG]...");
+        return ExitCode::from(125);
+    };
+    let wasm = match fs::read(file) {
+        Ok(wasm) => wasm,
+        Err(error) => {
+            eprintln!("kwasmi-native: {}: {error}", file.display());
+            return ExitCode::from(127);
+        }
+    };
+    let mut strings = Vec::new();
+    for arg in &args {
+        strings.extend_from_slice(arg.as_bytes());
+        strings.push(0);
+    }
+    let Some(mut engine) = Engine::new() else {
+        eprintln!("kwasmi-native: no memory");
+        return ExitCode::from(125);
+    };
+    let (status, words) = run(&mut engine, &wasm, &strings, stats);
+    if let Some(words) = words {
+        eprintln!("kwasmi-native: {}: {words}", file.display());
+    }
+    ExitCode::from(status)
+}
