@@ -181,7 +181,7 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
                 if wanted == &FuncType::new(params.iter().copied(), results.iter().copied()) {
                     continue;
                 }
-                "of another type is function"
+                "another type is wanted of function"
             }
             (ExternType::Memory(_), _) => "there is no memory",
             (ExternType::Table(_), _) => "there is no table",

@@ -73,7 +73,7 @@ fn all_missing_imports_are_named() {
             (import "env" "memory" (memory 1))
             (func (export "_start")))"#,
     );
-    for name in ["env.first", "path_open", "of another type is function wasi_snapshot_preview1.fd_write", "memory"] {
+    for name in ["env.first", "path_open", "another type is wanted of function wasi_snapshot_preview1.fd_write", "memory"] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

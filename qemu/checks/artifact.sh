@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# What kwasmi.ko looks like from outside.
+. qemu/suites/ktap.sh
+
+kernel=$(qemu/kernel "${KWASMI_KERNEL_NAME:-stock}")
+out=target/kmod/${KWASMI_KERNEL_NAME:-stock}
+ko=$out/kwasmi.ko
+
+at_most() {
+    echo "$(stat -c %s "$ko") bytes"
+    [ "$(stat -c %s "$ko")" -le "$1" ]
+}
+no_warnings() { ! grep -E 'warning|WARNING|undefined!' "$out/kbuild.log"; }
+only_exported() {
+    local missing
+    missing=$(comm -23 <(readelf -sW "$ko" | awk '$7 == "UND" && $8 != "" { print $8 }' | sort -u) \
+        <(cut -f2 "$kernel/build/Module.symvers" | sort -u))
+    equal "" "$missing"
+}
+globals() {
+    readelf -sW "$ko" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" { print $8 }' | sort | paste -sd' '
+}
+is_stripped() { ! readelf -SW "$ko" | grep -q '\.debug_'; }
+is_for_the_kernel() { equal "$(cut -d' ' -f1 "$kernel/release")" "$(modinfo -F vermagic "$ko" | cut -d' ' -f1)"; }
+is_gpl() { equal GPL "$(modinfo -F license "$ko")"; }
+
+check "at most 3.5 MiB" at_most 3670016
+check "no debug information" is_stripped
+check "no warning of objtool or modpost" no_warnings
+check "only symbols that the kernel exports" only_exported
+check "only its own entry points are global" equal \
+    "__this_module cleanup_module init_module" "$(globals)"
+check "made for the kernel" is_for_the_kernel
+check "the licence" is_gpl
+finish

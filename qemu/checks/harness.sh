@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# The VM's tool end to end, with real VMs: streams, arguments, files, exit statuses.
+. qemu/suites/ktap.sh
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tool=target/x86_64-unknown-linux-gnu/release/kwasmi-vm
+
+# vm [OPTION]... -- COMMAND [ARG]...: with a limit, so that a test that hangs fails.
+vm() { "$tool" run --timeout=120 "$@"; }
+
+# ends STATUS COMMAND...: whether it ends so.
+ends() {
+    local wanted=$1 status=0
+    shift
+    "$@" || status=$?
+    equal "$wanted" "$status"
+}
+
+head -c 1100000 /dev/urandom >"$work/random"
+
+stdin_to_stdout() {
+    vm -- cat <"$work/random" >"$work/out" 2>"$work/err" && cmp "$work/random" "$work/out" && equal "" "$(cat "$work/err")"
+}
+stdin_to_both() {
+    vm -- tee /dev/stderr <"$work/random" >"$work/out" 2>"$work/err" && cmp "$work/random" "$work/out" &&
+        cmp "$work/random" "$work/err"
+}
+slow_reader() {
+    vm -- cat <"$work/random" | { sleep 10; cat; } | cmp - "$work/random"
+}
+slow_writer() {
+    { echo one; sleep 8; echo two; } | vm -- cat >"$work/out" && equal $'one\ntwo' "$(cat "$work/out")"
+}
+closed_reader() {
+    vm -- sh -c 'yes; echo "yes $?" >&2' 2>"$work/err" | head -n 1 >"$work/out"
+    equal "y yes 141" "$(cat "$work/out" "$work/err" | paste -sd' ')"
+}
+unread_stdin() { yes | vm -- true; }
+no_streams() { ends 3 vm -- sh -c 'cat; exit 3' <&- >&- 2>&-; }
+daemon() { vm -- sh -c 'sleep 1000 & echo left' | cmp - <(echo left); }
+
+odd=('a  b' $'new\nline' '"' "'" '' $'\xff\x01' '$HOME' '\' '*' '--' '-x' "$(head -c 100000 /dev/zero | tr '\0' x)")
+arguments() {
+    vm -- sh -c 'printf "%s\0" "$@"' sh "${odd[@]}" | cmp - <(printf '%s\0' "${odd[@]}")
+}
+
+added=$work/$'add \xff\n'
+mkdir -p "$added/folder"
+echo text >"$added/folder/it's"
+printf '#!/bin/sh\necho ran "$1"\n' >"$added/program"
+chmod 750 "$added/program"
+ln -s folder "$added/link"
+added_files() {
+    vm --add "$added" $'odd \xff\n' --add "$added/program" -program --out "$work/back" -- \
+        sh -c '/host/-program it && cd /host/* && cp -a . /out && ln -s gone /out/dangling && mkfifo /tmp/fifo' \
+        >"$work/out" && equal "ran it" "$(cat "$work/out")" && diff -r --no-dereference "$added" "$work/back" >"$work/diff"
+    equal "Only in $work/back: dangling" "$(cat "$work/diff")" &&
+        equal "$(stat -c '%a %Y' "$added/program")" "$(stat -c '%a %Y' "$work/back/program")"
+}
+same_name() { ends 125 vm --add "$added" x --add "$work" x -- true; }
+odd_file_out() { ends 125 vm --out "$work/fifo" -- mkfifo /out/fifo && [ ! -e "$work/fifo/fifo" ]; }
+too_large() {
+    truncate -s 200M "$work/large" && ends 125 vm --memory=256 --add "$work/large" large -- true 2>&1 | tee "$work/out" &&
+        grep -q 'see --memory' "$work/out"
+}
+
+statuses() {
+    ends 7 vm -- sh -c 'exit 7' && ends 137 vm -- sh -c 'kill -9 $$'
+}
+cannot_start() {
+    ends 127 vm -- /nonexistent && ends 126 vm -- /etc/passwd
+}
+usage() {
+    ends 125 vm --bogus && ends 125 vm --cpus=0 -- true && ends 125 vm --param=noequals -- true
+}
+no_such_parameter() {
+    ends 125 vm --param=nonexistent=1 -- true 2>&1 | tee "$work/out" && grep -q "no parameter 'nonexistent'" "$work/out"
+}
+no_kernel() { KWASMI_KERNEL=/nonexistent ends 125 vm -- true; }
+
+# A failure of its own kind, whose last line says what, after the end of the kernel log.
+fails() {
+    local status=$1 text=$2
+    shift 2
+    ends "$status" "$tool" run "$@" 2>"$work/err" || { cat "$work/err"; return 1; }
+    tail -n 1 "$work/err" | grep -q "$text" && grep -q 'the end of the kernel log' "$work/err" || { cat "$work/err"; return 1; }
+}
+kernel_panic() { fails 121 'kwasmi: the kernel failed: .*sysrq triggered crash' -- sh -c 'echo c >/proc/sysrq-trigger; sleep 100'; }
+# The command itself ends well.
+kernel_warning() { fails 121 'WARNING: from a test' -- sh -c 'echo "WARNING: from a test" >/dev/kmsg'; }
+init_killed() { fails 121 'Attempted to kill init' -- sh -c 'kill -ABRT 1; kill -SEGV 1; sleep 100'; }
+hang() { fails 122 'time-out after 15 s' --timeout=15 -- sleep 1000; }
+power_off() { fails 123 'the VM went away' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
+reboot() { fails 123 'the VM went away' --timeout=120 -- reboot -f; }
+kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
+
+interrupt() {
+    # Without job control bash starts it with SIGINT ignored; the tool wants it all the same.
+    vm -- sh -c 'echo up; sleep 1000' >"$work/up" 2>"$work/err" &
+    local id=$!
+    for ((i = 0; i < 600; i++)); do
+        grep -q up "$work/up" && break
+        sleep 0.1
+    done
+    kill -INT "$(pgrep -P "$id" -f 'kwasmi-vm run' || echo "$id")"
+    ends 130 wait "$id"
+}
+terminal() {
+    script -qec "stty rows 33 cols 77; $tool run --timeout=120 --terminal -- sh -c 'tty; stty size; exit 5'" /dev/null \
+        </dev/null >"$work/out"
+    equal "5 /dev/pts/0 33 77" "$? $(tr -d '\r\004\b' <"$work/out" | sed 's/\^D//' | paste -sd' ')"
+}
+side_by_side() {
+    local ids=() id
+    for n in 1 2 3; do
+        vm -- sh -c "cat >/tmp/$n; ls /tmp; sleep 2; cat /tmp/$n" >"$work/out$n" <<<"vm $n" &
+        ids+=($!)
+    done
+    for id in "${ids[@]}"; do wait "$id" || return; done
+    for n in 1 2 3; do equal "$n vm $n" "$(paste -sd' ' "$work/out$n")" || return; done
+}
+
+check "standard input to standard output, 1 MiB" stdin_to_stdout
+check "standard input to both outputs, 1 MiB each" stdin_to_both
+check "a slow reader" slow_reader
+check "a slow writer" slow_writer
+check "a reader that goes away" closed_reader
+check "input that nobody reads" unread_stdin
+check "closed standard streams" no_streams
+check "what the command leaves behind does not hold it up" daemon
+check "arguments of any bytes" arguments
+check "--add and --out" added_files
+check "--add of the same name twice" same_name
+check "--out of what is no file" odd_file_out
+check "--add of too much" too_large
+check "exit statuses" statuses
+check "commands that cannot start" cannot_start
+check "wrong usage" usage
+check "--param that the module lacks" no_such_parameter
+check "no kernel" no_kernel
+check "kernel panic" kernel_panic
+check "kernel warning" kernel_warning
+check "init killed" init_killed
+check "hang" hang
+check "power off" power_off
+check "reboot" reboot
+check "--log" kernel_log
+check "Ctrl-C" interrupt
+check "a terminal" terminal
+check "side by side" side_by_side
+finish

@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Every ioctl, with good and bad arguments; the engine can be made to fail.
+rmmod kwasmi
+insmod /lib/kwasmi/kwasmi.ko fault_injection=1
+exec kwasmi-abi

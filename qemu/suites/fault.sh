@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# An engine that fails ends its guest, and nothing else.
+. /suites/ktap.sh
+
+rmmod kwasmi
+insmod /lib/kwasmi/kwasmi.ko fault_injection=1
+
+fails() {
+    kwasmi run /guests/fixtures/panic.wat >/tmp/out 2>/tmp/err
+    equal 125 $? && grep -q 'engine fault' /tmp/err || { cat /tmp/err; return 1; }
+}
+hundred_times() {
+    for _ in $(seq 100); do
+        fails || return
+        kwasmi run /guests/hello-c.wasm >/dev/null || return
+    done
+}
+nothing_held() {
+    sleep 1
+    kwasmi status >/tmp/status
+    grep -qx 'heap: 0 bytes in 0 blocks' /tmp/status || { cat /tmp/status; return 1; }
+}
+not_provided() { ! kwasmi run /guests/fixtures/panic.wat 2>/tmp/err && grep -q 'kwasmi_test.panic' /tmp/err; }
+
+check "the guest ends with an engine fault" fails
+check "the next guest runs" kwasmi run /guests/hello-rust.wasm
+check "a hundred times" hundred_times
+check "what it had is taken back" nothing_held
+rmmod kwasmi
+insmod /lib/kwasmi/kwasmi.ko
+check "without the parameter the import is not provided" not_provided
+finish

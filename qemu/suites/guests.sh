@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Programs in the kernel do what their native twins do.
+. /suites/ktap.sh
+
+cd /tmp || exit
+seq 1 20000 >numbers
+head -c 1048576 /dev/urandom >random
+: >empty
+printf 'no newline at the end' >line
+
+# twin NAME INPUT [ARG]...: the same output and status in the kernel and natively.
+twin() {
+    name=$1 input=$2
+    shift 2
+    kwasmi run "/guests/$name.wasm" "$@" <"$input" >guest.out 2>guest.err
+    guest=$?
+    (exec -a "$name.wasm" "/guests/native/$name" "$@") <"$input" >native.out 2>native.err
+    equal "$?" "$guest" && cmp native.out guest.out && cmp native.err guest.err
+}
+# at_once N: N guests at the same time, each with its own input and output.
+at_once() {
+    pids=
+    for n in $(seq "$1"); do
+        seq "$n" "$((n * 3000))" >"in.$n"
+        kwasmi run /guests/cat-rust.wasm <"in.$n" >"out.$n" &
+        pids="$pids $!"
+    done
+    for pid in $pids; do
+        wait "$pid" || return
+    done
+    for n in $(seq "$1"); do
+        cmp "in.$n" "out.$n" || return
+    done
+}
+in_a_pipe() { equal "$(md5sum <random)" "$(cat random | kwasmi run /guests/cat-c.wasm | kwasmi run /guests/cat-rust.wasm | cat | md5sum)"; }
+head_closes_early() { equal 1 "$(kwasmi run /guests/cat-rust.wasm </dev/zero 2>/dev/null | head -c 1 | wc -c | tr -d ' ')"; }
+# status WANTED ARG...: the status of `kwasmi run`, and that it says why in one line.
+status() {
+    wanted=$1
+    shift
+    kwasmi run "$@" >out 2>err
+    equal "$wanted" $? || { cat err; return 1; }
+    equal 1 "$(wc -l <err | tr -d ' ')"
+}
+# silent WANTED ARG...: the same, but there is nothing to say.
+silent() {
+    wanted=$1
+    shift
+    kwasmi run "$@" >out 2>err
+    equal "$wanted" $? && equal "" "$(cat err)"
+}
+killed() {
+    kwasmi run "$2" <"$3" &
+    sleep 0.5
+    kill "-$1" $!
+    wait $! 2>/dev/null
+    equal $((128 + $1)) $?
+}
+nothing_held() {
+    sleep 1
+    kwasmi status >out
+    grep -qx 'modules: 0' out && grep -qx 'instances: 0' out && grep -qx 'heap: 0 bytes in 0 blocks' out ||
+        { cat out; return 1; }
+}
+
+for language in rust c; do
+    check "hello in $language" twin hello-$language empty
+    check "hello in $language with arguments" twin hello-$language empty one 'two words' '' ünïcode
+    check "cat in $language" twin cat-$language numbers
+    check "cat in $language of 1 MiB of random bytes" twin cat-$language random
+    check "cat in $language of nothing" twin cat-$language empty
+    check "wc in $language" twin wc-$language numbers
+    check "wc in $language of a line without end" twin wc-$language line
+    check "wc in $language of random bytes" twin wc-$language random
+    check "primes in $language" twin primes-$language empty 2000
+    check "primes in $language of what is not a number" twin primes-$language empty many
+done
+check "a module of several megabytes" twin big empty
+check "1 MiB through two guests and two pipes" in_a_pipe
+check "a reader that closes early" head_closes_early
+check "two guests at once" at_once 2
+check "eight guests at once" at_once 8
+fixtures=/guests/fixtures
+check "an exit status" silent 42 $fixtures/exit-42.wat
+check "a minimal program" silent 0 $fixtures/minimal.wat
+for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type recursion; do
+    check "a trap: $trap" status 134 $fixtures/$trap.wat
+done
+check "a limit on fuel" status 124 --fuel 1000000 $fixtures/loop.wat
+check "a limit on fuel in a start function" status 124 --fuel 1000000 $fixtures/start-loop.wat
+check "a limit on time" status 124 --timeout 300ms $fixtures/loop.wat
+check "missing imports" status 126 $fixtures/missing-imports.wat
+check "an import of another type" status 126 $fixtures/import-type.wat
+check "no entry" status 126 $fixtures/no-entry.wat
+check "no Wasm" status 126 numbers
+check "an empty file" status 126 empty
+check "no file" status 127 /no/such/file
+check "a sleep" silent 0 $fixtures/sleep.wat
+check "SIGKILL in a computation" killed 9 $fixtures/loop.wat empty
+check "SIGTERM in a computation" killed 15 $fixtures/loop.wat empty
+mkfifo fifo
+sleep 100 >fifo &
+check "SIGKILL in a read that waits" killed 9 /guests/cat-rust.wasm fifo
+check "SIGTERM in a read that waits" killed 15 /guests/cat-c.wasm fifo
+kill %1 2>/dev/null
+check "nothing is held afterwards" nothing_held
+finish

@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The module comes and goes.
+. /suites/ktap.sh
+
+ko=/lib/kwasmi/kwasmi.ko
+
+reload_often() {
+    for _ in $(seq 100); do
+        rmmod kwasmi || return
+        [ ! -e /dev/kwasmi ] || return
+        insmod $ko || return
+        # Every tenth time it is used in between.
+        case $_ in *0) kwasmi run /guests/hello-c.wasm >/dev/null || return ;; esac
+    done
+}
+refuses_unload() { ! rmmod kwasmi 2>/dev/null; }
+can_unload() { rmmod kwasmi && [ ! -e /dev/kwasmi ] && ! grep -q '^kwasmi ' /proc/modules; }
+resident_at_most() { [ "$(awk '$1 == "kwasmi" { print $2 }' /proc/modules)" -le "$1" ]; }
+nothing_held() {
+    kwasmi status >/tmp/status
+    grep -qx 'modules: 0' /tmp/status && grep -qx 'instances: 0' /tmp/status &&
+        grep -qx 'heap: 0 bytes in 0 blocks' /tmp/status || { cat /tmp/status; return 1; }
+}
+bad_parameter() { ! insmod $ko memory_max_mib=much 2>/dev/null; }
+
+check "at most 2.5 MiB are resident" resident_at_most 2621440
+check "loaded and unloaded 100 times" reload_often
+
+exec 5<>/dev/kwasmi
+check "it is not unloaded while the device is open" refuses_unload
+exec 5>&-
+
+kwasmi run /guests/fixtures/loop.wat &
+guest=$!
+sleep 1
+check "it is not unloaded while a guest runs" refuses_unload
+kill -9 $guest
+wait $guest 2>/dev/null
+# The kernel gives up the process's files a moment after it is gone.
+sleep 1
+check "nothing is held after the guest was killed" nothing_held
+check "it is unloaded when it is not used" can_unload
+check "a parameter that is not a number is refused" bad_parameter
+check "it is loaded with parameters" insmod $ko memory_max_mib=64 module_max_kib=1024
+check "a ceiling holds" sh -c 'kwasmi run --memory 65M /guests/hello-c.wasm 2>&1 | grep -q "ceiling of 67108864"'
+check "a module above the limit is refused" sh -c 'kwasmi run /guests/big.wasm; [ $? = 126 ]'
+check "a module below it runs" kwasmi run /guests/hello-c.wasm
+finish
