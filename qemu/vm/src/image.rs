@@ -97,7 +97,15 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     archive.file("/init", 0o755, &read(&contents.init)?)?;
     add_busybox(&mut archive)?;
     if let Some(module) = &contents.module {
-        archive.file(MODULE_PATH, 0o644, &read(module)?)?;
+        let bytes = read(module)?;
+        for name in parameter_names(&job.parameters) {
+            // The kernel ignores those that it does not know.
+            anyhow::ensure!(
+                has_parameter(&bytes, name),
+                "kwasmi.ko has no parameter '{name}'"
+            );
+        }
+        archive.file(MODULE_PATH, 0o644, &bytes)?;
     }
     for command in contents.commands.iter().filter(|command| command.exists()) {
         let name = command.file_name().context("a program without a name")?;
@@ -111,7 +119,11 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     }
     let mut names = BTreeSet::new();
     for (source, name) in &contents.added {
-        anyhow::ensure!(names.insert(name), "two things to add are called {}", name.display());
+        anyhow::ensure!(
+            names.insert(name),
+            "two things to add are called {}",
+            name.display()
+        );
         archive.tree(&Path::new("/host").join(name), source)?;
     }
     Ok(archive.finish()?)
@@ -121,16 +133,67 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
+/// The names in a list of parameters, as the kernel parses it: values in quotes may hold spaces.
+fn parameter_names(parameters: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let pieces = parameters.split(move |c: char| {
+        is_quoted ^= c == '"';
+        c == ' ' && !is_quoted
+    });
+    pieces
+        .filter_map(|piece| piece.split_once('='))
+        .map(|(name, _)| name)
+}
+
+/// Whether a module says that it has a parameter: `parmtype=NAME:TYPE` in its section .modinfo.
+fn has_parameter(module: &[u8], name: &str) -> bool {
+    let wanted = format!("\0parmtype={name}:");
+    module
+        .windows(wanted.len())
+        .any(|bytes| bytes == wanted.as_bytes())
+}
+
 /// Adds busybox and a link for each of its commands.
 fn add_busybox(archive: &mut Archive) -> Result<()> {
     archive.file(BUSYBOX, 0o755, &read(Path::new(BUSYBOX))?)?;
-    let listed = Command::new(BUSYBOX).arg("--list-full").output().context(BUSYBOX)?;
+    let listed = Command::new(BUSYBOX)
+        .arg("--list-full")
+        .output()
+        .context(BUSYBOX)?;
     for path in String::from_utf8(listed.stdout)?.lines() {
         let path = Path::new("/").join(path);
-        let has_place = path.parent().is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
+        let has_place = path
+            .parent()
+            .is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
         if has_place && path != Path::new(BUSYBOX) {
             archive.symlink(&path, BUSYBOX)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_told_apart() {
+        let names: Vec<&str> = parameter_names("a=1 b=\"x y=z\" c=").collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(parameter_names("").count(), 0);
+        assert!(has_parameter(b"license=GPL\0parmtype=heap:ulong\0", "heap"));
+        assert!(!has_parameter(b"license=GPL\0parmtype=heap:ulong\0", "hea"));
+    }
+
+    #[test]
+    fn a_name_cannot_be_added_twice() {
+        let twice = vec![("/proc/self/status".into(), "x".into()); 2];
+        let contents = Contents {
+            init: "/proc/self/exe".into(),
+            added: twice,
+            ..Contents::default()
+        };
+        let error = build(&contents, &Job::default()).unwrap_err();
+        assert_eq!(error.to_string(), "two things to add are called x");
+    }
 }

@@ -100,10 +100,27 @@ impl Qemu {
     pub fn start(hardware: &Hardware<'_>) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
-        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", MACHINE]);
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-machine",
+            MACHINE,
+        ]);
         command.args(hardware.accelerator.options());
-        command.args(["-smp", &hardware.cpus.to_string(), "-m", &hardware.memory.to_string()]);
-        command.arg("-kernel").arg(hardware.kernel).arg("-initrd").arg(hardware.initramfs);
+        command.args([
+            "-smp",
+            &hardware.cpus.to_string(),
+            "-m",
+            &hardware.memory.to_string(),
+        ]);
+        command
+            .arg("-kernel")
+            .arg(hardware.kernel)
+            .arg("-initrd")
+            .arg(hardware.initramfs);
         command.args(["-append", KERNEL_ARGUMENTS]);
         let mut sockets = Vec::new();
         let mut mappings = Vec::new();
@@ -111,18 +128,29 @@ impl Qemu {
             let (near, far) = UnixStream::pair()?;
             let child_fd = FIRST_FD + i32::try_from(sockets.len())?;
             sockets.push(near);
-            mappings.push(FdMapping { parent_fd: OwnedFd::from(far), child_fd });
+            mappings.push(FdMapping {
+                parent_fd: OwnedFd::from(far),
+                child_fd,
+            });
             Ok(format!("socket,id={id},fd={child_fd}").into())
         };
-        command.arg("-chardev").arg(add_socket("log")?).args(["-serial", "chardev:log"]);
+        command
+            .arg("-chardev")
+            .arg(add_socket("log")?)
+            .args(["-serial", "chardev:log"]);
         command.args(["-device", "virtio-serial-pci"]);
         for (index, port) in Port::ALL.into_iter().enumerate() {
             let name = port.name();
             command.arg("-chardev").arg(add_socket(name)?);
             let number = index + 1;
-            command.args(["-device", &format!("virtserialport,nr={number},chardev={name},name={name}")]);
+            command.args([
+                "-device",
+                &format!("virtserialport,nr={number},chardev={name},name={name}"),
+            ]);
         }
-        command.fd_mappings(mappings).context("file descriptors for QEMU")?;
+        command
+            .fd_mappings(mappings)
+            .context("file descriptors for QEMU")?;
         // Apart from the terminal's foreground group, so that Ctrl-C reaches this process alone.
         command.process_group(0);
         let mut child = command
@@ -141,7 +169,11 @@ impl Qemu {
                 }
             })
         });
-        Ok(Self { child, stderr, sockets })
+        Ok(Self {
+            child,
+            stderr,
+            sockets,
+        })
     }
 
     /// The kernel log, as it comes.
@@ -157,11 +189,20 @@ impl Qemu {
     /// # Errors
     /// As above.
     pub fn port(&self, port: Port) -> Result<UnixStream> {
-        self.socket(1 + Port::ALL.iter().position(|other| *other == port).unwrap_or_default())
+        self.socket(
+            1 + Port::ALL
+                .iter()
+                .position(|other| *other == port)
+                .unwrap_or_default(),
+        )
     }
 
     fn socket(&self, index: usize) -> Result<UnixStream> {
-        Ok(self.sockets.get(index).context("no such port")?.try_clone()?)
+        Ok(self
+            .sockets
+            .get(index)
+            .context("no such port")?
+            .try_clone()?)
     }
 
     /// Ends it. Tells how it ended, if it had ended itself, and what it had to say.
@@ -178,7 +219,11 @@ impl Qemu {
             // The threads that read from it then find its end. One that is not connected any more is as good.
             socket.shutdown(Shutdown::Both).ok();
         }
-        let said = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let said = self
+            .stderr
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default();
         Ok((ended, said))
     }
 }

@@ -93,7 +93,12 @@ pub trait RunInVm {
     ///
     /// # Errors
     /// What kept the VM from being started.
-    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)>;
+    fn run(
+        &self,
+        options: &[String],
+        argv: &[&str],
+        streams: Streams,
+    ) -> Result<(Ending, KernelLog)>;
 }
 
 /// The suites under `top` that have one of `names`, or all; those that run here come first.
@@ -107,7 +112,10 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+            let stem = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .map(str::to_owned);
             let is_suite = path.extension().is_some_and(|extension| extension == "sh");
             // What suites share has no results of its own.
             if let Some(name) = stem.filter(|name| is_suite && name != "ktap") {
@@ -116,14 +124,29 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         }
         for (name, path) in found {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
-            let options = options.flat_map(str::split_whitespace).map(str::to_owned).collect();
-            suites.push(Suite { name, path, place, options });
+            let options = text
+                .lines()
+                .take(20)
+                .filter_map(|line| line.strip_prefix("# options:"));
+            let options = options
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect();
+            suites.push(Suite {
+                name,
+                path,
+                place,
+                options,
+            });
         }
     }
     let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
     for name in names {
-        anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; there are: {}", all.join(" "));
+        anyhow::ensure!(
+            all.contains(&name.as_str()),
+            "no suite '{name}'; there are: {}",
+            all.join(" ")
+        );
     }
     if !names.is_empty() {
         suites.retain(|suite| names.contains(&suite.name));
@@ -135,7 +158,12 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
 ///
 /// # Errors
 /// Those of writing results; an interruption.
-pub fn run_all(suites: &[Suite], vm: &dyn RunInVm, kept: &Path, to: &mut dyn Write) -> Result<bool> {
+pub fn run_all(
+    suites: &[Suite],
+    vm: &dyn RunInVm,
+    kept: &Path,
+    to: &mut dyn Write,
+) -> Result<bool> {
     fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for suite in suites {
@@ -170,7 +198,12 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
                 Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
                 None => Ending::Lost,
             };
-            Ok(Output { stdout: output.stdout, stderr: output.stderr, ending, log: KernelLog::default() })
+            Ok(Output {
+                stdout: output.stdout,
+                stderr: output.stderr,
+                ending,
+                log: KernelLog::default(),
+            })
         }
         Place::Vm => {
             let (stdout, stderr) = (Buffer::default(), Buffer::default());
@@ -181,7 +214,12 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
             };
             let script = format!("/suites/{}.sh", suite.name);
             let (ending, log) = vm.run(&suite.options, &["sh", &script], streams)?;
-            Ok(Output { stdout: stdout.take(), stderr: stderr.take(), ending, log })
+            Ok(Output {
+                stdout: stdout.take(),
+                stderr: stderr.take(),
+                ending,
+                log,
+            })
         }
     }
 }
@@ -223,12 +261,26 @@ fn print(
     kept: &Path,
     to: &mut dyn Write,
 ) -> Result<()> {
-    for case in report.cases.iter().filter(|case| case.outcome != Outcome::Passed) {
-        let word = if case.outcome == Outcome::Failed { "FAILED" } else { "skipped" };
-        let note = if case.note.is_empty() { String::new() } else { format!(" ({})", case.note) };
+    for case in report
+        .cases
+        .iter()
+        .filter(|case| case.outcome != Outcome::Passed)
+    {
+        let word = if case.outcome == Outcome::Failed {
+            "FAILED"
+        } else {
+            "skipped"
+        };
+        let note = if case.note.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", case.note)
+        };
         writeln!(to, "  {word}: {}: {}{note}", suite.name, case.name)?;
         if case.outcome == Outcome::Failed {
-            case.diagnostics.iter().try_for_each(|text| writeln!(to, "    {text}"))?;
+            case.diagnostics
+                .iter()
+                .try_for_each(|text| writeln!(to, "    {text}"))?;
         }
     }
     for problem in &report.problems {
@@ -241,9 +293,17 @@ fn print(
             writeln!(to, "    {line}")?;
         }
         if suite.place == Place::Vm && !matches!(output.ending, Ending::Command(_)) {
-            writeln!(to, "{}", String::from_utf8_lossy(output.log.end(SHOWN_LINES)))?;
+            writeln!(
+                to,
+                "{}",
+                String::from_utf8_lossy(output.log.end(SHOWN_LINES))
+            )?;
         }
-        writeln!(to, "    all of it: {}", kept.join(&suite.name).with_extension("*").display())?;
+        writeln!(
+            to,
+            "    all of it: {}",
+            kept.join(&suite.name).with_extension("*").display()
+        )?;
     }
     writeln!(
         to,
@@ -268,7 +328,10 @@ impl Buffer {
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

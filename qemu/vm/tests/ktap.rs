@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The KTAP reader, on recorded logs.
+
+use std::fs;
+
+use kwasmi_vm::ktap::{
+    self,
+    Outcome,
+    Report, //
+};
+
+fn read(name: &str) -> Report {
+    let path = format!("{}/tests/data/{name}.ktap", env!("CARGO_MANIFEST_DIR"));
+    ktap::read(&String::from_utf8_lossy(&fs::read(path).unwrap()))
+}
+
+/// Passed, failed cases, skipped.
+fn counts(report: &Report) -> [usize; 3] {
+    [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(|outcome| report.count(outcome))
+}
+
+fn names(report: &Report) -> Vec<&str> {
+    report.cases.iter().map(|case| case.name.as_str()).collect()
+}
+
+#[track_caller]
+fn assert_report(name: &str, wanted: [usize; 3], problems: &[&str]) {
+    let report = read(name);
+    assert_eq!(counts(&report), wanted, "{report:#?}");
+    assert_eq!(report.problems, problems);
+    assert_eq!(report.failed(), wanted[1] + problems.len());
+}
+
+#[test]
+fn all_pass() {
+    assert_report("pass", [3, 0, 0], &[]);
+    assert_eq!(names(&read("pass")), ["first", "second", "test 3"]);
+}
+
+#[test]
+fn one_fails() {
+    assert_report("fail", [2, 1, 0], &[]);
+    let report = read("fail");
+    assert_eq!(report.cases[1].diagnostics, ["wanted 1, got 2"]);
+}
+
+#[test]
+fn skipped_and_expected() {
+    assert_report("skip", [2, 0, 2], &[]);
+    assert_eq!(read("skip").cases[0].note, "SKIP no device");
+    assert_report("skip-all", [0, 0, 0], &[]);
+    assert_report("todo", [1, 0, 2], &[]);
+}
+
+#[test]
+fn nested() {
+    assert_report("nested", [4, 1, 1], &[]);
+    assert_eq!(
+        names(&read("nested")),
+        [
+            "outer/middle/inner one",
+            "outer/middle/inner two",
+            "outer/alone",
+            "second/only",
+            "kunit/case one",
+            "kunit/case two",
+        ]
+    );
+}
+
+#[test]
+fn subtests_and_their_test_disagree() {
+    assert_report(
+        "nested-mismatch",
+        [2, 2, 0],
+        &["says that it passed: passed, although a subtest failed"],
+    );
+}
+
+#[test]
+fn on_the_console() {
+    assert_report("console", [2, 0, 0], &[]);
+}
+
+#[test]
+fn plans() {
+    assert_report("no-plan", [2, 0, 0], &["no plan"]);
+    assert_report("late-plan", [2, 0, 0], &[]);
+    assert_report("plan-mismatch", [2, 0, 0], &["2 results, 4 planned"]);
+    assert_report("empty-plan", [0, 0, 0], &["an empty plan without a reason"]);
+    assert_report("two-plans", [3, 0, 0], &["a second plan"]);
+    assert_eq!(names(&read("two-plans"))[2], "2nd name");
+}
+
+#[test]
+fn bailed_out() {
+    assert_report("bail-out", [1, 0, 0], &["bailed out: the device is gone"]);
+}
+
+#[test]
+fn kernel_crash() {
+    assert_report(
+        "crash",
+        [2, 0, 0],
+        &[
+            "kernel: BUG: kernel NULL pointer dereference, address: 0000000000000008",
+            "kernel: Oops: Oops: 0000 [#1] SMP NOPTI",
+            "kernel: Call Trace:",
+            "kernel: Kernel panic - not syncing: Fatal exception",
+            "2 results, 4 planned",
+        ],
+    );
+}
+
+#[test]
+fn cut_off() {
+    assert_report(
+        "truncated",
+        [2, 0, 0],
+        &[
+            "subtests: 1 results, 2 planned",
+            "subtests without a result of their own",
+            "1 results, 3 planned",
+        ],
+    );
+    assert_report("empty", [0, 0, 0], &["no KTAP version line"]);
+}
+
+#[test]
+fn timed_out() {
+    assert_report("time-out", [1, 1, 0], &[]);
+}
+
+#[test]
+fn numbers() {
+    assert_report(
+        "duplicate-number",
+        [3, 0, 0],
+        &["first again: number 1 twice"],
+    );
+    assert_report(
+        "out-of-order",
+        [3, 0, 0],
+        &[
+            "third: number 3 where 2 was due",
+            "second: number 2 where 3 was due",
+        ],
+    );
+}
+
+#[test]
+fn several_streams() {
+    assert_report("two-streams", [2, 1, 0], &[]);
+}
+
+#[test]
+fn not_ktap() {
+    assert_report("not-ktap", [0, 0, 0], &["no KTAP version line"]);
+}
+
+/// Cut off anywhere, a stream that passes does not pass any more, but for the end of its last line.
+#[test]
+fn cut_off_anywhere() {
+    let text = "KTAP version 1\n1..2\n  KTAP version 1\n  1..1\n  ok 1 inner\nok 1 outer\nok 2";
+    assert_eq!(ktap::read(text).failed(), 0);
+    for end in 0..text.len() - " 2".len() {
+        assert!(ktap::read(&text[..end]).failed() > 0, "{end}");
+    }
+}
