@@ -13,7 +13,7 @@ printf 'no newline at the end' >line
 twin() {
     name=$1 input=$2
     shift 2
-    kwasmi run "/guests/$name.wasm" "$@" <"$input" >guest.out 2>guest.err
+    kwasmi run --inherit-env "/guests/$name.wasm" "$@" <"$input" >guest.out 2>guest.err
     guest=$?
     (exec -a "$name.wasm" "/guests/native/$name" "$@") <"$input" >native.out 2>native.err
     equal "$?" "$guest" && cmp native.out guest.out && cmp native.err guest.err
