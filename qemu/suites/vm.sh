@@ -18,6 +18,7 @@ check "cgroup2" has_line '^cgroup2 /sys/fs/cgroup ' /proc/mounts
 check "the memory controller" has_line memory /sys/fs/cgroup/cgroup.controllers
 check "debugfs" has_line '^debugfs /sys/kernel/debug ' /proc/mounts
 check "pseudo-terminals" test -e /dev/pts/ptmx
+check "standard streams by name" test -L /dev/stdin -a -L /dev/stdout -a -L /dev/stderr -a -L /dev/fd
 check "temporary files" touch /tmp/file
 check "loopback" ping -c 1 -W 5 127.0.0.1
 check "another user" equal nobody "$(su -s /bin/sh nobody -c 'id -un')"

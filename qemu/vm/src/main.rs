@@ -131,7 +131,7 @@ struct RunArgs {
     #[arg(long)]
     terminal: bool,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, last = true)]
     argv: Vec<OsString>,
 }
 

@@ -41,6 +41,14 @@ const MOUNTS: [(&str, &str, bool); 6] = [
     ("cgroup2", "/sys/fs/cgroup", false),
 ];
 
+/// Links in /dev that every system has and the kernel does not make.
+const LINKS: [(&str, &str); 4] = [
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
+
 /// Mounts the file systems.
 pub(crate) fn mount() -> Result<()> {
     for (kind, target, needed) in MOUNTS {
@@ -57,6 +65,9 @@ pub(crate) fn mount() -> Result<()> {
         if needed {
             mounted.with_context(|| format!("mount {target}"))?;
         }
+    }
+    for (target, link) in LINKS {
+        std::os::unix::fs::symlink(target, link).context(link)?;
     }
     Ok(())
 }
