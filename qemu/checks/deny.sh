@@ -14,7 +14,7 @@ install_deny() {
     cargo install --locked --debug --quiet --root "$tools.part" cargo-deny --version "$version" --no-default-features
     mv -T "$tools.part" "$tools"
 }
-deny() { "$tools/bin/cargo-deny" --manifest-path "$1" --locked check --config deny.toml licenses bans sources; }
+deny() { "$tools/bin/cargo-deny" --manifest-path "$1" --locked check --config "$PWD/deny.toml" licenses bans sources; }
 
 check "cargo-deny itself" install_deny
 check "workspace" deny Cargo.toml

@@ -50,12 +50,7 @@ impl Archive {
     /// # Errors
     /// As for a folder.
     pub fn symlink(&mut self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
-        self.entry(
-            path.as_ref(),
-            SYMLINK | 0o777,
-            0,
-            target.as_ref().as_os_str().as_bytes(),
-        )
+        self.entry(path.as_ref(), SYMLINK | 0o777, 0, target.as_ref().as_os_str().as_bytes())
     }
 
     /// Adds what is at `source`: a file, a symbolic link, or a folder with all that it holds, owned by root.
@@ -63,38 +58,23 @@ impl Archive {
     /// # Errors
     /// Those of reading it; `Unsupported` if there is something else in it.
     pub fn tree(&mut self, path: &Path, source: &Path) -> io::Result<()> {
-        let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", source.display()))
-        };
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", source.display()));
         let metadata = fs::symlink_metadata(source).map_err(named)?;
         let mode = metadata.permissions().mode();
         let time = u32::try_from(metadata.mtime()).unwrap_or(0);
         let kind = metadata.file_type();
         if kind.is_dir() {
             self.entry(path, FOLDER | mode & 0o7777, time, &[])?;
-            let mut children = fs::read_dir(source)
-                .map_err(named)?
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(named)?;
+            let mut children = fs::read_dir(source).map_err(named)?.collect::<Result<Vec<_>, _>>().map_err(named)?;
             children.sort_by_key(fs::DirEntry::file_name);
-            children
-                .iter()
-                .try_for_each(|child| self.tree(&path.join(child.file_name()), &child.path()))
+            children.iter().try_for_each(|child| self.tree(&path.join(child.file_name()), &child.path()))
         } else if kind.is_symlink() {
             let target = fs::read_link(source).map_err(named)?;
             self.entry(path, SYMLINK | 0o777, time, target.as_os_str().as_bytes())
         } else if kind.is_file() {
-            self.entry(
-                path,
-                FILE | mode & 0o7777,
-                time,
-                &fs::read(source).map_err(named)?,
-            )
+            self.entry(path, FILE | mode & 0o7777, time, &fs::read(source).map_err(named)?)
         } else {
-            Err(named(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "not a file, folder or symbolic link",
-            )))
+            Err(named(io::Error::new(io::ErrorKind::Unsupported, "not a file, folder or symbolic link")))
         }
     }
 
@@ -109,11 +89,7 @@ impl Archive {
 
     fn entry(&mut self, path: &Path, mode: u32, time: u32, contents: &[u8]) -> io::Result<()> {
         let fits = |length: usize| u32::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge);
-        let name = path
-            .strip_prefix("/")
-            .unwrap_or(path)
-            .as_os_str()
-            .as_bytes();
+        let name = path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes();
         self.entries += 1;
         let fields: [u32; 13] = [
             self.entries, // inode: each is a file of its own, there are no hard links
@@ -132,8 +108,7 @@ impl Archive {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(name);
         self.bytes.push(0);
@@ -176,33 +151,17 @@ mod tests {
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap();
-            cpio.stdin
-                .take()
-                .unwrap()
-                .write_all(&archive.finish().unwrap())
-                .unwrap();
+            cpio.stdin.take().unwrap().write_all(&archive.finish().unwrap()).unwrap();
             assert!(cpio.wait().unwrap().success());
         };
         unpack(archive);
-        again
-            .tree(Path::new("/b"), &target.path().join("a"))
-            .unwrap();
+        again.tree(Path::new("/b"), &target.path().join("a")).unwrap();
         unpack(again);
         for folder in ["a", "b"] {
             let folder = target.path().join(folder);
-            assert_eq!(
-                fs::metadata(&folder).unwrap().permissions().mode() & 0o7777,
-                0o750
-            );
+            assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o750);
             assert_eq!(fs::read(folder.join("link")).unwrap(), b"contents");
-            assert_eq!(
-                fs::metadata(folder.join("link"))
-                    .unwrap()
-                    .permissions()
-                    .mode()
-                    & 0o7777,
-                0o640
-            );
+            assert_eq!(fs::metadata(folder.join("link")).unwrap().permissions().mode() & 0o7777, 0o640);
             assert_eq!(fs::read(folder.join("empty")).unwrap(), b"");
         }
     }

@@ -58,10 +58,7 @@ const FILES: [(&str, &[u8]); 4] = [
     ("/etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
     ("/etc/hostname", b"kwasmi\n"),
     ("/etc/hosts", b"127.0.0.1 localhost kwasmi\n::1 localhost\n"),
-    (
-        "/etc/passwd",
-        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-    ),
+    ("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"),
 ];
 
 /// What an image is made from.
@@ -100,10 +97,7 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
         let bytes = read(module)?;
         for name in parameter_names(&job.parameters) {
             // The kernel ignores those that it does not know.
-            anyhow::ensure!(
-                has_parameter(&bytes, name),
-                "kwasmi.ko has no parameter '{name}'"
-            );
+            anyhow::ensure!(has_parameter(&bytes, name), "kwasmi.ko has no parameter '{name}'");
         }
         archive.file(MODULE_PATH, 0o644, &bytes)?;
     }
@@ -119,11 +113,7 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     }
     let mut names = BTreeSet::new();
     for (source, name) in &contents.added {
-        anyhow::ensure!(
-            names.insert(name),
-            "two things to add are called {}",
-            name.display()
-        );
+        anyhow::ensure!(names.insert(name), "two things to add are called {}", name.display());
         archive.tree(&Path::new("/host").join(name), source)?;
     }
     Ok(archive.finish()?)
@@ -140,31 +130,22 @@ fn parameter_names(parameters: &str) -> impl Iterator<Item = &str> {
         is_quoted ^= c == '"';
         c == ' ' && !is_quoted
     });
-    pieces
-        .filter_map(|piece| piece.split_once('='))
-        .map(|(name, _)| name)
+    pieces.filter_map(|piece| piece.split_once('=')).map(|(name, _)| name)
 }
 
 /// Whether a module says that it has a parameter: `parmtype=NAME:TYPE` in its section .modinfo.
 fn has_parameter(module: &[u8], name: &str) -> bool {
     let wanted = format!("\0parmtype={name}:");
-    module
-        .windows(wanted.len())
-        .any(|bytes| bytes == wanted.as_bytes())
+    module.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes())
 }
 
 /// Adds busybox and a link for each of its commands.
 fn add_busybox(archive: &mut Archive) -> Result<()> {
     archive.file(BUSYBOX, 0o755, &read(Path::new(BUSYBOX))?)?;
-    let listed = Command::new(BUSYBOX)
-        .arg("--list-full")
-        .output()
-        .context(BUSYBOX)?;
+    let listed = Command::new(BUSYBOX).arg("--list-full").output().context(BUSYBOX)?;
     for path in String::from_utf8(listed.stdout)?.lines() {
         let path = Path::new("/").join(path);
-        let has_place = path
-            .parent()
-            .is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
+        let has_place = path.parent().is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
         if has_place && path != Path::new(BUSYBOX) {
             archive.symlink(&path, BUSYBOX)?;
         }
@@ -188,11 +169,7 @@ mod tests {
     #[test]
     fn a_name_cannot_be_added_twice() {
         let twice = vec![("/proc/self/status".into(), "x".into()); 2];
-        let contents = Contents {
-            init: "/proc/self/exe".into(),
-            added: twice,
-            ..Contents::default()
-        };
+        let contents = Contents { init: "/proc/self/exe".into(), added: twice, ..Contents::default() };
         let error = build(&contents, &Job::default()).unwrap_err();
         assert_eq!(error.to_string(), "two things to add are called x");
     }

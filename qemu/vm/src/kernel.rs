@@ -44,15 +44,10 @@ impl Kernel {
     /// # Errors
     /// The folder has no name, or the cache cannot be written.
     pub fn new(folder: &Path, cache: &Path) -> Result<Self> {
-        let name = folder
-            .file_name()
-            .with_context(|| format!("{}: not the folder of a kernel", folder.display()))?;
+        let name = folder.file_name().with_context(|| format!("{}: not the folder of a kernel", folder.display()))?;
         let notes = cache.join("vm").join(name);
         fs::create_dir_all(&notes).with_context(|| notes.display().to_string())?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            notes,
-        })
+        Ok(Self { folder: folder.to_owned(), notes })
     }
 
     /// The file to boot: the kernel that `vmlinuz` holds, unpacked, because in emulation the unpacking takes two seconds
@@ -90,12 +85,7 @@ impl Kernel {
     /// # Errors
     /// Those of `probe`, and of writing the answer down.
     pub fn has_kvm(&self, probe: impl FnOnce() -> Result<bool>) -> Result<bool> {
-        if fs::File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_err()
-        {
+        if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Ok(false);
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("boot_id")?;
@@ -114,8 +104,7 @@ impl Kernel {
     fn keep(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.notes)?;
         file.write_all(bytes)?;
-        file.persist(path)
-            .with_context(|| path.display().to_string())?;
+        file.persist(path).with_context(|| path.display().to_string())?;
         Ok(())
     }
 }
@@ -155,12 +144,7 @@ mod tests {
     fn an_answer_about_kvm_is_asked_for_once() {
         let cache = tempfile::tempdir().unwrap();
         let kernel = Kernel::new(Path::new("/x/kernel-y"), cache.path()).unwrap();
-        if fs::File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok()
-        {
+        if fs::File::options().read(true).write(true).open("/dev/kvm").is_ok() {
             assert!(kernel.has_kvm(|| Ok(true)).unwrap());
             assert!(kernel.has_kvm(|| Ok(false)).unwrap());
         } else {

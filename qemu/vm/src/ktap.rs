@@ -46,10 +46,7 @@ impl Report {
     /// How many cases ended so.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.cases
-            .iter()
-            .filter(|case| case.outcome == outcome)
-            .count()
+        self.cases.iter().filter(|case| case.outcome == outcome).count()
     }
 
     /// How many failed, problems included.
@@ -98,17 +95,8 @@ impl Level {
 #[derive(Debug, PartialEq, Eq)]
 enum Line<'a> {
     Version,
-    Plan {
-        count: u64,
-        is_skipped: bool,
-    },
-    Result {
-        passed: bool,
-        number: Option<u64>,
-        name: &'a str,
-        directive: &'a str,
-        reason: &'a str,
-    },
+    Plan { count: u64, is_skipped: bool },
+    Result { passed: bool, number: Option<u64>, name: &'a str, directive: &'a str, reason: &'a str },
     Diagnostic(&'a str),
     BailOut(&'a str),
     Other,
@@ -147,13 +135,7 @@ impl Reader {
                     level.is_skipped = is_skipped;
                 }
             }
-            Line::Result {
-                passed,
-                number,
-                name,
-                directive,
-                reason,
-            } => {
+            Line::Result { passed, number, name, directive, reason } => {
                 if self.settle(indent) {
                     let outcome = match (directive, passed) {
                         ("SKIP" | "TODO", _) => Outcome::Skipped,
@@ -167,9 +149,7 @@ impl Reader {
             }
             Line::Other => {
                 if self.finder.is_fault(line) {
-                    self.report
-                        .problems
-                        .push(format!("kernel: {}", text.trim()));
+                    self.report.problems.push(format!("kernel: {}", text.trim()));
                 }
             }
         }
@@ -187,31 +167,18 @@ impl Reader {
 
     fn version(&mut self, indent: usize) {
         self.is_versioned |= indent == 0;
-        let is_opened = self
-            .levels
-            .last()
-            .is_some_and(|level| level.indent == indent && level.is_fresh());
+        let is_opened = self.levels.last().is_some_and(|level| level.indent == indent && level.is_fresh());
         if is_opened {
             return;
         }
         // Another stream after one that has ended, or subtests.
-        while self
-            .levels
-            .last()
-            .is_some_and(|level| level.indent >= indent)
-            && self.close()
-        {}
+        while self.levels.last().is_some_and(|level| level.indent >= indent) && self.close() {}
         self.levels.push(Level::new(indent));
     }
 
     fn diagnostic(&mut self, indent: usize, text: &str) {
         // Older KUnit announces subtests so, and then gives no version.
-        if text.starts_with("Subtest:")
-            && self
-                .levels
-                .last()
-                .is_some_and(|level| level.indent < indent)
-        {
+        if text.starts_with("Subtest:") && self.levels.last().is_some_and(|level| level.indent < indent) {
             self.levels.push(Level::new(indent));
         }
         if let Some(level) = self.levels.last_mut() {
@@ -224,12 +191,7 @@ impl Reader {
         if !self.levels.iter().any(|level| level.indent == indent) {
             return false;
         }
-        while self
-            .levels
-            .last()
-            .is_some_and(|level| level.indent > indent)
-            && self.close()
-        {}
+        while self.levels.last().is_some_and(|level| level.indent > indent) && self.close() {}
         true
     }
 
@@ -239,46 +201,26 @@ impl Reader {
         };
         level.results += 1;
         let expected = level.results;
-        let name = if name.is_empty() {
-            format!("test {expected}")
-        } else {
-            name.to_owned()
-        };
+        let name = if name.is_empty() { format!("test {expected}") } else { name.to_owned() };
         let diagnostics = std::mem::take(&mut level.diagnostics);
         let number = number.unwrap_or(expected);
         if !level.numbers.insert(number) {
-            self.report
-                .problems
-                .push(format!("{name}: number {number} twice"));
+            self.report.problems.push(format!("{name}: number {number} twice"));
         } else if number != expected {
-            self.report
-                .problems
-                .push(format!("{name}: number {number} where {expected} was due"));
+            self.report.problems.push(format!("{name}: number {number} where {expected} was due"));
         }
         if !std::mem::take(&mut level.has_pending) {
-            level.cases.push(Case {
-                name,
-                outcome,
-                note,
-                diagnostics,
-            });
+            level.cases.push(Case { name, outcome, note, diagnostics });
             return;
         }
         let mut subtests = std::mem::take(&mut level.pending);
         let has_failed = subtests.iter().any(|case| case.outcome == Outcome::Failed);
         if has_failed && outcome == Outcome::Passed {
-            self.report
-                .problems
-                .push(format!("{name}: passed, although a subtest failed"));
+            self.report.problems.push(format!("{name}: passed, although a subtest failed"));
         }
         // What failed beside its subtests, or without any, is a case of its own.
         if outcome == Outcome::Failed && !has_failed {
-            level.cases.push(Case {
-                name: name.clone(),
-                outcome,
-                note,
-                diagnostics,
-            });
+            level.cases.push(Case { name: name.clone(), outcome, note, diagnostics });
         }
         for case in &mut subtests {
             case.name = format!("{name}/{}", case.name);
@@ -293,23 +235,17 @@ impl Reader {
         };
         let place = if level.indent == 0 { "" } else { "subtests: " };
         if level.has_pending {
-            self.report
-                .problems
-                .push(format!("{place}subtests without a result of their own"));
+            self.report.problems.push(format!("{place}subtests without a result of their own"));
             level.cases.append(&mut level.pending);
         }
         if !self.has_bailed_out {
             match level.plan {
                 None => self.report.problems.push(format!("{place}no plan")),
                 Some(0) if !level.is_skipped && level.results == 0 => {
-                    self.report
-                        .problems
-                        .push(format!("{place}an empty plan without a reason"));
+                    self.report.problems.push(format!("{place}an empty plan without a reason"));
                 }
                 Some(plan) if plan != level.results => {
-                    self.report
-                        .problems
-                        .push(format!("{place}{} results, {plan} planned", level.results));
+                    self.report.problems.push(format!("{place}{} results, {plan} planned", level.results));
                 }
                 Some(_) => {}
             }
@@ -348,11 +284,7 @@ fn parse(text: &str) -> Line<'_> {
         && let Some(count) = count
         && (rest.is_empty() || rest.starts_with([' ', '#']))
     {
-        let is_skipped = rest
-            .trim_start()
-            .trim_start_matches('#')
-            .trim_start()
-            .starts_with("SKIP");
+        let is_skipped = rest.trim_start().trim_start_matches('#').trim_start().starts_with("SKIP");
         return Line::Plan { count, is_skipped };
     }
     let (passed, rest) = match (text.strip_prefix("ok"), text.strip_prefix("not ok")) {
@@ -375,27 +307,19 @@ fn parse(text: &str) -> Line<'_> {
     let note = note.trim();
     let (directive, reason) = note.split_once(' ').unwrap_or((note, ""));
     let known = ["SKIP", "TODO", "XFAIL", "TIMEOUT", "ERROR"];
-    let directive = known
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(directive));
+    let directive = known.into_iter().find(|known| known.eq_ignore_ascii_case(directive));
     Line::Result {
         passed,
         number,
         name: name.trim(),
         directive: directive.unwrap_or_default(),
-        reason: if directive.is_some() {
-            reason.trim()
-        } else {
-            note
-        },
+        reason: if directive.is_some() { reason.trim() } else { note },
     }
 }
 
 /// The digits at the beginning, as a number if they are one, and what follows.
 fn split_number(text: &str) -> (Option<u64>, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     (digits.parse().ok(), rest)
 }

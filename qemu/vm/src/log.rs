@@ -47,14 +47,8 @@ const FAULTS: [&str; 32] = [
 ];
 
 /// Texts that stand for a defect of the kernel at the beginning of a message; elsewhere they need not.
-const FAULT_HEADINGS: [&str; 6] = [
-    "WARNING: ",
-    "general protection fault",
-    "KASAN: ",
-    "KCSAN: ",
-    "KFENCE: ",
-    "UBSAN: ",
-];
+const FAULT_HEADINGS: [&str; 6] =
+    ["WARNING: ", "general protection fault", "KASAN: ", "KCSAN: ", "KFENCE: ", "UBSAN: "];
 
 /// Headings of reports that bring a call trace and are no defect: memory ran out.
 const EXPECTED_TRACES: [&str; 2] = ["invoked oom-killer", "page allocation failure"];
@@ -64,9 +58,7 @@ const EXPECTED_TRACES: [&str; 2] = ["invoked oom-killer", "page allocation failu
 pub fn message(line: &str) -> &str {
     let mut rest = line;
     while let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let is_stamp = inside
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | 'T' | 'C' | '-'));
+        let is_stamp = inside.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | 'T' | 'C' | '-'));
         if !is_stamp || !inside.contains(|c: char| c.is_ascii_digit()) {
             break;
         }
@@ -114,11 +106,7 @@ impl KernelLog {
                 // The serial console ends its lines with both.
                 b'\r' => {}
                 b'\n' => {
-                    let line = self
-                        .text
-                        .get(self.line_start..)
-                        .map(String::from_utf8_lossy)
-                        .unwrap_or_default();
+                    let line = self.text.get(self.line_start..).map(String::from_utf8_lossy).unwrap_or_default();
                     self.is_ended |= message(&line) == LOG_END;
                     if self.finder.is_fault(&line) {
                         self.faults.push(line.into_owned());
@@ -158,14 +146,8 @@ impl KernelLog {
     #[must_use]
     pub fn end(&self, lines: usize) -> &[u8] {
         let text = self.text.trim_ascii_end();
-        let start = text
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, byte)| **byte == b'\n')
-            .nth(lines.saturating_sub(1));
-        text.get(start.map_or(0, |(index, _)| index + 1)..)
-            .unwrap_or_default()
+        let start = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').nth(lines.saturating_sub(1));
+        text.get(start.map_or(0, |(index, _)| index + 1)..).unwrap_or_default()
     }
 }
 

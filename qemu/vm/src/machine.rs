@@ -166,11 +166,7 @@ impl Machine {
         let kernel = self.kernel.image()?;
         let works = self.kernel.has_kvm(|| probe(&kernel, &self.contents))?;
         let hardware = Hardware {
-            accelerator: if works {
-                Accelerator::Kvm
-            } else {
-                Accelerator::Emulation
-            },
+            accelerator: if works { Accelerator::Kvm } else { Accelerator::Emulation },
             cpus: self.cpus,
             memory: self.memory,
             kernel: &kernel,
@@ -182,28 +178,12 @@ impl Machine {
 
 /// Whether KVM boots `kernel` as far as `init`.
 fn probe(kernel: &Path, contents: &Contents) -> Result<bool> {
-    let contents = Contents {
-        init: contents.init.clone(),
-        ..Contents::default()
-    };
-    let job = Job {
-        argv: vec![b"true".to_vec()],
-        ..Job::default()
-    };
+    let contents = Contents { init: contents.init.clone(), ..Contents::default() };
+    let job = Job { argv: vec![b"true".to_vec()], ..Job::default() };
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(&image::build(&contents, &job)?)?;
-    let hardware = Hardware {
-        accelerator: Accelerator::Kvm,
-        cpus: 1,
-        memory: 512,
-        kernel,
-        initramfs: file.path(),
-    };
-    let streams = Streams {
-        stdin: Box::new(io::empty()),
-        stdout: Box::new(io::sink()),
-        stderr: Box::new(io::sink()),
-    };
+    let hardware = Hardware { accelerator: Accelerator::Kvm, cpus: 1, memory: 512, kernel, initramfs: file.path() };
+    let streams = Streams { stdin: Box::new(io::empty()), stdout: Box::new(io::sink()), stderr: Box::new(io::sink()) };
     match Run::start(&hardware, streams, None)?.judge(Some(PROBE_TIME))? {
         (Ending::Signal(signal), _) => Err(Interrupted(signal).into()),
         (ending, _) => Ok(ending == Ending::Command(0)),
@@ -238,11 +218,7 @@ impl Run {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH])?;
         let handle = signals.handle();
         let to = sender.clone();
-        thread::spawn(move || {
-            signals
-                .forever()
-                .try_for_each(|signal| to.send(Event::Signal(signal)))
-        });
+        thread::spawn(move || signals.forever().try_for_each(|signal| to.send(Event::Signal(signal))));
 
         let qemu = Qemu::start(hardware)?;
         let control = Arc::new(Mutex::new(qemu.port(Port::Control)?));
@@ -264,14 +240,7 @@ impl Run {
             unpack_out(qemu.port(Port::Out)?, out.to_owned(), sender);
         }
         let streams = if out.is_some() { 3 } else { 2 };
-        Ok(Self {
-            qemu,
-            log,
-            events,
-            control,
-            streams,
-            signals: handle,
-        })
+        Ok(Self { qemu, log, events, control, streams, signals: handle })
     }
 
     fn lock_log(&self) -> MutexGuard<'_, KernelLog> {
@@ -288,9 +257,7 @@ impl Run {
         let ending = match (ending, log.faults().first()) {
             (ending @ (Ending::Signal(_) | Ending::KernelFault(_)), _) => ending,
             (_, Some(fault)) => Ending::KernelFault(fault.clone()),
-            (Ending::Lost, None)
-                if ended.is_some_and(|status| status.code().is_some_and(|code| code != 0)) =>
-            {
+            (Ending::Lost, None) if ended.is_some_and(|status| status.code().is_some_and(|code| code != 0)) => {
                 Ending::Failed(said.trim_end().to_owned())
             }
             (ending, None) => ending,
@@ -306,13 +273,8 @@ impl Run {
         let mut is_lost = false;
         loop {
             let event = match deadline {
-                Some(deadline) => self
-                    .events
-                    .recv_timeout(deadline.saturating_duration_since(Instant::now())),
-                None => self
-                    .events
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
+                Some(deadline) => self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+                None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
                 Ok(Event::Signal(SIGWINCH)) => self.resize_terminal(),
@@ -388,9 +350,7 @@ fn feed_stdin(mut source: Box<dyn Read + Send>, socket: UnixStream, events: Send
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What cannot be read is told, not taken for the end.
                 Err(error) => {
-                    events
-                        .send(Event::Failed(format!("standard input: {error}")))
-                        .ok();
+                    events.send(Event::Failed(format!("standard input: {error}"))).ok();
                     return Ok(());
                 }
             }
@@ -417,9 +377,7 @@ fn drain_stream(
             if is_closed {
                 continue;
             }
-            let written = sink
-                .write_all(buffer.get(..count).unwrap_or_default())
-                .and_then(|()| sink.flush());
+            let written = sink.write_all(buffer.get(..count).unwrap_or_default()).and_then(|()| sink.flush());
             match written {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -448,9 +406,7 @@ fn unpack_out(socket: UnixStream, target: PathBuf, events: Sender<Event>) {
                     kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link(),
                     "/out/{name}: not a file, folder or link"
                 );
-                entry
-                    .unpack_in(&target)
-                    .with_context(|| format!("/out/{name}"))?;
+                entry.unpack_in(&target).with_context(|| format!("/out/{name}"))?;
             }
             io::copy(&mut reader, &mut io::sink())?;
             Ok(())
@@ -466,9 +422,7 @@ fn unpack_out(socket: UnixStream, target: PathBuf, events: Sender<Event>) {
 
 fn is_eof(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
     })
 }
 
@@ -479,13 +433,7 @@ fn is_eof(error: &anyhow::Error) -> bool {
 pub fn own_streams() -> Result<Streams> {
     Ok(Streams {
         stdin: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?)),
-        stdout: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(
-            io::stdout(),
-            3,
-        )?)),
-        stderr: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(
-            io::stderr(),
-            3,
-        )?)),
+        stdout: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?)),
+        stderr: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(io::stderr(), 3)?)),
     })
 }

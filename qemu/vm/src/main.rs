@@ -159,11 +159,7 @@ fn parse_parameter(text: &str) -> Result<String, String> {
     if name.is_empty() || text.contains('"') || name.contains(char::is_whitespace) {
         return Err("the kernel cannot parse it".into());
     }
-    Ok(if value.contains(char::is_whitespace) {
-        format!("{name}=\"{value}\"")
-    } else {
-        text.to_owned()
-    })
+    Ok(if value.contains(char::is_whitespace) { format!("{name}=\"{value}\"") } else { text.to_owned() })
 }
 
 impl VmArgs {
@@ -178,12 +174,7 @@ impl VmArgs {
             kernel: Kernel::new(&built.kernel, &built.cache)?,
             contents: Contents {
                 init: programs.join("kwasmi-init"),
-                module: Some(
-                    target
-                        .join("kmod")
-                        .join(&built.kernel_name)
-                        .join("kwasmi.ko"),
-                ),
+                module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
                 commands: vec![programs.join("kwasmi"), programs.join("kwasmi-abi")],
                 guests: Some(target.join("guests")),
                 suites: Some(built.top.join("qemu/suites")),
@@ -197,12 +188,7 @@ impl VmArgs {
     }
 
     fn job(&self, argv: Vec<Vec<u8>>) -> Job {
-        Job {
-            argv,
-            parameters: self.param.join(" "),
-            terminal: None,
-            is_out_wanted: self.out.is_some(),
-        }
+        Job { argv, parameters: self.param.join(" "), terminal: None, is_out_wanted: self.out.is_some() }
     }
 }
 
@@ -234,9 +220,7 @@ fn run(args: RunArgs) -> Result<ExitCode> {
     if let Some(out) = &machine.out {
         fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     }
-    let mut job = args
-        .vm
-        .job(args.argv.into_iter().map(OsString::into_vec).collect());
+    let mut job = args.vm.job(args.argv.into_iter().map(OsString::into_vec).collect());
     let raw = if args.terminal {
         job.terminal = terminal::current();
         job.terminal.as_ref().map(|_| RawMode::new()).transpose()?
@@ -251,20 +235,12 @@ fn run(args: RunArgs) -> Result<ExitCode> {
 }
 
 /// Says on standard error what is wrong, if something is.
-fn explain(
-    ending: &Ending,
-    log: &KernelLog,
-    limit: Option<Duration>,
-    is_log_wanted: bool,
-) -> Result<()> {
+fn explain(ending: &Ending, log: &KernelLog, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
     let mut stderr = io::stderr().lock();
     let why = match ending {
         Ending::Command(_) | Ending::Signal(_) => None,
         Ending::KernelFault(fault) => Some(format!("the kernel failed: {fault}")),
-        Ending::TimeOut => Some(format!(
-            "time-out after {} s",
-            limit.unwrap_or_default().as_secs()
-        )),
+        Ending::TimeOut => Some(format!("time-out after {} s", limit.unwrap_or_default().as_secs())),
         Ending::Lost => Some("the VM went away before the command ended".into()),
         Ending::Failed(why) => Some(why.clone()),
     };
@@ -287,18 +263,9 @@ struct SuiteRunner<'a> {
 }
 
 impl suites::RunInVm for SuiteRunner<'_> {
-    fn run(
-        &self,
-        options: &[String],
-        argv: &[&str],
-        streams: Streams,
-    ) -> Result<(Ending, KernelLog)> {
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)> {
         let options = SuiteOptions::try_parse_from(options)?;
-        let job = options.vm.job(
-            argv.iter()
-                .map(|argument| argument.as_bytes().to_vec())
-                .collect(),
-        );
+        let job = options.vm.job(argv.iter().map(|argument| argument.as_bytes().to_vec()).collect());
         options.vm.machine(self.built)?.run(&job, streams)
     }
 }
@@ -308,19 +275,13 @@ fn test(args: &TestArgs) -> Result<ExitCode> {
     let kept = args.built.top.join("target/test");
     let runner = SuiteRunner { built: &args.built };
     let passed = suites::run_all(&suites, &runner, &kept, &mut io::stdout())?;
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn judge(files: &[PathBuf]) -> Result<ExitCode> {
     let mut streams: Vec<Box<dyn io::Read>> = Vec::new();
     for file in files {
-        streams.push(Box::new(
-            File::open(file).with_context(|| file.display().to_string())?,
-        ));
+        streams.push(Box::new(File::open(file).with_context(|| file.display().to_string())?));
     }
     if files.is_empty() {
         streams.push(Box::new(io::stdin()));
@@ -338,17 +299,10 @@ fn judge(files: &[PathBuf]) -> Result<ExitCode> {
             };
             println!("{word}: {}", case.name);
         }
-        report
-            .problems
-            .iter()
-            .for_each(|problem| println!("FAILED: {problem}"));
+        report.problems.iter().for_each(|problem| println!("FAILED: {problem}"));
         passed += report.count(Outcome::Passed);
         failed += report.failed();
     }
     println!("{passed} passed, {failed} failed");
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -50,13 +50,7 @@ pub enum Port {
 
 impl Port {
     /// Each of them, in the order in which QEMU numbers them.
-    pub const ALL: [Self; 5] = [
-        Self::Control,
-        Self::Stdin,
-        Self::Stdout,
-        Self::Stderr,
-        Self::Out,
-    ];
+    pub const ALL: [Self; 5] = [Self::Control, Self::Stdin, Self::Stdout, Self::Stderr, Self::Out];
 
     /// The name under which the guest finds it.
     pub const fn name(self) -> &'static str {
@@ -128,10 +122,8 @@ pub enum ToHost {
 /// # Errors
 /// `InvalidInput` if `bytes` is longer than [`FRAME_MAX`]; those of the writer.
 pub fn write_frame(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(bytes.len())
-        .ok()
-        .filter(|_| bytes.len() <= FRAME_MAX)
-        .ok_or(io::ErrorKind::InvalidInput)?;
+    let length =
+        u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= FRAME_MAX).ok_or(io::ErrorKind::InvalidInput)?;
     let mut frame = Vec::with_capacity(4 + bytes.len());
     frame.extend_from_slice(&length.to_le_bytes());
     frame.extend_from_slice(bytes);
@@ -184,12 +176,7 @@ pub struct FrameReader<R> {
 impl<R: Read> FrameReader<R> {
     /// Reads from `port`, whose stream is at its beginning.
     pub const fn new(port: R) -> Self {
-        Self {
-            port,
-            frame: Vec::new(),
-            taken: 0,
-            is_at_end: false,
-        }
+        Self { port, frame: Vec::new(), taken: 0, is_at_end: false }
     }
 }
 
@@ -248,17 +235,13 @@ mod tests {
 
     #[test]
     fn a_stream_survives_framing() {
-        let sent: Vec<u8> = (0..200_000_u32)
-            .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
-            .collect();
+        let sent: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
         let mut port = Vec::new();
         let mut writer = FrameWriter::new(&mut port);
         writer.write_all(&sent).unwrap();
         writer.finish().unwrap();
         let mut received = Vec::new();
-        FrameReader::new(port.as_slice())
-            .read_to_end(&mut received)
-            .unwrap();
+        FrameReader::new(port.as_slice()).read_to_end(&mut received).unwrap();
         assert_eq!(sent, received);
     }
 
@@ -266,9 +249,7 @@ mod tests {
     fn a_lost_port_is_not_the_end() {
         let mut port = Vec::new();
         FrameWriter::new(&mut port).write_all(b"abc").unwrap();
-        let error = FrameReader::new(port.as_slice())
-            .read_to_end(&mut Vec::new())
-            .unwrap_err();
+        let error = FrameReader::new(port.as_slice()).read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -282,16 +263,9 @@ mod tests {
     #[test]
     fn messages_survive() {
         let mut port = Vec::new();
-        for message in [
-            ToHost::Ready,
-            ToHost::Ended(130),
-            ToHost::Failed("why".into()),
-        ] {
+        for message in [ToHost::Ready, ToHost::Ended(130), ToHost::Failed("why".into())] {
             write_message(&mut port, &message).unwrap();
-            assert_eq!(
-                read_message::<ToHost>(&mut port.as_slice()).unwrap(),
-                message
-            );
+            assert_eq!(read_message::<ToHost>(&mut port.as_slice()).unwrap(), message);
             port.clear();
         }
     }

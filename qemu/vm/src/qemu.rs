@@ -3,11 +3,10 @@
 //! QEMU as a child process, with a socket for each port.
 
 use std::{
-    ffi::OsString,
     io::Read as _,
     net::Shutdown,
     os::{
-        fd::OwnedFd,
+        fd::AsRawFd as _,
         unix::{
             net::UnixStream,
             process::CommandExt as _, //
@@ -30,10 +29,7 @@ use anyhow::{
     Context as _,
     Result, //
 };
-use command_fds::{
-    CommandFdExt as _,
-    FdMapping, //
-};
+use rustix::io::FdFlags;
 
 use crate::protocol::Port;
 
@@ -45,9 +41,6 @@ const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on 
 
 /// What is not needed takes time to look for.
 const MACHINE: &str = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,usb=off";
-
-/// The first descriptor that QEMU inherits besides the standard ones.
-const FIRST_FD: i32 = 10;
 
 /// How guest instructions are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,57 +93,30 @@ impl Qemu {
     pub fn start(hardware: &Hardware<'_>) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
-        command.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-machine",
-            MACHINE,
-        ]);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", MACHINE]);
         command.args(hardware.accelerator.options());
-        command.args([
-            "-smp",
-            &hardware.cpus.to_string(),
-            "-m",
-            &hardware.memory.to_string(),
-        ]);
-        command
-            .arg("-kernel")
-            .arg(hardware.kernel)
-            .arg("-initrd")
-            .arg(hardware.initramfs);
+        command.args(["-smp", &hardware.cpus.to_string(), "-m", &hardware.memory.to_string()]);
+        command.arg("-kernel").arg(hardware.kernel).arg("-initrd").arg(hardware.initramfs);
         command.args(["-append", KERNEL_ARGUMENTS]);
         let mut sockets = Vec::new();
-        let mut mappings = Vec::new();
-        let mut add_socket = |id: &str| -> Result<OsString> {
+        let mut inherited = Vec::new();
+        let mut add_socket = |id: &str| -> Result<String> {
             let (near, far) = UnixStream::pair()?;
-            let child_fd = FIRST_FD + i32::try_from(sockets.len())?;
+            // QEMU inherits it, under the number that it has here. No other program is started until it is closed.
+            rustix::io::fcntl_setfd(&far, FdFlags::empty())?;
+            let option = format!("socket,id={id},fd={}", far.as_raw_fd());
             sockets.push(near);
-            mappings.push(FdMapping {
-                parent_fd: OwnedFd::from(far),
-                child_fd,
-            });
-            Ok(format!("socket,id={id},fd={child_fd}").into())
+            inherited.push(far);
+            Ok(option)
         };
-        command
-            .arg("-chardev")
-            .arg(add_socket("log")?)
-            .args(["-serial", "chardev:log"]);
+        command.arg("-chardev").arg(add_socket("log")?).args(["-serial", "chardev:log"]);
         command.args(["-device", "virtio-serial-pci"]);
         for (index, port) in Port::ALL.into_iter().enumerate() {
             let name = port.name();
             command.arg("-chardev").arg(add_socket(name)?);
             let number = index + 1;
-            command.args([
-                "-device",
-                &format!("virtserialport,nr={number},chardev={name},name={name}"),
-            ]);
+            command.args(["-device", &format!("virtserialport,nr={number},chardev={name},name={name}")]);
         }
-        command
-            .fd_mappings(mappings)
-            .context("file descriptors for QEMU")?;
         // Apart from the terminal's foreground group, so that Ctrl-C reaches this process alone.
         command.process_group(0);
         let mut child = command
@@ -159,6 +125,7 @@ impl Qemu {
             .stderr(Stdio::piped())
             .spawn()
             .context("qemu-system-x86_64")?;
+        drop(inherited);
         let stderr = child.stderr.take().map(|mut pipe| {
             thread::spawn(move || {
                 let mut text = Vec::new();
@@ -169,11 +136,7 @@ impl Qemu {
                 }
             })
         });
-        Ok(Self {
-            child,
-            stderr,
-            sockets,
-        })
+        Ok(Self { child, stderr, sockets })
     }
 
     /// The kernel log, as it comes.
@@ -189,20 +152,11 @@ impl Qemu {
     /// # Errors
     /// As above.
     pub fn port(&self, port: Port) -> Result<UnixStream> {
-        self.socket(
-            1 + Port::ALL
-                .iter()
-                .position(|other| *other == port)
-                .unwrap_or_default(),
-        )
+        self.socket(1 + Port::ALL.iter().position(|other| *other == port).unwrap_or_default())
     }
 
     fn socket(&self, index: usize) -> Result<UnixStream> {
-        Ok(self
-            .sockets
-            .get(index)
-            .context("no such port")?
-            .try_clone()?)
+        Ok(self.sockets.get(index).context("no such port")?.try_clone()?)
     }
 
     /// Ends it. Tells how it ended, if it had ended itself, and what it had to say.
@@ -219,11 +173,7 @@ impl Qemu {
             // The threads that read from it then find its end. One that is not connected any more is as good.
             socket.shutdown(Shutdown::Both).ok();
         }
-        let said = self
-            .stderr
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
+        let said = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         Ok((ended, said))
     }
 }

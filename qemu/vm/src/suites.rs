@@ -93,12 +93,7 @@ pub trait RunInVm {
     ///
     /// # Errors
     /// What kept the VM from being started.
-    fn run(
-        &self,
-        options: &[String],
-        argv: &[&str],
-        streams: Streams,
-    ) -> Result<(Ending, KernelLog)>;
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)>;
 }
 
 /// The suites under `top` that have one of `names`, or all; those that run here come first.
@@ -112,10 +107,7 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
-            let stem = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .map(str::to_owned);
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             let is_suite = path.extension().is_some_and(|extension| extension == "sh");
             // What suites share has no results of its own.
             if let Some(name) = stem.filter(|name| is_suite && name != "ktap") {
@@ -124,29 +116,14 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         }
         for (name, path) in found {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let options = text
-                .lines()
-                .take(20)
-                .filter_map(|line| line.strip_prefix("# options:"));
-            let options = options
-                .flat_map(str::split_whitespace)
-                .map(str::to_owned)
-                .collect();
-            suites.push(Suite {
-                name,
-                path,
-                place,
-                options,
-            });
+            let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
+            let options = options.flat_map(str::split_whitespace).map(str::to_owned).collect();
+            suites.push(Suite { name, path, place, options });
         }
     }
     let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
     for name in names {
-        anyhow::ensure!(
-            all.contains(&name.as_str()),
-            "no suite '{name}'; there are: {}",
-            all.join(" ")
-        );
+        anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; there are: {}", all.join(" "));
     }
     if !names.is_empty() {
         suites.retain(|suite| names.contains(&suite.name));
@@ -158,15 +135,12 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
 ///
 /// # Errors
 /// Those of writing results; an interruption.
-pub fn run_all(
-    suites: &[Suite],
-    vm: &dyn RunInVm,
-    kept: &Path,
-    to: &mut dyn Write,
-) -> Result<bool> {
+pub fn run_all(suites: &[Suite], vm: &dyn RunInVm, kept: &Path, to: &mut dyn Write) -> Result<bool> {
     fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for suite in suites {
+        // Some take minutes.
+        eprintln!("kwasmi: suite {} ...", suite.name);
         let start = Instant::now();
         let output = run(suite, vm)?;
         keep(&output, kept, &suite.name)?;
@@ -198,12 +172,7 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
                 Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
                 None => Ending::Lost,
             };
-            Ok(Output {
-                stdout: output.stdout,
-                stderr: output.stderr,
-                ending,
-                log: KernelLog::default(),
-            })
+            Ok(Output { stdout: output.stdout, stderr: output.stderr, ending, log: KernelLog::default() })
         }
         Place::Vm => {
             let (stdout, stderr) = (Buffer::default(), Buffer::default());
@@ -214,12 +183,7 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
             };
             let script = format!("/suites/{}.sh", suite.name);
             let (ending, log) = vm.run(&suite.options, &["sh", &script], streams)?;
-            Ok(Output {
-                stdout: stdout.take(),
-                stderr: stderr.take(),
-                ending,
-                log,
-            })
+            Ok(Output { stdout: stdout.take(), stderr: stderr.take(), ending, log })
         }
     }
 }
@@ -242,11 +206,9 @@ fn judge(output: &Output) -> Report {
 }
 
 fn keep(output: &Output, kept: &Path, name: &str) -> Result<()> {
-    for (end, bytes) in [
-        ("ktap", output.stdout.as_slice()),
-        ("stderr", output.stderr.as_slice()),
-        ("log", output.log.text()),
-    ] {
+    for (end, bytes) in
+        [("ktap", output.stdout.as_slice()), ("stderr", output.stderr.as_slice()), ("log", output.log.text())]
+    {
         let path = kept.join(format!("{name}.{end}"));
         fs::write(&path, bytes).with_context(|| path.display().to_string())?;
     }
@@ -261,26 +223,12 @@ fn print(
     kept: &Path,
     to: &mut dyn Write,
 ) -> Result<()> {
-    for case in report
-        .cases
-        .iter()
-        .filter(|case| case.outcome != Outcome::Passed)
-    {
-        let word = if case.outcome == Outcome::Failed {
-            "FAILED"
-        } else {
-            "skipped"
-        };
-        let note = if case.note.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", case.note)
-        };
+    for case in report.cases.iter().filter(|case| case.outcome != Outcome::Passed) {
+        let word = if case.outcome == Outcome::Failed { "FAILED" } else { "skipped" };
+        let note = if case.note.is_empty() { String::new() } else { format!(" ({})", case.note) };
         writeln!(to, "  {word}: {}: {}{note}", suite.name, case.name)?;
         if case.outcome == Outcome::Failed {
-            case.diagnostics
-                .iter()
-                .try_for_each(|text| writeln!(to, "    {text}"))?;
+            case.diagnostics.iter().try_for_each(|text| writeln!(to, "    {text}"))?;
         }
     }
     for problem in &report.problems {
@@ -293,17 +241,9 @@ fn print(
             writeln!(to, "    {line}")?;
         }
         if suite.place == Place::Vm && !matches!(output.ending, Ending::Command(_)) {
-            writeln!(
-                to,
-                "{}",
-                String::from_utf8_lossy(output.log.end(SHOWN_LINES))
-            )?;
+            writeln!(to, "{}", String::from_utf8_lossy(output.log.end(SHOWN_LINES)))?;
         }
-        writeln!(
-            to,
-            "    all of it: {}",
-            kept.join(&suite.name).with_extension("*").display()
-        )?;
+        writeln!(to, "    all of it: {}", kept.join(&suite.name).with_extension("*").display())?;
     }
     writeln!(
         to,
@@ -328,10 +268,7 @@ impl Buffer {
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

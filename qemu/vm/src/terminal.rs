@@ -34,10 +34,7 @@ pub fn current() -> Option<Terminal> {
 /// Standard output is not a terminal.
 pub fn size() -> io::Result<TerminalSize> {
     let size = rustix::termios::tcgetwinsize(io::stdout())?;
-    Ok(TerminalSize {
-        rows: size.ws_row,
-        columns: size.ws_col,
-    })
+    Ok(TerminalSize { rows: size.ws_row, columns: size.ws_col })
 }
 
 /// The terminal in raw mode: what is typed goes to the guest as it is. Dropped, it is again as it was.

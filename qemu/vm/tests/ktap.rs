@@ -71,11 +71,7 @@ fn nested() {
 
 #[test]
 fn subtests_and_their_test_disagree() {
-    assert_report(
-        "nested-mismatch",
-        [2, 2, 0],
-        &["says that it passed: passed, although a subtest failed"],
-    );
+    assert_report("nested-mismatch", [2, 2, 0], &["says that it passed: passed, although a subtest failed"]);
 }
 
 #[test]
@@ -118,11 +114,7 @@ fn cut_off() {
     assert_report(
         "truncated",
         [2, 0, 0],
-        &[
-            "subtests: 1 results, 2 planned",
-            "subtests without a result of their own",
-            "1 results, 3 planned",
-        ],
+        &["subtests: 1 results, 2 planned", "subtests without a result of their own", "1 results, 3 planned"],
     );
     assert_report("empty", [0, 0, 0], &["no KTAP version line"]);
 }
@@ -134,19 +126,8 @@ fn timed_out() {
 
 #[test]
 fn numbers() {
-    assert_report(
-        "duplicate-number",
-        [3, 0, 0],
-        &["first again: number 1 twice"],
-    );
-    assert_report(
-        "out-of-order",
-        [3, 0, 0],
-        &[
-            "third: number 3 where 2 was due",
-            "second: number 2 where 3 was due",
-        ],
-    );
+    assert_report("duplicate-number", [3, 0, 0], &["first again: number 1 twice"]);
+    assert_report("out-of-order", [3, 0, 0], &["third: number 3 where 2 was due", "second: number 2 where 3 was due"]);
 }
 
 #[test]

@@ -54,12 +54,7 @@ pub(crate) fn start(job: &Job) -> io::Result<Running> {
     command
         .args(argv)
         .env_clear()
-        .envs([
-            ("HOME", "/root"),
-            ("USER", "root"),
-            ("LOGNAME", "root"),
-            ("SHELL", "/bin/sh"),
-        ])
+        .envs([("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/sh")])
         .env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin")
         .current_dir("/root");
     match &job.terminal {
@@ -69,10 +64,7 @@ pub(crate) fn start(job: &Job) -> io::Result<Running> {
 }
 
 fn start_with_pipes(mut command: Command) -> io::Result<Running> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: The closure makes one system call and touches no memory that another thread might have locked.
     unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
     let mut child = command.spawn()?;
@@ -91,16 +83,10 @@ fn start_in_terminal(mut command: Command, terminal: &Terminal) -> io::Result<Ru
     rustix::pty::grantpt(&near)?;
     rustix::pty::unlockpt(&near)?;
     let name = rustix::pty::ptsname(&near, Vec::new())?;
-    let far = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(OsStr::from_bytes(name.to_bytes()))?;
+    let far = std::fs::File::options().read(true).write(true).open(OsStr::from_bytes(name.to_bytes()))?;
     resize(&near, terminal.size)?;
     command.env("TERM", &terminal.kind);
-    command
-        .stdin(far.try_clone()?)
-        .stdout(far.try_clone()?)
-        .stderr(far);
+    command.stdin(far.try_clone()?).stdout(far.try_clone()?).stderr(far);
     // SAFETY: The closure makes two system calls and touches no memory that another thread might have locked.
     unsafe {
         command.pre_exec(|| {
@@ -123,12 +109,7 @@ fn start_in_terminal(mut command: Command, terminal: &Terminal) -> io::Result<Ru
 
 /// Tells a terminal its size.
 pub(crate) fn resize(terminal: &OwnedFd, size: TerminalSize) -> io::Result<()> {
-    let size = Winsize {
-        ws_row: size.rows,
-        ws_col: size.columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
 

@@ -49,8 +49,7 @@ fn main() {
         Err(error) => (None, Err(error)),
     };
     if let Err(error) = &result {
-        let told =
-            control.map(|mut port| write_message(&mut port, &ToHost::Failed(format!("{error:#}"))));
+        let told = control.map(|mut port| write_message(&mut port, &ToHost::Failed(format!("{error:#}"))));
         if !matches!(told, Some(Ok(()))) {
             eprintln!("kwasmi-init: {error:#}");
             system::power_off();
@@ -72,48 +71,27 @@ fn run(mut ports: Ports) -> Result<()> {
     let signals = Arc::new(Signals::new()?);
     let stderr = ports.take(Port::Stderr)?;
     let status = match command::start(&job) {
-        Ok(Running {
-            id,
-            stdin,
-            stdout,
-            stderr: stderr_pipe,
-            terminal,
-        }) => {
+        Ok(Running { id, stdin, stdout, stderr: stderr_pipe, terminal }) => {
             relay::follow_control(control.try_clone()?, terminal, Arc::clone(&signals));
             relay::inward(ports.take(Port::Stdin)?, stdin);
             let relays = [
-                relay::outward(
-                    stdout,
-                    ports.take(Port::Stdout)?,
-                    Arc::clone(&signals),
-                    Port::Stdout,
-                ),
+                relay::outward(stdout, ports.take(Port::Stdout)?, Arc::clone(&signals), Port::Stdout),
                 relay::outward(stderr_pipe, stderr, Arc::clone(&signals), Port::Stderr),
             ];
             let status = command::wait(id)?;
             signals.raise_ended()?;
             for relay in relays {
-                relay
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a relay failed"))??;
+                relay.join().map_err(|_| anyhow::anyhow!("a relay failed"))??;
             }
             status
         }
         Err(error) => {
             FrameWriter::new(ports.take(Port::Stdout)?).finish()?;
             let mut stderr = FrameWriter::new(stderr);
-            let name = job
-                .argv
-                .first()
-                .map(|name| String::from_utf8_lossy(name))
-                .unwrap_or_default();
+            let name = job.argv.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
             writeln!(stderr, "kwasmi: {name}: {error}")?;
             stderr.finish()?;
-            if error.kind() == io::ErrorKind::NotFound {
-                127
-            } else {
-                126
-            }
+            if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
         }
     };
     if job.is_out_wanted {

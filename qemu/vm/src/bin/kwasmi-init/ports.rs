@@ -76,25 +76,17 @@ impl Ports {
             if found.0.len() == Port::ALL.len() {
                 return Ok(found);
             }
-            anyhow::ensure!(
-                start.elapsed() < PATIENCE,
-                "the virtio-serial ports are not there"
-            );
+            anyhow::ensure!(start.elapsed() < PATIENCE, "the virtio-serial ports are not there");
             drop(found);
             thread::sleep(Duration::from_millis(2));
         }
     }
 
     fn find() -> Self {
-        let entries = fs::read_dir("/sys/class/virtio-ports")
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = fs::read_dir("/sys/class/virtio-ports").into_iter().flatten().flatten();
         let found = entries.filter_map(|entry| {
             let name = fs::read_to_string(entry.path().join("name")).ok()?;
-            let port = Port::ALL
-                .into_iter()
-                .find(|port| port.name() == name.trim_end())?;
+            let port = Port::ALL.into_iter().find(|port| port.name() == name.trim_end())?;
             let device = Path::new("/dev").join(entry.file_name());
             let file = File::options().read(true).write(true).open(device).ok()?;
             Some((port, PortFile(file)))
@@ -110,11 +102,7 @@ impl Ports {
 
     /// The port, which is then the caller's.
     pub(crate) fn take(&mut self, port: Port) -> Result<PortFile> {
-        let index = self
-            .0
-            .iter()
-            .position(|(other, _)| *other == port)
-            .context("the port is taken")?;
+        let index = self.0.iter().position(|(other, _)| *other == port).context("the port is taken")?;
         Ok(self.0.swap_remove(index).1)
     }
 }

@@ -51,11 +51,7 @@ impl Signals {
     /// None is raised.
     pub(crate) fn new() -> io::Result<Self> {
         let make = || rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
-        Ok(Self {
-            ended: make()?,
-            stdout_closed: make()?,
-            stderr_closed: make()?,
-        })
+        Ok(Self { ended: make()?, stdout_closed: make()?, stderr_closed: make()? })
     }
 
     /// The command has ended.
@@ -69,11 +65,7 @@ impl Signals {
 }
 
 /// Does what the host's messages say.
-pub(crate) fn follow_control(
-    mut port: PortFile,
-    terminal: Option<Arc<OwnedFd>>,
-    signals: Arc<Signals>,
-) {
+pub(crate) fn follow_control(mut port: PortFile, terminal: Option<Arc<OwnedFd>>, signals: Arc<Signals>) {
     thread::spawn(move || -> Never {
         loop {
             match read_message(&mut port)? {
@@ -122,11 +114,7 @@ pub(crate) fn outward(
         let mut buffer = vec![0; FRAME_MAX];
         let mut left = None;
         loop {
-            let closed = if name == Port::Stdout {
-                &signals.stdout_closed
-            } else {
-                &signals.stderr_closed
-            };
+            let closed = if name == Port::Stdout { &signals.stdout_closed } else { &signals.stderr_closed };
             let mut events = [
                 PollFd::new(&*pipe, PollFlags::IN),
                 PollFd::new(closed, PollFlags::IN),
@@ -137,8 +125,7 @@ pub(crate) fn outward(
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let [is_ready, is_closed, is_ended] =
-                events.each_ref().map(|event| !event.revents().is_empty());
+            let [is_ready, is_closed, is_ended] = events.each_ref().map(|event| !event.revents().is_empty());
             if is_ended && left.is_none() {
                 left = Some(rustix::io::ioctl_fionread(&pipe).unwrap_or(0));
             }

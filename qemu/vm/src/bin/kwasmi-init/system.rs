@@ -53,15 +53,8 @@ const LINKS: [(&str, &str); 4] = [
 pub(crate) fn mount() -> Result<()> {
     for (kind, target, needed) in MOUNTS {
         // The folders of sysfs are there already, those in a devtmpfs are not.
-        let mounted = fs::create_dir_all(target).and_then(|()| {
-            Ok(rustix::mount::mount(
-                kind,
-                target,
-                kind,
-                MountFlags::empty(),
-                None,
-            )?)
-        });
+        let mounted = fs::create_dir_all(target)
+            .and_then(|()| Ok(rustix::mount::mount(kind, target, kind, MountFlags::empty(), None)?));
         if needed {
             mounted.with_context(|| format!("mount {target}"))?;
         }
@@ -75,10 +68,7 @@ pub(crate) fn mount() -> Result<()> {
 /// Sets the host name, brings the loopback device up, and lets `poweroff`, `halt` and `reboot` end the VM.
 pub(crate) fn set_up() -> Result<()> {
     rustix::system::sethostname(b"kwasmi")?;
-    Command::new("/bin/busybox")
-        .args(["ip", "link", "set", "lo", "up"])
-        .status()
-        .context("busybox")?;
+    Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status().context("busybox")?;
     let mut signals = Signals::new([SIGUSR1, SIGUSR2, SIGTERM])?;
     thread::spawn(move || {
         if signals.forever().next().is_some() {
@@ -107,11 +97,7 @@ pub(crate) fn load_module(parameters: &str) -> Result<()> {
     };
     let arguments = CString::new(parameters)?;
     rustix::system::finit_module(file, &arguments, 0).map_err(|error| {
-        let hint = if parameters.is_empty() {
-            String::new()
-        } else {
-            format!(" with parameters '{parameters}'")
-        };
+        let hint = if parameters.is_empty() { String::new() } else { format!(" with parameters '{parameters}'") };
         anyhow::anyhow!("the kernel refused kwasmi.ko{hint}: {error}")
     })
 }
