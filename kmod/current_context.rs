@@ -30,12 +30,7 @@ struct Slot {
     context: Atomic<usize>,
 }
 
-static TABLE: [Slot; SLOTS] = [const {
-    Slot {
-        task: Atomic::new(0),
-        context: Atomic::new(0),
-    }
-}; SLOTS];
+static TABLE: [Slot; SLOTS] = [const { Slot { task: Atomic::new(0), context: Atomic::new(0) } }; SLOTS];
 
 fn current() -> usize {
     Task::current_raw() as usize

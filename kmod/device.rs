@@ -3,8 +3,7 @@
 //! `/dev/kwasmi`.
 
 use crate::{
-    anon_file,
-    counters,
+    anon_file, counters,
     engine::Reserve,
     ioctl::{
         self,

@@ -97,12 +97,8 @@ impl Account {
     ///
     /// `ENOMEM`, `EAGAIN`.
     pub(crate) fn open(stack: &mut Stack, budget: usize) -> Result<Self> {
-        let mut args = AccountArgs {
-            account: ptr::null_mut(),
-            budget,
-            heir: ptr::null_mut(),
-            stats: AccountStats::default(),
-        };
+        let mut args =
+            AccountArgs { account: ptr::null_mut(), budget, heir: ptr::null_mut(), stats: AccountStats::default() };
         // SAFETY: The argument is what the operation takes.
         match unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountOpen, &mut args) } {
             Ok(Status::Ok) => {}
@@ -110,9 +106,7 @@ impl Account {
             _ => return Err(ENOMEM),
         }
         // INVARIANT: It was just opened.
-        Ok(Self {
-            account: NonNull::new(args.account).ok_or(ENOMEM)?,
-        })
+        Ok(Self { account: NonNull::new(args.account).ok_or(ENOMEM)? })
     }
 
     /// Closes it, and frees what it still holds: for when the engine failed. Returns the peak in bytes.
@@ -176,11 +170,7 @@ pub(crate) unsafe fn enter<A>(
     if context.fault_len == 0 {
         return Ok(Status::from_raw(status));
     }
-    Err(Failure::Landed {
-        status: Status::from_raw(status),
-        text: context.fault_text,
-        len: context.fault_len,
-    })
+    Err(Failure::Landed { status: Status::from_raw(status), text: context.fault_text, len: context.fault_len })
 }
 
 /// Drops a module or an instance.
@@ -188,10 +178,13 @@ pub(crate) unsafe fn enter<A>(
 /// # Safety
 ///
 /// `op` is [`EngineOp::Unload`] or [`EngineOp::Drop`], `object` is alive and of that kind, and used by nobody.
-pub(crate) unsafe fn drop_object(stack: &mut Stack, account: &Account, op: EngineOp, object: NonNull<c_void>) -> Outcome {
-    let mut args = ObjectArgs {
-        object: object.as_ptr(),
-    };
+pub(crate) unsafe fn drop_object(
+    stack: &mut Stack,
+    account: &Account,
+    op: EngineOp,
+    object: NonNull<c_void>,
+) -> Outcome {
+    let mut args = ObjectArgs { object: object.as_ptr() };
     // SAFETY: The argument is what the operation takes, and the caller guarantees the rest.
     unsafe { enter(stack, Some(account), ptr::null_mut(), op, &mut args) }
 }
@@ -209,10 +202,7 @@ impl Reserve {
     /// `ENOMEM`.
     pub(crate) fn new(len: usize) -> Result<Self> {
         let mut memory = Vec::<u8, Vmalloc>::with_capacity(len, GFP_KERNEL | flags::__GFP_ZERO)?;
-        let mut args = InitArgs {
-            reserve: memory.as_mut_ptr(),
-            reserve_len: len,
-        };
+        let mut args = InitArgs { reserve: memory.as_mut_ptr(), reserve_len: len };
         let mut stack = Stack::new()?;
         // SAFETY: The argument is what the operation takes; the memory stays until the module is unloaded.
         match unsafe { enter(&mut stack, None, ptr::null_mut(), EngineOp::Init, &mut args) } {

@@ -11,8 +11,8 @@ use crate::{
         Failure, //
     },
     ffi::{
-        EngineOp,
         Ending,
+        EngineOp,
         FdGrant,
         RunArgs,
         StartArgs,
@@ -266,11 +266,7 @@ impl Inner {
         }
         let running = Running::begin(instance, self.host.deadline)?;
         let mut text = [0; TEXT_MAX];
-        let mut log = crate::ffi::Log {
-            text: text.as_mut_ptr(),
-            size: TEXT_MAX,
-            len: 0,
-        };
+        let mut log = crate::ffi::Log { text: text.as_mut_ptr(), size: TEXT_MAX, len: 0 };
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
             ending: Ending::EngineFault as u32,
@@ -361,17 +357,10 @@ impl Report {
 }
 
 fn ending(raw: u32) -> Ending {
-    [
-        Ending::Exited,
-        Ending::Trapped,
-        Ending::OutOfFuel,
-        Ending::Deadline,
-        Ending::Killed,
-        Ending::OutOfMemory,
-    ]
-    .into_iter()
-    .find(|ending| *ending as u32 == raw)
-    .unwrap_or(Ending::EngineFault)
+    [Ending::Exited, Ending::Trapped, Ending::OutOfFuel, Ending::Deadline, Ending::Killed, Ending::OutOfMemory]
+        .into_iter()
+        .find(|ending| *ending as u32 == raw)
+        .unwrap_or(Ending::EngineFault)
 }
 
 /// The current task runs the instance for as long as this lives.
@@ -425,12 +414,8 @@ fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<Fd
         let handle = files.open(fd.fd).inspect_err(|_| {
             let _ = write!(log, "descriptor {} is not open", fd.fd);
         })?;
-        let grant = FdGrant {
-            guest_fd: fd.guest_fd,
-            handle,
-            rights: fd.rights,
-            rights_inheriting: fd.rights_inheriting,
-        };
+        let grant =
+            FdGrant { guest_fd: fd.guest_fd, handle, rights: fd.rights, rights_inheriting: fd.rights_inheriting };
         if grants.iter().any(|other: &FdGrant| other.guest_fd == grant.guest_fd) {
             let _ = write!(log, "the guest's descriptor {} is there twice", fd.guest_fd);
             return Err(EINVAL);

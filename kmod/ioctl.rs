@@ -43,9 +43,7 @@ pub(crate) struct Argument {
 impl Argument {
     /// The structure at the address `arg`.
     pub(crate) fn new(arg: usize) -> Self {
-        Self {
-            addr: UserPtr::from_addr(arg),
-        }
+        Self { addr: UserPtr::from_addr(arg) }
     }
 
     /// Copies it in.

@@ -16,10 +16,9 @@ const SIZE_MAX: usize = 16 * 1024;
 pub(crate) fn text(bytes: &[u8]) -> &str {
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => bytes
-            .get(..error.valid_up_to())
-            .and_then(|valid| core::str::from_utf8(valid).ok())
-            .unwrap_or_default(),
+        Err(error) => {
+            bytes.get(..error.valid_up_to()).and_then(|valid| core::str::from_utf8(valid).ok()).unwrap_or_default()
+        }
     }
 }
 
@@ -41,21 +40,12 @@ impl LogBuffer {
         let room = (size as usize).min(SIZE_MAX);
         let mut text = KVVec::new();
         text.resize(room, 0, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self {
-            user: UserPtr::from_addr(usize::try_from(addr)?),
-            text,
-            room,
-            len: 0,
-        })
+        Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, room, len: 0 })
     }
 
     /// Has `f` write the text by way of the engine's [`Log`].
     pub(crate) fn lend<T>(&mut self, f: impl FnOnce(&mut Log) -> T) -> T {
-        let mut log = Log {
-            text: self.text.as_mut_ptr(),
-            size: self.room,
-            len: 0,
-        };
+        let mut log = Log { text: self.text.as_mut_ptr(), size: self.room, len: 0 };
         let result = f(&mut log);
         self.len = log.len;
         result

@@ -118,10 +118,7 @@ impl Module {
     }
 
     fn new(object: NonNull<c_void>, stack: Stack, account: Account) -> Result<Arc<Self>> {
-        let stay = Stay {
-            stack,
-            account: Some(account),
-        };
+        let stay = Stay { stack, account: Some(account) };
         counters::MODULES.add(1);
         // INVARIANT: The caller has just loaded it, on this account. From here on, `drop` cleans up.
         Arc::pin_init(
@@ -180,11 +177,7 @@ impl Module {
         .and_then(|instance| anon_file::install(instance))
     }
 
-    fn start_instance(
-        this: ArcBorrow<'_, Self>,
-        request: &kwasmi_start,
-        log: &mut LogBuffer,
-    ) -> Result<Arc<Instance>> {
+    fn start_instance(this: ArcBorrow<'_, Self>, request: &kwasmi_start, log: &mut LogBuffer) -> Result<Arc<Instance>> {
         if this.poisoned.load(Relaxed) {
             let _ = write!(log, "the engine failed in an earlier instance of this module");
             return Err(EIO);
@@ -216,10 +209,7 @@ fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
 
 /// `bytes`, as the engine takes them.
 pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
-    Bytes {
-        addr: bytes.as_ptr(),
-        len: bytes.len(),
-    }
+    Bytes { addr: bytes.as_ptr(), len: bytes.len() }
 }
 
 impl AnonFile for Module {

@@ -2,13 +2,7 @@
 
 //! What bindgen made of `uapi/kwasmi.h`.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    non_camel_case_types,
-    unreachable_pub,
-    reason = "generated"
-)]
+#![allow(dead_code, missing_docs, non_camel_case_types, unreachable_pub, reason = "generated")]
 
 use kernel::{
     ffi,

@@ -203,10 +203,7 @@ impl Files {
 }
 
 /// Calls `go` with the file's position, locked as `fdget_pos` of `fs/file.c` locks it; with null where a file has none.
-fn with_position(
-    file: *mut bindings::file,
-    go: impl FnOnce(*mut bindings::loff_t) -> Result<u64>,
-) -> Result<u64> {
+fn with_position(file: *mut bindings::file, go: impl FnOnce(*mut bindings::loff_t) -> Result<u64>) -> Result<u64> {
     // SAFETY: The file is referenced; its mode does not change.
     let mode = unsafe { (*file).f_mode };
     if mode & kwasmi_bindings::KWASMI_CONST_FMODE_STREAM != 0 {

@@ -47,11 +47,7 @@ unsafe impl Send for Host {}
 impl Host {
     /// A host for a guest with `files`.
     pub(crate) fn new(files: Files) -> Self {
-        Self {
-            files,
-            instance: ptr::null(),
-            deadline: None,
-        }
+        Self { files, instance: ptr::null(), deadline: None }
     }
 
     /// Gives up all files.

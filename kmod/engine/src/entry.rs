@@ -176,10 +176,7 @@ unsafe fn reserve(args: &mut ReserveArgs) -> Status {
 unsafe fn load(args: &mut LoadArgs) -> Status {
     // SAFETY: The caller guarantees it.
     let wasm = unsafe { slice_of(args.wasm) };
-    let options = Options {
-        stack_max: args.stack_max,
-        fault_injection: args.fault_injection,
-    };
+    let options = Options { stack_max: args.stack_max, fault_injection: args.fault_injection };
     match KernelModule::new(wasm, options) {
         Ok(module) => {
             args.module = Arc::into_raw(Arc::new(module)).cast_mut().cast();
@@ -221,16 +218,10 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             return Status::Invalid;
         }
     };
-    let limits = Limits {
-        fuel: args.fuel_max,
-        memory: args.memory_max,
-    };
+    let limits = Limits { fuel: args.fuel_max, memory: args.memory_max };
     match Instance::new(&module, context, limits) {
         Ok(instance) => {
-            let running = Box::new(Running {
-                instance,
-                _module: module,
-            });
+            let running = Box::new(Running { instance, _module: module });
             args.instance = Box::into_raw(running).cast();
             Status::Ok
         }

@@ -108,9 +108,7 @@ impl Account {
                 peak: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
                 exhausted: AtomicBool::new(false),
-                list: Mutex::new(Blocks {
-                    first: ptr::null_mut(),
-                }),
+                list: Mutex::new(Blocks { first: ptr::null_mut() }),
             });
         }
         Some(account)
@@ -250,10 +248,7 @@ unsafe fn owner(header: *mut Header) -> (*mut Account, usize) {
 }
 
 fn host_alloc(layout: Layout) -> Option<NonNull<u8>> {
-    let (status, value) = call_host(
-        HostOp::Alloc,
-        [layout.size() as u64, layout.align() as u64, 0, 0],
-    );
+    let (status, value) = call_host(HostOp::Alloc, [layout.size() as u64, layout.align() as u64, 0, 0]);
     if status != 0 {
         return None;
     }
@@ -261,10 +256,7 @@ fn host_alloc(layout: Layout) -> Option<NonNull<u8>> {
 }
 
 fn host_free(block: NonNull<u8>, size: usize) {
-    call_host(
-        HostOp::Free,
-        [block.as_ptr().expose_provenance() as u64, size as u64, 0, 0],
-    );
+    call_host(HostOp::Free, [block.as_ptr().expose_provenance() as u64, size as u64, 0, 0]);
 }
 
 /// The reserve and its counters.
@@ -273,10 +265,7 @@ struct ReserveState {
     peak: usize,
 }
 
-static RESERVE: Mutex<ReserveState> = Mutex::new(ReserveState {
-    heap: Reserve::empty(),
-    peak: 0,
-});
+static RESERVE: Mutex<ReserveState> = Mutex::new(ReserveState { heap: Reserve::empty(), peak: 0 });
 
 /// Hands `len` bytes at `memory` to the reserve.
 ///

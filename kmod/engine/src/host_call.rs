@@ -31,11 +31,7 @@ pub(crate) unsafe fn call_host_from(context: *mut Context, op: HostOp, args: [u6
         let context = &*context;
         (context.host, context.stack_top)
     };
-    let mut call = HostCall {
-        host,
-        args,
-        value: 0,
-    };
+    let mut call = HostCall { host, args, value: 0 };
     // SAFETY: This runs on the engine stack, so its top holds the task's stack pointer.
     let status = unsafe { kwasmi_stack_leave(op as u32, &raw mut call, stack_top) };
     (status, call.value)

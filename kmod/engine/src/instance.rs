@@ -153,11 +153,7 @@ pub(crate) fn host_function<H: Host>(
     match result {
         Ok(errno) => Ok(u32::from(errno as u16)),
         Err(Interrupted) => {
-            let mut call = Call {
-                function,
-                args: [0; ARGS_MAX],
-                len: args.len(),
-            };
+            let mut call = Call { function, args: [0; ARGS_MAX], len: args.len() };
             for (place, arg) in call.args.iter_mut().zip(args) {
                 *place = *arg;
             }
@@ -194,15 +190,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: Limits) -> Result<Self, Refusal> {
         let refuse = |error: Error| Refusal::from(alloc::format!("cannot be instantiated: {error}"));
-        let state = State {
-            wasi,
-            memory: None,
-            limits,
-            memory_bytes: 0,
-            memory_peak: 0,
-            interrupted: None,
-            calls: 0,
-        };
+        let state = State { wasi, memory: None, limits, memory_bytes: 0, memory_peak: 0, interrupted: None, calls: 0 };
         let mut store = Store::new(&module.engine, state);
         store.limiter(|state| state);
         // Growing what a module asks for from the start costs fuel as well.
@@ -219,13 +207,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
-        Ok(Self {
-            store,
-            entries,
-            progress: Progress::Call(0),
-            fuel_used: 0,
-            trap: None,
-        })
+        Ok(Self { store, entries, progress: Progress::Call(0), fuel_used: 0, trap: None })
     }
 
     /// Fuel used so far, about one for each instruction.
@@ -279,10 +261,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             _ => 1,
         };
         if needed > left {
-            return Progress::Ended(End {
-                ending: Ending::OutOfFuel,
-                code: 0,
-            });
+            return Progress::Ended(End { ending: Ending::OutOfFuel, code: 0 });
         }
         let given = SLICE.min(left).max(needed);
         if self.store.set_fuel(given).is_err() {
@@ -340,16 +319,10 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
         let code = match error.as_trap_code() {
             Some(TrapCode::OutOfFuel) => {
-                return End {
-                    ending: Ending::OutOfFuel,
-                    code: 0,
-                };
+                return End { ending: Ending::OutOfFuel, code: 0 };
             }
             Some(TrapCode::OutOfSystemMemory) => {
-                return End {
-                    ending: Ending::OutOfMemory,
-                    code: 0,
-                };
+                return End { ending: Ending::OutOfMemory, code: 0 };
             }
             Some(TrapCode::UnreachableCodeReached) => Trap::Unreachable,
             Some(TrapCode::MemoryOutOfBounds) => Trap::MemoryBounds,
@@ -364,22 +337,13 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             _ => Trap::Other,
         };
         self.trap = Some(alloc::format!("{error}"));
-        End {
-            ending: Ending::Trapped,
-            code: code as u32,
-        }
+        End { ending: Ending::Trapped, code: code as u32 }
     }
 }
 
 /// What there is no way to see.
-const FAULT: End = End {
-    ending: Ending::EngineFault,
-    code: 0,
-};
+const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
 const fn exited(status: u32) -> End {
-    End {
-        ending: Ending::Exited,
-        code: status,
-    }
+    End { ending: Ending::Exited, code: status }
 }

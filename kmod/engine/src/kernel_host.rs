@@ -83,15 +83,16 @@ impl KernelHost {
     /// # Safety
     ///
     /// `base` points to memory that all `spans` are inside of, and that may be used as `op` uses it.
-    unsafe fn transfer(&self, op: HostOp, handle: Handle, base: *mut u8, spans: &[Span], at: At) -> Result<usize, Fail> {
-        let iovec = |span: &Span| IoVec {
-            addr: base.wrapping_add(span.start),
-            len: span.len,
-        };
-        let mut inline = [IoVec {
-            addr: base,
-            len: 0,
-        }; INLINE_IOVECS];
+    unsafe fn transfer(
+        &self,
+        op: HostOp,
+        handle: Handle,
+        base: *mut u8,
+        spans: &[Span],
+        at: At,
+    ) -> Result<usize, Fail> {
+        let iovec = |span: &Span| IoVec { addr: base.wrapping_add(span.start), len: span.len };
+        let mut inline = [IoVec { addr: base, len: 0 }; INLINE_IOVECS];
         let mut many = Vec::new();
         let iovecs = match inline.get_mut(..spans.len()) {
             Some(some) => {
@@ -110,12 +111,7 @@ impl KernelHost {
             At::Position => AT_POSITION,
             At::Offset(offset) => offset,
         };
-        let args = [
-            u64::from(handle.0),
-            iovecs.as_ptr().expose_provenance() as u64,
-            iovecs.len() as u64,
-            at,
-        ];
+        let args = [u64::from(handle.0), iovecs.as_ptr().expose_provenance() as u64, iovecs.len() as u64, at];
         // SAFETY: The vectors live until the call returns; the caller guarantees what they point to.
         let bytes = unsafe { self.call(op, args) }?;
         usize::try_from(bytes).map_err(|_| Fail::Errno(Errno::Overflow))

@@ -55,10 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            stack_max: 1024 * 1024,
-            fault_injection: false,
-        }
+        Self { stack_max: 1024 * 1024, fault_injection: false }
     }
 }
 
@@ -116,21 +113,14 @@ impl<H: Host + 'static> Module<H> {
         let rewritten = start_section::rewrite(wasm);
         let bytes = rewritten.as_ref().map_or(wasm, |rewritten| rewritten.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
-            invalid(&error, |offset| {
-                rewritten.as_ref().map_or(offset, |rewritten| rewritten.original_offset(offset))
-            })
+            invalid(&error, |offset| rewritten.as_ref().map_or(offset, |rewritten| rewritten.original_offset(offset)))
         })?;
 
         let mut linker = Linker::new(&engine);
         define(&mut linker, options).map_err(|error| Refusal(error.to_string()))?;
         check_imports(&module, options)?;
         check_entry(&module)?;
-        Ok(Self {
-            has_start: rewritten.is_some(),
-            engine,
-            module,
-            linker,
-        })
+        Ok(Self { has_start: rewritten.is_some(), engine, module, linker })
     }
 }
 
@@ -198,9 +188,7 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
 fn check_entry(module: &wasmi::Module) -> Result<(), Refusal> {
     match module.get_export(ENTRY) {
         Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
-        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!(
-            "function {ENTRY} takes parameters or has results"
-        ))),
+        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!("function {ENTRY} takes parameters or has results"))),
         Some(_) => Err(Refusal(alloc::format!("export {ENTRY} is not a function"))),
         None => Err(Refusal(alloc::format!("no function {ENTRY} is exported: not a program"))),
     }

@@ -33,10 +33,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// An allocation that cannot fail has failed: the budget or the machine's memory, and the reserve, are used up.
 #[alloc_error_handler]
 fn out_of_memory(layout: Layout) -> ! {
-    fail(
-        Status::NoMemory,
-        format_args!("no memory for {} bytes", layout.size()),
-    )
+    fail(Status::NoMemory, format_args!("no memory for {} bytes", layout.size()))
 }
 
 fn fail(status: Status, why: Arguments<'_>) -> ! {

@@ -28,11 +28,7 @@ pub(crate) struct Rewritten {
 impl Rewritten {
     /// Where `offset` was in the original.
     pub(crate) fn original_offset(&self, offset: usize) -> usize {
-        if offset < self.from {
-            offset
-        } else {
-            offset.saturating_sub(self.longer).max(self.from)
-        }
+        if offset < self.from { offset } else { offset.saturating_sub(self.longer).max(self.from) }
     }
 }
 
@@ -48,12 +44,7 @@ fn section<'a>(reader: &mut BinaryReader<'a>) -> Option<Section<'a>> {
     let id = reader.read_u8().ok()?;
     let size = reader.read_var_u32().ok()?;
     let contents = reader.read_bytes(usize::try_from(size).ok()?).ok()?;
-    Some(Section {
-        id,
-        start,
-        contents,
-        end: reader.original_position(),
-    })
+    Some(Section { id, start, contents, end: reader.original_position() })
 }
 
 fn push_u32(bytes: &mut Vec<u8>, mut value: u32) {
@@ -152,7 +143,8 @@ mod tests {
 
     #[test]
     fn no_prefix_of_a_module_is_a_problem() {
-        let original = wasm(r#"(module (memory 1) (func $f) (func (export "_start")) (start $f) (data (i32.const 0) "x"))"#);
+        let original =
+            wasm(r#"(module (memory 1) (func $f) (func (export "_start")) (start $f) (data (i32.const 0) "x"))"#);
         for len in 0..original.len() {
             let _ = rewrite(&original[..len]);
         }

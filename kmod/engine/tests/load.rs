@@ -51,10 +51,7 @@ fn every_byte_changed_is_refused_or_runs() {
             let mut changed = wasm.clone();
             changed[at] ^= bits;
             if let Ok(module) = load_bytes(&changed) {
-                let limits = kwasmi_engine::instance::Limits {
-                    fuel: 10_000,
-                    memory: 1 << 20,
-                };
+                let limits = kwasmi_engine::instance::Limits { fuel: 10_000, memory: 1 << 20 };
                 if let Ok(mut instance) = common::start(&module, &common::TestHost::default(), limits) {
                     common::finish(&mut instance);
                 }
@@ -73,7 +70,9 @@ fn all_missing_imports_are_named() {
             (import "env" "memory" (memory 1))
             (func (export "_start")))"#,
     );
-    for name in ["env.first", "path_open", "another type is wanted of function wasi_snapshot_preview1.fd_write", "memory"] {
+    for name in
+        ["env.first", "path_open", "another type is wanted of function wasi_snapshot_preview1.fd_write", "memory"]
+    {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

@@ -56,10 +56,7 @@ fn traps_are_told_apart() {
         ),
         Trap::BadSignature as u32
     );
-    assert_eq!(
-        trap(r#"(module (func $f (export "_start") (call $f) (call $f)))"#),
-        Trap::StackOverflow as u32
-    );
+    assert_eq!(trap(r#"(module (func $f (export "_start") (call $f) (call $f)))"#), Trap::StackOverflow as u32);
 }
 
 #[test]
@@ -118,10 +115,7 @@ fn a_start_function_runs_first() {
 
 #[test]
 fn a_start_function_that_traps_ends_the_guest() {
-    let end = run(
-        r#"(module (func $f unreachable) (func (export "_start")) (start $f))"#,
-        &TestHost::default(),
-    );
+    let end = run(r#"(module (func $f unreachable) (func (export "_start")) (start $f))"#, &TestHost::default());
     assert_eq!((end.ending, end.code), (Ending::Trapped, Trap::Unreachable as u32));
 }
 

@@ -26,10 +26,7 @@ fn program(body: &str) -> String {
         .iter()
         .map(|function| {
             let types = |types: &[wasmi::ValType]| -> String {
-                types
-                    .iter()
-                    .map(|ty| if *ty == wasmi::ValType::I64 { " i64" } else { " i32" })
-                    .collect()
+                types.iter().map(|ty| if *ty == wasmi::ValType::I64 { " i64" } else { " i32" }).collect()
             };
             let result = if function.results.is_empty() { "" } else { "(result i32)" };
             format!(
@@ -172,10 +169,7 @@ fn arguments_that_mean_nothing() {
     assert_eq!(errno("(call $clock_time_get (i32.const -1) (i64.const 0) (i32.const 0))"), Errno::Inval);
     assert_eq!(errno("(call $fd_seek (i32.const 0) (i64.const 0) (i32.const 3) (i32.const 0))"), Errno::Inval);
     assert_eq!(errno("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 1025) (i32.const 0))"), Errno::Inval);
-    assert_eq!(
-        errno("(call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))"),
-        Errno::Inval
-    );
+    assert_eq!(errno("(call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))"), Errno::Inval);
 }
 
 #[test]

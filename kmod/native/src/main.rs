@@ -21,8 +21,8 @@ use ffi::{
     AccountStats,
     Bytes,
     Context,
-    EngineOp,
     Ending,
+    EngineOp,
     FAULT_TEXT_LEN,
     FdGrant,
     InitArgs,
@@ -62,16 +62,9 @@ struct Engine {
 
 impl Engine {
     fn new() -> Option<Self> {
-        let mut engine = Self {
-            stack: Stack::new()?,
-            account: ptr::null_mut(),
-            text: vec![0; 4096],
-        };
+        let mut engine = Self { stack: Stack::new()?, account: ptr::null_mut(), text: vec![0; 4096] };
         let reserve: &'static mut [u64] = Box::leak(vec![0; 128 * 1024].into_boxed_slice());
-        let mut init = InitArgs {
-            reserve: reserve.as_mut_ptr().cast(),
-            reserve_len: size_of_val(reserve),
-        };
+        let mut init = InitArgs { reserve: reserve.as_mut_ptr().cast(), reserve_len: size_of_val(reserve) };
         engine.enter(EngineOp::Init, &mut init).ok()?;
         let mut open = AccountArgs {
             account: ptr::null_mut(),
@@ -105,11 +98,7 @@ impl Engine {
     }
 
     fn log(&mut self) -> Log {
-        Log {
-            text: self.text.as_mut_ptr(),
-            size: self.text.len(),
-            len: 0,
-        }
+        Log { text: self.text.as_mut_ptr(), size: self.text.len(), len: 0 }
     }
 
     fn words(&self, log: &Log) -> String {
@@ -130,10 +119,7 @@ fn landed((status, text): (Status, String)) -> End {
 }
 
 fn bytes(bytes: &[u8]) -> Bytes {
-    Bytes {
-        addr: bytes.as_ptr(),
-        len: bytes.len(),
-    }
+    Bytes { addr: bytes.as_ptr(), len: bytes.len() }
 }
 
 fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
@@ -154,12 +140,7 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
     let loaded = began.elapsed();
     let load_stack = engine.stack.peak();
 
-    let grants = [0, 1, 2].map(|fd| FdGrant {
-        guest_fd: fd,
-        handle: fd,
-        rights: (1 << 30) - 1,
-        rights_inheriting: 0,
-    });
+    let grants = [0, 1, 2].map(|fd| FdGrant { guest_fd: fd, handle: fd, rights: (1 << 30) - 1, rights_inheriting: 0 });
     let mut log = engine.log();
     let mut start = StartArgs {
         module: load.module,
@@ -180,14 +161,8 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
 
     let began = Instant::now();
     let mut log = engine.log();
-    let mut running = RunArgs {
-        instance: start.instance,
-        ending: 0,
-        code: 0,
-        fuel_used: 0,
-        memory_peak: 0,
-        log: &raw mut log,
-    };
+    let mut running =
+        RunArgs { instance: start.instance, ending: 0, code: 0, fuel_used: 0, memory_peak: 0, log: &raw mut log };
     if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
         return landed(failure);
     }
@@ -198,12 +173,8 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
             return landed(failure);
         }
     }
-    let mut close = AccountArgs {
-        account: engine.account,
-        budget: 0,
-        heir: ptr::null_mut(),
-        stats: AccountStats::default(),
-    };
+    let mut close =
+        AccountArgs { account: engine.account, budget: 0, heir: ptr::null_mut(), stats: AccountStats::default() };
     engine.account = ptr::null_mut();
     if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
         return landed(failure);

@@ -42,12 +42,8 @@ fn take(wasm: &[u8]) -> bool {
             false
         }
         Ok(module) => {
-            let request = kwasmi_start {
-                fuel_max: 20_000,
-                memory_max: 1 << 20,
-                heap_max: 16 << 20,
-                ..kwasmi_start::default()
-            };
+            let request =
+                kwasmi_start { fuel_max: 20_000, memory_max: 1 << 20, heap_max: 16 << 20, ..kwasmi_start::default() };
             if let Ok(instance) = start_with(&module, request).0 {
                 run(&instance).expect("ends");
             }

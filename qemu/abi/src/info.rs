@@ -100,9 +100,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             // SAFETY: There is one byte.
             assert_eq!(unsafe { libc::write(fd, (&raw const byte).cast(), 1) }, -1);
             // SAFETY: Nothing is asked for at a place of our own.
-            let map = unsafe {
-                libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
-            };
+            let map = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
             assert_eq!(map, libc::MAP_FAILED);
         }
     });

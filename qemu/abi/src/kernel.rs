@@ -34,11 +34,7 @@ pub(crate) type Answer = Result<i32, i32>;
 pub(crate) unsafe fn ioctl(fd: RawFd, command: u64, argument: usize) -> Answer {
     // SAFETY: The caller guarantees it.
     let value = unsafe { libc::ioctl(fd, command, argument) };
-    if value < 0 {
-        Err(io::Error::last_os_error().raw_os_error().unwrap_or(0))
-    } else {
-        Ok(value)
-    }
+    if value < 0 { Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)) } else { Ok(value) }
 }
 
 /// `ioctl(2)` with a structure.
@@ -132,21 +128,13 @@ pub(crate) fn start(module: &OwnedFd) -> OwnedFd {
 
 /// A guest's descriptor with all rights.
 pub(crate) fn grant(fd: RawFd, guest_fd: u32) -> kwasmi_fd {
-    kwasmi_fd {
-        fd,
-        guest_fd,
-        rights: (1 << 30) - 1,
-        ..kwasmi_fd::default()
-    }
+    kwasmi_fd { fd, guest_fd, rights: (1 << 30) - 1, ..kwasmi_fd::default() }
 }
 
 /// Starts an instance with descriptors.
 pub(crate) fn start_with_fds(module: &OwnedFd, fds: &[kwasmi_fd]) -> OwnedFd {
-    let request = kwasmi_start {
-        fds: address(fds),
-        fds_len: u32::try_from(fds.len()).expect("few"),
-        ..kwasmi_start::default()
-    };
+    let request =
+        kwasmi_start { fds: address(fds), fds_len: u32::try_from(fds.len()).expect("few"), ..kwasmi_start::default() };
     let (instance, log) = start_with(module, request);
     instance.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
 }

@@ -40,20 +40,14 @@ const LONG: Duration = Duration::from_secs(20);
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("fuel", || {
         for fuel_max in [1, 1000, 250_000, 3_000_000] {
-            let request = kwasmi_start {
-                fuel_max,
-                ..kwasmi_start::default()
-            };
+            let request = kwasmi_start { fuel_max, ..kwasmi_start::default() };
             let end = end(LOOP, request);
             assert_eq!(end.status, uapi::KWASMI_OUT_OF_FUEL);
             assert!(end.fuel_used <= fuel_max, "{} of {fuel_max}", end.fuel_used);
         }
     });
     tests.add("fuel in a start function", || {
-        let request = kwasmi_start {
-            fuel_max: 1_000_000,
-            ..kwasmi_start::default()
-        };
+        let request = kwasmi_start { fuel_max: 1_000_000, ..kwasmi_start::default() };
         let text = r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#;
         assert_eq!(end(text, request).status, uapi::KWASMI_OUT_OF_FUEL);
     });
@@ -68,12 +62,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (input, _feed) = pipe().expect("a pipe");
         let fds = [grant(input.as_raw_fd(), 0)];
         for text in [LOOP, sleep, crate::run::CAT] {
-            let request = kwasmi_start {
-                time_max: 200_000_000,
-                fds: address(&fds),
-                fds_len: 1,
-                ..kwasmi_start::default()
-            };
+            let request =
+                kwasmi_start { time_max: 200_000_000, fds: address(&fds), fds_len: 1, ..kwasmi_start::default() };
             let before = Instant::now();
             assert_eq!(end(text, request).status, uapi::KWASMI_DEADLINE, "{text}");
             let took = before.elapsed();
@@ -86,10 +76,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             (func (export "_start")
                 (loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
                 (call $exit (memory.size))))"#;
-        let request = kwasmi_start {
-            memory_max: 1 << 20,
-            ..kwasmi_start::default()
-        };
+        let request = kwasmi_start { memory_max: 1 << 20, ..kwasmi_start::default() };
         let end = end(text, request);
         assert_eq!((end.status, end.code, end.memory_peak), (uapi::KWASMI_EXITED, 16, 1 << 20));
         assert!(end.heap_peak >= 1 << 20);
@@ -97,10 +84,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("a heap that is used up ends in -1 from memory.grow, or out of memory", || {
         let text = r#"(module (memory (export "memory") 1)
             (func (export "_start") (loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))))"#;
-        let request = kwasmi_start {
-            heap_max: 8 << 20,
-            ..kwasmi_start::default()
-        };
+        let request = kwasmi_start { heap_max: 8 << 20, ..kwasmi_start::default() };
         let end = end(text, request);
         assert!([uapi::KWASMI_EXITED, uapi::KWASMI_OUT_OF_MEMORY].contains(&end.status));
         assert!(end.heap_peak <= (8 << 20) + (1 << 20), "{}", end.heap_peak);

@@ -39,11 +39,7 @@ fn refused(wasm: &[u8], errno: i32, words: &str) {
 /// Loading without the right to; the caller is nobody.
 pub(crate) fn unprivileged() -> ExitCode {
     let wasm = program();
-    let mut request = kwasmi_load {
-        wasm: address(&wasm),
-        wasm_len: wasm.len() as u64,
-        ..kwasmi_load::default()
-    };
+    let mut request = kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, ..kwasmi_load::default() };
     // Standard input is the device, opened by root.
     match call(&std::io::stdin(), uapi::IOC_LOAD, &mut request) {
         Err(libc::EPERM) => ExitCode::SUCCESS,
@@ -78,11 +74,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("LOAD from addresses that cannot be read is EFAULT", || {
         for (wasm, wasm_len) in [(0, 1), (8, 4096), (u64::MAX, 1), (1 << 63, 8), (0xffff_8880_0000_0000, 64)] {
-            let mut request = kwasmi_load {
-                wasm,
-                wasm_len,
-                ..kwasmi_load::default()
-            };
+            let mut request = kwasmi_load { wasm, wasm_len, ..kwasmi_load::default() };
             assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::EFAULT), "{wasm:#x}");
         }
     });
@@ -128,10 +120,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("LOAD of lengths beyond all limits is E2BIG", || {
         for wasm_len in [u64::MAX, 1 << 63, 1 << 32, info().module_bytes_max + 1] {
-            let mut request = kwasmi_load {
-                wasm_len,
-                ..kwasmi_load::default()
-            };
+            let mut request = kwasmi_load { wasm_len, ..kwasmi_load::default() };
             assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::E2BIG));
         }
     });
@@ -148,8 +137,9 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
     });
     tests.add("LOAD with missing imports names them all", || {
-        let wasm = wat::parse_str(r#"(module (import "a" "b" (func)) (import "c" "d" (func)) (func (export "_start")))"#)
-            .expect("valid text");
+        let wasm =
+            wat::parse_str(r#"(module (import "a" "b" (func)) (import "c" "d" (func)) (func (export "_start")))"#)
+                .expect("valid text");
         refused(&wasm, libc::ENOEXEC, "a.b");
         refused(&wasm, libc::ENOEXEC, "c.d");
     });
@@ -189,12 +179,8 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("LOAD with a value stack out of range is EDQUOT or EINVAL", || {
         let wasm = program();
         for (stack_max, errno) in [(u64::MAX, libc::EDQUOT), (1 << 40, libc::EDQUOT), (1, libc::EINVAL)] {
-            let mut request = kwasmi_load {
-                wasm: address(&wasm),
-                wasm_len: wasm.len() as u64,
-                stack_max,
-                ..kwasmi_load::default()
-            };
+            let mut request =
+                kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, stack_max, ..kwasmi_load::default() };
             assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(errno));
         }
     });
@@ -215,20 +201,13 @@ pub(crate) fn tests(tests: &mut Tests) {
         while let Ok(file) = std::fs::File::open("/dev/null") {
             files.push(file);
         }
-        let mut request = kwasmi_load {
-            wasm: address(&wasm),
-            wasm_len: wasm.len() as u64,
-            ..kwasmi_load::default()
-        };
+        let mut request = kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, ..kwasmi_load::default() };
         assert_eq!(owned(call(&device, uapi::IOC_LOAD, &mut request)).err(), Some(libc::EMFILE));
     });
     tests.add("1,000 modules at once, and then none", || {
         // SAFETY: The limit is this process's own.
         unsafe {
-            let limit = libc::rlimit {
-                rlim_cur: 4096,
-                rlim_max: 4096,
-            };
+            let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
         let wasm = program();

@@ -122,11 +122,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let instance = start(&module);
         for bit in 0..32 {
             for (flags, reserved) in [(1 << bit, 0), (0, 1 << bit)] {
-                let mut request = kwasmi_run {
-                    flags,
-                    reserved,
-                    ..kwasmi_run::default()
-                };
+                let mut request = kwasmi_run { flags, reserved, ..kwasmi_run::default() };
                 assert_eq!(call(&instance, uapi::IOC_RUN, &mut request), Err(libc::EINVAL));
             }
         }

@@ -30,11 +30,8 @@ fn refused(text: &str, request: kwasmi_start, errno: i32, words: &str) {
 }
 
 fn refused_fds(fds: &[kwasmi_fd], errno: i32) {
-    let request = kwasmi_start {
-        fds: address(fds),
-        fds_len: u32::try_from(fds.len()).expect("few"),
-        ..kwasmi_start::default()
-    };
+    let request =
+        kwasmi_start { fds: address(fds), fds_len: u32::try_from(fds.len()).expect("few"), ..kwasmi_start::default() };
     refused(PROGRAM, request, errno, "");
 }
 
@@ -48,30 +45,19 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("START with unknown flags or reserved bits is EINVAL", || {
         for bit in 0..32 {
-            let flags = kwasmi_start {
-                flags: 1 << bit,
-                ..kwasmi_start::default()
-            };
+            let flags = kwasmi_start { flags: 1 << bit, ..kwasmi_start::default() };
             refused(PROGRAM, flags, libc::EINVAL, "");
         }
         for reserved in [[1, 0], [0, 1], [u64::MAX, 0], [0, 1 << 63]] {
-            let request = kwasmi_start {
-                reserved,
-                ..kwasmi_start::default()
-            };
+            let request = kwasmi_start { reserved, ..kwasmi_start::default() };
             refused(PROGRAM, request, libc::EINVAL, "");
         }
     });
     tests.add("strings without an end are EINVAL", || {
         let text = b"abc";
         for (args_len, env_len) in [(3, 0), (0, 3)] {
-            let request = kwasmi_start {
-                args: address(text),
-                args_len,
-                env: address(text),
-                env_len,
-                ..kwasmi_start::default()
-            };
+            let request =
+                kwasmi_start { args: address(text), args_len, env: address(text), env_len, ..kwasmi_start::default() };
             refused(PROGRAM, request, libc::EINVAL, "NUL");
         }
     });
@@ -82,18 +68,10 @@ pub(crate) fn tests(tests: &mut Tests) {
             (u64::from(uapi::KWASMI_STRINGS_MAX) + 1, libc::E2BIG),
             (u64::MAX, libc::E2BIG),
         ] {
-            let request = kwasmi_start {
-                args: 8,
-                args_len,
-                ..kwasmi_start::default()
-            };
+            let request = kwasmi_start { args: 8, args_len, ..kwasmi_start::default() };
             refused(PROGRAM, request, errno, "");
         }
-        let request = kwasmi_start {
-            args_len: u64::MAX,
-            env_len: u64::MAX,
-            ..kwasmi_start::default()
-        };
+        let request = kwasmi_start { args_len: u64::MAX, env_len: u64::MAX, ..kwasmi_start::default() };
         refused(PROGRAM, request, libc::E2BIG, "");
     });
     tests.add("descriptors that are not open are EBADF", || {
@@ -106,38 +84,20 @@ pub(crate) fn tests(tests: &mut Tests) {
         refused_fds(&[grant(0, 5), grant(1, 5)], libc::EINVAL);
         refused_fds(&[grant(0, uapi::KWASMI_GUEST_FDS_MAX)], libc::EINVAL);
         refused_fds(&[grant(0, u32::MAX)], libc::EINVAL);
-        let rights = kwasmi_fd {
-            rights: 1 << 30,
-            ..grant(0, 0)
-        };
+        let rights = kwasmi_fd { rights: 1 << 30, ..grant(0, 0) };
         refused_fds(&[rights], libc::EINVAL);
-        let inheriting = kwasmi_fd {
-            rights_inheriting: 1 << 63,
-            ..grant(0, 0)
-        };
+        let inheriting = kwasmi_fd { rights_inheriting: 1 << 63, ..grant(0, 0) };
         refused_fds(&[inheriting], libc::EINVAL);
-        let flags = kwasmi_fd {
-            flags: 1,
-            ..grant(0, 0)
-        };
+        let flags = kwasmi_fd { flags: 1, ..grant(0, 0) };
         refused_fds(&[flags], libc::EINVAL);
-        let reserved = kwasmi_fd {
-            reserved: 1,
-            ..grant(0, 0)
-        };
+        let reserved = kwasmi_fd { reserved: 1, ..grant(0, 0) };
         refused_fds(&[reserved], libc::EINVAL);
     });
     tests.add("too many descriptors are E2BIG, unreadable ones EFAULT", || {
-        for (fds_len, errno) in [
-            (uapi::KWASMI_GUEST_FDS_MAX + 1, libc::E2BIG),
-            (u32::MAX, libc::E2BIG),
-            (1, libc::EFAULT),
-        ] {
-            let request = kwasmi_start {
-                fds: 8,
-                fds_len,
-                ..kwasmi_start::default()
-            };
+        for (fds_len, errno) in
+            [(uapi::KWASMI_GUEST_FDS_MAX + 1, libc::E2BIG), (u32::MAX, libc::E2BIG), (1, libc::EFAULT)]
+        {
+            let request = kwasmi_start { fds: 8, fds_len, ..kwasmi_start::default() };
             refused(PROGRAM, request, errno, "");
         }
     });
@@ -148,22 +108,13 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_EXITED);
     });
     tests.add("limits above the ceiling are EDQUOT, and named", || {
-        let memory = kwasmi_start {
-            memory_max: u64::MAX,
-            ..kwasmi_start::default()
-        };
+        let memory = kwasmi_start { memory_max: u64::MAX, ..kwasmi_start::default() };
         refused(PROGRAM, memory, libc::EDQUOT, "linear memory");
-        let heap = kwasmi_start {
-            heap_max: u64::MAX,
-            ..kwasmi_start::default()
-        };
+        let heap = kwasmi_start { heap_max: u64::MAX, ..kwasmi_start::default() };
         refused(PROGRAM, heap, libc::EDQUOT, "heap");
     });
     tests.add("a module that wants more memory than it may have is ENOEXEC", || {
-        let request = kwasmi_start {
-            memory_max: 65_536,
-            ..kwasmi_start::default()
-        };
+        let request = kwasmi_start { memory_max: 65_536, ..kwasmi_start::default() };
         refused(r#"(module (memory 2) (func (export "_start")))"#, request, libc::ENOEXEC, "instantiated");
     });
     tests.add("a segment out of bounds is ENOEXEC", || {
@@ -173,10 +124,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("a heap that is too small for anything is ENOMEM or ENOEXEC, and leaves nothing", || {
         for heap_max in [1, 100, 1000, 4000, 20_000] {
             let module = module(PROGRAM);
-            let request = kwasmi_start {
-                heap_max,
-                ..kwasmi_start::default()
-            };
+            let request = kwasmi_start { heap_max, ..kwasmi_start::default() };
             let (answer, log) = start_with(&module, request);
             match answer {
                 Ok(instance) => assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_OUT_OF_MEMORY),

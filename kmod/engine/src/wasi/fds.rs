@@ -74,11 +74,7 @@ impl Descriptors {
     /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one.
     pub fn get_with(&self, fd: u32, rights: Rights) -> Result<Descriptor, Errno> {
         let descriptor = self.get(fd)?;
-        if descriptor.rights.contains(rights) {
-            Ok(descriptor)
-        } else {
-            Err(Errno::NotCapable)
-        }
+        if descriptor.rights.contains(rights) { Ok(descriptor) } else { Err(Errno::NotCapable) }
     }
 
     /// Takes the descriptor with number `fd` away.
@@ -129,11 +125,7 @@ mod tests {
     use super::*;
 
     fn descriptor(handle: u32) -> Descriptor {
-        Descriptor {
-            handle: Handle(handle),
-            rights: Rights::FD_READ.with(Rights::FD_TELL),
-            inheriting: Rights::NONE,
-        }
+        Descriptor { handle: Handle(handle), rights: Rights::FD_READ.with(Rights::FD_TELL), inheriting: Rights::NONE }
     }
 
     #[test]

@@ -4,9 +4,7 @@
 //! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
 
 use super::{
-    Context,
-    Failure,
-    Interrupted,
+    Context, Failure, Interrupted,
     abi::{
         ClockId,
         Errno,
@@ -188,13 +186,7 @@ fn clock_res_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32, 
     Ok(write(memory, resolution, &nanoseconds.to_le_bytes())?)
 }
 
-fn clock_time_get<H: Host>(
-    context: &mut Context<H>,
-    memory: &mut [u8],
-    id: u32,
-    _precision: u64,
-    time: u32,
-) -> Done {
+fn clock_time_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32, _precision: u64, time: u32) -> Done {
     let id = ClockId::from_raw(id).ok_or(Errno::Inval)?;
     let nanoseconds = context.host.clock_time(id)?;
     Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
@@ -397,11 +389,8 @@ fn fd_seek<H: Host>(
 ) -> Done {
     let whence = u8::try_from(whence).ok().and_then(Whence::from_raw).ok_or(Errno::Inval)?;
     let offset = offset.cast_signed();
-    let rights = if whence == Whence::Cur && offset == 0 {
-        Rights::FD_TELL
-    } else {
-        Rights::FD_SEEK.with(Rights::FD_TELL)
-    };
+    let rights =
+        if whence == Whence::Cur && offset == 0 { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) };
     let descriptor = context.fds.get_with(fd, rights)?;
     slice_mut(memory, position, 8)?;
     let now = context.host.seek(descriptor.handle, offset, whence)?;

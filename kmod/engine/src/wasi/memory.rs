@@ -30,20 +30,13 @@ pub(super) fn span(memory: &[u8], pointer: u32, len: u32) -> Result<Span, Errno>
 /// The same, to write to.
 pub(super) fn slice_mut(memory: &mut [u8], pointer: u32, len: u32) -> Result<&mut [u8], Errno> {
     let Span { start, len } = span(memory, pointer, len)?;
-    memory
-        .get_mut(start..)
-        .and_then(|rest| rest.get_mut(..len))
-        .ok_or(Errno::Fault)
+    memory.get_mut(start..).and_then(|rest| rest.get_mut(..len)).ok_or(Errno::Fault)
 }
 
 /// The `N` bytes at `pointer`, copied.
 pub(super) fn read<const N: usize>(memory: &[u8], pointer: u32) -> Result<[u8; N], Errno> {
     let start = usize::try_from(pointer).map_err(|_| Errno::Fault)?;
-    memory
-        .get(start..)
-        .and_then(|rest| rest.first_chunk::<N>())
-        .copied()
-        .ok_or(Errno::Fault)
+    memory.get(start..).and_then(|rest| rest.first_chunk::<N>()).copied().ok_or(Errno::Fault)
 }
 
 /// Puts `bytes` at `pointer`.
@@ -77,11 +70,7 @@ impl Spans {
         if len > IOVECS_MAX {
             return Err(Errno::Inval);
         }
-        let mut spans = Self {
-            inline: [Span { start: 0, len: 0 }; INLINE_SPANS],
-            more: Vec::new(),
-            len,
-        };
+        let mut spans = Self { inline: [Span { start: 0, len: 0 }; INLINE_SPANS], more: Vec::new(), len };
         if len > INLINE_SPANS {
             spans.more.try_reserve_exact(len).map_err(|_| Errno::NoMem)?;
         }
@@ -103,11 +92,7 @@ impl Spans {
 
     /// The spans, in order.
     pub(super) fn as_slice(&self) -> &[Span] {
-        if self.len > INLINE_SPANS {
-            &self.more
-        } else {
-            self.inline.get(..self.len).unwrap_or(&[])
-        }
+        if self.len > INLINE_SPANS { &self.more } else { self.inline.get(..self.len).unwrap_or(&[]) }
     }
 
     /// Their bytes together.

@@ -53,13 +53,7 @@ pub struct Context<H> {
 impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
-        Self {
-            host,
-            args,
-            env,
-            fds,
-            polling_since: None,
-        }
+        Self { host, args, env, fds, polling_since: None }
     }
 }
 

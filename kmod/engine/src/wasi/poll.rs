@@ -5,8 +5,7 @@
 //! A subscription to a descriptor is answered at once with an event that says `notsup`: this build waits for clocks only.
 
 use super::{
-    Context,
-    Failure,
+    Context, Failure,
     abi::{
         ClockId,
         Errno,
@@ -59,11 +58,9 @@ fn subscription(memory: &[u8], at: u32) -> Result<Subscription, Errno> {
             let timeout = u64::from_le_bytes(read(memory, after(at, 24)?)?);
             let flags = u16::from_le_bytes(read(memory, after(at, 40)?)?);
             match ClockId::from_raw(clock) {
-                Some(clock) if flags & !ABSTIME == 0 => Waiting::Clock {
-                    clock,
-                    timeout,
-                    absolute: flags & ABSTIME != 0,
-                },
+                Some(clock) if flags & !ABSTIME == 0 => {
+                    Waiting::Clock { clock, timeout, absolute: flags & ABSTIME != 0 }
+                }
                 _ => Waiting::Never(EventType::Clock, Errno::Inval),
             }
         }
@@ -74,11 +71,7 @@ fn subscription(memory: &[u8], at: u32) -> Result<Subscription, Errno> {
 }
 
 /// When the time-out of a clock is due, as a time of the monotonic clock. Durations count from `since`.
-fn due_at<H: Host>(
-    host: &mut H,
-    (clock, timeout, absolute): (ClockId, u64, bool),
-    since: u64,
-) -> Result<u64, Fail> {
+fn due_at<H: Host>(host: &mut H, (clock, timeout, absolute): (ClockId, u64, bool), since: u64) -> Result<u64, Fail> {
     let clock_now = host.clock_time(clock)?;
     if absolute {
         let now = host.clock_time(ClockId::Monotonic)?;
@@ -111,22 +104,21 @@ pub(super) fn oneoff<H: Host>(
         let mut nearest = u64::MAX;
         let mut written: u32 = 0;
         for index in 0..count {
-            let Subscription { userdata, waiting } = subscription(memory, element(subscriptions, SUBSCRIPTION, index)?)?;
+            let Subscription { userdata, waiting } =
+                subscription(memory, element(subscriptions, SUBSCRIPTION, index)?)?;
             let (kind, errno) = match waiting {
                 Waiting::Never(kind, errno) => (kind, errno),
-                Waiting::Clock {
-                    clock,
-                    timeout,
-                    absolute,
-                } => match due_at(&mut context.host, (clock, timeout, absolute), since) {
-                    Ok(due) if due > context.host.clock_time(ClockId::Monotonic)? => {
-                        nearest = nearest.min(due);
-                        continue;
+                Waiting::Clock { clock, timeout, absolute } => {
+                    match due_at(&mut context.host, (clock, timeout, absolute), since) {
+                        Ok(due) if due > context.host.clock_time(ClockId::Monotonic)? => {
+                            nearest = nearest.min(due);
+                            continue;
+                        }
+                        Ok(_) => (EventType::Clock, Errno::Success),
+                        Err(Fail::Errno(errno)) => (EventType::Clock, errno),
+                        Err(Fail::Interrupted) => return Err(Fail::Interrupted.into()),
                     }
-                    Ok(_) => (EventType::Clock, Errno::Success),
-                    Err(Fail::Errno(errno)) => (EventType::Clock, errno),
-                    Err(Fail::Interrupted) => return Err(Fail::Interrupted.into()),
-                },
+                }
             };
             let mut event = [0; EVENT as usize];
             event[..8].copy_from_slice(&userdata);

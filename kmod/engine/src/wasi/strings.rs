@@ -33,10 +33,7 @@ impl Strings {
         let mut copy = Vec::new();
         copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::NoMem)?;
         copy.extend_from_slice(bytes);
-        Ok(Self {
-            bytes: copy,
-            count: u32::try_from(count).map_err(|_| Errno::TooBig)?,
-        })
+        Ok(Self { bytes: copy, count: u32::try_from(count).map_err(|_| Errno::TooBig)? })
     }
 
     /// `args_sizes_get`, `environ_sizes_get`.

@@ -143,11 +143,7 @@ impl Host for TestHost {
     }
 
     fn stat(&mut self, handle: Handle) -> Result<FileStat, Fail> {
-        Ok(FileStat {
-            ino: u64::from(handle.0),
-            mode: 0o010_600,
-            ..FileStat::default()
-        })
+        Ok(FileStat { ino: u64::from(handle.0), mode: 0o010_600, ..FileStat::default() })
     }
 
     fn set_flags(&mut self, _handle: Handle, _flags: FdFlags) -> Result<(), Fail> {
@@ -184,10 +180,7 @@ impl Host for TestHost {
 }
 
 /// No limits that a test would meet.
-pub const ROOMY: Limits = Limits {
-    fuel: u64::MAX,
-    memory: 1 << 30,
-};
+pub const ROOMY: Limits = Limits { fuel: u64::MAX, memory: 1 << 30 };
 
 /// Loads a module from text, or says why not.
 pub fn load(text: &str) -> Result<Module<TestHost>, String> {
@@ -196,10 +189,7 @@ pub fn load(text: &str) -> Result<Module<TestHost>, String> {
 
 /// Loads a module from bytes, or says why not.
 pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
-    let options = Options {
-        fault_injection: true,
-        ..Options::default()
-    };
+    let options = Options { fault_injection: true, ..Options::default() };
     Module::new(wasm, options).map_err(|refusal| refusal.to_string())
 }
 
@@ -212,11 +202,7 @@ pub fn start(module: &Module<TestHost>, host: &TestHost, limits: Limits) -> Resu
         Rights::FD_WRITE,
     ];
     for (fd, rights) in (0..).zip(rights) {
-        let descriptor = Descriptor {
-            handle: Handle(fd),
-            rights,
-            inheriting: Rights::NONE,
-        };
+        let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: Rights::NONE };
         fds.insert(fd, descriptor).expect("free");
     }
     let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `kwasmi inspect` takes for provided is what the engine provides.
+
+use kwasmi::provided;
+
+fn types<T: std::fmt::Debug>(types: &[T]) -> String {
+    types.iter().map(|ty| format!("{ty:?} ")).collect::<String>().to_lowercase()
+}
+
+#[test]
+fn the_same_functions_of_the_same_types_as_the_engine() {
+    assert_eq!(provided::MODULE, kwasmi_engine::wasi::MODULE);
+    let mut engine: Vec<_> = kwasmi_engine::wasi::FUNCTIONS
+        .iter()
+        .map(|function| (function.name, types(function.params), types(function.results)))
+        .collect();
+    engine.sort_unstable();
+    let command: Vec<_> = provided::FUNCTIONS
+        .iter()
+        .map(|function| (function.name, types(function.params), types(function.results)))
+        .collect();
+    assert_eq!(command, engine);
+}
