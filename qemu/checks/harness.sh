@@ -109,7 +109,7 @@ interrupt() {
 terminal() {
     script -qec "stty rows 33 cols 77; $tool run --timeout=120 --terminal -- sh -c 'tty; stty size; exit 5'" /dev/null \
         </dev/null >"$work/out"
-    equal "5 /dev/pts/0 33 77" "$? $(tr -d '\r\004\b' <"$work/out" | sed 's/\^D//' | paste -sd' ')"
+    equal "5 /dev/pts/0 33 77" "$? $(tr -d '\r\004\b' <"$work/out" | sed 's/\^[@D]//g' | paste -sd' ')"
 }
 side_by_side() {
     local ids=() id

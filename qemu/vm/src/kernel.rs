@@ -42,9 +42,10 @@ impl Kernel {
     /// The kernel in `folder` (see `qemu/kernel`). What is found out about it is kept under `cache`.
     ///
     /// # Errors
-    /// The folder has no name, or the cache cannot be written.
+    /// The folder has no name or no kernel, or the cache cannot be written.
     pub fn new(folder: &Path, cache: &Path) -> Result<Self> {
         let name = folder.file_name().with_context(|| format!("{}: not the folder of a kernel", folder.display()))?;
+        anyhow::ensure!(folder.join("vmlinuz").exists(), "{}: no kernel there", folder.display());
         let notes = cache.join("vm").join(name);
         fs::create_dir_all(&notes).with_context(|| notes.display().to_string())?;
         Ok(Self { folder: folder.to_owned(), notes })
@@ -143,7 +144,11 @@ mod tests {
     #[test]
     fn an_answer_about_kvm_is_asked_for_once() {
         let cache = tempfile::tempdir().unwrap();
-        let kernel = Kernel::new(Path::new("/x/kernel-y"), cache.path()).unwrap();
+        let folder = cache.path().join("kernel");
+        assert!(Kernel::new(&folder, cache.path()).is_err());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("vmlinuz"), "").unwrap();
+        let kernel = Kernel::new(&folder, cache.path()).unwrap();
         if fs::File::options().read(true).write(true).open("/dev/kvm").is_ok() {
             assert!(kernel.has_kvm(|| Ok(true)).unwrap());
             assert!(kernel.has_kvm(|| Ok(false)).unwrap());

@@ -76,6 +76,9 @@ const PROBE_TIME: Duration = Duration::from_secs(15);
 /// How long the rest of the streams is waited for after the VM has gone.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// How long QEMU may take to exit after it has closed its ports.
+const EXIT_TIME: Duration = Duration::from_secs(2);
+
 /// The host's side of a job's standard streams.
 pub struct Streams {
     /// What the command reads.
@@ -252,7 +255,9 @@ impl Run {
         let deadline = time_limit.map(|limit| Instant::now() + limit);
         let ending = self.wait(deadline);
         self.signals.close();
-        let (ended, said) = self.qemu.end()?;
+        // QEMU closes its ports before it ends.
+        let patience = if ending == Ending::Lost { EXIT_TIME } else { Duration::ZERO };
+        let (ended, said) = self.qemu.end(patience)?;
         let log = std::mem::take(&mut *self.lock_log());
         let ending = match (ending, log.faults().first()) {
             (ending @ (Ending::Signal(_) | Ending::KernelFault(_)), _) => ending,

@@ -23,6 +23,10 @@ use std::{
         self,
         JoinHandle, //
     },
+    time::{
+        Duration,
+        Instant, //
+    },
 };
 
 use anyhow::{
@@ -159,12 +163,17 @@ impl Qemu {
         Ok(self.sockets.get(index).context("no such port")?.try_clone()?)
     }
 
-    /// Ends it. Tells how it ended, if it had ended itself, and what it had to say.
+    /// Ends it, unless it does so itself within `patience`. Tells how it ended, if it did, and what it had to say.
     ///
     /// # Errors
     /// Those of waiting for a process.
-    pub fn end(&mut self) -> Result<(Option<ExitStatus>, String)> {
-        let ended = self.child.try_wait()?;
+    pub fn end(&mut self, patience: Duration) -> Result<(Option<ExitStatus>, String)> {
+        let start = Instant::now();
+        let mut ended = self.child.try_wait()?;
+        while ended.is_none() && start.elapsed() < patience {
+            thread::sleep(Duration::from_millis(5));
+            ended = self.child.try_wait()?;
+        }
         if ended.is_none() {
             self.child.kill()?;
             self.child.wait()?;
