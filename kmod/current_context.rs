@@ -17,11 +17,12 @@ use kernel::{
     task::Task, //
 };
 
-/// How many tasks can be in the engine at once.
+/// How many tasks the table has room for.
 const SLOTS: usize = 2048;
 
-/// How far from its first place a task may end up.
-const PROBES: usize = 64;
+/// How many tasks can be in the engine at once to load, start or run. The rest of the table is for those that clean up,
+/// which must not fail.
+const GUESTS: usize = SLOTS / 2;
 
 struct Slot {
     /// The address of the task; 0 for none.
@@ -39,12 +40,25 @@ fn current() -> usize {
 fn places(task: usize) -> impl Iterator<Item = &'static Slot> {
     // Tasks are some KiB each: the lower bits tell little.
     let first = (task >> 8).wrapping_mul(0x9e37_79b9) >> 4;
-    (0..PROBES).filter_map(move |probe| TABLE.get(first.wrapping_add(probe) % SLOTS))
+    (0..SLOTS).filter_map(move |probe| TABLE.get(first.wrapping_add(probe) % SLOTS))
+}
+
+/// How many tasks are in the engine to load, start or run.
+static BUSY: Atomic<usize> = Atomic::new(0);
+
+/// Why a task enters the engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To do something new, which can be refused.
+    Work,
+    /// To give something up.
+    CleanUp,
 }
 
 /// The current task is in the engine for as long as this lives.
 pub(crate) struct Stay {
     slot: &'static Slot,
+    purpose: Purpose,
 }
 
 impl Stay {
@@ -53,13 +67,20 @@ impl Stay {
     /// # Errors
     ///
     /// `EAGAIN` if too many tasks are.
-    pub(crate) fn begin(context: NonNull<Context>) -> Result<Self> {
+    pub(crate) fn begin(context: NonNull<Context>, purpose: Purpose) -> Result<Self> {
+        if purpose == Purpose::Work && BUSY.fetch_add(1, Relaxed) >= GUESTS {
+            BUSY.fetch_sub(1, Relaxed);
+            return Err(EAGAIN);
+        }
         let task = current();
         for slot in places(task) {
             if slot.task.cmpxchg(0, task, Relaxed).is_ok() {
                 slot.context.store(context.as_ptr() as usize, Relaxed);
-                return Ok(Self { slot });
+                return Ok(Self { slot, purpose });
             }
+        }
+        if purpose == Purpose::Work {
+            BUSY.fetch_sub(1, Relaxed);
         }
         Err(EAGAIN)
     }
@@ -69,6 +90,9 @@ impl Drop for Stay {
     fn drop(&mut self) {
         self.slot.context.store(0, Relaxed);
         self.slot.task.store(0, Relaxed);
+        if self.purpose == Purpose::Work {
+            BUSY.fetch_sub(1, Relaxed);
+        }
     }
 }
 

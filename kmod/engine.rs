@@ -4,7 +4,10 @@
 
 use crate::{
     counters,
-    current_context::Stay,
+    current_context::{
+        Purpose,
+        Stay, //
+    },
     ffi::{
         AccountArgs,
         AccountStats,
@@ -163,7 +166,11 @@ pub(crate) unsafe fn enter<A>(
         fault_len: 0,
         fault_text: [0; FAULT_TEXT_LEN],
     };
-    let stay = Stay::begin(NonNull::from(&mut context)).map_err(Failure::Refused)?;
+    let purpose = match op {
+        EngineOp::AccountClose | EngineOp::Drop | EngineOp::Unload => Purpose::CleanUp,
+        _ => Purpose::Work,
+    };
+    let stay = Stay::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
     // SAFETY: The stack is ours, aligned, and nobody runs on it; the caller guarantees the rest.
     let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), stack_top) };
     drop(stay);
