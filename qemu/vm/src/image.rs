@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    fs,
+    fs::{
+        self,
+        File, //
+    },
     path::{
         Path,
         PathBuf, //
@@ -17,6 +20,7 @@ use anyhow::{
     Context as _,
     Result, //
 };
+use rustix::fs::FlockOperation;
 
 use crate::{
     cpio::Archive,
@@ -64,6 +68,8 @@ const FILES: [(&str, &[u8]); 4] = [
 /// What an image is made from.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
+    /// Whoever builds them holds this file locked.
+    pub lock: Option<PathBuf>,
     /// `kwasmi-init`.
     pub init: PathBuf,
     /// `kwasmi.ko`.
@@ -83,6 +89,10 @@ pub struct Contents {
 /// # Errors
 /// Those of reading what it is made from; a name twice among what is added.
 pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
+    let lock = contents.lock.as_ref().map(File::open).transpose().context("the builds' lock")?;
+    if let Some(lock) = &lock {
+        rustix::fs::flock(lock, FlockOperation::LockShared)?;
+    }
     let mut archive = Archive::default();
     for (path, mode) in FOLDERS {
         archive.folder(path, mode)?;

@@ -173,6 +173,7 @@ impl VmArgs {
         Ok(Machine {
             kernel: Kernel::new(&built.kernel, &built.cache)?,
             contents: Contents {
+                lock: Some(target.join("made/lock")),
                 init: programs.join("kwasmi-init"),
                 module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
                 commands: vec![programs.join("kwasmi"), programs.join("kwasmi-abi")],
