@@ -14,7 +14,11 @@ use kernel::{
         Atomic,
         Relaxed, //
     },
-    task::Task, //
+    task::Task,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// How many tasks the table has room for.
@@ -66,23 +70,23 @@ impl Stay {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if too many tasks are.
+    /// `EAGAIN` if too many tasks are; never for [`Purpose::CleanUp`].
     pub(crate) fn begin(context: NonNull<Context>, purpose: Purpose) -> Result<Self> {
         if purpose == Purpose::Work && BUSY.fetch_add(1, Relaxed) >= GUESTS {
             BUSY.fetch_sub(1, Relaxed);
             return Err(EAGAIN);
         }
         let task = current();
-        for slot in places(task) {
-            if slot.task.cmpxchg(0, task, Relaxed).is_ok() {
-                slot.context.store(context.as_ptr() as usize, Relaxed);
-                return Ok(Self { slot, purpose });
+        // There is room: the table is larger than `GUESTS`, and those who clean up are quick.
+        loop {
+            for slot in places(task) {
+                if slot.task.cmpxchg(0, task, Relaxed).is_ok() {
+                    slot.context.store(context.as_ptr() as usize, Relaxed);
+                    return Ok(Self { slot, purpose });
+                }
             }
+            fsleep(Delta::from_millis(1));
         }
-        if purpose == Purpose::Work {
-            BUSY.fetch_sub(1, Relaxed);
-        }
-        Err(EAGAIN)
     }
 }
 

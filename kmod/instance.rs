@@ -235,11 +235,10 @@ impl Inner {
                 self.live = Some(Live { object, account });
                 return Ok(());
             }
-            (Ok(Status::NoMemory), _) => ENOMEM,
-            (Ok(_), _) => {
+            (Ok(status), _) => {
                 // There is no instance, and what was allocated for it was freed.
                 module.settle(&mut self.stack, account);
-                return Err(ENOEXEC);
+                return Err(if status == Status::NoMemory { ENOMEM } else { ENOEXEC });
             }
             (Err(failure), _) => {
                 if matches!(&failure, Failure::Landed { status: Status::Fault, .. }) {

@@ -64,10 +64,10 @@ const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
 ///
 /// # Invariants
 ///
-/// `object` is a module of the engine, allocated on `account`.
+/// `object` is null, or a module of the engine that was allocated on the account in `stay`.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Module {
-    object: NonNull<c_void>,
+    object: Atomic<*mut c_void>,
     /// Set when the engine failed in one of its instances: what they share may not be in a known state.
     poisoned: Atomic<bool>,
     /// What is needed to enter the engine for it.
@@ -91,44 +91,23 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// `ENOEXEC`, `ENOMEM`, `EIO`, each with words in `log`.
+    /// `ENOEXEC`, `ENOMEM`, `EIO`, `EAGAIN`, with words in `log`.
     pub(crate) fn load(wasm: &[u8], stack_max: usize, log: &mut LogBuffer) -> Result<Arc<Self>> {
-        let mut stack = Stack::new()?;
-        let account = Account::open(&mut stack, usize::try_from(limits::heap_ceiling())?)?;
-        let mut args = LoadArgs {
-            wasm: bytes(wasm),
-            stack_max,
-            fault_injection: limits::has_fault_injection(),
-            log: ptr::null_mut(),
-            module: ptr::null_mut(),
-        };
-        let outcome = log.lend(|log| {
-            args.log = log;
-            // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
-            unsafe { engine::enter(&mut stack, Some(&account), ptr::null_mut(), EngineOp::Load, &mut args) }
-        });
-        let error = match (outcome, NonNull::new(args.module)) {
-            (Ok(Status::Ok), Some(object)) => return Self::new(object, stack, account),
-            (Ok(_), _) => ENOEXEC,
-            (Err(failure), _) => failure.report(log),
-        };
-        // SAFETY: There is no module, so nobody uses anything of it.
-        unsafe { account.reclaim(&mut stack) };
-        Err(error)
-    }
-
-    fn new(object: NonNull<c_void>, stack: Stack, account: Account) -> Result<Arc<Self>> {
-        let stay = Stay { stack, account: Some(account) };
-        counters::MODULES.add(1);
-        // INVARIANT: The caller has just loaded it, on this account. From here on, `drop` cleans up.
-        Arc::pin_init(
+        let stack = Stack::new()?;
+        // INVARIANT: There is no object yet. From here on, `drop` cleans up.
+        let this = Arc::pin_init(
             pin_init!(Self {
-                object,
+                object: Atomic::new(ptr::null_mut()),
                 poisoned: Atomic::new(false),
-                stay <- new_mutex!(stay, "kwasmi::Module::stay"),
+                stay <- new_mutex!(Stay { stack, account: None }, "kwasmi::Module::stay"),
+                _: { counters::MODULES.add(1) },
             }),
             GFP_KERNEL_ACCOUNT,
-        )
+        )?;
+        let object = this.stay.lock().load(wasm, stack_max, log)?;
+        // INVARIANT: It was just loaded, on this account.
+        this.object.store(object.as_ptr(), Relaxed);
+        Ok(this)
     }
 
     /// Nothing may be started of it any more.
@@ -148,7 +127,7 @@ impl Module {
         host: *mut c_void,
         args: &mut StartArgs,
     ) -> Result<Status, Failure> {
-        args.module = self.object.as_ptr();
+        args.module = self.object.load(Relaxed);
         // SAFETY: The caller guarantees it; the module is alive, and instantiation does not change it.
         unsafe { engine::enter(stack, Some(account), host, EngineOp::Start, args) }
     }
@@ -207,6 +186,33 @@ fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
     Ok(fds)
 }
 
+impl Stay {
+    /// Has the engine load `wasm`.
+    fn load(&mut self, wasm: &[u8], stack_max: usize, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
+        let account = Account::open(&mut self.stack, usize::try_from(limits::heap_ceiling())?)?;
+        let account = self.account.insert(account);
+        let mut args = LoadArgs {
+            wasm: bytes(wasm),
+            stack_max,
+            fault_injection: limits::has_fault_injection(),
+            log: ptr::null_mut(),
+            module: ptr::null_mut(),
+        };
+        let stack = &mut self.stack;
+        let outcome = log.lend(|log| {
+            args.log = log;
+            // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
+            unsafe { engine::enter(stack, Some(account), ptr::null_mut(), EngineOp::Load, &mut args) }
+        });
+        match (outcome, NonNull::new(args.module)) {
+            (Ok(Status::Ok), Some(object)) => Ok(object),
+            (Ok(Status::NoMemory), _) => Err(ENOMEM),
+            (Ok(_), _) => Err(ENOEXEC),
+            (Err(failure), _) => Err(failure.report(log)),
+        }
+    }
+}
+
 /// `bytes`, as the engine takes them.
 pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
     Bytes { addr: bytes.as_ptr(), len: bytes.len() }
@@ -232,10 +238,13 @@ impl PinnedDrop for Module {
             return;
         };
         let stack = &mut stay.stack;
-        if !self.poisoned.load(Relaxed) {
-            // SAFETY: It is alive, and as the last reference goes, nobody uses it. If the engine fails here, what is left is
-            // reclaimed below.
-            let _ = unsafe { engine::drop_object(stack, &account, EngineOp::Unload, self.object) };
+        match NonNull::new(self.object.load(Relaxed)) {
+            Some(object) if !self.poisoned.load(Relaxed) => {
+                // SAFETY: It is alive, and as the last reference goes, nobody uses it. If the engine fails here, what is
+                // left is reclaimed below.
+                let _ = unsafe { engine::drop_object(stack, &account, EngineOp::Unload, object) };
+            }
+            _ => {}
         }
         // SAFETY: It is gone, or will not be touched again.
         unsafe { account.reclaim(stack) };

@@ -7,4 +7,6 @@
 
 /* bindgen does not see through casts in macros. */
 const fmode_t KWASMI_CONST_FMODE_ATOMIC_POS = FMODE_ATOMIC_POS;
+const fmode_t KWASMI_CONST_FMODE_PREAD = FMODE_PREAD;
+const fmode_t KWASMI_CONST_FMODE_PWRITE = FMODE_PWRITE;
 const fmode_t KWASMI_CONST_FMODE_STREAM = FMODE_STREAM;

@@ -133,7 +133,11 @@ impl Files {
         }
         // SAFETY: The file is referenced; its mode does not change.
         let mode = unsafe { (*file).f_mode };
-        if mode & kwasmi_bindings::KWASMI_CONST_FMODE_STREAM != 0 {
+        let positioned = match direction {
+            Direction::Read => kwasmi_bindings::KWASMI_CONST_FMODE_PREAD,
+            Direction::Write => kwasmi_bindings::KWASMI_CONST_FMODE_PWRITE,
+        };
+        if mode & positioned == 0 {
             return Err(ESPIPE);
         }
         let mut position = i64::try_from(at)?;
@@ -144,12 +148,14 @@ impl Files {
     pub(super) fn seek(&self, handle: u64, offset: i64, whence: u64) -> Result<u64> {
         let file = self.get(handle)?;
         let whence = i32::try_from(whence)?;
-        // SAFETY: The file is referenced. `vfs_llseek` takes the file's own locks.
-        let position = unsafe { bindings::vfs_llseek(file, offset, whence) };
-        if position < 0 {
-            return Err(Error::from_errno(position as i32));
-        }
-        Ok(position as u64)
+        with_position(file, |_| {
+            // SAFETY: The file is referenced, and its position locked.
+            let position = unsafe { bindings::vfs_llseek(file, offset, whence) };
+            if position < 0 {
+                return Err(Error::from_errno(position as i32));
+            }
+            Ok(position as u64)
+        })
     }
 
     /// Describes a file in the [`FileStat`] at address `stat`.

@@ -24,7 +24,10 @@ use crate::{
 use core::ptr;
 use kernel::{
     bindings,
-    error::code,
+    error::{
+        code,
+        to_result, //
+    },
     prelude::*,
     time::{
         Instant,
@@ -75,13 +78,17 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     }
 }
 
-/// The status of an error: those by which the kernel says that a signal came are one.
+/// The status of an error: those by which the kernel says that a signal came are one. A driver may say `EINTR` for a reason of
+/// its own; that is the guest's to know.
 fn status(error: Error) -> i32 {
-    let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK, EINTR];
-    if restarts.contains(&error) {
+    let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK];
+    if !restarts.contains(&error) && error != EINTR {
+        return error.to_errno();
+    }
+    if kernel::current!().signal_pending() {
         HOST_INTERRUPTED
     } else {
-        error.to_errno()
+        EINTR.to_errno()
     }
 }
 
@@ -126,6 +133,8 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<u64> {
         op if op == HostOp::ClockResolution as u32 => clock::resolution(a),
         op if op == HostOp::SleepUntil as u32 => clock::sleep_until(a, b),
         op if op == HostOp::Random as u32 => {
+            // SAFETY: It has no requirements.
+            to_result(unsafe { bindings::wait_for_random_bytes() })?;
             // SAFETY: The engine guarantees address and length of memory that it may write to.
             unsafe { bindings::get_random_bytes(a as *mut c_void, b as usize) };
             Ok(0)

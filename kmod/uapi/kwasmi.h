@@ -58,6 +58,7 @@ struct kwasmi_info {
  * E2BIG	larger than `module_bytes_max`
  * EDQUOT	a limit above the ceiling; the log names it
  * ENOMEM	no memory
+ * EAGAIN	too many guests run
  * EIO		the engine failed; the log says how
  * EPERM	the caller lacks CAP_SYS_ADMIN
  */
@@ -98,6 +99,7 @@ struct kwasmi_fd {
  * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, or `fds_len` KWASMI_GUEST_FDS_MAX
  * EDQUOT	a limit above the ceiling; the log names it
  * ENOMEM	no memory
+ * EAGAIN	too many guests run
  * EIO		the engine failed, now or in an earlier instance of this module
  */
 struct kwasmi_start {
@@ -148,6 +150,8 @@ struct kwasmi_start {
  * ended badly; a further call tells the same again.
  *
  * EBUSY	another thread runs it
+ * EAGAIN	too many guests run
+ * ENOMEM	no memory
  * EINTR	interrupted by a signal whose handler was installed without SA_RESTART
  */
 struct kwasmi_run {

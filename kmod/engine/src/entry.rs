@@ -21,6 +21,7 @@ use crate::{
         Account, //
     },
     host::Handle,
+    host_call::context,
     instance::{
         Instance,
         Limits,
@@ -110,6 +111,24 @@ unsafe fn slice_of<'a>(bytes: Bytes) -> &'a [u8] {
     unsafe { slice::from_raw_parts(bytes.addr, bytes.len) }
 }
 
+/// The account of the present stay.
+fn account() -> Option<&'static Account> {
+    // SAFETY: The engine runs, so there is a context, and it stays for as long as the engine runs.
+    let account = unsafe { context().as_ref() }?.account;
+    // SAFETY: A context's account is open; nobody keeps the reference beyond this stay.
+    unsafe { account.cast::<Account>().as_ref() }
+}
+
+/// Whether the reserve had to serve the present account.
+fn is_exhausted() -> bool {
+    account().is_some_and(Account::is_exhausted)
+}
+
+/// Why something was refused: for want of memory, or for what it is.
+fn refused() -> Status {
+    if account().is_some_and(Account::has_lacked) { Status::NoMemory } else { Status::Invalid }
+}
+
 /// Writes `text` to the host's log.
 ///
 /// # Safety
@@ -178,6 +197,8 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
     let wasm = unsafe { slice_of(args.wasm) };
     let options = Options { stack_max: args.stack_max, fault_injection: args.fault_injection };
     match KernelModule::new(wasm, options) {
+        // What the reserve had to serve is not kept.
+        Ok(_) if is_exhausted() => Status::NoMemory,
         Ok(module) => {
             args.module = Arc::into_raw(Arc::new(module)).cast_mut().cast();
             Status::Ok
@@ -185,7 +206,7 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
         Err(refusal) => {
             // SAFETY: The caller guarantees it.
             unsafe { say(args.log, &refusal) };
-            Status::Invalid
+            refused()
         }
     }
 }
@@ -220,6 +241,8 @@ unsafe fn start(args: &mut StartArgs) -> Status {
     };
     let limits = Limits { fuel: args.fuel_max, memory: args.memory_max };
     match Instance::new(&module, context, limits) {
+        // What the reserve had to serve is not kept.
+        Ok(_) if is_exhausted() => Status::NoMemory,
         Ok(instance) => {
             let running = Box::new(Running { instance, _module: module });
             args.instance = Box::into_raw(running).cast();
@@ -228,7 +251,7 @@ unsafe fn start(args: &mut StartArgs) -> Status {
         Err(refusal) => {
             // SAFETY: The caller guarantees it.
             unsafe { say(args.log, &refusal) };
-            Status::Invalid
+            refused()
         }
     }
 }

@@ -92,6 +92,7 @@ pub(crate) struct Account {
     peak: AtomicUsize,
     blocks: AtomicUsize,
     exhausted: AtomicBool,
+    refused: AtomicBool,
     list: Mutex<Blocks>,
 }
 
@@ -108,6 +109,7 @@ impl Account {
                 peak: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
                 exhausted: AtomicBool::new(false),
+                refused: AtomicBool::new(false),
                 list: Mutex::new(Blocks { first: ptr::null_mut() }),
             });
         }
@@ -148,6 +150,11 @@ impl Account {
     /// Whether an allocation had to be served from the reserve.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted.load(Ordering::Relaxed)
+    }
+
+    /// Whether an allocation failed or had to be served from the reserve.
+    pub(crate) fn has_lacked(&self) -> bool {
+        self.is_exhausted() || self.refused.load(Ordering::Relaxed)
     }
 
     /// Counts `size` more bytes, if the budget allows them.
@@ -364,6 +371,9 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
         if size > RESERVE_BLOCK_MAX {
             if let (true, Some(account)) = (charged, charged_to) {
                 account.used.fetch_sub(size, Ordering::Relaxed);
+            }
+            if let Some(account) = charged_to {
+                account.refused.store(true, Ordering::Relaxed);
             }
             return None;
         }

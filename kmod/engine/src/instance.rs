@@ -36,14 +36,16 @@ use wasmi::{
     ResumableCall,
     Store,
     TrapCode,
-    Val, //
+    Val,
+    errors::MemoryError, //
 };
 use wasmi_core::LimiterError;
 
 /// The fuel of one slice, about as many instructions: well under a millisecond at native speed.
 const SLICE: u64 = 100_000;
 
-/// Host calls between two looks at whether the guest may go on: they cost the kernel more than they cost fuel.
+/// Host calls between two looks at whether the guest may go on: they cost the kernel more than they cost fuel. One that
+/// moves many bytes counts as many.
 const CALLS_PER_CHECK: u32 = 64;
 
 /// The most arguments of a host function.
@@ -94,6 +96,8 @@ pub struct State<H> {
     limits: Limits,
     memory_bytes: usize,
     memory_peak: usize,
+    /// The last growth that was allowed.
+    growth: usize,
     interrupted: Option<Call>,
     calls: u32,
 }
@@ -103,10 +107,15 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
         if desired > self.limits.memory || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let growth = desired.saturating_sub(current);
-        self.memory_bytes = self.memory_bytes.saturating_add(growth);
+        self.growth = desired.saturating_sub(current);
         self.memory_peak = self.memory_peak.max(self.memory_bytes);
+        self.memory_bytes = self.memory_bytes.saturating_add(self.growth);
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: &MemoryError) -> Result<(), LimiterError> {
+        self.memory_bytes = self.memory_bytes.saturating_sub(core::mem::take(&mut self.growth));
+        Ok(())
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
@@ -144,8 +153,12 @@ pub(crate) fn host_function<H: Host>(
         Some(memory) => memory.data_and_store_mut(&mut caller),
         None => ([].as_mut_slice(), caller.data_mut()),
     };
-    state.calls = state.calls.wrapping_add(1);
-    let result = if state.calls % CALLS_PER_CHECK == 0 && state.wasi.host.checkpoint() != Pause::Continue {
+    state.calls = state.calls.saturating_add(1).saturating_add(state.wasi.take_work());
+    let is_due = state.calls >= CALLS_PER_CHECK;
+    if is_due {
+        state.calls = 0;
+    }
+    let result = if is_due && state.wasi.host.checkpoint() != Pause::Continue {
         Err(Interrupted)
     } else {
         wasi::call(&mut state.wasi, bytes, function, args)
@@ -190,7 +203,16 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: Limits) -> Result<Self, Refusal> {
         let refuse = |error: Error| Refusal::from(alloc::format!("cannot be instantiated: {error}"));
-        let state = State { wasi, memory: None, limits, memory_bytes: 0, memory_peak: 0, interrupted: None, calls: 0 };
+        let state = State {
+            wasi,
+            memory: None,
+            limits,
+            memory_bytes: 0,
+            memory_peak: 0,
+            growth: 0,
+            interrupted: None,
+            calls: 0,
+        };
         let mut store = Store::new(&module.engine, state);
         store.limiter(|state| state);
         // Growing what a module asks for from the start costs fuel as well.
@@ -217,7 +239,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
     /// The most bytes of linear memory so far.
     pub fn memory_peak(&self) -> usize {
-        self.store.data().memory_peak
+        let state = self.store.data();
+        state.memory_peak.max(state.memory_bytes)
     }
 
     /// Words about a trap.
@@ -232,23 +255,32 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
     /// Runs the guest until it ends or the host wants a pause.
     pub fn run(&mut self) -> Outcome {
+        // What happened since it ran last counts before anything else: it may be the last chance, if it sleeps next. Only a
+        // pause waits for the end of a slice, so that there is one.
+        if let Some(ended @ Outcome::Ended(_)) = self.pause() {
+            return ended;
+        }
         loop {
             let progress = core::mem::replace(&mut self.progress, Progress::Ended(FAULT));
-            let next = match progress {
-                Progress::Ended(end) => {
-                    self.progress = Progress::Ended(end);
-                    return Outcome::Ended(end);
-                }
-                other => self.slice(other),
-            };
-            self.progress = next;
-            if let Progress::Ended(_) = self.progress {
-                continue;
+            self.progress = self.slice(progress);
+            if let Some(outcome) = self.pause() {
+                return outcome;
             }
-            match self.host_mut().checkpoint() {
-                Pause::Continue => {}
-                Pause::Interrupt => return Outcome::Interrupted,
-                Pause::End(ending) => self.progress = Progress::Ended(End { ending, code: 0 }),
+        }
+    }
+
+    /// Asks the host whether to go on; if not, what to come back with.
+    fn pause(&mut self) -> Option<Outcome> {
+        if let Progress::Ended(end) = self.progress {
+            return Some(Outcome::Ended(end));
+        }
+        match self.host_mut().checkpoint() {
+            Pause::Continue => None,
+            Pause::Interrupt => Some(Outcome::Interrupted),
+            Pause::End(ending) => {
+                let end = End { ending, code: 0 };
+                self.progress = Progress::Ended(end);
+                Some(Outcome::Ended(end))
             }
         }
     }

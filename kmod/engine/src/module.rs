@@ -97,7 +97,9 @@ fn config(options: Options) -> Config {
         .enforced_limits(limits)
         .set_max_cached_stacks(0)
         .set_max_recursion_depth(CALL_DEPTH_MAX)
-        .set_min_stack_height(STACK_MIN)
+        // Nothing may be allocated with a lock held that instances share: whoever runs out of memory there would leave
+        // it locked. The value stack grows when it is needed.
+        .set_min_stack_height(0)
         .set_max_stack_height(options.stack_max.max(STACK_MIN));
     config
 }
@@ -119,7 +121,10 @@ impl<H: Host + 'static> Module<H> {
         let mut linker = Linker::new(&engine);
         define(&mut linker, options).map_err(|error| Refusal(error.to_string()))?;
         check_imports(&module, options)?;
-        check_entry(&module)?;
+        check_entry(&module, ENTRY, "function _start")?;
+        if rewritten.is_some() {
+            check_entry(&module, start_section::EXPORT, "the start function")?;
+        }
         Ok(Self { has_start: rewritten.is_some(), engine, module, linker })
     }
 }
@@ -185,12 +190,13 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
     if text.is_empty() { Ok(()) } else { Err(Refusal(text)) }
 }
 
-fn check_entry(module: &wasmi::Module) -> Result<(), Refusal> {
-    match module.get_export(ENTRY) {
+/// Looks that there is a function of this name that can be called without arguments.
+fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<(), Refusal> {
+    match module.get_export(name) {
         Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
-        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!("function {ENTRY} takes parameters or has results"))),
-        Some(_) => Err(Refusal(alloc::format!("export {ENTRY} is not a function"))),
-        None => Err(Refusal(alloc::format!("no function {ENTRY} is exported: not a program"))),
+        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!("{what} takes parameters or has results"))),
+        Some(_) => Err(Refusal(alloc::format!("{what} is not a function"))),
+        None => Err(Refusal(alloc::format!("no {what} is exported: not a program"))),
     }
 }
 

@@ -87,6 +87,9 @@ fn names_of_imports_cannot_pretend_to_be_text() {
 fn what_is_not_a_program_is_refused() {
     assert!(refusal("(module)").contains("_start"));
     assert!(refusal(r#"(module (func (export "_start") (param i32)))"#).contains("parameters"));
+    assert!(
+        refusal(r#"(module (func $f (param i32)) (func (export "_start")) (start $f))"#).contains("start function")
+    );
     assert!(refusal(r#"(module (global (export "_start") i32 (i32.const 0)))"#).contains("not a function"));
 }
 

@@ -74,10 +74,31 @@ fn wait(pid: i32) -> i32 {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("KILL before RUN", || {
-        let instance = start(&module(LOOP));
+    tests.add("KILL before RUN, whatever the guest would do", || {
+        let (mut guests, feed) = guests();
+        guests.push(start(&module(r#"(module (func (export "_start")))"#)));
+        for instance in guests {
+            kill(instance.as_raw_fd());
+            assert_eq!(run(&instance).expect("ends").status, uapi::KWASMI_KILLED);
+        }
+        drop(feed);
+    });
+    tests.add("KILL between two RUNs of a guest that waits", || {
+        handle(0);
+        let (input, feed) = pipe().expect("a pipe");
+        let instance = start_with_fds(&module(crate::run::CAT), &[grant(input.as_raw_fd(), 0)]);
+        // SAFETY: It has no requirements.
+        let runner = unsafe { libc::pthread_self() };
+        let sender = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            // SAFETY: The thread waits for this one before it ends.
+            unsafe { libc::pthread_kill(runner, libc::SIGUSR1) };
+        });
+        assert_eq!(run(&instance).err(), Some(libc::EINTR));
+        sender.join().expect("no panic");
         kill(instance.as_raw_fd());
-        assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_KILLED);
+        assert_eq!(run(&instance).expect("ends").status, uapi::KWASMI_KILLED);
+        drop(feed);
     });
     tests.add("KILL of a guest that computes, sleeps, or waits for input", || {
         let (guests, feed) = guests();

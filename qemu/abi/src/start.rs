@@ -121,15 +121,21 @@ pub(crate) fn tests(tests: &mut Tests) {
         let text = r#"(module (memory 1) (data (i32.const 65535) "xy") (func (export "_start")))"#;
         refused(text, kwasmi_start::default(), libc::ENOEXEC, "instantiated");
     });
-    tests.add("a heap that is too small for anything is ENOMEM or ENOEXEC, and leaves nothing", || {
-        for heap_max in [1, 100, 1000, 4000, 20_000] {
-            let module = module(PROGRAM);
-            let request = kwasmi_start { heap_max, ..kwasmi_start::default() };
-            let (answer, log) = start_with(&module, request);
-            match answer {
-                Ok(instance) => assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_OUT_OF_MEMORY),
-                Err(errno) => assert!([libc::ENOMEM, libc::ENOEXEC].contains(&errno), "{errno} {log}"),
-            }
+    tests.add("a heap that is too small for anything is ENOMEM, and takes nothing of the reserve", || {
+        let before = info().reserve_peak_bytes;
+        let module = module(PROGRAM);
+        let args = vec![0_u8; 12_000];
+        for _ in 0..200 {
+            let request =
+                kwasmi_start { heap_max: 1, args: address(&args), args_len: 12_000, ..kwasmi_start::default() };
+            assert_eq!(start_with(&module, request).0.err(), Some(libc::ENOMEM));
         }
+        assert!(info().reserve_peak_bytes < before + 100_000, "{}", info().reserve_peak_bytes);
+        for heap_max in [100, 1000, 4000, 20_000] {
+            let request = kwasmi_start { heap_max, ..kwasmi_start::default() };
+            assert_eq!(start_with(&module, request).0.err(), Some(libc::ENOMEM));
+        }
+        // The module's other instances do not notice.
+        assert_eq!(run(&start(&module)).expect("runs").status, uapi::KWASMI_EXITED);
     });
 }

@@ -24,7 +24,8 @@ use crate::{
     ffi::FileStat,
     host::{
         At,
-        Host, //
+        Host,
+        Pause, //
     },
     instance::{
         State,
@@ -276,6 +277,7 @@ fn read_at<H: Host>(
     let spans = Spans::read(memory, iovs, iovs_len)?;
     slice_mut(memory, nread, 4)?;
     let bytes = context.host.read(descriptor.handle, memory, spans.as_slice(), at)?;
+    context.moved = context.moved.saturating_add(bytes);
     count(memory, nread, bytes, &spans)
 }
 
@@ -291,6 +293,7 @@ fn write_at<H: Host>(
     let spans = Spans::read(memory, iovs, iovs_len)?;
     slice_mut(memory, nwritten, 4)?;
     let bytes = context.host.write(descriptor.handle, memory, spans.as_slice(), at)?;
+    context.moved = context.moved.saturating_add(bytes);
     count(memory, nwritten, bytes, &spans)
 }
 
@@ -417,6 +420,10 @@ fn poll_oneoff<H: Host>(
 fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
     for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
         context.host.random(piece)?;
+        // Signals that do not end the guest wait: the call would start anew after each.
+        if let Pause::End(_) = context.host.checkpoint() {
+            return Err(Failure::Interrupted);
+        }
     }
     Ok(())
 }

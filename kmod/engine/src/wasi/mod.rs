@@ -48,12 +48,25 @@ pub struct Context<H> {
     /// When the `poll_oneoff` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
     /// start anew.
     polling_since: Option<u64>,
+    /// Bytes moved since [`Context::take_work`].
+    moved: usize,
 }
+
+/// The bytes that are as much work as a host call.
+const BYTES_PER_CALL: usize = 16 * 1024;
 
 impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
-        Self { host, args, env, fds, polling_since: None }
+        Self { host, args, env, fds, polling_since: None, moved: 0 }
+    }
+}
+
+impl<H> Context<H> {
+    /// How much work the bytes were that were moved since this was asked last, in host calls.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        let calls = core::mem::take(&mut self.moved) / BYTES_PER_CALL;
+        u32::try_from(calls).unwrap_or(u32::MAX)
     }
 }
 
