@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# Every crate comes from crates.io, under a licence that goes with GPL-2.0 (see deny.toml).
+# Every crate comes from the registry, under a licence that goes with GPL-2.0 (see deny.toml).
 . qemu/suites/ktap.sh
 export PATH=/opt/rust/bin:$PATH
 
