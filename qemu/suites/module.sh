@@ -22,10 +22,21 @@ nothing_held() {
     grep -qx 'modules: 0' /tmp/status && grep -qx 'instances: 0' /tmp/status &&
         grep -qx 'heap: 0 bytes in 0 blocks' /tmp/status || { cat /tmp/status; return 1; }
 }
+# What a guest takes is charged to the memory cgroup of who runs it.
+is_charged() {
+    group=/sys/fs/cgroup/kwasmi-test
+    echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir $group
+    sh -c "echo \$\$ >$group/cgroup.procs; exec kwasmi run --memory 24M /guests/fixtures/grow.wat"
+    echo "peak: $(cat $group/memory.peak) bytes"
+    [ "$(cat $group/memory.peak)" -ge 25165824 ] && rmdir $group
+}
 bad_parameter() { ! insmod $ko memory_max_mib=much 2>/dev/null; }
 
 check "at most 2.5 MiB are resident" resident_at_most 2621440
 check "loaded and unloaded 100 times" reload_often
+
+check "a guest's memory is charged to the caller's cgroup" is_charged
 
 exec 5<>/dev/kwasmi
 check "it is not unloaded while the device is open" refuses_unload
