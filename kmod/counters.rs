@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kwasmi holds now, for `KWASMI_IOC_INFO`.
+//! What kwasmi holds now, for `KWASMI_IOC_INFO` and for the limits of all together.
 
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
 };
 
-/// A number that is only ever read to be shown.
+/// A number.
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
@@ -23,6 +23,17 @@ impl Counter {
     /// Adds to it.
     pub(crate) fn add(&self, more: usize) {
         self.0.add(more as u64, Relaxed);
+    }
+
+    /// Adds to it, unless it would be more than `max` then; whether it did.
+    pub(crate) fn add_below(&self, more: usize, max: u64) -> bool {
+        let more = more as u64;
+        let before = self.0.fetch_add(more, Relaxed);
+        if before.checked_add(more).is_some_and(|now| now <= max) {
+            return true;
+        }
+        self.0.add(more.wrapping_neg(), Relaxed);
+        false
     }
 
     /// Takes from it.
@@ -53,5 +64,7 @@ pub(crate) static HEAP_BYTES: Counter = Counter::new();
 pub(crate) static HEAP_BLOCKS: Counter = Counter::new();
 /// Bytes taken back from engines that failed, or did not free them.
 pub(crate) static RECLAIMED_BYTES: Counter = Counter::new();
+/// Tasks that are in the engine to load, start or run.
+pub(crate) static RUNNING: Counter = Counter::new();
 /// The deepest use of an engine stack, in bytes.
 pub(crate) static STACK_PEAK: Counter = Counter::new();

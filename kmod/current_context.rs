@@ -6,7 +6,12 @@
 //! is a table of the tasks that are in the engine. A task only ever looks for itself, so its own writes are all that it
 //! must see, and it sees them: no ordering between tasks is needed.
 
-use crate::ffi::Context;
+use crate::{
+    counters,
+    ffi::Context,
+    limits,
+    uapi::KWASMI_LIMIT_TOTAL_RUNNING, //
+};
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,
@@ -28,6 +33,11 @@ const SLOTS: usize = 2048;
 /// which must not fail.
 const GUESTS: usize = SLOTS / 2;
 
+/// How many tasks may be in the engine at once to load, start or run.
+pub(crate) fn most_running() -> u64 {
+    limits::ceiling(KWASMI_LIMIT_TOTAL_RUNNING).min(GUESTS as u64)
+}
+
 struct Slot {
     /// The address of the task; 0 for none.
     task: Atomic<usize>,
@@ -47,15 +57,12 @@ fn places(task: usize) -> impl Iterator<Item = &'static Slot> {
     (0..SLOTS).filter_map(move |probe| TABLE.get(first.wrapping_add(probe) % SLOTS))
 }
 
-/// How many tasks are in the engine to load, start or run.
-static BUSY: Atomic<usize> = Atomic::new(0);
-
 /// Why a task enters the engine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To do something new, which can be refused.
     Work,
-    /// To give something up.
+    /// To give something up, or to ask.
     CleanUp,
 }
 
@@ -70,11 +77,10 @@ impl Stay {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if too many tasks are; never for [`Purpose::CleanUp`].
+    /// `EDQUOT` if too many tasks are: `KWASMI_LIMIT_TOTAL_RUNNING`. Never for [`Purpose::CleanUp`].
     pub(crate) fn begin(context: NonNull<Context>, purpose: Purpose) -> Result<Self> {
-        if purpose == Purpose::Work && BUSY.fetch_add(1, Relaxed) >= GUESTS {
-            BUSY.fetch_sub(1, Relaxed);
-            return Err(EAGAIN);
+        if purpose == Purpose::Work && !counters::RUNNING.add_below(1, most_running()) {
+            return Err(EDQUOT);
         }
         let task = current();
         // There is room: the table is larger than `GUESTS`, and those who clean up are quick.
@@ -95,7 +101,7 @@ impl Drop for Stay {
         self.slot.context.store(0, Relaxed);
         self.slot.task.store(0, Relaxed);
         if self.purpose == Purpose::Work {
-            BUSY.fetch_sub(1, Relaxed);
+            counters::RUNNING.sub(1);
         }
     }
 }

@@ -9,19 +9,25 @@ use crate::{
         self,
         Argument, //
     },
-    limits,
+    limits::{
+        self,
+        Chosen,
+        LIMITS as LIMITS_TABLE, //
+    },
     log::LogBuffer,
     module::Module,
     stack,
     uapi::{
         kwasmi_info,
+        kwasmi_limit_info,
+        kwasmi_limits,
         kwasmi_load,
         KWASMI_ABI,
         KWASMI_FEATURE_FAULT_INJECTION,
-        KWASMI_FEATURE_WASI_PREVIEW1, //
+        KWASMI_FEATURE_WASI_PREVIEW1,
+        KWASMI_LIMIT_MODULE_SIZE, //
     },
 };
-use core::fmt::Write;
 use kernel::{
     bindings::{
         capable,
@@ -37,6 +43,7 @@ use kernel::{
 
 const INFO: u32 = ioctl::ior::<kwasmi_info>(0x80);
 const LOAD: u32 = ioctl::iowr::<kwasmi_load>(0x81);
+const LIMITS: u32 = ioctl::iowr::<kwasmi_limits>(0x85);
 
 /// An open `/dev/kwasmi`. It has no state: what is loaded has descriptors of its own.
 pub(crate) struct Device;
@@ -54,6 +61,7 @@ impl MiscDevice for Device {
         match cmd {
             INFO => info(&arg),
             LOAD => load(&arg),
+            LIMITS => limits(&arg),
             _ => Err(ENOTTY),
         }
     }
@@ -82,10 +90,23 @@ fn info(arg: &Argument) -> Result<isize> {
         reserve_peak_bytes: Reserve::peak()? as u64,
         engine_stack_bytes: stack::SIZE as u64,
         engine_stack_peak_bytes: counters::STACK_PEAK.get(),
-        module_bytes_max: limits::module_bytes(),
-        memory_bytes_max: limits::memory_ceiling(),
         version,
     })?;
+    Ok(0)
+}
+
+/// `KWASMI_IOC_LIMITS`.
+fn limits(arg: &Argument) -> Result<isize> {
+    let mut request: kwasmi_limits = arg.read()?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    for (index, limit) in LIMITS_TABLE.iter().take(request.limits_len as usize).enumerate() {
+        let info = kwasmi_limit_info { limit: limit.id, reserved: 0, value: limit.default(), ceiling: limit.ceiling() };
+        ioctl::element_to_user(request.limits, index, &info)?;
+    }
+    request.limits_len = LIMITS_TABLE.len() as u32;
+    arg.write(&request)?;
     Ok(0)
 }
 
@@ -102,20 +123,17 @@ fn load(arg: &Argument) -> Result<isize> {
     }
     let mut log = LogBuffer::new(request.log, request.log_size)?;
     let module = load_module(&request, &mut log);
-    ioctl::with_log(module, &log, |len| {
+    ioctl::with_log(module, &log, |len, limit| {
         request.log_len = len;
+        (request.limit, request.limit_value) = limit;
         arg.write(&request)
     })
     .and_then(|module| anon_file::install(module))
 }
 
 fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<kernel::sync::Arc<Module>> {
-    let max = limits::module_bytes();
-    if request.wasm_len > max {
-        let _ = write!(log, "{} bytes, and {max} are the most that a module may have", request.wasm_len);
-        return Err(E2BIG);
-    }
-    let stack = limits::stack(log, request.stack_max)?;
+    let limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+    limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
     let wasm = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
-    Module::load(&wasm, stack, log)
+    Module::load(&wasm, &limits, log)
 }

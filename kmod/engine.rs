@@ -5,6 +5,7 @@
 use crate::{
     counters,
     current_context::{
+        self,
         Purpose,
         Stay, //
     },
@@ -19,8 +20,10 @@ use crate::{
         Status,
         FAULT_TEXT_LEN, //
     },
+    limits::Chosen,
     log::LogBuffer,
-    stack::Stack, //
+    stack::Stack,
+    uapi::KWASMI_LIMIT_TOTAL_RUNNING, //
 };
 use core::{
     ffi::c_void,
@@ -48,8 +51,10 @@ pub(crate) enum Failure {
     Refused(Error),
     /// The engine failed in the middle of it: nothing of its account can be used any more.
     Landed {
-        /// [`Status::Fault`] or [`Status::NoMemory`].
+        /// [`Status::Fault`], [`Status::NoMemory`], [`Status::Limited`] or [`Status::Killed`].
         status: Status,
+        /// `KWASMI_LIMIT_*`, with [`Status::Limited`].
+        limit: u32,
         /// In words.
         text: [u8; FAULT_TEXT_LEN],
         /// The bytes of `text` in use.
@@ -58,21 +63,46 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Writes the reason to `log`, and gives the error number for it.
-    pub(crate) fn report(&self, log: &mut LogBuffer) -> Error {
+    /// Writes the reason to `log`, and gives the error number for it. `limits` are those of the call.
+    pub(crate) fn report(&self, log: &mut LogBuffer, limits: &Chosen) -> Error {
         match self {
+            Self::Refused(error) if *error == EDQUOT => {
+                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, current_context::most_running());
+                EDQUOT
+            }
             Self::Refused(error) => *error,
-            Self::Landed { status, text, len } => {
+            Self::Landed { status, limit, text, len } => {
                 let text = crate::log::text(text.get(..*len).unwrap_or(&[]));
-                if *status == Status::NoMemory {
-                    let _ = write!(log, "the engine ran out of memory: {text}");
-                    ENOMEM
-                } else {
-                    let _ = write!(log, "the engine failed: {text}");
-                    EIO
+                match status {
+                    Status::NoMemory => {
+                        let _ = write!(log, "the engine ran out of memory: {text}");
+                        ENOMEM
+                    }
+                    Status::Killed => EINTR,
+                    Status::Limited => {
+                        let _ = log.write_str(text);
+                        log.reached(*limit, limits.get(*limit));
+                        EDQUOT
+                    }
+                    _ => {
+                        let _ = write!(log, "the engine failed: {text}");
+                        EIO
+                    }
                 }
             }
         }
+    }
+}
+
+/// The error number for an operation that came to `status` and did not land; `limit` is the one that it told.
+pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &Chosen) -> Error {
+    match status {
+        Status::NoMemory => ENOMEM,
+        Status::Limited => {
+            log.reached(limit, limits.get(limit));
+            EDQUOT
+        }
+        _ => ENOEXEC,
     }
 }
 
@@ -94,19 +124,24 @@ unsafe impl Send for Account {}
 unsafe impl Sync for Account {}
 
 impl Account {
-    /// Opens an account that may hold `budget` bytes.
+    /// Opens an account that may hold as many bytes as `limits` say for `limit`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EAGAIN`.
-    pub(crate) fn open(stack: &mut Stack, budget: usize) -> Result<Self> {
-        let mut args =
-            AccountArgs { account: ptr::null_mut(), budget, heir: ptr::null_mut(), stats: AccountStats::default() };
+    /// `ENOMEM`, `EDQUOT`.
+    pub(crate) fn open(stack: &mut Stack, limit: u32, limits: &Chosen, log: &mut LogBuffer) -> Result<Self> {
+        let mut args = AccountArgs {
+            account: ptr::null_mut(),
+            budget: usize::try_from(limits.get(limit))?,
+            limit,
+            heir: ptr::null_mut(),
+            stats: AccountStats::default(),
+        };
         // SAFETY: The argument is what the operation takes.
         match unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountOpen, &mut args) } {
             Ok(Status::Ok) => {}
-            Err(Failure::Refused(error)) => return Err(error),
-            _ => return Err(ENOMEM),
+            Ok(status) => return Err(refused(status, args.limit, log, limits)),
+            Err(failure) => return Err(failure.report(log, limits)),
         }
         // INVARIANT: It was just opened.
         Ok(Self { account: NonNull::new(args.account).ok_or(ENOMEM)? })
@@ -132,6 +167,7 @@ impl Account {
         let mut args = AccountArgs {
             account: self.account.as_ptr(),
             budget: 0,
+            limit: 0,
             heir: heir.map_or(ptr::null_mut(), |heir| heir.account.as_ptr()),
             stats: AccountStats::default(),
         };
@@ -159,25 +195,22 @@ pub(crate) unsafe fn enter<A>(
     args: &mut A,
 ) -> Outcome {
     let stack_top = stack.top();
-    let mut context = Context {
-        stack_top,
-        account: account.map_or(ptr::null_mut(), |account| account.account.as_ptr()),
-        host,
-        fault_len: 0,
-        fault_text: [0; FAULT_TEXT_LEN],
-    };
+    let account = account.map_or(ptr::null_mut(), |account| account.account.as_ptr());
+    let mut context = Context::new(stack_top, account, host);
     let purpose = match op {
-        EngineOp::AccountClose | EngineOp::Drop | EngineOp::Unload => Purpose::CleanUp,
-        _ => Purpose::Work,
+        EngineOp::AccountOpen | EngineOp::Load | EngineOp::Start | EngineOp::Run => Purpose::Work,
+        _ => Purpose::CleanUp,
     };
     let stay = Stay::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
     // SAFETY: The stack is ours, aligned, and nobody runs on it; the caller guarantees the rest.
     let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), stack_top) };
     drop(stay);
-    if context.fault_len == 0 {
-        return Ok(Status::from_raw(status));
+    let status = Status::from_raw(status);
+    if !context.landed {
+        return Ok(status);
     }
-    Err(Failure::Landed { status: Status::from_raw(status), text: context.fault_text, len: context.fault_len })
+    let Context { limit, fault_text: text, fault_len: len, .. } = context;
+    Err(Failure::Landed { status, limit, text, len })
 }
 
 /// Drops a module or an instance.
@@ -222,7 +255,7 @@ impl Reserve {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EAGAIN`.
+    /// `ENOMEM`, `EDQUOT`.
     pub(crate) fn peak() -> Result<usize> {
         let mut stack = Stack::new()?;
         let mut args = ReserveArgs::default();

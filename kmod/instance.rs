@@ -14,6 +14,7 @@ use crate::{
         Ending,
         EngineOp,
         FdGrant,
+        InstanceLimits,
         RunArgs,
         StartArgs,
         Status, //
@@ -27,7 +28,10 @@ use crate::{
         self,
         Argument, //
     },
-    limits,
+    limits::{
+        self,
+        Chosen, //
+    },
     log::LogBuffer,
     module::{
         bytes,
@@ -37,7 +41,14 @@ use crate::{
     uapi::{
         kwasmi_fd,
         kwasmi_run,
-        kwasmi_start, //
+        KWASMI_LIMIT_CPU_TIME,
+        KWASMI_LIMIT_FUEL,
+        KWASMI_LIMIT_HEAP,
+        KWASMI_LIMIT_MEMORY,
+        KWASMI_LIMIT_STACK,
+        KWASMI_LIMIT_TABLE,
+        KWASMI_LIMIT_TIME,
+        KWASMI_LIMIT_TOTAL_INSTANCES, //
     },
 };
 use core::{
@@ -62,7 +73,6 @@ use kernel::{
     task::Task,
     time::{
         hrtimer::ArcHrTimerHandle,
-        Delta,
         Instant,
         Monotonic, //
     }, //
@@ -95,8 +105,7 @@ struct Inner {
     /// There until the instance has ended or is dropped.
     live: Option<Live>,
     host: Host,
-    /// From the first run on; 0 for no limit.
-    time_max: Delta,
+    limits: Chosen,
     has_run: bool,
     report: Report,
 }
@@ -120,6 +129,7 @@ struct Report {
     memory_peak: u64,
     heap_peak: u64,
     stack_peak: u64,
+    limit_value: u64,
     text: LogText,
 }
 
@@ -137,8 +147,8 @@ impl Instance {
     /// Those of `KWASMI_IOC_START`, each with words in `log`.
     pub(crate) fn new(
         module: Arc<Module>,
-        request: &kwasmi_start,
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
+        limits: Chosen,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
         for strings in [args, env] {
@@ -147,9 +157,12 @@ impl Instance {
                 return Err(EINVAL);
             }
         }
-        let memory_max = limits::memory(log, request.memory_max)?;
-        let heap_max = limits::heap(log, request.heap_max)?;
         let (files, grants) = open_files(fds, log)?;
+        let most = limits::ceiling(KWASMI_LIMIT_TOTAL_INSTANCES);
+        if !counters::INSTANCES.add_below(1, most) {
+            log.reached(KWASMI_LIMIT_TOTAL_INSTANCES, most);
+            return Err(EDQUOT);
+        }
 
         // From here on, `drop` cleans up.
         let this = Arc::pin_init(
@@ -159,7 +172,7 @@ impl Instance {
                         stack: Stack::new()?,
                         live: None,
                         host: Host::new(files),
-                        time_max: time(request.time_max),
+                        limits,
                         has_run: false,
                         report: Report::new(),
                     },
@@ -167,10 +180,10 @@ impl Instance {
                 ),
                 runner <- new_spinlock!(Runner::default(), "kwasmi::Instance::runner"),
                 module,
-                _: { counters::INSTANCES.add(1) },
             }),
             GFP_KERNEL_ACCOUNT,
-        )?;
+        )
+        .inspect_err(|_| counters::INSTANCES.sub(1))?;
 
         let mut start = StartArgs {
             module: ptr::null(),
@@ -178,12 +191,12 @@ impl Instance {
             env: bytes(env),
             fds: grants.as_ptr(),
             fds_len: grants.len(),
-            fuel_max: if request.fuel_max == 0 { u64::MAX } else { request.fuel_max },
-            memory_max,
+            limits: InstanceLimits { memory: 0, table: 0, fuel: 0 },
+            limit: 0,
             log: ptr::null_mut(),
             instance: ptr::null_mut(),
         };
-        this.inner.lock().instantiate(&this.module, heap_max, &mut start, log)?;
+        this.inner.lock().instantiate(&this.module, &mut start, log)?;
         Ok(this)
     }
 
@@ -194,7 +207,7 @@ impl Instance {
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
         let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
-        inner.run(&this)?;
+        inner.run(&this, &mut log)?;
         let report = &inner.report;
         let _ = log.write_str(crate::log::text(&report.text));
         arg.write(&kwasmi_run {
@@ -204,6 +217,7 @@ impl Instance {
             memory_peak: report.memory_peak,
             heap_peak: report.heap_peak,
             stack_peak: report.stack_peak,
+            limit_value: report.limit_value,
             log_len: log.give()?,
             ..request
         })?;
@@ -221,8 +235,14 @@ impl Instance {
 }
 
 impl Inner {
-    fn instantiate(&mut self, module: &Module, heap_max: usize, args: &mut StartArgs, log: &mut LogBuffer) -> Result {
-        let account = Account::open(&mut self.stack, heap_max)?;
+    fn instantiate(&mut self, module: &Module, args: &mut StartArgs, log: &mut LogBuffer) -> Result {
+        args.limits = InstanceLimits {
+            memory: self.limits.get(KWASMI_LIMIT_MEMORY),
+            table: self.limits.get(KWASMI_LIMIT_TABLE),
+            fuel: self.limits.get(KWASMI_LIMIT_FUEL),
+        };
+        let account = Account::open(&mut self.stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
+        self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let outcome = log.lend(|log| {
             args.log = log;
@@ -238,13 +258,13 @@ impl Inner {
             (Ok(status), _) => {
                 // There is no instance, and what was allocated for it was freed.
                 module.settle(&mut self.stack, account);
-                return Err(if status == Status::NoMemory { ENOMEM } else { ENOEXEC });
+                return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
                 if matches!(&failure, Failure::Landed { status: Status::Fault, .. }) {
                     module.poison();
                 }
-                failure.report(log)
+                failure.report(log, &self.limits)
             }
         };
         // SAFETY: There is no instance, so nobody uses anything of it.
@@ -253,15 +273,14 @@ impl Inner {
     }
 
     /// Runs the guest until it ends; then `report` tells how.
-    fn run(&mut self, instance: &Instance) -> Result {
+    fn run(&mut self, instance: &Instance, caller_log: &mut LogBuffer) -> Result {
         let Some(live) = &self.live else {
             return Ok(());
         };
         if !self.has_run {
             self.has_run = true;
-            if !self.time_max.is_zero() {
-                self.host.deadline = Some(Instant::<Monotonic>::now() + self.time_max);
-            }
+            self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
+            self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
         }
         let running = Running::begin(instance, self.host.deadline)?;
         let mut text = [0; TEXT_MAX];
@@ -275,29 +294,35 @@ impl Inner {
             log: &mut log,
         };
         self.host.instance = instance;
+        self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         // SAFETY: The argument is what the operation takes; the instance is alive, and the lock keeps others off it.
         let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
         drop(running);
+        self.host.end();
         let report = &mut self.report;
+        report.fuel_used = args.fuel_used;
+        report.memory_peak = args.memory_peak;
         match outcome {
             Ok(Status::Interrupted) => return Err(ERESTARTSYS),
             Ok(_) => {
-                report.fuel_used = args.fuel_used;
-                report.memory_peak = args.memory_peak;
                 report.ending = ending(args.ending);
                 report.code = args.code;
                 report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
                 self.end(instance);
             }
-            Err(Failure::Refused(error)) => return Err(error),
-            Err(Failure::Landed { status, text, len }) => {
-                report.ending = if status == Status::NoMemory {
-                    Ending::OutOfMemory
-                } else {
-                    instance.module.poison();
-                    Ending::EngineFault
+            Err(failure @ Failure::Refused(_)) => return Err(failure.report(caller_log, &self.limits)),
+            Err(Failure::Landed { status, limit, text, len }) => {
+                report.ending = match status {
+                    Status::NoMemory => Ending::OutOfMemory,
+                    Status::Limited => Ending::Limited,
+                    Status::Killed => Ending::Killed,
+                    _ => {
+                        instance.module.poison();
+                        Ending::EngineFault
+                    }
                 };
+                report.code = limit;
                 report.say(text.get(..len).unwrap_or(&[]));
                 if let Some(live) = self.live.take() {
                     // SAFETY: The engine failed in it: the instance is not touched again.
@@ -307,7 +332,20 @@ impl Inner {
                 self.finish();
             }
         }
+        if self.report.ending == Ending::Limited {
+            self.report.limit_value = self.limit_value(instance);
+        }
         Ok(())
+    }
+
+    /// The value of the limit that the guest has reached.
+    fn limit_value(&self, instance: &Instance) -> u64 {
+        // That of the stack is the module's.
+        if self.report.code == KWASMI_LIMIT_STACK {
+            instance.module.stack_max()
+        } else {
+            self.limits.get(self.report.code)
+        }
     }
 
     /// Frees what the guest had: it has ended, or nobody will run it.
@@ -344,6 +382,7 @@ impl Report {
             memory_peak: 0,
             heap_peak: 0,
             stack_peak: 0,
+            limit_value: 0,
             text: KVVec::new(),
         }
     }
@@ -356,7 +395,7 @@ impl Report {
 }
 
 fn ending(raw: u32) -> Ending {
-    [Ending::Exited, Ending::Trapped, Ending::OutOfFuel, Ending::Deadline, Ending::Killed, Ending::OutOfMemory]
+    [Ending::Exited, Ending::Trapped, Ending::Limited, Ending::Killed, Ending::OutOfMemory]
         .into_iter()
         .find(|ending| *ending as u32 == raw)
         .unwrap_or(Ending::EngineFault)
@@ -393,13 +432,6 @@ impl Instance {
     pub(crate) fn is_killed(&self) -> bool {
         self.runner.lock().killed
     }
-}
-
-/// The longest time limit: a deadline so far ahead that no addition overflows.
-const TIME_MAX: i64 = i64::MAX / 4;
-
-fn time(nanoseconds: u64) -> Delta {
-    Delta::from_nanos(i64::try_from(nanoseconds).unwrap_or(TIME_MAX).min(TIME_MAX))
 }
 
 /// Takes references to the caller's files.

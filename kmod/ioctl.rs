@@ -4,6 +4,7 @@
 
 use crate::{
     log::LogBuffer,
+    memory,
     uapi::KWASMI_IOC_TYPE, //
 };
 use kernel::{
@@ -65,16 +66,43 @@ impl Argument {
     }
 }
 
-/// Gives the text of `log` to the caller and its length to `len`, whatever `result` is; then `result`.
+/// Gives the text of `log` to the caller, and its length and the limit that was reached to `tell`, whatever `result` is; then
+/// `result`.
 ///
 /// # Errors
 ///
 /// Those of `result`, which count for more than that the text cannot be given.
-pub(crate) fn with_log<T>(result: Result<T>, log: &LogBuffer, mut len: impl FnMut(u32) -> Result) -> Result<T> {
-    let told = log.give().and_then(&mut len);
+pub(crate) fn with_log<T>(
+    result: Result<T>,
+    log: &LogBuffer,
+    tell: impl FnOnce(u32, (u32, u64)) -> Result,
+) -> Result<T> {
+    let told = log.give().and_then(|len| tell(len, log.limit()));
     let value = result?;
     told?;
     Ok(value)
+}
+
+/// Copies element `index` of the array at the caller's address `addr`.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn element_from_user<T: FromBytes>(addr: u64, index: usize) -> Result<T> {
+    let offset = index.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
+    let addr = usize::try_from(addr)?.checked_add(offset).ok_or(EFAULT)?;
+    Argument::new(addr).read()
+}
+
+/// Copies `value` to element `index` of the array at the caller's address `addr`.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn element_to_user<T: AsBytes>(addr: u64, index: usize, value: &T) -> Result {
+    let offset = index.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
+    let addr = usize::try_from(addr)?.checked_add(offset).ok_or(EFAULT)?;
+    Argument::new(addr).write(value)
 }
 
 /// Copies `len` bytes at the caller's address `addr`.
@@ -83,7 +111,7 @@ pub(crate) fn with_log<T>(result: Result<T>, log: &LogBuffer, mut len: impl FnMu
 ///
 /// `EFAULT`, `ENOMEM`.
 pub(crate) fn bytes_from_user(addr: u64, len: usize) -> Result<KVVec<u8>> {
-    let mut bytes = KVVec::new();
+    let mut bytes = memory::buffer(len)?;
     if len > 0 {
         let addr = UserPtr::from_addr(usize::try_from(addr)?);
         UserSlice::new(addr, len).read_all(&mut bytes, GFP_KERNEL_ACCOUNT)?;

@@ -32,8 +32,12 @@ mod instance;
 mod ioctl;
 mod limits;
 mod log;
+mod memory;
 mod module;
 mod stack;
+#[path = "engine/src/text.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+mod text;
 mod uapi;
 
 module! {
@@ -43,21 +47,85 @@ module! {
     description: "Runs WebAssembly programs inside the kernel",
     license: "GPL",
     params: {
-        module_max_kib: u64 {
-            default: 32768,
-            description: "Largest module that is accepted, in KiB",
+        module_size_max: u64 {
+            default: 33554432,
+            description: "Ceiling for the size of a module, in bytes",
         },
-        memory_max_mib: u64 {
+        functions_max: u64 {
+            default: 1000000,
+            description: "Ceiling for the functions of a module",
+        },
+        function_size_max: u64 {
+            default: 131072,
+            description: "Ceiling for the code of a function, in bytes; the engine takes no more than 131072",
+        },
+        locals_max: u64 {
+            default: 50000,
+            description: "Ceiling for the locals of a function",
+        },
+        globals_max: u64 {
+            default: 1000000,
+            description: "Ceiling for the globals of a module",
+        },
+        data_segments_max: u64 {
+            default: 100000,
+            description: "Ceiling for the data segments of a module",
+        },
+        element_segments_max: u64 {
+            default: 100000,
+            description: "Ceiling for the element segments of a module",
+        },
+        stack_max: u64 {
+            default: 16777216,
+            description: "Ceiling for the Wasm stack of an instance, in bytes",
+        },
+        code_max: u64 {
+            default: 4294967296,
+            description: "Ceiling for the memory that the engine takes for a module, in bytes",
+        },
+        memory_max: u64 {
+            default: 1073741824,
+            description: "Ceiling for the linear memory of an instance, in bytes",
+        },
+        table_max: u64 {
+            default: 10000000,
+            description: "Ceiling for the table elements of an instance",
+        },
+        heap_max: u64 {
+            default: 4294967296,
+            description: "Ceiling for the memory that the engine takes for an instance, in bytes",
+        },
+        fds_max: u64 {
             default: 1024,
-            description: "Ceiling for the linear memory of an instance, in MiB",
+            description: "Ceiling for the open descriptors of an instance; there are no more than 1024",
         },
-        heap_max_mib: u64 {
+        fuel_max: u64 {
+            default: 18446744073709551615,
+            description: "Ceiling for the fuel of an instance, in instructions, about",
+        },
+        time_max: u64 {
+            default: 18446744073709551615,
+            description: "Ceiling for how long an instance runs, in nanoseconds",
+        },
+        cpu_time_max: u64 {
+            default: 18446744073709551615,
+            description: "Ceiling for the CPU time of an instance, in nanoseconds",
+        },
+        total_heap_max: u64 {
+            default: 18446744073709551615,
+            description: "Ceiling for the memory that engines take together, in bytes",
+        },
+        total_modules_max: u64 {
             default: 4096,
-            description: "Ceiling for the memory that the engine takes for an instance or a module, in MiB",
+            description: "Ceiling for the modules that there are at the same time",
         },
-        stack_max_kib: u64 {
-            default: 8192,
-            description: "Ceiling for the Wasm value stack of an instance, in KiB",
+        total_instances_max: u64 {
+            default: 4096,
+            description: "Ceiling for the instances that there are at the same time",
+        },
+        total_running_max: u64 {
+            default: 1024,
+            description: "Ceiling for the tasks that load, start or run at the same time; there are no more than 1024",
         },
         reserve_kib: u64 {
             default: 1024,

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a module and an instance may take: the defaults, and the ceilings that root sets as module parameters.
+//! What a module and an instance may take: the one place that says so. Defaults are here, ceilings are parameters of the
+//! kernel module, and a caller may ask for anything up to the ceiling.
 
 use crate::{
+    ioctl,
     log::LogBuffer,
-    module_parameters, //
+    module_parameters,
+    uapi, //
 };
 use core::fmt::Write;
 use kernel::prelude::*;
@@ -12,32 +15,155 @@ use kernel::prelude::*;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// The default linear memory, in bytes.
-const MEMORY_DEFAULT: u64 = 256 * MIB;
-/// The default heap of an instance, in bytes: room for a linear memory of the default size to grow, which copies it.
-const HEAP_DEFAULT: u64 = 1024 * MIB;
-/// The default Wasm value stack, in bytes.
-const STACK_DEFAULT: u64 = MIB;
-/// The smallest Wasm value stack, in bytes; the engine's `STACK_MIN`.
-const STACK_MIN: u64 = 4 * KIB;
+/// No limit: `KWASMI_UNLIMITED`, whose type bindgen does not see.
+pub(crate) const UNLIMITED: u64 = u64::MAX;
 
-/// The largest module that is accepted, in bytes.
-pub(crate) fn module_bytes() -> u64 {
-    module_parameters::module_max_kib.value().saturating_mul(KIB)
+/// A limit.
+pub(crate) struct Limit {
+    /// `KWASMI_LIMIT_*`.
+    pub(crate) id: u32,
+    name: &'static str,
+    default: u64,
+    least: u64,
+    ceiling: fn() -> u64,
 }
 
-/// The ceiling for a linear memory, in bytes.
-pub(crate) fn memory_ceiling() -> u64 {
-    module_parameters::memory_max_mib.value().saturating_mul(MIB)
+impl Limit {
+    /// The most that can be asked for.
+    pub(crate) fn ceiling(&self) -> u64 {
+        (self.ceiling)()
+    }
+
+    /// What counts if nothing is asked for.
+    pub(crate) fn default(&self) -> u64 {
+        self.default.min(self.ceiling())
+    }
 }
 
-/// The ceiling for an engine's heap, in bytes; also what a module may take.
-pub(crate) fn heap_ceiling() -> u64 {
-    module_parameters::heap_max_mib.value().saturating_mul(MIB)
+/// How many limits there are.
+pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_TOTAL_RUNNING as usize;
+
+macro_rules! limits {
+    ($($id:ident, $name:literal, $parameter:ident, $default:expr, $least:expr;)*) => {
+        /// Every limit, by its number.
+        pub(crate) static LIMITS: [Limit; COUNT] = [$(
+            Limit {
+                id: uapi::$id,
+                name: $name,
+                default: $default,
+                least: $least,
+                ceiling: || module_parameters::$parameter.value(),
+            },
+        )*];
+    };
 }
 
-fn stack_ceiling() -> u64 {
-    module_parameters::stack_max_kib.value().saturating_mul(KIB).max(STACK_MIN)
+// By number: KWASMI_LIMIT_MODULE_SIZE is 1.
+limits! {
+    // Number                      Name                Ceiling               Default     Least
+    KWASMI_LIMIT_MODULE_SIZE,      "module-size",      module_size_max,      32 * MIB,   1;
+    KWASMI_LIMIT_FUNCTIONS,        "functions",        functions_max,        100_000,    1;
+    KWASMI_LIMIT_FUNCTION_SIZE,    "function-size",    function_size_max,    128 * KIB,  1;
+    KWASMI_LIMIT_LOCALS,           "locals",           locals_max,           4096,       1;
+    KWASMI_LIMIT_GLOBALS,          "globals",          globals_max,          10_000,     1;
+    KWASMI_LIMIT_DATA_SEGMENTS,    "data-segments",    data_segments_max,    10_000,     1;
+    KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", element_segments_max, 10_000,     1;
+    KWASMI_LIMIT_STACK,            "stack",            stack_max,            MIB,        4 * KIB;
+    KWASMI_LIMIT_CODE,             "code",             code_max,             512 * MIB,  1;
+    KWASMI_LIMIT_MEMORY,           "memory",           memory_max,           256 * MIB,  1;
+    KWASMI_LIMIT_TABLE,            "table",            table_max,            1_000_000,  1;
+    // A linear memory that grows is copied: there is room for three times of it.
+    KWASMI_LIMIT_HEAP,             "heap",             heap_max,             1024 * MIB, 1;
+    KWASMI_LIMIT_FDS,              "fds",              fds_max,              1024,       1;
+    KWASMI_LIMIT_FUEL,             "fuel",             fuel_max,             UNLIMITED,  1;
+    KWASMI_LIMIT_TIME,             "time",             time_max,             UNLIMITED,  1;
+    KWASMI_LIMIT_CPU_TIME,         "cpu-time",         cpu_time_max,         UNLIMITED,  1;
+    KWASMI_LIMIT_TOTAL_HEAP,       "total-heap",       total_heap_max,       UNLIMITED,  0;
+    KWASMI_LIMIT_TOTAL_MODULES,    "total-modules",    total_modules_max,    UNLIMITED,  0;
+    KWASMI_LIMIT_TOTAL_INSTANCES,  "total-instances",  total_instances_max,  UNLIMITED,  0;
+    KWASMI_LIMIT_TOTAL_RUNNING,    "total-running",    total_running_max,    UNLIMITED,  0;
+}
+
+const _: () = {
+    let mut index = 0;
+    while index < COUNT {
+        assert!(LIMITS[index].id as usize == index + 1, "limits are not in the order of their numbers");
+        index += 1;
+    }
+};
+
+/// The limit with this number.
+pub(crate) fn find(id: u32) -> Option<&'static Limit> {
+    LIMITS.get((id as usize).checked_sub(1)?)
+}
+
+/// The ceiling of the limit with this number; nothing for one that there is not.
+pub(crate) fn ceiling(id: u32) -> u64 {
+    find(id).map_or(0, Limit::ceiling)
+}
+
+/// The limits of one call.
+pub(crate) struct Chosen {
+    values: [u64; COUNT],
+}
+
+impl Chosen {
+    /// Those that the caller asks for with `len` structures `kwasmi_limit` at `addr`, else the default ones.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`; `EINVAL` for a limit that there is not, or twice, or with a value that it cannot have; `EDQUOT` for one
+    /// above the ceiling.
+    pub(crate) fn from_user(addr: u64, len: u32, log: &mut LogBuffer) -> Result<Self> {
+        if len as usize > COUNT {
+            let _ = write!(log, "more limits than there are");
+            return Err(EINVAL);
+        }
+        let mut values = [0; COUNT];
+        for index in 0..len as usize {
+            let asked: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
+            let Some((limit, value)) = find(asked.limit).zip(values.get_mut((asked.limit as usize).wrapping_sub(1)))
+            else {
+                let _ = write!(log, "there is no limit {}", asked.limit);
+                return Err(EINVAL);
+            };
+            if *value != 0 || asked.reserved != 0 || asked.value < limit.least.max(1) || limit.least == 0 {
+                let _ = write!(log, "{}: there twice, or not a value that it can have", limit.name);
+                return Err(EINVAL);
+            }
+            if asked.value > limit.ceiling() {
+                let _ = write!(log, "{}: {} is above the ceiling of {}", limit.name, asked.value, limit.ceiling());
+                log.reached(limit.id, limit.ceiling());
+                return Err(EDQUOT);
+            }
+            *value = asked.value;
+        }
+        for (value, limit) in values.iter_mut().zip(&LIMITS) {
+            if *value == 0 {
+                *value = limit.default().max(limit.least);
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// The value of the limit with this number.
+    pub(crate) fn get(&self, id: u32) -> u64 {
+        self.values.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0)
+    }
+
+    /// Fails if `amount` is more than the limit with this number.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT`, with words in `log`.
+    pub(crate) fn check(&self, id: u32, amount: u64, log: &mut LogBuffer) -> Result {
+        if amount <= self.get(id) {
+            return Ok(());
+        }
+        let _ = write!(log, "{amount} are wanted");
+        log.reached(id, self.get(id));
+        Err(EDQUOT)
+    }
 }
 
 /// The size of the reserve, in bytes.
@@ -48,33 +174,4 @@ pub(crate) fn reserve_bytes() -> usize {
 /// Whether imports are provided that make the engine fail.
 pub(crate) fn has_fault_injection() -> bool {
     module_parameters::fault_injection.value()
-}
-
-/// What the caller asked for, or the default where that is 0; not above the ceiling.
-fn choose(log: &mut LogBuffer, what: &str, asked: u64, default: u64, ceiling: u64) -> Result<usize> {
-    if asked > ceiling {
-        let _ = write!(log, "{what} of {asked} bytes is above the ceiling of {ceiling}");
-        return Err(EDQUOT);
-    }
-    let value = if asked == 0 { default.min(ceiling) } else { asked };
-    Ok(usize::try_from(value)?)
-}
-
-/// The Wasm value stack, in bytes.
-pub(crate) fn stack(log: &mut LogBuffer, asked: u64) -> Result<usize> {
-    if asked != 0 && asked < STACK_MIN {
-        let _ = write!(log, "a value stack of {asked} bytes is below the least of {STACK_MIN}");
-        return Err(EINVAL);
-    }
-    choose(log, "a value stack", asked, STACK_DEFAULT, stack_ceiling())
-}
-
-/// The linear memory, in bytes.
-pub(crate) fn memory(log: &mut LogBuffer, asked: u64) -> Result<usize> {
-    choose(log, "a linear memory", asked, MEMORY_DEFAULT, memory_ceiling())
-}
-
-/// The heap of an instance, in bytes.
-pub(crate) fn heap(log: &mut LogBuffer, asked: u64) -> Result<usize> {
-    choose(log, "a heap", asked, HEAP_DEFAULT, heap_ceiling())
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The log buffer of a call: the reason of a failure, in words.
+//! The log buffer of a call: the reason of a failure, in words, and the limit that was reached.
 
-use crate::ffi::Log;
+use crate::{
+    ffi::Log,
+    text::Cut, //
+};
 use core::fmt;
 use kernel::{
     prelude::*,
@@ -26,8 +29,8 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
 pub(crate) struct LogBuffer {
     user: UserPtr,
     text: KVVec<u8>,
-    room: usize,
     len: usize,
+    limit: (u32, u64),
 }
 
 impl LogBuffer {
@@ -37,15 +40,24 @@ impl LogBuffer {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(addr: u64, size: u32) -> Result<Self> {
-        let room = (size as usize).min(SIZE_MAX);
         let mut text = KVVec::new();
-        text.resize(room, 0, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, room, len: 0 })
+        text.resize((size as usize).min(SIZE_MAX), 0, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, len: 0, limit: (0, 0) })
+    }
+
+    /// Notes the limit that was reached: its number and value.
+    pub(crate) fn reached(&mut self, limit: u32, value: u64) {
+        self.limit = (limit, value);
+    }
+
+    /// The limit that was reached; 0 if none was.
+    pub(crate) fn limit(&self) -> (u32, u64) {
+        self.limit
     }
 
     /// Has `f` write the text by way of the engine's [`Log`].
     pub(crate) fn lend<T>(&mut self, f: impl FnOnce(&mut Log) -> T) -> T {
-        let mut log = Log { text: self.text.as_mut_ptr(), size: self.room, len: 0 };
+        let mut log = Log { text: self.text.as_mut_ptr(), size: self.text.len(), len: 0 };
         let result = f(&mut log);
         self.len = log.len;
         result
@@ -57,7 +69,7 @@ impl LogBuffer {
     ///
     /// `EFAULT`.
     pub(crate) fn give(&self) -> Result<u32> {
-        let written = self.text.get(..self.len.min(self.room)).unwrap_or(&[]);
+        let written = self.text.get(..self.len.min(self.text.len())).unwrap_or(&[]);
         if !written.is_empty() {
             UserSlice::new(self.user, written.len()).writer().write_slice(written)?;
         }
@@ -67,13 +79,9 @@ impl LogBuffer {
 
 impl fmt::Write for LogBuffer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(room) = self.text.get_mut(self.len..) {
-            let fits = room.len().min(text.len());
-            if let (Some(to), Some(from)) = (room.get_mut(..fits), text.as_bytes().get(..fits)) {
-                to.copy_from_slice(from);
-            }
-        }
-        self.len = self.len.saturating_add(text.len());
+        let mut cut = Cut::new(self.text.get_mut(self.len..).unwrap_or_default());
+        cut.write_str(text)?;
+        self.len = self.len.saturating_add(cut.len());
         Ok(())
     }
 }

@@ -17,21 +17,41 @@ use crate::{
         Bytes,
         EngineOp,
         LoadArgs,
+        ModuleLimits,
         StartArgs,
         Status, //
+    },
+    host::{
+        Files,
+        Host, //
     },
     instance::Instance,
     ioctl::{
         self,
         Argument, //
     },
-    limits,
+    limits::{
+        self,
+        Chosen, //
+    },
     log::LogBuffer,
     stack::Stack,
     uapi::{
         kwasmi_fd,
         kwasmi_start,
         KWASMI_GUEST_FDS_MAX,
+        KWASMI_LIMIT_CODE,
+        KWASMI_LIMIT_CPU_TIME,
+        KWASMI_LIMIT_DATA_SEGMENTS,
+        KWASMI_LIMIT_ELEMENT_SEGMENTS,
+        KWASMI_LIMIT_FDS,
+        KWASMI_LIMIT_FUNCTIONS,
+        KWASMI_LIMIT_FUNCTION_SIZE,
+        KWASMI_LIMIT_GLOBALS,
+        KWASMI_LIMIT_LOCALS,
+        KWASMI_LIMIT_STACK,
+        KWASMI_LIMIT_TIME,
+        KWASMI_LIMIT_TOTAL_MODULES,
         KWASMI_STRINGS_MAX, //
     },
 };
@@ -70,6 +90,8 @@ pub(crate) struct Module {
     object: Atomic<*mut c_void>,
     /// Set when the engine failed in one of its instances: what they share may not be in a known state.
     poisoned: Atomic<bool>,
+    /// Bytes of the Wasm stack of each instance.
+    stack_max: u64,
     /// What is needed to enter the engine for it.
     #[pin]
     stay: Mutex<Stay>,
@@ -87,27 +109,38 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    /// Validates and translates `wasm`. Its instances' value stack may grow to `stack_max` bytes.
+    /// Validates and translates `wasm`, within `limits`.
     ///
     /// # Errors
     ///
-    /// `ENOEXEC`, `ENOMEM`, `EIO`, `EAGAIN`, with words in `log`.
-    pub(crate) fn load(wasm: &[u8], stack_max: usize, log: &mut LogBuffer) -> Result<Arc<Self>> {
+    /// `ENOEXEC`, `EDQUOT`, `ENOMEM`, `EINTR`, `EIO`, with words in `log`.
+    pub(crate) fn load(wasm: &[u8], limits: &Chosen, log: &mut LogBuffer) -> Result<Arc<Self>> {
+        let most = limits::ceiling(KWASMI_LIMIT_TOTAL_MODULES);
         let stack = Stack::new()?;
+        if !counters::MODULES.add_below(1, most) {
+            log.reached(KWASMI_LIMIT_TOTAL_MODULES, most);
+            return Err(EDQUOT);
+        }
         // INVARIANT: There is no object yet. From here on, `drop` cleans up.
         let this = Arc::pin_init(
             pin_init!(Self {
                 object: Atomic::new(ptr::null_mut()),
                 poisoned: Atomic::new(false),
+                stack_max: limits.get(KWASMI_LIMIT_STACK),
                 stay <- new_mutex!(Stay { stack, account: None }, "kwasmi::Module::stay"),
-                _: { counters::MODULES.add(1) },
             }),
             GFP_KERNEL_ACCOUNT,
-        )?;
-        let object = this.stay.lock().load(wasm, stack_max, log)?;
+        )
+        .inspect_err(|_| counters::MODULES.sub(1))?;
+        let object = this.stay.lock().load(wasm, limits, log)?;
         // INVARIANT: It was just loaded, on this account.
         this.object.store(object.as_ptr(), Relaxed);
         Ok(this)
+    }
+
+    /// Bytes of the Wasm stack of each instance.
+    pub(crate) fn stack_max(&self) -> u64 {
+        self.stack_max
     }
 
     /// Nothing may be started of it any more.
@@ -149,8 +182,9 @@ impl Module {
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
         let instance = Self::start_instance(this, &request, &mut log);
-        ioctl::with_log(instance, &log, |len| {
+        ioctl::with_log(instance, &log, |len, limit| {
             request.log_len = len;
+            (request.limit, request.limit_value) = limit;
             arg.write(&request)
         })
         .and_then(|instance| anon_file::install(instance))
@@ -169,10 +203,12 @@ impl Module {
             let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
             return Err(E2BIG);
         }
+        let limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+        limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
         let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
         let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
         let fds = fds_from_user(request.fds, request.fds_len)?;
-        Instance::new(this.into(), request, (&args, &env, &fds), log)
+        Instance::new(this.into(), (&args, &env, &fds), limits, log)
     }
 }
 
@@ -188,27 +224,40 @@ fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
 
 impl Stay {
     /// Has the engine load `wasm`.
-    fn load(&mut self, wasm: &[u8], stack_max: usize, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
-        let account = Account::open(&mut self.stack, usize::try_from(limits::heap_ceiling())?)?;
+    fn load(&mut self, wasm: &[u8], limits: &Chosen, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
+        let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
         let account = self.account.insert(account);
+        let mut host = Host::new(Files::new());
+        host.set_time(limits.get(KWASMI_LIMIT_TIME));
+        host.cpu_max = limits.get(KWASMI_LIMIT_CPU_TIME);
+        host.begin();
         let mut args = LoadArgs {
             wasm: bytes(wasm),
-            stack_max,
+            limits: ModuleLimits {
+                functions: limits.get(KWASMI_LIMIT_FUNCTIONS),
+                function_size: limits.get(KWASMI_LIMIT_FUNCTION_SIZE),
+                locals: limits.get(KWASMI_LIMIT_LOCALS),
+                globals: limits.get(KWASMI_LIMIT_GLOBALS),
+                data_segments: limits.get(KWASMI_LIMIT_DATA_SEGMENTS),
+                element_segments: limits.get(KWASMI_LIMIT_ELEMENT_SEGMENTS),
+                stack: limits.get(KWASMI_LIMIT_STACK),
+            },
             fault_injection: limits::has_fault_injection(),
+            limit: 0,
             log: ptr::null_mut(),
             module: ptr::null_mut(),
         };
         let stack = &mut self.stack;
+        let host = ptr::from_mut(&mut host).cast();
         let outcome = log.lend(|log| {
             args.log = log;
             // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
-            unsafe { engine::enter(stack, Some(account), ptr::null_mut(), EngineOp::Load, &mut args) }
+            unsafe { engine::enter(stack, Some(account), host, EngineOp::Load, &mut args) }
         });
         match (outcome, NonNull::new(args.module)) {
             (Ok(Status::Ok), Some(object)) => Ok(object),
-            (Ok(Status::NoMemory), _) => Err(ENOMEM),
-            (Ok(_), _) => Err(ENOEXEC),
-            (Err(failure), _) => Err(failure.report(log)),
+            (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),
+            (Err(failure), _) => Err(failure.report(log, limits)),
         }
     }
 }

@@ -25,4 +25,13 @@ macro_rules! plain_data {
     };
 }
 
-plain_data!(kwasmi_info, kwasmi_load, kwasmi_fd, kwasmi_start, kwasmi_run);
+plain_data!(
+    kwasmi_info,
+    kwasmi_load,
+    kwasmi_fd,
+    kwasmi_start,
+    kwasmi_run,
+    kwasmi_limit,
+    kwasmi_limit_info,
+    kwasmi_limits
+);

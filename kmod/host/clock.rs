@@ -20,6 +20,13 @@ const MONOTONIC: u64 = 1;
 const PROCESS_CPU: u64 = 2;
 const THREAD_CPU: u64 = 3;
 
+/// The CPU time of the current task, in nanoseconds.
+pub(super) fn cpu_time() -> u64 {
+    let task = Task::current_raw();
+    // SAFETY: The current task is there; the scheduler writes the field, a word, as a whole.
+    unsafe { (&raw const (*task).se.sum_exec_runtime).read_volatile() }
+}
+
 /// The time of a clock, in nanoseconds. Both CPU times are that of the thread that runs the guest, and are as fresh as the
 /// scheduler's last tick or switch.
 ///
@@ -30,11 +37,7 @@ pub(super) fn time(clock: u64) -> Result<u64> {
     match clock {
         REALTIME => Ok(Instant::<RealTime>::now().as_nanos() as u64),
         MONOTONIC => Ok(Instant::<Monotonic>::now().as_nanos() as u64),
-        PROCESS_CPU | THREAD_CPU => {
-            let task = Task::current_raw();
-            // SAFETY: The current task is there; the scheduler writes the field, a word, as a whole.
-            Ok(unsafe { (&raw const (*task).se.sum_exec_runtime).read_volatile() })
-        }
+        PROCESS_CPU | THREAD_CPU => Ok(cpu_time()),
         _ => Err(EINVAL),
     }
 }

@@ -1,35 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for the engine: kvmalloc, charged to the memory cgroup of the task.
+//! Memory for the engine.
 
-use crate::counters;
+use super::{
+    signal,
+    Host, //
+};
+use crate::{
+    counters,
+    ffi::Checkpoint,
+    limits,
+    memory,
+    uapi::KWASMI_LIMIT_TOTAL_HEAP, //
+};
 use core::{
     alloc::Layout,
     ptr::NonNull, //
 };
-use kernel::{
-    alloc::{
-        allocator::KVmalloc,
-        flags,
-        Allocator,
-        NumaNode, //
-    },
-    bindings,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
-/// Allocates `size` bytes, aligned to `align`; returns the address.
+/// What became of a request for memory.
+pub(super) enum Allocated {
+    /// The address.
+    At(u64),
+    /// The work that needs it is to end.
+    Stop(Checkpoint),
+}
+
+/// Allocates `size` bytes, aligned to `align`. Translating a module allocates all the time: this is where it is ended.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
-pub(super) fn alloc(size: u64, align: u64) -> Result<u64> {
+/// `ENOMEM`; `EDQUOT` if all engines together would have too much.
+pub(super) fn alloc(host: Option<&mut Host>, size: u64, align: u64) -> Result<Allocated> {
     let layout = Layout::from_size_align(usize::try_from(size)?, usize::try_from(align)?).map_err(|_| ENOMEM)?;
-    let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_NOWARN;
-    let block = KVmalloc::alloc(layout, flags, NumaNode::NO_NODE)?;
+    if let Some(host) = host {
+        if host.is_check_due(layout.size()) {
+            match signal::checkpoint(host) {
+                Checkpoint::Continue | Checkpoint::Interrupt => {}
+                stop => return Ok(Allocated::Stop(stop)),
+            }
+        }
+    }
+    if !counters::HEAP_BYTES.add_below(layout.size(), limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+        return Err(EDQUOT);
+    }
+    let block = memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
     counters::HEAP_BLOCKS.add(1);
-    counters::HEAP_BYTES.add(layout.size());
-    Ok(block.cast::<u8>().as_ptr() as u64)
+    Ok(Allocated::At(block.as_ptr() as u64))
 }
 
 /// Frees a block.
@@ -38,10 +56,10 @@ pub(super) fn alloc(size: u64, align: u64) -> Result<u64> {
 ///
 /// `addr` came from [`alloc`] for `size` bytes, and is freed once.
 pub(super) unsafe fn free(addr: u64, size: u64) {
-    if let Some(block) = NonNull::new(addr as *mut c_void) {
+    if let Some(block) = NonNull::new(addr as *mut u8) {
         counters::HEAP_BLOCKS.sub(1);
         counters::HEAP_BYTES.sub(size as usize);
         // SAFETY: The caller guarantees it.
-        unsafe { bindings::kvfree(block.as_ptr()) };
+        unsafe { memory::free(block) };
     }
 }

@@ -15,11 +15,13 @@ pub(crate) use self::{
 
 use crate::{
     ffi::{
+        Checkpoint,
         HostCall,
         HostOp,
         HOST_INTERRUPTED, //
     },
-    instance::Instance, //
+    instance::Instance,
+    limits::UNLIMITED, //
 };
 use core::ptr;
 use kernel::{
@@ -30,18 +32,32 @@ use kernel::{
     },
     prelude::*,
     time::{
+        Delta,
         Instant,
         Monotonic, //
     }, //
 };
 
-/// What host calls of a guest find behind [`HostCall::host`].
+/// Allocations between two looks at whether the work is to go on.
+const ALLOCATIONS_PER_CHECK: u32 = 16;
+
+/// The size of an allocation, in bytes, that is worth a look of its own.
+const LARGE_ALLOCATION: usize = 64 * 1024;
+
+/// What host calls find behind [`HostCall::host`] while a module is loaded, or a guest is started or runs.
 pub(crate) struct Host {
     files: Files,
     /// The instance while it runs, else null.
     pub(crate) instance: *const Instance,
     /// When its time is up.
     pub(crate) deadline: Option<Instant<Monotonic>>,
+    /// The most CPU time, in nanoseconds.
+    pub(crate) cpu_max: u64,
+    /// The CPU time of earlier stays in the engine, in nanoseconds.
+    cpu_used: u64,
+    /// The task's CPU time when this stay began.
+    cpu_began: u64,
+    allocations: u32,
 }
 
 // SAFETY: `instance` is only used while it runs, by who runs it.
@@ -50,7 +66,46 @@ unsafe impl Send for Host {}
 impl Host {
     /// A host for a guest with `files`.
     pub(crate) fn new(files: Files) -> Self {
-        Self { files, instance: ptr::null(), deadline: None }
+        Self {
+            files,
+            instance: ptr::null(),
+            deadline: None,
+            cpu_max: UNLIMITED,
+            cpu_used: 0,
+            cpu_began: 0,
+            allocations: 0,
+        }
+    }
+
+    /// Sets the deadline to `nanoseconds` from now.
+    pub(crate) fn set_time(&mut self, nanoseconds: u64) {
+        if nanoseconds != UNLIMITED {
+            // No addition overflows.
+            let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX).min(i64::MAX / 4);
+            self.deadline = Some(Instant::<Monotonic>::now() + Delta::from_nanos(nanoseconds));
+        }
+    }
+
+    /// A stay of the current task in the engine begins.
+    pub(crate) fn begin(&mut self) {
+        self.cpu_began = clock::cpu_time();
+    }
+
+    /// It ends.
+    pub(crate) fn end(&mut self) {
+        self.cpu_used = self.cpu_time();
+        self.cpu_began = clock::cpu_time();
+    }
+
+    /// The CPU time so far, in nanoseconds.
+    fn cpu_time(&self) -> u64 {
+        self.cpu_used.saturating_add(clock::cpu_time().saturating_sub(self.cpu_began))
+    }
+
+    /// Counts an allocation of `size` bytes; whether it is time for a look at whether the work is to go on.
+    fn is_check_due(&mut self, size: usize) -> bool {
+        self.allocations = self.allocations.wrapping_add(1);
+        self.allocations % ALLOCATIONS_PER_CHECK == 0 || size >= LARGE_ALLOCATION
     }
 
     /// Gives up all files.
@@ -70,9 +125,13 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     let call = unsafe { &mut *call };
     // SAFETY: The caller guarantees the arguments.
     match unsafe { dispatch(op, call) } {
-        Ok(value) => {
+        Ok(Answer::Value(value)) => {
             call.value = value;
             0
+        }
+        Ok(Answer::Stop(checkpoint)) => {
+            call.value = checkpoint as u64;
+            HOST_INTERRUPTED
         }
         Err(error) => status(error),
     }
@@ -92,26 +151,42 @@ fn status(error: Error) -> i32 {
     }
 }
 
+/// What a call comes to.
+enum Answer {
+    Value(u64),
+    Stop(Checkpoint),
+}
+
 /// # Safety
 ///
 /// `call` is filled in as `op` says.
-unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<u64> {
-    let [a, b, c, d] = call.args;
+unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
+    let [a, b, _, _] = call.args;
+    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
+    let host = unsafe { call.host.cast::<Host>().as_mut() };
     match op {
-        op if op == HostOp::Alloc as u32 => return heap::alloc(a, b),
+        op if op == HostOp::Alloc as u32 => Ok(match heap::alloc(host, a, b)? {
+            heap::Allocated::At(address) => Answer::Value(address),
+            heap::Allocated::Stop(checkpoint) => Answer::Stop(checkpoint),
+        }),
         op if op == HostOp::Free as u32 => {
             // SAFETY: The engine frees what it allocated, once.
             unsafe { heap::free(a, b) };
-            return Ok(0);
+            Ok(Answer::Value(0))
         }
         op if op == HostOp::Yield as u32 => {
             signal::yield_now();
-            return Ok(0);
+            Ok(Answer::Value(0))
         }
-        _ => {}
+        // SAFETY: The caller guarantees the arguments.
+        _ => unsafe { for_guest(op, call.args, host.ok_or(EINVAL)?) }.map(Answer::Value),
     }
-    // SAFETY: All other operations are a guest's, whose host lives while it runs and is used by this task only.
-    let host = unsafe { call.host.cast::<Host>().as_mut() }.ok_or(EINVAL)?;
+}
+
+/// # Safety
+///
+/// The arguments are what `op` says.
+unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
     match op {
         op if op == HostOp::Checkpoint as u32 => Ok(signal::checkpoint(host) as u64),
         op if op == HostOp::Read as u32 => {

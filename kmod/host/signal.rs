@@ -3,7 +3,10 @@
 //! Whether a guest may go on: signals, deadline, kill, the scheduler.
 
 use super::Host;
-use crate::ffi::Checkpoint;
+use crate::{
+    ffi::Checkpoint,
+    limits::UNLIMITED, //
+};
 use core::sync::atomic::{
     AtomicU32,
     AtomicUsize,
@@ -33,7 +36,10 @@ pub(super) fn checkpoint(host: &Host) -> Checkpoint {
         return Checkpoint::Killed;
     }
     if host.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
-        return Checkpoint::Deadline;
+        return Checkpoint::Time;
+    }
+    if host.cpu_max != UNLIMITED && host.cpu_time() > host.cpu_max {
+        return Checkpoint::CpuTime;
     }
     if kernel::current!().signal_pending() {
         return Checkpoint::Interrupt;

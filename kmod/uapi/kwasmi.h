@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 /* The version of this interface: struct kwasmi_info's `abi`. */
-#define KWASMI_ABI			1
+#define KWASMI_ABI			2
 
 /* Bits of struct kwasmi_info's `features`. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -44,9 +44,66 @@ struct kwasmi_info {
 	__u64 reserve_peak_bytes;	/* the most of it that was ever in use */
 	__u64 engine_stack_bytes;	/* size of an engine stack */
 	__u64 engine_stack_peak_bytes;	/* the deepest use of one, since the module was loaded */
-	__u64 module_bytes_max;		/* the largest module that is accepted */
-	__u64 memory_bytes_max;		/* the largest linear memory that an instance may have */
 	char version[32];		/* kwasmi's own version, NUL-terminated */
+};
+
+/*
+ * Limits: what a module or an instance may take. Each has a default, and a ceiling that root sets with a parameter of
+ * the kernel module; KWASMI_IOC_LIMITS tells both. A caller may ask for any value up to the ceiling.
+ *
+ * A call that would exceed a limit fails with EDQUOT and tells which one in `limit` and `limit_value`. A guest that
+ * reaches one while it runs is ended with the status KWASMI_LIMITED.
+ */
+
+/* Of a module, given to KWASMI_IOC_LOAD. */
+#define KWASMI_LIMIT_MODULE_SIZE	1	/* bytes */
+#define KWASMI_LIMIT_FUNCTIONS		2	/* functions */
+#define KWASMI_LIMIT_FUNCTION_SIZE	3	/* bytes of code of one function */
+#define KWASMI_LIMIT_LOCALS		4	/* locals of one function, besides its parameters */
+#define KWASMI_LIMIT_GLOBALS		5	/* globals */
+#define KWASMI_LIMIT_DATA_SEGMENTS	6	/* data segments */
+#define KWASMI_LIMIT_ELEMENT_SEGMENTS	7	/* element segments */
+#define KWASMI_LIMIT_STACK		8	/* bytes of the Wasm stack of each instance: values, and 64 for each call */
+#define KWASMI_LIMIT_CODE		9	/* bytes that the engine may take for the translated module */
+/* Of an instance, given to KWASMI_IOC_START. */
+#define KWASMI_LIMIT_MEMORY		10	/* bytes of linear memory */
+#define KWASMI_LIMIT_TABLE		11	/* elements of tables */
+#define KWASMI_LIMIT_HEAP		12	/* bytes that the engine may take for it, linear memory included */
+#define KWASMI_LIMIT_FDS		13	/* open descriptors */
+#define KWASMI_LIMIT_FUEL		14	/* instructions, about */
+/* Of both: of the call itself for KWASMI_IOC_LOAD, from the first KWASMI_IOC_RUN on for an instance. */
+#define KWASMI_LIMIT_TIME		15	/* nanoseconds */
+#define KWASMI_LIMIT_CPU_TIME		16	/* nanoseconds of CPU time */
+/* Of all modules and instances together; there are only ceilings, and no caller can ask for less. */
+#define KWASMI_LIMIT_TOTAL_HEAP		17	/* bytes that engines may take */
+#define KWASMI_LIMIT_TOTAL_MODULES	18	/* modules */
+#define KWASMI_LIMIT_TOTAL_INSTANCES	19	/* instances */
+#define KWASMI_LIMIT_TOTAL_RUNNING	20	/* tasks that load, start or run at the same time */
+
+/* No limit, where a limit allows that: the default of FUEL, TIME and CPU_TIME. */
+#define KWASMI_UNLIMITED		(~0ULL)
+
+/* The value of a limit for one call. Limits of the other call are ignored; one that is there twice is EINVAL. */
+struct kwasmi_limit {
+	__u32 limit;			/* KWASMI_LIMIT_* */
+	__u32 reserved;
+	__u64 value;			/* not 0 */
+};
+
+/*
+ * KWASMI_IOC_LIMITS on /dev/kwasmi: the limits that this kwasmi has, in ascending order of their numbers.
+ */
+struct kwasmi_limit_info {
+	__u32 limit;			/* KWASMI_LIMIT_* */
+	__u32 reserved;
+	__u64 value;			/* the default */
+	__u64 ceiling;			/* the most that can be asked for */
+};
+
+struct kwasmi_limits {
+	__u64 limits;			/* address of struct kwasmi_limit_info[] */
+	__u32 limits_len;		/* in: how many there is room for; out: how many there are */
+	__u32 reserved;
 };
 
 /*
@@ -55,17 +112,20 @@ struct kwasmi_info {
  * Returns a module fd (close-on-exec). The bytes are copied once, before they are looked at.
  *
  * ENOEXEC	not valid Wasm, or a program that kwasmi cannot run; the log says why and where
- * E2BIG	larger than `module_bytes_max`
- * EDQUOT	a limit above the ceiling; the log names it
+ * EDQUOT	beyond a limit, or one above its ceiling was asked for; see `limit`
+ * EINVAL	a limit that there is not, twice, or with a value that it cannot have
  * ENOMEM	no memory
- * EAGAIN	too many guests run
+ * EINTR	a signal came that ends the process
  * EIO		the engine failed; the log says how
  * EPERM	the caller lacks CAP_SYS_ADMIN
  */
 struct kwasmi_load {
 	__u64 wasm;			/* address of the module's bytes */
 	__u64 wasm_len;
-	__u64 stack_max;		/* bytes of the Wasm value stack of each instance; 0: the default */
+	__u64 limits;			/* address of struct kwasmi_limit[] */
+	__u32 limits_len;		/* how many */
+	__u32 limit;			/* out, if EDQUOT: KWASMI_LIMIT_* */
+	__u64 limit_value;		/* out, if EDQUOT: its value */
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
@@ -91,15 +151,15 @@ struct kwasmi_fd {
 /*
  * KWASMI_IOC_START on a module fd: makes an instance, ready to run.
  *
- * Returns an instance fd (close-on-exec). A limit of 0 is the default one.
+ * Returns an instance fd (close-on-exec).
  *
  * EBADF	`fds` names a descriptor that is not open
- * EINVAL	a string without an end, a guest_fd twice or too large
+ * EINVAL	a string without an end, a guest_fd twice or too large, a limit as above
  * ENOEXEC	the module cannot be instantiated; the log says why
  * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, or `fds_len` KWASMI_GUEST_FDS_MAX
- * EDQUOT	a limit above the ceiling; the log names it
+ * EDQUOT	beyond a limit, or one above its ceiling was asked for; see `limit`
  * ENOMEM	no memory
- * EAGAIN	too many guests run
+ * EINTR	a signal came that ends the process
  * EIO		the engine failed, now or in an earlier instance of this module
  */
 struct kwasmi_start {
@@ -109,11 +169,11 @@ struct kwasmi_start {
 	__u64 env_len;
 	__u64 fds;			/* address of struct kwasmi_fd[] */
 	__u32 fds_len;			/* how many */
+	__u32 limits_len;		/* how many */
+	__u64 limits;			/* address of struct kwasmi_limit[] */
+	__u64 limit_value;		/* out, if EDQUOT: its value */
+	__u32 limit;			/* out, if EDQUOT: KWASMI_LIMIT_* */
 	__u32 flags;			/* none defined */
-	__u64 fuel_max;			/* instructions, about; default: no limit */
-	__u64 memory_max;		/* bytes that one linear memory may grow to */
-	__u64 heap_max;			/* bytes that the engine may take for the instance, linear memories included */
-	__u64 time_max;			/* nanoseconds from the first KWASMI_IOC_RUN on; default: no limit */
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
@@ -123,11 +183,10 @@ struct kwasmi_start {
 /* How a guest ended: struct kwasmi_run's `status`. */
 #define KWASMI_EXITED			0	/* `code` is the exit status */
 #define KWASMI_TRAPPED			1	/* `code` is one of KWASMI_TRAP_* */
-#define KWASMI_OUT_OF_FUEL		2
-#define KWASMI_DEADLINE			3
-#define KWASMI_KILLED			4	/* by a signal, or by KWASMI_IOC_KILL */
-#define KWASMI_OUT_OF_MEMORY		5	/* the engine's memory for this instance, not `memory.grow` */
-#define KWASMI_ENGINE_FAULT		6	/* a defect of kwasmi: please report the log's text */
+#define KWASMI_LIMITED			2	/* `code` is the KWASMI_LIMIT_* that it reached, `limit_value` its value */
+#define KWASMI_KILLED			3	/* by a signal, or by KWASMI_IOC_KILL */
+#define KWASMI_OUT_OF_MEMORY		4	/* the machine, or the caller's memory cgroup, has no more */
+#define KWASMI_ENGINE_FAULT		5	/* a defect of kwasmi: please report the log's text */
 
 /* Traps of the WebAssembly specification. */
 #define KWASMI_TRAP_UNREACHABLE		1
@@ -138,9 +197,7 @@ struct kwasmi_start {
 #define KWASMI_TRAP_INTEGER_OVERFLOW	6
 #define KWASMI_TRAP_BAD_CONVERSION	7
 #define KWASMI_TRAP_BAD_SIGNATURE	8
-#define KWASMI_TRAP_STACK_OVERFLOW	9
-#define KWASMI_TRAP_GROWTH_LIMITED	10
-#define KWASMI_TRAP_OTHER		11
+#define KWASMI_TRAP_OTHER		9
 
 /*
  * KWASMI_IOC_RUN on an instance fd: runs the guest in the calling thread, with its credentials, until it ends.
@@ -150,7 +207,7 @@ struct kwasmi_start {
  * ended badly; a further call tells the same again.
  *
  * EBUSY	another thread runs it
- * EAGAIN	too many guests run
+ * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING
  * ENOMEM	no memory
  * EINTR	interrupted by a signal whose handler was installed without SA_RESTART
  */
@@ -161,6 +218,7 @@ struct kwasmi_run {
 	__u64 memory_peak;		/* out: bytes of linear memory */
 	__u64 heap_peak;		/* out: bytes that the engine took for the instance, linear memories included */
 	__u64 stack_peak;		/* out: bytes of the engine stack */
+	__u64 limit_value;		/* out: of the limit that was reached */
 	__u64 log;			/* address of the log buffer: why the guest ended, where that needs words */
 	__u32 log_size;
 	__u32 log_len;			/* out */
@@ -174,6 +232,7 @@ struct kwasmi_run {
 #define KWASMI_IOC_LOAD			_IOWR(KWASMI_IOC_TYPE, 0x81, struct kwasmi_load)
 #define KWASMI_IOC_START		_IOWR(KWASMI_IOC_TYPE, 0x82, struct kwasmi_start)
 #define KWASMI_IOC_RUN			_IOWR(KWASMI_IOC_TYPE, 0x83, struct kwasmi_run)
+#define KWASMI_IOC_LIMITS		_IOWR(KWASMI_IOC_TYPE, 0x85, struct kwasmi_limits)
 /* KWASMI_IOC_KILL on an instance fd: ends the guest, whether it runs now or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

@@ -57,6 +57,10 @@ killed() {
     wait $! 2>/dev/null
     equal $((128 + $1)) $?
 }
+names_limit() {
+    kwasmi run --fuel 1000000 $fixtures/loop.wat 2>err
+    equal "kwasmi: $fixtures/loop.wat: limit reached: fuel 1000000 (in _start, before any host call)" "$(cat err)"
+}
 nothing_held() {
     sleep 1
     kwasmi status >out
@@ -84,12 +88,18 @@ check "eight guests at once" at_once 8
 fixtures=/guests/fixtures
 check "an exit status" silent 42 $fixtures/exit-42.wat
 check "a minimal program" silent 0 $fixtures/minimal.wat
-for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type recursion; do
+for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
     check "a trap: $trap" status 134 $fixtures/$trap.wat
 done
 check "a limit on fuel" status 124 --fuel 1000000 $fixtures/loop.wat
 check "a limit on fuel in a start function" status 124 --fuel 1000000 $fixtures/start-loop.wat
 check "a limit on time" status 124 --timeout 300ms $fixtures/loop.wat
+check "a limit on CPU time" status 124 --cpu-time 100ms $fixtures/loop.wat
+check "a limit on the stack" status 124 --stack 64K $fixtures/recursion.wat
+check "a limit on memory" status 124 --memory 1M $fixtures/grow.wat
+check "a limit on functions" status 124 --functions 1 /guests/hello-c.wasm
+check "a limit is named, with its value and where the guest was" names_limit
+check "the limits are told" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
 check "missing imports" status 126 $fixtures/missing-imports.wat
 check "an import of another type" status 126 $fixtures/import-type.wat
 check "no entry" status 126 $fixtures/no-entry.wat

@@ -31,7 +31,7 @@ is_charged() {
     echo "peak: $(cat $group/memory.peak) bytes"
     [ "$(cat $group/memory.peak)" -ge 25165824 ] && rmdir $group
 }
-bad_parameter() { ! insmod $ko memory_max_mib=much 2>/dev/null; }
+bad_parameter() { ! insmod $ko memory_max=much 2>/dev/null; }
 
 check "at most 2.5 MiB are resident" resident_at_most 2621440
 check "loaded and unloaded 100 times" reload_often
@@ -53,8 +53,37 @@ sleep 1
 check "nothing is held after the guest was killed" nothing_held
 check "it is unloaded when it is not used" can_unload
 check "a parameter that is not a number is refused" bad_parameter
-check "it is loaded with parameters" insmod $ko memory_max_mib=64 module_max_kib=1024
-check "a ceiling holds" sh -c 'kwasmi run --memory 65M /guests/hello-c.wasm 2>&1 | grep -q "ceiling of 67108864"'
-check "a module above the limit is refused" sh -c 'kwasmi run /guests/big.wasm; [ $? = 126 ]'
+check "it is loaded with parameters" insmod $ko memory_max=67108864 module_size_max=1048576 total_instances_max=1
+check "a ceiling holds" sh -c 'kwasmi run --memory 65M /guests/hello-c.wasm 2>&1 | grep -q "limit reached: memory 64M (memory: 68157440 is above the ceiling of 67108864)"'
+check "a module above the limit is refused" sh -c 'kwasmi run /guests/big.wasm; [ $? = 124 ]'
 check "a module below it runs" kwasmi run /guests/hello-c.wasm
+one_at_a_time() {
+    kwasmi run /guests/fixtures/loop.wat &
+    sleep 1
+    kwasmi run /guests/hello-c.wasm 2>/tmp/err
+    status=$?
+    kill -9 $!
+    wait $! 2>/dev/null
+    equal 124 $status && grep -q 'limit reached: total-instances 1$' /tmp/err
+}
+# remade PARAMETER...: the module, loaded anew with these.
+remade() {
+    sleep 1
+    rmmod kwasmi && insmod $ko "$@"
+}
+# says WORDS COMMAND...: the command fails at a limit, and says so.
+says() {
+    words=$1
+    shift
+    "$@" 2>/tmp/err
+    equal 124 $? && grep -q "$words" /tmp/err || { cat /tmp/err; return 1; }
+}
+check "no more instances than allowed" one_at_a_time
+check "loaded with a ceiling for all heaps" remade total_heap_max=1000000
+check "all heaps together have their limit" says 'limit reached: total-heap 1000000 bytes' kwasmi run /guests/fixtures/grow.wat
+check "the machine's memory is not the limit" sh -c 'kwasmi status | grep -q "^heap: 0 bytes"'
+check "loaded for no modules" remade total_modules_max=0
+check "no more modules than allowed" says 'limit reached: total-modules 0$' kwasmi run /guests/hello-c.wasm
+check "loaded for nobody to run" remade total_running_max=0
+check "no more running than allowed" says 'limit reached: total-running 0$' kwasmi run /guests/hello-c.wasm
 finish

@@ -3,9 +3,12 @@
 //! The command line.
 
 use crate::{
-    duration,
-    size,
-    strings::Variable, //
+    limits::{
+        Asked,
+        Limit, //
+    },
+    strings::Variable,
+    uapi, //
 };
 use clap::{
     Args,
@@ -28,7 +31,7 @@ use std::{
 const EXIT_STATUS: &str = "\
 Exit status:
   the guest's own, when it ran to an end
-  124  a limit ended the guest: fuel, time, memory
+  124  a limit was reached: fuel, time, memory, ...
   125  kwasmi itself failed
   126  the module was refused
   127  there is no such file or device
@@ -55,6 +58,8 @@ pub enum Command {
     Version(ReportArgs),
     /// Print what the kernel module holds: modules, instances, memory
     Status(ReportArgs),
+    /// Print the limits of the kernel module: defaults and ceilings
+    Limits(ReportArgs),
 }
 
 /// Arguments of `run`.
@@ -69,25 +74,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub inherit_env: bool,
 
-    /// End the guest after about this many instructions [default: no limit]
-    #[arg(long, value_name = "N")]
-    pub fuel: Option<NonZeroU64>,
-
-    /// Let a linear memory grow no larger, such as 64M [default: the kernel module's]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub memory: Option<NonZeroU64>,
-
-    /// Let the engine take no more memory for the guest, linear memories included [default: the kernel module's]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub heap: Option<NonZeroU64>,
-
-    /// Let the guest's value stack grow no larger, such as 256K [default: the kernel module's]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub stack: Option<NonZeroU64>,
-
-    /// End the guest after this time, such as 2s or 500ms [default: no limit]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub timeout: Option<NonZeroU64>,
+    /// Limits.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// At the end, print on standard error what the guest took: fuel, memory, time
     #[arg(long)]
@@ -114,6 +103,82 @@ impl RunArgs {
     }
 }
 
+/// Declares the options for limits: the field, the limit, what else clap is told.
+macro_rules! limit_args {
+    ($($(#[$attribute:meta])* $field:ident: $limit:ident;)*) => {
+        /// The options of `run` for limits. What is not given is up to the kernel module; see `kwasmi limits`.
+        #[derive(Args, Clone, Debug, Default)]
+        #[command(next_help_heading = "Limits (defaults and ceilings: kwasmi limits)")]
+        pub struct LimitArgs {
+            $(
+                $(#[$attribute])*
+                #[arg(long, value_parser = |text: &str| Limit(uapi::$limit).parse(text))]
+                pub $field: Option<NonZeroU64>,
+            )*
+        }
+
+        impl LimitArgs {
+            /// Those that were given.
+            #[must_use]
+            pub fn asked(&self) -> Asked {
+                let all = [$((Limit(uapi::$limit), self.$field)),*];
+                all.into_iter().filter_map(|(limit, value)| Some((limit, value?))).collect()
+            }
+        }
+    };
+}
+
+limit_args! {
+    /// End the guest after about this many instructions
+    #[arg(value_name = "N")]
+    fuel: KWASMI_LIMIT_FUEL;
+    /// Linear memory, such as 64M
+    #[arg(value_name = "SIZE")]
+    memory: KWASMI_LIMIT_MEMORY;
+    /// End the guest after this time, such as 2s or 500ms
+    #[arg(value_name = "DURATION")]
+    timeout: KWASMI_LIMIT_TIME;
+    /// End the guest after this much CPU time
+    #[arg(value_name = "DURATION")]
+    cpu_time: KWASMI_LIMIT_CPU_TIME;
+    /// The Wasm stack, such as 256K: values, and 64 bytes for each call
+    #[arg(value_name = "SIZE")]
+    stack: KWASMI_LIMIT_STACK;
+    /// Elements of tables
+    #[arg(value_name = "N")]
+    table: KWASMI_LIMIT_TABLE;
+    /// What the engine takes for the guest, linear memory included
+    #[arg(value_name = "SIZE")]
+    heap: KWASMI_LIMIT_HEAP;
+    /// Open descriptors
+    #[arg(value_name = "N")]
+    fds: KWASMI_LIMIT_FDS;
+    /// The module's size
+    #[arg(value_name = "SIZE")]
+    module_size: KWASMI_LIMIT_MODULE_SIZE;
+    /// What the engine takes for the translated module
+    #[arg(value_name = "SIZE")]
+    code: KWASMI_LIMIT_CODE;
+    /// The module's functions
+    #[arg(value_name = "N")]
+    functions: KWASMI_LIMIT_FUNCTIONS;
+    /// The code of one function
+    #[arg(value_name = "SIZE")]
+    function_size: KWASMI_LIMIT_FUNCTION_SIZE;
+    /// Locals of one function
+    #[arg(value_name = "N")]
+    locals: KWASMI_LIMIT_LOCALS;
+    /// The module's globals
+    #[arg(value_name = "N")]
+    globals: KWASMI_LIMIT_GLOBALS;
+    /// The module's data segments
+    #[arg(value_name = "N")]
+    data_segments: KWASMI_LIMIT_DATA_SEGMENTS;
+    /// The module's element segments
+    #[arg(value_name = "N")]
+    element_segments: KWASMI_LIMIT_ELEMENT_SEGMENTS;
+}
+
 /// Arguments of `inspect`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -132,7 +197,7 @@ pub struct InspectArgs {
     pub file: PathBuf,
 }
 
-/// Arguments of `version` and `status`.
+/// Arguments of `version`, `status` and `limits`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ReportArgs {
     /// Print JSON
@@ -164,7 +229,7 @@ mod tests {
         let (file, rest) = args.file_and_args();
         assert_eq!(file, Path::new("a.wasm"));
         assert_eq!(rest, ["--fuel", "6", "-j", "--help", "--", "x", ""]);
-        assert_eq!(args.fuel.map(NonZeroU64::get), Some(5));
+        assert_eq!(args.limits.fuel.map(NonZeroU64::get), Some(5));
         assert!(!args.json);
         let args = run(&["--", "-a.wasm", "--fuel"]).expect("valid");
         assert_eq!(args.program, ["-a.wasm", "--fuel"]);
@@ -189,8 +254,9 @@ mod tests {
         let args = run(&["--env", "A=1", "--env=B=", "--memory", "64M", "--timeout=500ms", "--stats", "-j", "a"])
             .expect("valid");
         assert_eq!(args.env.len(), 2);
-        assert_eq!(args.memory.map(NonZeroU64::get), Some(64 << 20));
-        assert_eq!(args.timeout.map(NonZeroU64::get), Some(500_000_000));
+        assert_eq!(args.limits.memory.map(NonZeroU64::get), Some(64 << 20));
+        assert_eq!(args.limits.asked().len(), 2);
+        assert_eq!(args.limits.timeout.map(NonZeroU64::get), Some(500_000_000));
         assert!(args.stats && args.json);
     }
 }

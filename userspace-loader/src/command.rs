@@ -25,9 +25,11 @@ use crate::{
         self,
         Kernel, //
     },
+    limits::Limit,
     report::{
         self,
         Contents,
+        Limits,
         Status, //
     },
     run::{
@@ -43,7 +45,8 @@ use crate::{
     strings::{
         self,
         Variable, //
-    }, //
+    },
+    uapi, //
 };
 use clap::Parser as _;
 use rustix::io::Errno;
@@ -55,7 +58,6 @@ use std::{
         self,
         Write as _, //
     },
-    num::NonZeroU64,
     path::Path, //
 };
 
@@ -82,6 +84,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Inspect(args) => inspect(args),
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
+        Command::Limits(args) => limits(*args),
     };
     result.unwrap_or_else(|failure| {
         complain(&failure);
@@ -142,19 +145,16 @@ fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
     let source = Source::open(file)?;
     source.check()?;
     let device = open_device()?;
-    let info = run::info(&device)?;
+    run::info(&device)?;
+    let size_max = module_size_max(&device)?;
     let inherited = args.inherit_env.then(env::vars_os).into_iter().flatten();
-    let limit = |limit: Option<NonZeroU64>| limit.map_or(0, NonZeroU64::get);
     let start = Start {
         args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
         env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
         fds: stdio.guest_fds(),
-        fuel_max: limit(args.fuel),
-        memory_max: limit(args.memory),
-        heap_max: limit(args.heap),
-        time_max: limit(args.timeout),
+        limits: args.limits.asked(),
     };
-    let program = Program { wasm: source.into_wasm(info.module_bytes_max)?, stack_max: limit(args.stack), name, start };
+    let program = Program { wasm: source.into_wasm(size_max)?, name, start };
     let run = run::run(&device, &program)?;
     let exit = run.ended.end.exit();
     if let Some(reason) = run.ended.reason() {
@@ -226,6 +226,23 @@ fn version(args: ReportArgs) -> Result<Exit, Failure> {
 fn device_info(device: &Kernel) -> Result<Info, Failure> {
     use crate::device::Device as _;
     device.info().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))
+}
+
+/// The largest module that the device could be made to accept, in bytes: no more of a file need be read.
+fn module_size_max(device: &Kernel) -> Result<u64, Failure> {
+    use crate::device::Device as _;
+    let limits = device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))?;
+    let known = limits.iter().find(|known| known.limit == Limit(uapi::KWASMI_LIMIT_MODULE_SIZE));
+    Ok(known.map_or(FILE_BYTES_MAX, |known| known.ceiling.min(FILE_BYTES_MAX)))
+}
+
+fn limits(args: ReportArgs) -> Result<Exit, Failure> {
+    use crate::device::Device as _;
+    let device = open_device()?;
+    run::info(&device)?;
+    let limits = device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))?;
+    print(&if args.json { json(&limits)? } else { Limits(&limits).to_string() })?;
+    Ok(Exit::Guest(0))
 }
 
 fn status(args: ReportArgs) -> Result<Exit, Failure> {

@@ -2,7 +2,14 @@
 
 //! What the kernel side offers, as traits, so that everything above them is tested without a kernel.
 
-use crate::end::Ended;
+use crate::{
+    end::Ended,
+    limits::{
+        Asked,
+        Known,
+        Reached, //
+    },
+};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::{
@@ -18,17 +25,24 @@ pub struct Refusal {
     pub errno: Errno,
     /// The text of the kernel's log buffer; empty if there was none.
     pub text: String,
+    /// The limit that was reached.
+    pub reached: Option<Reached>,
 }
 
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
-        Self { errno, text: String::new() }
+        Self { errno, text: String::new(), reached: None }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.text.is_empty() { f.write_str(&words(self.errno.into())) } else { f.write_str(&self.text) }
+        match (self.reached, self.text.is_empty()) {
+            (Some(reached), true) => reached.fmt(f),
+            (Some(reached), false) => write!(f, "{reached} ({})", self.text),
+            (None, true) => f.write_str(&words(self.errno.into())),
+            (None, false) => f.write_str(&self.text),
+        }
     }
 }
 
@@ -69,10 +83,6 @@ pub struct Info {
     pub engine_stack_bytes: u64,
     /// The deepest use of one, in bytes.
     pub engine_stack_peak_bytes: u64,
-    /// The largest module that is accepted, in bytes.
-    pub module_bytes_max: u64,
-    /// The largest linear memory that an instance may have, in bytes.
-    pub memory_bytes_max: u64,
 }
 
 /// A descriptor that a guest is handed: `struct kwasmi_fd`.
@@ -88,7 +98,7 @@ pub struct GuestFd {
     pub rights_inheriting: u64,
 }
 
-/// What an instance begins with: `struct kwasmi_start`. A limit of 0 is the kernel's default.
+/// What an instance begins with: `struct kwasmi_start`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// Arguments, each with a NUL after it; the first is the program's name.
@@ -97,14 +107,8 @@ pub struct Start {
     pub env: Vec<u8>,
     /// Descriptors.
     pub fds: Vec<GuestFd>,
-    /// Instructions, about.
-    pub fuel_max: u64,
-    /// Bytes of one linear memory.
-    pub memory_max: u64,
-    /// Bytes that the engine may take.
-    pub heap_max: u64,
-    /// Nanoseconds.
-    pub time_max: u64,
+    /// Limits; the kernel's defaults for those that are not there.
+    pub limits: Asked,
 }
 
 /// A kwasmi.
@@ -119,12 +123,19 @@ pub trait Device {
     /// Those of `KWASMI_IOC_INFO`.
     fn info(&self) -> Result<Info, Refusal>;
 
-    /// Validates and translates `wasm`; `stack_max` is in bytes, 0 the default.
+    /// Tells what limits it has, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_LIMITS`.
+    fn limits(&self) -> Result<Vec<Known>, Refusal>;
+
+    /// Validates and translates `wasm`, within `limits`.
     ///
     /// # Errors
     ///
     /// Those of `KWASMI_IOC_LOAD`.
-    fn load(&self, wasm: &[u8], stack_max: u64) -> Result<Self::Module, Refusal>;
+    fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self::Module, Refusal>;
 }
 
 /// A validated and translated module. It goes when it is dropped.
@@ -160,5 +171,8 @@ mod tests {
         assert_eq!(refusal.to_string(), "Cannot allocate memory");
         refusal.text = "stack: 1 GiB is above the ceiling".to_owned();
         assert_eq!(refusal.to_string(), "stack: 1 GiB is above the ceiling");
+        let limit = crate::limits::Limit(crate::uapi::KWASMI_LIMIT_STACK);
+        refusal.reached = Some(Reached { limit, value: 1 << 20 });
+        assert_eq!(refusal.to_string(), "limit reached: stack 1M (stack: 1 GiB is above the ceiling)");
     }
 }

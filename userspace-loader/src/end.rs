@@ -4,6 +4,10 @@
 
 use crate::{
     exit::Exit,
+    limits::{
+        Limit,
+        Reached, //
+    },
     uapi, //
 };
 
@@ -14,13 +18,11 @@ pub enum End {
     Exited(u32),
     /// By one of `KWASMI_TRAP_*`.
     Trapped(u32),
-    /// Its fuel was used up.
-    OutOfFuel,
-    /// Its time was.
-    Deadline,
+    /// At a limit.
+    Limited(Reached),
     /// It was killed.
     Killed,
-    /// The engine's memory for it was used up.
+    /// There was no memory for it.
     OutOfMemory,
     /// The engine failed.
     EngineFault,
@@ -31,12 +33,11 @@ pub enum End {
 impl End {
     /// From the kernel's numbers.
     #[must_use]
-    pub fn from_raw(status: u32, code: u32) -> Self {
+    pub fn from_raw(status: u32, code: u32, limit_value: u64) -> Self {
         match status {
             uapi::KWASMI_EXITED => Self::Exited(code),
             uapi::KWASMI_TRAPPED => Self::Trapped(code),
-            uapi::KWASMI_OUT_OF_FUEL => Self::OutOfFuel,
-            uapi::KWASMI_DEADLINE => Self::Deadline,
+            uapi::KWASMI_LIMITED => Self::Limited(Reached { limit: Limit(code), value: limit_value }),
             uapi::KWASMI_KILLED => Self::Killed,
             uapi::KWASMI_OUT_OF_MEMORY => Self::OutOfMemory,
             uapi::KWASMI_ENGINE_FAULT => Self::EngineFault,
@@ -49,9 +50,8 @@ impl End {
     pub fn exit(self) -> Exit {
         match self {
             Self::Exited(code) => Exit::Guest(code.to_le_bytes()[0]),
-            Self::Trapped(uapi::KWASMI_TRAP_GROWTH_LIMITED) => Exit::Limit,
             Self::Trapped(_) => Exit::Trapped,
-            Self::OutOfFuel | Self::Deadline | Self::OutOfMemory => Exit::Limit,
+            Self::Limited(_) | Self::OutOfMemory => Exit::Limit,
             Self::Killed => Exit::Killed,
             Self::EngineFault | Self::Unknown(_) => Exit::Failed,
         }
@@ -63,8 +63,7 @@ impl End {
         match self {
             Self::Exited(_) => "exited",
             Self::Trapped(_) => "trapped",
-            Self::OutOfFuel => "out-of-fuel",
-            Self::Deadline => "deadline",
+            Self::Limited(_) => "limited",
             Self::Killed => "killed",
             Self::OutOfMemory => "out-of-memory",
             Self::EngineFault => "engine-fault",
@@ -73,17 +72,17 @@ impl End {
     }
 
     /// Words for people; none for an end that is the guest's own.
-    fn words(self) -> Option<&'static str> {
-        match self {
-            Self::Exited(_) => None,
-            Self::Trapped(_) => Some("trap"),
-            Self::OutOfFuel => Some("out of fuel"),
-            Self::Deadline => Some("out of time"),
-            Self::Killed => Some("killed"),
-            Self::OutOfMemory => Some("out of memory"),
-            Self::EngineFault => Some("engine fault"),
-            Self::Unknown(_) => Some("ended in a way that this command does not know"),
-        }
+    fn words(self) -> Option<String> {
+        let words = match self {
+            Self::Exited(_) => return None,
+            Self::Trapped(_) => "trap",
+            Self::Limited(reached) => return Some(reached.to_string()),
+            Self::Killed => "killed",
+            Self::OutOfMemory => "out of memory",
+            Self::EngineFault => "engine fault",
+            Self::Unknown(_) => "ended in a way that this command does not know",
+        };
+        Some(words.to_owned())
     }
 }
 
@@ -98,8 +97,6 @@ fn trap_words(code: u32) -> &'static str {
         uapi::KWASMI_TRAP_INTEGER_OVERFLOW => "integer overflow",
         uapi::KWASMI_TRAP_BAD_CONVERSION => "invalid conversion to integer",
         uapi::KWASMI_TRAP_BAD_SIGNATURE => "indirect call type mismatch",
-        uapi::KWASMI_TRAP_STACK_OVERFLOW => "call stack exhausted",
-        uapi::KWASMI_TRAP_GROWTH_LIMITED => "growth limited",
         _ => "of an unknown kind",
     }
 }
@@ -130,12 +127,10 @@ impl Ended {
             End::Trapped(code) if self.text.is_empty() => trap_words(code),
             _ => self.text.as_str(),
         };
-        Some(if text.is_empty() {
-            words.to_owned()
-        } else if text.starts_with(words) {
-            text.to_owned()
-        } else {
-            format!("{words}: {text}")
+        Some(match self.end {
+            _ if text.is_empty() => words,
+            End::Trapped(_) | End::EngineFault => format!("{words}: {text}"),
+            _ => format!("{words} ({text})"),
         })
     }
 }
@@ -146,7 +141,7 @@ mod tests {
 
     fn ended(status: u32, code: u32, text: &str) -> Ended {
         Ended {
-            end: End::from_raw(status, code),
+            end: End::from_raw(status, code, 1000),
             text: text.to_owned(),
             fuel_used: 0,
             memory_peak: 0,
@@ -163,26 +158,24 @@ mod tests {
             (uapi::KWASMI_EXITED, 255, 255),
             (uapi::KWASMI_EXITED, 256 + 7, 7),
             (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE, 134),
-            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_STACK_OVERFLOW, 134),
-            (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_GROWTH_LIMITED, 124),
             (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_OTHER, 134),
             (uapi::KWASMI_TRAPPED, 999, 134),
-            (uapi::KWASMI_OUT_OF_FUEL, 0, 124),
-            (uapi::KWASMI_DEADLINE, 0, 124),
+            (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, 124),
+            (uapi::KWASMI_LIMITED, 999, 124),
             (uapi::KWASMI_KILLED, 0, 137),
             (uapi::KWASMI_OUT_OF_MEMORY, 0, 124),
             (uapi::KWASMI_ENGINE_FAULT, 0, 125),
             (999, 0, 125),
         ];
         for (status, code, expected) in statuses {
-            assert_eq!(End::from_raw(status, code).exit().status(), expected, "{status} {code}");
+            assert_eq!(End::from_raw(status, code, 0).exit().status(), expected, "{status} {code}");
         }
     }
 
     #[test]
     fn only_an_exit_needs_no_reason() {
         assert_eq!(ended(uapi::KWASMI_EXITED, 1, "").reason(), None);
-        for status in [1, 2, 3, 4, 5, 6, 999] {
+        for status in [1, 2, 3, 4, 5, 999] {
             assert!(ended(status, 1, "").reason().is_some(), "{status}");
         }
     }
@@ -195,11 +188,12 @@ mod tests {
             Some("trap: integer divide by zero")
         );
         assert_eq!(ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "at 0x12").reason().as_deref(), Some("trap: at 0x12"));
-        assert_eq!(
-            ended(uapi::KWASMI_OUT_OF_FUEL, 0, "out of fuel after 10").reason().as_deref(),
-            Some("out of fuel after 10")
-        );
         assert_eq!(ended(uapi::KWASMI_ENGINE_FAULT, 0, "panicked").reason().as_deref(), Some("engine fault: panicked"));
-        assert_eq!(ended(uapi::KWASMI_DEADLINE, 0, "").reason().as_deref(), Some("out of time"));
+        assert_eq!(
+            ended(uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, "in _start").reason().as_deref(),
+            Some("limit reached: fuel 1000 (in _start)")
+        );
+        assert_eq!(ended(uapi::KWASMI_KILLED, 0, "").reason().as_deref(), Some("killed"));
+        assert_eq!(ended(uapi::KWASMI_KILLED, 0, "in _start").reason().as_deref(), Some("killed (in _start)"));
     }
 }

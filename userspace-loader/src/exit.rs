@@ -9,7 +9,7 @@ use rustix::io::Errno;
 pub enum Exit {
     /// As the guest did, when it ran to an end.
     Guest(u8),
-    /// A limit ended the guest: fuel, time, memory. As timeout(1) says it.
+    /// A limit was reached: fuel, time, memory, ... As timeout(1) says it.
     Limit,
     /// kwasmi itself failed, the engine included.
     Failed,
@@ -51,7 +51,9 @@ impl Exit {
     #[must_use]
     pub fn of_load(errno: Errno) -> Self {
         match errno {
-            Errno::NOEXEC | Errno::TOOBIG => Self::Refused,
+            Errno::NOEXEC => Self::Refused,
+            Errno::DQUOT => Self::Limit,
+            Errno::INTR => Self::Killed,
             _ => Self::Failed,
         }
     }
@@ -61,6 +63,8 @@ impl Exit {
     pub fn of_start(errno: Errno) -> Self {
         match errno {
             Errno::NOEXEC => Self::Refused,
+            Errno::DQUOT => Self::Limit,
+            Errno::INTR => Self::Killed,
             _ => Self::Failed,
         }
     }

@@ -15,10 +15,19 @@ use crate::{
         End,
         Ended, //
     },
+    limits::{
+        Asked,
+        Known,
+        Limit,
+        Reached, //
+    },
     uapi::{
         self,
         kwasmi_fd,
         kwasmi_info,
+        kwasmi_limit,
+        kwasmi_limit_info,
+        kwasmi_limits,
         kwasmi_load,
         kwasmi_run,
         kwasmi_start, //
@@ -74,6 +83,11 @@ unsafe impl Argument for kwasmi_info {
 // SAFETY: As above.
 unsafe impl Argument for kwasmi_load {
     const OPCODE: Opcode = uapi::IOC_LOAD;
+}
+
+// SAFETY: As above.
+unsafe impl Argument for kwasmi_limits {
+    const OPCODE: Opcode = uapi::IOC_LIMITS;
 }
 
 // SAFETY: As above.
@@ -156,6 +170,24 @@ fn address<T>(values: &[T]) -> u64 {
     values.as_ptr().expose_provenance() as u64
 }
 
+/// As the kernel takes them.
+fn raw(limits: &Asked) -> Vec<kwasmi_limit> {
+    let raw = |(limit, value): &(Limit, std::num::NonZeroU64)| kwasmi_limit {
+        limit: limit.0,
+        value: value.get(),
+        ..kwasmi_limit::default()
+    };
+    limits.iter().map(raw).collect()
+}
+
+/// The limit that a call told, if it did.
+fn reached(limit: u32, value: u64) -> Option<Reached> {
+    (limit != 0).then_some(Reached { limit: Limit(limit), value })
+}
+
+/// The most limits that a kernel module is asked about.
+const LIMITS_MAX: usize = 256;
+
 /// An open `/dev/kwasmi`.
 #[derive(Debug)]
 pub struct Kernel(OwnedFd);
@@ -193,24 +225,42 @@ impl Device for Kernel {
             reserve_peak_bytes: info.reserve_peak_bytes,
             engine_stack_bytes: info.engine_stack_bytes,
             engine_stack_peak_bytes: info.engine_stack_peak_bytes,
-            module_bytes_max: info.module_bytes_max,
-            memory_bytes_max: info.memory_bytes_max,
         })
     }
 
-    fn load(&self, wasm: &[u8], stack_max: u64) -> Result<KernelModule, Refusal> {
+    fn limits(&self) -> Result<Vec<Known>, Refusal> {
+        let mut infos = vec![kwasmi_limit_info::default(); LIMITS_MAX];
+        let mut argument = kwasmi_limits {
+            limits: infos.as_mut_ptr().expose_provenance() as u64,
+            limits_len: u32::try_from(infos.len()).map_err(|_| Errno::TOOBIG)?,
+            ..kwasmi_limits::default()
+        };
+        // SAFETY: `infos` is owned, and as long as it says.
+        unsafe { call(&self.0, &mut argument) }?;
+        infos.truncate(argument.limits_len as usize);
+        let known =
+            |info: kwasmi_limit_info| Known { limit: Limit(info.limit), default: info.value, ceiling: info.ceiling };
+        Ok(infos.into_iter().map(known).collect())
+    }
+
+    fn load(&self, wasm: &[u8], limits: &Asked) -> Result<KernelModule, Refusal> {
+        let limits = raw(limits);
         let mut log = Log::new();
         let mut load = kwasmi_load {
             wasm: address(wasm),
             wasm_len: wasm.len() as u64,
-            stack_max,
+            limits: address(&limits),
+            limits_len: u32::try_from(limits.len()).map_err(|_| Errno::TOOBIG)?,
             log: log.address(),
             log_size: LOG_BYTES,
             ..kwasmi_load::default()
         };
-        // SAFETY: `wasm` is borrowed, is `wasm_len` bytes, and only read; `log` is owned, and as long as it says.
+        // SAFETY: `wasm` is borrowed, `limits` and `log` are owned; each is as long as it says, and only `log` is written.
         let result = unsafe { call(&self.0, &mut load) };
-        let fd = result.map_err(|errno| Refusal { errno, text: log.text(load.log_len) })?;
+        let fd = result.map_err(|errno| {
+            let reached = reached(load.limit, load.limit_value);
+            Refusal { errno, text: log.text(load.log_len), reached }
+        })?;
         // SAFETY: The result of the call above.
         Ok(KernelModule(unsafe { returned(fd) }))
     }
@@ -235,6 +285,7 @@ impl Module for KernelModule {
                 ..kwasmi_fd::default()
             })
             .collect();
+        let limits = raw(&start.limits);
         let mut log = Log::new();
         let mut argument = kwasmi_start {
             args: address(&start.args),
@@ -243,17 +294,18 @@ impl Module for KernelModule {
             env_len: start.env.len() as u64,
             fds: address(&fds),
             fds_len: u32::try_from(fds.len()).map_err(|_| Errno::TOOBIG)?,
-            fuel_max: start.fuel_max,
-            memory_max: start.memory_max,
-            heap_max: start.heap_max,
-            time_max: start.time_max,
+            limits: address(&limits),
+            limits_len: u32::try_from(limits.len()).map_err(|_| Errno::TOOBIG)?,
             log: log.address(),
             log_size: LOG_BYTES,
             ..kwasmi_start::default()
         };
-        // SAFETY: `start` is borrowed, `fds` and `log` are owned; each is as long as it says, and only `log` is written.
+        // SAFETY: `start` is borrowed, `fds`, `limits` and `log` are owned; each is as long as it says, and only `log` is written.
         let result = unsafe { call(&self.0, &mut argument) };
-        let fd = result.map_err(|errno| Refusal { errno, text: log.text(argument.log_len) })?;
+        let fd = result.map_err(|errno| {
+            let reached = reached(argument.limit, argument.limit_value);
+            Refusal { errno, text: log.text(argument.log_len), reached }
+        })?;
         // SAFETY: The result of the call above.
         Ok(KernelInstance(unsafe { returned(fd) }))
     }
@@ -272,14 +324,14 @@ impl Instance for KernelInstance {
         let text = log.text(run.log_len);
         match result {
             Ok(_) => Ok(Ended {
-                end: End::from_raw(run.status, run.code),
+                end: End::from_raw(run.status, run.code, run.limit_value),
                 text,
                 fuel_used: run.fuel_used,
                 memory_peak: run.memory_peak,
                 heap_peak: run.heap_peak,
                 stack_peak: run.stack_peak,
             }),
-            Err(errno) => Err(Refusal { errno, text }),
+            Err(errno) => Err(Refusal { errno, text, reached: None }),
         }
     }
 }
@@ -295,15 +347,19 @@ mod tests {
         assert_eq!(kwasmi_load::OPCODE, opcode::read_write::<kwasmi_load>(0xb9, 0x81));
         assert_eq!(kwasmi_start::OPCODE, opcode::read_write::<kwasmi_start>(0xb9, 0x82));
         assert_eq!(kwasmi_run::OPCODE, opcode::read_write::<kwasmi_run>(0xb9, 0x83));
+        assert_eq!(kwasmi_limits::OPCODE, opcode::read_write::<kwasmi_limits>(0xb9, 0x85));
     }
 
     #[test]
     fn sizes_and_alignments_leave_no_padding_at_the_end() {
-        assert_eq!(size_of::<kwasmi_info>(), 136);
-        assert_eq!(size_of::<kwasmi_load>(), 48);
+        assert_eq!(size_of::<kwasmi_info>(), 120);
+        assert_eq!(size_of::<kwasmi_limit>(), 16);
+        assert_eq!(size_of::<kwasmi_limit_info>(), 24);
+        assert_eq!(size_of::<kwasmi_limits>(), 16);
+        assert_eq!(size_of::<kwasmi_load>(), 64);
         assert_eq!(size_of::<kwasmi_fd>(), 32);
-        assert_eq!(size_of::<kwasmi_start>(), 112);
-        assert_eq!(size_of::<kwasmi_run>(), 64);
+        assert_eq!(size_of::<kwasmi_start>(), 104);
+        assert_eq!(size_of::<kwasmi_run>(), 72);
     }
 
     #[test]

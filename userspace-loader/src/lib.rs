@@ -16,6 +16,7 @@ pub mod failure;
 pub mod inspect;
 #[expect(unsafe_code, reason = "a border: ioctl")]
 pub mod kernel;
+pub mod limits;
 pub mod provided;
 pub mod report;
 pub mod run;

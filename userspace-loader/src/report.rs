@@ -5,6 +5,7 @@
 use crate::{
     device::Info,
     inspect::Inspection,
+    limits::Known,
     uapi::{
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1, //
@@ -85,9 +86,22 @@ impl fmt::Display for Status<'_> {
         writeln!(f, "reclaimed: {} bytes", info.reclaimed_bytes)?;
         writeln!(f, "reserve: {} bytes, peak {} bytes", info.reserve_bytes, info.reserve_peak_bytes)?;
         let (stack, peak) = (info.engine_stack_bytes, info.engine_stack_peak_bytes);
-        writeln!(f, "engine stack: {stack} bytes, peak {peak} bytes")?;
-        writeln!(f, "largest module: {} bytes", info.module_bytes_max)?;
-        writeln!(f, "largest memory: {} bytes", info.memory_bytes_max)
+        writeln!(f, "engine stack: {stack} bytes, peak {peak} bytes")
+    }
+}
+
+/// The limits of a kwasmi, a line each.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a>(pub &'a [Known]);
+
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<18}{:>13}{:>13}  of", "limit", "default", "ceiling")?;
+        for Known { limit, default, ceiling } in self.0 {
+            let (default, ceiling) = (limit.show(*default), limit.show(*ceiling));
+            writeln!(f, "{:<18}{default:>13}{ceiling:>13}  {}", limit.name(), limit.about())?;
+        }
+        Ok(())
     }
 }
 
@@ -133,13 +147,20 @@ mod tests {
             version: "0.1.0".to_owned(),
             features: 3,
             modules: 7,
-            module_bytes_max: 64 << 20,
+            engine_stack_bytes: 65_536,
             ..Info::default()
         };
         assert_eq!(version(&info), "kernel module 0.1.0, interface 1, features: wasi-preview1, fault-injection");
         assert_eq!(version(&Info::default()), "kernel module , interface 0, features: none");
         let text = Status(&info).to_string();
         assert!(text.starts_with("modules: 7\n"), "{text}");
-        assert!(text.contains("largest module: 67108864 bytes\n"), "{text}");
+        assert!(text.ends_with("engine stack: 65536 bytes, peak 0 bytes\n"), "{text}");
+    }
+
+    #[test]
+    fn limits_are_a_table() {
+        let limit = crate::limits::Limit(crate::uapi::KWASMI_LIMIT_FUEL);
+        let text = Limits(&[Known { limit, default: u64::MAX, ceiling: 5 }]).to_string();
+        assert!(text.ends_with("fuel                  unlimited            5  instructions, about\n"), "{text}");
     }
 }

@@ -30,8 +30,6 @@ pub struct Program {
     pub name: String,
     /// The module.
     pub wasm: Vec<u8>,
-    /// Bytes of its value stack; 0: the default.
-    pub stack_max: u64,
     /// What it begins with.
     pub start: Start,
 }
@@ -69,7 +67,7 @@ pub fn info(device: &impl Device) -> Result<Info, Failure> {
 pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
     let module = device
-        .load(&program.wasm, program.stack_max)
+        .load(&program.wasm, &program.start.limits)
         .map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let begin = Instant::now();
@@ -88,11 +86,18 @@ mod tests {
     use super::*;
     use crate::{
         device,
-        end::End, //
+        end::End,
+        limits::{
+            Asked,
+            Known,
+            Limit, //
+        },
+        uapi, //
     };
     use std::{
         cell::RefCell,
         collections::VecDeque,
+        num::NonZeroU64,
         rc::Rc, //
     };
 
@@ -106,7 +111,7 @@ mod tests {
         load: Option<Refusal>,
         start: Option<Refusal>,
         runs: VecDeque<Result<Ended, Refusal>>,
-        loaded: Vec<(Vec<u8>, u64)>,
+        loaded: Vec<(Vec<u8>, Asked)>,
         started: Vec<Start>,
         run: usize,
     }
@@ -119,9 +124,13 @@ mod tests {
             Ok(Info { abi, ..Info::default() })
         }
 
-        fn load(&self, wasm: &[u8], stack_max: u64) -> Result<Self, Refusal> {
+        fn limits(&self) -> Result<Vec<Known>, Refusal> {
+            Ok(vec![])
+        }
+
+        fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self, Refusal> {
             let mut state = self.0.borrow_mut();
-            state.loaded.push((wasm.to_vec(), stack_max));
+            state.loaded.push((wasm.to_vec(), limits.clone()));
             state.load.clone().map_or_else(|| Ok(self.clone()), Err)
         }
     }
@@ -148,20 +157,15 @@ mod tests {
         Fake(Rc::new(RefCell::new(state)))
     }
 
+    fn limits() -> Asked {
+        vec![(Limit(uapi::KWASMI_LIMIT_FUEL), NonZeroU64::MIN)]
+    }
+
     fn program() -> Program {
         Program {
             name: "a.wasm".to_owned(),
             wasm: b"\0asm".to_vec(),
-            stack_max: 4096,
-            start: Start {
-                args: b"a.wasm\0\0x y\0".to_vec(),
-                env: b"A=\0".to_vec(),
-                fds: vec![],
-                fuel_max: 1,
-                memory_max: 2,
-                heap_max: 3,
-                time_max: 4,
-            },
+            start: Start { args: b"a.wasm\0\0x y\0".to_vec(), env: b"A=\0".to_vec(), fds: vec![], limits: limits() },
         }
     }
 
@@ -170,7 +174,7 @@ mod tests {
     }
 
     fn refusal(errno: Errno, text: &str) -> Refusal {
-        Refusal { errno, text: text.to_owned() }
+        Refusal { errno, text: text.to_owned(), reached: None }
     }
 
     #[test]
@@ -179,7 +183,7 @@ mod tests {
         let run = run(&fake, &program()).expect("runs");
         assert_eq!(run.ended, ended(End::Exited(3)));
         let state = fake.0.borrow();
-        assert_eq!(state.loaded, [(b"\0asm".to_vec(), 4096)]);
+        assert_eq!(state.loaded, [(b"\0asm".to_vec(), limits())]);
         assert_eq!(state.started, [program().start]);
         assert_eq!(state.run, 1);
     }
@@ -198,8 +202,9 @@ mod tests {
     fn errors_have_the_kernels_text_and_their_exit_status() {
         let cases = [
             (Errno::NOEXEC, 126, 126),
-            (Errno::TOOBIG, 126, 125),
-            (Errno::DQUOT, 125, 125),
+            (Errno::TOOBIG, 125, 125),
+            (Errno::DQUOT, 124, 124),
+            (Errno::INTR, 137, 137),
             (Errno::NOMEM, 125, 125),
             (Errno::IO, 125, 125),
             (Errno::PERM, 125, 125),
@@ -235,7 +240,7 @@ mod tests {
         let failure = with(Some(9)).expect_err("another one");
         assert_eq!(
             failure.to_string(),
-            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 1"
+            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 2"
         );
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }

@@ -5,7 +5,12 @@
 use crate::{
     device::words,
     exit::Exit,
-    failure::Failure, //
+    failure::Failure,
+    limits::{
+        Limit,
+        Reached, //
+    },
+    uapi, //
 };
 use rustix::io::Errno;
 use std::{
@@ -79,7 +84,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`Exit::Refused`] if it is more than `bytes_max` or not valid text, [`Exit::Failed`] if it cannot be read.
+    /// [`Exit::Limit`] if it is more than `bytes_max`, [`Exit::Refused`] if it is not valid text, [`Exit::Failed`] if it
+    /// cannot be read.
     pub fn into_wasm(mut self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         let file_max = if self.is_text() { FILE_BYTES_MAX } else { bytes_max };
         let mut bytes = std::mem::take(&mut self.head);
@@ -87,12 +93,12 @@ impl Source {
         let room = file_max.saturating_sub(bytes.len() as u64).saturating_add(1);
         bytes.append(&mut self.read_more(room)?);
         if bytes.len() as u64 > file_max {
-            return Err(self.failure(Exit::Refused, too_large(file_max)));
+            return Err(self.failure(Exit::Limit, too_large(file_max)));
         }
         if self.is_text() {
             bytes = assemble(&bytes).map_err(|reason| self.failure(Exit::Refused, reason))?;
             if bytes.len() as u64 > bytes_max {
-                return Err(self.failure(Exit::Refused, too_large(bytes_max)));
+                return Err(self.failure(Exit::Limit, too_large(bytes_max)));
             }
         }
         Ok(bytes)
@@ -112,7 +118,8 @@ impl Source {
 }
 
 fn too_large(max: u64) -> String {
-    format!("larger than {max} bytes, the most that is accepted")
+    let limit = Limit(uapi::KWASMI_LIMIT_MODULE_SIZE);
+    format!("{} (it is larger)", Reached { limit, value: max })
 }
 
 /// For a file that cannot be read.
@@ -182,7 +189,7 @@ mod tests {
         for max in [0, 3, 10] {
             let (_folder, source) = source("a", b"\0asm\x01\0\0\0\0\x01\0");
             let failure = source.into_wasm(max).expect_err("too large");
-            assert_eq!(failure.exit, Exit::Refused);
+            assert_eq!(failure.exit, Exit::Limit);
             assert!(failure.reason.starts_with(&format!("larger than {max} bytes")), "{failure}");
         }
     }
@@ -210,7 +217,7 @@ mod tests {
     #[test]
     fn assembled_text_can_be_too_large() {
         let (_folder, source) = source("a.wat", b"(module)");
-        assert!(source.into_wasm(7).expect_err("too large").reason.starts_with("larger than 7 bytes"));
+        assert!(source.into_wasm(7).expect_err("too large").reason.starts_with("limit reached: module-size 7 bytes"));
     }
 
     #[test]

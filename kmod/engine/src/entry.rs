@@ -6,6 +6,7 @@ use crate::{
     ffi::{
         AccountArgs,
         Bytes,
+        Ending,
         EngineOp,
         InitArgs,
         LoadArgs,
@@ -18,19 +19,19 @@ use crate::{
     },
     heap::{
         self,
-        Account, //
+        Account,
+        Lack, //
     },
     host::Handle,
-    host_call::context,
     instance::{
         Instance,
-        Limits,
         Outcome, //
     },
     kernel_host::KernelHost,
     module::{
         Module,
-        Options, //
+        Options,
+        Refusal, //
     },
     text::Cut,
     wasi::{
@@ -111,22 +112,25 @@ unsafe fn slice_of<'a>(bytes: Bytes) -> &'a [u8] {
     unsafe { slice::from_raw_parts(bytes.addr, bytes.len) }
 }
 
-/// The account of the present stay.
-fn account() -> Option<&'static Account> {
-    // SAFETY: The engine runs, so there is a context, and it stays for as long as the engine runs.
-    let account = unsafe { context().as_ref() }?.account;
-    // SAFETY: A context's account is open; nobody keeps the reference beyond this stay.
-    unsafe { account.cast::<Account>().as_ref() }
-}
-
 /// Whether the reserve had to serve the present account.
 fn is_exhausted() -> bool {
-    account().is_some_and(Account::is_exhausted)
+    Account::current().is_some_and(Account::is_exhausted)
 }
 
-/// Why something was refused: for want of memory, or for what it is.
-fn refused() -> Status {
-    if account().is_some_and(Account::has_lacked) { Status::NoMemory } else { Status::Invalid }
+/// What the present account lacked.
+fn lack() -> Lack {
+    Account::current().map_or(Lack::Nothing, Account::lack)
+}
+
+/// Why something could not be made: for what was refused, or else for want of memory. Tells which limit it was in `limit`.
+fn refused(refusal: Option<&Refusal>, limit: &mut u32) -> Status {
+    let (status, reached) = match refusal {
+        Some(refusal) if refusal.limit().is_some() => (Status::Limited, refusal.limit()),
+        Some(_) if lack() == Lack::Nothing => (Status::Invalid, None),
+        _ => lack().status(),
+    };
+    *limit = reached.map_or(0, |limit| limit as u32);
+    status
 }
 
 /// Writes `text` to the host's log.
@@ -158,12 +162,16 @@ unsafe fn init(args: &mut InitArgs) -> Status {
 ///
 /// None; it is one of many.
 unsafe fn account_open(args: &mut AccountArgs) -> Status {
-    match Account::open(args.budget) {
-        Some(account) => {
+    match Account::open(args.budget, args.limit) {
+        Ok(account) => {
             args.account = account.as_ptr().cast();
             Status::Ok
         }
-        None => Status::NoMemory,
+        Err(lack) => {
+            let (status, limit) = lack.status();
+            args.limit = limit.map_or(0, |limit| limit as u32);
+            status
+        }
     }
 }
 
@@ -195,10 +203,10 @@ unsafe fn reserve(args: &mut ReserveArgs) -> Status {
 unsafe fn load(args: &mut LoadArgs) -> Status {
     // SAFETY: The caller guarantees it.
     let wasm = unsafe { slice_of(args.wasm) };
-    let options = Options { stack_max: args.stack_max, fault_injection: args.fault_injection };
+    let options = Options { limits: args.limits, fault_injection: args.fault_injection };
     match KernelModule::new(wasm, options) {
         // What the reserve had to serve is not kept.
-        Ok(_) if is_exhausted() => Status::NoMemory,
+        Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(module) => {
             args.module = Arc::into_raw(Arc::new(module)).cast_mut().cast();
             Status::Ok
@@ -206,7 +214,7 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
         Err(refusal) => {
             // SAFETY: The caller guarantees it.
             unsafe { say(args.log, &refusal) };
-            refused()
+            refused(Some(&refusal), &mut args.limit)
         }
     }
 }
@@ -232,17 +240,16 @@ unsafe fn start(args: &mut StartArgs) -> Status {
     // SAFETY: The caller guarantees it.
     let context = match unsafe { guest_context(args) } {
         Ok(context) => context,
-        Err(Errno::NoMem) => return Status::NoMemory,
+        Err(Errno::NoMem) => return refused(None, &mut args.limit),
         Err(_) => {
             // SAFETY: The caller guarantees it.
             unsafe { say(args.log, &"not a list of arguments, environment and descriptors") };
             return Status::Invalid;
         }
     };
-    let limits = Limits { fuel: args.fuel_max, memory: args.memory_max };
-    match Instance::new(&module, context, limits) {
+    match Instance::new(&module, context, args.limits) {
         // What the reserve had to serve is not kept.
-        Ok(_) if is_exhausted() => Status::NoMemory,
+        Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(instance) => {
             let running = Box::new(Running { instance, _module: module });
             args.instance = Box::into_raw(running).cast();
@@ -251,7 +258,7 @@ unsafe fn start(args: &mut StartArgs) -> Status {
         Err(refusal) => {
             // SAFETY: The caller guarantees it.
             unsafe { say(args.log, &refusal) };
-            refused()
+            refused(Some(&refusal), &mut args.limit)
         }
     }
 }
@@ -285,16 +292,17 @@ unsafe fn run(args: &mut RunArgs) -> Status {
     // SAFETY: The caller guarantees it.
     let instance = unsafe { &mut (*args.instance.cast::<Running>()).instance };
     instance.host_mut().enter();
-    let outcome = instance.run();
-    args.fuel_used = instance.fuel_used();
-    args.memory_peak = instance.memory_peak() as u64;
+    let outcome = instance.run(|usage| {
+        args.fuel_used = usage.fuel;
+        args.memory_peak = usage.memory_peak;
+    });
     match outcome {
         Outcome::Ended(end) => {
             args.ending = end.ending as u32;
             args.code = end.code;
-            if let Some(text) = instance.trap() {
+            if end.ending != Ending::Exited {
                 // SAFETY: The caller guarantees it.
-                unsafe { say(args.log, &text) };
+                unsafe { say(args.log, &instance.words()) };
             }
             Status::Ok
         }

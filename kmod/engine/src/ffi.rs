@@ -22,10 +22,22 @@ pub struct Context {
     pub account: *mut c_void,
     /// The host's own data, handed back in each [`HostCall`].
     pub host: *mut c_void,
+    /// Set when the engine landed: nothing of the account is in a known state.
+    pub landed: bool,
+    /// The [`Limit`] that made it land, with [`Status::Limited`].
+    pub limit: u32,
     /// The bytes of `fault_text` in use.
     pub fault_len: usize,
-    /// Why the engine panicked.
+    /// Why it landed.
     pub fault_text: [u8; FAULT_TEXT_LEN],
+}
+
+impl Context {
+    /// The context of a stay that has not begun.
+    #[must_use]
+    pub const fn new(stack_top: *mut usize, account: *mut c_void, host: *mut c_void) -> Self {
+        Self { stack_top, account, host, landed: false, limit: 0, fault_len: 0, fault_text: [0; FAULT_TEXT_LEN] }
+    }
 }
 
 /// What `kwasmi_engine_entry` is asked to do, and the type that its argument points to.
@@ -64,10 +76,14 @@ pub enum Status {
     NoMemory = 2,
     /// [`EngineOp::Run`] only: the host asked for a stop; the guest can be run on.
     Interrupted = 3,
-    /// The engine panicked. [`Context::fault_text`] says why, and nothing of the account is in a known state.
+    /// The engine panicked. [`Context::fault_text`] says why.
     Fault = 4,
     /// The host asked for something that there is not.
     Unknown = 5,
+    /// A limit was reached.
+    Limited = 6,
+    /// The host asked for the end.
+    Killed = 7,
 }
 
 impl Status {
@@ -80,9 +96,33 @@ impl Status {
             2 => Self::NoMemory,
             3 => Self::Interrupted,
             4 => Self::Fault,
+            6 => Self::Limited,
+            7 => Self::Killed,
             _ => Self::Unknown,
         }
     }
+}
+
+/// What the engine keeps to, or is told to by the host. The numbers are those of `KWASMI_LIMIT_*`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the header's own names")]
+pub enum Limit {
+    Functions = 2,
+    FunctionSize = 3,
+    Locals = 4,
+    Globals = 5,
+    DataSegments = 6,
+    ElementSegments = 7,
+    Stack = 8,
+    Code = 9,
+    Memory = 10,
+    Table = 11,
+    Heap = 12,
+    Fuel = 14,
+    Time = 15,
+    CpuTime = 16,
+    TotalHeap = 17,
 }
 
 /// A text buffer of the host.
@@ -144,10 +184,47 @@ pub struct AccountArgs {
     pub account: *mut c_void,
     /// The most bytes that it may hold. `AccountOpen` only.
     pub budget: usize,
+    /// The [`Limit`] that this is. `AccountOpen` only.
+    pub limit: u32,
     /// The account that inherits blocks that are still in use; null: they are freed. `AccountClose` only.
     pub heir: *mut c_void,
     /// Out of `AccountClose`: what was still allocated, and the peak.
     pub stats: AccountStats,
+}
+
+/// What a module may have.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleLimits {
+    /// Functions of its own.
+    pub functions: u64,
+    /// Bytes of code of one function.
+    pub function_size: u64,
+    /// Locals of one function, besides its parameters.
+    pub locals: u64,
+    /// Globals of its own.
+    pub globals: u64,
+    /// Data segments.
+    pub data_segments: u64,
+    /// Element segments.
+    pub element_segments: u64,
+    /// Bytes of the Wasm stack of each instance: values, and [`CALL_BYTES`] for each call.
+    pub stack: u64,
+}
+
+/// What a Wasm call counts on the Wasm stack, besides its values, in bytes.
+pub const CALL_BYTES: u64 = 64;
+
+/// What an instance may take, besides the heap of its account. `u64::MAX`: no limit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct InstanceLimits {
+    /// Bytes of linear memory.
+    pub memory: u64,
+    /// Elements of tables.
+    pub table: u64,
+    /// Instructions, about.
+    pub fuel: u64,
 }
 
 /// The argument of [`EngineOp::Load`].
@@ -155,10 +232,12 @@ pub struct AccountArgs {
 pub struct LoadArgs {
     /// The module's bytes.
     pub wasm: Bytes,
-    /// The most bytes of an instance's Wasm value stack.
-    pub stack_max: usize,
+    /// What the module may have.
+    pub limits: ModuleLimits,
     /// Whether the imports of `kwasmi_test` are provided.
     pub fault_injection: bool,
+    /// Out, with [`Status::Limited`]: a [`Limit`].
+    pub limit: u32,
     /// Why it failed.
     pub log: *mut Log,
     /// Out: the module.
@@ -199,17 +278,17 @@ pub struct StartArgs {
     pub fds: *const FdGrant,
     /// How many.
     pub fds_len: usize,
-    /// The most fuel that the guest may use; `u64::MAX`: no limit.
-    pub fuel_max: u64,
-    /// The most bytes that a linear memory may have.
-    pub memory_max: usize,
+    /// What it may take.
+    pub limits: InstanceLimits,
+    /// Out, with [`Status::Limited`]: a [`Limit`].
+    pub limit: u32,
     /// Why it failed.
     pub log: *mut Log,
     /// Out: the instance.
     pub instance: *mut c_void,
 }
 
-/// How a guest ended.
+/// How a guest ended. The numbers are those of `KWASMI_EXITED` and its siblings.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -217,16 +296,14 @@ pub enum Ending {
     Exited = 0,
     /// `code` is a [`Trap`].
     Trapped = 1,
-    /// It used up its fuel.
-    OutOfFuel = 2,
-    /// Its time was up. Decided by the host.
-    Deadline = 3,
+    /// `code` is a [`Limit`].
+    Limited = 2,
     /// Killed. Decided by the host.
-    Killed = 4,
-    /// The engine had no memory for it.
-    OutOfMemory = 5,
+    Killed = 3,
+    /// There was no memory for it.
+    OutOfMemory = 4,
     /// The engine panicked.
-    EngineFault = 6,
+    EngineFault = 5,
 }
 
 /// Why a guest trapped.
@@ -242,9 +319,7 @@ pub enum Trap {
     IntegerOverflow = 6,
     BadConversion = 7,
     BadSignature = 8,
-    StackOverflow = 9,
-    GrowthLimited = 10,
-    Other = 11,
+    Other = 9,
 }
 
 /// The argument of [`EngineOp::Run`].
@@ -256,11 +331,11 @@ pub struct RunArgs {
     pub ending: u32,
     /// Out: its `code`.
     pub code: u32,
-    /// Out, whatever the status: fuel used so far.
+    /// Out, also when the engine lands: fuel used so far, up to the last slice.
     pub fuel_used: u64,
-    /// Out, whatever the status: the most bytes of linear memory so far.
+    /// Out, also when the engine lands: the most bytes of linear memory, up to the last slice.
     pub memory_peak: u64,
-    /// Words about the ending.
+    /// Words about the ending: of a trap which one, of a limit where the guest was.
     pub log: *mut Log,
 }
 
@@ -268,13 +343,14 @@ pub struct RunArgs {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostOp {
-    /// Allocates `args[0]` bytes, aligned to `args[1]`. `value`: the address, or 0.
+    /// Allocates `args[0]` bytes, aligned to `args[1]`. `value`: the address. Fails with `EDQUOT` for [`Limit::TotalHeap`].
+    /// [`HOST_INTERRUPTED`] if the work that needs it is to end; `value` is a [`Checkpoint`] then.
     Alloc = 0,
     /// Frees the `args[1]` bytes at `args[0]`.
     Free = 1,
     /// Lets others run.
     Yield = 2,
-    /// Between two slices: may the guest go on? A [`Checkpoint`].
+    /// Between two slices, and in the middle of what takes long: may the guest go on? A [`Checkpoint`].
     Checkpoint = 3,
     /// Reads from handle `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, from offset `args[3]` ([`AT_POSITION`]:
     /// from the file's position, which moves). `value`: bytes.
@@ -324,10 +400,12 @@ pub enum Checkpoint {
     Continue = 0,
     /// Stop for now: the guest is to be run on later.
     Interrupt = 1,
-    /// End it with [`Ending::Deadline`].
-    Deadline = 2,
     /// End it with [`Ending::Killed`].
-    Killed = 3,
+    Killed = 2,
+    /// End it with [`Limit::Time`].
+    Time = 3,
+    /// End it with [`Limit::CpuTime`].
+    CpuTime = 4,
 }
 
 impl Checkpoint {
@@ -337,11 +415,15 @@ impl Checkpoint {
         match value {
             0 => Self::Continue,
             1 => Self::Interrupt,
-            2 => Self::Deadline,
+            3 => Self::Time,
+            4 => Self::CpuTime,
             _ => Self::Killed,
         }
     }
 }
+
+/// Linux's `EDQUOT`.
+pub const EDQUOT: i32 = 122;
 
 /// What is behind a handle.
 #[repr(C)]

@@ -15,11 +15,18 @@
 use crate::{
     ffi::{
         AccountStats,
-        HostOp, //
+        Checkpoint,
+        EDQUOT,
+        HOST_INTERRUPTED,
+        HostOp,
+        Limit,
+        Status, //
     },
+    host::End,
     host_call::{
         call_host,
-        context, //
+        context,
+        heed, //
     },
 };
 use core::{
@@ -33,6 +40,7 @@ use core::{
     },
     sync::atomic::{
         AtomicBool,
+        AtomicU8,
         AtomicUsize,
         Ordering, //
     },
@@ -85,35 +93,101 @@ struct Blocks {
 // SAFETY: The list owns its headers, and is only used with its lock held.
 unsafe impl Send for Blocks {}
 
+/// What an account has lacked when memory was refused.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Nothing yet.
+    Nothing = 0,
+    /// The host's memory.
+    Memory = 1,
+    /// The budget of a module's account.
+    Code = 2,
+    /// The budget of an instance's account.
+    Heap = 3,
+    /// What all accounts may have together.
+    Total = 4,
+}
+
+impl Lack {
+    fn from_raw(value: u8) -> Self {
+        [Self::Memory, Self::Code, Self::Heap, Self::Total]
+            .into_iter()
+            .find(|lack| *lack as u8 == value)
+            .unwrap_or(Self::Nothing)
+    }
+
+    /// The limit that it is.
+    pub(crate) fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Nothing | Self::Memory => None,
+            Self::Code => Some(Limit::Code),
+            Self::Heap => Some(Limit::Heap),
+            Self::Total => Some(Limit::TotalHeap),
+        }
+    }
+
+    /// What an operation comes to that failed for it.
+    pub(crate) fn status(self) -> (Status, Option<Limit>) {
+        match self.limit() {
+            Some(limit) => (Status::Limited, Some(limit)),
+            None => (Status::NoMemory, None),
+        }
+    }
+
+    /// What a guest comes to.
+    pub(crate) fn end(self) -> End {
+        self.limit().map_or(End::OUT_OF_MEMORY, End::limited)
+    }
+}
+
 /// Who allocations are charged to.
 pub(crate) struct Account {
     budget: usize,
+    /// What it is when the budget is used up.
+    budget_lack: Lack,
     used: AtomicUsize,
     peak: AtomicUsize,
     blocks: AtomicUsize,
+    /// Set when the reserve had to serve it.
     exhausted: AtomicBool,
-    refused: AtomicBool,
+    /// The first [`Lack`].
+    lack: AtomicU8,
     list: Mutex<Blocks>,
 }
 
 impl Account {
-    /// Opens an account that may hold `budget` bytes. `None`: no memory.
-    pub(crate) fn open(budget: usize) -> Option<NonNull<Account>> {
+    /// The account of the present stay in the engine.
+    pub(crate) fn current() -> Option<&'static Account> {
+        // SAFETY: The engine runs, so there is a context, and it stays for as long as the engine runs.
+        let account = unsafe { context().as_ref() }?.account;
+        // SAFETY: A context's account is open; nobody keeps the reference beyond this stay.
+        unsafe { account.cast::<Account>().as_ref() }
+    }
+
+    /// Opens an account that may hold `budget` bytes.
+    ///
+    /// # Errors
+    ///
+    /// What there was not.
+    pub(crate) fn open(budget: usize, limit: u32) -> Result<NonNull<Account>, Lack> {
         let layout = Layout::new::<Account>();
         let account = host_alloc(layout)?.cast::<Account>();
+        let budget_lack = if limit == Limit::Code as u32 { Lack::Code } else { Lack::Heap };
         // SAFETY: The allocation is fresh, large enough and aligned.
         unsafe {
             account.write(Account {
                 budget,
+                budget_lack,
                 used: AtomicUsize::new(0),
                 peak: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
                 exhausted: AtomicBool::new(false),
-                refused: AtomicBool::new(false),
+                lack: AtomicU8::new(Lack::Nothing as u8),
                 list: Mutex::new(Blocks { first: ptr::null_mut() }),
             });
         }
-        Some(account)
+        Ok(account)
     }
 
     /// Closes an account. What is still allocated goes to `heir`, or is freed where there is none.
@@ -152,9 +226,15 @@ impl Account {
         self.exhausted.load(Ordering::Relaxed)
     }
 
-    /// Whether an allocation failed or had to be served from the reserve.
-    pub(crate) fn has_lacked(&self) -> bool {
-        self.is_exhausted() || self.refused.load(Ordering::Relaxed)
+    /// What there was not when an allocation failed, or had to be served from the reserve, for the first time.
+    pub(crate) fn lack(&self) -> Lack {
+        Lack::from_raw(self.lack.load(Ordering::Relaxed))
+    }
+
+    fn note_lack(&self, lack: Lack) {
+        let nothing = Lack::Nothing as u8;
+        // The first one counts.
+        let _ = self.lack.compare_exchange(nothing, lack as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Counts `size` more bytes, if the budget allows them.
@@ -254,12 +334,20 @@ unsafe fn owner(header: *mut Header) -> (*mut Account, usize) {
     (account, size)
 }
 
-fn host_alloc(layout: Layout) -> Option<NonNull<u8>> {
+fn host_alloc(layout: Layout) -> Result<NonNull<u8>, Lack> {
     let (status, value) = call_host(HostOp::Alloc, [layout.size() as u64, layout.align() as u64, 0, 0]);
-    if status != 0 {
-        return None;
+    match status {
+        0 => {
+            let address = usize::try_from(value).map_err(|_| Lack::Memory)?;
+            NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Lack::Memory)
+        }
+        HOST_INTERRUPTED => {
+            heed(Checkpoint::from_raw(value));
+            Err(Lack::Memory)
+        }
+        status if status == EDQUOT.wrapping_neg() => Err(Lack::Total),
+        _ => Err(Lack::Memory),
     }
-    NonNull::new(ptr::with_exposed_provenance_mut(usize::try_from(value).ok()?))
 }
 
 fn host_free(block: NonNull<u8>, size: usize) {
@@ -358,37 +446,36 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     let size = offset.checked_add(layout.size())?.checked_next_multiple_of(2)?;
     let whole = Layout::from_size_align(size, align).ok()?;
 
-    // SAFETY: The engine runs, so there is a context, and it stays for as long as the engine runs.
-    let account = unsafe { context().as_ref() }.map_or(ptr::null_mut(), |context| context.account);
-    let account = account.cast::<Account>();
-    // SAFETY: A context's account is open.
-    let charged_to = unsafe { account.as_ref() };
-
-    let charged = charged_to.is_none_or(|account| account.charge(size));
-    let mut start = if charged { host_alloc(whole) } else { None };
-    let mut tagged_size = size;
-    if start.is_none() {
-        if size > RESERVE_BLOCK_MAX {
-            if let (true, Some(account)) = (charged, charged_to) {
-                account.used.fetch_sub(size, Ordering::Relaxed);
+    let account = Account::current();
+    let charged = account.is_none_or(|account| account.charge(size));
+    let served = match account {
+        Some(account) if !charged => Err(account.budget_lack),
+        _ => host_alloc(whole),
+    };
+    let (start, tagged_size) = match served {
+        Ok(start) => (Some(start), size),
+        Err(lack) => {
+            if let Some(account) = account {
+                account.note_lack(lack);
             }
-            if let Some(account) = charged_to {
-                account.refused.store(true, Ordering::Relaxed);
+            if size > RESERVE_BLOCK_MAX {
+                if let (true, Some(account)) = (charged, account) {
+                    account.used.fetch_sub(size, Ordering::Relaxed);
+                }
+                return None;
             }
-            return None;
+            if let Some(account) = account {
+                account.exhausted.store(true, Ordering::Relaxed);
+                if !charged {
+                    let now = account.used.fetch_add(size, Ordering::Relaxed).wrapping_add(size);
+                    account.peak.fetch_max(now, Ordering::Relaxed);
+                }
+            }
+            (reserve_alloc(whole), size | IN_RESERVE)
         }
-        if let Some(account) = charged_to {
-            account.exhausted.store(true, Ordering::Relaxed);
-            if !charged {
-                let now = account.used.fetch_add(size, Ordering::Relaxed).wrapping_add(size);
-                account.peak.fetch_max(now, Ordering::Relaxed);
-            }
-        }
-        start = reserve_alloc(whole);
-        tagged_size |= IN_RESERVE;
-    }
+    };
     let Some(start) = start else {
-        if let Some(account) = charged_to {
+        if let Some(account) = account {
             account.used.fetch_sub(size, Ordering::Relaxed);
         }
         return None;
@@ -401,13 +488,13 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
         header.write(Header {
             previous: ptr::null_mut(),
             next: ptr::null_mut(),
-            account,
+            account: account.map_or(ptr::null_mut(), |account| ptr::from_ref(account).cast_mut()),
             size: tagged_size,
             offset,
             align,
         });
     }
-    if let Some(account) = charged_to {
+    if let Some(account) = account {
         account.push(header);
     }
     Some(block)

@@ -5,7 +5,8 @@
 use crate::{
     ffi::{
         Ending,
-        FileStat, //
+        FileStat,
+        Limit, //
     },
     wasi::abi::{
         ClockId,
@@ -31,6 +32,34 @@ impl From<Errno> for Fail {
     }
 }
 
+/// How a guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// In one word.
+    pub ending: Ending,
+    /// See [`Ending`].
+    pub code: u32,
+}
+
+impl End {
+    /// It was killed.
+    pub const KILLED: Self = Self { ending: Ending::Killed, code: 0 };
+    /// There was no memory for it.
+    pub const OUT_OF_MEMORY: Self = Self { ending: Ending::OutOfMemory, code: 0 };
+
+    /// With an exit status.
+    #[must_use]
+    pub const fn exited(status: u32) -> Self {
+        Self { ending: Ending::Exited, code: status }
+    }
+
+    /// At a limit.
+    #[must_use]
+    pub const fn limited(limit: Limit) -> Self {
+        Self { ending: Ending::Limited, code: limit as u32 }
+    }
+}
+
 /// Whether a guest may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
@@ -39,7 +68,7 @@ pub enum Pause {
     /// Not now, but it can be run on later.
     Interrupt,
     /// It is over.
-    End(Ending),
+    End(End),
 }
 
 /// A part of a linear memory, inside its bounds when it is made.
@@ -68,6 +97,11 @@ pub enum At {
 pub trait Host {
     /// Between two slices: may the guest go on? Lets others run meanwhile.
     fn checkpoint(&mut self) -> Pause;
+
+    /// What a guest that was refused memory ends with.
+    fn refused_memory(&self) -> End {
+        End::OUT_OF_MEMORY
+    }
 
     /// Reads into `spans` of `memory`, one after another; returns the number of bytes, 0 at the end of the file.
     ///

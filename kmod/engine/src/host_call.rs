@@ -2,10 +2,16 @@
 
 //! Calls from the engine to its host, by way of the stack of the task.
 
-use crate::ffi::{
-    Context,
-    HostCall,
-    HostOp, //
+use crate::{
+    ffi::{
+        Checkpoint,
+        Context,
+        HostCall,
+        HostOp,
+        Limit,
+        Status, //
+    },
+    panic::fail, //
 };
 
 unsafe extern "C" {
@@ -41,6 +47,30 @@ pub(crate) unsafe fn call_host_from(context: *mut Context, op: HostOp, args: [u6
 pub(crate) fn call_host(op: HostOp, args: [u64; 4]) -> (i32, u64) {
     // SAFETY: The context is the present one.
     unsafe { call_host_from(context(), op, args) }
+}
+
+/// In the middle of what takes long: lets others run, and lands if the work is to end. What cleans up goes on.
+pub(crate) fn poll() {
+    // SAFETY: The engine runs, so there is a context.
+    let host = unsafe { (*context()).host };
+    if host.is_null() {
+        call_host(HostOp::Yield, [0; 4]);
+        return;
+    }
+    if let (0, value) = call_host(HostOp::Checkpoint, [0; 4]) {
+        heed(Checkpoint::from_raw(value));
+    }
+}
+
+/// Lands if `checkpoint` says that the work is to end. A pause waits for the end of a slice.
+pub(crate) fn heed(checkpoint: Checkpoint) {
+    let (status, limit) = match checkpoint {
+        Checkpoint::Continue | Checkpoint::Interrupt => return,
+        Checkpoint::Killed => (Status::Killed, None),
+        Checkpoint::Time => (Status::Limited, Some(Limit::Time)),
+        Checkpoint::CpuTime => (Status::Limited, Some(Limit::CpuTime)),
+    };
+    fail(status, limit, format_args!("in the middle of an operation"))
 }
 
 /// Ends the present stay in the engine at once: `kwasmi_stack_enter` returns `status`.

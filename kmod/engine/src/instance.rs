@@ -5,9 +5,12 @@
 use crate::{
     ffi::{
         Ending,
+        InstanceLimits,
+        Limit,
         Trap, //
     },
     host::{
+        End,
         Host,
         Pause, //
     },
@@ -27,17 +30,16 @@ use alloc::{
     string::String,
     vec::Vec, //
 };
+use core::fmt::{
+    self,
+    Display, //
+};
 use wasmi::{
-    Caller,
-    Error,
-    Func,
-    Memory,
-    ResourceLimiter,
-    ResumableCall,
-    Store,
-    TrapCode,
-    Val,
-    errors::MemoryError, //
+    Caller, Error, Func, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
+    errors::{
+        MemoryError,
+        TableError, //
+    },
 };
 use wasmi_core::LimiterError;
 
@@ -50,27 +52,6 @@ const CALLS_PER_CHECK: u32 = 64;
 
 /// The most arguments of a host function.
 const ARGS_MAX: usize = 9;
-
-/// The most elements of a table.
-const TABLE_ELEMENTS_MAX: usize = 10_000_000;
-
-/// What a guest may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Fuel; `u64::MAX`: no limit.
-    pub fuel: u64,
-    /// Bytes of one linear memory.
-    pub memory: usize,
-}
-
-/// How a guest ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// In one word.
-    pub ending: Ending,
-    /// The exit status, or a [`Trap`].
-    pub code: u32,
-}
 
 /// What [`Instance::run`] comes back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,37 +70,111 @@ struct Call {
     len: usize,
 }
 
+/// A quantity with a limit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quantity {
+    now: u64,
+    peak: u64,
+    /// What was added last, for the case that it fails after all.
+    growth: u64,
+}
+
+impl Quantity {
+    /// Counts a growth from `current` to `desired`; whether that is within `max`.
+    fn grow(&mut self, current: usize, desired: usize, max: u64) -> bool {
+        let growth = desired.saturating_sub(current) as u64;
+        let now = self.now.saturating_add(growth);
+        if now > max {
+            return false;
+        }
+        *self = Self { now, peak: self.peak.max(self.now), growth };
+        true
+    }
+
+    /// The last growth did not happen.
+    fn fail(&mut self) {
+        self.now = self.now.saturating_sub(core::mem::take(&mut self.growth));
+    }
+
+    /// The most that it ever was.
+    fn peak(self) -> u64 {
+        self.peak.max(self.now)
+    }
+}
+
 /// What host functions find in the store.
 pub struct State<H> {
     wasi: wasi::Context<H>,
     memory: Option<Memory>,
-    limits: Limits,
-    memory_bytes: usize,
-    memory_peak: usize,
-    /// The last growth that was allowed.
-    growth: usize,
+    limits: InstanceLimits,
+    memory_bytes: Quantity,
+    table_elements: Quantity,
+    /// Why a growth was denied: the guest is over.
+    denied: Option<Denied>,
     interrupted: Option<Call>,
-    calls: u32,
+    /// Host calls and other work since the host was last asked whether to go on.
+    work: u32,
+    host_calls: u64,
+    last_call: Option<Function>,
 }
 
+/// Why a growth was denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    /// It would have exceeded a limit.
+    Limit(Limit),
+    /// It came at the end of a slice, for which `table.grow` cannot be paused: wasmi 2.0.0 does not note where it is then,
+    /// and would go on with what comes before it once more.
+    Pause,
+}
+
+impl<H> State<H> {
+    fn deny<T>(&mut self, why: Denied) -> Result<T, LimiterError> {
+        self.denied = Some(why);
+        Err(LimiterError::ResourceLimiterDeniedAllocation)
+    }
+}
+
+/// Growing beyond what the module itself declares fails in the guest, as the specification says; growing beyond a limit, or
+/// what there is, ends the guest.
 impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
-        if desired > self.limits.memory || maximum.is_some_and(|maximum| desired > maximum) {
+        if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.growth = desired.saturating_sub(current);
-        self.memory_peak = self.memory_peak.max(self.memory_bytes);
-        self.memory_bytes = self.memory_bytes.saturating_add(self.growth);
-        Ok(true)
+        if self.memory_bytes.grow(current, desired, self.limits.memory) {
+            Ok(true)
+        } else {
+            self.deny(Denied::Limit(Limit::Memory))
+        }
     }
 
-    fn memory_grow_failed(&mut self, _error: &MemoryError) -> Result<(), LimiterError> {
-        self.memory_bytes = self.memory_bytes.saturating_sub(core::mem::take(&mut self.growth));
-        Ok(())
+    fn memory_grow_failed(&mut self, error: &MemoryError) -> Result<(), LimiterError> {
+        self.memory_bytes.fail();
+        match error {
+            MemoryError::OutOfSystemMemory => Err(LimiterError::ResourceLimiterDeniedAllocation),
+            _ => Ok(()),
+        }
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
-        Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        if self.table_elements.grow(current, desired, self.limits.table) {
+            Ok(true)
+        } else {
+            self.deny(Denied::Limit(Limit::Table))
+        }
+    }
+
+    fn table_grow_failed(&mut self, error: &TableError) -> Result<(), LimiterError> {
+        self.table_elements.fail();
+        match error {
+            TableError::OutOfSystemMemory => Err(LimiterError::ResourceLimiterDeniedAllocation),
+            TableError::OutOfFuel { .. } => self.deny(Denied::Pause),
+            _ => Ok(()),
+        }
     }
 
     fn instances(&self) -> usize {
@@ -153,10 +208,12 @@ pub(crate) fn host_function<H: Host>(
         Some(memory) => memory.data_and_store_mut(&mut caller),
         None => ([].as_mut_slice(), caller.data_mut()),
     };
-    state.calls = state.calls.saturating_add(1).saturating_add(state.wasi.take_work());
-    let is_due = state.calls >= CALLS_PER_CHECK;
+    state.host_calls = state.host_calls.saturating_add(1);
+    state.last_call = Some(function);
+    state.work = state.work.saturating_add(1).saturating_add(state.wasi.take_work());
+    let is_due = state.work >= CALLS_PER_CHECK;
     if is_due {
-        state.calls = 0;
+        state.work = 0;
     }
     let result = if is_due && state.wasi.host.checkpoint() != Pause::Continue {
         Err(Interrupted)
@@ -190,9 +247,39 @@ enum Progress {
 pub struct Instance<H: Host + 'static> {
     store: Store<State<H>>,
     entries: Vec<Func>,
+    has_start: bool,
+    /// The function of `entries` that it is in, or was in last.
+    entry: usize,
     progress: Progress,
     fuel_used: u64,
     trap: Option<String>,
+}
+
+/// What a guest has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel, about one for each instruction.
+    pub fuel: u64,
+    /// The most bytes of linear memory.
+    pub memory_peak: u64,
+}
+
+/// Where a guest was when it ended: how far that is known outside of the interpreter.
+struct Place {
+    is_in_start: bool,
+    host_calls: u64,
+    last_call: Option<Function>,
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_in_start { "in the start function" } else { "in _start" })?;
+        match (self.host_calls, self.last_call) {
+            (1, Some(last)) => write!(f, ", after one host call, {}", last.name()),
+            (calls, Some(last)) => write!(f, ", after {calls} host calls, the last one {}", last.name()),
+            (_, None) => f.write_str(", before any host call"),
+        }
+    }
 }
 
 impl<H: Host + Send + Sync + 'static> Instance<H> {
@@ -201,23 +288,29 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
-    pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: Limits) -> Result<Self, Refusal> {
-        let refuse = |error: Error| Refusal::from(alloc::format!("cannot be instantiated: {error}"));
+    pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
         let state = State {
             wasi,
             memory: None,
             limits,
-            memory_bytes: 0,
-            memory_peak: 0,
-            growth: 0,
+            memory_bytes: Quantity::default(),
+            table_elements: Quantity::default(),
+            denied: None,
             interrupted: None,
-            calls: 0,
+            work: 0,
+            host_calls: 0,
+            last_call: None,
         };
         let mut store = Store::new(&module.engine, state);
         store.limiter(|state| state);
         // Growing what a module asks for from the start costs fuel as well.
-        store.set_fuel(u64::MAX).map_err(refuse)?;
-        let instance = module.linker.instantiate_and_start(&mut store, &module.module).map_err(refuse)?;
+        let instance = store
+            .set_fuel(u64::MAX)
+            .and_then(|()| module.linker.instantiate_and_start(&mut store, &module.module))
+            .map_err(|error| match store.data().denied {
+                Some(Denied::Limit(limit)) => Refusal::limited(limit, alloc::format!("wanted from the start")),
+                _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
+            })?;
 
         let names = module.has_start.then_some(start_section::EXPORT).into_iter().chain([ENTRY]);
         let mut entries = Vec::new();
@@ -229,23 +322,28 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
-        Ok(Self { store, entries, progress: Progress::Call(0), fuel_used: 0, trap: None })
+        let has_start = module.has_start;
+        Ok(Self { store, entries, has_start, entry: 0, progress: Progress::Call(0), fuel_used: 0, trap: None })
     }
 
-    /// Fuel used so far, about one for each instruction.
-    pub fn fuel_used(&self) -> u64 {
-        self.fuel_used
+    /// What the guest has used so far.
+    pub fn usage(&self) -> Usage {
+        Usage { fuel: self.fuel_used, memory_peak: self.store.data().memory_bytes.peak() }
     }
 
-    /// The most bytes of linear memory so far.
-    pub fn memory_peak(&self) -> usize {
+    /// Words about how the guest ended: a trap, or where it was.
+    pub fn words(&self) -> impl Display {
         let state = self.store.data();
-        state.memory_peak.max(state.memory_bytes)
-    }
-
-    /// Words about a trap.
-    pub fn trap(&self) -> Option<&str> {
-        self.trap.as_deref()
+        let place = Place {
+            is_in_start: self.has_start && self.entry == 0,
+            host_calls: state.host_calls,
+            last_call: state.last_call,
+        };
+        let trap = self.trap.as_deref();
+        fmt::from_fn(move |f| match trap {
+            Some(trap) => f.write_str(trap),
+            None => place.fmt(f),
+        })
     }
 
     /// The world around the guest.
@@ -253,8 +351,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         &mut self.store.data_mut().wasi.host
     }
 
-    /// Runs the guest until it ends or the host wants a pause.
-    pub fn run(&mut self) -> Outcome {
+    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice what it has used.
+    pub fn run(&mut self, mut report: impl FnMut(Usage)) -> Outcome {
         // What happened since it ran last counts before anything else: it may be the last chance, if it sleeps next. Only a
         // pause waits for the end of a slice, so that there is one.
         if let Some(ended @ Outcome::Ended(_)) = self.pause() {
@@ -263,6 +361,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         loop {
             let progress = core::mem::replace(&mut self.progress, Progress::Ended(FAULT));
             self.progress = self.slice(progress);
+            report(self.usage());
             if let Some(outcome) = self.pause() {
                 return outcome;
             }
@@ -277,8 +376,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         match self.host_mut().checkpoint() {
             Pause::Continue => None,
             Pause::Interrupt => Some(Outcome::Interrupted),
-            Pause::End(ending) => {
-                let end = End { ending, code: 0 };
+            Pause::End(end) => {
                 self.progress = Progress::Ended(end);
                 Some(Outcome::Ended(end))
             }
@@ -293,7 +391,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             _ => 1,
         };
         if needed > left {
-            return Progress::Ended(End { ending: Ending::OutOfFuel, code: 0 });
+            return Progress::Ended(End::limited(Limit::Fuel));
         }
         let given = SLICE.min(left).max(needed);
         if self.store.set_fuel(given).is_err() {
@@ -302,8 +400,9 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         let (entry, result) = match progress {
             Progress::Call(entry) => {
                 let Some(function) = self.entries.get(entry).copied() else {
-                    return Progress::Ended(exited(0));
+                    return Progress::Ended(End::exited(0));
                 };
+                self.entry = entry;
                 (entry, function.call_resumable(&mut self.store, &[], &mut []))
             }
             Progress::Within(entry, ResumableCall::OutOfFuel(call)) => (entry, call.resume(&mut self.store, &mut [])),
@@ -347,15 +446,22 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// What an error means for the guest.
     fn ended(&mut self, error: &Error) -> End {
         if let Some(status) = error.i32_exit_status() {
-            return exited(status.cast_unsigned());
+            return End::exited(status.cast_unsigned());
         }
         let code = match error.as_trap_code() {
-            Some(TrapCode::OutOfFuel) => {
-                return End { ending: Ending::OutOfFuel, code: 0 };
+            Some(TrapCode::OutOfFuel) => return End::limited(Limit::Fuel),
+            Some(TrapCode::OutOfSystemMemory | TrapCode::GrowthOperationLimited) => {
+                let state = self.store.data();
+                match state.denied {
+                    Some(Denied::Limit(limit)) => return End::limited(limit),
+                    Some(Denied::Pause) => {
+                        self.trap = Some(String::from("table.grow of many elements at the end of a slice"));
+                        return End { ending: Ending::Trapped, code: Trap::Other as u32 };
+                    }
+                    None => return state.wasi.host.refused_memory(),
+                }
             }
-            Some(TrapCode::OutOfSystemMemory) => {
-                return End { ending: Ending::OutOfMemory, code: 0 };
-            }
+            Some(TrapCode::StackOverflow) => return End::limited(Limit::Stack),
             Some(TrapCode::UnreachableCodeReached) => Trap::Unreachable,
             Some(TrapCode::MemoryOutOfBounds) => Trap::MemoryBounds,
             Some(TrapCode::TableOutOfBounds) => Trap::TableBounds,
@@ -364,8 +470,6 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             Some(TrapCode::IntegerOverflow) => Trap::IntegerOverflow,
             Some(TrapCode::BadConversionToInteger) => Trap::BadConversion,
             Some(TrapCode::BadSignature) => Trap::BadSignature,
-            Some(TrapCode::StackOverflow) => Trap::StackOverflow,
-            Some(TrapCode::GrowthOperationLimited) => Trap::GrowthLimited,
             _ => Trap::Other,
         };
         self.trap = Some(alloc::format!("{error}"));
@@ -375,7 +479,3 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
 /// What there is no way to see.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
-
-const fn exited(status: u32) -> End {
-    End { ending: Ending::Exited, code: status }
-}

@@ -7,15 +7,19 @@ use crate::{
         AT_POSITION,
         Checkpoint,
         Context,
-        Ending,
         FileStat,
         HOST_INTERRUPTED,
         HostOp,
-        IoVec, //
+        IoVec,
+        Limit, //
     },
-    heap::Account,
+    heap::{
+        Account,
+        Lack, //
+    },
     host::{
         At,
+        End,
         Fail,
         Handle,
         Host,
@@ -58,13 +62,6 @@ impl KernelHost {
     /// Makes it callable during the present stay in the engine.
     pub(crate) fn enter(&mut self) {
         self.context = context();
-    }
-
-    fn is_out_of_memory(&self) -> bool {
-        // SAFETY: The context is that of the present stay.
-        let account = unsafe { (*self.context).account }.cast::<Account>();
-        // SAFETY: A context's account is open.
-        unsafe { account.as_ref() }.is_some_and(Account::is_exhausted)
     }
 
     /// # Safety
@@ -126,15 +123,20 @@ impl KernelHost {
 
 impl Host for KernelHost {
     fn checkpoint(&mut self) -> Pause {
-        if self.is_out_of_memory() {
-            return Pause::End(Ending::OutOfMemory);
+        if Account::current().is_some_and(Account::is_exhausted) {
+            return Pause::End(self.refused_memory());
         }
         match self.call_numbers(HostOp::Checkpoint, [0; 4]).map(Checkpoint::from_raw) {
             Ok(Checkpoint::Continue) => Pause::Continue,
-            Ok(Checkpoint::Deadline) => Pause::End(Ending::Deadline),
-            Ok(Checkpoint::Killed) => Pause::End(Ending::Killed),
+            Ok(Checkpoint::Killed) => Pause::End(End::KILLED),
+            Ok(Checkpoint::Time) => Pause::End(End::limited(Limit::Time)),
+            Ok(Checkpoint::CpuTime) => Pause::End(End::limited(Limit::CpuTime)),
             Ok(Checkpoint::Interrupt) | Err(_) => Pause::Interrupt,
         }
+    }
+
+    fn refused_memory(&self) -> End {
+        Account::current().map_or(Lack::Memory, Account::lack).end()
     }
 
     fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {

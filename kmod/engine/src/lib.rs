@@ -27,14 +27,18 @@
 
 extern crate alloc;
 
+mod counts;
 pub mod ffi;
 pub mod host;
 pub mod instance;
 pub mod module;
+mod sections;
 mod start_section;
 pub mod text;
 pub mod wasi;
 
+#[cfg(feature = "object")]
+mod bulk;
 #[cfg(feature = "object")]
 mod entry;
 #[cfg(feature = "object")]

@@ -3,17 +3,20 @@
 //! Modules: bytes in, validated and translated code out.
 
 use crate::{
+    counts::Counts,
+    ffi::{
+        CALL_BYTES,
+        Limit,
+        ModuleLimits, //
+    },
     host::Host,
     instance::State,
     start_section,
     wasi, //
 };
-use alloc::{
-    string::{
-        String,
-        ToString, //
-    },
-    vec::Vec,
+use alloc::string::{
+    String,
+    ToString, //
 };
 use core::fmt::{
     self,
@@ -23,7 +26,6 @@ use core::fmt::{
 use wasmi::{
     CompilationMode,
     Config,
-    EnforcedLimits,
     Engine,
     ExternType,
     FuncType,
@@ -38,40 +40,48 @@ pub const ENTRY: &str = "_start";
 /// The module that functions for tests of kwasmi itself are imported from.
 pub const TEST_MODULE: &str = "kwasmi_test";
 
-/// The smallest Wasm value stack, in bytes.
-pub const STACK_MIN: usize = 4 * 1024;
-
-/// The most Wasm calls inside of one another.
-pub const CALL_DEPTH_MAX: usize = 10_000;
+/// How many bytes of text name missing imports; of those beyond that it says only how many they are.
+const MISSING_TEXT_MAX: usize = 4096;
 
 /// How a module is to be loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most bytes of an instance's value stack; at least [`STACK_MIN`].
-    pub stack_max: usize,
+    /// What it may have.
+    pub limits: ModuleLimits,
     /// Whether [`TEST_MODULE`] can be imported from.
     pub fault_injection: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { stack_max: 1024 * 1024, fault_injection: false }
+/// Why a module is refused, in words for its author.
+#[derive(Debug)]
+pub struct Refusal {
+    text: String,
+    limit: Option<Limit>,
+}
+
+impl Refusal {
+    /// Because it would exceed `limit`; `text` says by what.
+    #[must_use]
+    pub fn limited(limit: Limit, text: String) -> Self {
+        Self { text, limit: Some(limit) }
+    }
+
+    /// The limit that it would exceed.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
     }
 }
 
-/// Why a module is refused, in words for its author.
-#[derive(Debug)]
-pub struct Refusal(String);
-
 impl Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl From<String> for Refusal {
     fn from(text: String) -> Self {
-        Self(text)
+        Self { text, limit: None }
     }
 }
 
@@ -86,21 +96,20 @@ pub struct Module<H: Host + 'static> {
     pub(crate) has_start: bool,
 }
 
-fn config(options: Options) -> Config {
-    let limits = EnforcedLimits::default();
+fn config(limits: &ModuleLimits) -> Config {
+    let stack = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut config = Config::default();
     config
         .consume_fuel(true)
         .compilation_mode(CompilationMode::Eager)
         .ignore_custom_sections(true)
         .allow_start_fn(false)
-        .enforced_limits(limits)
         .set_max_cached_stacks(0)
-        .set_max_recursion_depth(CALL_DEPTH_MAX)
+        .set_max_recursion_depth(stack(limits.stack / CALL_BYTES))
         // Nothing may be allocated with a lock held that instances share: whoever runs out of memory there would leave
         // it locked. The value stack grows when it is needed.
         .set_min_stack_height(0)
-        .set_max_stack_height(options.stack_max.max(STACK_MIN));
+        .set_max_stack_height(stack(limits.stack));
     config
 }
 
@@ -111,7 +120,8 @@ impl<H: Host + 'static> Module<H> {
     ///
     /// [`Refusal`].
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
-        let engine = Engine::new(&config(options));
+        Counts::of(wasm).check(&options.limits)?;
+        let engine = Engine::new(&config(&options.limits));
         let rewritten = start_section::rewrite(wasm);
         let bytes = rewritten.as_ref().map_or(wasm, |rewritten| rewritten.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
@@ -119,7 +129,7 @@ impl<H: Host + 'static> Module<H> {
         })?;
 
         let mut linker = Linker::new(&engine);
-        define(&mut linker, options).map_err(|error| Refusal(error.to_string()))?;
+        define(&mut linker, options).map_err(|error| Refusal::from(error.to_string()))?;
         check_imports(&module, options)?;
         check_entry(&module, ENTRY, "function _start")?;
         if rewritten.is_some() {
@@ -151,7 +161,7 @@ fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
         }
         other => alloc::format!("not valid Wasm: {other}"),
     };
-    Refusal(text)
+    Refusal::from(text)
 }
 
 /// What kwasmi provides for an import: a function's parameters and results.
@@ -169,6 +179,7 @@ fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [Val
 /// Every import that is not provided, and every one of another type.
 fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal> {
     let mut text = String::new();
+    let mut unnamed: usize = 0;
     for import in module.imports() {
         let problem = match (import.ty(), provided(import.module(), import.name(), options)) {
             (ExternType::Func(_), None) => "there is no function",
@@ -182,28 +193,27 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
             (ExternType::Table(_), _) => "there is no table",
             (ExternType::Global(_), _) => "there is no global",
         };
+        if text.len() > MISSING_TEXT_MAX {
+            unnamed = unnamed.saturating_add(1);
+            continue;
+        }
         let separator = if text.is_empty() { "missing imports: " } else { "; " };
         // Names are the guest's own: escaped, so that they cannot pretend to be another message.
         let (from, name) = (import.module().escape_debug(), import.name().escape_debug());
-        write!(text, "{separator}{problem} {from}.{name}").map_err(|_| Refusal(String::new()))?;
+        write!(text, "{separator}{problem} {from}.{name}").map_err(|_| Refusal::from(String::new()))?;
     }
-    if text.is_empty() { Ok(()) } else { Err(Refusal(text)) }
+    if unnamed > 0 {
+        write!(text, "; and {unnamed} more").map_err(|_| Refusal::from(String::new()))?;
+    }
+    if text.is_empty() { Ok(()) } else { Err(Refusal::from(text)) }
 }
 
 /// Looks that there is a function of this name that can be called without arguments.
 fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<(), Refusal> {
     match module.get_export(name) {
         Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
-        Some(ExternType::Func(_)) => Err(Refusal(alloc::format!("{what} takes parameters or has results"))),
-        Some(_) => Err(Refusal(alloc::format!("{what} is not a function"))),
-        None => Err(Refusal(alloc::format!("no {what} is exported: not a program"))),
+        Some(ExternType::Func(_)) => Err(Refusal::from(alloc::format!("{what} takes parameters or has results"))),
+        Some(_) => Err(Refusal::from(alloc::format!("{what} is not a function"))),
+        None => Err(Refusal::from(alloc::format!("no {what} is exported: not a program"))),
     }
-}
-
-/// The names of all functions that are provided, sorted.
-#[must_use]
-pub fn provided_names() -> Vec<&'static str> {
-    let mut names: Vec<_> = wasi::FUNCTIONS.iter().map(|function| function.name).collect();
-    names.sort_unstable();
-    names
 }

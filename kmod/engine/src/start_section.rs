@@ -5,15 +5,15 @@
 //! wasmi runs a start function in the middle of instantiation, where it can neither be paused nor resumed. So a module
 //! with a start section is rewritten: the section goes, and an export of the function comes, to be called like any other.
 
+use crate::sections::{
+    id,
+    sections, //
+};
 use alloc::vec::Vec;
 use wasmparser::BinaryReader;
 
 /// The name of the export. A module that has one of this name already is not valid once it is rewritten.
 pub(crate) const EXPORT: &str = "(start)";
-
-const EXPORT_SECTION: u8 = 7;
-const START_SECTION: u8 = 8;
-const HEADER: usize = 8;
 
 /// A module without its start section.
 pub(crate) struct Rewritten {
@@ -32,21 +32,6 @@ impl Rewritten {
     }
 }
 
-struct Section<'a> {
-    id: u8,
-    start: usize,
-    contents: &'a [u8],
-    end: usize,
-}
-
-fn section<'a>(reader: &mut BinaryReader<'a>) -> Option<Section<'a>> {
-    let start = reader.original_position();
-    let id = reader.read_u8().ok()?;
-    let size = reader.read_var_u32().ok()?;
-    let contents = reader.read_bytes(usize::try_from(size).ok()?).ok()?;
-    Some(Section { id, start, contents, end: reader.original_position() })
-}
-
 fn push_u32(bytes: &mut Vec<u8>, mut value: u32) {
     loop {
         let low = value.to_le_bytes()[0] & 0x7f;
@@ -62,16 +47,15 @@ fn push_u32(bytes: &mut Vec<u8>, mut value: u32) {
 /// The module `wasm` with its start section made an export; `None` if it has none, or is so broken that validation will
 /// say so.
 pub(crate) fn rewrite(wasm: &[u8]) -> Option<Rewritten> {
-    let mut reader = BinaryReader::new(wasm.get(HEADER..)?, HEADER);
     let mut exports = None;
-    let start = loop {
-        let section = section(&mut reader)?;
-        match section.id {
-            EXPORT_SECTION => exports = Some(section),
-            START_SECTION => break section,
-            _ => {}
+    let start = sections(wasm).find_map(|section| match section.id {
+        id::START => Some(section),
+        id::EXPORT => {
+            exports = Some(section);
+            None
         }
-    };
+        _ => None,
+    })?;
     let mut function = BinaryReader::new(start.contents, 0);
     let function_index = function.read_var_u32().ok()?;
     if !function.eof() {
@@ -105,7 +89,7 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Option<Rewritten> {
     let mut out = Vec::new();
     out.try_reserve_exact(wasm.len().checked_add(list.len())?.checked_add(16)?).ok()?;
     out.extend_from_slice(before);
-    out.push(EXPORT_SECTION);
+    out.push(id::EXPORT);
     push_u32(&mut out, u32::try_from(list.len()).ok()?);
     out.extend_from_slice(&list);
     let from = out.len();

@@ -51,7 +51,7 @@ fn every_byte_changed_is_refused_or_runs() {
             let mut changed = wasm.clone();
             changed[at] ^= bits;
             if let Ok(module) = load_bytes(&changed) {
-                let limits = kwasmi_engine::instance::Limits { fuel: 10_000, memory: 1 << 20 };
+                let limits = kwasmi_engine::ffi::InstanceLimits { fuel: 10_000, memory: 1 << 20, table: 1000 };
                 if let Ok(mut instance) = common::start(&module, &common::TestHost::default(), limits) {
                     common::finish(&mut instance);
                 }

@@ -15,12 +15,19 @@ use common::{
 use kwasmi_engine::{
     ffi::{
         Ending,
+        InstanceLimits,
+        Limit,
+        ModuleLimits,
         Trap, //
     },
-    host::Pause,
-    instance::{
-        Limits,
-        Outcome, //
+    host::{
+        End,
+        Pause, //
+    },
+    instance::Outcome,
+    module::{
+        Module,
+        Options, //
     },
 };
 
@@ -56,7 +63,6 @@ fn traps_are_told_apart() {
         ),
         Trap::BadSignature as u32
     );
-    assert_eq!(trap(r#"(module (func $f (export "_start") (call $f) (call $f)))"#), Trap::StackOverflow as u32);
 }
 
 #[test]
@@ -80,24 +86,25 @@ const LOOP: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
 #[test]
 fn fuel_ends_an_endless_loop() {
     let module = load(LOOP).expect("loads");
-    let limits = Limits { fuel: 1_000_000, ..ROOMY };
+    let limits = InstanceLimits { fuel: 1_000_000, ..ROOMY };
     let mut instance = start(&module, &TestHost::default(), limits).expect("starts");
-    assert_eq!(finish(&mut instance).ending, Ending::OutOfFuel);
-    assert!((900_000..=1_000_000).contains(&instance.fuel_used()), "{}", instance.fuel_used());
-    assert_eq!(finish(&mut instance).ending, Ending::OutOfFuel);
+    assert_eq!(finish(&mut instance), End::limited(Limit::Fuel));
+    assert!((900_000..=1_000_000).contains(&instance.usage().fuel), "{:?}", instance.usage());
+    assert_eq!(instance.words().to_string(), "in _start, before any host call");
+    assert_eq!(finish(&mut instance), End::limited(Limit::Fuel));
 }
 
 #[test]
 fn a_checkpoint_ends_an_endless_loop_and_a_start_function() {
-    for (text, ending) in [
-        (LOOP, Ending::Killed),
-        (r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#, Ending::Deadline),
+    for (text, end) in [
+        (LOOP, End::KILLED),
+        (r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#, End::limited(Limit::Time)),
     ] {
         let host = TestHost::default();
         let module = load(text).expect("loads");
         let mut instance = start(&module, &host, ROOMY).expect("starts");
-        host.world().pauses = vec![Pause::End(ending), Pause::Continue, Pause::Continue];
-        assert_eq!(finish(&mut instance).ending, ending);
+        host.world().pauses = vec![Pause::End(end), Pause::Continue, Pause::Continue];
+        assert_eq!(finish(&mut instance), end);
     }
 }
 
@@ -135,7 +142,7 @@ fn pauses_in_a_computation_do_not_change_it() {
     let end = loop {
         // The last one is for the beginning, where only an end counts.
         host.world().pauses = vec![Pause::Interrupt, Pause::Interrupt];
-        match instance.run() {
+        match instance.run(|_| {}) {
             Outcome::Ended(end) => break end,
             Outcome::Interrupted => pauses += 1,
         }
@@ -144,23 +151,97 @@ fn pauses_in_a_computation_do_not_change_it() {
     assert!(pauses > 2, "{pauses}");
 }
 
+/// A guest that grows its memory or table, and exits with what `memory.grow` or `table.grow` said last.
+fn grower(memory: &str, body: &str) -> String {
+    format!(
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") {memory}) (table $t 0 funcref)
+            (func (export "_start") {body}))"#
+    )
+}
+
 #[test]
 fn memory_has_its_limit() {
-    let text = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-        (memory (export "memory") 1)
-        (func (export "_start")
-            (drop (memory.grow (i32.const 3)))
-            (drop (memory.grow (i32.const 1)))
-            (call $exit (memory.size))))"#;
-    let module = load(text).expect("loads");
-    let limits = Limits { memory: 4 * 65_536, ..ROOMY };
-    let mut instance = start(&module, &TestHost::default(), limits).expect("starts");
-    assert_eq!(finish(&mut instance).code, 4);
-    assert_eq!(instance.memory_peak(), 4 * 65_536);
-
-    let limits = Limits { memory: 65_535, ..ROOMY };
+    let body = "(drop (memory.grow (i32.const 3))) (call $exit (memory.grow (i32.const 1)))";
+    let module = load(&grower("1", body)).expect("loads");
+    for (memory, end) in [(4 * 65_536, End::limited(Limit::Memory)), (5 * 65_536, End::exited(4))] {
+        let limits = InstanceLimits { memory, ..ROOMY };
+        let mut instance = start(&module, &TestHost::default(), limits).expect("starts");
+        assert_eq!(finish(&mut instance), end);
+        assert_eq!(instance.usage().memory_peak, memory);
+    }
+    let limits = InstanceLimits { memory: 65_535, ..ROOMY };
     let text = start(&module, &TestHost::default(), limits).err().expect("refused");
-    assert!(text.contains("cannot be instantiated"), "{text}");
+    assert!(text.contains("from the start"), "{text}");
+}
+
+#[test]
+fn memories_have_their_limit_together() {
+    let text = r#"(module (memory 2) (memory 2) (func (export "_start")))"#;
+    let module = load(text).expect("loads");
+    assert!(start(&module, &TestHost::default(), InstanceLimits { memory: 4 * 65_536, ..ROOMY }).is_ok());
+    assert!(start(&module, &TestHost::default(), InstanceLimits { memory: 4 * 65_536 - 1, ..ROOMY }).is_err());
+}
+
+#[test]
+fn growing_beyond_what_the_module_declares_fails_in_the_guest() {
+    let end = run(&grower("1 2", "(call $exit (memory.grow (i32.const 2)))"), &TestHost::default());
+    assert_eq!(end, End::exited(u32::MAX));
+}
+
+#[test]
+fn tables_have_their_limit() {
+    let body = "(drop (table.grow $t (ref.null func) (i32.const 900)))
+        (call $exit (table.grow $t (ref.null func) (i32.const 100)))";
+    let module = load(&grower("0", body)).expect("loads");
+    for (table, end) in [(999, End::limited(Limit::Table)), (1000, End::exited(900))] {
+        let limits = InstanceLimits { table, ..ROOMY };
+        let mut instance = start(&module, &TestHost::default(), limits).expect("starts");
+        assert_eq!(finish(&mut instance), end);
+    }
+}
+
+/// One that takes more fuel than a slice has is paused before it, and done once.
+#[test]
+fn large_operations_are_done_once() {
+    let body = "(drop (table.grow $t (ref.null func) (i32.const 500000)))
+        (drop (memory.grow (i32.const 1000)))
+        (memory.fill (i32.const 0) (i32.const 7) (i32.const 50000000))
+        (memory.copy (i32.const 1) (i32.const 0) (i32.const 50000000))
+        (table.fill $t (i32.const 0) (ref.null func) (i32.const 500000))
+        (table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 499999))
+        (call $exit (i32.add (i32.add (table.size $t) (i32.mul (memory.size) (i32.const 3)))
+            (i32.load8_u (i32.const 50000000))))";
+    let module = load(&grower("0", body)).expect("loads");
+    let mut instance = start(&module, &TestHost::default(), ROOMY).expect("starts");
+    assert_eq!(finish(&mut instance), End::exited(500_000 + 3 * 1000 + 7));
+    assert!(instance.usage().fuel > 2_000_000, "{:?}", instance.usage());
+}
+
+/// What cannot be paused must not be resumed.
+#[test]
+fn a_table_that_grows_at_the_end_of_a_slice_ends_the_guest() {
+    let body = "(drop (table.grow $t (ref.null func) (i32.const 2000000))) (call $exit (i32.const 1))";
+    let module = load(&grower("0", body)).expect("loads");
+    let mut instance = start(&module, &TestHost::default(), ROOMY).expect("starts");
+    assert_eq!(finish(&mut instance), End { ending: Ending::Trapped, code: Trap::Other as u32 });
+}
+
+#[test]
+fn the_stack_has_its_limit() {
+    let values = r#"(module (func $f (param i64 i64) (result i64)
+            (i64.add (call $f (local.get 0) (local.get 1)) (local.get 1)))
+        (func (export "_start") (drop (call $f (i64.const 1) (i64.const 2)))))"#;
+    let calls = r#"(module (func $f (export "_start") (call $f) (call $f)))"#;
+    for text in [values, calls] {
+        for stack in [4096, 1 << 20] {
+            let limits = ModuleLimits { stack, ..common::ROOMY_MODULE };
+            let wasm = wat::parse_str(text).expect("valid text");
+            let module = Module::new(&wasm, Options { limits, fault_injection: false }).expect("loads");
+            let mut instance = start(&module, &TestHost::default(), ROOMY).expect("starts");
+            assert_eq!(finish(&mut instance), End::limited(Limit::Stack), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -180,7 +261,8 @@ fn many_host_calls_give_the_host_a_say() {
     )
     .expect("loads");
     let mut instance = start(&module, &host, ROOMY).expect("starts");
-    host.world().pauses = vec![Pause::End(Ending::Killed); 3];
+    host.world().pauses = vec![Pause::End(End::KILLED), Pause::Continue];
     assert_eq!(finish(&mut instance).ending, Ending::Killed);
-    assert!(instance.fuel_used() < 2_000, "{}", instance.fuel_used());
+    assert!(instance.usage().fuel < 2_000, "{:?}", instance.usage());
+    assert!(instance.words().to_string().ends_with("host calls, the last one sched_yield"), "{}", instance.words());
 }

@@ -18,6 +18,7 @@ use std::{
         dealloc, //
     },
     cell::Cell,
+    ffi::c_void,
     io,
     ptr,
     thread, //
@@ -30,6 +31,11 @@ thread_local! {
 /// Notes which stay in the engine this thread is in; null: none.
 pub(crate) fn set_context(context: *mut Context) {
     CONTEXT.set(context);
+}
+
+/// What [`Context::host`] is: the engine asks whether to go on only if there is something to ask.
+pub(crate) fn present() -> *mut c_void {
+    ptr::dangling_mut::<u8>().cast()
 }
 
 #[unsafe(no_mangle)]

@@ -23,11 +23,13 @@ use ffi::{
     Context,
     Ending,
     EngineOp,
-    FAULT_TEXT_LEN,
     FdGrant,
     InitArgs,
+    InstanceLimits,
+    Limit,
     LoadArgs,
     Log,
+    ModuleLimits,
     ObjectArgs,
     RunArgs,
     StartArgs,
@@ -69,6 +71,7 @@ impl Engine {
         let mut open = AccountArgs {
             account: ptr::null_mut(),
             budget: usize::MAX,
+            limit: Limit::Heap as u32,
             heir: ptr::null_mut(),
             stats: AccountStats::default(),
         };
@@ -78,19 +81,13 @@ impl Engine {
     }
 
     fn enter<A>(&mut self, op: EngineOp, args: &mut A) -> Outcome {
-        let mut context = Context {
-            stack_top: self.stack.top(),
-            account: self.account,
-            host: ptr::null_mut(),
-            fault_len: 0,
-            fault_text: [0; FAULT_TEXT_LEN],
-        };
+        let mut context = Context::new(self.stack.top(), self.account, host::present());
         host::set_context(&raw mut context);
         // SAFETY: The argument is what the operation takes, and nobody runs on the stack.
         let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
         host::set_context(ptr::null_mut());
         let status = Status::from_raw(status);
-        if context.fault_len == 0 {
+        if !context.landed {
             return Ok(status);
         }
         let text = context.fault_text.get(..context.fault_len).unwrap_or(&[]);
@@ -111,10 +108,59 @@ impl Engine {
 type End = (u8, Option<String>);
 
 fn landed((status, text): (Status, String)) -> End {
-    if status == Status::NoMemory {
-        (124, Some(format!("out of memory: {text}")))
-    } else {
-        (125, Some(format!("engine fault: {text}")))
+    match status {
+        Status::NoMemory => (124, Some(format!("out of memory: {text}"))),
+        Status::Limited => (124, Some(format!("limit reached: {text}"))),
+        _ => (125, Some(format!("engine fault: {text}"))),
+    }
+}
+
+/// The defaults of the kernel module, see `kmod/limits.rs`.
+const MODULE_LIMITS: ModuleLimits = ModuleLimits {
+    functions: 100_000,
+    function_size: 128 << 10,
+    locals: 4096,
+    globals: 10_000,
+    data_segments: 10_000,
+    element_segments: 10_000,
+    stack: 1 << 20,
+};
+
+fn limit_name(limit: u32) -> String {
+    let all = [
+        Limit::Functions,
+        Limit::FunctionSize,
+        Limit::Locals,
+        Limit::Globals,
+        Limit::DataSegments,
+        Limit::ElementSegments,
+        Limit::Stack,
+        Limit::Code,
+        Limit::Memory,
+        Limit::Table,
+        Limit::Heap,
+        Limit::Fuel,
+        Limit::Time,
+        Limit::CpuTime,
+        Limit::TotalHeap,
+    ];
+    // As the command writes it.
+    let name = all.into_iter().find(|known| *known as u32 == limit).map_or(String::new(), |limit| format!("{limit:?}"));
+    let mut words = String::new();
+    for char in name.chars() {
+        if char.is_uppercase() && !words.is_empty() {
+            words.push('-');
+        }
+        words.extend(char.to_lowercase());
+    }
+    words
+}
+
+fn refused(status: Status, limit: u32, words: String) -> End {
+    match status {
+        Status::Limited => (124, Some(format!("limit reached: {} ({words})", limit_name(limit)))),
+        Status::NoMemory => (124, Some(format!("out of memory: {words}"))),
+        _ => (126, Some(words)),
     }
 }
 
@@ -127,14 +173,15 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
     let mut log = engine.log();
     let mut load = LoadArgs {
         wasm: bytes(wasm),
-        stack_max: 1 << 20,
+        limits: MODULE_LIMITS,
         fault_injection: true,
+        limit: 0,
         log: &raw mut log,
         module: ptr::null_mut(),
     };
     match engine.enter(EngineOp::Load, &mut load) {
         Ok(Status::Ok) => {}
-        Ok(_) => return (126, Some(engine.words(&log))),
+        Ok(status) => return refused(status, load.limit, engine.words(&log)),
         Err(failure) => return landed(failure),
     }
     let loaded = began.elapsed();
@@ -148,14 +195,14 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
         env: bytes(&[]),
         fds: grants.as_ptr(),
         fds_len: grants.len(),
-        fuel_max: u64::MAX,
-        memory_max: 1 << 30,
+        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fuel: u64::MAX },
+        limit: 0,
         log: &raw mut log,
         instance: ptr::null_mut(),
     };
     match engine.enter(EngineOp::Start, &mut start) {
         Ok(Status::Ok) => {}
-        Ok(_) => return (126, Some(engine.words(&log))),
+        Ok(status) => return refused(status, start.limit, engine.words(&log)),
         Err(failure) => return landed(failure),
     }
 
@@ -173,8 +220,13 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
             return landed(failure);
         }
     }
-    let mut close =
-        AccountArgs { account: engine.account, budget: 0, heir: ptr::null_mut(), stats: AccountStats::default() };
+    let mut close = AccountArgs {
+        account: engine.account,
+        budget: 0,
+        limit: 0,
+        heir: ptr::null_mut(),
+        stats: AccountStats::default(),
+    };
     engine.account = ptr::null_mut();
     if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
         return landed(failure);
@@ -197,7 +249,10 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
     match running.ending {
         ending if ending == Ending::Exited as u32 => (running.code.to_le_bytes()[0], None),
         ending if ending == Ending::Trapped as u32 => (134, Some(format!("trap: {words}"))),
-        ending => (124, Some(format!("ending {ending}"))),
+        ending if ending == Ending::Limited as u32 => {
+            (124, Some(format!("limit reached: {} ({words})", limit_name(running.code))))
+        }
+        ending => (124, Some(format!("ending {ending} ({words})"))),
     }
 }
 

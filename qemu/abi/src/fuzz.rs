@@ -4,13 +4,15 @@
 
 use crate::{
     kernel::{
+        limit,
+        limited,
         load,
         run,
         start_with, //
     },
     ktap::Tests,
 };
-use kwasmi::uapi::kwasmi_start;
+use kwasmi::uapi;
 
 /// `xorshift64*`: the same numbers each time.
 struct Random(u64);
@@ -42,9 +44,12 @@ fn take(wasm: &[u8]) -> bool {
             false
         }
         Ok(module) => {
-            let request =
-                kwasmi_start { fuel_max: 20_000, memory_max: 1 << 20, heap_max: 16 << 20, ..kwasmi_start::default() };
-            if let Ok(instance) = start_with(&module, request).0 {
+            let limits = [
+                limit(uapi::KWASMI_LIMIT_FUEL, 20_000),
+                limit(uapi::KWASMI_LIMIT_MEMORY, 1 << 20),
+                limit(uapi::KWASMI_LIMIT_HEAP, 16 << 20),
+            ];
+            if let Ok(instance) = start_with(&module, limited(&limits)).0 {
                 run(&instance).expect("ends");
             }
             true

@@ -6,6 +6,7 @@ use kwasmi::uapi::{
     self,
     kwasmi_fd,
     kwasmi_info,
+    kwasmi_limit,
     kwasmi_load,
     kwasmi_run,
     kwasmi_start, //
@@ -118,6 +119,29 @@ pub(crate) fn start_with(module: &OwnedFd, mut request: kwasmi_start) -> (Result
     let answer = owned(call(module, uapi::IOC_START, &mut request));
     text.truncate(request.log_len as usize);
     (answer, String::from_utf8(text).expect("UTF-8"))
+}
+
+/// A limit and its value.
+pub(crate) fn limit(limit: u32, value: u64) -> kwasmi_limit {
+    kwasmi_limit { limit, value, ..kwasmi_limit::default() }
+}
+
+/// A start with these limits, which must live until then.
+pub(crate) fn limited(limits: &[kwasmi_limit]) -> kwasmi_start {
+    let limits_len = u32::try_from(limits.len()).expect("few");
+    kwasmi_start { limits: address(limits), limits_len, ..kwasmi_start::default() }
+}
+
+/// Loads `wasm` within `limits`; the answer, and the structure as the kernel left it.
+pub(crate) fn load_limited(wasm: &[u8], limits: &[kwasmi_limit]) -> (Result<OwnedFd, i32>, kwasmi_load) {
+    let mut request = kwasmi_load {
+        wasm: address(wasm),
+        wasm_len: wasm.len() as u64,
+        limits: address(limits),
+        limits_len: u32::try_from(limits.len()).expect("few"),
+        ..kwasmi_load::default()
+    };
+    (owned(call(&device(), uapi::IOC_LOAD, &mut request)), request)
 }
 
 /// Starts an instance with nothing.

@@ -9,6 +9,7 @@ use crate::{
         device,
         info,
         load,
+        load_limited,
         owned, //
     },
     ktap::Tests,
@@ -115,13 +116,15 @@ pub(crate) fn tests(tests: &mut Tests) {
         refused(b"\0asm\x01\0\0\0", libc::ENOEXEC, "_start");
         refused(b"\0asm\x02\0\0\0", libc::ENOEXEC, "offset");
     });
-    tests.add("LOAD of 64 MiB of zeros is E2BIG", || {
-        refused(&vec![0; 64 << 20], libc::E2BIG, "the most");
+    tests.add("LOAD of 64 MiB of zeros is EDQUOT", || {
+        let (answer, request) = load_limited(&vec![0; 64 << 20], &[]);
+        assert_eq!(answer.err(), Some(libc::EDQUOT));
+        assert_eq!((request.limit, request.limit_value), (uapi::KWASMI_LIMIT_MODULE_SIZE, 32 << 20));
     });
-    tests.add("LOAD of lengths beyond all limits is E2BIG", || {
-        for wasm_len in [u64::MAX, 1 << 63, 1 << 32, info().module_bytes_max + 1] {
+    tests.add("LOAD of lengths beyond all limits is EDQUOT", || {
+        for wasm_len in [u64::MAX, 1 << 63, 1 << 32, (32 << 20) + 1] {
             let mut request = kwasmi_load { wasm_len, ..kwasmi_load::default() };
-            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::E2BIG));
+            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::EDQUOT));
         }
     });
     tests.add("LOAD of a module truncated at every byte is ENOEXEC", || {
@@ -174,14 +177,6 @@ pub(crate) fn tests(tests: &mut Tests) {
             let written = whole.len().min(size as usize);
             assert_eq!(&text[..written], &whole.as_bytes()[..written]);
             assert!(text[written..].iter().all(|byte| *byte == 0xaa));
-        }
-    });
-    tests.add("LOAD with a value stack out of range is EDQUOT or EINVAL", || {
-        let wasm = program();
-        for (stack_max, errno) in [(u64::MAX, libc::EDQUOT), (1 << 40, libc::EDQUOT), (1, libc::EINVAL)] {
-            let mut request =
-                kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, stack_max, ..kwasmi_load::default() };
-            assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(errno));
         }
     });
     tests.add("LOAD without CAP_SYS_ADMIN is EPERM, though root opened the device", || {

@@ -94,7 +94,6 @@ pub(crate) fn tests(tests: &mut Tests) {
         trap("(drop (i64.trunc_f32_s (f32.const nan)))", uapi::KWASMI_TRAP_BAD_CONVERSION);
         trap("(call_indirect (i32.const 0))", uapi::KWASMI_TRAP_BAD_SIGNATURE);
         trap("(call_indirect (i32.const 1))", uapi::KWASMI_TRAP_TABLE_BOUNDS);
-        trap("(call $deep)", uapi::KWASMI_TRAP_STACK_OVERFLOW);
     });
     tests.add("RUN of a start function that traps tells the trap", || {
         let end = ending(r#"(module (func $f unreachable) (func (export "_start")) (start $f))"#);

@@ -7,6 +7,8 @@ use crate::{
         address,
         grant,
         info,
+        limit,
+        limited,
         module,
         run,
         start,
@@ -107,33 +109,23 @@ pub(crate) fn tests(tests: &mut Tests) {
         let instance = crate::kernel::start_with_fds(&module, &fds);
         assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_EXITED);
     });
-    tests.add("limits above the ceiling are EDQUOT, and named", || {
-        let memory = kwasmi_start { memory_max: u64::MAX, ..kwasmi_start::default() };
-        refused(PROGRAM, memory, libc::EDQUOT, "linear memory");
-        let heap = kwasmi_start { heap_max: u64::MAX, ..kwasmi_start::default() };
-        refused(PROGRAM, heap, libc::EDQUOT, "heap");
-    });
-    tests.add("a module that wants more memory than it may have is ENOEXEC", || {
-        let request = kwasmi_start { memory_max: 65_536, ..kwasmi_start::default() };
-        refused(r#"(module (memory 2) (func (export "_start")))"#, request, libc::ENOEXEC, "instantiated");
-    });
     tests.add("a segment out of bounds is ENOEXEC", || {
         let text = r#"(module (memory 1) (data (i32.const 65535) "xy") (func (export "_start")))"#;
         refused(text, kwasmi_start::default(), libc::ENOEXEC, "instantiated");
     });
-    tests.add("a heap that is too small for anything is ENOMEM, and takes nothing of the reserve", || {
+    tests.add("a heap that is too small for anything is EDQUOT, and takes nothing of the reserve", || {
         let before = info().reserve_peak_bytes;
         let module = module(PROGRAM);
         let args = vec![0_u8; 12_000];
         for _ in 0..200 {
-            let request =
-                kwasmi_start { heap_max: 1, args: address(&args), args_len: 12_000, ..kwasmi_start::default() };
-            assert_eq!(start_with(&module, request).0.err(), Some(libc::ENOMEM));
+            let limits = [limit(uapi::KWASMI_LIMIT_HEAP, 1)];
+            let request = kwasmi_start { args: address(&args), args_len: 12_000, ..limited(&limits) };
+            assert_eq!(start_with(&module, request).0.err(), Some(libc::EDQUOT));
         }
         assert!(info().reserve_peak_bytes < before + 100_000, "{}", info().reserve_peak_bytes);
-        for heap_max in [100, 1000, 4000, 20_000] {
-            let request = kwasmi_start { heap_max, ..kwasmi_start::default() };
-            assert_eq!(start_with(&module, request).0.err(), Some(libc::ENOMEM));
+        for heap in [100, 1000, 4000, 20_000] {
+            let limits = [limit(uapi::KWASMI_LIMIT_HEAP, heap)];
+            assert_eq!(start_with(&module, limited(&limits)).0.err(), Some(libc::EDQUOT), "{heap}");
         }
         // The module's other instances do not notice.
         assert_eq!(run(&start(&module)).expect("runs").status, uapi::KWASMI_EXITED);

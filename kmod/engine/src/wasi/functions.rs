@@ -78,6 +78,15 @@ macro_rules! functions {
             $($name,)*
         }
 
+        impl Function {
+            /// Its name.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+
         /// Every function that a guest may import from [`MODULE`].
         pub const FUNCTIONS: &[Signature] = &[
             $(Signature {
@@ -265,42 +274,36 @@ fn fd_filestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32
     Ok(write(memory, stat, &fields)?)
 }
 
-fn read_at<H: Host>(
-    context: &mut Context<H>,
-    memory: &mut [u8],
-    fd: u32,
-    (iovs, iovs_len): (u32, u32),
-    (at, rights): (At, Rights),
-    nread: u32,
-) -> Done {
-    let descriptor = context.fds.get_with(fd, rights)?;
-    let spans = Spans::read(memory, iovs, iovs_len)?;
-    slice_mut(memory, nread, 4)?;
-    let bytes = context.host.read(descriptor.handle, memory, spans.as_slice(), at)?;
-    context.moved = context.moved.saturating_add(bytes);
-    count(memory, nread, bytes, &spans)
+/// Which way bytes go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// From the file to the guest.
+    In,
+    /// From the guest to the file.
+    Out,
 }
 
-fn write_at<H: Host>(
+/// Reads or writes; `done` is where the guest wants the number of bytes.
+fn transfer<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
+    (direction, at): (Direction, At),
     fd: u32,
     (iovs, iovs_len): (u32, u32),
-    (at, rights): (At, Rights),
-    nwritten: u32,
+    done: u32,
 ) -> Done {
+    let of_direction = if direction == Direction::In { Rights::FD_READ } else { Rights::FD_WRITE };
+    let rights = if at == At::Position { of_direction } else { of_direction.with(Rights::FD_SEEK) };
     let descriptor = context.fds.get_with(fd, rights)?;
     let spans = Spans::read(memory, iovs, iovs_len)?;
-    slice_mut(memory, nwritten, 4)?;
-    let bytes = context.host.write(descriptor.handle, memory, spans.as_slice(), at)?;
+    slice_mut(memory, done, 4)?;
+    let bytes = match direction {
+        Direction::In => context.host.read(descriptor.handle, memory, spans.as_slice(), at),
+        Direction::Out => context.host.write(descriptor.handle, memory, spans.as_slice(), at),
+    }?;
     context.moved = context.moved.saturating_add(bytes);
-    count(memory, nwritten, bytes, &spans)
-}
-
-/// Tells the guest how many bytes were moved.
-fn count(memory: &mut [u8], pointer: u32, bytes: usize, spans: &Spans) -> Done {
     let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
-    Ok(write(memory, pointer, &bytes.to_le_bytes())?)
+    Ok(write(memory, done, &bytes.to_le_bytes())?)
 }
 
 /// A file offset: not negative as Linux's `loff_t`.
@@ -318,8 +321,7 @@ fn fd_pread<H: Host>(
     at: u64,
     nread: u32,
 ) -> Done {
-    let rights = Rights::FD_READ.with(Rights::FD_SEEK);
-    read_at(context, memory, fd, (iovs, iovs_len), (offset(at)?, rights), nread)
+    transfer(context, memory, (Direction::In, offset(at)?), fd, (iovs, iovs_len), nread)
 }
 
 fn fd_pwrite<H: Host>(
@@ -331,8 +333,7 @@ fn fd_pwrite<H: Host>(
     at: u64,
     nwritten: u32,
 ) -> Done {
-    let rights = Rights::FD_WRITE.with(Rights::FD_SEEK);
-    write_at(context, memory, fd, (iovs, iovs_len), (offset(at)?, rights), nwritten)
+    transfer(context, memory, (Direction::Out, offset(at)?), fd, (iovs, iovs_len), nwritten)
 }
 
 fn fd_read<H: Host>(
@@ -343,7 +344,7 @@ fn fd_read<H: Host>(
     iovs_len: u32,
     nread: u32,
 ) -> Done {
-    read_at(context, memory, fd, (iovs, iovs_len), (At::Position, Rights::FD_READ), nread)
+    transfer(context, memory, (Direction::In, At::Position), fd, (iovs, iovs_len), nread)
 }
 
 fn fd_write<H: Host>(
@@ -354,7 +355,7 @@ fn fd_write<H: Host>(
     iovs_len: u32,
     nwritten: u32,
 ) -> Done {
-    write_at(context, memory, fd, (iovs, iovs_len), (At::Position, Rights::FD_WRITE), nwritten)
+    transfer(context, memory, (Direction::Out, At::Position), fd, (iovs, iovs_len), nwritten)
 }
 
 /// No descriptor is a preopened directory: guests are not handed any yet.

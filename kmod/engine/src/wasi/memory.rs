@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 /// Spans that are kept without an allocation.
 const INLINE_SPANS: usize = 8;
 
+/// The most bytes that one call moves: a guest can be ended between two calls, not in one that goes on.
+pub(super) const TRANSFER_MAX: usize = 16 * 1024 * 1024;
+
 /// The bytes from `pointer` on.
 ///
 /// # Errors
@@ -59,7 +62,7 @@ pub(super) struct Spans {
 }
 
 impl Spans {
-    /// Reads `count` pairs of pointer and length at `pointer`, each once.
+    /// Reads `count` pairs of pointer and length at `pointer`, each once. The spans have at most [`TRANSFER_MAX`] bytes.
     ///
     /// # Errors
     ///
@@ -79,8 +82,11 @@ impl Spans {
             let entry = after(pointer, index.checked_mul(8).ok_or(Errno::Fault)?)?;
             let start = u32::from_le_bytes(read(memory, entry)?);
             let bytes = u32::from_le_bytes(read(memory, after(entry, 4)?)?);
+            let before = total;
             total = total.checked_add(bytes).ok_or(Errno::Inval)?;
-            let span = span(memory, start, bytes)?;
+            let mut span = span(memory, start, bytes)?;
+            // A part of what is asked for is as good, and the guest can be ended after it.
+            span.len = span.len.min(TRANSFER_MAX.saturating_sub(usize::try_from(before).unwrap_or(usize::MAX)));
             if len > INLINE_SPANS {
                 spans.more.push(span);
             } else if let Some(place) = usize::try_from(index).ok().and_then(|index| spans.inline.get_mut(index)) {

@@ -5,9 +5,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of it")]
 
 use kwasmi_engine::{
-    ffi::FileStat,
+    ffi::{
+        FileStat,
+        InstanceLimits,
+        ModuleLimits, //
+    },
     host::{
         At,
+        End,
         Fail,
         Handle,
         Host,
@@ -15,9 +20,7 @@ use kwasmi_engine::{
         Span, //
     },
     instance::{
-        End,
         Instance,
-        Limits,
         Outcome, //
     },
     module::{
@@ -180,7 +183,18 @@ impl Host for TestHost {
 }
 
 /// No limits that a test would meet.
-pub const ROOMY: Limits = Limits { fuel: u64::MAX, memory: 1 << 30 };
+pub const ROOMY: InstanceLimits = InstanceLimits { fuel: u64::MAX, memory: 1 << 30, table: 1 << 24 };
+
+/// The same, for modules.
+pub const ROOMY_MODULE: ModuleLimits = ModuleLimits {
+    functions: 1 << 20,
+    function_size: 1 << 20,
+    locals: 1 << 20,
+    globals: 1 << 20,
+    data_segments: 1 << 20,
+    element_segments: 1 << 20,
+    stack: 1 << 20,
+};
 
 /// Loads a module from text, or says why not.
 pub fn load(text: &str) -> Result<Module<TestHost>, String> {
@@ -189,12 +203,12 @@ pub fn load(text: &str) -> Result<Module<TestHost>, String> {
 
 /// Loads a module from bytes, or says why not.
 pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
-    let options = Options { fault_injection: true, ..Options::default() };
+    let options = Options { limits: ROOMY_MODULE, fault_injection: true };
     Module::new(wasm, options).map_err(|refusal| refusal.to_string())
 }
 
 /// Starts a guest with standard streams.
-pub fn start(module: &Module<TestHost>, host: &TestHost, limits: Limits) -> Result<Instance<TestHost>, String> {
+pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits) -> Result<Instance<TestHost>, String> {
     let mut fds = Descriptors::default();
     let rights = [
         Rights::FD_READ.with(Rights::FD_FILESTAT_GET),
@@ -220,7 +234,7 @@ pub fn run(text: &str, host: &TestHost) -> End {
 /// Runs a guest to its end, through all interruptions.
 pub fn finish(instance: &mut Instance<TestHost>) -> End {
     loop {
-        if let Outcome::Ended(end) = instance.run() {
+        if let Outcome::Ended(end) = instance.run(|_| {}) {
             return end;
         }
     }

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Limits: their names, and how people write and read their values.
+
+use crate::{
+    duration,
+    size,
+    uapi, //
+};
+use serde::{
+    Serialize,
+    Serializer, //
+};
+use std::{
+    fmt,
+    num::NonZeroU64, //
+};
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Things.
+    Count,
+}
+
+/// A limit: `KWASMI_LIMIT_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub u32);
+
+/// Every limit: its number, its name, what it counts, what it is about.
+const LIMITS: [(u32, &str, Unit, &str); 20] = [
+    (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "the module's size"),
+    (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "the module's functions"),
+    (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "the code of one function"),
+    (uapi::KWASMI_LIMIT_LOCALS, "locals", Unit::Count, "locals of one function"),
+    (uapi::KWASMI_LIMIT_GLOBALS, "globals", Unit::Count, "the module's globals"),
+    (uapi::KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Unit::Count, "the module's data segments"),
+    (uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Unit::Count, "the module's element segments"),
+    (uapi::KWASMI_LIMIT_STACK, "stack", Unit::Bytes, "the Wasm stack: values, and 64 bytes for each call"),
+    (uapi::KWASMI_LIMIT_CODE, "code", Unit::Bytes, "what the engine takes for the translated module"),
+    (uapi::KWASMI_LIMIT_MEMORY, "memory", Unit::Bytes, "linear memory"),
+    (uapi::KWASMI_LIMIT_TABLE, "table", Unit::Count, "elements of tables"),
+    (uapi::KWASMI_LIMIT_HEAP, "heap", Unit::Bytes, "what the engine takes for the guest, linear memory included"),
+    (uapi::KWASMI_LIMIT_FDS, "fds", Unit::Count, "open descriptors"),
+    (uapi::KWASMI_LIMIT_FUEL, "fuel", Unit::Count, "instructions, about"),
+    (uapi::KWASMI_LIMIT_TIME, "time", Unit::Nanoseconds, "how long it takes"),
+    (uapi::KWASMI_LIMIT_CPU_TIME, "cpu-time", Unit::Nanoseconds, "CPU time"),
+    (uapi::KWASMI_LIMIT_TOTAL_HEAP, "total-heap", Unit::Bytes, "what engines take together"),
+    (uapi::KWASMI_LIMIT_TOTAL_MODULES, "total-modules", Unit::Count, "modules at the same time"),
+    (uapi::KWASMI_LIMIT_TOTAL_INSTANCES, "total-instances", Unit::Count, "instances at the same time"),
+    (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine at the same time"),
+];
+
+impl Limit {
+    fn row(self) -> Option<&'static (u32, &'static str, Unit, &'static str)> {
+        LIMITS.iter().find(|(number, ..)| *number == self.0)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().map_or("unknown", |(_, name, ..)| name)
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        self.row().map_or("", |(.., about)| about)
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn unit(self) -> Unit {
+        self.row().map_or(Unit::Count, |(_, _, unit, _)| *unit)
+    }
+
+    /// A value of it, as a person writes it.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub fn parse(self, text: &str) -> Result<NonZeroU64, String> {
+        match self.unit() {
+            Unit::Bytes => size::parse(text),
+            Unit::Nanoseconds => duration::parse(text),
+            Unit::Count => text.parse().map_err(|_| "a whole number is wanted, more than 0".to_owned()),
+        }
+    }
+
+    /// A value of it, for people to read.
+    #[must_use]
+    pub fn show(self, value: u64) -> String {
+        if value == u64::MAX {
+            return "unlimited".to_owned();
+        }
+        let (unit, steps) = match self.unit() {
+            Unit::Count => return value.to_string(),
+            Unit::Bytes => (" bytes", [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)]),
+            Unit::Nanoseconds => {
+                (" ns", [("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)])
+            }
+        };
+        match steps.into_iter().find(|(_, step)| value != 0 && value.is_multiple_of(*step)) {
+            Some((name, step)) => format!("{}{name}", value / step),
+            None => format!("{value}{unit}"),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A limit that was reached, and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Which one.
+    pub limit: Limit,
+    /// Its value.
+    pub value: u64,
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limit reached: {} {}", self.limit, self.limit.show(self.value))
+    }
+}
+
+/// What a kernel module says of a limit: `struct kwasmi_limit_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Known {
+    /// Which one.
+    pub limit: Limit,
+    /// The value that counts if nothing is asked for.
+    pub default: u64,
+    /// The most that can be asked for.
+    pub ceiling: u64,
+}
+
+/// The limits that a caller asks for, and their values.
+pub type Asked = Vec<(Limit, NonZeroU64)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_one_another() {
+        for (index, (number, ..)) in (1..).zip(LIMITS) {
+            assert_eq!(index, number);
+        }
+    }
+
+    #[test]
+    fn values_are_read_and_shown() {
+        let memory = Limit(uapi::KWASMI_LIMIT_MEMORY);
+        for (text, value) in [("64M", 64 << 20), ("3K", 3 << 10), ("2G", 2 << 30)] {
+            assert_eq!(memory.parse(text).map(NonZeroU64::get), Ok(value));
+            assert_eq!(memory.show(value), text);
+        }
+        assert_eq!(memory.show(65_535), "65535 bytes");
+        let time = Limit(uapi::KWASMI_LIMIT_TIME);
+        for (text, value) in [("300ms", 300_000_000), ("2s", 2_000_000_000), ("3m", 180_000_000_000)] {
+            assert_eq!(time.parse(text).map(NonZeroU64::get), Ok(value));
+            assert_eq!(time.show(value), text);
+        }
+        assert_eq!(time.show(u64::MAX), "unlimited");
+        let fuel = Limit(uapi::KWASMI_LIMIT_FUEL);
+        assert!(fuel.parse("0").is_err() && fuel.parse("1K").is_err());
+        assert_eq!(Reached { limit: fuel, value: 1_000_000 }.to_string(), "limit reached: fuel 1000000");
+        assert_eq!(Limit(99).name(), "unknown");
+    }
+}
