@@ -96,7 +96,7 @@ pub(crate) fn add(guests: &mut Guests) {
             access(each, variable, &crate::wasm::number(usize::try_from(last).unwrap_or(0))),
         ]
         .concat();
-        let name = each.name;
+        let name = each.name.replace('.', "-");
         let edge = [inside.clone(), set(last + 1), access(each, variable, &[0])].concat();
         guests.add(&format!("edge-{name}"), ENDS, program(&edge));
         let edge = [inside, access(each, &i32_const(last + 1), &[0])].concat();

@@ -154,17 +154,10 @@ fn program(name: &str, args: &[Argument]) -> Module {
     let code = [renumber, combinations(args, 0, &[restore, call].concat())].concat();
 
     let preview1 = b"wasi_snapshot_preview1";
-    let imports = [
-        import(preview1, b"fd_renumber", 1),
-        import(preview1, b"proc_exit", 2),
-        import(preview1, name.as_bytes(), 3),
-    ];
-    let function_types = [
-        PLAIN.to_vec(),
-        function_type(&[I32, I32], &[I32]),
-        function_type(&[I32], &[]),
-        function_type(&types, &[I32]),
-    ];
+    let imports =
+        [import(preview1, b"fd_renumber", 1), import(preview1, b"proc_exit", 2), import(preview1, name.as_bytes(), 3)];
+    let function_types =
+        [PLAIN.to_vec(), function_type(&[I32, I32], &[I32]), function_type(&[I32], &[]), function_type(&types, &[I32])];
     let memory = [&sized(b"memory")[..], &[2, 0]].concat();
     Module::program(&[
         (Section::Type, list(&function_types)),

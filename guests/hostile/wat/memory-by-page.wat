@@ -6,5 +6,5 @@
   (memory (export "memory") 0)
   (func (export "_start")
     (loop $next
-      (drop (memory.grow (i32.const 1)))
-      (br $next))))
+      (br_if $next (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+    unreachable))

@@ -6,6 +6,7 @@
   (memory (export "memory") 1)
   (func (export "_start")
     (loop $next
-      (drop (memory.grow (memory.size)))
+      (if (i32.eq (memory.grow (memory.size)) (i32.const -1))
+        (then unreachable))
       (i32.store8 (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 1)) (i32.const 1))
       (br $next))))

@@ -6,5 +6,5 @@
   (table 0 externref)
   (func (export "_start")
     (loop $next
-      (drop (table.grow (ref.null extern) (i32.const 1)))
-      (br $next))))
+      (br_if $next (i32.ne (table.grow (ref.null extern) (i32.const 1)) (i32.const -1))))
+    unreachable))
