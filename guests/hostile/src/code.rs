@@ -234,6 +234,13 @@ fn runs(guests: &mut Guests) {
         (Section::Code, list(&[body(&[], &full(&fill))])),
     ]);
     guests.add_with("fills-in-a-row", "--timeout 500ms", "limit time", fills);
+    // A call that sets 30,000 locals to zero costs little more fuel than one that has none.
+    let called = [LOOP, EMPTY, CALL, 1, BR, 0, END];
+    let calls = Module::program(&[
+        (Section::Function, list(&[[0], [0]])),
+        (Section::Code, list(&[body(&[], &called), body(&[(30_000, I64)], &[])])),
+    ]);
+    guests.add_with("calls-of-30000-locals", "--timeout 500ms", "limit time", calls);
     let grow = [i32_const(1), vec![0x40, 0, DROP]].concat();
     let grows = Module::program(&[(Section::Memory, vec![1, 0, 0]), (Section::Code, list(&[body(&[], &full(&grow))]))]);
     guests.add_with("grows-in-a-row", "--memory 16M", "limit memory", grows);

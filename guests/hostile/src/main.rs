@@ -12,7 +12,7 @@
 //!
 //!     ;; options: --fuel 1000
 //!     ;; ends: limit fuel                         124, "limit reached: fuel "
-//!     ;; ends: trap out of bounds memory access   134, "trap: out of bounds memory access"
+//!     ;; ends: trap out of bounds memory access   134, "out of bounds memory access"
 //!     ;; ends: refused not valid Wasm             126, "not valid Wasm"
 //!     ;; ends: exit 3                             3, and nothing is said
 
@@ -76,7 +76,7 @@ fn status_and_words(ends: &str) -> Result<(u8, String)> {
         "exit" => (rest.parse()?, "-".to_owned()),
         "limit" => (124, format!("limit reached: {rest} ")),
         "refused" => (126, rest.to_owned()),
-        "trap" => (134, format!("trap: {rest}")),
+        "trap" => (134, rest.to_owned()),
         _ => return Err(format!("'{ends}' is no end").into()),
     })
 }

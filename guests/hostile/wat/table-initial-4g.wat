@@ -1,6 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
 ;; Begins with a table of 4 billion elements.
-;; ends: refused not valid Wasm
+;; ends: limit table
 (module
   (table 0xffffffff funcref)
   (func (export "_start")))
