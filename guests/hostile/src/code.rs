@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Functions that are hard to validate or to translate: nothing of them is ever run, unless it is said so.
+
+use crate::{
+    Guests,
+    wasm::{
+        I32,
+        I64,
+        Module,
+        PLAIN,
+        Section,
+        body,
+        export,
+        function_type,
+        i32_const,
+        list,
+        number,
+        vector, //
+    },
+};
+
+/// About the most bytes of one function.
+const SIZE: usize = 120_000;
+
+/// For what takes seconds to validate or to translate, even on a processor that runs the kernel by itself.
+const SLOW: &str = "--timeout 1s";
+
+const UNREACHABLE: u8 = 0x00;
+const BLOCK: u8 = 0x02;
+const LOOP: u8 = 0x03;
+const IF: u8 = 0x04;
+const ELSE: u8 = 0x05;
+const END: u8 = 0x0b;
+const BR: u8 = 0x0c;
+const BR_IF: u8 = 0x0d;
+const BR_TABLE: u8 = 0x0e;
+const RETURN: u8 = 0x0f;
+const CALL: u8 = 0x10;
+const DROP: u8 = 0x1a;
+const LOCAL_GET: u8 = 0x20;
+const LOCAL_SET: u8 = 0x21;
+const LOCAL_TEE: u8 = 0x22;
+const EMPTY: u8 = 0x40;
+
+/// So many functions with this code, never called.
+fn copies(count: usize, types: &[Vec<u8>], locals: &[(usize, u8)], code: &[u8]) -> Module {
+    let types = [&[PLAIN.to_vec()], types].concat();
+    let bodies = [number(count + 1), body(&[], &[]), body(locals, code).repeat(count)].concat();
+    Module::program(&[
+        (Section::Type, list(&types)),
+        (Section::Function, vector(count + 1, &[0])),
+        (Section::Code, bodies),
+    ])
+}
+
+/// As many of `item` as go into a function.
+fn full(item: &[u8]) -> Vec<u8> {
+    item.repeat(SIZE / item.len())
+}
+
+/// `count` of `open`, `middle`, and as many of `close`.
+fn nested(count: usize, open: &[u8], middle: &[u8], close: &[u8]) -> Vec<u8> {
+    [open.repeat(count), middle.to_vec(), close.repeat(count)].concat()
+}
+
+fn large(guests: &mut Guests) {
+    let constants = full(&[i32_const(0x0765_4321), vec![DROP]].concat());
+    guests.add("code-constants", "exit 0", copies(16, &[], &[], &constants));
+    let too_large = [i32_const(0), vec![DROP]].concat().repeat(400_000);
+    guests.add("code-too-large", "limit function-size", Module::code(&[], &[], &too_large));
+    // All of it is dead: validated, not translated.
+    let dead = [vec![UNREACHABLE], full(&[0x6a])].concat();
+    guests.add("code-dead", "exit 0", copies(16, &[], &[], &[dead, vec![DROP]].concat()));
+    let additions = [full(&[0x41, 0]), vec![0x6a; SIZE / 2 - 1], vec![DROP]].concat();
+    guests.add("code-additions", "exit 0", copies(1, &[], &[], &additions));
+    let deep = [full(&[0x41, 0]), vec![UNREACHABLE]].concat();
+    guests.add("code-deep-stack", "exit 0", copies(1, &[], &[], &deep));
+}
+
+fn nesting(guests: &mut Guests) {
+    let depth = SIZE / 3;
+    let block = nested(depth, &[BLOCK, EMPTY], &[], &[END]);
+    guests.add("nested-blocks", "exit 0", copies(4, &[], &[], &block));
+    let loops = nested(depth, &[LOOP, EMPTY], &[], &[END]);
+    guests.add("nested-loops", "exit 0", copies(4, &[], &[], &loops));
+    let ifs = nested(SIZE / 5, &[LOCAL_GET, 0, IF, EMPTY], &[], &[END]);
+    guests.add("nested-ifs", "exit 0", copies(4, &[], &[(1, I32)], &ifs));
+    let elses = nested(SIZE / 7, &[LOCAL_GET, 0, IF, EMPTY], &[], &[ELSE, LOCAL_GET, 0, DROP, END]);
+    guests.add("nested-elses", "exit 0", copies(4, &[], &[(1, I32)], &elses));
+    let results = [nested(depth, &[BLOCK, I64], &[0x42, 0], &[END]), vec![DROP]].concat();
+    guests.add("nested-results", "exit 0", copies(4, &[], &[], &results));
+    // Each of them jumps out of all of them.
+    let mut out = Vec::new();
+    let mut depth = 0;
+    while out.len() + depth + 8 < SIZE {
+        out.extend([BLOCK, EMPTY, LOCAL_GET, 0, BR_IF]);
+        out.extend(number(depth));
+        depth += 1;
+    }
+    out.extend(vec![END; depth]);
+    guests.add("nested-branches-out", "exit 0", copies(4, &[], &[(1, I32)], &out));
+    let run = nested(SIZE / 3, &[BLOCK, EMPTY], &[BR, 0], &[END]);
+    guests.add("nested-blocks-run", "exit 0", Module::code(&[], &[], &run));
+    // Loops that each take 1,000 values along.
+    let types = [function_type(&[I64; 1000], &[I64; 1000])];
+    let values = [0x42, 0].repeat(1000);
+    let wide = |open: u8| {
+        let nest = nested((SIZE - 3000) / 3, &[open, 1], &[], &[END]);
+        [values.clone(), nest, vec![DROP; 1000]].concat()
+    };
+    guests.add_with("nested-blocks-of-1000", SLOW, "limit time", copies(4, &types, &[], &wide(BLOCK)));
+    guests.add_with("nested-loops-of-1000", SLOW, "limit time", copies(4, &types, &[], &wide(LOOP)));
+    let ifs = nested((SIZE - 3000) / 5, &[0x41, 0, IF, 1], &[], &[END]);
+    let ifs = [values.clone(), ifs, vec![DROP; 1000]].concat();
+    guests.add_with("nested-ifs-of-1000", SLOW, "limit time", copies(4, &types, &[], &ifs));
+    let row = [values.clone(), [BLOCK, 1, END].repeat(SIZE / 3 - 2000), vec![DROP; 1000]].concat();
+    guests.add_with("blocks-of-1000", SLOW, "limit time", copies(4, &types, &[], &row));
+    let dead = [vec![UNREACHABLE], nested((SIZE - 3000) / 3, &[BLOCK, 1], &[], &[END]), vec![DROP; 1000]].concat();
+    guests.add_with("nested-dead-of-1000", SLOW, "limit time", copies(4, &types, &[], &dead));
+}
+
+fn branches(guests: &mut Guests) {
+    // Many branches to one place: each is to be filled in when the place is known.
+    let chain = [vec![BLOCK, EMPTY], full(&[LOCAL_GET, 0, BR_IF, 0]), vec![END]].concat();
+    guests.add("branches-to-one-end", "exit 0", copies(4, &[], &[(1, I32)], &chain));
+    let back = [vec![LOOP, EMPTY], full(&[LOCAL_GET, 0, BR_IF, 0]), vec![END]].concat();
+    guests.add("branches-to-one-loop", "exit 0", copies(4, &[], &[(1, I32)], &back));
+    let returns = full(&[LOCAL_GET, 0, BR_IF, 0]);
+    guests.add("branches-to-return", "exit 0", copies(4, &[], &[(1, I32)], &returns));
+
+    let table = |targets: usize| [vec![LOCAL_GET, 0, BR_TABLE], vector(targets, &[0]), vec![0]].concat();
+    let one = [vec![BLOCK, EMPTY], table(SIZE - 20), vec![END]].concat();
+    guests.add("table-of-branches", "exit 0", copies(1, &[], &[(1, I32)], &one));
+    guests.add("table-of-branches-16", "exit 0", copies(16, &[], &[(1, I32)], &one));
+    let small = [vec![BLOCK, EMPTY], table(1), vec![END]].concat();
+    guests.add("tables-of-branches-many", "exit 0", copies(4, &[], &[(1, I32)], &full(&small)));
+    // Targets at every depth.
+    let depth = 10_000;
+    let targets: Vec<_> = (0..SIZE / 4).map(|index| number(index % depth)).collect();
+    let deep = [[BLOCK, EMPTY].repeat(depth), vec![LOCAL_GET, 0, BR_TABLE], list(&targets), vec![0], vec![END; depth]]
+        .concat();
+    guests.add("table-of-depths", "exit 0", copies(8, &[], &[(1, I32)], &deep));
+
+    // Each target is one byte, and takes 1,000 values along.
+    let types = [function_type(&[], &[I64; 1000])];
+    let values = [0x42, 0].repeat(1000);
+    let end = [vec![END], vec![DROP; 1000]].concat();
+    let wide = [vec![BLOCK, 1], values.clone(), table(SIZE - 8000), end.clone()].concat();
+    guests.add_with("table-of-1000-values", SLOW, "limit time", copies(4, &types, &[(1, I32)], &wide));
+    let mixed = |count: usize| {
+        let targets = [0, 1].repeat(count);
+        let table = [vec![LOCAL_GET, 0, BR_TABLE], number(targets.len()), targets, vec![0]].concat();
+        [vec![BLOCK, 1, BLOCK, 1], values.clone(), table, vec![END], end.clone()].concat()
+    };
+    let wide = mixed(SIZE / 2 - 4000);
+    guests.add_with("table-of-1000-values-mixed", SLOW, "limit time", copies(4, &types, &[(1, I32)], &wide));
+    let conditional = [LOCAL_GET, 0, BR_IF, 0].repeat(SIZE / 4 - 2000);
+    let wide = [vec![0x41, 7, BLOCK, 1], values.clone(), conditional, end, vec![DROP]].concat();
+    guests.add_with("branches-of-1000-values", "--code 64M", "limit code", copies(1, &types, &[(1, I32)], &wide));
+}
+
+/// Functions of 1,000 parameters and 1,000 results that call one another.
+fn wide_calls(guests: &mut Guests) {
+    let wide = function_type(&[I64; 1000], &[I64; 1000]);
+    let types = list(&[PLAIN.to_vec(), wide]);
+    let params: Vec<_> = (0..1000).flat_map(|index| [vec![LOCAL_GET], number(index)].concat()).collect();
+    let program = |wide: &[u8], start: &[u8]| {
+        Module::program(&[
+            (Section::Type, types.clone()),
+            (Section::Function, list(&[[0], [1]])),
+            (Section::Code, list(&[body(&[], start), body(&[], wide)])),
+        ])
+    };
+    let values = [0x42, 1].repeat(1000);
+    let calls = [CALL, 1].repeat(SIZE / 2 - 4000);
+    let chain = [params.clone(), calls].concat();
+    guests.add_with("calls-of-1000", SLOW, "limit time", program(&chain, &[]));
+    let start = [values.clone(), vec![CALL, 1], vec![DROP; 1000]].concat();
+    let again = [params.clone(), vec![CALL, 1]].concat();
+    guests.add("recursion-of-1000", "limit stack", program(&again, &start));
+    let tail = [params.clone(), vec![0x12, 1]].concat();
+    guests.add_with("tail-calls-of-1000", "--fuel 3000000", "limit fuel", program(&tail, &start));
+    let one = [vec![0x41, 0, IF, EMPTY], params.clone(), vec![RETURN, END]].concat();
+    let returns = [full(&one), params].concat();
+    guests.add("returns-of-1000", "exit 0", program(&returns, &[]));
+}
+
+/// Locals that are on the operand stack when they change: their old values are to be kept.
+fn locals(guests: &mut Guests) {
+    let gets = [LOCAL_GET, 0].repeat(SIZE / 4);
+    let one = [gets.clone(), vec![0x42, 0, LOCAL_SET, 0], vec![DROP; SIZE / 4]].concat();
+    guests.add("locals-kept", "exit 0", copies(8, &[], &[(1, I64)], &one));
+    let again = [full(&[LOCAL_GET, 0, 0x42, 0, LOCAL_SET, 0]), vec![UNREACHABLE]].concat();
+    guests.add("locals-kept-again", "exit 0", copies(8, &[], &[(1, I64)], &again));
+    let tee = [vec![0x42, 0], full(&[LOCAL_TEE, 0, LOCAL_GET, 0]), vec![UNREACHABLE]].concat();
+    guests.add("locals-tee", "exit 0", copies(8, &[], &[(1, I64)], &tee));
+    // A local that is set in a block that has thousands of others on its stack.
+    let each: Vec<_> = (0..20_000).flat_map(|index| [vec![LOCAL_GET], number(index)].concat()).collect();
+    let blocks = [BLOCK, EMPTY, END].repeat(15_000);
+    let all = [each.clone(), blocks, vec![UNREACHABLE]].concat();
+    guests.add("locals-and-blocks", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
+    let sets: Vec<_> = (0..8_000).flat_map(|index| [vec![0x42, 0, LOCAL_SET], number(index)].concat()).collect();
+    let all = [each, sets, vec![UNREACHABLE]].concat();
+    guests.add("locals-all-set", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
+    let blocks = full(&[LOCAL_GET, 0, BLOCK, EMPTY, END]);
+    let blocks = [blocks, vec![UNREACHABLE]].concat();
+    guests.add("locals-get-and-block", "exit 0", copies(8, &[], &[(5_000, I64)], &blocks));
+    let nest = nested(SIZE / 6, &[LOCAL_GET, 0, BLOCK, EMPTY], &[], &[END, DROP]);
+    guests.add("locals-get-in-blocks", "exit 0", copies(8, &[], &[(10_000, I64)], &nest));
+}
+
+/// Many instructions of one kind that run in a row without a branch: they are charged before, not while, they run.
+fn runs(guests: &mut Guests) {
+    // A function that calls the one before it twice, 40 of them: 2^40 calls without a loop.
+    let count: usize = 40;
+    let bodies: Vec<_> = (0..count)
+        .map(|index| match index.checked_sub(1) {
+            Some(before) => body(&[], &[vec![CALL], number(before), vec![CALL], number(before)].concat()),
+            None => body(&[], &[]),
+        })
+        .collect();
+    let doubling = Module::program(&[
+        (Section::Function, vector(count, &[0])),
+        (Section::Export, list(&[export(b"_start", count - 1)])),
+        (Section::Code, list(&bodies)),
+    ]);
+    guests.add_with("calls-doubling", "--timeout 500ms", "limit time", doubling);
+    // Thousands of fills of a whole memory without a loop.
+    let fill = [i32_const(0), i32_const(1), i32_const(0x0100_0000), vec![0xfc, 11, 0]].concat();
+    let fills = Module::program(&[
+        (Section::Memory, [vec![1, 0], number(256)].concat()),
+        (Section::Export, list(&[export(b"_start", 0), [&[6][..], b"memory", &[2, 0]].concat()])),
+        (Section::Code, list(&[body(&[], &full(&fill))])),
+    ]);
+    guests.add_with("fills-in-a-row", "--timeout 500ms", "limit time", fills);
+    // A call that sets 30,000 locals to zero costs little more fuel than one that has none.
+    let called = [LOOP, EMPTY, CALL, 1, BR, 0, END];
+    let calls = Module::program(&[
+        (Section::Function, list(&[[0], [0]])),
+        (Section::Code, list(&[body(&[], &called), body(&[(30_000, I64)], &[])])),
+    ]);
+    guests.add_with("calls-of-30000-locals", "--timeout 500ms", "limit time", calls);
+    let grow = [i32_const(1), vec![0x40, 0, DROP]].concat();
+    let grows = Module::program(&[(Section::Memory, vec![1, 0, 0]), (Section::Code, list(&[body(&[], &full(&grow))]))]);
+    guests.add_with("grows-in-a-row", "--memory 16M", "limit memory", grows);
+}
+
+pub(crate) fn add(guests: &mut Guests) {
+    large(guests);
+    nesting(guests);
+    branches(guests);
+    wide_calls(guests);
+    locals(guests);
+    runs(guests);
+}

@@ -1,0 +1,7 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; An active segment that wraps around.
+;; ends: refused cannot be instantiated
+(module
+  (memory (export "memory") 1)
+  (data (i32.const -1) "xy")
+  (func (export "_start")))

@@ -1,0 +1,8 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Exits with 256, of which nothing is left.
+;; ends: exit 0
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (func (export "_start")
+    (call $proc_exit (i32.const 256))
+    unreachable))

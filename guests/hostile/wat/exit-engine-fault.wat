@@ -1,0 +1,8 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Exits with the status that tells of a failure of kwasmi's: without words, it is the guest's own.
+;; ends: exit 125
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (func (export "_start")
+    (call $proc_exit (i32.const 125))
+    unreachable))

@@ -1,0 +1,12 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Wants each function that there is of another type than it has.
+;; ends: refused another type is wanted
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))
+  (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sched_yield" (func))
+  (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32 i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (memory 1))
+  (import "wasi_snapshot_preview1" "args_get" (global i32))
+  (func (export "_start")))

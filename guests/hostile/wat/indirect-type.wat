@@ -1,0 +1,13 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Calls a function as one of another type.
+;; ends: trap indirect call type mismatch
+(module
+  (type $none (func))
+  (type $one (func (param i32)))
+  (table $t 10 funcref)
+  (table $u 3 funcref)
+  (elem $e func $f $f)
+  (elem (table $t) (i32.const 0) func $f)
+  (func $f)
+  (func (export "_start")
+    (call_indirect $t (type $one) (i32.const 5) (i32.const 0))))

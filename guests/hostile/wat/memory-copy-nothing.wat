@@ -1,0 +1,8 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; `memory.copy` of no bytes at all, one byte behind the end of memory.
+;; ends: trap out of bounds memory access
+(module
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (memory.copy (i32.const 65536) (i32.const 65536) (i32.const 0))
+    (memory.copy (i32.const 65537) (i32.const 0) (i32.const 0))))

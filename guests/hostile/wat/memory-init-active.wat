@@ -1,0 +1,8 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; `memory.init` from an active segment, which is dropped once it is copied.
+;; ends: trap out of bounds memory access
+(module
+  (memory (export "memory") 1)
+  (data $bytes (i32.const 0) "0123456789")
+  (func (export "_start")
+    (memory.init $bytes (i32.const 0) (i32.const 0) (i32.const 1))))

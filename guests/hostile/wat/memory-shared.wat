@@ -1,0 +1,9 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; A memory that threads share.
+;; ends: refused not valid Wasm
+(module
+  (memory (export "memory") 1 1 shared)
+  (func (export "_start")
+    (loop $forever
+      (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))
+      (br $forever))))

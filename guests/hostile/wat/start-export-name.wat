@@ -1,0 +1,7 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Exports a function by the name that kwasmi itself gives to start functions.
+;; ends: refused not valid Wasm
+(module
+  (func $start (export "(start)"))
+  (start $start)
+  (func (export "_start")))

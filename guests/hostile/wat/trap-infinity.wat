@@ -1,0 +1,6 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Makes an integer of infinity.
+;; ends: trap integer overflow
+(module
+  (func (export "_start")
+    (drop (i64.trunc_f64_u (f64.const -inf)))))

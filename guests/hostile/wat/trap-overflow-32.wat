@@ -1,0 +1,6 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; The quotient that does not fit: a processor's own instruction would raise an exception.
+;; ends: trap integer overflow
+(module
+  (func (export "_start")
+    (drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))))

@@ -1,0 +1,6 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; The same in 64 bits.
+;; ends: trap integer overflow
+(module
+  (func (export "_start")
+    (drop (i64.div_s (i64.const 0x8000000000000000) (i64.const -1)))))

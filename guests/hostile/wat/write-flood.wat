@@ -1,0 +1,17 @@
+;; SPDX-License-Identifier: GPL-2.0
+;; Writes to its standard output for ever, 32 MiB at a time: the whole of its memory, in pieces.
+;; options: --timeout 500ms
+;; ends: limit time
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 512)
+  (func (export "_start")
+    (local $at i32)
+    ;; 1,024 vectors of 32 KiB.
+    (loop $next
+      (i32.store (i32.shl (local.get $at) (i32.const 3)) (i32.shl (local.get $at) (i32.const 15)))
+      (i32.store offset=4 (i32.shl (local.get $at) (i32.const 3)) (i32.const 32768))
+      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 1024))))
+    (loop $forever
+      (br_if $forever (i32.eqz (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1024) (i32.const 8192))))
+      unreachable)))
