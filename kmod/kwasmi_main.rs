@@ -63,6 +63,10 @@ module! {
             default: 50000,
             description: "Ceiling for the locals of a function",
         },
+        arity_max: u64 {
+            default: 1000,
+            description: "Ceiling for the parameters of a function type, and for the results",
+        },
         globals_max: u64 {
             default: 1000000,
             description: "Ceiling for the globals of a module",

@@ -65,6 +65,8 @@ limits! {
     KWASMI_LIMIT_FUNCTIONS,        "functions",        functions_max,        100_000,    1;
     KWASMI_LIMIT_FUNCTION_SIZE,    "function-size",    function_size_max,    128 * KIB,  1;
     KWASMI_LIMIT_LOCALS,           "locals",           locals_max,           4096,       1;
+    // Translating a block takes time in proportion, for each block.
+    KWASMI_LIMIT_ARITY,            "arity",            arity_max,            32,         1;
     KWASMI_LIMIT_GLOBALS,          "globals",          globals_max,          10_000,     1;
     KWASMI_LIMIT_DATA_SEGMENTS,    "data-segments",    data_segments_max,    10_000,     1;
     KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", element_segments_max, 10_000,     1;

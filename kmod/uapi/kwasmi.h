@@ -60,25 +60,26 @@ struct kwasmi_info {
 #define KWASMI_LIMIT_FUNCTIONS		2	/* functions */
 #define KWASMI_LIMIT_FUNCTION_SIZE	3	/* bytes of code of one function */
 #define KWASMI_LIMIT_LOCALS		4	/* locals of one function, besides its parameters */
-#define KWASMI_LIMIT_GLOBALS		5	/* globals */
-#define KWASMI_LIMIT_DATA_SEGMENTS	6	/* data segments */
-#define KWASMI_LIMIT_ELEMENT_SEGMENTS	7	/* element segments */
-#define KWASMI_LIMIT_STACK		8	/* bytes of the Wasm stack of each instance: values, and 64 for each call */
-#define KWASMI_LIMIT_CODE		9	/* bytes that the engine may take for the translated module */
+#define KWASMI_LIMIT_ARITY		5	/* parameters of one function type, or results */
+#define KWASMI_LIMIT_GLOBALS		6	/* globals */
+#define KWASMI_LIMIT_DATA_SEGMENTS	7	/* data segments */
+#define KWASMI_LIMIT_ELEMENT_SEGMENTS	8	/* element segments */
+#define KWASMI_LIMIT_STACK		9	/* bytes of the Wasm stack of each instance: values, and 64 for each call */
+#define KWASMI_LIMIT_CODE		10	/* bytes that the engine may take for the translated module */
 /* Of an instance, given to KWASMI_IOC_START. */
-#define KWASMI_LIMIT_MEMORY		10	/* bytes of linear memory */
-#define KWASMI_LIMIT_TABLE		11	/* elements of tables */
-#define KWASMI_LIMIT_HEAP		12	/* bytes that the engine may take for it, linear memory included */
-#define KWASMI_LIMIT_FDS		13	/* open descriptors */
-#define KWASMI_LIMIT_FUEL		14	/* instructions, about */
+#define KWASMI_LIMIT_MEMORY		11	/* bytes of linear memory */
+#define KWASMI_LIMIT_TABLE		12	/* elements of tables */
+#define KWASMI_LIMIT_HEAP		13	/* bytes that the engine may take for it, linear memory included */
+#define KWASMI_LIMIT_FDS		14	/* open descriptors */
+#define KWASMI_LIMIT_FUEL		15	/* instructions, about */
 /* Of both: of the call itself for KWASMI_IOC_LOAD, from the first KWASMI_IOC_RUN on for an instance. */
-#define KWASMI_LIMIT_TIME		15	/* nanoseconds */
-#define KWASMI_LIMIT_CPU_TIME		16	/* nanoseconds of CPU time */
+#define KWASMI_LIMIT_TIME		16	/* nanoseconds */
+#define KWASMI_LIMIT_CPU_TIME		17	/* nanoseconds of CPU time */
 /* Of all modules and instances together; there are only ceilings, and no caller can ask for less. */
-#define KWASMI_LIMIT_TOTAL_HEAP		17	/* bytes that engines may take */
-#define KWASMI_LIMIT_TOTAL_MODULES	18	/* modules */
-#define KWASMI_LIMIT_TOTAL_INSTANCES	19	/* instances */
-#define KWASMI_LIMIT_TOTAL_RUNNING	20	/* tasks that load, start or run at the same time */
+#define KWASMI_LIMIT_TOTAL_HEAP		18	/* bytes that engines may take */
+#define KWASMI_LIMIT_TOTAL_MODULES	19	/* modules */
+#define KWASMI_LIMIT_TOTAL_INSTANCES	20	/* instances */
+#define KWASMI_LIMIT_TOTAL_RUNNING	21	/* tasks that load, start or run at the same time */
 
 /* No limit, where a limit allows that: the default of FUEL, TIME and CPU_TIME. */
 #define KWASMI_UNLIMITED		(~0ULL)

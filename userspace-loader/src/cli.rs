@@ -168,6 +168,9 @@ limit_args! {
     /// Locals of one function
     #[arg(value_name = "N")]
     locals: KWASMI_LIMIT_LOCALS;
+    /// Parameters of one function type, or results
+    #[arg(value_name = "N")]
+    arity: KWASMI_LIMIT_ARITY;
     /// The module's globals
     #[arg(value_name = "N")]
     globals: KWASMI_LIMIT_GLOBALS;

@@ -32,11 +32,12 @@ pub enum Unit {
 pub struct Limit(pub u32);
 
 /// Every limit: its number, its name, what it counts, what it is about.
-const LIMITS: [(u32, &str, Unit, &str); 20] = [
+const LIMITS: [(u32, &str, Unit, &str); 21] = [
     (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "the module's size"),
     (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "the module's functions"),
     (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "the code of one function"),
     (uapi::KWASMI_LIMIT_LOCALS, "locals", Unit::Count, "locals of one function"),
+    (uapi::KWASMI_LIMIT_ARITY, "arity", Unit::Count, "parameters of one function type, or results"),
     (uapi::KWASMI_LIMIT_GLOBALS, "globals", Unit::Count, "the module's globals"),
     (uapi::KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Unit::Count, "the module's data segments"),
     (uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Unit::Count, "the module's element segments"),

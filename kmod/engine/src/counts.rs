@@ -25,7 +25,8 @@ use wasmparser::{
     ElementSectionReader,
     GlobalSectionReader,
     TableInit,
-    TableSectionReader, //
+    TableSectionReader,
+    TypeSectionReader, //
 };
 
 /// The most instructions of a constant expression: wasmi evaluates it, and gives it up, by recursion.
@@ -37,6 +38,7 @@ pub(crate) struct Counts {
     functions: u64,
     function_size: u64,
     locals: u64,
+    arity: u64,
     globals: u64,
     data_segments: u64,
     element_segments: u64,
@@ -65,6 +67,13 @@ impl Counts {
     fn look_into(&mut self, section: &Section<'_>) -> wasmparser::Result<()> {
         let reader = BinaryReader::new(section.contents, 0);
         match section.id {
+            id::TYPE => {
+                for ty in TypeSectionReader::new(reader)?.into_iter_err_on_gc_types() {
+                    let ty = ty?;
+                    self.arity = self.arity.max(ty.params().len().max(ty.results().len()) as u64);
+                }
+                Ok(())
+            }
             id::CODE => self.functions_in(reader),
             id::TABLE => {
                 for table in TableSectionReader::new(reader)? {
@@ -139,6 +148,7 @@ impl Counts {
             (Limit::Functions, self.functions, limits.functions),
             (Limit::FunctionSize, self.function_size, limits.function_size),
             (Limit::Locals, self.locals, limits.locals),
+            (Limit::Arity, self.arity, limits.arity),
             (Limit::Globals, self.globals, limits.globals),
             (Limit::DataSegments, self.data_segments, limits.data_segments),
             (Limit::ElementSegments, self.element_segments, limits.element_segments),
@@ -174,7 +184,7 @@ mod tests {
     use alloc::string::ToString as _;
 
     const MODULE: &str = r#"(module
-        (func) (func (drop (i32.const 1))) (func (local i32 i32) (local i64))
+        (func) (func (drop (i32.const 1))) (func (param i32 i32) (local i32 i32) (local i64))
         (global i32 (i32.const 0)) (global i64 (i64.add (i64.const 1) (i64.const 2)))
         (table 1 funcref) (elem func 0) (memory 1)
         (data (i32.const 0) "a") (data "b") (data "c") (data "d"))"#;
@@ -186,6 +196,7 @@ mod tests {
             functions: 3,
             function_size: 6,
             locals: 3,
+            arity: 2,
             globals: 2,
             data_segments: 4,
             element_segments: 1,
@@ -204,6 +215,7 @@ mod tests {
             functions: 3,
             function_size: 6,
             locals: 3,
+            arity: 2,
             globals: 2,
             data_segments: 4,
             element_segments: 1,
@@ -214,6 +226,7 @@ mod tests {
             (ModuleLimits { functions: 2, ..limits }, Limit::Functions),
             (ModuleLimits { function_size: 5, ..limits }, Limit::FunctionSize),
             (ModuleLimits { locals: 2, ..limits }, Limit::Locals),
+            (ModuleLimits { arity: 1, ..limits }, Limit::Arity),
             (ModuleLimits { globals: 1, ..limits }, Limit::Globals),
             (ModuleLimits { data_segments: 3, ..limits }, Limit::DataSegments),
             (ModuleLimits { element_segments: 0, ..limits }, Limit::ElementSegments),
@@ -243,6 +256,7 @@ mod tests {
                     functions: 1,
                     function_size: 1,
                     locals: 1,
+                    arity: 1,
                     globals: 1,
                     data_segments: 1,
                     element_segments: 1,

@@ -111,18 +111,19 @@ pub enum Limit {
     Functions = 2,
     FunctionSize = 3,
     Locals = 4,
-    Globals = 5,
-    DataSegments = 6,
-    ElementSegments = 7,
-    Stack = 8,
-    Code = 9,
-    Memory = 10,
-    Table = 11,
-    Heap = 12,
-    Fuel = 14,
-    Time = 15,
-    CpuTime = 16,
-    TotalHeap = 17,
+    Arity = 5,
+    Globals = 6,
+    DataSegments = 7,
+    ElementSegments = 8,
+    Stack = 9,
+    Code = 10,
+    Memory = 11,
+    Table = 12,
+    Heap = 13,
+    Fuel = 15,
+    Time = 16,
+    CpuTime = 17,
+    TotalHeap = 18,
 }
 
 /// A text buffer of the host.
@@ -202,6 +203,8 @@ pub struct ModuleLimits {
     pub function_size: u64,
     /// Locals of one function, besides its parameters.
     pub locals: u64,
+    /// Parameters of one function type, or results.
+    pub arity: u64,
     /// Globals of its own.
     pub globals: u64,
     /// Data segments.

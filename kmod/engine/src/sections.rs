@@ -10,6 +10,7 @@ pub(crate) const HEADER: usize = 8;
 /// Numbers of sections, see the
 /// [specification](https://webassembly.github.io/spec/core/binary/modules.html#sections).
 pub(crate) mod id {
+    pub(crate) const TYPE: u8 = 1;
     pub(crate) const FUNCTION: u8 = 3;
     pub(crate) const TABLE: u8 = 4;
     pub(crate) const GLOBAL: u8 = 6;

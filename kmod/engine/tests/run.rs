@@ -261,7 +261,7 @@ fn many_host_calls_give_the_host_a_say() {
     )
     .expect("loads");
     let mut instance = start(&module, &host, ROOMY).expect("starts");
-    host.world().pauses = vec![Pause::End(End::KILLED), Pause::Continue];
+    host.world().pauses = vec![Pause::End(End::KILLED), Pause::End(End::KILLED), Pause::Continue];
     assert_eq!(finish(&mut instance).ending, Ending::Killed);
     assert!(instance.usage().fuel < 2_000, "{:?}", instance.usage());
     assert!(instance.words().to_string().ends_with("host calls, the last one sched_yield"), "{}", instance.words());

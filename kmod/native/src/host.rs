@@ -21,16 +21,37 @@ use std::{
     ffi::c_void,
     io,
     ptr,
-    thread, //
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    }, //
 };
 
 thread_local! {
     static CONTEXT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
+    /// When the host had its last say.
+    static LAST_SAY: Cell<Option<Instant>> = const { Cell::new(None) };
+    static LONGEST_STRETCH: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// Notes which stay in the engine this thread is in; null: none.
 pub(crate) fn set_context(context: *mut Context) {
+    note_say();
     CONTEXT.set(context);
+    LAST_SAY.set((!context.is_null()).then(Instant::now));
+}
+
+/// The longest time that the engine ran without the host having a say: in the kernel, the task could not be ended for as
+/// long.
+pub(crate) fn longest_stretch() -> Duration {
+    LONGEST_STRETCH.get()
+}
+
+fn note_say() {
+    if let Some(last) = LAST_SAY.get() {
+        LONGEST_STRETCH.set(LONGEST_STRETCH.get().max(last.elapsed()));
+    }
 }
 
 /// What [`Context::host`] is: the engine asks whether to go on only if there is something to ask.
@@ -87,14 +108,17 @@ fn descriptor(handle: u64) -> Result<i32, i32> {
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     // SAFETY: The caller guarantees it.
     let call = unsafe { &mut *call };
-    // SAFETY: As above.
-    match unsafe { dispatch(op, call.args) } {
+    note_say();
+    // SAFETY: The caller guarantees the arguments.
+    let status = match unsafe { dispatch(op, call.args) } {
         Ok(value) => {
             call.value = value;
             0
         }
         Err(errno) => -errno,
-    }
+    };
+    LAST_SAY.set(Some(Instant::now()));
+    status
 }
 
 /// # Safety

@@ -120,6 +120,7 @@ const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     functions: 100_000,
     function_size: 128 << 10,
     locals: 4096,
+    arity: 32,
     globals: 10_000,
     data_segments: 10_000,
     element_segments: 10_000,
@@ -131,6 +132,7 @@ fn limit_name(limit: u32) -> String {
         Limit::Functions,
         Limit::FunctionSize,
         Limit::Locals,
+        Limit::Arity,
         Limit::Globals,
         Limit::DataSegments,
         Limit::ElementSegments,
@@ -283,6 +285,9 @@ fn main() -> ExitCode {
         return ExitCode::from(125);
     };
     let (status, words) = run(&mut engine, &wasm, &strings, stats);
+    if stats {
+        eprintln!("longest stretch {:.3} ms", host::longest_stretch().as_secs_f64() * 1e3);
+    }
     if let Some(words) = words {
         eprintln!("kwasmi-native: {}: {words}", file.display());
     }

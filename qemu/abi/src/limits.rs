@@ -156,15 +156,16 @@ fn of_modules(tests: &mut Tests) {
         let wasm = wat::parse_str(LOOP).expect("valid text");
         is_too_much(LOOP, uapi::KWASMI_LIMIT_MODULE_SIZE, wasm.len() as u64 - 1);
     });
-    tests.add("functions, their size and locals, globals, data and element segments", || {
+    tests.add("functions, their size, locals and types, globals, data and element segments", || {
         let text = r#"(module (memory 1) (table 2 funcref)
-            (func (export "_start") (drop (i32.const 1)) (drop (i32.const 2))) (func) (func (local i32 i32 i32) (local f64))
+            (func (export "_start") (drop (i32.const 1)) (drop (i32.const 2))) (func) (func (param i32 i32) (local i32 i32 i32) (local f64))
             (global i32 (i32.const 1)) (global i32 (i32.const 2))
             (data (i32.const 0) "a") (data "b")
             (elem (i32.const 0) 0) (elem func 1) (elem func 2))"#;
         is_too_much(text, uapi::KWASMI_LIMIT_FUNCTIONS, 2);
         is_too_much(text, uapi::KWASMI_LIMIT_FUNCTION_SIZE, 7);
         is_too_much(text, uapi::KWASMI_LIMIT_LOCALS, 3);
+        is_too_much(text, uapi::KWASMI_LIMIT_ARITY, 1);
         is_too_much(text, uapi::KWASMI_LIMIT_GLOBALS, 1);
         is_too_much(text, uapi::KWASMI_LIMIT_DATA_SEGMENTS, 1);
         is_too_much(text, uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, 2);

@@ -190,6 +190,7 @@ pub const ROOMY_MODULE: ModuleLimits = ModuleLimits {
     functions: 1 << 20,
     function_size: 1 << 20,
     locals: 1 << 20,
+    arity: 1000,
     globals: 1 << 20,
     data_segments: 1 << 20,
     element_segments: 1 << 20,
