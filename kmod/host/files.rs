@@ -223,7 +223,7 @@ fn with_position(file: *mut bindings::file, go: impl FnOnce(*mut bindings::loff_
     // SAFETY: The file is referenced; one whose position is atomic has the lock in this place.
     let lock = unsafe { &raw mut (*file).__bindgen_anon_2.f_pos_lock };
     // SAFETY: The lock is initialised, and we may sleep.
-    to_result(unsafe { bindings::mutex_lock_interruptible(lock) })?;
+    to_result(unsafe { lock_interruptible(lock) })?;
     let result = go(place);
     // SAFETY: We hold it.
     unsafe { bindings::mutex_unlock(lock) };
@@ -245,4 +245,18 @@ fn socket_type(file: *mut bindings::file) -> u32 {
     // SAFETY: The file keeps its socket.
     let kind = unsafe { (*socket).type_ };
     u32::try_from(kind).unwrap_or(0)
+}
+
+/// `mutex_lock_interruptible` of `include/linux/mutex.h`, which is a macro where locks are tracked.
+///
+/// # Safety
+///
+/// `lock` is a mutex that is initialised, and the task does not hold it.
+unsafe fn lock_interruptible(lock: *mut bindings::mutex) -> c_int {
+    #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
+    // SAFETY: The caller guarantees it.
+    return unsafe { bindings::mutex_lock_interruptible_nested(lock, 0) };
+    #[cfg(not(CONFIG_DEBUG_LOCK_ALLOC))]
+    // SAFETY: The caller guarantees it.
+    return unsafe { bindings::mutex_lock_interruptible(lock) };
 }

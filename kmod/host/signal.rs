@@ -24,8 +24,12 @@ use kernel::{
 
 /// Lets others run, if the scheduler wants to.
 pub(super) fn yield_now() {
+    // A kernel that can be preempted anywhere has no such function, and needs none.
+    #[cfg(any(CONFIG_PREEMPT_DYNAMIC, not(CONFIG_PREEMPTION)))]
     // SAFETY: Host calls come from process context, with no lock held.
-    unsafe { bindings::__cond_resched() };
+    unsafe {
+        bindings::__cond_resched()
+    };
 }
 
 /// Between two slices.

@@ -13,7 +13,11 @@
 //!
 //! `stack_top` is aligned to 16 bytes and is the highest word of the engine stack. It keeps the task's stack pointer.
 //!
-//! The shape (`mov [top], rsp; mov rsp, top; call; pop rsp`) is the one by which objtool knows a stack switch, see
+//! While the host does something, a stack trace goes from `kwasmi_stack_leave` to who entered the engine, as if the two
+//! were one function: the kernel's unwinder must not come upon a stack that it does not know, in a task that can be
+//! preempted. `kwasmi_stack_leave` lays no frame of its own on the stack of the task, and so `rbp` is what it was there.
+//!
+//! The shape (`mov [top], rsp; mov rsp, top; call; pop rsp`) of `kwasmi_stack_enter` is the one by which objtool knows a stack switch, see
 //! `arch/x86/include/asm/irq_stack.h`. Landing leaves frames behind without returning from them, which objtool cannot
 //! follow: the routine is marked as not having a standard frame.
 
@@ -33,6 +37,18 @@ global_asm!(
     ".macro kwasmi_return",
     "jmp __x86_return_thunk",
     "int3",
+    ".endm",
+    // UNWIND_HINT of include/linux/objtool.h; type 6 saves what objtool knows of the stack, 7 restores it.
+    ".macro kwasmi_hint type, register, offset",
+    ".Lkwasmi_hint_\\@:",
+    ".pushsection .discard.unwind_hints",
+    ".long .Lkwasmi_hint_\\@ - .",
+    ".short \\offset",
+    ".byte \\register",
+    ".byte \\type",
+    ".byte 0",
+    ".balign 4",
+    ".popsection",
     ".endm",
     "",
     "kwasmi_routine kwasmi_stack_enter",
@@ -60,13 +76,17 @@ global_asm!(
     "",
     "kwasmi_routine kwasmi_stack_leave",
     "push rbp",
-    "mov rbp, rsp",
-    "mov rdx, [rdx]",
-    "sub rdx, 16",
-    "mov [rdx], rsp",
-    "mov rsp, rdx",
+    "push rbx",
+    "mov rbx, rsp",
+    "kwasmi_hint 6, 0, 0",
+    "mov rsp, [rdx]",
+    // UNWIND_HINT_TYPE_CALL, ORC_REG_SP: six registers, a word and the return address above.
+    "kwasmi_hint 2, 3, 64",
+    "mov rbp, [rsp + 48]",
     "call kwasmi_host_entry",
-    "pop rsp",
+    "mov rsp, rbx",
+    "kwasmi_hint 7, 0, 0",
+    "pop rbx",
     "pop rbp",
     "kwasmi_return",
     ".size kwasmi_stack_leave, . - kwasmi_stack_leave",

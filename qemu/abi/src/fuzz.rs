@@ -39,7 +39,8 @@ fn take(wasm: &[u8]) -> bool {
     let (module, log) = load(wasm);
     match module {
         Err(errno) => {
-            assert_eq!(errno, libc::ENOEXEC, "{log}");
+            // What claims to have more than it may is not looked at further.
+            assert!([libc::ENOEXEC, libc::EDQUOT].contains(&errno), "{errno}: {log}");
             assert!(!log.is_empty());
             false
         }
