@@ -77,6 +77,7 @@ fn info(arg: &Argument) -> Result<isize> {
     if limits::has_fault_injection() {
         features |= u64::from(KWASMI_FEATURE_FAULT_INJECTION);
     }
+    let reserve = Reserve::usage()?;
     arg.write(&kwasmi_info {
         abi: KWASMI_ABI,
         reserved: 0,
@@ -87,7 +88,8 @@ fn info(arg: &Argument) -> Result<isize> {
         heap_blocks: counters::HEAP_BLOCKS.get(),
         reclaimed_bytes: counters::RECLAIMED_BYTES.get(),
         reserve_bytes: limits::reserve_bytes() as u64,
-        reserve_peak_bytes: Reserve::peak()? as u64,
+        reserve_used_bytes: reserve.used as u64,
+        reserve_peak_bytes: reserve.peak as u64,
         engine_stack_bytes: stack::SIZE as u64,
         engine_stack_peak_bytes: counters::STACK_PEAK.get(),
         version,

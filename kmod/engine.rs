@@ -251,17 +251,17 @@ impl Reserve {
         }
     }
 
-    /// The most bytes of it that were ever in use.
+    /// How much of it is in use, and was at most.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `EDQUOT`.
-    pub(crate) fn peak() -> Result<usize> {
+    pub(crate) fn usage() -> Result<ReserveArgs> {
         let mut stack = Stack::new()?;
         let mut args = ReserveArgs::default();
         // SAFETY: The argument is what the operation takes.
         match unsafe { enter(&mut stack, None, ptr::null_mut(), EngineOp::Reserve, &mut args) } {
-            Ok(Status::Ok) => Ok(args.peak),
+            Ok(Status::Ok) => Ok(args),
             Err(Failure::Refused(error)) => Err(error),
             _ => Err(EIO),
         }

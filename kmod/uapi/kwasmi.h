@@ -41,6 +41,7 @@ struct kwasmi_info {
 	__u64 heap_blocks;		/* in how many blocks */
 	__u64 reclaimed_bytes;		/* taken back from engines that failed or did not free it, since the module was loaded */
 	__u64 reserve_bytes;		/* size of the reserve that serves small allocations when memory runs out */
+	__u64 reserve_used_bytes;	/* of it in use now */
 	__u64 reserve_peak_bytes;	/* the most of it that was ever in use */
 	__u64 engine_stack_bytes;	/* size of an engine stack */
 	__u64 engine_stack_peak_bytes;	/* the deepest use of one, since the module was loaded */

@@ -77,6 +77,8 @@ pub struct Info {
     pub reclaimed_bytes: u64,
     /// Size of the reserve for when memory runs out, in bytes.
     pub reserve_bytes: u64,
+    /// What of it is in use, in bytes.
+    pub reserve_used_bytes: u64,
     /// The most of it that was ever in use, in bytes.
     pub reserve_peak_bytes: u64,
     /// Size of an engine stack, in bytes.

@@ -222,6 +222,7 @@ impl Device for Kernel {
             heap_blocks: info.heap_blocks,
             reclaimed_bytes: info.reclaimed_bytes,
             reserve_bytes: info.reserve_bytes,
+            reserve_used_bytes: info.reserve_used_bytes,
             reserve_peak_bytes: info.reserve_peak_bytes,
             engine_stack_bytes: info.engine_stack_bytes,
             engine_stack_peak_bytes: info.engine_stack_peak_bytes,
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn sizes_and_alignments_leave_no_padding_at_the_end() {
-        assert_eq!(size_of::<kwasmi_info>(), 120);
+        assert_eq!(size_of::<kwasmi_info>(), 128);
         assert_eq!(size_of::<kwasmi_limit>(), 16);
         assert_eq!(size_of::<kwasmi_limit_info>(), 24);
         assert_eq!(size_of::<kwasmi_limits>(), 16);

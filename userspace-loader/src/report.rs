@@ -84,7 +84,8 @@ impl fmt::Display for Status<'_> {
         writeln!(f, "instances: {}", info.instances)?;
         writeln!(f, "heap: {} bytes in {} blocks", info.heap_bytes, info.heap_blocks)?;
         writeln!(f, "reclaimed: {} bytes", info.reclaimed_bytes)?;
-        writeln!(f, "reserve: {} bytes, peak {} bytes", info.reserve_bytes, info.reserve_peak_bytes)?;
+        let (used, peak) = (info.reserve_used_bytes, info.reserve_peak_bytes);
+        writeln!(f, "reserve: {} bytes, {used} in use, peak {peak} bytes", info.reserve_bytes)?;
         let (stack, peak) = (info.engine_stack_bytes, info.engine_stack_peak_bytes);
         writeln!(f, "engine stack: {stack} bytes, peak {peak} bytes")
     }

@@ -24,7 +24,7 @@ use crate::{
 const SIZE: usize = 120_000;
 
 /// For what takes seconds to validate or to translate, even on a processor that runs the kernel by itself.
-const SLOW: &str = "--timeout 1s";
+const SLOW: &str = "--timeout 1s --arity 1000";
 
 const UNREACHABLE: u8 = 0x00;
 const BLOCK: u8 = 0x02;
@@ -73,7 +73,7 @@ fn large(guests: &mut Guests) {
     let dead = [vec![UNREACHABLE], full(&[0x6a])].concat();
     guests.add("code-dead", "exit 0", copies(16, &[], &[], &[dead, vec![DROP]].concat()));
     let additions = [full(&[0x41, 0]), vec![0x6a; SIZE / 2 - 1], vec![DROP]].concat();
-    guests.add("code-additions", "exit 0", copies(1, &[], &[], &additions));
+    guests.add("code-additions", "limit function-size", copies(1, &[], &[], &additions));
     let deep = [full(&[0x41, 0]), vec![UNREACHABLE]].concat();
     guests.add("code-deep-stack", "exit 0", copies(1, &[], &[], &deep));
 }
@@ -87,7 +87,7 @@ fn nesting(guests: &mut Guests) {
     let ifs = nested(SIZE / 5, &[LOCAL_GET, 0, IF, EMPTY], &[], &[END]);
     guests.add("nested-ifs", "exit 0", copies(4, &[], &[(1, I32)], &ifs));
     let elses = nested(SIZE / 7, &[LOCAL_GET, 0, IF, EMPTY], &[], &[ELSE, LOCAL_GET, 0, DROP, END]);
-    guests.add("nested-elses", "exit 0", copies(4, &[], &[(1, I32)], &elses));
+    guests.add("nested-elses", "limit function-size", copies(4, &[], &[(1, I32)], &elses));
     let results = [nested(depth, &[BLOCK, I64], &[0x42, 0], &[END]), vec![DROP]].concat();
     guests.add("nested-results", "exit 0", copies(4, &[], &[], &results));
     // Each of them jumps out of all of them.
@@ -157,7 +157,12 @@ fn branches(guests: &mut Guests) {
     guests.add_with("table-of-1000-values-mixed", SLOW, "limit time", copies(4, &types, &[(1, I32)], &wide));
     let conditional = [LOCAL_GET, 0, BR_IF, 0].repeat(SIZE / 4 - 2000);
     let wide = [vec![0x41, 7, BLOCK, 1], values.clone(), conditional, end, vec![DROP]].concat();
-    guests.add_with("branches-of-1000-values", "--code 64M", "limit code", copies(1, &types, &[(1, I32)], &wide));
+    guests.add_with(
+        "branches-of-1000-values",
+        "--code 64M --arity 1000",
+        "limit code",
+        copies(1, &types, &[(1, I32)], &wide),
+    );
 }
 
 /// Functions of 1,000 parameters and 1,000 results that call one another.
@@ -178,12 +183,12 @@ fn wide_calls(guests: &mut Guests) {
     guests.add_with("calls-of-1000", SLOW, "limit time", program(&chain, &[]));
     let start = [values.clone(), vec![CALL, 1], vec![DROP; 1000]].concat();
     let again = [params.clone(), vec![CALL, 1]].concat();
-    guests.add("recursion-of-1000", "limit stack", program(&again, &start));
+    guests.add_with("recursion-of-1000", "--arity 1000", "limit stack", program(&again, &start));
     let tail = [params.clone(), vec![0x12, 1]].concat();
-    guests.add_with("tail-calls-of-1000", "--fuel 3000000", "limit fuel", program(&tail, &start));
+    guests.add_with("tail-calls-of-1000", "--fuel 3000000 --arity 1000", "limit fuel", program(&tail, &start));
     let one = [vec![0x41, 0, IF, EMPTY], params.clone(), vec![RETURN, END]].concat();
     let returns = [full(&one), params].concat();
-    guests.add("returns-of-1000", "exit 0", program(&returns, &[]));
+    guests.add_with("returns-of-1000", "--arity 1000", "exit 0", program(&returns, &[]));
 }
 
 /// Locals that are on the operand stack when they change: their old values are to be kept.
@@ -199,15 +204,15 @@ fn locals(guests: &mut Guests) {
     let each: Vec<_> = (0..20_000).flat_map(|index| [vec![LOCAL_GET], number(index)].concat()).collect();
     let blocks = [BLOCK, EMPTY, END].repeat(15_000);
     let all = [each.clone(), blocks, vec![UNREACHABLE]].concat();
-    guests.add("locals-and-blocks", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
+    guests.add_with("locals-and-blocks", "--locals 50000", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
     let sets: Vec<_> = (0..8_000).flat_map(|index| [vec![0x42, 0, LOCAL_SET], number(index)].concat()).collect();
     let all = [each, sets, vec![UNREACHABLE]].concat();
-    guests.add("locals-all-set", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
+    guests.add_with("locals-all-set", "--locals 50000", "exit 0", copies(8, &[], &[(20_000, I64)], &all));
     let blocks = full(&[LOCAL_GET, 0, BLOCK, EMPTY, END]);
     let blocks = [blocks, vec![UNREACHABLE]].concat();
-    guests.add("locals-get-and-block", "exit 0", copies(8, &[], &[(5_000, I64)], &blocks));
+    guests.add_with("locals-get-and-block", "--locals 50000", "exit 0", copies(8, &[], &[(5_000, I64)], &blocks));
     let nest = nested(SIZE / 6, &[LOCAL_GET, 0, BLOCK, EMPTY], &[], &[END, DROP]);
-    guests.add("locals-get-in-blocks", "exit 0", copies(8, &[], &[(10_000, I64)], &nest));
+    guests.add_with("locals-get-in-blocks", "--locals 50000", "exit 0", copies(8, &[], &[(10_000, I64)], &nest));
 }
 
 /// Many instructions of one kind that run in a row without a branch: they are charged before, not while, they run.
@@ -240,7 +245,7 @@ fn runs(guests: &mut Guests) {
         (Section::Function, list(&[[0], [0]])),
         (Section::Code, list(&[body(&[], &called), body(&[(30_000, I64)], &[])])),
     ]);
-    guests.add_with("calls-of-30000-locals", "--timeout 500ms", "limit time", calls);
+    guests.add_with("calls-of-30000-locals", "--timeout 500ms --locals 50000", "limit time", calls);
     let grow = [i32_const(1), vec![0x40, 0, DROP]].concat();
     let grows = Module::program(&[(Section::Memory, vec![1, 0, 0]), (Section::Code, list(&[body(&[], &full(&grow))]))]);
     guests.add_with("grows-in-a-row", "--memory 16M", "limit memory", grows);

@@ -67,15 +67,15 @@ pub(crate) fn info() -> kwasmi_info {
 pub(crate) fn assert_nothing_held() {
     for _ in 0..200 {
         let info = info();
-        if (info.modules, info.instances, info.heap_bytes, info.heap_blocks) == (0, 0, 0, 0) {
+        if [info.modules, info.instances, info.heap_bytes, info.heap_blocks, info.reserve_used_bytes] == [0; 5] {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
     let info = info();
     panic!(
-        "{} modules, {} instances, {} bytes in {} blocks are left",
-        info.modules, info.instances, info.heap_bytes, info.heap_blocks
+        "{} modules, {} instances, {} bytes in {} blocks are left, and {} bytes of the reserve in use",
+        info.modules, info.instances, info.heap_bytes, info.heap_blocks, info.reserve_used_bytes
     );
 }
 

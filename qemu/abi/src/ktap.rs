@@ -23,6 +23,11 @@ impl Tests {
         self.list.push((name.into(), Box::new(test)));
     }
 
+    /// Adds one that cannot be tried.
+    pub(crate) fn skip(&mut self, name: impl Into<String>, why: &str) {
+        self.add(format!("{} # SKIP {why}", name.into()), || {});
+    }
+
     /// Runs them all.
     pub(crate) fn run(self) -> ExitCode {
         println!("KTAP version 1\n1..{}", self.list.len());

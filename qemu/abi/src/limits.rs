@@ -16,6 +16,10 @@ use crate::{
         start_with, //
     },
     ktap::Tests,
+    signals::{
+        LOOP,
+        SLEEP, //
+    },
 };
 use kwasmi::uapi::{
     self,
@@ -33,17 +37,6 @@ use std::{
         Instant, //
     },
 };
-
-const LOOP: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
-
-/// Sleeps for an hour.
-const SLEEP: &str = r#"(module
-    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
-    (memory (export "memory") 1)
-    (func (export "_start")
-        (i32.store (i32.const 16) (i32.const 1))
-        (i64.store (i32.const 24) (i64.const 3600000000000))
-        (drop (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 512)))))"#;
 
 /// The largest number of a limit.
 const COUNT: u32 = uapi::KWASMI_LIMIT_TOTAL_RUNNING;

@@ -4,9 +4,11 @@
 //!
 //!     kwasmi-abi [PART]      a part of the tests, or all
 
+mod faults;
 mod fuzz;
 mod info;
 mod kernel;
+mod kill;
 mod ktap;
 mod limits;
 mod load;
@@ -21,13 +23,15 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 9] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
     ("limits", limits::tests),
     ("signals", signals::tests),
+    ("kill", kill::tests),
+    ("faults", faults::tests),
     ("fuzz", fuzz::tests),
 ];
 

@@ -33,9 +33,12 @@ use std::{
     time::Duration,
 };
 
-const LOOP: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
+pub(crate) const LOOP: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
 
-const SLEEP: &str = r#"(module
+/// Ends at once.
+pub(crate) const LOOP_ONCE: &str = r#"(module (func (export "_start") (loop)))"#;
+
+pub(crate) const SLEEP: &str = r#"(module
     (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (func (export "_start")
@@ -43,7 +46,7 @@ const SLEEP: &str = r#"(module
         (i64.store (i32.const 24) (i64.const 3600000000000))
         (drop (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 512)))))"#;
 
-fn kill(fd: RawFd) {
+pub(crate) fn kill(fd: RawFd) {
     // SAFETY: The command takes no argument.
     assert_eq!(unsafe { ioctl(fd, u64::from(uapi::IOC_KILL), 0) }, Ok(0));
 }
@@ -66,7 +69,8 @@ fn handle(flags: i32) {
     assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) }, 0);
 }
 
-fn wait(pid: i32) -> i32 {
+/// Waits for a child; its status.
+pub(crate) fn wait(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: There is room for a status.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);

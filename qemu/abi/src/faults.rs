@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every allocation, and every copy from and to the caller, fails once: the first, the second, the third, ... until none
+//! does. Needs a kernel that makes them fail, see `Documentation/fault-injection/fault-injection.rst`.
+
+use crate::{
+    kernel::{
+        address,
+        call,
+        device,
+        ending,
+        grant,
+        info,
+        owned, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_load,
+    kwasmi_run,
+    kwasmi_start, //
+};
+use std::{
+    fs,
+    io::pipe,
+    os::fd::{
+        AsRawFd,
+        OwnedFd, //
+    },
+};
+
+const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
+
+/// Allocations fail that could wait as well; nothing is printed of each.
+const SETTINGS: [(&str, &str); 6] = [
+    ("failslab/ignore-gfp-wait", "N"),
+    ("failslab/verbose", "0"),
+    ("fail_page_alloc/ignore-gfp-wait", "N"),
+    ("fail_page_alloc/ignore-gfp-highmem", "N"),
+    ("fail_page_alloc/min-order", "0"),
+    ("fail_page_alloc/verbose", "0"),
+];
+
+/// A program with something of everything.
+const PROGRAM: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (table $t 10 funcref)
+    (elem (i32.const 0) $start $deep)
+    (data (i32.const 0) "\10\00\00\00\0c\00\00\00........hello, world")
+    (global $g (mut i32) (i32.const 0))
+    (func $start (global.set $g (memory.grow (i32.const 1))))
+    (func $deep (param i32) (result i32)
+        (if (result i32) (local.get 0)
+            (then (call $deep (i32.sub (local.get 0) (i32.const 1))))
+            (else (i32.const 0))))
+    (start $start)
+    (func (export "_start")
+        (drop (call $random (i32.const 1024) (i32.const 64)))
+        (drop (call $deep (i32.const 500)))
+        (drop (table.grow $t (ref.null func) (i32.const 100)))
+        (drop (memory.grow (i32.const 10)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+
+/// The errors that want of memory, or an address that cannot be used, may come to.
+const ERRORS: [i32; 2] = [libc::ENOMEM, libc::EFAULT];
+
+/// Has the `n`th allocation or copy of `call` fail; the result, and whether it came to that.
+fn failing<T>(n: u32, call: impl FnOnce() -> T) -> (T, bool) {
+    fs::write(FAIL_NTH, n.to_string()).expect("can be written");
+    let result = call();
+    let left = fs::read_to_string(FAIL_NTH).expect("can be read");
+    fs::write(FAIL_NTH, "0").expect("can be written");
+    (result, left.trim() == "0")
+}
+
+/// Calls `attempt` with 1, 2, 3, ... until nothing fails in it; how often it did.
+fn each(mut attempt: impl FnMut(u32) -> bool) -> u32 {
+    (1..).find(|n| !attempt(*n)).expect("there is an end") - 1
+}
+
+fn request(wasm: &[u8], log: &mut [u8]) -> kwasmi_load {
+    kwasmi_load {
+        wasm: address(wasm),
+        wasm_len: wasm.len() as u64,
+        log: log.as_mut_ptr().expose_provenance() as u64,
+        log_size: u32::try_from(log.len()).expect("small"),
+        ..kwasmi_load::default()
+    }
+}
+
+fn load(wasm: &[u8]) -> Result<OwnedFd, i32> {
+    let device = device();
+    let mut log = [0; 256];
+    owned(call(&device, uapi::IOC_LOAD, &mut request(wasm, &mut log)))
+}
+
+/// What a guest that was refused memory may come to.
+fn judge(answer: Result<kwasmi_run, i32>, n: u32) {
+    match answer {
+        Ok(end) => {
+            let ends = [uapi::KWASMI_EXITED, uapi::KWASMI_OUT_OF_MEMORY];
+            assert!(ends.contains(&end.status), "{n}: status {}, code {}", end.status, end.code);
+        }
+        Err(errno) => assert!(ERRORS.contains(&errno), "{n}: error {errno}"),
+    }
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    if fs::metadata(FAIL_NTH).is_err() {
+        tests.skip("every allocation fails once", "the kernel has no fault injection");
+        return;
+    }
+    for (name, value) in SETTINGS {
+        fs::write(format!("/sys/kernel/debug/{name}"), value).expect(name);
+    }
+    let wasm = wat::parse_str(PROGRAM).expect("valid text");
+    tests.add("opening the device and asking, each allocation failing once", || {
+        let failed = each(|n| {
+            let (answer, has_failed) = failing(n, || {
+                let device = fs::File::options().read(true).write(true).open("/dev/kwasmi");
+                device.map(|device| call(&device, uapi::IOC_INFO, &mut uapi::kwasmi_info::default()))
+            });
+            match answer {
+                Ok(answer) => assert!(answer.is_ok() || ERRORS.contains(&answer.unwrap_err()), "{n}: {answer:?}"),
+                Err(error) => assert!(ERRORS.contains(&error.raw_os_error().unwrap_or(0)), "{n}: {error}"),
+            }
+            has_failed
+        });
+        println!("# {failed} failures");
+        assert!(failed > 1);
+    });
+    let program = wasm.clone();
+    tests.add("LOAD, each allocation failing once", move || {
+        let device = device();
+        let failed = each(|n| {
+            let mut log = [0; 256];
+            let mut load = request(&program, &mut log);
+            let (answer, has_failed) = failing(n, || owned(call(&device, uapi::IOC_LOAD, &mut load)));
+            if let Err(errno) = answer {
+                assert!(ERRORS.contains(&errno), "{n}: error {errno}");
+            }
+            assert_eq!(ending(crate::signals::LOOP_ONCE).status, uapi::KWASMI_EXITED);
+            has_failed
+        });
+        println!("# {failed} failures");
+        assert!(failed > 50, "{failed}");
+    });
+    let program = wasm.clone();
+    tests.add("START, each allocation failing once", move || {
+        let module = load(&program).expect("loads");
+        let args = b"name\0one\0two\0";
+        let fds = [grant(0, 0), grant(2, 2)];
+        let failed = each(|n| {
+            let mut request = kwasmi_start {
+                args: address(args),
+                args_len: args.len() as u64,
+                fds: address(&fds),
+                fds_len: 2,
+                ..kwasmi_start::default()
+            };
+            let (answer, has_failed) = failing(n, || owned(call(&module, uapi::IOC_START, &mut request)));
+            if let Err(errno) = answer {
+                assert!(ERRORS.contains(&errno), "{n}: error {errno}");
+            }
+            has_failed
+        });
+        println!("# {failed} failures");
+        assert!(failed > 10, "{failed}");
+    });
+    let program = wasm;
+    tests.add("RUN and close, each allocation failing once", move || {
+        let module = load(&program).expect("loads");
+        let (_output, feed) = pipe().expect("a pipe");
+        let fds = [grant(feed.as_raw_fd(), 1)];
+        let failed = each(|n| {
+            let mut start = kwasmi_start { fds: address(&fds), fds_len: 1, ..kwasmi_start::default() };
+            let instance = owned(call(&module, uapi::IOC_START, &mut start)).expect("starts");
+            let ((), has_failed) = failing(n, || {
+                let mut log = [0_u8; 256];
+                let mut run = kwasmi_run {
+                    log: log.as_mut_ptr().expose_provenance() as u64,
+                    log_size: 256,
+                    ..kwasmi_run::default()
+                };
+                judge(call(&instance, uapi::IOC_RUN, &mut run).map(|_| run), n);
+                drop(instance);
+            });
+            has_failed
+        });
+        println!("# {failed} failures");
+        assert!(failed > 3, "{failed}");
+        let info = info();
+        println!("# the reserve: {} of {} bytes at most", info.reserve_peak_bytes, info.reserve_bytes);
+        // It was needed, and is whole again: nothing is held by the next test of that.
+        assert!(info.reserve_peak_bytes > 0 && info.reserve_peak_bytes < info.reserve_bytes / 2);
+    });
+}

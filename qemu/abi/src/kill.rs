@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ended from outside at any moment: a thousand times in each way, after a random time, whatever the guest does.
+
+use crate::{
+    fuzz::Random,
+    kernel::{
+        address,
+        call,
+        grant,
+        limit,
+        limited,
+        load,
+        module,
+        run,
+        start_with, //
+    },
+    ktap::Tests,
+    signals::{
+        self,
+        LOOP,
+        SLEEP, //
+    },
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_run,
+    kwasmi_start, //
+};
+use std::{
+    io::{
+        PipeWriter,
+        pipe, //
+    },
+    os::fd::{
+        AsRawFd,
+        FromRawFd,
+        IntoRawFd,
+        OwnedFd, //
+    },
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+const TIMES: usize = 1000;
+
+/// Grows its memory to a limit.
+const GROW: &str = r#"(module (memory (export "memory") 1)
+    (func (export "_start") (loop (drop (memory.grow (i32.const 7))) (br 0))))"#;
+
+/// One instruction after another that takes long.
+const BULK: &str = r#"(module (memory (export "memory") 512)
+    (func (export "_start")
+        (loop
+            (memory.fill (i32.const 0) (i32.const 1) (i32.const 33554432))
+            (memory.copy (i32.const 1) (i32.const 0) (i32.const 33554431))
+            (br 0))))"#;
+
+/// Ends at once.
+const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+
+/// A module that takes long to be translated.
+fn large() -> Vec<u8> {
+    let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(50_000);
+    wat::parse_str(format!(r#"(module {many} (func (export "_start")))"#)).expect("valid text")
+}
+
+/// What is interrupted.
+struct Victims {
+    modules: Vec<OwnedFd>,
+    short: Vec<u8>,
+    large: Vec<u8>,
+    input: OwnedFd,
+    /// Open, so that who reads waits.
+    _feed: PipeWriter,
+}
+
+impl Victims {
+    fn new() -> Self {
+        let (input, feed) = pipe().expect("a pipe");
+        Self {
+            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT].map(module).into(),
+            short: wat::parse_str(SHORT).expect("valid text"),
+            large: large(),
+            input: input.into(),
+            _feed: feed,
+        }
+    }
+
+    /// Starts one of the guests, with what else it needs.
+    fn start(&self, which: usize, time: u64) -> OwnedFd {
+        let fds = [grant(self.input.as_raw_fd(), 0)];
+        let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 64 << 20), limit(uapi::KWASMI_LIMIT_TIME, time)];
+        let request = kwasmi_start { fds: address(&fds), fds_len: 1, ..limited(&limits) };
+        start_with(&self.modules[which], request).0.expect("starts")
+    }
+
+    /// Does one thing over and over: runs a guest, translates, or starts and ends.
+    fn forever(&self, which: usize) -> ! {
+        loop {
+            if which < self.modules.len() {
+                let _ = run(&self.start(which, u64::MAX));
+            } else if which == self.modules.len() {
+                let _ = load(&self.large);
+            } else if let Ok(module) = load(&self.short).0
+                && let Ok(instance) = start_with(&module, kwasmi_start::default()).0
+            {
+                let _ = run(&instance);
+            }
+        }
+    }
+
+    /// How many things there are to do.
+    fn len(&self) -> usize {
+        self.modules.len() + 2
+    }
+}
+
+fn moment(random: &mut Random) -> Duration {
+    Duration::from_micros(random.below(3000) as u64)
+}
+
+/// Prints how long it took, in KTAP's comments.
+fn tell(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!("# {what}: {:?} half of the time, {:?} at p99, {:?} at most", at(50), at(99), at(100));
+}
+
+/// Ends processes by `signal`.
+fn by_signal(signal: i32, seed: u64) {
+    let victims = Victims::new();
+    let mut random = Random(seed);
+    let mut times = Vec::new();
+    for number in 0..TIMES {
+        // SAFETY: The child makes calls and nothing else: there are no other threads whose locks it would need.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            victims.forever(number % victims.len());
+        }
+        thread::sleep(moment(&mut random));
+        let before = Instant::now();
+        // SAFETY: It is our child.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        let status = signals::wait(pid);
+        times.push(before.elapsed());
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == signal, "{number}: {status:#x}");
+    }
+    tell(&format!("signal {signal} to the end of the process"), times);
+}
+
+/// Whether the guest was ended from outside, or came to its limit before that.
+fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
+    let own = (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_MEMORY);
+    assert!([by, own].contains(&(end.status, end.code)), "status {}, code {}", end.status, end.code);
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("SIGKILL, 1,000 times", || by_signal(libc::SIGKILL, 0x51));
+    tests.add("SIGINT, 1,000 times", || by_signal(libc::SIGINT, 0x52));
+    tests.add("KILL, 1,000 times", || {
+        let victims = Victims::new();
+        let mut random = Random(0x53);
+        let mut times = Vec::new();
+        for number in 0..TIMES {
+            let instance = victims.start(number % victims.modules.len(), u64::MAX);
+            let wait = moment(&mut random);
+            let before = thread::scope(|scope| {
+                let runner = scope.spawn(|| run(&instance).expect("ends"));
+                thread::sleep(wait);
+                let before = Instant::now();
+                signals::kill(instance.as_raw_fd());
+                was_ended(&runner.join().expect("no panic"), (uapi::KWASMI_KILLED, 0));
+                before
+            });
+            times.push(before.elapsed());
+        }
+        tell("KILL to the end of RUN", times);
+    });
+    tests.add("the descriptor closed while the guest runs, and KILL by another, 1,000 times", || {
+        let victims = Victims::new();
+        let mut random = Random(0x54);
+        for number in 0..TIMES {
+            let instance = victims.start(number % victims.modules.len(), u64::MAX);
+            let other = instance.try_clone().expect("a descriptor");
+            let fd = instance.into_raw_fd();
+            let (first, second) = (moment(&mut random), moment(&mut random));
+            thread::scope(|scope| {
+                let runner = scope.spawn(move || {
+                    let mut request = kwasmi_run::default();
+                    call(&fd, uapi::IOC_RUN, &mut request).map(|_| request)
+                });
+                thread::sleep(first);
+                // SAFETY: It is ours, and nobody uses it again but the thread that may be in a call with it.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                thread::sleep(second);
+                signals::kill(other.as_raw_fd());
+                match runner.join().expect("no panic") {
+                    Ok(end) => was_ended(&end, (uapi::KWASMI_KILLED, 0)),
+                    // It was closed before it could be run.
+                    Err(errno) => assert_eq!(errno, libc::EBADF),
+                }
+            });
+        }
+    });
+    tests.add("the deadline, 1,000 times", || {
+        let victims = Victims::new();
+        let mut random = Random(0x55);
+        for number in 0..TIMES {
+            let time = 1 + moment(&mut random).as_nanos() as u64;
+            let end = run(&victims.start(number % victims.modules.len(), time)).expect("ends");
+            was_ended(&end, (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
+        }
+    });
+    tests.add("the deadline of loading, 100 times", || {
+        let wasm = large();
+        let mut random = Random(0x56);
+        for _ in 0..100 {
+            let time = 1 + moment(&mut random).as_nanos() as u64;
+            let (answer, request) = crate::kernel::load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_TIME, time)]);
+            assert_eq!(answer.err(), Some(libc::EDQUOT));
+            assert_eq!(request.limit, uapi::KWASMI_LIMIT_TIME);
+        }
+    });
+}
