@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs programs in the kernel.
+
+use crate::runner::{
+    Outcome,
+    Runner,
+    Trap, //
+};
+use kwasmi::{
+    device::{
+        Device as _,
+        Instance as _,
+        Module as _,
+        Refusal,
+        Start, //
+    },
+    end::End,
+    kernel::Kernel,
+    limits::Limit,
+    uapi, //
+};
+use std::io;
+
+/// Errors of `KWASMI_IOC_LOAD` and `KWASMI_IOC_START` that say that a program is not accepted.
+const ENOEXEC: i32 = 8;
+
+/// An error that says to call again.
+const EINTR: i32 = 4;
+
+/// `/dev/kwasmi`.
+#[derive(Debug)]
+pub struct InKernel(Kernel);
+
+impl InKernel {
+    /// Opens the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2).
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Kernel::open()?))
+    }
+
+    fn try_run(&self, wasm: &[u8]) -> Result<Outcome, Refusal> {
+        let instance = self.0.load(wasm, &Vec::new())?.start(&Start::default())?;
+        loop {
+            match instance.run() {
+                Ok(ended) => return Ok(ending(ended.end, &ended.text)),
+                Err(refusal) if refusal.errno.raw_os_error() == EINTR => {}
+                Err(refusal) => return Ok(Outcome::Other(format!("{refusal}"))),
+            }
+        }
+    }
+}
+
+fn ending(end: End, text: &str) -> Outcome {
+    let trap = match end {
+        End::Exited(status) => return Outcome::Exited(status),
+        End::Limited(reached) if reached.limit == Limit(uapi::KWASMI_LIMIT_STACK) => return Outcome::Exhausted,
+        End::Trapped(uapi::KWASMI_TRAP_UNREACHABLE) => Trap::Unreachable,
+        End::Trapped(uapi::KWASMI_TRAP_MEMORY_BOUNDS) => Trap::MemoryBounds,
+        End::Trapped(uapi::KWASMI_TRAP_TABLE_BOUNDS) => Trap::TableBounds,
+        End::Trapped(uapi::KWASMI_TRAP_NULL_ELEMENT) => Trap::NullElement,
+        End::Trapped(uapi::KWASMI_TRAP_DIVIDE_BY_ZERO) => Trap::DivideByZero,
+        End::Trapped(uapi::KWASMI_TRAP_INTEGER_OVERFLOW) => Trap::IntegerOverflow,
+        End::Trapped(uapi::KWASMI_TRAP_BAD_CONVERSION) => Trap::BadConversion,
+        End::Trapped(uapi::KWASMI_TRAP_BAD_SIGNATURE) => Trap::BadSignature,
+        other => return Outcome::Other(format!("{other:?}: {text}")),
+    };
+    Outcome::Trapped(trap)
+}
+
+impl Runner for InKernel {
+    fn run(&mut self, wasm: &[u8]) -> Outcome {
+        match self.try_run(wasm) {
+            Ok(outcome) => outcome,
+            Err(refusal) if refusal.errno.raw_os_error() == ENOEXEC => Outcome::Refused(refusal.to_string()),
+            Err(refusal) => Outcome::Other(format!("{refusal}")),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module `spectest`, from which the specification's tests import: its items, to be defined by the importer itself.
+
+use wasm_encoder::{
+    Ieee32,
+    Ieee64,
+    Instruction,
+    MemoryType,
+    RefType,
+    TableType, //
+};
+use wasmparser::ValType;
+
+/// Its name.
+pub const MODULE: &str = "spectest";
+
+/// Its table.
+pub const TABLE: TableType =
+    TableType { element_type: RefType::FUNCREF, table64: false, minimum: 10, maximum: Some(20), shared: false };
+
+/// Its memory.
+pub const MEMORY: MemoryType =
+    MemoryType { minimum: 1, maximum: Some(2), memory64: false, shared: false, page_size_log2: None };
+
+/// The parameters of one of its functions; none has results or does anything.
+#[must_use]
+pub fn function(name: &str) -> Option<&'static [ValType]> {
+    Some(match name {
+        "print" => &[],
+        "print_i32" => &[ValType::I32],
+        "print_i64" => &[ValType::I64],
+        "print_f32" => &[ValType::F32],
+        "print_f64" => &[ValType::F64],
+        "print_i32_f32" => &[ValType::I32, ValType::F32],
+        "print_f64_f64" => &[ValType::F64, ValType::F64],
+        _ => return None,
+    })
+}
+
+/// The type and the value of one of its globals, none of which is mutable.
+#[must_use]
+pub fn global(name: &str) -> Option<(ValType, Instruction<'static>)> {
+    Some(match name {
+        "global_i32" => (ValType::I32, Instruction::I32Const(666)),
+        "global_i64" => (ValType::I64, Instruction::I64Const(666)),
+        "global_f32" => (ValType::F32, Instruction::F32Const(Ieee32::from(666.6_f32))),
+        "global_f64" => (ValType::F64, Instruction::F64Const(Ieee64::from(666.6_f64))),
+        _ => return None,
+    })
+}
+
+/// Whether an import with these limits can be provided by something of `minimum` and `maximum`.
+#[must_use]
+pub fn is_within(wanted: (u64, Option<u64>), (minimum, maximum): (u64, Option<u64>)) -> bool {
+    wanted.0 <= minimum && wanted.1.is_none_or(|most| maximum.is_some_and(|maximum| maximum <= most))
+}
