@@ -30,7 +30,8 @@ impl Stack {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
-        let memory = Vec::with_capacity(SIZE, GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO)?;
+        let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
+        let memory = Vec::with_capacity(SIZE, flags)?;
         // INVARIANT: The capacity was asked for, and the memory is zeroed.
         Ok(Self { memory })
     }

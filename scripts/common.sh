@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
 # Sourced by the commands in scripts/: finds the cache, makes the build root, enters it.
 #
 # The build root is a Debian trixie tree that holds every tool the project needs, so that the host's own

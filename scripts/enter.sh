@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
 # The inside of common.sh's `enter`: in a mount namespace of its own, changes root into the build root and runs "$@".
 set -euo pipefail
 

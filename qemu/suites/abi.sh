@@ -1,6 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Every ioctl, with good and bad arguments; the engine can be made to fail.
+. /suites/ktap.sh >/dev/null
+
 rmmod kwasmi
 insmod /lib/kwasmi/kwasmi.ko fault_injection=1
-exec kwasmi-abi
+kwasmi-abi
+status=$?
+look_for_leaks
+exit "$status"

@@ -45,13 +45,17 @@ equal() {
     return 1
 }
 
-finish() {
-    # A kernel that looks for leaks reports them in its log, of what is older than five seconds.
+# A kernel that looks for leaks reports them in its log, of what is older than five seconds.
+look_for_leaks() {
     if [ -e /sys/kernel/debug/kmemleak ]; then
         sleep 6
         echo scan >/sys/kernel/debug/kmemleak
         echo scan >/sys/kernel/debug/kmemleak
     fi
+}
+
+finish() {
+    look_for_leaks
     rm -f "$ktap_output"
     echo "1..$ktap_count"
     [ "$ktap_failed" = 0 ]

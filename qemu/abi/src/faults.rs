@@ -23,23 +23,30 @@ use kwasmi::uapi::{
 };
 use std::{
     fs,
-    io::pipe,
-    os::fd::{
-        AsRawFd,
-        OwnedFd, //
+    io::{
+        Write,
+        pipe, //
+    },
+    os::{
+        fd::{
+            AsRawFd,
+            OwnedFd, //
+        },
+        unix::fs::FileExt,
     },
 };
 
 const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
 
 /// Allocations fail that could wait as well; nothing is printed of each.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("failslab/ignore-gfp-wait", "N"),
     ("failslab/verbose", "0"),
     ("fail_page_alloc/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-highmem", "N"),
     ("fail_page_alloc/min-order", "0"),
     ("fail_page_alloc/verbose", "0"),
+    ("fail_usercopy/verbose", "0"),
 ];
 
 /// A program with something of everything.
@@ -69,11 +76,16 @@ const ERRORS: [i32; 2] = [libc::ENOMEM, libc::EFAULT];
 
 /// Has the `n`th allocation or copy of `call` fail; the result, and whether it came to that.
 fn failing<T>(n: u32, call: impl FnOnce() -> T) -> (T, bool) {
-    fs::write(FAIL_NTH, n.to_string()).expect("can be written");
+    // Open before: from the writing on, everything counts.
+    let mut file = fs::File::options().read(true).write(true).open(FAIL_NTH).expect("there");
+    let mut left = [0; 16];
+    file.write_all(n.to_string().as_bytes()).expect("can be written");
     let result = call();
-    let left = fs::read_to_string(FAIL_NTH).expect("can be read");
-    fs::write(FAIL_NTH, "0").expect("can be written");
-    (result, left.trim() == "0")
+    // If this fails, `call` did not.
+    let read = file.read_at(&mut left, 0);
+    let _ = file.write_at(b"0", 0);
+    let has_failed = read.is_ok_and(|len| left[..len].trim_ascii() == b"0");
+    (result, has_failed)
 }
 
 /// Calls `attempt` with 1, 2, 3, ... until nothing fails in it; how often it did.

@@ -81,6 +81,13 @@ impl Kernel {
         }
     }
 
+    /// Whether it is instrumented to find mistakes: it takes more memory and time than others.
+    #[must_use]
+    pub fn is_instrumented(&self) -> bool {
+        let config = fs::read_to_string(self.folder.join("build/.config")).unwrap_or_default();
+        config.lines().any(|line| line == "CONFIG_KASAN=y")
+    }
+
     /// Whether KVM boots this kernel. `probe` tries it; its answer holds until the machine starts anew.
     ///
     /// # Errors

@@ -56,6 +56,9 @@ use kwasmi_vm::{
 /// How many lines of the kernel log are shown after a failure.
 const SHOWN_LINES: usize = 60;
 
+/// What a kernel that is instrumented needs: MiB of memory, and how many times as long as others it may take.
+const INSTRUMENTED: (u32, u64) = (2048, 6);
+
 /// Boots a kernel in QEMU and runs commands or test suites in it.
 #[derive(Debug, Parser)]
 #[command(args_override_self = true)]
@@ -170,8 +173,10 @@ impl VmArgs {
             [path, name] => Some((PathBuf::from(path), name.clone())),
             _ => None,
         });
+        let kernel = Kernel::new(&built.kernel, &built.cache)?;
+        let (least_memory, slowness) = if kernel.is_instrumented() { INSTRUMENTED } else { (0, 1) };
         Ok(Machine {
-            kernel: Kernel::new(&built.kernel, &built.cache)?,
+            kernel,
             contents: Contents {
                 lock: Some(target.join("made/lock")),
                 init: programs.join("kwasmi-init"),
@@ -182,8 +187,8 @@ impl VmArgs {
                 added: pairs.collect(),
             },
             cpus: self.cpus,
-            memory: self.memory,
-            time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout)),
+            memory: self.memory.max(least_memory),
+            time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.saturating_mul(slowness))),
             out: self.out.clone(),
         })
     }
