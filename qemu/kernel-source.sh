@@ -16,6 +16,7 @@ choose() {
     from=linux-source-$(sed -E 's/^([0-9]+\.[0-9]+).*/\1/' <<<"$r")
     found=$(candidate "$package")
     if [ -n "$found" ] && [ "$(candidate "linux-headers-$r")" = "$found" ] && [ "$(candidate "$from")" = "$found" ]; then
+      # shellcheck disable=SC2034 # for who sources this
       release=$r version=$found source=$from
       break
     fi

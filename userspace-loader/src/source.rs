@@ -190,7 +190,7 @@ mod tests {
             let (_folder, source) = source("a", b"\0asm\x01\0\0\0\0\x01\0");
             let failure = source.into_wasm(max).expect_err("too large");
             assert_eq!(failure.exit, Exit::Limit);
-            assert!(failure.reason.starts_with(&format!("larger than {max} bytes")), "{failure}");
+            assert!(failure.reason.starts_with(&format!("limit reached: module-size {max} bytes")), "{failure}");
         }
     }
 

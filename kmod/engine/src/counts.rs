@@ -32,6 +32,9 @@ use wasmparser::{
 /// The most instructions of a constant expression: wasmi evaluates it, and gives it up, by recursion.
 const CONST_INSTRUCTIONS_MAX: usize = 64;
 
+/// The most locals that wasmparser takes for valid, its `MAX_WASM_FUNCTION_LOCALS`.
+const LOCALS_VALID_MAX: u64 = 50_000;
+
 /// How much there is in a module, by its own word, where that can be true. Validation finds out whether it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -175,7 +178,8 @@ fn locals(body: &[u8]) -> wasmparser::Result<u64> {
         locals = locals.saturating_add(u64::from(reader.read_var_u32()?));
         reader.read::<wasmparser::ValType>()?;
     }
-    Ok(locals)
+    // More are not valid, which validation says.
+    Ok(if locals > LOCALS_VALID_MAX { 0 } else { locals })
 }
 
 #[cfg(test)]

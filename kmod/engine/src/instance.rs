@@ -308,7 +308,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             .set_fuel(u64::MAX)
             .and_then(|()| module.linker.instantiate_and_start(&mut store, &module.module))
             .map_err(|error| match store.data().denied {
-                Some(Denied::Limit(limit)) => Refusal::limited(limit, alloc::format!("wanted from the start")),
+                Some(Denied::Limit(limit)) => Refusal::limited(limit, String::from("wanted from the start")),
                 _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
             })?;
 

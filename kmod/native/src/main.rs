@@ -115,12 +115,12 @@ fn landed((status, text): (Status, String)) -> End {
     }
 }
 
-/// The defaults of the kernel module, see `kmod/limits.rs`.
+/// The defaults of the kernel module, see `kmod/limits.rs`, but for the arity, where it is the ceiling.
 const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     functions: 100_000,
     function_size: 128 << 10,
     locals: 4096,
-    arity: 32,
+    arity: 1000,
     globals: 10_000,
     data_segments: 10_000,
     element_segments: 10_000,

@@ -12,6 +12,7 @@ mod kill;
 mod ktap;
 mod limits;
 mod load;
+mod race;
 mod run;
 mod signals;
 mod start;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -33,6 +34,7 @@ const PARTS: [(&str, Part); 9] = [
     ("kill", kill::tests),
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
+    ("race", race::tests),
 ];
 
 fn main() -> ExitCode {

@@ -20,13 +20,19 @@ use kwasmi::{
     limits::Limit,
     uapi, //
 };
-use std::io;
+use std::{
+    io,
+    num::NonZeroU64, //
+};
 
 /// Errors of `KWASMI_IOC_LOAD` and `KWASMI_IOC_START` that say that a program is not accepted.
 const ENOEXEC: i32 = 8;
 
 /// An error that says to call again.
 const EINTR: i32 = 4;
+
+/// More than the usual limit: the specification has a function with 100 results.
+const ARITY: NonZeroU64 = NonZeroU64::new(1000).expect("not 0");
 
 /// `/dev/kwasmi`.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl InKernel {
     }
 
     fn try_run(&self, wasm: &[u8]) -> Result<Outcome, Refusal> {
-        let instance = self.0.load(wasm, &Vec::new())?.start(&Start::default())?;
+        let instance = self.0.load(wasm, &vec![(Limit(uapi::KWASMI_LIMIT_ARITY), ARITY)])?.start(&Start::default())?;
         loop {
             match instance.run() {
                 Ok(ended) => return Ok(ending(ended.end, &ended.text)),
