@@ -58,6 +58,7 @@ fn ending(status: u32, words: &str) -> Outcome {
             Some(trap) => Outcome::Trapped(trap),
             None => Outcome::Other(words.to_owned()),
         },
+        (124, _) if words.starts_with("limit reached: ") => Outcome::Limited(words.to_owned()),
         (126, _) => Outcome::Refused(words.to_owned()),
         (status, "") => Outcome::Exited(status),
         (status, words) => Outcome::Other(format!("{status}: {words}")),
@@ -82,6 +83,7 @@ mod tests {
         assert_eq!(ending(124, "limit reached: stack (call stack exhausted)"), Outcome::Exhausted);
         assert_eq!(ending(126, "not valid Wasm"), Outcome::Refused("not valid Wasm".to_owned()));
         assert!(matches!(ending(125, "engine fault: none"), Outcome::Other(_)));
-        assert!(matches!(ending(124, "limit reached: fuel"), Outcome::Other(_)));
+        assert!(matches!(ending(124, "limit reached: fuel"), Outcome::Limited(_)));
+        assert!(matches!(ending(124, "out of memory"), Outcome::Other(_)));
     }
 }

@@ -58,6 +58,8 @@ pub enum Outcome {
     Exhausted,
     /// It was not accepted, or not instantiated; why.
     Refused(String),
+    /// It reached a limit, other than that of the stack; which.
+    Limited(String),
     /// Something else, in words.
     Other(String),
 }
@@ -71,7 +73,7 @@ impl fmt::Display for Outcome {
             Self::Trapped(trap) => write!(f, "a trap: {trap:?}"),
             Self::Exhausted => f.write_str("it ran out of stack"),
             Self::Refused(why) => write!(f, "refused: {why}"),
-            Self::Other(words) => f.write_str(words),
+            Self::Limited(words) | Self::Other(words) => f.write_str(words),
         }
     }
 }

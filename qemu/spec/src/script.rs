@@ -58,6 +58,8 @@ pub enum Reason {
     ProposalOff,
     /// The engine has a proposal on.
     ProposalOn,
+    /// It is beyond a limit that cannot be raised where it runs.
+    Limit,
     /// It is about what custom sections have in them.
     Custom,
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Reason {
             Self::Consequence => "goes on from a call that needs a host, or that ends a program",
             Self::ProposalOff => "needs a proposal that is off",
             Self::ProposalOn => "valid with a proposal that is on",
+            Self::Limit => "beyond a limit that cannot be raised here",
             Self::Custom => "custom sections are ignored",
         })
     }
