@@ -123,6 +123,10 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(3000) as u64)
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Prints how long it took, in KTAP's comments.
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
@@ -210,7 +214,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let victims = Victims::new();
         let mut random = Random(0x55);
         for number in 0..TIMES {
-            let time = 1 + moment(&mut random).as_nanos() as u64;
+            let time = 1 + nanoseconds(moment(&mut random));
             let end = run(&victims.start(number % victims.modules.len(), time)).expect("ends");
             was_ended(&end, (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
         }
@@ -219,7 +223,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let wasm = large();
         let mut random = Random(0x56);
         for _ in 0..100 {
-            let time = 1 + moment(&mut random).as_nanos() as u64;
+            let time = 1 + nanoseconds(moment(&mut random));
             let (answer, request) = crate::kernel::load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_TIME, time)]);
             assert_eq!(answer.err(), Some(libc::EDQUOT));
             assert_eq!(request.limit, uapi::KWASMI_LIMIT_TIME);
