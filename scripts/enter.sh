@@ -15,7 +15,8 @@ mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
 
 # The host's way to the network: name servers, certificate authorities, proxies.
 if [ -e /etc/resolv.conf ]; then
-  rm -f "$tree/etc/resolv.conf" 2>/dev/null || :
+  # Others may enter at the same time: what is a file already stays.
+  if [ -L "$tree/etc/resolv.conf" ]; then rm -f "$tree/etc/resolv.conf"; fi
   [ -e "$tree/etc/resolv.conf" ] || : >"$tree/etc/resolv.conf"
   mount --bind "$(readlink -f /etc/resolv.conf)" "$tree/etc/resolv.conf"
 fi
