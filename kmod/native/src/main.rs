@@ -141,6 +141,7 @@ fn limit_name(limit: u32) -> String {
         Limit::Memory,
         Limit::Table,
         Limit::Heap,
+        Limit::Fds,
         Limit::Fuel,
         Limit::Time,
         Limit::CpuTime,
@@ -189,7 +190,13 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
     let loaded = began.elapsed();
     let load_stack = engine.stack.peak();
 
-    let grants = [0, 1, 2].map(|fd| FdGrant { guest_fd: fd, handle: fd, rights: (1 << 30) - 1, rights_inheriting: 0 });
+    let grants = [0, 1, 2].map(|fd| FdGrant {
+        guest_fd: fd,
+        handle: fd,
+        rights: (1 << 30) - 1,
+        rights_inheriting: 0,
+        name: bytes(&[]),
+    });
     let mut log = engine.log();
     let mut start = StartArgs {
         module: load.module,
@@ -197,7 +204,7 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
         env: bytes(&[]),
         fds: grants.as_ptr(),
         fds_len: grants.len(),
-        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fuel: u64::MAX },
+        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
         limit: 0,
         log: &raw mut log,
         instance: ptr::null_mut(),

@@ -225,7 +225,7 @@ impl Field {
             }
             _ => {}
         }
-        const { assert!(size_of::<kwasmi_fd>() == 32) };
+        const { assert!(size_of::<kwasmi_fd>() == 40) };
     }
 }
 
