@@ -4,6 +4,7 @@
 //!
 //!     kwasmi-abi [PART]      a part of the tests, or all
 
+mod directories;
 mod faults;
 mod fuzz;
 mod info;
@@ -24,12 +25,13 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
     ("limits", limits::tests),
+    ("directories", directories::tests),
     ("signals", signals::tests),
     ("kill", kill::tests),
     ("faults", faults::tests),
