@@ -2,8 +2,10 @@
 
 //! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
 //!
-//!     kwasmi-abi [PART]      a part of the tests, or all
+//!     kwasmi-abi [PART]...   parts of the tests, or all
 
+mod cgroup;
+mod command;
 mod directories;
 mod faults;
 mod fuzz;
@@ -15,8 +17,11 @@ mod limits;
 mod load;
 mod race;
 mod run;
+mod share;
 mod signals;
 mod start;
+mod task;
+mod traces;
 
 use ktap::Tests;
 use std::process::ExitCode;
@@ -25,7 +30,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 15] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -37,6 +42,10 @@ const PARTS: [(&str, Part); 11] = [
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
     ("race", race::tests),
+    ("command", command::tests),
+    ("traces", traces::tests),
+    ("cgroup", cgroup::tests),
+    ("share", share::tests),
 ];
 
 fn main() -> ExitCode {
