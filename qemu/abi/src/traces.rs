@@ -6,9 +6,11 @@
 use crate::{
     faults,
     kernel::{
+        grant,
         module,
         run,
-        start, //
+        start,
+        start_with_fds, //
     },
     ktap::Tests,
     signals::{
@@ -28,7 +30,8 @@ use std::{
         ErrorKind,
         Read,
         Seek,
-        SeekFrom, //
+        SeekFrom,
+        pipe, //
     },
     os::{
         fd::{
@@ -214,19 +217,23 @@ fn each_by_itself(ids: &[i32]) {
     }
 }
 
-/// The kernel's own `dump_stack`, from the middle of allocations for a guest.
+/// The kernel's own `dump_stack`, from the middle of writing to a pipe for a guest: the pipe wants memory, and gets none.
 fn from_within() {
     let module = module(
-        r#"(module (memory 1)
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\00\10\00\00\00\10\00\00")
             (func (export "_start") (local i32)
                 (loop
-                    (drop (memory.grow (i32.const 1)))
-                    (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 20))))))"#,
+                    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                    (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 8))))))"#,
     );
     faults::set_verbosity("2");
     let lines = said(|| {
         for n in 1..40 {
-            let instance = start(&module);
+            let (_drain, output) = pipe().expect("a pipe");
+            let instance = start_with_fds(&module, &[grant(output.as_raw_fd(), 1)]);
             let _ = faults::failing(n, || run(&instance));
         }
     });
