@@ -39,6 +39,9 @@ const LEFT_MAX: u64 = 1 << 20;
 /// What may be left for good of each of many runs, in bytes: nothing, but the kernel counts in batches.
 const DRIFT_MAX: u64 = 512 << 10;
 
+/// Far more than it may take to find out that there is not enough.
+const LONG: Duration = Duration::from_secs(20);
+
 /// Guests that want memory without end: a page at a time, in large pieces that they use, and as a table.
 const GREEDY: [(&str, &str); 3] = [
     (
@@ -133,7 +136,7 @@ fn outcome(text: &str) -> u8 {
     let limits = [limit(uapi::KWASMI_LIMIT_TABLE, 10_000_000)];
     let end = run(&start_with(&module(text), limited(&limits)).0.expect("starts")).expect("ends");
     println!("# status {}, code {}, {} bytes of linear memory", end.status, end.code, end.memory_peak);
-    assert!(end.memory_peak < MAX);
+    assert!(end.memory_peak < MAX && end.heap_peak < MAX, "{end:?}");
     u8::try_from(end.status).expect("small")
 }
 
@@ -190,6 +193,7 @@ pub(crate) fn tests(tests: &mut Tests) {
                 let before = Instant::now();
                 let errno = load_limited(&wasm, &[]).0.expect_err("too large");
                 println!("# refused after {:?}", before.elapsed());
+                assert!(before.elapsed() < LONG);
                 u8::try_from(errno).expect("small")
             });
             assert_eq!(i32::from(errno), libc::ENOMEM);
@@ -197,6 +201,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         group.assert_survived();
         let info = info();
         println!("# the reserve: {} of {} bytes at most", info.reserve_peak_bytes, info.reserve_bytes);
+        // The others' share is left to them.
+        assert!(info.reserve_peak_bytes < info.reserve_bytes / 2);
     });
     tests.add("in a memory cgroup of 16 MiB, 30 such guests in a row, and a small one after each", || {
         let group = Group::new("kwasmi-often");
