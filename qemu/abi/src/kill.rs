@@ -47,12 +47,15 @@ use std::{
 
 const TIMES: usize = 1000;
 
+/// The functions of a module that is being translated when it is interrupted.
+const LARGE: usize = 50_000;
+
 /// Grows its memory to a limit.
-const GROW: &str = r#"(module (memory (export "memory") 1)
+pub(crate) const GROW: &str = r#"(module (memory (export "memory") 1)
     (func (export "_start") (loop (drop (memory.grow (i32.const 7))) (br 0))))"#;
 
 /// One instruction after another that takes long.
-const BULK: &str = r#"(module (memory (export "memory") 512)
+pub(crate) const BULK: &str = r#"(module (memory (export "memory") 512)
     (func (export "_start")
         (loop
             (memory.fill (i32.const 0) (i32.const 1) (i32.const 33554432))
@@ -62,9 +65,9 @@ const BULK: &str = r#"(module (memory (export "memory") 512)
 /// Ends at once.
 const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
-/// A module that takes long to be translated.
-fn large() -> Vec<u8> {
-    let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(50_000);
+/// A module of so many functions, that takes long to be translated.
+pub(crate) fn large(functions: usize) -> Vec<u8> {
+    let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(functions);
     wat::parse_str(format!(r#"(module {many} (func (export "_start")))"#)).expect("valid text")
 }
 
@@ -84,7 +87,7 @@ impl Victims {
         Self {
             modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT].map(module).into(),
             short: wat::parse_str(SHORT).expect("valid text"),
-            large: large(),
+            large: large(LARGE),
             input: input.into(),
             _feed: feed,
         }
@@ -123,7 +126,8 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(3000) as u64)
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// As the interface counts.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -220,7 +224,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
     });
     tests.add("the deadline of loading, 100 times", || {
-        let wasm = large();
+        let wasm = large(LARGE);
         let mut random = Random(0x56);
         for _ in 0..100 {
             let time = 1 + nanoseconds(moment(&mut random));

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    env,
     ffi::OsString,
     fs::{
         self,
@@ -118,6 +119,9 @@ struct VmArgs {
     /// A parameter of the module.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
     param: Vec<String>,
+    /// A variable of the environment that the command gets too, if it is set.
+    #[arg(long, value_name = "NAME")]
+    env: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -194,7 +198,9 @@ impl VmArgs {
     }
 
     fn job(&self, argv: Vec<Vec<u8>>) -> Job {
-        Job { argv, parameters: self.param.join(" "), terminal: None, is_out_wanted: self.out.is_some() }
+        let environment = self.env.iter().filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect();
+        let parameters = self.param.join(" ");
+        Job { argv, environment, parameters, terminal: None, is_out_wanted: self.out.is_some() }
     }
 }
 
