@@ -86,7 +86,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let catcher = Catcher::new();
         let mut random = Random(0xc0de);
         let mut statuses = BTreeMap::<u8, u32>::new();
-        for number in 0..10_000 {
+        for number in 0..crate::effort::times(10_000) {
             let wasm = random.module();
             let (exit, text) = run(&catcher, &wasm);
             *statuses.entry(exit.status()).or_default() += 1;

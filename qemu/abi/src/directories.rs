@@ -189,9 +189,9 @@ fn while_changing(instance: &OwnedFd, change: impl Fn() + Sync) -> (kwasmi_run, 
     })
 }
 
-/// How often a race is run: `KWASMI_SWAPS`, or a million times.
+/// How often a race is run.
 fn tries() -> u32 {
-    std::env::var("KWASMI_SWAPS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
+    crate::effort::times(1_000_000)
 }
 
 /// In a child process as user and group `id`: `exit` with what `then` returns.

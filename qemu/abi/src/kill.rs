@@ -45,7 +45,10 @@ use std::{
     },
 };
 
-const TIMES: usize = 1000;
+/// How often each way to end is tried.
+fn rounds() -> usize {
+    usize::try_from(crate::effort::times(1000)).unwrap_or(usize::MAX)
+}
 
 /// The functions of a module that is being translated when it is interrupted.
 const LARGE: usize = 50_000;
@@ -135,7 +138,13 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    println!("# {what}: {:?} half of the time, {:?} at p99, {:?} at most", at(50), at(99), at(100));
+    println!(
+        "# {what}, {} times: {:?} half of the time, {:?} at p99, {:?} at most",
+        times.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// Ends processes by `signal`.
@@ -143,7 +152,7 @@ fn by_signal(signal: i32, seed: u64) {
     let victims = Victims::new();
     let mut random = Random(seed);
     let mut times = Vec::new();
-    for number in 0..TIMES {
+    for number in 0..rounds() {
         // SAFETY: The child makes calls and nothing else: there are no other threads whose locks it would need.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -167,13 +176,13 @@ fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("SIGKILL, 1,000 times", || by_signal(libc::SIGKILL, 0x51));
-    tests.add("SIGINT, 1,000 times", || by_signal(libc::SIGINT, 0x52));
-    tests.add("KILL, 1,000 times", || {
+    tests.add("SIGKILL, again and again", || by_signal(libc::SIGKILL, 0x51));
+    tests.add("SIGINT, again and again", || by_signal(libc::SIGINT, 0x52));
+    tests.add("KILL, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x53);
         let mut times = Vec::new();
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let instance = victims.start(number % victims.modules.len(), u64::MAX);
             let wait = moment(&mut random);
             let before = thread::scope(|scope| {
@@ -188,10 +197,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         tell("KILL to the end of RUN", times);
     });
-    tests.add("the descriptor closed while the guest runs, and KILL by another, 1,000 times", || {
+    tests.add("the descriptor closed while the guest runs, and KILL by another, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x54);
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let instance = victims.start(number % victims.modules.len(), u64::MAX);
             let other = instance.try_clone().expect("a descriptor");
             let fd = instance.into_raw_fd();
@@ -214,19 +223,19 @@ pub(crate) fn tests(tests: &mut Tests) {
             });
         }
     });
-    tests.add("the deadline, 1,000 times", || {
+    tests.add("the deadline, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x55);
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let time = 1 + nanoseconds(moment(&mut random));
             let end = run(&victims.start(number % victims.modules.len(), time)).expect("ends");
             was_ended(&end, (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
         }
     });
-    tests.add("the deadline of loading, 100 times", || {
+    tests.add("the deadline of loading, again and again", || {
         let wasm = large(LARGE);
         let mut random = Random(0x56);
-        for _ in 0..100 {
+        for _ in 0..crate::effort::times(100) {
             let time = 1 + nanoseconds(moment(&mut random));
             let (answer, request) = crate::kernel::load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_TIME, time)]);
             assert_eq!(answer.err(), Some(libc::EDQUOT));

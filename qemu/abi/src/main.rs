@@ -7,6 +7,7 @@
 mod cgroup;
 mod command;
 mod directories;
+mod effort;
 mod faults;
 mod fuzz;
 mod info;
