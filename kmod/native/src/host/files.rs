@@ -55,11 +55,14 @@ pub(super) mod fdflags {
     pub(crate) const SYNC: u64 = 1 << 4;
 }
 
+/// Linux's `O_DSYNC`, which rustix takes for `O_SYNC`.
+const DSYNC: OFlags = OFlags::from_bits_retain(0o10000);
+
 /// Linux's open flags by preview 1 `fdflags`.
 const FLAGS: [(u64, OFlags); 4] = [
     (fdflags::APPEND, OFlags::APPEND),
     (fdflags::NONBLOCK, OFlags::NONBLOCK),
-    (fdflags::DSYNC, OFlags::DSYNC),
+    (fdflags::DSYNC, DSYNC),
     (fdflags::SYNC | fdflags::RSYNC, OFlags::SYNC),
 ];
 
@@ -149,7 +152,7 @@ impl Open {
         let mut how = ReadWriteFlags::empty();
         how.set(ReadWriteFlags::APPEND, wants.contains(OFlags::APPEND) && !has.contains(OFlags::APPEND));
         how.set(NOAPPEND, !wants.contains(OFlags::APPEND) && has.contains(OFlags::APPEND));
-        how.set(ReadWriteFlags::DSYNC, wants.contains(OFlags::DSYNC) && !has.contains(OFlags::DSYNC));
+        how.set(ReadWriteFlags::DSYNC, wants.contains(DSYNC) && !has.contains(DSYNC));
         how.set(ReadWriteFlags::SYNC, wants.contains(OFlags::SYNC) && !has.contains(OFlags::SYNC));
         how
     }

@@ -166,7 +166,9 @@ impl<'a> Path<'a> {
         // What it means without the other is not defined.
         linux.set(OFlags::EXCL, has(open::CREATE) && has(open::EXCLUSIVE));
         linux.set(OFlags::TRUNC, has(open::TRUNCATE));
-        if let Ok(found) = self.find() {
+        // Devices are not opened by name, where what is there would be opened.
+        let is_opened = !has(open::DIRECTORY) && !linux.contains(OFlags::CREATE | OFlags::EXCL);
+        if let (true, Ok(found)) = (is_opened, self.find()) {
             let kind = FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode);
             if kind.is_block_device() || kind.is_char_device() {
                 return Err(Errno::PERM);
