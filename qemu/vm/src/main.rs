@@ -185,7 +185,11 @@ impl VmArgs {
                 lock: Some(target.join("made/lock")),
                 init: programs.join("kwasmi-init"),
                 module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
-                commands: vec![programs.join("kwasmi"), programs.join("kwasmi-abi")],
+                commands: vec![
+                    programs.join("kwasmi"),
+                    programs.join("kwasmi-abi"),
+                    target.join("native").join(&built.kernel_name).join("kwasmi-native"),
+                ],
                 guests: Some(target.join("guests")),
                 suites: Some(built.top.join("qemu/suites")),
                 added: pairs.collect(),
