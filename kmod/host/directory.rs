@@ -113,6 +113,9 @@ unsafe extern "C" fn take(
 /// `ENOTDIR`, `EINTR` if the guest is to end, those of the file system.
 pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64, host: &Host) -> Result<u64> {
     let file = open.as_ptr();
+    if open.kind() != bindings::S_IFDIR {
+        return Err(ENOTDIR);
+    }
     let cookie = i64::try_from(cookie)?;
     open.with_position(|_| {
         // SAFETY: The file is referenced, and its position locked.

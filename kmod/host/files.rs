@@ -6,6 +6,7 @@
 
 use super::{
     ready,
+    signal,
     sockets, //
 };
 use crate::{
@@ -80,13 +81,15 @@ pub(super) enum Direction {
 /// A file, as the guest has it.
 pub(super) struct Open {
     file: ARef<File>,
+    /// The guest opened it, by name or by accepting a connection.
+    is_own: bool,
     /// Preview 1 `fdflags`. They are the guest's own: others that have the file open do not notice when they change.
     pub(super) flags: u32,
 }
 
 impl Open {
     pub(super) fn new(file: ARef<File>) -> Self {
-        let mut open = Self { file, flags: 0 };
+        let mut open = Self { file, is_own: false, flags: 0 };
         let has = open.linux_flags();
         for (flag, linux) in FLAGS {
             if has & linux == linux {
@@ -96,14 +99,39 @@ impl Open {
         open
     }
 
-    /// Takes over the reference that `file` is.
+    /// What the guest has opened; takes over the reference that `file` is.
     ///
     /// # Safety
     ///
     /// There is a reference, and nobody else gives it up.
-    pub(super) unsafe fn from_raw(file: NonNull<bindings::file>) -> Self {
+    pub(super) unsafe fn own(file: NonNull<bindings::file>) -> Self {
         // SAFETY: A `File` is laid out as the file that it is; the caller guarantees the reference.
-        Self::new(unsafe { ARef::from_raw(file.cast()) })
+        let file = unsafe { ARef::from_raw(file.cast()) };
+        Self { is_own: true, ..Self::new(file) }
+    }
+
+    /// Gives it up, as close(2) does: the other side of a pipe or socket sees it at once.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says of data that it could not write. It is closed all the same.
+    fn close(self) -> Result<u64> {
+        let file = self.as_ptr();
+        // SAFETY: The file is referenced; its operations do not change.
+        let flush = unsafe { (*(*file).f_op).flush };
+        let flushed = match flush {
+            // SAFETY: The file is referenced. It has no locks of the guest's, so that nobody is their owner.
+            Some(flush) => to_result(unsafe { flush(file, ptr::null_mut()) }),
+            None => Ok(()),
+        };
+        // The last reference to a file is given up when the task returns to userspace, which a guest may do late. Not so
+        // these. Others are what they are; one of kwasmi's own must not be released from within the engine.
+        if self.is_own || matches!(self.kind(), bindings::S_IFIFO | bindings::S_IFSOCK) {
+            let file = ARef::into_raw(self.file);
+            // SAFETY: The reference was ours, and is no more.
+            unsafe { bindings::__fput_sync(file.cast().as_ptr()) };
+        }
+        flushed.map(|()| 0)
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::file {
@@ -129,7 +157,7 @@ impl Open {
     }
 
     /// Its `S_IFMT`.
-    fn kind(&self) -> u32 {
+    pub(super) fn kind(&self) -> u32 {
         // SAFETY: The file is referenced, and keeps its inode; the kind of an inode does not change.
         let mode = unsafe { (*(*self.as_ptr()).f_inode).i_mode };
         u32::from(mode) & bindings::S_IFMT
@@ -160,6 +188,11 @@ impl Open {
                 return result;
             }
             ready::wait(self, events)?;
+            // Whoever is ready and yet has nothing would have us here for ever.
+            if kernel::current!().signal_pending() {
+                return Err(EINTR);
+            }
+            signal::yield_now();
         }
     }
 
@@ -245,9 +278,7 @@ impl Files {
     /// Gives a file up.
     pub(super) fn close(&mut self, handle: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;
-        let open = self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?;
-        drop(open);
-        Ok(0)
+        self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?.close()
     }
 
     /// Sets preview 1 `fdflags`. Calls cannot write less durably than the file was opened for.

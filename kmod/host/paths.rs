@@ -615,7 +615,7 @@ fn open_below(dir: &bindings::path, name: &CStr, linux: u32, flags: u32) -> Resu
     let file = unsafe { bindings::file_open_root(dir, name.as_char_ptr(), linux as c_int, FILE_MODE) };
     let file = NonNull::new(from_err_ptr(file)?).ok_or(EINVAL)?;
     // SAFETY: The file is new, and nobody else has it.
-    let mut open = unsafe { Open::from_raw(file) };
+    let mut open = unsafe { Open::own(file) };
     open.flags = flags;
     Ok(open)
 }

@@ -67,7 +67,7 @@ pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
     // SAFETY: The socket is new and has no file; it is released if it gets none.
     let file = from_err_ptr(unsafe { bindings::sock_alloc_file(accepted, how as c_int, ptr::null()) })?;
     // SAFETY: The file is new, and nobody else has it.
-    let mut open = unsafe { Open::from_raw(NonNull::new(file).ok_or(EINVAL)?) };
+    let mut open = unsafe { Open::own(NonNull::new(file).ok_or(EINVAL)?) };
     open.flags = flags;
     Ok(open)
 }

@@ -96,9 +96,8 @@ impl Directory {
 
     fn open(&self) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::open(&self.host, flags, Mode::empty()).map_err(|errno| {
-            Failure::new(Exit::of_open(errno), self.host.to_string_lossy(), words(errno.into()))
-        })
+        fs::open(&self.host, flags, Mode::empty())
+            .map_err(|errno| Failure::new(Exit::of_open(errno), self.host.to_string_lossy(), words(errno.into())))
     }
 }
 
@@ -157,8 +156,7 @@ impl Handed {
 
     /// Hands over a descriptor that the caller left open. A copy of it, so that it is this process's own.
     fn lend(&mut self, number: RawFd) -> Result<(), Failure> {
-        let failure =
-            |errno: Errno| Failure::new(Exit::Failed, format!("descriptor {number}"), words(errno.into()));
+        let failure = |errno: Errno| Failure::new(Exit::Failed, format!("descriptor {number}"), words(errno.into()));
         // Standard streams are the guest's already, and what this process opened is not the caller's.
         if number < 0 || self.owned.iter().any(|fd| fd.as_raw_fd() == number) {
             return Err(failure(Errno::BADF));

@@ -371,13 +371,7 @@ pub trait Host {
     /// # Errors
     ///
     /// [`Fail`].
-    fn receive(
-        &mut self,
-        _handle: Handle,
-        _memory: &mut [u8],
-        _spans: &[Span],
-        _flags: u16,
-    ) -> Result<Received, Fail> {
+    fn receive(&mut self, _handle: Handle, _memory: &mut [u8], _spans: &[Span], _flags: u16) -> Result<Received, Fail> {
         Err(Errno::NotSup.into())
     }
 

@@ -44,7 +44,7 @@ use wasmi::{
 use wasmi_core::LimiterError;
 
 /// The fuel of one slice, about as many instructions: well under a millisecond at native speed.
-const SLICE: u64 = 100_000;
+const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 
 /// Host calls between two looks at whether the guest may go on: they cost the kernel more than they cost fuel. One that
 /// moves many bytes counts as many.
@@ -247,6 +247,8 @@ enum Progress {
 /// One program.
 pub struct Instance<H: Host + 'static> {
     store: Store<State<H>>,
+    #[cfg(feature = "fuzzing")]
+    exports: wasmi::Instance,
     entries: Vec<Func>,
     has_start: bool,
     /// The function of `entries` that it is in, or was in last.
@@ -324,7 +326,23 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
         let has_start = module.has_start;
-        Ok(Self { store, entries, has_start, entry: 0, progress: Progress::Call(0), fuel_used: 0, trap: None })
+        Ok(Self {
+            store,
+            #[cfg(feature = "fuzzing")]
+            exports: instance,
+            entries,
+            has_start,
+            entry: 0,
+            progress: Progress::Call(0),
+            fuel_used: 0,
+            trap: None,
+        })
+    }
+
+    /// What the guest exports, and where that is, to compare it with what another engine leaves behind.
+    #[cfg(feature = "fuzzing")]
+    pub fn inspect(&self) -> (&Store<State<H>>, wasmi::Instance) {
+        (&self.store, self.exports)
     }
 
     /// What the guest has used so far.

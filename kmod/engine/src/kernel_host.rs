@@ -333,13 +333,7 @@ impl Host for KernelHost {
         self.call_numbers(HostOp::Accept, [u64::from(socket.0), u64::from(flags.bits()), 0, 0]).and_then(handle)
     }
 
-    fn receive(
-        &mut self,
-        handle: Handle,
-        memory: &mut [u8],
-        spans: &[Span],
-        flags: u16,
-    ) -> Result<Received, Fail> {
+    fn receive(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], flags: u16) -> Result<Received, Fail> {
         // SAFETY: Spans are inside of the linear memory, which is this function's alone.
         let value = unsafe { self.transfer(HostOp::Receive, handle, memory.as_mut_ptr(), spans, u64::from(flags)) }?;
         let bytes = count(value & !RECEIVED_TRUNCATED)?;

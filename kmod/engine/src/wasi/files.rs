@@ -103,12 +103,7 @@ pub(super) fn fd_sync<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd:
     Ok(context.host.sync(descriptor.handle, false)?)
 }
 
-pub(super) fn fd_filestat_set_size<H: Host>(
-    context: &mut Context<H>,
-    _memory: &mut [u8],
-    fd: u32,
-    size: u64,
-) -> Done {
+pub(super) fn fd_filestat_set_size<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, size: u64) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_SET_SIZE)?;
     Ok(context.host.set_size(descriptor.handle, file_size(size)?)?)
 }
@@ -117,10 +112,7 @@ pub(super) fn fd_filestat_set_size<H: Host>(
 pub(super) fn times(atime: u64, mtime: u64, flags: u32) -> Result<Times, Errno> {
     let both = |a, b| flags & a != 0 && flags & b != 0;
     let all = fstflags::ATIM | fstflags::ATIM_NOW | fstflags::MTIM | fstflags::MTIM_NOW;
-    if flags & !all != 0
-        || both(fstflags::ATIM, fstflags::ATIM_NOW)
-        || both(fstflags::MTIM, fstflags::MTIM_NOW)
-    {
+    if flags & !all != 0 || both(fstflags::ATIM, fstflags::ATIM_NOW) || both(fstflags::MTIM, fstflags::MTIM_NOW) {
         return Err(Errno::Inval);
     }
     Ok(Times { flags, reserved: 0, atime, mtime })

@@ -53,6 +53,8 @@ use crate::{
     host::{
         At,
         End,
+        Fail,
+        Handle,
         Host,
         Pause, //
     },
@@ -285,9 +287,17 @@ fn clock_time_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32,
     Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
 }
 
+/// Closes what has no number any more: it cannot be done again.
+fn close<H: Host>(context: &mut Context<H>, handle: Handle) -> Done {
+    match context.host.close(handle) {
+        Err(Fail::Interrupted) => Err(Errno::Intr.into()),
+        done => Ok(done?),
+    }
+}
+
 fn fd_close<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
     let descriptor = context.fds.remove(fd)?;
-    Ok(context.host.close(descriptor.handle)?)
+    close(context, descriptor.handle)
 }
 
 fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
@@ -437,7 +447,7 @@ fn fd_prestat_dir_name<H: Host>(
 
 fn fd_renumber<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, to: u32) -> Done {
     match context.fds.renumber(fd, to)? {
-        Some(handle) => Ok(context.host.close(handle)?),
+        Some(handle) => close(context, handle),
         None => Ok(()),
     }
 }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes a module a program: adds a `_start` that calls everything that the module exports, and a global, exported as well,
+//! that tells all results.
+
+use arbitrary::Unstructured;
+use std::collections::BTreeMap;
+use wasm_encoder::{
+    Encode,
+    Function,
+    HeapType,
+    Ieee32,
+    Ieee64,
+    Instruction, //
+};
+use wasmparser::{
+    CompositeInnerType,
+    ExternalKind,
+    FuncType,
+    Parser,
+    Payload,
+    ValType, //
+};
+
+/// Numbers of sections.
+mod id {
+    pub(super) const CUSTOM: u8 = 0;
+    pub(super) const TYPE: u8 = 1;
+    pub(super) const FUNCTION: u8 = 3;
+    pub(super) const GLOBAL: u8 = 6;
+    pub(super) const EXPORT: u8 = 7;
+    pub(super) const CODE: u8 = 10;
+}
+
+/// All sections, in the order that they must have.
+const ORDER: [u8; 12] = [id::TYPE, 2, id::FUNCTION, 4, 5, id::GLOBAL, id::EXPORT, 8, 9, 12, id::CODE, 11];
+
+/// The name of the global.
+const RESULTS: &str = "(results)";
+
+/// What there is in a module without imports.
+#[derive(Default)]
+struct Shape<'a> {
+    /// What is in each section.
+    sections: BTreeMap<u8, &'a [u8]>,
+    types: Vec<FuncType>,
+    /// The type of each function.
+    functions: Vec<u32>,
+    globals: u32,
+    /// Functions that are exported.
+    exported: Vec<u32>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(wasm: &'a [u8]) -> Option<Self> {
+        let mut shape = Self::default();
+        for payload in Parser::new(0).parse_all(wasm) {
+            let payload = payload.ok()?;
+            if let Some((id, range)) = payload.as_section().filter(|(id, _)| *id != id::CUSTOM) {
+                let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+                shape.sections.insert(id, wasm.get(range)?);
+            }
+            match payload {
+                Payload::ImportSection(_) => return None,
+                Payload::TypeSection(types) => {
+                    for group in types {
+                        for ty in group.ok()?.into_types() {
+                            let CompositeInnerType::Func(ty) = ty.composite_type.inner else {
+                                return None;
+                            };
+                            shape.types.push(ty);
+                        }
+                    }
+                }
+                Payload::FunctionSection(functions) => {
+                    shape.functions = functions.into_iter().collect::<Result<_, _>>().ok()?
+                }
+                Payload::GlobalSection(globals) => shape.globals = globals.count(),
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export = export.ok()?;
+                        if export.name == "_start" || export.name == RESULTS {
+                            return None;
+                        }
+                        if export.kind == ExternalKind::Func {
+                            shape.exported.push(export.index);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(shape)
+    }
+
+    fn ty(&self, function: u32) -> Option<&FuncType> {
+        let ty = self.functions.get(usize::try_from(function).ok()?)?;
+        self.types.get(usize::try_from(*ty).ok()?)
+    }
+
+    /// The body of `_start`.
+    fn body(&self, input: &mut Unstructured<'_>) -> Option<Function> {
+        let mut body = Function::new([(1, wasm_encoder::ValType::I64)]);
+        for function in &self.exported {
+            let ty = self.ty(*function)?;
+            for param in ty.params() {
+                body.instruction(&constant(*param, input)?);
+            }
+            body.instruction(&Instruction::Call(*function));
+            for result in ty.results().iter().rev() {
+                for instruction in to_i64(*result)? {
+                    body.instruction(instruction);
+                }
+                for instruction in [
+                    Instruction::LocalSet(0),
+                    Instruction::GlobalGet(self.globals),
+                    Instruction::I64Const(0x1000_0000_01b3),
+                    Instruction::I64Mul,
+                    Instruction::LocalGet(0),
+                    Instruction::I64Xor,
+                    Instruction::GlobalSet(self.globals),
+                ] {
+                    body.instruction(&instruction);
+                }
+            }
+        }
+        body.instruction(&Instruction::End);
+        Some(body)
+    }
+}
+
+/// A value of this type, from `input`.
+fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'static>> {
+    Some(match ty {
+        ValType::I32 => Instruction::I32Const(input.arbitrary().ok()?),
+        ValType::I64 => Instruction::I64Const(input.arbitrary().ok()?),
+        ValType::F32 => Instruction::F32Const(Ieee32::new(input.arbitrary().ok()?)),
+        ValType::F64 => Instruction::F64Const(Ieee64::new(input.arbitrary().ok()?)),
+        ValType::FUNCREF => Instruction::RefNull(HeapType::FUNC),
+        ValType::EXTERNREF => Instruction::RefNull(HeapType::EXTERN),
+        _ => return None,
+    })
+}
+
+/// Makes a number of a value.
+fn to_i64(ty: ValType) -> Option<&'static [Instruction<'static>]> {
+    Some(match ty {
+        ValType::I32 => &[Instruction::I64ExtendI32U],
+        ValType::I64 => &[],
+        ValType::F32 => &[Instruction::I32ReinterpretF32, Instruction::I64ExtendI32U],
+        ValType::F64 => &[Instruction::I64ReinterpretF64],
+        ValType::Ref(_) => &[Instruction::RefIsNull, Instruction::I64ExtendI32U],
+        ValType::V128 => return None,
+    })
+}
+
+/// The module `wasm` as a program; `None` if it has imports, or types that are not of this engine.
+pub(crate) fn add(wasm: &[u8], input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
+    let shape = Shape::of(wasm)?;
+    let functions = u32::try_from(shape.functions.len()).ok()?;
+    let mut exports = Vec::new();
+    RESULTS.encode(&mut exports);
+    exports.push(3);
+    shape.globals.encode(&mut exports);
+    "_start".encode(&mut exports);
+    exports.push(0);
+    functions.encode(&mut exports);
+    let mut function = Vec::new();
+    u32::try_from(shape.types.len()).ok()?.encode(&mut function);
+    let mut code = Vec::new();
+    shape.body(input)?.encode(&mut code);
+
+    let mut module = wasm_encoder::Module::new().finish();
+    for id in ORDER {
+        let (more, bytes): (u32, &[u8]) = match id {
+            // No parameters, no results.
+            id::TYPE => (1, &[0x60, 0, 0]),
+            id::FUNCTION => (1, &function),
+            // A variable i64 that is 0 at first.
+            id::GLOBAL => (1, &[0x7e, 1, 0x42, 0, 0x0b]),
+            id::EXPORT => (2, &exports),
+            id::CODE => (1, &code),
+            _ => (0, &[]),
+        };
+        let contents = match (shape.sections.get(&id), more) {
+            (None, 0) => continue,
+            (Some(contents), 0) => contents.to_vec(),
+            (contents, _) => longer(contents.copied().unwrap_or(&[0]), more, bytes)?,
+        };
+        module.push(id);
+        contents.encode(&mut module);
+    }
+    Some(module)
+}
+
+/// A vector with `more` elements, `bytes`, at its end.
+fn longer(contents: &[u8], more: u32, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = wasmparser::BinaryReader::new(contents, 0);
+    let count = reader.read_var_u32().ok()?;
+    let mut longer = Vec::new();
+    count.checked_add(more)?.encode(&mut longer);
+    longer.extend_from_slice(contents.get(usize::try_from(reader.original_position()).ok()?..)?);
+    longer.extend_from_slice(bytes);
+    Some(longer)
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs programs by this engine and by others: they end in the same way, and leave the same behind.
+
+use crate::{
+    driver,
+    host::{
+        FuzzHost,
+        MODULE_LIMITS, //
+    },
+    oracle::{
+        self,
+        End,
+        Ended, //
+    },
+};
+use arbitrary::Unstructured;
+use kwasmi_engine::{
+    ffi::{
+        Ending,
+        InstanceLimits, //
+    },
+    instance::{
+        Instance,
+        Outcome, //
+    },
+    module::{
+        Module,
+        Options, //
+    },
+};
+use wasm_smith::Config;
+
+/// The fuel of a program. It is made to end long before.
+const FUEL: u64 = 1_000_000;
+
+/// Loops and calls of a program, all together.
+const ROUNDS: u32 = 1000;
+
+/// More than a program can take by its own word.
+const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fuel: FUEL };
+
+/// Runs a program that is made from `data`.
+pub fn fuzz(data: &[u8]) {
+    let Some(wasm) = program(&mut Unstructured::new(data)) else {
+        return;
+    };
+    let ours = by_kwasmi(&wasm);
+    if matches!(ours.end, End::NotComparable) {
+        return;
+    }
+    compare("wasmi 2", &ours, &oracle::wasmi_2::run(&wasm, FUEL));
+    compare("wasmi 1", &ours, &oracle::wasmi_1::run(&wasm, 100 * FUEL));
+}
+
+fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
+    let config = Config {
+        bulk_memory_enabled: true,
+        canonicalize_nans: true,
+        compact_imports_enabled: false,
+        disallow_traps: input.arbitrary().ok()?,
+        exceptions_enabled: false,
+        export_everything: true,
+        extended_const_enabled: true,
+        gc_enabled: false,
+        max_data_segments: 8,
+        max_element_segments: 8,
+        max_elements: 16,
+        max_funcs: 12,
+        max_globals: 12,
+        max_imports: 0,
+        max_instructions: 300,
+        max_memories: 2,
+        max_memory32_bytes: 4 * 65_536,
+        max_table_elements: 500,
+        max_tables: 3,
+        max_tags: 0,
+        memory64_enabled: false,
+        memory_max_size_required: true,
+        min_funcs: 1,
+        relaxed_simd_enabled: false,
+        simd_enabled: false,
+        table_max_size_required: true,
+        tail_call_enabled: true,
+        threads_enabled: false,
+        wide_arithmetic_enabled: false,
+        ..Config::default()
+    };
+    let mut module = wasm_smith::Module::new(config, input).ok()?;
+    module.ensure_termination(ROUNDS).ok()?;
+    driver::add(&module.to_bytes(), input)
+}
+
+fn by_kwasmi(wasm: &[u8]) -> Ended {
+    let module = match Module::<FuzzHost>::new(wasm, Options { limits: MODULE_LIMITS, fault_injection: false }) {
+        Ok(module) => module,
+        Err(refusal) => {
+            assert!(refusal.limit().is_some(), "{refusal}");
+            return End::NotComparable.into();
+        }
+    };
+    let mut instance = match Instance::new(&module, FuzzHost::context(&[], 0, 0), LIMITS) {
+        Ok(instance) => instance,
+        Err(refusal) if refusal.limit().is_some() => return End::NotComparable.into(),
+        Err(refusal) => return End::Failed(refusal.to_string()).into(),
+    };
+    let end = loop {
+        if let Outcome::Ended(end) = instance.run(|_| {}) {
+            break end;
+        }
+    };
+    let words = instance.words().to_string();
+    let end = match end.ending {
+        Ending::Exited => End::Finished,
+        // A defect of wasmi, which kwasmi ends the guest for.
+        Ending::Trapped if words.starts_with("table.grow") => End::NotComparable,
+        Ending::Trapped => End::Trapped(words),
+        Ending::Limited | Ending::OutOfMemory => End::NotComparable,
+        Ending::Killed | Ending::EngineFault => panic!("{end:?}: {words}"),
+    };
+    let fuel = instance.usage().fuel;
+    let (store, exports) = instance.inspect();
+    Ended { end, fuel: Some(fuel), left: oracle::wasmi_2::left(store, exports) }
+}
+
+fn compare(by: &str, ours: &Ended, other: &Ended) {
+    match (&ours.end, &other.end) {
+        (_, End::NotComparable) => return,
+        // A start function runs after instantiation here, in the middle of it there.
+        (End::Trapped(ours), End::Failed(other)) => {
+            assert_eq!(ours, other, "{by}: a start function");
+            return;
+        }
+        (End::Failed(ours), End::Failed(other)) => {
+            // What follows are numbers that differ.
+            let ours = ours.trim_start_matches("cannot be instantiated: ").split(':').next();
+            assert_eq!(ours, other.split(':').next(), "{by}");
+            return;
+        }
+        (ours, other) => assert_eq!(ours, other, "{by}"),
+    }
+    if let (Some(ours), Some(other)) = (ours.fuel, other.fuel) {
+        assert_eq!(ours, other, "{by}: fuel");
+    }
+    assert_eq!(ours.left.len(), other.left.len(), "{by}: exports");
+    for ((name, ours), (_, other)) in ours.left.iter().zip(&other.left) {
+        assert!(ours == other, "{by}: {name:?} is {}", ours.difference(other));
+    }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# The engine with inputs that a fuzzer thinks of, see kmod/engine/fuzz. As long for each target as KWASMI_FUZZ_SECONDS says,
+# 30 seconds otherwise; for the targets that KWASMI_FUZZ_TARGETS names, all otherwise. What it learns stays in
+# target/fuzz/corpus, and an input that fails in target/fuzz/artifacts.
+. qemu/suites/ktap.sh
+export PATH=/opt/rust/bin:$PATH
+
+seconds=${KWASMI_FUZZ_SECONDS:-30}
+targets=${KWASMI_FUZZ_TARGETS:-load run wasi}
+triple=x86_64-unknown-linux-gnu
+work=target/fuzz
+
+# As cargo-fuzz does, but without AddressSanitizer, whose runtime Debian's rustc has not.
+instrument=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1)
+build() {
+    cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
+        --target "$triple" --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
+}
+
+# The guests, but large ones: those take long, and few of their bytes matter.
+seeds() {
+    rm -rf "$work/seeds"
+    mkdir -p "$work/seeds"
+    find target/guests target/hostile -name '*.wasm' -size -64k -exec cp -t "$work/seeds" {} +
+    find "$work/seeds" -type f | wc -l
+    [ "$(find "$work/seeds" -type f | wc -l)" -gt 50 ]
+}
+
+fuzz() {
+    local target=$1 status=0
+    mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
+    "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 \
+        -print_final_stats=1 -artifact_prefix="$work/artifacts/$target/" "$work/corpus/$target" "$work/seeds" \
+        >"$work/$target.log" 2>&1 || status=$?
+    [ "$status" = 0 ] || tail -n 40 "$work/$target.log"
+    return "$status"
+}
+
+# What the log says about a run: how many inputs, how much of the code, what kept it from going on.
+tell() {
+    local log=$work/$1.log
+    sed -nE 's/^stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb): +/# '"$1"': \1 /p' "$log"
+    grep -E '^#[0-9]+' "$log" | tail -n 1 | sed -E "s/^/# $1: /"
+}
+
+check "it is built" build
+check "guests to begin with" seeds
+for target in $targets; do
+    check "$target, $seconds s" fuzz "$target"
+    tell "$target"
+done
+finish
