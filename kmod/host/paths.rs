@@ -257,6 +257,17 @@ impl Entry {
 }
 
 impl Locked {
+    /// Fails where there is something of that name: before all else that is wrong, as `filename_create` of `fs/namei.c` has it.
+    fn expect_new(&self) -> Result {
+        // SAFETY: The name is locked.
+        let inode = unsafe { (*self.dentry).d_inode };
+        if inode.is_null() {
+            Ok(())
+        } else {
+            Err(EEXIST)
+        }
+    }
+
     /// Whether the name is that of a directory.
     fn is_directory(&self) -> bool {
         // SAFETY: The name is locked.
@@ -303,8 +314,10 @@ impl Path<'_> {
         again(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
-            let _writing = Writing::new(&entry.parent)?;
+            let writing = Writing::new(&entry.parent);
             let locked = entry.lock_to_create()?;
+            locked.expect_new()?;
+            writing.as_ref().map_err(|error| *error)?;
             #[cfg(CONFIG_SECURITY_PATH)]
             // SAFETY: The directory is referenced, the name locked.
             to_result(unsafe { bindings::security_path_mkdir(&entry.parent.0, locked.dentry, DIRECTORY_MODE) })?;
@@ -369,11 +382,13 @@ impl Path<'_> {
         again(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
-            let _writing = Writing::new(&entry.parent)?;
+            let writing = Writing::new(&entry.parent);
             let locked = entry.lock_to_create()?;
+            locked.expect_new()?;
             if entry.is_directory {
                 return Err(ENOENT);
             }
+            writing.as_ref().map_err(|error| *error)?;
             // The hook for symbolic links is not exported; for those who mind, this one asks the same.
             security_path_mknod(&entry.parent, locked.dentry, bindings::S_IFLNK | 0o777)?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
@@ -390,13 +405,15 @@ impl Path<'_> {
             let old = self.find(0)?;
             let entry = new.parent()?;
             entry.expect_new()?;
-            if old.0.mnt != entry.parent.0.mnt {
-                return Err(EXDEV);
-            }
-            let _writing = Writing::new(&entry.parent)?;
+            let writing = Writing::new(&entry.parent);
             let locked = entry.lock_to_create()?;
+            locked.expect_new()?;
             if entry.is_directory {
                 return Err(ENOENT);
+            }
+            writing.as_ref().map_err(|error| *error)?;
+            if old.0.mnt != entry.parent.0.mnt {
+                return Err(EXDEV);
             }
             may_link(&old)?;
             security_path_rename(&old, old.0.dentry, &entry.parent, locked.dentry)?;
@@ -460,6 +477,10 @@ impl Path<'_> {
         if has(how_bits::DIRECTORY) {
             return Err(EINVAL);
         }
+        if self.parent()?.is_directory {
+            // What is made here is no directory, whatever is there.
+            return Err(EISDIR);
+        }
         if has(how_bits::EXCLUSIVE) {
             return match self.find_itself() {
                 Ok(_) => Err(EEXIST),
@@ -483,6 +504,7 @@ impl Path<'_> {
         for _ in 0..TRIES {
             let path = Path { dir: self.dir, name: &name, follow: self.follow };
             match path.find(0) {
+                Ok(found) if found.kind() == bindings::S_IFDIR => return Err(EISDIR),
                 Ok(found) => return found.open(linux, flags),
                 Err(error) if error == ENOENT => {}
                 Err(error) => return Err(error),

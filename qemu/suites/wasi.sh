@@ -10,7 +10,7 @@ cd /tmp || exit
 ip link set lo up
 
 # tree: what is in the directories, but for times, inodes and what is mounted there.
-tree() { find scratch read-only -xdev | LC_ALL=C sort | xargs -d '\n' stat -c '%n %F %a %s %h %u %g'; }
+tree() { find scratch read-only -xdev | LC_ALL=C sort | tr '\n' '\0' | xargs -0 stat -c '%n %F %a %s %h %u %g'; }
 # both: runs the cases both ways, each in a world of its own.
 both() {
     make_world
