@@ -5,7 +5,8 @@
 . guests/wasi/world.sh
 
 native=$PWD/target/native/${KWASMI_KERNEL_NAME:-stock}/kwasmi-native
-wasm=$PWD/target/guests/wasi/wasi.wasm
+guests=$PWD/target/guests
+wasm=$guests/wasi/wasi.wasm
 work=$(mktemp -d)
 cd "$work" || exit
 
@@ -21,5 +22,6 @@ while read -r name; do
 done < <(sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' out | LC_ALL=C sort -u)
 check "all $(grep -vc FAILED out) cases" complete
 remove_world
+check "a C library" twins "$guests/wasi/libc.wasm" "$guests/native/wasi/libc" "$native"
 rm -rf "$work"
 finish
