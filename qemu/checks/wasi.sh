@@ -8,12 +8,15 @@ native=$PWD/target/native/${KWASMI_KERNEL_NAME:-stock}/kwasmi-native
 guests=$PWD/target/guests
 wasm=$guests/wasi/wasi.wasm
 work=$(mktemp -d)
+command=$PWD/target/x86_64-unknown-linux-gnu/release/kwasmi
 cd "$work" || exit
 
 # topic NAME: that nothing of it has failed.
 topic() { ! grep -F "FAILED $1: " out; }
+calls() { "$command" inspect "$wasm" | grep -qx "imports: $1"; }
 complete() { equal 0 "$status" || { grep FAILED out; tail -n 3 out; return 1; }; }
 
+check "every function is called" calls 46
 make_world
 cases "$wasm" "$native" >out
 status=$?
