@@ -34,7 +34,7 @@ while [ "${1:-}" = --bind ]; do
 done
 
 keep=()
-for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY KWASMI_FUZZ_SECONDS KWASMI_FUZZ_TARGETS; do
+for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY; do
   [ -z "${!name:-}" ] || keep+=("$name=${!name}")
 done
 # What tests take, see qemu/suites; the cache has another name here.
