@@ -169,8 +169,11 @@ impl Vector {
     }
 }
 
+/// Functions of two addresses.
+type Call = extern "C" fn(usize, usize) -> i32;
+
 /// Strings as `args_get` and `environ_get` give them.
-fn strings(sizes: impl Fn(usize, usize) -> i32, get: impl Fn(usize, usize) -> i32) -> Result<Vec<Vec<u8>>> {
+fn strings(sizes: Call, get: Call) -> Result<Vec<Vec<u8>>> {
     let (mut count, mut bytes) = (0_usize, 0_usize);
     done(sizes(of(&mut count), of(&mut bytes)))?;
     let mut pointers = vec![0_usize; count];
