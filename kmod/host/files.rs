@@ -131,7 +131,11 @@ impl Open {
             // SAFETY: The reference was ours, and is no more.
             unsafe { bindings::__fput_sync(file.cast().as_ptr()) };
         }
-        flushed.map(|()| 0)
+        match flushed {
+            // The call must not be made again: there is nothing to close any more.
+            Err(_) if kernel::current!().signal_pending() => Ok(0),
+            flushed => flushed.map(|()| 0),
+        }
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::file {

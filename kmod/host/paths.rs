@@ -506,10 +506,14 @@ impl Path<'_> {
             match path.find(0) {
                 Ok(found) if found.kind() == bindings::S_IFDIR => return Err(EISDIR),
                 Ok(found) => return found.open(linux, flags),
-                Err(error) if error == ENOENT => {}
+                // A slash after a file, which is none if nothing is to be made by way of it, may come from a symbolic link.
+                Err(error) if error == ENOENT || error == ENOTDIR => {}
                 Err(error) => return Err(error),
             }
             let entry = path.parent()?;
+            if entry.is_directory {
+                return Err(EISDIR);
+            }
             match entry.create(linux, flags) {
                 Err(error) if error == EEXIST => {}
                 result => return result,

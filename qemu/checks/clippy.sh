@@ -5,11 +5,14 @@
 . qemu/suites/ktap.sh
 
 workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --workspace --all-targets -- -D warnings; }
+# What is linked only with the engine object.
+native() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
 guests() {
     cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
         --all-targets -- -D warnings
 }
 
 check "workspace" workspace
+check "native" native
 check "guests" guests
 finish

@@ -54,7 +54,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run a program in the kernel
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Tell what is in a module and whether it would run; needs no kernel module
     Inspect(InspectArgs),
     /// Print the versions of this command and of the kernel module
