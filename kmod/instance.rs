@@ -20,6 +20,10 @@ use crate::{
         Status, //
     },
     host::{
+        credentials::{
+            self,
+            Assumed, //
+        },
         Alarm,
         Files,
         Host, //
@@ -42,13 +46,16 @@ use crate::{
         kwasmi_fd,
         kwasmi_run,
         KWASMI_LIMIT_CPU_TIME,
+        KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_FUEL,
         KWASMI_LIMIT_HEAP,
         KWASMI_LIMIT_MEMORY,
         KWASMI_LIMIT_STACK,
         KWASMI_LIMIT_TABLE,
         KWASMI_LIMIT_TIME,
-        KWASMI_LIMIT_TOTAL_INSTANCES, //
+        KWASMI_LIMIT_TOTAL_INSTANCES,
+        KWASMI_NAMES_MAX,
+        KWASMI_NAME_MAX, //
     },
 };
 use core::{
@@ -60,6 +67,7 @@ use core::{
     }, //
 };
 use kernel::{
+    cred::Credential,
     new_mutex,
     new_spinlock,
     prelude::*,
@@ -71,6 +79,10 @@ use kernel::{
         SpinLock, //
     },
     task::Task,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
     time::{
         hrtimer::ArcHrTimerHandle,
         Instant,
@@ -85,6 +97,8 @@ const KILL: u32 = ioctl::io(0x84);
 #[pin_data(PinnedDrop)]
 pub(crate) struct Instance {
     module: Arc<Module>,
+    /// Those of who started it: it acts with them, whoever runs it.
+    credentials: ARef<Credential>,
     #[pin]
     inner: Mutex<Inner>,
     /// Who runs it now, and whether it is to end.
@@ -157,7 +171,7 @@ impl Instance {
                 return Err(EINVAL);
             }
         }
-        let (files, grants) = open_files(fds, log)?;
+        let (files, grants, _names) = open_files(fds, log)?;
         let most = limits::ceiling(KWASMI_LIMIT_TOTAL_INSTANCES);
         if !counters::INSTANCES.add_below(1, most) {
             log.reached(KWASMI_LIMIT_TOTAL_INSTANCES, most);
@@ -179,6 +193,7 @@ impl Instance {
                     "kwasmi::Instance::inner"
                 ),
                 runner <- new_spinlock!(Runner::default(), "kwasmi::Instance::runner"),
+                credentials: credentials::current(),
                 module,
             }),
             GFP_KERNEL_ACCOUNT,
@@ -191,7 +206,7 @@ impl Instance {
             env: bytes(env),
             fds: grants.as_ptr(),
             fds_len: grants.len(),
-            limits: InstanceLimits { memory: 0, table: 0, fuel: 0 },
+            limits: InstanceLimits { memory: 0, table: 0, fds: 0, fuel: 0 },
             limit: 0,
             log: ptr::null_mut(),
             instance: ptr::null_mut(),
@@ -239,6 +254,7 @@ impl Inner {
         args.limits = InstanceLimits {
             memory: self.limits.get(KWASMI_LIMIT_MEMORY),
             table: self.limits.get(KWASMI_LIMIT_TABLE),
+            fds: self.limits.get(KWASMI_LIMIT_FDS),
             fuel: self.limits.get(KWASMI_LIMIT_FUEL),
         };
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
@@ -296,8 +312,10 @@ impl Inner {
         self.host.instance = instance;
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
+        let assumed = Assumed::new(&instance.credentials);
         // SAFETY: The argument is what the operation takes; the instance is alive, and the lock keeps others off it.
         let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
+        drop(assumed);
         drop(running);
         self.host.end();
         let report = &mut self.report;
@@ -434,20 +452,29 @@ impl Instance {
     }
 }
 
+/// Preview 1 `rights` that take a file that can be read: `fd_read`, `fd_readdir`.
+const RIGHTS_READ: u64 = 1 << 1 | 1 << 14;
+
+/// Those that take one that can be written: `fd_write`, `fd_allocate`, `fd_filestat_set_size`.
+const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
+
+/// The names of preopened directories, which grants point to.
+type Names = KVVec<KVec<u8>>;
+
 /// Takes references to the caller's files.
-fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>)> {
+fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>, Names)> {
     let mut files = Files::new();
     let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
+    let mut names = Names::new();
+    let mut names_len = 0;
     for fd in fds {
-        if fd.flags != 0 || fd.reserved != 0 {
+        if fd.flags != 0 {
             return Err(EINVAL);
         }
-        let handle = files.open(fd.fd).inspect_err(|_| {
+        let (handle, (is_readable, is_writable)) = files.open(fd.fd).inspect_err(|_| {
             let _ = write!(log, "descriptor {} is not open", fd.fd);
         })?;
-        let grant =
-            FdGrant { guest_fd: fd.guest_fd, handle, rights: fd.rights, rights_inheriting: fd.rights_inheriting };
-        if grants.iter().any(|other: &FdGrant| other.guest_fd == grant.guest_fd) {
+        if grants.iter().any(|other: &FdGrant| other.guest_fd == fd.guest_fd) {
             let _ = write!(log, "the guest's descriptor {} is there twice", fd.guest_fd);
             return Err(EINVAL);
         }
@@ -455,9 +482,51 @@ fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<Fd
             let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
             return Err(EINVAL);
         }
+        names_len += fd.name_len.min(KWASMI_NAME_MAX + 1);
+        if fd.name_len > KWASMI_NAME_MAX || names_len > KWASMI_NAMES_MAX {
+            let _ = write!(log, "the name of the guest's descriptor {} is too long", fd.guest_fd);
+            return Err(E2BIG);
+        }
+        let name = name(&files, handle, fd, log)?;
+        let mut rights = fd.rights;
+        if !is_readable {
+            rights &= !RIGHTS_READ;
+        }
+        if !is_writable {
+            rights &= !RIGHTS_WRITE;
+        }
+        let grant = FdGrant {
+            guest_fd: fd.guest_fd,
+            handle,
+            rights,
+            rights_inheriting: fd.rights_inheriting,
+            name: bytes(&name),
+        };
+        names.push(name, GFP_KERNEL_ACCOUNT)?;
         grants.push(grant, GFP_KERNEL_ACCOUNT)?;
     }
-    Ok((files, grants))
+    Ok((files, grants, names))
+}
+
+/// The name that a descriptor is handed under; empty for none.
+fn name(files: &Files, handle: u32, fd: &kwasmi_fd, log: &mut LogBuffer) -> Result<KVec<u8>> {
+    let mut name = KVec::new();
+    if fd.name_len == 0 {
+        return Ok(name);
+    }
+    let len = fd.name_len as usize;
+    UserSlice::new(UserPtr::from_addr(usize::try_from(fd.name)?), len)
+        .reader()
+        .read_all(&mut name, GFP_KERNEL_ACCOUNT)?;
+    if name.contains(&0) {
+        let _ = write!(log, "the name of the guest's descriptor {} has a NUL in it", fd.guest_fd);
+        return Err(EINVAL);
+    }
+    if !files.is_directory(handle) {
+        let _ = write!(log, "the guest's descriptor {} has a name but is no directory", fd.guest_fd);
+        return Err(EINVAL);
+    }
+    Ok(name)
 }
 
 impl AnonFile for Instance {

@@ -34,8 +34,12 @@ while [ "${1:-}" = --bind ]; do
 done
 
 keep=()
-for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY KWASMI_FUZZ_SECONDS KWASMI_FUZZ_TARGETS; do
+for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY; do
   [ -z "${!name:-}" ] || keep+=("$name=${!name}")
+done
+# What tests take, see qemu/suites; the cache has another name here.
+for name in "${!KWASMI_@}"; do
+  [ "$name" = KWASMI_CACHE ] || keep+=("$name=${!name}")
 done
 exec env -i "${keep[@]}" HOME=/root USER=root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   CARGO_HOME=/cache/cargo SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \

@@ -4,9 +4,28 @@
  */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
+#include <linux/namei.h>
+#include <linux/poll.h>
 
 /* bindgen does not see through casts in macros. */
 const fmode_t KWASMI_CONST_FMODE_ATOMIC_POS = FMODE_ATOMIC_POS;
+const fmode_t KWASMI_CONST_FMODE_NOWAIT = FMODE_NOWAIT;
 const fmode_t KWASMI_CONST_FMODE_PREAD = FMODE_PREAD;
 const fmode_t KWASMI_CONST_FMODE_PWRITE = FMODE_PWRITE;
+const fmode_t KWASMI_CONST_FMODE_READ = FMODE_READ;
 const fmode_t KWASMI_CONST_FMODE_STREAM = FMODE_STREAM;
+const fmode_t KWASMI_CONST_FMODE_WRITE = FMODE_WRITE;
+const unsigned int KWASMI_CONST_LOOKUP_BENEATH = LOOKUP_BENEATH;
+const unsigned int KWASMI_CONST_LOOKUP_DIRECTORY = LOOKUP_DIRECTORY;
+const unsigned int KWASMI_CONST_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
+const rwf_t KWASMI_CONST_RWF_APPEND = RWF_APPEND;
+const rwf_t KWASMI_CONST_RWF_DSYNC = RWF_DSYNC;
+const rwf_t KWASMI_CONST_RWF_NOAPPEND = RWF_NOAPPEND;
+const rwf_t KWASMI_CONST_RWF_NOWAIT = RWF_NOWAIT;
+const rwf_t KWASMI_CONST_RWF_SYNC = RWF_SYNC;
+const __poll_t KWASMI_CONST_EPOLLIN = EPOLLIN;
+const __poll_t KWASMI_CONST_EPOLLOUT = EPOLLOUT;
+const __poll_t KWASMI_CONST_EPOLLERR = EPOLLERR;
+const __poll_t KWASMI_CONST_EPOLLHUP = EPOLLHUP;
+const __poll_t KWASMI_CONST_EPOLLRDNORM = EPOLLRDNORM;
+const __poll_t KWASMI_CONST_EPOLLWRNORM = EPOLLWRNORM;

@@ -67,6 +67,6 @@ pub(super) fn sleep_until(clock: u64, until: u64) -> Result<u64> {
     if clock != MONOTONIC {
         return Err(EINVAL);
     }
-    signal::sleep_until(i64::try_from(until).unwrap_or(i64::MAX))?;
+    signal::sleep_until(until)?;
     Ok(0)
 }

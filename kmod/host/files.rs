@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files that a guest was handed.
+//! Open files of a guest.
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
+use super::{
+    ready,
+    signal,
+    sockets, //
+};
 use crate::{
     bindings as kwasmi_bindings,
     ffi::{
+        poll,
         FileStat,
         IoVec,
+        Times,
         AT_POSITION,
         IOVECS_MAX, //
     },
 };
 use core::{
     mem::MaybeUninit,
-    ptr, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     bindings,
@@ -31,13 +41,33 @@ use kernel::{
 /// The most bytes of one transfer: `MAX_RW_COUNT` of `include/linux/fs.h`.
 const TRANSFER_MAX: usize = (i32::MAX as usize) & !(kernel::page::PAGE_SIZE - 1);
 
-/// `O_APPEND`, `O_NONBLOCK`, `O_DSYNC` and `O_SYNC` by preview 1 `fdflags`.
-const FLAGS: [(u64, u32); 4] = [
-    (1 << 0, bindings::O_APPEND),
-    (1 << 2, bindings::O_NONBLOCK),
-    (1 << 1, bindings::O_DSYNC),
-    (1 << 4, bindings::O_SYNC & !bindings::O_DSYNC),
+/// Preview 1 `fdflags`.
+pub(super) mod fdflags {
+    pub(crate) const APPEND: u32 = 1 << 0;
+    pub(crate) const DSYNC: u32 = 1 << 1;
+    pub(crate) const NONBLOCK: u32 = 1 << 2;
+    pub(crate) const RSYNC: u32 = 1 << 3;
+    pub(crate) const SYNC: u32 = 1 << 4;
+}
+
+/// Linux's open flags by preview 1 `fdflags`.
+const FLAGS: [(u32, u32); 4] = [
+    (fdflags::APPEND, bindings::O_APPEND),
+    (fdflags::NONBLOCK, bindings::O_NONBLOCK),
+    (fdflags::DSYNC, bindings::O_DSYNC),
+    (fdflags::SYNC | fdflags::RSYNC, bindings::O_SYNC),
 ];
+
+/// Preview 1 `fstflags`.
+mod fstflags {
+    pub(super) const ATIM: u32 = 1 << 0;
+    pub(super) const ATIM_NOW: u32 = 1 << 1;
+    pub(super) const MTIM: u32 = 1 << 2;
+    pub(super) const MTIM_NOW: u32 = 1 << 3;
+}
+
+/// Linux's `POSIX_FADV_*` (`include/uapi/linux/fadvise.h`) by preview 1 `advice`.
+const ADVICE: [c_int; 6] = [0, 2, 1, 3, 4, 5];
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,9 +78,149 @@ pub(super) enum Direction {
     Write,
 }
 
+/// A file, as the guest has it.
+pub(super) struct Open {
+    file: ARef<File>,
+    /// The guest opened it, by name or by accepting a connection.
+    is_own: bool,
+    /// Preview 1 `fdflags`. They are the guest's own: others that have the file open do not notice when they change.
+    pub(super) flags: u32,
+}
+
+impl Open {
+    pub(super) fn new(file: ARef<File>) -> Self {
+        let mut open = Self { file, is_own: false, flags: 0 };
+        let has = open.linux_flags();
+        for (flag, linux) in FLAGS {
+            if has & linux == linux {
+                open.flags |= flag;
+            }
+        }
+        open
+    }
+
+    /// What the guest has opened; takes over the reference that `file` is.
+    ///
+    /// # Safety
+    ///
+    /// There is a reference, and nobody else gives it up.
+    pub(super) unsafe fn own(file: NonNull<bindings::file>) -> Self {
+        // SAFETY: A `File` is laid out as the file that it is; the caller guarantees the reference.
+        let file = unsafe { ARef::from_raw(file.cast()) };
+        Self { is_own: true, ..Self::new(file) }
+    }
+
+    /// Gives it up, as close(2) does: the other side of a pipe or socket sees it at once.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says of data that it could not write. It is closed all the same.
+    fn close(self) -> Result<u64> {
+        let file = self.as_ptr();
+        // SAFETY: The file is referenced; its operations do not change.
+        let flush = unsafe { (*(*file).f_op).flush };
+        let flushed = match flush {
+            // SAFETY: The file is referenced. It has no locks of the guest's, so that nobody is their owner.
+            Some(flush) => to_result(unsafe { flush(file, ptr::null_mut()) }),
+            None => Ok(()),
+        };
+        // The last reference to a file is given up when the task returns to userspace, which a guest may do late. Not so
+        // these. Others are what they are; one of kwasmi's own must not be released from within the engine.
+        if self.is_own || matches!(self.kind(), bindings::S_IFIFO | bindings::S_IFSOCK) {
+            let file = ARef::into_raw(self.file);
+            // SAFETY: The reference was ours, and is no more.
+            unsafe { bindings::__fput_sync(file.cast().as_ptr()) };
+        }
+        flushed.map(|()| 0)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file.as_ptr()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> *const bindings::path {
+        // SAFETY: The file is referenced, and so is its path.
+        unsafe { &raw const (*self.as_ptr()).__bindgen_anon_1.f_path }
+    }
+
+    /// Linux's open flags of the file itself.
+    fn linux_flags(&self) -> u32 {
+        // SAFETY: The file is referenced; the flags are a word, written as a whole.
+        unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }
+    }
+
+    /// Its `FMODE_*`.
+    fn mode(&self) -> bindings::fmode_t {
+        // SAFETY: The file is referenced; its mode does not change.
+        unsafe { (*self.as_ptr()).f_mode }
+    }
+
+    /// Its `S_IFMT`.
+    pub(super) fn kind(&self) -> u32 {
+        // SAFETY: The file is referenced, and keeps its inode; the kind of an inode does not change.
+        let mode = unsafe { (*(*self.as_ptr()).f_inode).i_mode };
+        u32::from(mode) & bindings::S_IFMT
+    }
+
+    /// What the guest may do with it at most: whether it can be read, and written.
+    pub(crate) fn access(&self) -> (bool, bool) {
+        let mode = self.mode();
+        (mode & kwasmi_bindings::KWASMI_CONST_FMODE_READ != 0, mode & kwasmi_bindings::KWASMI_CONST_FMODE_WRITE != 0)
+    }
+
+    /// Whether calls are not to wait.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.flags & fdflags::NONBLOCK != 0
+    }
+
+    /// Whether the kernel would not wait, whatever the guest wants.
+    pub(super) fn is_file_nonblocking(&self) -> bool {
+        self.linux_flags() & bindings::O_NONBLOCK != 0
+    }
+
+    /// Calls `go`, which waits unless it is asked not to; its argument says so. Waits for `events` where the file itself would
+    /// not wait and the guest wants to.
+    pub(super) fn waiting<T>(&self, events: u32, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        loop {
+            let result = go(self.is_nonblocking());
+            if self.is_nonblocking() || !self.is_file_nonblocking() || !matches!(&result, Err(error) if *error == EAGAIN) {
+                return result;
+            }
+            ready::wait(self, events)?;
+            // Whoever is ready and yet has nothing would have us here for ever.
+            if kernel::current!().signal_pending() {
+                return Err(EINTR);
+            }
+            signal::yield_now();
+        }
+    }
+
+    /// `RWF_*` for what the guest wants and the file itself does not do.
+    fn rwf(&self, direction: Direction) -> bindings::rwf_t {
+        let (wants, has) = (self.flags, self.linux_flags());
+        let mut rwf = 0;
+        if direction == Direction::Write {
+            if wants & fdflags::APPEND != 0 && has & bindings::O_APPEND == 0 {
+                rwf |= kwasmi_bindings::KWASMI_CONST_RWF_APPEND;
+            }
+            if wants & fdflags::APPEND == 0 && has & bindings::O_APPEND != 0 {
+                rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOAPPEND;
+            }
+            if wants & fdflags::DSYNC != 0 {
+                rwf |= kwasmi_bindings::KWASMI_CONST_RWF_DSYNC;
+            }
+            if wants & (fdflags::SYNC | fdflags::RSYNC) != 0 {
+                rwf |= kwasmi_bindings::KWASMI_CONST_RWF_SYNC;
+            }
+        }
+        rwf
+    }
+}
+
 /// A guest's files, by handle.
 pub(crate) struct Files {
-    table: KVVec<Option<ARef<File>>>,
+    table: KVVec<Option<Open>>,
 }
 
 impl Files {
@@ -59,85 +229,143 @@ impl Files {
         Self { table: KVVec::new() }
     }
 
-    /// Takes a reference to the current process's descriptor `fd`; returns the handle.
+    /// Takes a reference to the current process's descriptor `fd`; returns the handle, and whether it can be read and
+    /// written.
     ///
     /// # Errors
     ///
     /// `EBADF`, `ENOMEM`.
-    pub(crate) fn open(&mut self, fd: i32) -> Result<u32> {
+    pub(crate) fn open(&mut self, fd: i32) -> Result<(u32, (bool, bool))> {
         let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
         // SAFETY: This is an ioctl, which has no `fdget_pos` call going on.
         let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
+        let open = Open::new(file);
+        let access = open.access();
+        Ok((self.add(open)?, access))
+    }
+
+    /// Puts a file in the table; returns its handle.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn add(&mut self, open: Open) -> Result<u32> {
+        if let Some(index) = self.table.iter().position(Option::is_none) {
+            if let Some(place) = self.table.get_mut(index) {
+                *place = Some(open);
+            }
+            return Ok(u32::try_from(index)?);
+        }
         let handle = u32::try_from(self.table.len())?;
-        self.table.push(Some(file), GFP_KERNEL_ACCOUNT)?;
+        self.table.push(Some(open), GFP_KERNEL_ACCOUNT)?;
         Ok(handle)
     }
 
-    fn get(&self, handle: u64) -> Result<*mut bindings::file> {
-        let index = usize::try_from(handle)?;
-        let file = self.table.get(index).and_then(Option::as_ref).ok_or(EBADF)?;
-        Ok(file.as_ptr())
+    /// The file with this handle.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`.
+    pub(super) fn get(&self, handle: u64) -> Result<&Open> {
+        self.table.get(usize::try_from(handle)?).and_then(Option::as_ref).ok_or(EBADF)
+    }
+
+    /// Whether a file is a directory.
+    pub(crate) fn is_directory(&self, handle: u32) -> bool {
+        self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFDIR)
     }
 
     /// Gives a file up.
     pub(super) fn close(&mut self, handle: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;
-        let file = self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?;
-        drop(file);
-        Ok(0)
+        self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?.close()
     }
 
+    /// Sets preview 1 `fdflags`. Calls cannot write less durably than the file was opened for.
+    pub(super) fn set_flags(&mut self, handle: u64, flags: u64) -> Result<u64> {
+        let index = usize::try_from(handle)?;
+        let open = self.table.get_mut(index).and_then(Option::as_mut).ok_or(EBADF)?;
+        let flags = u32::try_from(flags)?;
+        let has = open.linux_flags();
+        for (flag, linux) in FLAGS {
+            let durable = linux & bindings::O_SYNC != 0;
+            if durable && has & linux == linux && flags & flag == 0 {
+                return Err(EOPNOTSUPP);
+            }
+        }
+        open.flags = flags;
+        Ok(0)
+    }
+}
+
+/// `O_APPEND` and its siblings for preview 1 `fdflags`.
+pub(super) fn linux_flags(flags: u32) -> u32 {
+    FLAGS.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |linux, (_, more)| linux | more)
+}
+
+impl Open {
     /// Reads or writes; returns the number of bytes.
     ///
     /// # Safety
     ///
     /// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction.
-    pub(super) unsafe fn transfer(
+    pub(super) unsafe fn transfer(&self, vectors: (u64, u64), at: u64, direction: Direction) -> Result<u64> {
+        if direction == Direction::Write && self.kind() == bindings::S_IFSOCK {
+            // SAFETY: The caller guarantees it.
+            return unsafe { sockets::send(self, vectors) };
+        }
+        let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
+        let mode = self.mode();
+        let is_stream = !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK);
+        self.waiting(events, |nonblocking| {
+            let mut rwf = self.rwf(direction);
+            if nonblocking && is_stream && !self.is_file_nonblocking() {
+                if mode & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 {
+                    rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
+                } else if !ready::is_ready(self, events) {
+                    return Err(EAGAIN);
+                }
+            }
+            // SAFETY: The caller guarantees it.
+            unsafe { self.transfer_once(vectors, at, direction, rwf) }
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Open::transfer`].
+    unsafe fn transfer_once(
         &self,
-        handle: u64,
         vectors: (u64, u64),
         at: u64,
         direction: Direction,
+        rwf: bindings::rwf_t,
     ) -> Result<u64> {
-        let file = self.get(handle)?;
-        let (addr, count) = (vectors.0 as *const IoVec, usize::try_from(vectors.1)?);
-        if count > IOVECS_MAX {
-            return Err(EINVAL);
-        }
+        let file = self.as_ptr();
         // SAFETY: The caller guarantees it.
-        let slice = unsafe { core::slice::from_raw_parts(addr, count) };
-        let bytes = slice.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)).min(TRANSFER_MAX);
-        let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
-        let way = match direction {
-            Direction::Read => bindings::ITER_DEST,
-            Direction::Write => bindings::ITER_SOURCE,
-        };
-        // An `IoVec` is laid out as a `struct kvec`.
-        // SAFETY: The vectors outlive the iterator.
-        unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes) };
-
+        let mut iter = unsafe { iterator(vectors, direction) }?;
         let mut go = |position: *mut bindings::loff_t| {
             let done = match direction {
                 // SAFETY: The file is referenced, the iterator is set up, the position valid or null.
-                Direction::Read => unsafe { bindings::vfs_iter_read(file, iter.as_mut_ptr(), position, 0) },
+                Direction::Read => unsafe { bindings::vfs_iter_read(file, &mut iter, position, rwf) },
                 // SAFETY: As above.
-                Direction::Write => unsafe { bindings::vfs_iter_write(file, iter.as_mut_ptr(), position, 0) },
+                Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut iter, position, rwf) },
             };
             if done < 0 {
-                return Err(Error::from_errno(done as i32));
+                // A directory has nothing to read by.
+                let error = Error::from_errno(done as i32);
+                return Err(if error == EINVAL && self.kind() == bindings::S_IFDIR { EISDIR } else { error });
             }
             Ok(done as u64)
         };
         if at == AT_POSITION {
-            return with_position(file, go);
+            return self.with_position(go);
         }
-        // SAFETY: The file is referenced; its mode does not change.
-        let mode = unsafe { (*file).f_mode };
         let positioned = match direction {
             Direction::Read => kwasmi_bindings::KWASMI_CONST_FMODE_PREAD,
             Direction::Write => kwasmi_bindings::KWASMI_CONST_FMODE_PWRITE,
         };
-        if mode & positioned == 0 {
+        if self.mode() & positioned == 0 {
             return Err(ESPIPE);
         }
         let mut position = i64::try_from(at)?;
@@ -145,12 +373,11 @@ impl Files {
     }
 
     /// Moves the position; returns the new one.
-    pub(super) fn seek(&self, handle: u64, offset: i64, whence: u64) -> Result<u64> {
-        let file = self.get(handle)?;
+    pub(super) fn seek(&self, offset: i64, whence: u64) -> Result<u64> {
         let whence = i32::try_from(whence)?;
-        with_position(file, |_| {
+        self.with_position(|_| {
             // SAFETY: The file is referenced, and its position locked.
-            let position = unsafe { bindings::vfs_llseek(file, offset, whence) };
+            let position = unsafe { bindings::vfs_llseek(self.as_ptr(), offset, whence) };
             if position < 0 {
                 return Err(Error::from_errno(position as i32));
             }
@@ -158,93 +385,160 @@ impl Files {
         })
     }
 
-    /// Describes a file in the [`FileStat`] at address `stat`.
+    /// Describes the file in the [`FileStat`] at address `stat`.
     ///
     /// # Safety
     ///
     /// There is one.
-    pub(super) unsafe fn stat(&self, handle: u64, stat: u64) -> Result<u64> {
-        let file = self.get(handle)?;
-        let mut found = MaybeUninit::<bindings::kstat>::zeroed();
+    pub(super) unsafe fn stat(&self, stat: u64) -> Result<u64> {
         // SAFETY: The file is referenced, and so is its path.
-        let path = unsafe { &raw const (*file).__bindgen_anon_1.f_path };
-        let how = bindings::AT_STATX_SYNC_AS_STAT;
-        // SAFETY: Path and result are valid.
-        to_result(unsafe { bindings::vfs_getattr(path, found.as_mut_ptr(), bindings::STATX_BASIC_STATS, how) })?;
-        // SAFETY: `vfs_getattr` has filled it in.
-        let found = unsafe { found.assume_init() };
-        // SAFETY: The file is referenced; the flags are a word, written as a whole.
-        let flags = unsafe { (&raw const (*file).f_flags).read_volatile() };
-        let result = FileStat {
-            dev: u64::from(found.dev),
-            ino: found.ino,
-            nlink: u64::from(found.nlink),
-            size: found.size as u64,
-            atime: nanoseconds(found.atime),
-            mtime: nanoseconds(found.mtime),
-            ctime: nanoseconds(found.ctime),
-            mode: u32::from(found.mode),
-            flags,
-            socket_type: socket_type(file),
-            reserved: 0,
-        };
+        let mut result = unsafe { stat_path(self.path()) }?;
+        let own = fdflags::APPEND | fdflags::NONBLOCK;
+        result.flags = (self.linux_flags() & !linux_flags(own)) | linux_flags(self.flags);
+        result.socket_type = sockets::kind(self);
         // SAFETY: The caller guarantees that it may be written.
         unsafe { (stat as *mut FileStat).write(result) };
         Ok(0)
     }
 
-    /// Sets preview 1 `fdflags`. The kernel exports no way to change those of an open file, so only the ones that it has
-    /// already can be set.
-    pub(super) fn set_flags(&self, handle: u64, fdflags: u64) -> Result<u64> {
-        let file = self.get(handle)?;
-        // SAFETY: The file is referenced; the flags are a word, written as a whole.
-        let has = unsafe { (&raw const (*file).f_flags).read_volatile() };
-        for (fdflag, flag) in FLAGS {
-            if (fdflags & fdflag != 0) != (has & flag != 0) {
-                return Err(EOPNOTSUPP);
-            }
-        }
+    /// Tells how a part of the file will be used.
+    pub(super) fn advise(&self, offset: u64, len: u64, advice: u64) -> Result<u64> {
+        let advice = ADVICE.get(usize::try_from(advice)?).copied().ok_or(EINVAL)?;
+        let (offset, len) = (i64::try_from(offset)?, i64::try_from(len)?);
+        // SAFETY: The file is referenced.
+        to_result(unsafe { bindings::vfs_fadvise(self.as_ptr(), offset, len, advice) })?;
         Ok(0)
+    }
+
+    /// Makes sure that there is room.
+    pub(super) fn allocate(&self, offset: u64, len: u64) -> Result<u64> {
+        let (offset, len) = (i64::try_from(offset)?, i64::try_from(len)?);
+        // SAFETY: The file is referenced.
+        to_result(unsafe { bindings::vfs_fallocate(self.as_ptr(), 0, offset, len) })?;
+        Ok(0)
+    }
+
+    /// Sets the size.
+    pub(super) fn set_size(&self, size: u64) -> Result<u64> {
+        if !self.access().1 {
+            return Err(EINVAL);
+        }
+        // SAFETY: The path is the file's.
+        to_result(unsafe { bindings::vfs_truncate(self.path(), i64::try_from(size)?) })?;
+        Ok(0)
+    }
+
+    /// Puts it on its device.
+    pub(super) fn sync(&self, data_only: u64) -> Result<u64> {
+        // SAFETY: The file is referenced.
+        to_result(unsafe { bindings::vfs_fsync(self.as_ptr(), c_int::from(data_only == 1)) })?;
+        Ok(0)
+    }
+
+    /// Calls `go` with the file's position, locked as `fdget_pos` of `fs/file.c` locks it; with null where a file has none.
+    pub(super) fn with_position<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
+        let (file, mode) = (self.as_ptr(), self.mode());
+        if mode & kwasmi_bindings::KWASMI_CONST_FMODE_STREAM != 0 {
+            return go(ptr::null_mut());
+        }
+        // SAFETY: The file is referenced.
+        let place = unsafe { &raw mut (*file).f_pos };
+        if mode & kwasmi_bindings::KWASMI_CONST_FMODE_ATOMIC_POS == 0 {
+            return go(place);
+        }
+        // SAFETY: The file is referenced; one whose position is atomic has the lock in this place.
+        let lock = unsafe { &raw mut (*file).__bindgen_anon_2.f_pos_lock };
+        // SAFETY: The lock is initialised, and we may sleep.
+        to_result(unsafe { lock_interruptible(lock) })?;
+        let result = go(place);
+        // SAFETY: We hold it.
+        unsafe { bindings::mutex_unlock(lock) };
+        result
     }
 }
 
-/// Calls `go` with the file's position, locked as `fdget_pos` of `fs/file.c` locks it; with null where a file has none.
-fn with_position(file: *mut bindings::file, go: impl FnOnce(*mut bindings::loff_t) -> Result<u64>) -> Result<u64> {
-    // SAFETY: The file is referenced; its mode does not change.
-    let mode = unsafe { (*file).f_mode };
-    if mode & kwasmi_bindings::KWASMI_CONST_FMODE_STREAM != 0 {
-        return go(ptr::null_mut());
+/// An iterator over [`IoVec`]s.
+///
+/// # Safety
+///
+/// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction, and outlive the
+/// iterator.
+pub(super) unsafe fn iterator(vectors: (u64, u64), direction: Direction) -> Result<bindings::iov_iter> {
+    let (addr, count) = (vectors.0 as *const IoVec, usize::try_from(vectors.1)?);
+    if count > IOVECS_MAX {
+        return Err(EINVAL);
     }
-    // SAFETY: The file is referenced.
-    let place = unsafe { &raw mut (*file).f_pos };
-    if mode & kwasmi_bindings::KWASMI_CONST_FMODE_ATOMIC_POS == 0 {
-        return go(place);
-    }
-    // SAFETY: The file is referenced; one whose position is atomic has the lock in this place.
-    let lock = unsafe { &raw mut (*file).__bindgen_anon_2.f_pos_lock };
-    // SAFETY: The lock is initialised, and we may sleep.
-    to_result(unsafe { lock_interruptible(lock) })?;
-    let result = go(place);
-    // SAFETY: We hold it.
-    unsafe { bindings::mutex_unlock(lock) };
-    result
+    // SAFETY: The caller guarantees it.
+    let slice = unsafe { core::slice::from_raw_parts(addr, count) };
+    let bytes = slice.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)).min(TRANSFER_MAX);
+    let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
+    let way = match direction {
+        Direction::Read => bindings::ITER_DEST,
+        Direction::Write => bindings::ITER_SOURCE,
+    };
+    // An `IoVec` is laid out as a `struct kvec`.
+    // SAFETY: The vectors outlive the iterator.
+    unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes) };
+    // SAFETY: It was just set up.
+    Ok(unsafe { iter.assume_init() })
+}
+
+/// Describes what `path` is, but for the flags and the type of a socket.
+///
+/// # Safety
+///
+/// `path` is referenced.
+pub(super) unsafe fn stat_path(path: *const bindings::path) -> Result<FileStat> {
+    let mut found = MaybeUninit::<bindings::kstat>::zeroed();
+    let how = bindings::AT_STATX_SYNC_AS_STAT;
+    // SAFETY: Path and result are valid.
+    to_result(unsafe { bindings::vfs_getattr(path, found.as_mut_ptr(), bindings::STATX_BASIC_STATS, how) })?;
+    // SAFETY: `vfs_getattr` has filled it in.
+    let found = unsafe { found.assume_init() };
+    Ok(FileStat {
+        dev: u64::from(found.dev),
+        ino: found.ino,
+        nlink: u64::from(found.nlink),
+        size: found.size as u64,
+        atime: nanoseconds(found.atime),
+        mtime: nanoseconds(found.mtime),
+        ctime: nanoseconds(found.ctime),
+        mode: u32::from(found.mode),
+        flags: 0,
+        socket_type: 0,
+        reserved: 0,
+    })
+}
+
+/// Sets the times of what `path` is to the [`Times`] at address `times`.
+///
+/// # Safety
+///
+/// `path` is referenced, and there are [`Times`].
+pub(super) unsafe fn set_times(path: *const bindings::path, times: u64) -> Result<u64> {
+    // SAFETY: The caller guarantees it.
+    let Times { flags, atime, mtime, .. } = unsafe { *(times as *const Times) };
+    let one = |time: u64, given: u32, now: u32| {
+        let per_second = u64::from(bindings::NSEC_PER_SEC);
+        let (tv_sec, tv_nsec) = if flags & now != 0 {
+            (0, bindings::UTIME_NOW.into())
+        } else if flags & given != 0 {
+            ((time / per_second) as i64, (time % per_second) as i64)
+        } else {
+            (0, bindings::UTIME_OMIT.into())
+        };
+        bindings::timespec64 { tv_sec, tv_nsec: tv_nsec as c_long }
+    };
+    let mut times =
+        [one(atime, fstflags::ATIM, fstflags::ATIM_NOW), one(mtime, fstflags::MTIM, fstflags::MTIM_NOW)];
+    // SAFETY: The caller guarantees the path; there are two times.
+    to_result(unsafe { bindings::vfs_utimes(path, times.as_mut_ptr()) })?;
+    Ok(0)
 }
 
 fn nanoseconds(time: bindings::timespec64) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(u64::from(bindings::NSEC_PER_SEC)).saturating_add(time.tv_nsec as u64)
-}
-
-/// The type of a socket (`SOCK_*`); 0 for another file.
-fn socket_type(file: *mut bindings::file) -> u32 {
-    // SAFETY: The file is referenced.
-    let socket = unsafe { bindings::sock_from_file(file) };
-    if socket.is_null() {
-        return 0;
-    }
-    // SAFETY: The file keeps its socket.
-    let kind = unsafe { (*socket).type_ };
-    u32::try_from(kind).unwrap_or(0)
 }
 
 /// `mutex_lock_interruptible` of `include/linux/mutex.h`, which is a macro where locks are tracked.

@@ -4,9 +4,14 @@
 
 mod alarm;
 mod clock;
+pub(crate) mod credentials;
+mod directory;
 mod files;
 mod heap;
+mod paths;
+mod ready;
 pub(crate) mod signal;
+mod sockets;
 
 pub(crate) use self::{
     alarm::Alarm,
@@ -18,6 +23,7 @@ use crate::{
         Checkpoint,
         HostCall,
         HostOp,
+        Place,
         HOST_INTERRUPTED, //
     },
     instance::Instance,
@@ -191,17 +197,17 @@ unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<
         op if op == HostOp::Checkpoint as u32 => Ok(signal::checkpoint(host) as u64),
         op if op == HostOp::Read as u32 => {
             // SAFETY: The engine guarantees the vectors and what they point to.
-            unsafe { host.files.transfer(a, (b, c), d, files::Direction::Read) }
+            unsafe { host.files.get(a)?.transfer((b, c), d, files::Direction::Read) }
         }
         op if op == HostOp::Write as u32 => {
             // SAFETY: As above.
-            unsafe { host.files.transfer(a, (b, c), d, files::Direction::Write) }
+            unsafe { host.files.get(a)?.transfer((b, c), d, files::Direction::Write) }
         }
-        op if op == HostOp::Seek as u32 => host.files.seek(a, b as i64, c),
+        op if op == HostOp::Seek as u32 => host.files.get(a)?.seek(b as i64, c),
         op if op == HostOp::Close as u32 => host.files.close(a),
         op if op == HostOp::Stat as u32 => {
             // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
-            unsafe { host.files.stat(a, b) }
+            unsafe { host.files.get(a)?.stat(b) }
         }
         op if op == HostOp::SetFlags as u32 => host.files.set_flags(a, b),
         op if op == HostOp::ClockTime as u32 => clock::time(a),
@@ -214,6 +220,118 @@ unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<
             unsafe { bindings::get_random_bytes(a as *mut c_void, b as usize) };
             Ok(0)
         }
+        // SAFETY: The caller guarantees the arguments.
+        _ => unsafe { for_files(op, [a, b, c, d], host) },
+    }
+}
+
+/// Operations on files that a guest opened, or has a directory of, and on sockets.
+///
+/// # Safety
+///
+/// The arguments are what `op` says.
+unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
+    match op {
+        op if op == HostOp::SetTimes as u32 => {
+            // SAFETY: The path is the file's, and the engine guarantees the address of `Times`.
+            unsafe { files::set_times(host.files.get(a)?.path(), b) }
+        }
+        op if op == HostOp::ReadDirectory as u32 => {
+            // SAFETY: The engine guarantees address and length of memory that it may write to.
+            let bytes = unsafe { bytes_mut(b, c) };
+            directory::read(host.files.get(a)?, bytes, d, host)
+        }
+        op if op == HostOp::Advise as u32 => host.files.get(a)?.advise(b, c, d),
+        op if op == HostOp::Allocate as u32 => host.files.get(a)?.allocate(b, c),
+        op if op == HostOp::SetSize as u32 => host.files.get(a)?.set_size(b),
+        op if op == HostOp::Sync as u32 => host.files.get(a)?.sync(b),
+        op if op == HostOp::Poll as u32 => {
+            // SAFETY: The engine guarantees address and number of the entries.
+            unsafe { ready::poll(&host.files, a, b, c) }
+        }
+        op if op == HostOp::Accept as u32 => {
+            let accepted = sockets::accept(host.files.get(a)?, b)?;
+            host.files.add(accepted).map(u64::from)
+        }
+        op if op == HostOp::Receive as u32 => {
+            // SAFETY: The engine guarantees the vectors and what they point to.
+            unsafe { sockets::receive(host.files.get(a)?, (b, c), d) }
+        }
+        op if op == HostOp::Send as u32 => {
+            // SAFETY: As above.
+            unsafe { sockets::send(host.files.get(a)?, (b, c)) }
+        }
+        op if op == HostOp::Shutdown as u32 => sockets::shutdown(host.files.get(a)?, b),
+        // SAFETY: The caller guarantees the arguments.
+        _ => unsafe { for_paths(op, [a, b, c], host) },
+    }
+}
+
+/// Operations on names.
+///
+/// # Safety
+///
+/// The arguments are what `op` says.
+unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64> {
+    if !(HostOp::Open as u32..=HostOp::ReadLink as u32).contains(&op) {
+        return Err(ENOSYS);
+    }
+    // SAFETY: The engine guarantees that the first argument is the address of a place.
+    let place = unsafe { path(&host.files, a) }?;
+    match op {
+        op if op == HostOp::Open as u32 => {
+            let opened = place.open(b, c)?;
+            host.files.add(opened).map(u64::from)
+        }
+        op if op == HostOp::StatAt as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
+            unsafe { place.stat(b) }
+        }
+        op if op == HostOp::SetTimesAt as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
+            unsafe { place.set_times(b) }
+        }
+        op if op == HostOp::CreateDirectory as u32 => place.create_directory(),
+        op if op == HostOp::RemoveDirectory as u32 => place.remove_directory(),
+        op if op == HostOp::Unlink as u32 => place.unlink(),
+        op if op == HostOp::Symlink as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of a text with a NUL.
+            unsafe { place.symlink(b as *const c_char) }
+        }
+        op if op == HostOp::Link as u32 || op == HostOp::Rename as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of a place.
+            let other = unsafe { path(&host.files, b) }?;
+            if op == HostOp::Link as u32 {
+                place.link(&other)
+            } else {
+                place.rename(&other)
+            }
+        }
+        op if op == HostOp::ReadLink as u32 => {
+            // SAFETY: The engine guarantees address and length of memory that it may write to.
+            place.read_link(unsafe { bytes_mut(b, c) })
+        }
         _ => Err(ENOSYS),
     }
+}
+
+/// The path that a place of the engine is.
+///
+/// # Safety
+///
+/// `place` is the address of one, which outlives what is returned.
+unsafe fn path(files: &Files, place: u64) -> Result<paths::Path<'_>> {
+    // SAFETY: The caller guarantees it.
+    let place = unsafe { *(place as *const Place) };
+    let dir = files.get(u64::from(place.dir))?;
+    // SAFETY: The engine guarantees that the path has a NUL at its end.
+    Ok(unsafe { paths::Path::new(dir, place.path.cast(), place.follow != 0) })
+}
+
+/// # Safety
+///
+/// There are `len` bytes at `addr`, which nobody else uses.
+unsafe fn bytes_mut<'a>(addr: u64, len: u64) -> &'a mut [u8] {
+    // SAFETY: The caller guarantees it.
+    unsafe { core::slice::from_raw_parts_mut(addr as *mut u8, len as usize) }
 }

@@ -7,10 +7,13 @@ use crate::{
     ffi::Checkpoint,
     limits::UNLIMITED, //
 };
-use core::sync::atomic::{
-    AtomicU32,
-    AtomicUsize,
-    Ordering, //
+use core::{
+    ptr,
+    sync::atomic::{
+        AtomicU32,
+        AtomicUsize,
+        Ordering, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -68,21 +71,30 @@ fn is_fatal_signal_pending() -> bool {
 /// # Errors
 ///
 /// `EINTR` if a signal is pending or comes.
-pub(super) fn sleep_until(until: i64) -> Result {
-    loop {
-        set_current_state(bindings::TASK_INTERRUPTIBLE);
-        if kernel::current!().signal_pending() {
-            set_current_state(bindings::TASK_RUNNING);
-            return Err(EINTR);
-        }
-        let mut expires: bindings::ktime_t = until;
-        // SAFETY: The state was set; `expires` outlives the call.
-        let slept =
-            unsafe { bindings::schedule_hrtimeout_range(&mut expires, 0, bindings::hrtimer_mode_HRTIMER_MODE_ABS) };
-        if slept == 0 {
-            return Ok(());
-        }
+pub(super) fn sleep_until(until: u64) -> Result {
+    while sleep(until, 0, || false)? {}
+    Ok(())
+}
+
+/// Sleeps until someone wakes the task, unless `is_woken` says that it has happened already; whether that was before the
+/// monotonic clock showed `until` nanoseconds (`u64::MAX`: never), give or take `slack`.
+///
+/// # Errors
+///
+/// `EINTR` if a signal is pending.
+pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
+    set_current_state(bindings::TASK_INTERRUPTIBLE);
+    let is_pending = kernel::current!().signal_pending();
+    if is_pending || is_woken() {
+        set_current_state(bindings::TASK_RUNNING);
+        return if is_pending { Err(EINTR) } else { Ok(true) };
     }
+    let mut expires = i64::try_from(until).unwrap_or(i64::MAX);
+    let expires: *mut bindings::ktime_t = if until == u64::MAX { ptr::null_mut() } else { &mut expires };
+    let mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
+    // SAFETY: The state was set; `expires` is null or outlives the call.
+    let slept = unsafe { bindings::schedule_hrtimeout_range(expires, slack, mode) };
+    Ok(slept != 0)
 }
 
 /// `set_current_state` of `include/linux/sched.h`: the state is set before what is waited for is looked at.

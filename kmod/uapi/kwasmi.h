@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 /* The version of this interface: struct kwasmi_info's `abi`. */
-#define KWASMI_ABI			2
+#define KWASMI_ABI			3
 
 /* Bits of struct kwasmi_info's `features`. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -135,17 +135,25 @@ struct kwasmi_load {
 	__u32 reserved;
 };
 
-/* A descriptor that a guest is handed. */
+/*
+ * A descriptor that a guest is handed. Rights that the descriptor itself does not give (to write what is open for reading)
+ * are left out. What the guest does with it is done with the credentials of who called KWASMI_IOC_START.
+ */
 struct kwasmi_fd {
 	__s32 fd;			/* the caller's descriptor */
 	__u32 guest_fd;			/* the guest's number for it, below KWASMI_GUEST_FDS_MAX */
 	__u64 rights;			/* preview 1 `rights`: what the guest may do with it */
 	__u64 rights_inheriting;	/* what with descriptors made from it */
+	__u64 name;			/* address of the path under which the guest finds it, if it is a preopened directory */
+	__u32 name_len;			/* its bytes, at most KWASMI_NAME_MAX; 0: it is none */
 	__u32 flags;			/* none defined */
-	__u32 reserved;
 };
 
 #define KWASMI_GUEST_FDS_MAX		1024
+
+/* The most bytes that the name of a preopened directory may have, and those of an instance together. */
+#define KWASMI_NAME_MAX			4095
+#define KWASMI_NAMES_MAX		(1U << 20)
 
 /* The most bytes that `args` and `env` may have together. */
 #define KWASMI_STRINGS_MAX		(2U << 20)
@@ -156,9 +164,11 @@ struct kwasmi_fd {
  * Returns an instance fd (close-on-exec).
  *
  * EBADF	`fds` names a descriptor that is not open
- * EINVAL	a string without an end, a guest_fd twice or too large, a limit as above
+ * EINVAL	a string without an end, a guest_fd twice or too large, a name with a NUL in it or of what is no directory, a
+ *		limit as above
  * ENOEXEC	the module cannot be instantiated; the log says why
- * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, or `fds_len` KWASMI_GUEST_FDS_MAX
+ * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, `fds_len` KWASMI_GUEST_FDS_MAX, names KWASMI_NAME_MAX or
+ *		KWASMI_NAMES_MAX
  * EDQUOT	beyond a limit, or one above its ceiling was asked for; see `limit`
  * ENOMEM	no memory
  * EINTR	a signal came that ends the process
@@ -202,7 +212,9 @@ struct kwasmi_start {
 #define KWASMI_TRAP_OTHER		9
 
 /*
- * KWASMI_IOC_RUN on an instance fd: runs the guest in the calling thread, with its credentials, until it ends.
+ * KWASMI_IOC_RUN on an instance fd: runs the guest in the calling thread until it ends. Its file operations are made with
+ * the credentials of the process that started it, as they were then: an instance fd that is passed on carries neither more
+ * nor less.
  *
  * A signal that the process handles interrupts the call, and the kernel restarts it as it would a read: the guest goes
  * on where it was. One that ends the process ends the guest. Returns 0 when the guest has ended, also when it

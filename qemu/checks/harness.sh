@@ -121,6 +121,40 @@ side_by_side() {
     for n in 1 2 3; do equal "$n vm $n" "$(paste -sd' ' "$work/out$n")" || return; done
 }
 
+# In front of what an ordinary user does. Who is root in a user namespace of its own can be nobody else there, and is only
+# taken for one.
+ordinary=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+"${ordinary[@]}" true 2>/dev/null || ordinary=()
+
+# programs_without NAME: makes a folder of all programs of a host but that one.
+programs_without() {
+    rm -rf "$work/programs" && mkdir "$work/programs" && ln -s /usr/bin/* /usr/sbin/* "$work/programs" 2>/dev/null
+    # Those that the build root has no use for.
+    ln -sf /bin/true "$work/programs/mmdebstrap"
+    ln -sf /bin/true "$work/programs/newuidmap"
+    rm "$work/programs/$1"
+    if [ ${#ordinary[@]} = 0 ]; then
+        rm "$work/programs/id"
+        printf '#!/bin/sh\n[ "$*" = -u ] && exec echo 65534\nexec /usr/bin/id "$@"\n' >"$work/programs/id"
+        chmod 755 "$work/programs/id"
+    fi
+}
+# lacks PROGRAM PACKAGE: without PROGRAM a first setup says in one line what to type, and leaves nothing but its folder.
+lacks() {
+    programs_without "$1"
+    rm -rf "$work/cache" && mkdir -m 777 "$work/cache" && chmod 755 "$work"
+    for script in setup run test build; do
+        ends 125 "${ordinary[@]}" env -i PATH="$work/programs" HOME=/nonexistent KWASMI_CACHE="$work/cache" \
+            bash "scripts/$script" >"$work/out" 2>"$work/err" </dev/null &&
+            equal "kwasmi: missing on this machine; type: sudo apt-get install $2" "$(cat "$work/err")" &&
+            equal "" "$(cat "$work/out")" || { echo "scripts/$script"; cat "$work/err"; return 1; }
+    done
+    equal "setup.lock tmp" "$(ls "$work/cache" | paste -sd' ')"
+}
+for pair in mmdebstrap:mmdebstrap tar:tar newuidmap:uidmap; do
+    check "an ordinary user learns what is missing: ${pair%:*}" lacks "${pair%:*}" "${pair#*:}"
+done
+
 check "standard input to standard output, 1 MiB" stdin_to_stdout
 check "standard input to both outputs, 1 MiB each" stdin_to_both
 check "a slow reader" slow_reader

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# options: --env KWASMI_RACE --env KWASMI_EFFORT
 # Every ioctl, with good and bad arguments; the engine can be made to fail.
 . /suites/ktap.sh >/dev/null
 

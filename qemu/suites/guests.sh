@@ -33,6 +33,20 @@ at_once() {
         cmp "in.$n" "out.$n" || return
     done
 }
+# A directory of 10,000 files, listed by a guest, has the names that it has.
+lists() {
+    mkdir many && (cd many && seq 10000 | sed 's/^/a file called /' | tr '\n' '\0' | xargs -0 touch) || return
+    kwasmi run --dir many::/d /guests/ls-c.wasm /d | sort >listed
+    ls -a many | sort >there
+    equal 10002 "$(wc -l <there | tr -d ' ')" && cmp there listed
+}
+# copied OPTION...: a guest with this option finds the file on its standard input.
+copied() { kwasmi run "$@" /guests/cat-c.wasm | cmp numbers; }
+at_the_guests_place() {
+    mkdir -p place/deep && cp numbers place/deep/file
+    kwasmi run --dir place/deep::/somewhere/else /guests/ls-c.wasm /somewhere/else | sort >listed
+    printf '.\n..\nfile\n' | cmp - listed
+}
 in_a_pipe() { equal "$(md5sum <random)" "$(cat random | kwasmi run /guests/cat-c.wasm | kwasmi run /guests/cat-rust.wasm | cat | md5sum)"; }
 head_closes_early() { equal 1 "$(kwasmi run /guests/cat-rust.wasm </dev/zero 2>/dev/null | head -c 1 | wc -c | tr -d ' ')"; }
 # status WANTED ARG...: the status of `kwasmi run`, and that it says why in one line.
@@ -81,6 +95,12 @@ for language in rust c; do
     check "primes in $language of what is not a number" twin primes-$language empty many
 done
 check "a module of several megabytes" twin big empty
+check "a directory of 10,000 files" lists
+check "a directory under another name" at_the_guests_place
+check "standard input from a file" copied --stdin numbers
+check "a directory that is not there" status 127 --dir nowhere /guests/ls-c.wasm /
+check "a directory that is a file" status 127 --dir numbers /guests/ls-c.wasm /
+check "a descriptor that is not open" status 125 --fd 99 /guests/ls-c.wasm /
 check "1 MiB through two guests and two pipes" in_a_pipe
 check "a reader that closes early" head_closes_early
 check "two guests at once" at_once 2

@@ -8,6 +8,12 @@
 cd /tmp || exit
 guests=/host/hostile
 tab=$(printf '\t')
+# A directory to do evil in, with something to meet there.
+mkdir -p evil/a/b evil/b
+echo text >evil/a/file
+ln -s ../.. evil/a/out
+ln -s /etc evil/absolute
+ln -s loop evil/loop
 # What never says anything: to read from for ever.
 mkfifo silence
 sleep 10000 >silence &

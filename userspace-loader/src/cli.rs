@@ -3,6 +3,7 @@
 //! The command line.
 
 use crate::{
+    handed::Directory,
     limits::{
         Asked,
         Limit, //
@@ -21,7 +22,9 @@ use clap::{
 };
 use std::{
     ffi::OsString,
+    net::SocketAddr,
     num::NonZeroU64,
+    os::fd::RawFd,
     path::{
         Path,
         PathBuf, //
@@ -73,6 +76,24 @@ pub struct RunArgs {
     /// Hand the caller's environment to the guest; --env overrides it
     #[arg(long)]
     pub inherit_env: bool,
+
+    /// Hand a directory to the guest, which finds it as GUEST (else as HOST); with :ro nothing in it can change. May be
+    /// repeated; descriptors 3 and up
+    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|text| Directory::parse(&text)))]
+    pub dir: Vec<Directory>,
+
+    /// Listen on this address and hand the socket to the guest; may be repeated; the descriptors after the directories
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub tcp_listen: Vec<SocketAddr>,
+
+    /// Hand this descriptor of the caller to the guest; may be repeated; the descriptors after the sockets
+    #[arg(long, value_name = "N")]
+    pub fd: Vec<RawFd>,
+
+    /// Read the guest's standard input from this file
+    #[arg(long, value_name = "FILE")]
+    pub stdin: Option<PathBuf>,
 
     /// Limits.
     #[command(flatten)]
@@ -240,7 +261,7 @@ mod tests {
 
     #[test]
     fn values_are_checked() {
-        let wrong: [&[&str]; 9] = [
+        let wrong: [&[&str]; 12] = [
             &[],
             &["--fuel", "0", "a"],
             &["--fuel", "-1", "a"],
@@ -249,6 +270,9 @@ mod tests {
             &["--env", "A", "a"],
             &["--env", "=A", "a"],
             &["--json", "a"],
+            &["--dir", "::x", "a"],
+            &["--tcp-listen", "8080", "a"],
+            &["--fd", "three", "a"],
             &["--nonsense", "a"],
         ];
         for args in wrong {

@@ -20,6 +20,7 @@ use crate::{
         Failure,
         line, //
     },
+    handed::Handed,
     inspect::Inspection,
     kernel::{
         self,
@@ -138,7 +139,7 @@ fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Var
     strings::join(strings::environment(inherited.chain(given.iter().cloned())))
 }
 
-fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
+fn run(args: &RunArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let (file, guest) = args.file_and_args();
     let name = file.to_string_lossy().into_owned();
     let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name.as_str(), format!("{what}: {reason}"));
@@ -148,10 +149,18 @@ fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
     run::info(&device)?;
     let size_max = module_size_max(&device)?;
     let inherited = args.inherit_env.then(env::vars_os).into_iter().flatten();
+    if let Some(path) = &args.stdin {
+        stdio
+            .read_from(path)
+            .map_err(|errno| Failure::new(Exit::of_open(errno), path.to_string_lossy(), words(errno.into())))?;
+    }
+    let handed = Handed::open(&args.dir, &args.tcp_listen, &args.fd)?;
+    let mut fds = stdio.guest_fds();
+    fds.extend_from_slice(handed.guest_fds());
     let start = Start {
         args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
         env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
-        fds: stdio.guest_fds(),
+        fds,
         limits: args.limits.asked(),
     };
     let program = Program { wasm: source.into_wasm(size_max)?, name, start };

@@ -88,7 +88,7 @@ pub struct Info {
 }
 
 /// A descriptor that a guest is handed: `struct kwasmi_fd`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestFd {
     /// The caller's number for it.
     pub fd: RawFd,
@@ -98,6 +98,8 @@ pub struct GuestFd {
     pub rights: u64,
     /// Preview 1 rights of descriptors made from it.
     pub rights_inheriting: u64,
+    /// The path under which the guest finds it, a preopened directory; empty if it is none.
+    pub name: Vec<u8>,
 }
 
 /// What an instance begins with: `struct kwasmi_start`.

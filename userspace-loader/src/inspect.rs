@@ -320,7 +320,7 @@ mod tests {
         let module = inspect(
             r#"(module
                 (import "env" "one" (func))
-                (import "wasi_snapshot_preview1" "path_open" (func (param i32) (result i64)))
+                (import "wasi_snapshot_preview1" "path_close" (func (param i32) (result i64)))
                 (import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))
                 (import "wasi_snapshot_preview1" "fd_read" (global i32))
                 (import "env" "memory" (memory 1))
@@ -330,7 +330,7 @@ mod tests {
             module.refused,
             [
                 "import env.one is not provided",
-                "import wasi_snapshot_preview1.path_open is not provided",
+                "import wasi_snapshot_preview1.path_close is not provided",
                 "import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, but is func(i32) -> i32",
                 "import wasi_snapshot_preview1.fd_read is not provided",
                 "import env.memory is not provided",

@@ -278,14 +278,18 @@ impl Module for KernelModule {
         let fds: Vec<kwasmi_fd> = start
             .fds
             .iter()
-            .map(|fd| kwasmi_fd {
-                fd: fd.fd,
-                guest_fd: fd.guest_fd,
-                rights: fd.rights,
-                rights_inheriting: fd.rights_inheriting,
-                ..kwasmi_fd::default()
+            .map(|fd| {
+                Ok(kwasmi_fd {
+                    fd: fd.fd,
+                    guest_fd: fd.guest_fd,
+                    rights: fd.rights,
+                    rights_inheriting: fd.rights_inheriting,
+                    name: address(&fd.name),
+                    name_len: u32::try_from(fd.name.len()).map_err(|_| Errno::TOOBIG)?,
+                    ..kwasmi_fd::default()
+                })
             })
-            .collect();
+            .collect::<Result<_, Errno>>()?;
         let limits = raw(&start.limits);
         let mut log = Log::new();
         let mut argument = kwasmi_start {
@@ -358,7 +362,7 @@ mod tests {
         assert_eq!(size_of::<kwasmi_limit_info>(), 24);
         assert_eq!(size_of::<kwasmi_limits>(), 16);
         assert_eq!(size_of::<kwasmi_load>(), 64);
-        assert_eq!(size_of::<kwasmi_fd>(), 32);
+        assert_eq!(size_of::<kwasmi_fd>(), 40);
         assert_eq!(size_of::<kwasmi_start>(), 104);
         assert_eq!(size_of::<kwasmi_run>(), 72);
     }

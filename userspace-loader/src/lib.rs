@@ -13,12 +13,14 @@ pub mod duration;
 pub mod end;
 pub mod exit;
 pub mod failure;
+pub mod handed;
 pub mod inspect;
 #[expect(unsafe_code, reason = "a border: ioctl")]
 pub mod kernel;
 pub mod limits;
 pub mod provided;
 pub mod report;
+pub mod rights;
 pub mod run;
 pub mod size;
 pub mod source;

@@ -36,24 +36,46 @@ pub const FUNCTIONS: &[Function] = &[
     function("clock_time_get", &[I32, I64, I32]),
     function("environ_get", &[I32, I32]),
     function("environ_sizes_get", &[I32, I32]),
+    function("fd_advise", &[I32, I64, I64, I32]),
+    function("fd_allocate", &[I32, I64, I64]),
     function("fd_close", &[I32]),
+    function("fd_datasync", &[I32]),
     function("fd_fdstat_get", &[I32, I32]),
     function("fd_fdstat_set_flags", &[I32, I32]),
     function("fd_fdstat_set_rights", &[I32, I64, I64]),
     function("fd_filestat_get", &[I32, I32]),
+    function("fd_filestat_set_size", &[I32, I64]),
+    function("fd_filestat_set_times", &[I32, I64, I64, I32]),
     function("fd_pread", &[I32, I32, I32, I64, I32]),
     function("fd_prestat_dir_name", &[I32, I32, I32]),
     function("fd_prestat_get", &[I32, I32]),
     function("fd_pwrite", &[I32, I32, I32, I64, I32]),
     function("fd_read", &[I32, I32, I32, I32]),
+    function("fd_readdir", &[I32, I32, I32, I64, I32]),
     function("fd_renumber", &[I32, I32]),
     function("fd_seek", &[I32, I64, I32, I32]),
+    function("fd_sync", &[I32]),
     function("fd_tell", &[I32, I32]),
     function("fd_write", &[I32, I32, I32, I32]),
+    function("path_create_directory", &[I32, I32, I32]),
+    function("path_filestat_get", &[I32, I32, I32, I32, I32]),
+    function("path_filestat_set_times", &[I32, I32, I32, I32, I64, I64, I32]),
+    function("path_link", &[I32, I32, I32, I32, I32, I32, I32]),
+    function("path_open", &[I32, I32, I32, I32, I32, I64, I64, I32, I32]),
+    function("path_readlink", &[I32, I32, I32, I32, I32, I32]),
+    function("path_remove_directory", &[I32, I32, I32]),
+    function("path_rename", &[I32, I32, I32, I32, I32, I32]),
+    function("path_symlink", &[I32, I32, I32, I32, I32]),
+    function("path_unlink_file", &[I32, I32, I32]),
     function("poll_oneoff", &[I32, I32, I32, I32]),
     Function { name: "proc_exit", params: &[I32], results: &[] },
+    function("proc_raise", &[I32]),
     function("random_get", &[I32, I32]),
     function("sched_yield", &[]),
+    function("sock_accept", &[I32, I32, I32]),
+    function("sock_recv", &[I32, I32, I32, I32, I32, I32]),
+    function("sock_send", &[I32, I32, I32, I32, I32]),
+    function("sock_shutdown", &[I32, I32]),
 ];
 
 /// The function of this name in this module.
@@ -77,7 +99,8 @@ mod tests {
     #[test]
     fn only_from_the_one_module() {
         assert_eq!(find(MODULE, "fd_read").map(|function| function.params.len()), Some(4));
-        assert!(find(MODULE, "path_open").is_none());
+        assert_eq!(find(MODULE, "path_open").map(|function| function.params.len()), Some(9));
+        assert!(find(MODULE, "sock_open").is_none());
         assert!(find("env", "fd_read").is_none());
     }
 }

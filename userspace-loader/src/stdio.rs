@@ -2,13 +2,16 @@
 
 //! The standard streams, as the caller left them and as the guest gets them.
 
-use crate::device::GuestFd;
+use crate::{
+    device::GuestFd,
+    handed::is_seekable,
+    rights, //
+};
 use rustix::{
     fs::{
         self,
         Mode,
-        OFlags,
-        SeekFrom, //
+        OFlags, //
     },
     io::{
         self,
@@ -20,44 +23,24 @@ use rustix::{
         stdout, //
     }, //
 };
-use std::os::fd::{
-    AsRawFd as _,
-    BorrowedFd,
-    IntoRawFd as _, //
+use std::{
+    os::fd::{
+        AsRawFd as _,
+        BorrowedFd,
+        IntoRawFd as _, //
+    },
+    path::Path, //
 };
 
-/// Preview 1 `rights`, from the
-/// [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights).
-pub mod rights {
-    #![expect(missing_docs, reason = "the specification's own names")]
+/// What a guest may do with the input.
+const INPUT: u64 = rights::COMMON | rights::FD_READ;
 
-    pub const FD_DATASYNC: u64 = 1 << 0;
-    pub const FD_READ: u64 = 1 << 1;
-    pub const FD_SEEK: u64 = 1 << 2;
-    pub const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
-    pub const FD_SYNC: u64 = 1 << 4;
-    pub const FD_TELL: u64 = 1 << 5;
-    pub const FD_WRITE: u64 = 1 << 6;
-    pub const FD_ADVISE: u64 = 1 << 7;
-    pub const FD_FILESTAT_GET: u64 = 1 << 21;
-    pub const POLL_FD_READWRITE: u64 = 1 << 27;
-}
-
-/// What a guest may do with any standard stream.
-const COMMON: u64 = rights::FD_FDSTAT_SET_FLAGS | rights::FD_FILESTAT_GET | rights::POLL_FD_READWRITE;
-
-/// What more it may do with the input.
-const INPUT: u64 = rights::FD_READ;
-
-/// What more it may do with the outputs.
-const OUTPUT: u64 = rights::FD_WRITE | rights::FD_SYNC | rights::FD_DATASYNC;
-
-/// What more it may do where there is a position. A C library takes a character device without these for a terminal.
-const SEEKABLE: u64 = rights::FD_SEEK | rights::FD_TELL | rights::FD_ADVISE;
+/// What it may do with the outputs.
+const OUTPUT: u64 = rights::COMMON | rights::FD_WRITE | rights::FD_SYNC | rights::FD_DATASYNC;
 
 /// The standard streams and their rights.
 fn streams() -> [(BorrowedFd<'static>, u64); 3] {
-    [(stdin(), COMMON | INPUT), (stdout(), COMMON | OUTPUT), (stderr(), COMMON | OUTPUT)]
+    [(stdin(), INPUT), (stdout(), OUTPUT), (stderr(), OUTPUT)]
 }
 
 /// Which of the standard streams the caller left open.
@@ -85,6 +68,18 @@ impl Stdio {
         Ok(Self { open })
     }
 
+    /// Puts the file at `path` in the place of the input.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2).
+    pub fn read_from(&mut self, path: &Path) -> Result<(), Errno> {
+        let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(file)?;
+        self.open[0] = true;
+        Ok(())
+    }
+
     /// Those that are open, for the guest.
     #[must_use]
     pub fn guest_fds(self) -> Vec<GuestFd> {
@@ -93,10 +88,10 @@ impl Stdio {
             if !open {
                 continue;
             }
-            if fs::seek(fd, SeekFrom::Current(0)).is_ok() {
-                rights |= SEEKABLE;
+            if is_seekable(fd) {
+                rights |= rights::SEEKABLE;
             }
-            fds.push(GuestFd { fd: fd.as_raw_fd(), guest_fd, rights, rights_inheriting: 0 });
+            fds.push(GuestFd { fd: fd.as_raw_fd(), guest_fd, rights, rights_inheriting: 0, name: vec![] });
         }
         fds
     }

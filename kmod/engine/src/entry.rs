@@ -273,9 +273,13 @@ unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> 
     let environment = Strings::new(unsafe { slice_of(args.env) })?;
     // SAFETY: As above.
     let grants = unsafe { slice::from_raw_parts(args.fds, args.fds_len) };
-    let mut fds = Descriptors::default();
+    let mut fds = Descriptors::new(usize::try_from(args.limits.fds).unwrap_or(usize::MAX));
     for grant in grants {
+        // SAFETY: As above.
+        let name = unsafe { slice_of(grant.name) };
+        let preopen = if name.is_empty() { None } else { Some(fds.add_name(name)?) };
         let descriptor = Descriptor {
+            preopen,
             handle: Handle(grant.handle),
             rights: Rights::from_raw(grant.rights).ok_or(Errno::Inval)?,
             inheriting: Rights::from_raw(grant.rights_inheriting).ok_or(Errno::Inval)?,

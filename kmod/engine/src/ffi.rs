@@ -8,7 +8,10 @@
 //!
 //! Every structure is plain data. Addresses in them are valid for as long as the call that passes them.
 
-use core::ffi::c_void;
+use core::ffi::{
+    c_char,
+    c_void, //
+};
 
 /// Room for the text of a panic, in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
@@ -120,6 +123,7 @@ pub enum Limit {
     Memory = 11,
     Table = 12,
     Heap = 13,
+    Fds = 14,
     Fuel = 15,
     Time = 16,
     CpuTime = 17,
@@ -226,6 +230,8 @@ pub struct InstanceLimits {
     pub memory: u64,
     /// Elements of tables.
     pub table: u64,
+    /// Open descriptors.
+    pub fds: u64,
     /// Instructions, about.
     pub fuel: u64,
 }
@@ -266,6 +272,8 @@ pub struct FdGrant {
     pub rights: u64,
     /// Preview 1 `rights` of what is made from it.
     pub rights_inheriting: u64,
+    /// The path under which the guest finds it, a preopened directory; no bytes if it is none.
+    pub name: Bytes,
 }
 
 /// The argument of [`EngineOp::Start`].
@@ -377,7 +385,129 @@ pub enum HostOp {
     SleepUntil = 12,
     /// Fills `args[1]` bytes at `args[0]` with random ones.
     Random = 13,
+    /// Opens what the [`Place`] at `args[0]` names, as the [`open`] bits of `args[1]` say; the new handle has the preview 1
+    /// `fdflags` `args[2]`. `value`: the handle.
+    Open = 14,
+    /// Describes what the [`Place`] at `args[0]` names in the [`FileStat`] at `args[1]`.
+    StatAt = 15,
+    /// Sets the times of handle `args[0]` to the [`Times`] at `args[1]`.
+    SetTimes = 16,
+    /// The same for what the [`Place`] at `args[0]` names.
+    SetTimesAt = 17,
+    /// Makes the directory that the [`Place`] at `args[0]` names.
+    CreateDirectory = 18,
+    /// Removes the directory that the [`Place`] at `args[0]` names.
+    RemoveDirectory = 19,
+    /// Removes the file that the [`Place`] at `args[0]` names.
+    Unlink = 20,
+    /// Makes the [`Place`] at `args[0]` a symbolic link to the text at `args[1]`, which has a NUL at its end.
+    Symlink = 21,
+    /// Makes the [`Place`] at `args[1]` another name for what that at `args[0]` names.
+    Link = 22,
+    /// Gives what the [`Place`] at `args[0]` names the name of that at `args[1]`.
+    Rename = 23,
+    /// Puts the text of the symbolic link that the [`Place`] at `args[0]` names into the `args[2]` bytes at `args[1]`.
+    /// `value`: the bytes of the text, also if there are more.
+    ReadLink = 24,
+    /// Puts entries of directory `args[0]` from cookie `args[3]` on (0: the first) into the `args[2]` bytes at `args[1]`, as
+    /// preview 1 lays out `dirent`s, each with its name after it; the last one may be cut off. `value`: bytes.
+    ReadDirectory = 25,
+    /// Tells preview 1 `advice` `args[3]` about `args[2]` bytes at offset `args[1]` of handle `args[0]`.
+    Advise = 26,
+    /// Makes sure that handle `args[0]` has room for `args[2]` bytes at offset `args[1]`.
+    Allocate = 27,
+    /// Sets the size of handle `args[0]` to `args[1]` bytes.
+    SetSize = 28,
+    /// Puts handle `args[0]` on its device; only the data if `args[1]` is 1.
+    Sync = 29,
+    /// Waits until one of the `args[1]` [`PollEntry`]s at `args[0]` is ready, or the monotonic clock shows `args[2]`
+    /// nanoseconds (`u64::MAX`: for ever). `value`: how many are ready.
+    Poll = 30,
+    /// Takes a connection from the listening socket `args[0]`; the new handle has the preview 1 `fdflags` `args[1]`.
+    /// `value`: the handle.
+    Accept = 31,
+    /// Receives from socket `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, with preview 1 `riflags` `args[3]`. `value`:
+    /// bytes, and [`RECEIVED_TRUNCATED`].
+    Receive = 32,
+    /// Sends `args[2]` [`IoVec`]s at `args[1]` on socket `args[0]`. `value`: bytes.
+    Send = 33,
+    /// Shuts socket `args[0]` down, in the directions of the preview 1 `sdflags` `args[1]`.
+    Shutdown = 34,
 }
+
+/// What [`HostOp::Open`] is to do.
+pub mod open {
+    /// Make a file where there is none.
+    pub const CREATE: u64 = 1 << 0;
+    /// Fail if it is not a directory.
+    pub const DIRECTORY: u64 = 1 << 1;
+    /// Fail if there is one.
+    pub const EXCLUSIVE: u64 = 1 << 2;
+    /// Empty it.
+    pub const TRUNCATE: u64 = 1 << 3;
+    /// To read it.
+    pub const READ: u64 = 1 << 4;
+    /// To write it.
+    pub const WRITE: u64 = 1 << 5;
+}
+
+/// A name below a directory.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// The directory's handle.
+    pub dir: u32,
+    /// Whether a symbolic link at the end of the path is followed.
+    pub follow: u32,
+    /// The path: not empty, relative, with a NUL at its end, at most [`PATH_MAX`] bytes without it.
+    pub path: *const c_char,
+}
+
+/// The most bytes of a path: Linux's `PATH_MAX`, without the NUL.
+pub const PATH_MAX: usize = 4095;
+
+/// Times to set.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Preview 1 `fstflags`: which of them, and whether to now.
+    pub flags: u32,
+    /// Must be zero.
+    pub reserved: u32,
+    /// Of the last access, in nanoseconds since 1970.
+    pub atime: u64,
+    /// Of the last change of the data.
+    pub mtime: u64,
+}
+
+/// Something to wait for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PollEntry {
+    /// The handle.
+    pub handle: u32,
+    /// [`poll::READ`], [`poll::WRITE`].
+    pub events: u32,
+    /// Out: which of them there are, and [`poll::HANGUP`]; or a negative `errno`.
+    pub ready: i32,
+    /// Must be zero.
+    pub reserved: u32,
+    /// Out: the bytes that can be read; 1 where that is not known.
+    pub bytes: u64,
+}
+
+/// Bits of a [`PollEntry`].
+pub mod poll {
+    /// It can be read without waiting.
+    pub const READ: u32 = 1 << 0;
+    /// It can be written without waiting.
+    pub const WRITE: u32 = 1 << 1;
+    /// The other side is gone.
+    pub const HANGUP: u32 = 1 << 2;
+}
+
+/// [`HostOp::Receive`]: the message was longer.
+pub const RECEIVED_TRUNCATED: u64 = 1 << 63;
 
 /// [`HostOp::Read`] and [`HostOp::Write`]: at the file's position.
 pub const AT_POSITION: u64 = u64::MAX;

@@ -8,7 +8,9 @@
 //!
 //! `alloc`'s types panic when memory runs out, wherever they do not offer a `try_` method. So a small allocation
 //! that the host refuses, or that the budget does not allow, is served from a reserve; the account is marked as
-//! exhausted, and its guest is ended at the next slice. A large one fails: what asks for much, asks politely.
+//! exhausted, and its guest is ended at the next slice. A large one fails: what asks for much, asks politely. So that one
+//! account does not take the reserve from the others, as translating a large module would, each has its share, and lands
+//! when that is used up.
 //!
 //! Lock order: an account's list, then nothing; the reserve, then nothing. Nobody sleeps with either.
 
@@ -53,6 +55,9 @@ use spin::{
 
 /// The largest block in bytes, bookkeeping included, that the reserve serves.
 const RESERVE_BLOCK_MAX: usize = 16 * 1024;
+
+/// The most bytes that the reserve serves an account with: enough for a slice.
+const RESERVE_SHARE: usize = 64 * 1024;
 
 /// A waiter lets the scheduler run others: whoever holds the lock may have been preempted.
 struct Yield;
@@ -151,6 +156,8 @@ pub(crate) struct Account {
     blocks: AtomicUsize,
     /// Set when the reserve had to serve it.
     exhausted: AtomicBool,
+    /// The bytes that the reserve has served it with so far.
+    from_reserve: AtomicUsize,
     /// The first [`Lack`].
     lack: AtomicU8,
     list: Mutex<Blocks>,
@@ -183,6 +190,7 @@ impl Account {
                 peak: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
                 exhausted: AtomicBool::new(false),
+                from_reserve: AtomicUsize::new(0),
                 lack: AtomicU8::new(Lack::Nothing as u8),
                 list: Mutex::new(Blocks { first: ptr::null_mut() }),
             });
@@ -241,15 +249,19 @@ impl Account {
     fn charge(&self, size: usize) -> bool {
         let before = self.used.fetch_add(size, Ordering::Relaxed);
         match before.checked_add(size) {
-            Some(now) if now <= self.budget => {
-                self.peak.fetch_max(now, Ordering::Relaxed);
-                true
-            }
+            Some(now) if now <= self.budget => true,
             _ => {
                 self.used.fetch_sub(size, Ordering::Relaxed);
                 false
             }
         }
+    }
+
+    /// Takes `size` bytes of its share of the reserve, and marks it as exhausted; whether there was as much.
+    fn take_share(&self, size: usize) -> bool {
+        self.exhausted.store(true, Ordering::Relaxed);
+        let before = self.from_reserve.fetch_add(size, Ordering::Relaxed);
+        before.checked_add(size).is_some_and(|now| now <= RESERVE_SHARE)
     }
 
     fn push(&self, header: NonNull<Header>) {
@@ -450,6 +462,8 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     let charged = account.is_none_or(|account| account.charge(size));
     let served = match account {
         Some(account) if !charged => Err(account.budget_lack),
+        // It is over soon. That it be told once more takes long: the kernel tries hard each time.
+        Some(account) if account.is_exhausted() => Err(account.lack()),
         _ => host_alloc(whole),
     };
     let (start, tagged_size) = match served {
@@ -464,14 +478,11 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
                 }
                 return None;
             }
-            if let Some(account) = account {
-                account.exhausted.store(true, Ordering::Relaxed);
-                if !charged {
-                    let now = account.used.fetch_add(size, Ordering::Relaxed).wrapping_add(size);
-                    account.peak.fetch_max(now, Ordering::Relaxed);
-                }
+            if let (false, Some(account)) = (charged, account) {
+                account.used.fetch_add(size, Ordering::Relaxed);
             }
-            (reserve_alloc(whole), size | IN_RESERVE)
+            let has_share = account.is_none_or(|account| account.take_share(size));
+            (has_share.then(|| reserve_alloc(whole)).flatten(), size | IN_RESERVE)
         }
     };
     let Some(start) = start else {
@@ -495,6 +506,7 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
         });
     }
     if let Some(account) = account {
+        account.peak.fetch_max(account.used.load(Ordering::Relaxed), Ordering::Relaxed);
         account.push(header);
     }
     Some(block)

@@ -6,15 +6,19 @@ use crate::{
     ffi::{
         Ending,
         FileStat,
-        Limit, //
+        Limit,
+        PollEntry,
+        Times, //
     },
     wasi::abi::{
+        Advice,
         ClockId,
         Errno,
         FdFlags,
         Whence, //
     },
 };
+use core::ffi::CStr;
 
 /// Why a host function has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +97,29 @@ pub enum At {
     Offset(u64),
 }
 
-/// What the engine asks of the world around it. Every method may sleep, unless it says otherwise.
+/// A name below a directory: not empty, relative, at most [`PATH_MAX`](crate::ffi::PATH_MAX) bytes. Whoever resolves it does
+/// not leave the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The directory.
+    pub dir: Handle,
+    /// The path.
+    pub path: &'a CStr,
+    /// Whether a symbolic link at its end is followed.
+    pub follow: bool,
+}
+
+/// What [`Host::receive`] has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes.
+    pub bytes: usize,
+    /// The message was longer.
+    pub is_truncated: bool,
+}
+
+/// What the engine asks of the world around it. Every method may sleep, unless it says otherwise. A host that has no files
+/// or no sockets leaves out their methods: they say so.
 pub trait Host {
     /// Between two slices: may the guest go on? Lets others run meanwhile.
     fn checkpoint(&mut self) -> Pause;
@@ -175,4 +201,195 @@ pub trait Host {
 
     /// Lets others run.
     fn yield_now(&mut self);
+
+    /// Opens what `place` names, as `how` says ([`open`](crate::ffi::open)); the new handle has `flags`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn open(&mut self, _place: Place<'_>, _how: u64, _flags: FdFlags) -> Result<Handle, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Describes what `place` names.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn stat_at(&mut self, _place: Place<'_>) -> Result<FileStat, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Sets times.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn set_times(&mut self, _handle: Handle, _times: Times) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Sets the times of what `place` names.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn set_times_at(&mut self, _place: Place<'_>, _times: Times) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn create_directory(&mut self, _place: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Removes a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn remove_directory(&mut self, _place: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn unlink(&mut self, _place: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Makes `place` a symbolic link to `target`, which is as a path is, but may be absolute.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn symlink(&mut self, _target: &CStr, _place: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Makes `new` another name for what `old` names.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn link(&mut self, _old: Place<'_>, _new: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Gives what `old` names the name `new`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn rename(&mut self, _old: Place<'_>, _new: Place<'_>) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Puts the text of a symbolic link into `text`, as much as fits; returns the bytes that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn read_link(&mut self, _place: Place<'_>, _text: &mut [u8]) -> Result<usize, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Puts the entries of a directory from `cookie` on (0: the first) into `entries`, as preview 1 lays out `dirent`s, each with
+    /// its name after it; the last one may be cut off. Returns the bytes: fewer than there is room for, at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn read_directory(&mut self, _handle: Handle, _entries: &mut [u8], _cookie: u64) -> Result<usize, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Tells how a part of a file will be used.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn advise(&mut self, _handle: Handle, _offset: u64, _len: u64, _advice: Advice) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Makes sure that a file has room for `len` bytes at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn allocate(&mut self, _handle: Handle, _offset: u64, _len: u64) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Sets the size of a file in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn set_size(&mut self, _handle: Handle, _size: u64) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Puts a file on its device; only its data and what is needed to find it, if `data_only`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn sync(&mut self, _handle: Handle, _data_only: bool) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Waits until one of `entries` is ready, or the monotonic clock shows `deadline` nanoseconds (`None`: for ever). Returns how
+    /// many are.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn poll(&mut self, _entries: &mut [PollEntry], _deadline: Option<u64>) -> Result<usize, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Takes a connection from a listening socket; the new handle has `flags`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn accept(&mut self, _handle: Handle, _flags: FdFlags) -> Result<Handle, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Receives into `spans` of `memory`, with preview 1 `riflags`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn receive(&mut self, _handle: Handle, _memory: &mut [u8], _spans: &[Span], _flags: u16) -> Result<Received, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Sends `spans` of `memory`; returns the number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn send(&mut self, _handle: Handle, _memory: &[u8], _spans: &[Span]) -> Result<usize, Fail> {
+        Err(Errno::NotSup.into())
+    }
+
+    /// Shuts a socket down, in the directions of the preview 1 `sdflags`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn shutdown(&mut self, _handle: Handle, _how: u8) -> Result<(), Fail> {
+        Err(Errno::NotSup.into())
+    }
 }

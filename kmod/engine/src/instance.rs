@@ -23,7 +23,7 @@ use crate::{
     wasi::{
         self,
         Function,
-        Interrupted, //
+        Stop, //
     },
 };
 use alloc::{
@@ -216,19 +216,20 @@ pub(crate) fn host_function<H: Host>(
         state.work = 0;
     }
     let result = if is_due && state.wasi.host.checkpoint() != Pause::Continue {
-        Err(Interrupted)
+        Err(Stop::Interrupted)
     } else {
         wasi::call(&mut state.wasi, bytes, function, args)
     };
     match result {
         Ok(errno) => Ok(u32::from(errno as u16)),
-        Err(Interrupted) => {
+        Err(stop @ Stop::End(_)) => Err(Error::host(stop)),
+        Err(stop @ Stop::Interrupted) => {
             let mut call = Call { function, args: [0; ARGS_MAX], len: args.len() };
             for (place, arg) in call.args.iter_mut().zip(args) {
                 *place = *arg;
             }
             state.interrupted = Some(call);
-            Err(Error::host(Interrupted))
+            Err(Error::host(stop))
         }
     }
 }
@@ -429,7 +430,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
                     let errno = Val::I32(i32::from(errno.cast_signed()));
                     (entry, call.resume(&mut self.store, &[errno], &mut []))
                 }
-                Some(Err(Interrupted)) => return Progress::Within(entry, ResumableCall::HostTrap(call)),
+                Some(Err(Stop::Interrupted)) => return Progress::Within(entry, ResumableCall::HostTrap(call)),
+                Some(Err(Stop::End(end))) => return Progress::Ended(end),
                 None => return Progress::Ended(FAULT),
             },
             Progress::Within(_, ResumableCall::Finished) | Progress::Ended(_) => return Progress::Ended(FAULT),
@@ -438,16 +440,18 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         self.fuel_used = self.fuel_used.saturating_add(given.saturating_sub(unused));
         match result {
             Ok(ResumableCall::Finished) => Progress::Call(entry.saturating_add(1)),
-            Ok(ResumableCall::HostTrap(call)) if call.host_error().downcast_ref::<Interrupted>().is_none() => {
-                Progress::Ended(self.ended(call.host_error()))
-            }
+            Ok(ResumableCall::HostTrap(call)) => match call.host_error().downcast_ref::<Stop>() {
+                Some(Stop::Interrupted) => Progress::Within(entry, ResumableCall::HostTrap(call)),
+                Some(Stop::End(end)) => Progress::Ended(*end),
+                None => Progress::Ended(self.ended(call.host_error())),
+            },
             Ok(paused) => Progress::Within(entry, paused),
             Err(error) => Progress::Ended(self.ended(&error)),
         }
     }
 
     /// Makes the interrupted host call again.
-    fn call_again(&mut self) -> Option<Result<u16, Interrupted>> {
+    fn call_again(&mut self) -> Option<Result<u16, Stop>> {
         let call = self.store.data_mut().interrupted?;
         let (bytes, state) = match self.store.data().memory {
             Some(memory) => memory.data_and_store_mut(&mut self.store),
@@ -455,7 +459,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         };
         let args = call.args.get(..call.len).unwrap_or(&[]);
         let result = wasi::call(&mut state.wasi, bytes, call.function, args);
-        if result != Err(Interrupted) {
+        if result != Err(Stop::Interrupted) {
             state.interrupted = None;
         }
         Some(result.map(|errno| errno as u16))

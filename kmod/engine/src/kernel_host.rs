@@ -4,6 +4,7 @@
 
 use crate::{
     ffi::{
+        self,
         AT_POSITION,
         Checkpoint,
         Context,
@@ -11,7 +12,10 @@ use crate::{
         HOST_INTERRUPTED,
         HostOp,
         IoVec,
-        Limit, //
+        Limit,
+        PollEntry,
+        RECEIVED_TRUNCATED,
+        Times, //
     },
     heap::{
         Account,
@@ -24,6 +28,8 @@ use crate::{
         Handle,
         Host,
         Pause,
+        Place,
+        Received,
         Span, //
     },
     host_call::{
@@ -31,6 +37,7 @@ use crate::{
         context, //
     },
     wasi::abi::{
+        Advice,
         ClockId,
         Errno,
         FdFlags,
@@ -38,6 +45,7 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
+use core::ffi::CStr;
 
 /// I/O vectors that are made without an allocation.
 const INLINE_IOVECS: usize = 8;
@@ -86,8 +94,8 @@ impl KernelHost {
         handle: Handle,
         base: *mut u8,
         spans: &[Span],
-        at: At,
-    ) -> Result<usize, Fail> {
+        last: u64,
+    ) -> Result<u64, Fail> {
         let iovec = |span: &Span| IoVec { addr: base.wrapping_add(span.start), len: span.len };
         let mut inline = [IoVec { addr: base, len: 0 }; INLINE_IOVECS];
         let mut many = Vec::new();
@@ -104,14 +112,34 @@ impl KernelHost {
                 many.as_slice()
             }
         };
-        let at = match at {
-            At::Position => AT_POSITION,
-            At::Offset(offset) => offset,
-        };
-        let args = [u64::from(handle.0), iovecs.as_ptr().expose_provenance() as u64, iovecs.len() as u64, at];
+        let args = [u64::from(handle.0), address(iovecs.as_ptr()), iovecs.len() as u64, last];
         // SAFETY: The vectors live until the call returns; the caller guarantees what they point to.
-        let bytes = unsafe { self.call(op, args) }?;
-        usize::try_from(bytes).map_err(|_| Fail::Errno(Errno::Overflow))
+        unsafe { self.call(op, args) }
+    }
+
+    /// A call about a place.
+    ///
+    /// # Safety
+    ///
+    /// Addresses among `more` are what `op` says.
+    unsafe fn call_at(&self, op: HostOp, place: Place<'_>, more: [u64; 2]) -> Result<u64, Fail> {
+        let place = ffi_place(place);
+        let [b, c] = more;
+        // SAFETY: The place and its path live until the call returns; the caller guarantees the rest.
+        unsafe { self.call(op, [address(&raw const place), b, c, 0]) }
+    }
+
+    /// A call about a place, with nothing more.
+    fn call_at_place(&self, op: HostOp, place: Place<'_>) -> Result<(), Fail> {
+        // SAFETY: There are no more addresses.
+        unsafe { self.call_at(op, place, [0; 2]) }.map(drop)
+    }
+
+    /// A call about two places.
+    fn call_between(&self, op: HostOp, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+        let (old, new) = (ffi_place(old), ffi_place(new));
+        // SAFETY: The places and their paths live until the call returns.
+        unsafe { self.call(op, [address(&raw const old), address(&raw const new), 0, 0]) }.map(drop)
     }
 
     /// A call whose arguments hold no addresses.
@@ -119,6 +147,32 @@ impl KernelHost {
         // SAFETY: There are no addresses among the arguments.
         unsafe { self.call(op, args) }
     }
+}
+
+fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
+}
+
+fn ffi_place(place: Place<'_>) -> ffi::Place {
+    ffi::Place { dir: place.dir.0, follow: place.follow.into(), path: place.path.as_ptr() }
+}
+
+/// Where to read or write, as the host has it.
+fn position(at: At) -> u64 {
+    match at {
+        At::Position => AT_POSITION,
+        At::Offset(offset) => offset,
+    }
+}
+
+/// A number of bytes.
+fn count(value: u64) -> Result<usize, Fail> {
+    usize::try_from(value).map_err(|_| Fail::Errno(Errno::Overflow))
+}
+
+/// A handle.
+fn handle(value: u64) -> Result<Handle, Fail> {
+    u32::try_from(value).map(Handle).map_err(|_| Fail::Errno(Errno::Overflow))
 }
 
 impl Host for KernelHost {
@@ -141,12 +195,12 @@ impl Host for KernelHost {
 
     fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         // SAFETY: Spans are inside of the linear memory, which is this function's alone.
-        unsafe { self.transfer(HostOp::Read, handle, memory.as_mut_ptr(), spans, at) }
+        unsafe { self.transfer(HostOp::Read, handle, memory.as_mut_ptr(), spans, position(at)) }.and_then(count)
     }
 
     fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         // SAFETY: Spans are inside of the linear memory, and the host only reads it.
-        unsafe { self.transfer(HostOp::Write, handle, memory.as_ptr().cast_mut(), spans, at) }
+        unsafe { self.transfer(HostOp::Write, handle, memory.as_ptr().cast_mut(), spans, position(at)) }.and_then(count)
     }
 
     fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64, Fail> {
@@ -160,7 +214,7 @@ impl Host for KernelHost {
 
     fn stat(&mut self, handle: Handle) -> Result<FileStat, Fail> {
         let mut stat = FileStat::default();
-        let args = [u64::from(handle.0), (&raw mut stat).expose_provenance() as u64, 0, 0];
+        let args = [u64::from(handle.0), address(&raw mut stat), 0, 0];
         // SAFETY: The second argument is the address of a `FileStat`.
         unsafe { self.call(HostOp::Stat, args) }?;
         Ok(stat)
@@ -184,7 +238,7 @@ impl Host for KernelHost {
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), Fail> {
-        let args = [bytes.as_mut_ptr().expose_provenance() as u64, bytes.len() as u64, 0, 0];
+        let args = [address(bytes.as_mut_ptr()), bytes.len() as u64, 0, 0];
         // SAFETY: The arguments are address and length of a slice.
         unsafe { self.call(HostOp::Random, args) }.map(drop)
     }
@@ -192,5 +246,106 @@ impl Host for KernelHost {
     fn yield_now(&mut self) {
         // Nothing to tell: yielding cannot fail.
         let _ = self.call_numbers(HostOp::Yield, [0; 4]);
+    }
+
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Handle, Fail> {
+        // SAFETY: The other arguments are numbers.
+        unsafe { self.call_at(HostOp::Open, place, [how, u64::from(flags.bits())]) }.and_then(handle)
+    }
+
+    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Fail> {
+        let mut stat = FileStat::default();
+        // SAFETY: The second argument is the address of a `FileStat`.
+        unsafe { self.call_at(HostOp::StatAt, place, [address(&raw mut stat), 0]) }?;
+        Ok(stat)
+    }
+
+    fn set_times(&mut self, handle: Handle, times: Times) -> Result<(), Fail> {
+        // SAFETY: The second argument is the address of `Times`.
+        unsafe { self.call(HostOp::SetTimes, [u64::from(handle.0), address(&raw const times), 0, 0]) }.map(drop)
+    }
+
+    fn set_times_at(&mut self, place: Place<'_>, times: Times) -> Result<(), Fail> {
+        // SAFETY: The second argument is the address of `Times`.
+        unsafe { self.call_at(HostOp::SetTimesAt, place, [address(&raw const times), 0]) }.map(drop)
+    }
+
+    fn create_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.call_at_place(HostOp::CreateDirectory, place)
+    }
+
+    fn remove_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.call_at_place(HostOp::RemoveDirectory, place)
+    }
+
+    fn unlink(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.call_at_place(HostOp::Unlink, place)
+    }
+
+    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<(), Fail> {
+        // SAFETY: The second argument is the address of a text that has a NUL at its end.
+        unsafe { self.call_at(HostOp::Symlink, place, [address(target.as_ptr()), 0]) }.map(drop)
+    }
+
+    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+        self.call_between(HostOp::Link, old, new)
+    }
+
+    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+        self.call_between(HostOp::Rename, old, new)
+    }
+
+    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize, Fail> {
+        let more = [address(text.as_mut_ptr()), text.len() as u64];
+        // SAFETY: The other arguments are address and length of a slice.
+        unsafe { self.call_at(HostOp::ReadLink, place, more) }.and_then(count)
+    }
+
+    fn read_directory(&mut self, handle: Handle, entries: &mut [u8], cookie: u64) -> Result<usize, Fail> {
+        let args = [u64::from(handle.0), address(entries.as_mut_ptr()), entries.len() as u64, cookie];
+        // SAFETY: The second and third argument are address and length of a slice.
+        unsafe { self.call(HostOp::ReadDirectory, args) }.and_then(count)
+    }
+
+    fn advise(&mut self, handle: Handle, offset: u64, len: u64, advice: Advice) -> Result<(), Fail> {
+        self.call_numbers(HostOp::Advise, [u64::from(handle.0), offset, len, advice as u64]).map(drop)
+    }
+
+    fn allocate(&mut self, handle: Handle, offset: u64, len: u64) -> Result<(), Fail> {
+        self.call_numbers(HostOp::Allocate, [u64::from(handle.0), offset, len, 0]).map(drop)
+    }
+
+    fn set_size(&mut self, handle: Handle, size: u64) -> Result<(), Fail> {
+        self.call_numbers(HostOp::SetSize, [u64::from(handle.0), size, 0, 0]).map(drop)
+    }
+
+    fn sync(&mut self, handle: Handle, data_only: bool) -> Result<(), Fail> {
+        self.call_numbers(HostOp::Sync, [u64::from(handle.0), data_only.into(), 0, 0]).map(drop)
+    }
+
+    fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize, Fail> {
+        let args = [address(entries.as_mut_ptr()), entries.len() as u64, deadline.unwrap_or(u64::MAX), 0];
+        // SAFETY: The first two arguments are address and length of a slice.
+        unsafe { self.call(HostOp::Poll, args) }.and_then(count)
+    }
+
+    fn accept(&mut self, socket: Handle, flags: FdFlags) -> Result<Handle, Fail> {
+        self.call_numbers(HostOp::Accept, [u64::from(socket.0), u64::from(flags.bits()), 0, 0]).and_then(handle)
+    }
+
+    fn receive(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], flags: u16) -> Result<Received, Fail> {
+        // SAFETY: Spans are inside of the linear memory, which is this function's alone.
+        let value = unsafe { self.transfer(HostOp::Receive, handle, memory.as_mut_ptr(), spans, u64::from(flags)) }?;
+        let bytes = count(value & !RECEIVED_TRUNCATED)?;
+        Ok(Received { bytes, is_truncated: value & RECEIVED_TRUNCATED != 0 })
+    }
+
+    fn send(&mut self, handle: Handle, memory: &[u8], spans: &[Span]) -> Result<usize, Fail> {
+        // SAFETY: Spans are inside of the linear memory, and the host only reads it.
+        unsafe { self.transfer(HostOp::Send, handle, memory.as_ptr().cast_mut(), spans, 0) }.and_then(count)
+    }
+
+    fn shutdown(&mut self, handle: Handle, how: u8) -> Result<(), Fail> {
+        self.call_numbers(HostOp::Shutdown, [u64::from(handle.0), u64::from(how), 0, 0]).map(drop)
     }
 }

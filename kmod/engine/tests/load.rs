@@ -51,7 +51,7 @@ fn every_byte_changed_is_refused_or_runs() {
             let mut changed = wasm.clone();
             changed[at] ^= bits;
             if let Ok(module) = load_bytes(&changed) {
-                let limits = kwasmi_engine::ffi::InstanceLimits { fuel: 10_000, memory: 1 << 20, table: 1000 };
+                let limits = kwasmi_engine::ffi::InstanceLimits { fuel: 10_000, memory: 1 << 20, table: 1000, fds: 8 };
                 if let Ok(mut instance) = common::start(&module, &common::TestHost::default(), limits) {
                     common::finish(&mut instance);
                 }
@@ -65,7 +65,7 @@ fn all_missing_imports_are_named() {
     let text = refusal(
         r#"(module
             (import "env" "first" (func))
-            (import "wasi_snapshot_preview1" "path_open" (func))
+            (import "wasi_snapshot_preview1" "path_close" (func))
             (import "wasi_snapshot_preview1" "fd_write" (func (param i32)))
             (import "env" "memory" (memory 1))
             (func (export "_start")))"#,

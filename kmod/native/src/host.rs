@@ -1,15 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host functions, over libc and std: handles are descriptors of this process.
+//! The host functions, by the system calls of an ordinary process: what `kmod/host` is in the kernel.
 
+mod clock;
+mod directory;
+mod files;
+mod paths;
+mod ready;
+mod sockets;
+
+pub(crate) use files::Files;
+
+use self::{
+    files::Direction,
+    paths::Path, //
+};
 use crate::ffi::{
-    AT_POSITION,
     Checkpoint,
     Context,
     FileStat,
     HostCall,
     HostOp,
-    IoVec, //
+    IoVec,
+    Place,
+    PollEntry,
+    Times, //
+};
+use rustix::{
+    io::Errno,
+    rand::GetRandomFlags, //
 };
 use std::{
     alloc::{
@@ -17,10 +36,21 @@ use std::{
         alloc,
         dealloc, //
     },
-    cell::Cell,
-    ffi::c_void,
-    io,
+    cell::{
+        Cell,
+        RefCell, //
+    },
+    ffi::{
+        CStr,
+        c_char,
+        c_void, //
+    },
+    io::{
+        IoSlice,
+        IoSliceMut, //
+    },
     ptr,
+    slice,
     thread,
     time::{
         Duration,
@@ -28,11 +58,16 @@ use std::{
     }, //
 };
 
+/// What a host call comes to.
+type Result<T = u64> = std::result::Result<T, Errno>;
+
 thread_local! {
     static CONTEXT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
     /// When the host had its last say.
     static LAST_SAY: Cell<Option<Instant>> = const { Cell::new(None) };
     static LONGEST_STRETCH: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// The guest's files.
+    static FILES: RefCell<Files> = const { RefCell::new(Files::new()) };
 }
 
 /// Notes which stay in the engine this thread is in; null: none.
@@ -46,6 +81,11 @@ pub(crate) fn set_context(context: *mut Context) {
 /// long.
 pub(crate) fn longest_stretch() -> Duration {
     LONGEST_STRETCH.get()
+}
+
+/// Hands the guest's files over to the host functions.
+pub(crate) fn set_files(files: Files) {
+    FILES.set(files);
 }
 
 fn note_say() {
@@ -67,36 +107,9 @@ extern "C" fn kwasmi_host_context() -> *mut Context {
 /// The alignment of every block: as freeing does not tell it, one for all that is asked for.
 const ALIGN: usize = 64;
 
-fn layout(size: u64) -> Result<Layout, i32> {
-    let size = usize::try_from(size).map_err(|_| libc::ENOMEM)?;
-    Layout::from_size_align(size.max(1), ALIGN).map_err(|_| libc::ENOMEM)
-}
-
-/// A value of libc, or the error number.
-fn checked(value: i64) -> Result<u64, i32> {
-    u64::try_from(value).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
-}
-
-fn clock(id: u64) -> Result<libc::clockid_t, i32> {
-    match id {
-        0 => Ok(libc::CLOCK_REALTIME),
-        1 => Ok(libc::CLOCK_MONOTONIC),
-        2 => Ok(libc::CLOCK_PROCESS_CPUTIME_ID),
-        3 => Ok(libc::CLOCK_THREAD_CPUTIME_ID),
-        _ => Err(libc::EINVAL),
-    }
-}
-
-fn nanoseconds(time: &libc::timespec) -> u64 {
-    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
-}
-
-fn timespec() -> libc::timespec {
-    libc::timespec { tv_sec: 0, tv_nsec: 0 }
-}
-
-fn descriptor(handle: u64) -> Result<i32, i32> {
-    i32::try_from(handle).map_err(|_| libc::EBADF)
+fn layout(size: u64) -> Result<Layout> {
+    let size = usize::try_from(size).map_err(|_| Errno::NOMEM)?;
+    Layout::from_size_align(size.max(1), ALIGN).map_err(|_| Errno::NOMEM)
 }
 
 /// Does `op`, see `ffi::HostOp`.
@@ -115,7 +128,7 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
             call.value = value;
             0
         }
-        Err(errno) => -errno,
+        Err(errno) => -errno.raw_os_error(),
     };
     LAST_SAY.set(Some(Instant::now()));
     status
@@ -124,16 +137,16 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
 /// # Safety
 ///
 /// The arguments are what `op` says.
-unsafe fn dispatch(op: u32, [a, b, c, d]: [u64; 4]) -> Result<u64, i32> {
+unsafe fn dispatch(op: u32, args: [u64; 4]) -> Result {
+    let [a, b, _, _] = args;
     match op {
         op if op == HostOp::Alloc as u32 => {
             // SAFETY: The layout's size is not zero.
             Ok(unsafe { alloc(layout(a)?) }.expose_provenance() as u64)
         }
         op if op == HostOp::Free as u32 => {
-            let block = ptr::with_exposed_provenance_mut(usize::try_from(a).map_err(|_| libc::EINVAL)?);
             // SAFETY: The engine frees what it allocated, once, with its size.
-            unsafe { dealloc(block, layout(b)?) };
+            unsafe { dealloc(pointer(a), layout(b)?) };
             Ok(0)
         }
         op if op == HostOp::Yield as u32 => {
@@ -141,99 +154,186 @@ unsafe fn dispatch(op: u32, [a, b, c, d]: [u64; 4]) -> Result<u64, i32> {
             Ok(0)
         }
         op if op == HostOp::Checkpoint as u32 => Ok(Checkpoint::Continue as u64),
-        op if op == HostOp::Read as u32 || op == HostOp::Write as u32 => {
-            // SAFETY: The caller guarantees the vectors.
-            unsafe { transfer(op == HostOp::Read as u32, descriptor(a)?, (b, c), d) }
-        }
-        op if op == HostOp::Seek as u32 => {
-            // SAFETY: It has no requirements.
-            let value = unsafe { libc::lseek(descriptor(a)?, b.cast_signed(), i32::try_from(c).unwrap_or(-1)) };
-            checked(value)
-        }
-        op if op == HostOp::Close as u32 => {
-            // SAFETY: The descriptor is the guest's.
-            checked(i64::from(unsafe { libc::close(descriptor(a)?) }))
-        }
-        // SAFETY: The caller guarantees that the second argument is the address of a `FileStat`.
-        op if op == HostOp::Stat as u32 => unsafe { stat(descriptor(a)?, b) },
-        op if op == HostOp::ClockTime as u32 => {
-            let mut time = timespec();
-            // SAFETY: There is room for a time.
-            checked(i64::from(unsafe { libc::clock_gettime(clock(a)?, &raw mut time) }))?;
-            Ok(nanoseconds(&time))
-        }
-        op if op == HostOp::ClockResolution as u32 => {
-            let mut time = timespec();
-            // SAFETY: There is room for a time.
-            checked(i64::from(unsafe { libc::clock_getres(clock(a)?, &raw mut time) }))?;
-            Ok(nanoseconds(&time))
-        }
-        op if op == HostOp::SleepUntil as u32 => {
-            let until = libc::timespec {
-                tv_sec: i64::try_from(b / 1_000_000_000).unwrap_or(i64::MAX),
-                tv_nsec: i64::try_from(b % 1_000_000_000).unwrap_or(0),
-            };
-            // SAFETY: The time is valid.
-            let errno =
-                unsafe { libc::clock_nanosleep(clock(a)?, libc::TIMER_ABSTIME, &raw const until, ptr::null_mut()) };
-            if errno == 0 { Ok(0) } else { Err(errno) }
-        }
+        op if op == HostOp::ClockTime as u32 => clock::time(a),
+        op if op == HostOp::ClockResolution as u32 => clock::resolution(a),
+        op if op == HostOp::SleepUntil as u32 => clock::sleep_until(a, b),
         op if op == HostOp::Random as u32 => {
-            let (place, len) = (usize::try_from(a).unwrap_or(0), usize::try_from(b).unwrap_or(0));
-            // SAFETY: The caller guarantees address and length.
-            checked(unsafe { libc::getrandom(ptr::with_exposed_provenance_mut(place), len, 0) } as i64).map(|_| 0)
+            // SAFETY: The engine guarantees address and length.
+            rustix::rand::getrandom(unsafe { bytes_mut(a, b) }, GetRandomFlags::empty()).map(|_| 0)
         }
-        _ => Err(libc::EOPNOTSUPP),
+        _ => FILES.with_borrow_mut(|files| {
+            // SAFETY: The caller guarantees the arguments.
+            unsafe { for_files(op, args, files) }
+        }),
     }
 }
 
+/// Operations on open files.
+///
 /// # Safety
 ///
-/// `vectors` is address and number of [`IoVec`]s.
-unsafe fn transfer(is_read: bool, fd: i32, vectors: (u64, u64), at: u64) -> Result<u64, i32> {
-    // An `IoVec` is laid out as a `struct iovec`.
-    const { assert!(size_of::<IoVec>() == size_of::<libc::iovec>()) };
-    let address: *const libc::iovec = ptr::with_exposed_provenance(usize::try_from(vectors.0).unwrap_or(0));
-    let count = i32::try_from(vectors.1).map_err(|_| libc::EINVAL)?;
-    let done = match (is_read, at == AT_POSITION) {
-        // SAFETY: The caller guarantees the vectors, here and below.
-        (true, true) => unsafe { libc::readv(fd, address, count) },
-        // SAFETY: As above.
-        (false, true) => unsafe { libc::writev(fd, address, count) },
-        // SAFETY: As above.
-        (true, false) => unsafe { libc::preadv(fd, address, count, at.cast_signed()) },
-        // SAFETY: As above.
-        (false, false) => unsafe { libc::pwritev(fd, address, count, at.cast_signed()) },
-    };
-    checked(done as i64)
+/// The arguments are what `op` says.
+unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Result {
+    match op {
+        op if op == HostOp::Read as u32 => {
+            // SAFETY: The engine guarantees the vectors and what they point to.
+            files.get(a)?.transfer(Direction::Read(unsafe { parts_mut(b, c) }), d)
+        }
+        op if op == HostOp::Write as u32 => {
+            // SAFETY: As above.
+            files.get(a)?.transfer(Direction::Write(unsafe { parts(b, c) }), d)
+        }
+        op if op == HostOp::Seek as u32 => files.get(a)?.seek(b.cast_signed(), c),
+        op if op == HostOp::Close as u32 => files.close(a),
+        op if op == HostOp::Stat as u32 => {
+            let stat = files.get(a)?.stat()?;
+            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
+            unsafe { pointer::<FileStat>(b).write(stat) };
+            Ok(0)
+        }
+        op if op == HostOp::SetFlags as u32 => files.set_flags(a, b),
+        op if op == HostOp::SetTimes as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
+            files.get(a)?.set_times(unsafe { &*pointer::<Times>(b) })
+        }
+        op if op == HostOp::ReadDirectory as u32 => {
+            // SAFETY: The engine guarantees address and length.
+            directory::read(files.get(a)?, unsafe { bytes_mut(b, c) }, d)
+        }
+        op if op == HostOp::Advise as u32 => files.get(a)?.advise(b, c, d),
+        op if op == HostOp::Allocate as u32 => files.get(a)?.allocate(b, c),
+        op if op == HostOp::SetSize as u32 => files.get(a)?.set_size(b),
+        op if op == HostOp::Sync as u32 => files.get(a)?.sync(b == 1),
+        // SAFETY: The caller guarantees the arguments.
+        _ => unsafe { for_sockets(op, [a, b, c, d], files) },
+    }
+}
+
+/// Operations on sockets, and on whatever can be waited for.
+///
+/// # Safety
+///
+/// The arguments are what `op` says.
+unsafe fn for_sockets(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Result {
+    match op {
+        op if op == HostOp::Poll as u32 => {
+            // SAFETY: The engine guarantees address and number of the entries.
+            let entries = unsafe { slice::from_raw_parts_mut(pointer::<PollEntry>(a), length(b)) };
+            ready::poll(files, entries, c)
+        }
+        op if op == HostOp::Accept as u32 => {
+            let accepted = sockets::accept(files.get(a)?, b)?;
+            Ok(files.add(accepted))
+        }
+        op if op == HostOp::Receive as u32 => {
+            // SAFETY: The engine guarantees the vectors and what they point to.
+            sockets::receive(files.get(a)?, unsafe { parts_mut(b, c) }, d)
+        }
+        op if op == HostOp::Send as u32 => {
+            // SAFETY: As above.
+            sockets::send(files.get(a)?, unsafe { parts(b, c) })
+        }
+        op if op == HostOp::Shutdown as u32 => sockets::shutdown(files.get(a)?, b),
+        // SAFETY: The caller guarantees the arguments.
+        _ => unsafe { for_paths(op, [a, b, c], files) },
+    }
+}
+
+/// Operations on names.
+///
+/// # Safety
+///
+/// The arguments are what `op` says.
+unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], files: &mut Files) -> Result {
+    if !(HostOp::Open as u32..=HostOp::ReadLink as u32).contains(&op) {
+        return Err(Errno::NOSYS);
+    }
+    // SAFETY: The engine guarantees that the first argument is the address of a place.
+    let place = unsafe { path(files, a) }?;
+    match op {
+        op if op == HostOp::Open as u32 => {
+            let opened = place.open(b, c)?;
+            Ok(files.add(opened))
+        }
+        op if op == HostOp::StatAt as u32 => {
+            let stat = place.stat()?;
+            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
+            unsafe { pointer::<FileStat>(b).write(stat) };
+            Ok(0)
+        }
+        op if op == HostOp::SetTimesAt as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
+            place.set_times(unsafe { &*pointer::<Times>(b) })
+        }
+        op if op == HostOp::CreateDirectory as u32 => place.create_directory(),
+        op if op == HostOp::RemoveDirectory as u32 => place.remove_directory(),
+        op if op == HostOp::Unlink as u32 => place.unlink(),
+        op if op == HostOp::Symlink as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of a text with a NUL.
+            place.symlink(unsafe { CStr::from_ptr(pointer::<c_char>(b)) })
+        }
+        op if op == HostOp::Link as u32 => {
+            // SAFETY: The engine guarantees that the second argument is the address of a place.
+            place.link(&unsafe { path(files, b) }?)
+        }
+        op if op == HostOp::Rename as u32 => {
+            // SAFETY: As above.
+            place.rename(&unsafe { path(files, b) }?)
+        }
+        op if op == HostOp::ReadLink as u32 => {
+            // SAFETY: The engine guarantees address and length.
+            place.read_link(unsafe { bytes_mut(b, c) })
+        }
+        _ => Err(Errno::NOSYS),
+    }
+}
+
+/// The path that a place of the engine is.
+///
+/// # Safety
+///
+/// `place` is the address of one, which outlives what is returned.
+unsafe fn path(files: &Files, place: u64) -> Result<Path<'_>> {
+    // SAFETY: The caller guarantees it.
+    let place = unsafe { *pointer::<Place>(place) };
+    // SAFETY: The engine guarantees that the path has a NUL at its end.
+    let name = unsafe { CStr::from_ptr(place.path) };
+    Ok(Path::new(files.get(u64::from(place.dir))?, name, place.follow != 0))
+}
+
+/// The address that an argument is.
+fn pointer<T>(address: u64) -> *mut T {
+    ptr::with_exposed_provenance_mut(length(address))
+}
+
+fn length(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(0)
 }
 
 /// # Safety
 ///
-/// `place` is the address of a [`FileStat`].
-unsafe fn stat(fd: i32, place: u64) -> Result<u64, i32> {
-    // SAFETY: All of it zero is a value.
-    let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: There is room for it.
-    checked(i64::from(unsafe { libc::fstat(fd, &raw mut found) }))?;
-    // SAFETY: It has no requirements.
-    let flags = checked(i64::from(unsafe { libc::fcntl(fd, libc::F_GETFL) }))?;
-    let time = |seconds: i64, nanoseconds: i64| u64::try_from(seconds * 1_000_000_000 + nanoseconds).unwrap_or(0);
-    let result = FileStat {
-        dev: found.st_dev,
-        ino: found.st_ino,
-        nlink: found.st_nlink,
-        size: u64::try_from(found.st_size).unwrap_or(0),
-        atime: time(found.st_atime, found.st_atime_nsec),
-        mtime: time(found.st_mtime, found.st_mtime_nsec),
-        ctime: time(found.st_ctime, found.st_ctime_nsec),
-        mode: found.st_mode,
-        flags: u32::try_from(flags).unwrap_or(0),
-        socket_type: 0,
-        reserved: 0,
-    };
-    let place: *mut FileStat = ptr::with_exposed_provenance_mut(usize::try_from(place).unwrap_or(0));
-    // SAFETY: The caller guarantees that it may be written.
-    unsafe { place.write(result) };
-    Ok(0)
+/// There are `len` bytes at `address`, which nobody else uses.
+unsafe fn bytes_mut<'a>(address: u64, len: u64) -> &'a mut [u8] {
+    // SAFETY: The caller guarantees it.
+    unsafe { slice::from_raw_parts_mut(pointer(address), length(len)) }
+}
+
+// An `IoVec` is laid out as a `struct iovec`, and so are these.
+const _: () = assert!(size_of::<IoVec>() == size_of::<IoSlice<'_>>());
+const _: () = assert!(size_of::<IoVec>() == size_of::<IoSliceMut<'_>>());
+
+/// # Safety
+///
+/// There are `count` [`IoVec`]s at `address`, of memory that nobody changes.
+unsafe fn parts<'a>(address: u64, count: u64) -> &'a [IoSlice<'a>] {
+    // SAFETY: The caller guarantees it.
+    unsafe { slice::from_raw_parts(pointer(address), length(count)) }
+}
+
+/// # Safety
+///
+/// There are `count` [`IoVec`]s at `address`, of memory that nobody else uses.
+unsafe fn parts_mut<'a>(address: u64, count: u64) -> &'a mut [IoSliceMut<'a>] {
+    // SAFETY: The caller guarantees it.
+    unsafe { slice::from_raw_parts_mut(pointer(address), length(count)) }
 }

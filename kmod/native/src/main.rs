@@ -2,21 +2,22 @@
 
 //! Runs a Wasm program on the very engine object that is linked into `kwasmi.ko`, in an ordinary process.
 //!
-//!     kwasmi-native [--stats] FILE.wasm [ARG]...
+//!     kwasmi-native [--stats] [--env NAME=VALUE]... [--dir HOST[::GUEST][:ro]]... FILE.wasm [ARG]...
 //!
-//! Its host functions are those of the kernel module as far as a process can have them: standard streams, clocks, random
-//! numbers. Exit statuses are those of the `kwasmi` command. `--stats` tells time, fuel, heap and the depth of the engine
-//! stack on stderr.
+//! Its host functions are those of the kernel module, made of system calls: what a guest gets here is what Linux does, and
+//! what it is to get in the kernel. Options and exit statuses are those of the `kwasmi` command. `--stats` tells time, fuel,
+//! heap and the depth of the engine stack on stderr.
 
 #[path = "../../engine/src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
 mod ffi;
 mod host;
+mod options;
 mod stack;
 mod thunks;
 
+use clap::Parser as _;
 use ffi::{
-    AT_POSITION,
     AccountArgs,
     AccountStats,
     Bytes,
@@ -35,18 +36,27 @@ use ffi::{
     StartArgs,
     Status, //
 };
+use host::Files;
+use kwasmi::{
+    device::GuestFd,
+    handed::Handed,
+    stdio::Stdio,
+    strings, //
+};
+use options::Options;
 use stack::Stack;
 use std::{
-    env,
-    ffi::c_void,
+    ffi::{
+        OsString,
+        c_void, //
+    },
     fs,
-    os::unix::ffi::OsStrExt,
+    os::fd::BorrowedFd,
+    path::Path,
     process::ExitCode,
     ptr,
     time::Instant, //
 };
-
-const _: () = assert!(AT_POSITION == u64::MAX);
 
 unsafe extern "C" {
     fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
@@ -141,6 +151,7 @@ fn limit_name(limit: u32) -> String {
         Limit::Memory,
         Limit::Table,
         Limit::Heap,
+        Limit::Fds,
         Limit::Fuel,
         Limit::Time,
         Limit::CpuTime,
@@ -170,7 +181,48 @@ fn bytes(bytes: &[u8]) -> Bytes {
     Bytes { addr: bytes.as_ptr(), len: bytes.len() }
 }
 
-fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
+/// What a guest begins with.
+struct Guest {
+    args: Vec<u8>,
+    env: Vec<u8>,
+    fds: Vec<(GuestFd, u32)>,
+}
+
+impl Guest {
+    /// As `options` say. The files are the host functions' from now on.
+    fn new(options: &Options, stdio: Stdio) -> Result<Self, String> {
+        let handed =
+            Handed::open(&options.dir, &options.tcp_listen, &options.fd).map_err(|failure| failure.to_string())?;
+        let mut files = Files::new();
+        let mut fds = Vec::new();
+        for fd in stdio.guest_fds().into_iter().chain(handed.guest_fds().iter().cloned()) {
+            // SAFETY: The standard streams are open, and so is what was handed over for as long as that lives.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(fd.fd) };
+            let handle = files.open(borrowed).map_err(|errno| errno.to_string())?;
+            fds.push((fd, u32::try_from(handle).map_err(|error| error.to_string())?));
+        }
+        host::set_files(files);
+        let mut args = options.program.clone();
+        // As the command does it.
+        if let Some(file) = args.first_mut() {
+            *file = Path::new(file).file_name().map_or_else(|| file.clone(), OsString::from);
+        }
+        Ok(Self { args: strings::join(args)?, env: strings::join(strings::environment(options.env.clone()))?, fds })
+    }
+
+    fn grants(&self) -> Vec<FdGrant> {
+        let grant = |(fd, handle): &(GuestFd, u32)| FdGrant {
+            guest_fd: fd.guest_fd,
+            handle: *handle,
+            rights: fd.rights,
+            rights_inheriting: fd.rights_inheriting,
+            name: bytes(&fd.name),
+        };
+        self.fds.iter().map(grant).collect()
+    }
+}
+
+fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
     let began = Instant::now();
     let mut log = engine.log();
     let mut load = LoadArgs {
@@ -189,15 +241,15 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
     let loaded = began.elapsed();
     let load_stack = engine.stack.peak();
 
-    let grants = [0, 1, 2].map(|fd| FdGrant { guest_fd: fd, handle: fd, rights: (1 << 30) - 1, rights_inheriting: 0 });
+    let grants = guest.grants();
     let mut log = engine.log();
     let mut start = StartArgs {
         module: load.module,
-        args: bytes(args),
-        env: bytes(&[]),
+        args: bytes(&guest.args),
+        env: bytes(&guest.env),
         fds: grants.as_ptr(),
         fds_len: grants.len(),
-        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fuel: u64::MAX },
+        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
         limit: 0,
         log: &raw mut log,
         instance: ptr::null_mut(),
@@ -259,37 +311,41 @@ fn run(engine: &mut Engine, wasm: &[u8], args: &[u8], stats: bool) -> End {
 }
 
 fn main() -> ExitCode {
-    let mut args: Vec<_> = env::args_os().skip(1).collect();
-    let stats = args.first().is_some_and(|first| first == "--stats");
-    if stats {
-        args.remove(0);
-    }
-    let Some(file) = args.first() else {
-        eprintln!("usage: kwasmi-native [--stats] FILE.wasm [ARG]...");
+    // Before anything is opened.
+    let Ok(stdio) = Stdio::take() else {
         return ExitCode::from(125);
+    };
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let status = if error.use_stderr() { 125 } else { 0 };
+            return error.print().map_or(ExitCode::from(125), |()| ExitCode::from(status));
+        }
+    };
+    let Some(file) = options.program.first() else {
+        return ExitCode::from(125);
+    };
+    let complain = |status: u8, words: &str| {
+        eprintln!("kwasmi-native: {}: {words}", file.display());
+        ExitCode::from(status)
     };
     let wasm = match fs::read(file) {
         Ok(wasm) => wasm,
-        Err(error) => {
-            eprintln!("kwasmi-native: {}: {error}", file.display());
-            return ExitCode::from(127);
-        }
+        Err(error) => return complain(127, &error.to_string()),
     };
-    let mut strings = Vec::new();
-    for arg in &args {
-        strings.extend_from_slice(arg.as_bytes());
-        strings.push(0);
-    }
+    let guest = match Guest::new(&options, stdio) {
+        Ok(guest) => guest,
+        Err(words) => return complain(125, &words),
+    };
     let Some(mut engine) = Engine::new() else {
-        eprintln!("kwasmi-native: no memory");
-        return ExitCode::from(125);
+        return complain(125, "no memory");
     };
-    let (status, words) = run(&mut engine, &wasm, &strings, stats);
-    if stats {
+    let (status, words) = run(&mut engine, &wasm, &guest, options.stats);
+    if options.stats {
         eprintln!("longest stretch {:.3} ms", host::longest_stretch().as_secs_f64() * 1e3);
     }
-    if let Some(words) = words {
-        eprintln!("kwasmi-native: {}: {words}", file.display());
+    match words {
+        Some(words) => complain(status, &words),
+        None => ExitCode::from(status),
     }
-    ExitCode::from(status)
 }

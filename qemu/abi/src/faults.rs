@@ -38,15 +38,12 @@ use std::{
 
 const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
 
-/// Allocations fail that could wait as well; nothing is printed of each.
-const SETTINGS: [(&str, &str); 7] = [
+/// Allocations fail that could wait as well.
+const SETTINGS: [(&str, &str); 4] = [
     ("failslab/ignore-gfp-wait", "N"),
-    ("failslab/verbose", "0"),
     ("fail_page_alloc/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-highmem", "N"),
     ("fail_page_alloc/min-order", "0"),
-    ("fail_page_alloc/verbose", "0"),
-    ("fail_usercopy/verbose", "0"),
 ];
 
 /// A program with something of everything.
@@ -74,8 +71,27 @@ const PROGRAM: &str = r#"(module
 /// The errors that want of memory, or an address that cannot be used, may come to.
 const ERRORS: [i32; 2] = [libc::ENOMEM, libc::EFAULT];
 
+/// Whether the kernel can have things fail; if so, it is made ready for that.
+pub(crate) fn is_there() -> bool {
+    let is_there = fs::metadata(FAIL_NTH).is_ok();
+    if is_there {
+        for (name, value) in SETTINGS {
+            fs::write(format!("/sys/kernel/debug/{name}"), value).expect(name);
+        }
+        set_verbosity("0");
+    }
+    is_there
+}
+
+/// What the kernel prints of each failure: 0 nothing, 1 a line, 2 a stack trace.
+pub(crate) fn set_verbosity(verbosity: &str) {
+    for kind in ["failslab", "fail_page_alloc", "fail_usercopy"] {
+        fs::write(format!("/sys/kernel/debug/{kind}/verbose"), verbosity).expect(kind);
+    }
+}
+
 /// Has the `n`th allocation or copy of `call` fail; the result, and whether it came to that.
-fn failing<T>(n: u32, call: impl FnOnce() -> T) -> (T, bool) {
+pub(crate) fn failing<T>(n: u32, call: impl FnOnce() -> T) -> (T, bool) {
     // Open before: from the writing on, everything counts.
     let mut file = fs::File::options().read(true).write(true).open(FAIL_NTH).expect("there");
     let mut left = [0; 16];
@@ -121,12 +137,9 @@ fn judge(answer: Result<kwasmi_run, i32>, n: u32) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    if fs::metadata(FAIL_NTH).is_err() {
+    if !is_there() {
         tests.skip("every allocation fails once", "the kernel has no fault injection");
         return;
-    }
-    for (name, value) in SETTINGS {
-        fs::write(format!("/sys/kernel/debug/{name}"), value).expect(name);
     }
     let wasm = wat::parse_str(PROGRAM).expect("valid text");
     tests.add("opening the device and asking, each allocation failing once", || {

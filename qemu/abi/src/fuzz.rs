@@ -31,8 +31,18 @@ impl Random {
         usize::try_from(self.next() >> 33).unwrap_or(0) % limit
     }
 
-    fn byte(&mut self) -> u8 {
+    /// Any byte.
+    pub(crate) fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]
+    }
+
+    /// Any bytes; half of them get past the header of a module.
+    pub(crate) fn module(&mut self) -> Vec<u8> {
+        let mut wasm: Vec<u8> = (0..self.below(512)).map(|_| self.byte()).collect();
+        if self.below(2) == 0 && wasm.len() >= 8 {
+            wasm[..8].copy_from_slice(b"\0asm\x01\0\0\0");
+        }
+        wasm
     }
 }
 
@@ -63,20 +73,15 @@ fn take(wasm: &[u8]) -> bool {
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("10,000 times random bytes", || {
         let mut random = Random(0x5eed);
-        for _ in 0..10_000 {
-            let mut wasm: Vec<u8> = (0..random.below(512)).map(|_| random.byte()).collect();
-            // Half of them get past the header.
-            if random.below(2) == 0 && wasm.len() >= 8 {
-                wasm[..8].copy_from_slice(b"\0asm\x01\0\0\0");
-            }
-            take(&wasm);
+        for _ in 0..crate::effort::times(10_000) {
+            take(&random.module());
         }
     });
     tests.add("5,000 times a module with some bytes changed", || {
         let wasm = wat::parse_str(crate::run::CAT).expect("valid text");
         let mut random = Random(0xfeed);
         let mut modules = 0;
-        for _ in 0..5_000 {
+        for _ in 0..crate::effort::times(5_000) {
             let mut changed = wasm.clone();
             for _ in 0..=random.below(3) {
                 let at = random.below(changed.len());

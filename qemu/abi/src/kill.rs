@@ -45,14 +45,20 @@ use std::{
     },
 };
 
-const TIMES: usize = 1000;
+/// How often each way to end is tried.
+fn rounds() -> usize {
+    usize::try_from(crate::effort::times(1000)).unwrap_or(usize::MAX)
+}
+
+/// The functions of a module that is being translated when it is interrupted.
+const LARGE: usize = 50_000;
 
 /// Grows its memory to a limit.
-const GROW: &str = r#"(module (memory (export "memory") 1)
+pub(crate) const GROW: &str = r#"(module (memory (export "memory") 1)
     (func (export "_start") (loop (drop (memory.grow (i32.const 7))) (br 0))))"#;
 
 /// One instruction after another that takes long.
-const BULK: &str = r#"(module (memory (export "memory") 512)
+pub(crate) const BULK: &str = r#"(module (memory (export "memory") 512)
     (func (export "_start")
         (loop
             (memory.fill (i32.const 0) (i32.const 1) (i32.const 33554432))
@@ -62,9 +68,9 @@ const BULK: &str = r#"(module (memory (export "memory") 512)
 /// Ends at once.
 const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
-/// A module that takes long to be translated.
-fn large() -> Vec<u8> {
-    let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(50_000);
+/// A module of so many functions, that takes long to be translated.
+pub(crate) fn large(functions: usize) -> Vec<u8> {
+    let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(functions);
     wat::parse_str(format!(r#"(module {many} (func (export "_start")))"#)).expect("valid text")
 }
 
@@ -84,7 +90,7 @@ impl Victims {
         Self {
             modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT].map(module).into(),
             short: wat::parse_str(SHORT).expect("valid text"),
-            large: large(),
+            large: large(LARGE),
             input: input.into(),
             _feed: feed,
         }
@@ -123,7 +129,8 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(3000) as u64)
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// As the interface counts.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -131,7 +138,13 @@ fn nanoseconds(time: Duration) -> u64 {
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    println!("# {what}: {:?} half of the time, {:?} at p99, {:?} at most", at(50), at(99), at(100));
+    println!(
+        "# {what}, {} times: {:?} half of the time, {:?} at p99, {:?} at most",
+        times.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// Ends processes by `signal`.
@@ -139,7 +152,7 @@ fn by_signal(signal: i32, seed: u64) {
     let victims = Victims::new();
     let mut random = Random(seed);
     let mut times = Vec::new();
-    for number in 0..TIMES {
+    for number in 0..rounds() {
         // SAFETY: The child makes calls and nothing else: there are no other threads whose locks it would need.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -163,13 +176,13 @@ fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("SIGKILL, 1,000 times", || by_signal(libc::SIGKILL, 0x51));
-    tests.add("SIGINT, 1,000 times", || by_signal(libc::SIGINT, 0x52));
-    tests.add("KILL, 1,000 times", || {
+    tests.add("SIGKILL, again and again", || by_signal(libc::SIGKILL, 0x51));
+    tests.add("SIGINT, again and again", || by_signal(libc::SIGINT, 0x52));
+    tests.add("KILL, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x53);
         let mut times = Vec::new();
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let instance = victims.start(number % victims.modules.len(), u64::MAX);
             let wait = moment(&mut random);
             let before = thread::scope(|scope| {
@@ -184,10 +197,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         tell("KILL to the end of RUN", times);
     });
-    tests.add("the descriptor closed while the guest runs, and KILL by another, 1,000 times", || {
+    tests.add("the descriptor closed while the guest runs, and KILL by another, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x54);
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let instance = victims.start(number % victims.modules.len(), u64::MAX);
             let other = instance.try_clone().expect("a descriptor");
             let fd = instance.into_raw_fd();
@@ -210,19 +223,19 @@ pub(crate) fn tests(tests: &mut Tests) {
             });
         }
     });
-    tests.add("the deadline, 1,000 times", || {
+    tests.add("the deadline, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x55);
-        for number in 0..TIMES {
+        for number in 0..rounds() {
             let time = 1 + nanoseconds(moment(&mut random));
             let end = run(&victims.start(number % victims.modules.len(), time)).expect("ends");
             was_ended(&end, (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
         }
     });
-    tests.add("the deadline of loading, 100 times", || {
-        let wasm = large();
+    tests.add("the deadline of loading, again and again", || {
+        let wasm = large(LARGE);
         let mut random = Random(0x56);
-        for _ in 0..100 {
+        for _ in 0..crate::effort::times(100) {
             let time = 1 + nanoseconds(moment(&mut random));
             let (answer, request) = crate::kernel::load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_TIME, time)]);
             assert_eq!(answer.err(), Some(libc::EDQUOT));

@@ -2,8 +2,12 @@
 
 //! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
 //!
-//!     kwasmi-abi [PART]      a part of the tests, or all
+//!     kwasmi-abi [PART]...   parts of the tests, or all but the one that takes as long as one likes (see `soak.rs`)
 
+mod cgroup;
+mod command;
+mod directories;
+mod effort;
 mod faults;
 mod fuzz;
 mod info;
@@ -14,8 +18,12 @@ mod limits;
 mod load;
 mod race;
 mod run;
+mod share;
 mod signals;
+mod soak;
 mod start;
+mod task;
+mod traces;
 
 use ktap::Tests;
 use std::process::ExitCode;
@@ -24,18 +32,27 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 16] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
     ("limits", limits::tests),
+    ("directories", directories::tests),
     ("signals", signals::tests),
     ("kill", kill::tests),
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
     ("race", race::tests),
+    ("command", command::tests),
+    ("traces", traces::tests),
+    ("cgroup", cgroup::tests),
+    ("share", share::tests),
+    (SOAK, soak::tests),
 ];
+
+/// The part that is not among all: it has a suite of its own.
+const SOAK: &str = "soak";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -44,7 +61,7 @@ fn main() -> ExitCode {
     }
     let mut tests = Tests::default();
     for (name, part) in PARTS {
-        if args.is_empty() || args.iter().any(|arg| arg == name) {
+        if args.is_empty() && name != SOAK || args.iter().any(|arg| arg == name) {
             part(&mut tests);
         }
     }

@@ -225,7 +225,7 @@ impl Field {
             }
             _ => {}
         }
-        const { assert!(size_of::<kwasmi_fd>() == 32) };
+        const { assert!(size_of::<kwasmi_fd>() == 40) };
     }
 }
 
@@ -267,6 +267,6 @@ pub(crate) fn tests(tests: &mut Tests) {
     let told = env::var("KWASMI_RACE").ok();
     let told = told.as_deref().and_then(|text| text.split_once(':'));
     let told = told.and_then(|(seed, steps)| Some((seed.parse().ok()?, steps.parse().ok()?)));
-    let (seed, steps) = told.unwrap_or((0x5eed, 30_000));
+    let (seed, steps) = told.unwrap_or((0x5eed, u64::from(crate::effort::times(30_000))));
     tests.add("random commands by three threads", move || race(seed, steps));
 }

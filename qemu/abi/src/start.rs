@@ -92,8 +92,6 @@ pub(crate) fn tests(tests: &mut Tests) {
         refused_fds(&[inheriting], libc::EINVAL);
         let flags = kwasmi_fd { flags: 1, ..grant(0, 0) };
         refused_fds(&[flags], libc::EINVAL);
-        let reserved = kwasmi_fd { reserved: 1, ..grant(0, 0) };
-        refused_fds(&[reserved], libc::EINVAL);
     });
     tests.add("too many descriptors are E2BIG, unreadable ones EFAULT", || {
         for (fds_len, errno) in

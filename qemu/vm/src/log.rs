@@ -7,11 +7,14 @@ use crate::protocol::LOG_END;
 /// The most that is kept; twice as much before the older half is thrown away.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How many lines after its heading the report of an allocation that failed may bring its call trace.
+/// How many lines after its heading a report that is no defect may bring its call trace.
 const EXPECTED_TRACE_LINES: u32 = 40;
 
+/// The same for a task in a list of all tasks: what it works at may stand between.
+const LISTED_TRACE_LINES: u32 = 8;
+
 /// Texts that stand for a defect of the kernel, anywhere in a message.
-const FAULTS: [&str; 32] = [
+const FAULTS: [&str; 33] = [
     "Kernel panic",
     "kernel BUG at",
     "BUG: ",
@@ -44,14 +47,19 @@ const FAULTS: [&str; 32] = [
     "lock held when returning to user space",
     "trying to register non-static key",
     "new suspected memory leaks",
+    "unwind stack type:",
 ];
 
 /// Texts that stand for a defect of the kernel at the beginning of a message; elsewhere they need not.
 const FAULT_HEADINGS: [&str; 6] =
     ["WARNING: ", "general protection fault", "KASAN: ", "KCSAN: ", "KFENCE: ", "UBSAN: "];
 
-/// Headings of reports that bring a call trace and are no defect: memory ran out.
-const EXPECTED_TRACES: [&str; 2] = ["invoked oom-killer", "page allocation failure"];
+/// Headings of reports that bring a call trace and are no defect: memory ran out, or was made to.
+const EXPECTED_TRACES: [&str; 3] =
+    ["invoked oom-killer", "page allocation failure", "FAULT_INJECTION: forcing a failure."];
+
+/// Somebody asked for call traces of all tasks or processors, by way of `/proc/sysrq-trigger`.
+const ASKED: [&str; 2] = ["sysrq: Show State", "sysrq: Show backtrace of all active CPUs"];
 
 /// The message of a line of the log, without the time and the caller in front of it: `[    0.123456][    T1] `.
 #[must_use]
@@ -71,6 +79,7 @@ pub fn message(line: &str) -> &str {
 #[derive(Debug, Default)]
 pub struct FaultFinder {
     expected_trace: u32,
+    is_asked: bool,
 }
 
 impl FaultFinder {
@@ -81,7 +90,14 @@ impl FaultFinder {
             self.expected_trace = EXPECTED_TRACE_LINES;
             return false;
         }
-        self.expected_trace = self.expected_trace.saturating_sub(1);
+        self.is_asked |= ASKED.contains(&message.trim_end());
+        self.expected_trace = if self.is_asked && message.starts_with("NMI backtrace for cpu ") {
+            EXPECTED_TRACE_LINES
+        } else if self.is_asked && message.starts_with("task:") && message.contains(" state:") {
+            LISTED_TRACE_LINES
+        } else {
+            self.expected_trace.saturating_sub(1)
+        };
         FAULTS.iter().any(|text| message.contains(text))
             || FAULT_HEADINGS.iter().any(|text| message.starts_with(text))
             || self.expected_trace == 0 && message.trim_end() == "Call Trace:"
@@ -192,6 +208,9 @@ mod tests {
             "[    9.1] Oops: Oops: 0002 [#1] SMP NOPTI",
             "[    9.1] INFO: task sh:12 blocked for more than 120 seconds.",
             "[    9.1] Call Trace:",
+            "[    9.1] WARNING: kernel stack frame pointer at 0000000012345678 in sh:77 has bad value 000000009abcdef0",
+            "[    9.1] WARNING: can't access registers at asm_sysvec_apic_timer_interrupt+0x1a/0x20",
+            "[    9.1] unwind stack type:0 next_sp:0000000000000000 mask:0x2 graph_idx:0",
         ] {
             assert_eq!(faults(&format!("[ 9.0] x\n{line}\r\n")), [line]);
         }
@@ -201,6 +220,27 @@ mod tests {
     fn memory_that_runs_out_is_no_defect() {
         let log = "[ 9.1] cat invoked oom-killer: gfp_mask=0xcc0, order=0\n[ 9.1] CPU: 0 PID: 7\n[ 9.1] Call Trace:\n";
         assert_eq!(faults(log), Vec::<String>::new());
+    }
+
+    #[test]
+    fn traces_that_were_asked_for_are_no_defect() {
+        let task = "[ 9.1] task:sh              state:S stack:14096 pid:77    tgid:77    ppid:1      flags:0x0\n";
+        let work = "[ 9.1] Workqueue: events_unbound f\n";
+        let trace = "[ 9.1] Call Trace:\n[ 9.1]  <TASK>\n[ 9.1]  schedule+0x1/0x2\n[ 9.1]  </TASK>\n";
+        let cpu = "[ 9.1] NMI backtrace for cpu 1\n[ 9.1] CPU: 1 UID: 0 PID: 77 Comm: sh\n[ 9.1] RIP: 0010:f+0x1/0x2\n";
+        let all = "[ 9.0] sysrq: Show State\n";
+        assert_eq!(faults(&format!("{all}{task}{work}{trace}{task}{trace}")), Vec::<String>::new());
+        let active = "[ 9.0] sysrq: Show backtrace of all active CPUs\n";
+        assert_eq!(faults(&format!("{active}{cpu}{trace}")), Vec::<String>::new());
+
+        // Nobody asked; another trace follows.
+        let found = ["[ 9.1] Call Trace:"];
+        assert_eq!(faults(&format!("{task}{trace}")), found);
+        assert_eq!(faults(&format!("{cpu}{trace}")), found);
+        let others = "[ 9.1] x\n".repeat(10);
+        assert_eq!(faults(&format!("{all}{task}{trace}{others}{trace}")), found);
+        // What else is wrong stays wrong.
+        assert_eq!(faults(&format!("{active}{cpu}[ 9.1] BUG: x\n{trace}")), ["[ 9.1] BUG: x"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    env,
     ffi::OsString,
     fs::{
         self,
@@ -118,6 +119,9 @@ struct VmArgs {
     /// A parameter of the module.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
     param: Vec<String>,
+    /// A variable of the environment that the command gets too, if it is set.
+    #[arg(long, value_name = "NAME")]
+    env: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -181,7 +185,11 @@ impl VmArgs {
                 lock: Some(target.join("made/lock")),
                 init: programs.join("kwasmi-init"),
                 module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
-                commands: vec![programs.join("kwasmi"), programs.join("kwasmi-abi")],
+                commands: vec![
+                    programs.join("kwasmi"),
+                    programs.join("kwasmi-abi"),
+                    target.join("native").join(&built.kernel_name).join("kwasmi-native"),
+                ],
                 guests: Some(target.join("guests")),
                 suites: Some(built.top.join("qemu/suites")),
                 added: pairs.collect(),
@@ -194,7 +202,9 @@ impl VmArgs {
     }
 
     fn job(&self, argv: Vec<Vec<u8>>) -> Job {
-        Job { argv, parameters: self.param.join(" "), terminal: None, is_out_wanted: self.out.is_some() }
+        let environment = self.env.iter().filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect();
+        let parameters = self.param.join(" ");
+        Job { argv, environment, parameters, terminal: None, is_out_wanted: self.out.is_some() }
     }
 }
 
@@ -278,7 +288,7 @@ impl suites::RunInVm for SuiteRunner<'_> {
 
 fn test(args: &TestArgs) -> Result<ExitCode> {
     let suites = suites::find(&args.built.top, &args.suites)?;
-    let kept = args.built.top.join("target/test");
+    let kept = args.built.top.join(if args.built.kernel_name == "stock" { "target/test".into() } else { format!("target/test-{}", args.built.kernel_name) });
     let runner = SuiteRunner { built: &args.built };
     let passed = suites::run_all(&suites, &runner, &kept, &mut io::stdout())?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -87,6 +87,8 @@ pub struct Terminal {
 pub struct Job {
     /// The command and its arguments: any bytes but NUL.
     pub argv: Vec<Vec<u8>>,
+    /// Variables of its environment, besides those that it always has.
+    pub environment: Vec<(String, String)>,
     /// Parameters of the module, as the kernel parses them.
     pub parameters: String,
     /// A terminal in place of pipes.

@@ -138,6 +138,11 @@ numbers! {
 }
 
 numbers! {
+    /// `advice`.
+    Advice: u8 { Normal = 0, Sequential = 1, Random = 2, WillNeed = 3, DontNeed = 4, NoReuse = 5, }
+}
+
+numbers! {
     /// `filetype`.
     FileType: u8 {
         Unknown = 0, BlockDevice = 1, CharacterDevice = 2, Directory = 3, RegularFile = 4, SocketDgram = 5,
@@ -170,6 +175,12 @@ impl FdFlags {
     #[must_use]
     pub fn from_raw(bits: u16) -> Option<Self> {
         (bits >> 5 == 0).then_some(Self(bits))
+    }
+
+    /// Whether `flag` is among them.
+    #[must_use]
+    pub fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
     }
 
     /// The flags that are set by Linux's open flags (`asm-generic/fcntl.h`).
@@ -211,8 +222,29 @@ impl Rights {
     pub const FD_SYNC: Self = Self(1 << 4);
     pub const FD_TELL: Self = Self(1 << 5);
     pub const FD_WRITE: Self = Self(1 << 6);
+    pub const FD_ADVISE: Self = Self(1 << 7);
+    pub const FD_ALLOCATE: Self = Self(1 << 8);
+    pub const PATH_CREATE_DIRECTORY: Self = Self(1 << 9);
+    pub const PATH_CREATE_FILE: Self = Self(1 << 10);
+    pub const PATH_LINK_SOURCE: Self = Self(1 << 11);
+    pub const PATH_LINK_TARGET: Self = Self(1 << 12);
+    pub const PATH_OPEN: Self = Self(1 << 13);
+    pub const FD_READDIR: Self = Self(1 << 14);
+    pub const PATH_READLINK: Self = Self(1 << 15);
+    pub const PATH_RENAME_SOURCE: Self = Self(1 << 16);
+    pub const PATH_RENAME_TARGET: Self = Self(1 << 17);
+    pub const PATH_FILESTAT_GET: Self = Self(1 << 18);
+    pub const PATH_FILESTAT_SET_SIZE: Self = Self(1 << 19);
+    pub const PATH_FILESTAT_SET_TIMES: Self = Self(1 << 20);
     pub const FD_FILESTAT_GET: Self = Self(1 << 21);
+    pub const FD_FILESTAT_SET_SIZE: Self = Self(1 << 22);
+    pub const FD_FILESTAT_SET_TIMES: Self = Self(1 << 23);
+    pub const PATH_SYMLINK: Self = Self(1 << 24);
+    pub const PATH_REMOVE_DIRECTORY: Self = Self(1 << 25);
+    pub const PATH_UNLINK_FILE: Self = Self(1 << 26);
     pub const POLL_FD_READWRITE: Self = Self(1 << 27);
+    pub const SOCK_SHUTDOWN: Self = Self(1 << 28);
+    pub const SOCK_ACCEPT: Self = Self(1 << 29);
     /// None.
     pub const NONE: Self = Self(0);
     /// All that preview 1 knows.
@@ -222,6 +254,12 @@ impl Rights {
     #[must_use]
     pub fn from_raw(bits: u64) -> Option<Self> {
         (bits & !Self::ALL.0 == 0).then_some(Self(bits))
+    }
+
+    /// The known ones of the rights that `bits` stand for: programs ask for all with all bits.
+    #[must_use]
+    pub fn from_raw_known(bits: u64) -> Self {
+        Self(bits & Self::ALL.0)
     }
 
     /// As a number.
@@ -236,9 +274,75 @@ impl Rights {
         self.0 & others.0 == others.0
     }
 
+    /// Whether one of `others` is among these.
+    #[must_use]
+    pub fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// Those that are also among `others`.
+    #[must_use]
+    pub const fn both(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
     /// These and `others`.
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
+}
+
+/// `lookupflags`: a symbolic link at the end of a path is followed.
+pub const LOOKUP_SYMLINK_FOLLOW: u32 = 1 << 0;
+
+/// Bits of `oflags`.
+pub mod oflags {
+    #![expect(missing_docs, reason = "the specification's own names")]
+
+    pub const CREAT: u32 = 1 << 0;
+    pub const DIRECTORY: u32 = 1 << 1;
+    pub const EXCL: u32 = 1 << 2;
+    pub const TRUNC: u32 = 1 << 3;
+}
+
+/// Bits of `fstflags`.
+pub mod fstflags {
+    #![expect(missing_docs, reason = "the specification's own names")]
+
+    pub const ATIM: u32 = 1 << 0;
+    pub const ATIM_NOW: u32 = 1 << 1;
+    pub const MTIM: u32 = 1 << 2;
+    pub const MTIM_NOW: u32 = 1 << 3;
+}
+
+/// Bits of `riflags` and `roflags`.
+pub mod socket {
+    /// `riflags`: what is received stays.
+    pub const RECV_PEEK: u32 = 1 << 0;
+    /// `riflags`: wait until all of it is there.
+    pub const RECV_WAITALL: u32 = 1 << 1;
+    /// `roflags`: the message was longer.
+    pub const RECV_DATA_TRUNCATED: u16 = 1 << 0;
+    /// `sdflags`: no more is received.
+    pub const SHUT_RD: u32 = 1 << 0;
+    /// `sdflags`: no more is sent.
+    pub const SHUT_WR: u32 = 1 << 1;
+}
+
+/// `signal`: the number is that of Linux, but for these that it does not have or has elsewhere.
+/// From the [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#signal).
+pub mod signal {
+    #![expect(missing_docs, reason = "the specification's own names")]
+
+    pub const NONE: u32 = 0;
+    pub const CHLD: u32 = 16;
+    pub const CONT: u32 = 17;
+    pub const STOP: u32 = 18;
+    pub const TSTP: u32 = 19;
+    pub const TTIN: u32 = 20;
+    pub const TTOU: u32 = 21;
+    pub const URG: u32 = 22;
+    pub const WINCH: u32 = 27;
+    pub const SYS: u32 = 30;
 }

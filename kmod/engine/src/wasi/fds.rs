@@ -21,12 +21,19 @@ pub struct Descriptor {
     pub rights: Rights,
     /// The rights of what is made from it. Only ever shrink.
     pub inheriting: Rights,
+    /// For a preopened directory the number of its name, see [`Descriptors::name`].
+    pub preopen: Option<u16>,
 }
 
 /// A guest's descriptors, by number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Descriptors {
     table: Vec<Option<Descriptor>>,
+    /// How many there can be at a time.
+    max: usize,
+    used: usize,
+    /// The paths of preopened directories.
+    names: Vec<Vec<u8>>,
 }
 
 fn index(fd: u32) -> Result<usize, Errno> {
@@ -34,6 +41,47 @@ fn index(fd: u32) -> Result<usize, Errno> {
 }
 
 impl Descriptors {
+    /// Room for `max` descriptors.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { table: Vec::new(), max, used: 0, names: Vec::new() }
+    }
+
+    /// Keeps the path of a preopened directory; returns its number.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::NoMem`], [`Errno::TooBig`].
+    pub fn add_name(&mut self, path: &[u8]) -> Result<u16, Errno> {
+        let number = u16::try_from(self.names.len()).map_err(|_| Errno::TooBig)?;
+        let mut name = Vec::new();
+        name.try_reserve_exact(path.len()).map_err(|_| Errno::NoMem)?;
+        name.extend_from_slice(path);
+        self.names.try_reserve(1).map_err(|_| Errno::NoMem)?;
+        self.names.push(name);
+        Ok(number)
+    }
+
+    /// The path of the preopened directory with number `fd`.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`] if there is none, or it is none.
+    pub fn name(&self, fd: u32) -> Result<&[u8], Errno> {
+        let number = self.get(fd)?.preopen.ok_or(Errno::BadF)?;
+        self.names.get(usize::from(number)).map(Vec::as_slice).ok_or(Errno::BadF)
+    }
+
+    /// The lowest number that is free; `None` if there are as many descriptors as there can be.
+    #[must_use]
+    pub fn vacant(&self) -> Option<u32> {
+        if self.used >= self.max {
+            return None;
+        }
+        let index = self.table.iter().position(Option::is_none).unwrap_or(self.table.len());
+        u32::try_from(index).ok().filter(|_| index < FDS_MAX)
+    }
+
     /// Makes `descriptor` the one with number `fd`.
     ///
     /// # Errors
@@ -52,6 +100,7 @@ impl Descriptors {
         match self.table.get_mut(index) {
             Some(place @ None) => {
                 *place = Some(descriptor);
+                self.used = self.used.saturating_add(1);
                 Ok(())
             }
             _ => Err(Errno::Inval),
@@ -83,7 +132,9 @@ impl Descriptors {
     ///
     /// [`Errno::BadF`] if there is none.
     pub fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {
-        self.table.get_mut(index(fd)?).and_then(Option::take).ok_or(Errno::BadF)
+        let descriptor = self.table.get_mut(index(fd)?).and_then(Option::take).ok_or(Errno::BadF)?;
+        self.used = self.used.saturating_sub(1);
+        Ok(descriptor)
     }
 
     /// Reduces the rights of a descriptor.
@@ -125,12 +176,17 @@ mod tests {
     use super::*;
 
     fn descriptor(handle: u32) -> Descriptor {
-        Descriptor { handle: Handle(handle), rights: Rights::FD_READ.with(Rights::FD_TELL), inheriting: Rights::NONE }
+        Descriptor {
+            handle: Handle(handle),
+            rights: Rights::FD_READ.with(Rights::FD_TELL),
+            inheriting: Rights::NONE,
+            preopen: None,
+        }
     }
 
     #[test]
     fn numbers_are_taken_once_and_bounded() {
-        let mut fds = Descriptors::default();
+        let mut fds = Descriptors::new(FDS_MAX);
         assert_eq!(fds.insert(3, descriptor(7)), Ok(()));
         assert_eq!(fds.insert(3, descriptor(8)), Err(Errno::Inval));
         assert_eq!(fds.insert(1024, descriptor(8)), Err(Errno::Inval));
@@ -142,8 +198,33 @@ mod tests {
     }
 
     #[test]
+    fn the_lowest_free_number_is_vacant_until_there_are_too_many() {
+        let mut fds = Descriptors::new(3);
+        fds.insert(0, descriptor(1)).expect("free");
+        fds.insert(2, descriptor(2)).expect("free");
+        assert_eq!(fds.vacant(), Some(1));
+        fds.insert(1, descriptor(3)).expect("free");
+        assert_eq!(fds.vacant(), None);
+        fds.remove(0).expect("there");
+        assert_eq!(fds.vacant(), Some(0));
+    }
+
+    #[test]
+    fn a_preopened_directory_keeps_its_name_when_it_moves() {
+        let mut fds = Descriptors::new(FDS_MAX);
+        let preopen = Some(fds.add_name(b"/data").expect("memory"));
+        fds.insert(3, Descriptor { preopen, ..descriptor(1) }).expect("free");
+        fds.insert(4, descriptor(2)).expect("free");
+        assert_eq!(fds.name(3), Ok(b"/data".as_slice()));
+        assert_eq!(fds.name(4), Err(Errno::BadF));
+        fds.renumber(3, 4).expect("both there");
+        assert_eq!(fds.name(3), Err(Errno::BadF));
+        assert_eq!(fds.name(4), Ok(b"/data".as_slice()));
+    }
+
+    #[test]
     fn rights_only_shrink() {
-        let mut fds = Descriptors::default();
+        let mut fds = Descriptors::new(FDS_MAX);
         fds.insert(0, descriptor(1)).expect("free");
         assert_eq!(fds.get_with(0, Rights::FD_WRITE), Err(Errno::NotCapable));
         assert_eq!(fds.shrink(0, Rights::FD_READ, Rights::NONE), Ok(()));
@@ -154,7 +235,7 @@ mod tests {
 
     #[test]
     fn renumbering_gives_the_old_handle_back() {
-        let mut fds = Descriptors::default();
+        let mut fds = Descriptors::new(FDS_MAX);
         fds.insert(0, descriptor(1)).expect("free");
         fds.insert(1, descriptor(2)).expect("free");
         assert_eq!(fds.renumber(0, 5), Err(Errno::BadF));

@@ -4,26 +4,57 @@
 //! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
 
 use super::{
-    Context, Failure, Interrupted,
+    Context, Done, Failure, Stop,
     abi::{
         ClockId,
         Errno,
         FdFlags,
-        FileType,
         Rights,
-        Whence, //
+        Whence,
+        signal, //
+    },
+    files::{
+        fd_advise,
+        fd_allocate,
+        fd_datasync,
+        fd_filestat_get,
+        fd_filestat_set_size,
+        fd_filestat_set_times,
+        fd_readdir,
+        fd_sync,
+        file_type, //
     },
     memory::{
         Spans,
         slice_mut,
         write, //
     },
+    paths::{
+        path_create_directory,
+        path_filestat_get,
+        path_filestat_set_times,
+        path_link,
+        path_open,
+        path_readlink,
+        path_remove_directory,
+        path_rename,
+        path_symlink,
+        path_unlink_file, //
+    },
     poll,
+    sockets::{
+        sock_accept,
+        sock_recv,
+        sock_send,
+        sock_shutdown, //
+    },
 };
 use crate::{
-    ffi::FileStat,
     host::{
         At,
+        End,
+        Fail,
+        Handle,
         Host,
         Pause, //
     },
@@ -35,7 +66,8 @@ use crate::{
 use wasmi::{
     Caller,
     Linker,
-    ValType, //
+    ValType,
+    WasmTy, //
 };
 
 /// The module that guests import from.
@@ -68,6 +100,38 @@ impl Parameter for u64 {
     const TYPE: ValType = ValType::I64;
 }
 
+/// The types of a function's parameters. Each list of types is linked by code of its own, which functions of the same types
+/// share.
+trait Parameters {
+    /// Defines `function`.
+    fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, function: Function) -> Result<(), wasmi::Error>;
+}
+
+macro_rules! parameters {
+    ($($type:ident)*) => {
+        #[allow(non_snake_case, reason = "a parameter is called as its type")]
+        impl<$($type: WasmTy + Into<u64>),*> Parameters for ($($type,)*) {
+            fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, function: Function) -> Result<(), wasmi::Error> {
+                linker.func_wrap(MODULE, function.name(), move |caller: Caller<'_, State<H>>, $($type: $type),*| {
+                    host_function(caller, function, [$($type.into()),*].as_slice())
+                })?;
+                Ok(())
+            }
+        }
+    };
+}
+
+parameters!();
+parameters!(A);
+parameters!(A B);
+parameters!(A B C);
+parameters!(A B C D);
+parameters!(A B C D E);
+parameters!(A B C D E F);
+parameters!(A B C D E F G);
+parameters!(A B C D E F G I);
+parameters!(A B C D E F G I J);
+
 /// From the one list of functions: their numbers, their types, how they are linked and how they are called.
 macro_rules! functions {
     ($($name:ident($($param:ident: $type:ident),*);)*) => {
@@ -99,13 +163,7 @@ macro_rules! functions {
 
         /// Defines every function but `proc_exit`.
         fn link_each<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
-            $(linker.func_wrap(
-                MODULE,
-                stringify!($name),
-                |caller: Caller<'_, State<H>>, $($param: $type),*| {
-                    host_function(caller, Function::$name, [$(u64::from($param)),*].as_slice())
-                },
-            )?;)*
+            $(<($($type,)*)>::link(linker, Function::$name)?;)*
             Ok(())
         }
 
@@ -115,7 +173,7 @@ macro_rules! functions {
             memory: &mut [u8],
             function: Function,
             args: &[u64],
-        ) -> Result<Errno, Interrupted> {
+        ) -> Result<Errno, Stop> {
             let mut args = args.iter().copied();
             let result = match function {
                 $(Function::$name => {
@@ -126,7 +184,7 @@ macro_rules! functions {
             match result {
                 Ok(()) => Ok(Errno::Success),
                 Err(Failure::Errno(errno)) => Ok(errno),
-                Err(Failure::Interrupted) => Err(Interrupted),
+                Err(Failure::Stop(stop)) => Err(stop),
             }
         }
     };
@@ -139,23 +197,52 @@ functions! {
     environ_sizes_get(count: u32, bytes: u32);
     clock_res_get(id: u32, resolution: u32);
     clock_time_get(id: u32, precision: u64, time: u32);
+    fd_advise(fd: u32, offset: u64, len: u64, advice: u32);
+    fd_allocate(fd: u32, offset: u64, len: u64);
     fd_close(fd: u32);
+    fd_datasync(fd: u32);
     fd_fdstat_get(fd: u32, stat: u32);
     fd_fdstat_set_flags(fd: u32, flags: u32);
     fd_fdstat_set_rights(fd: u32, rights: u64, inheriting: u64);
     fd_filestat_get(fd: u32, stat: u32);
+    fd_filestat_set_size(fd: u32, size: u64);
+    fd_filestat_set_times(fd: u32, atime: u64, mtime: u64, flags: u32);
     fd_pread(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nread: u32);
     fd_prestat_get(fd: u32, prestat: u32);
     fd_prestat_dir_name(fd: u32, path: u32, path_len: u32);
     fd_pwrite(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nwritten: u32);
     fd_read(fd: u32, iovs: u32, iovs_len: u32, nread: u32);
+    fd_readdir(fd: u32, buf: u32, buf_len: u32, cookie: u64, used: u32);
     fd_renumber(fd: u32, to: u32);
     fd_seek(fd: u32, offset: u64, whence: u32, position: u32);
+    fd_sync(fd: u32);
     fd_tell(fd: u32, position: u32);
     fd_write(fd: u32, iovs: u32, iovs_len: u32, nwritten: u32);
+    path_create_directory(fd: u32, path: u32, path_len: u32);
+    path_filestat_get(fd: u32, flags: u32, path: u32, path_len: u32, stat: u32);
+    path_filestat_set_times(
+        fd: u32, flags: u32, path: u32, path_len: u32, atime: u64, mtime: u64, fst_flags: u32
+    );
+    path_link(
+        old_fd: u32, old_flags: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32
+    );
+    path_open(
+        fd: u32, dirflags: u32, path: u32, path_len: u32, oflags: u32, rights: u64, inheriting: u64, fdflags: u32,
+        opened: u32
+    );
+    path_readlink(fd: u32, path: u32, path_len: u32, buf: u32, buf_len: u32, used: u32);
+    path_remove_directory(fd: u32, path: u32, path_len: u32);
+    path_rename(fd: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32);
+    path_symlink(target: u32, target_len: u32, fd: u32, path: u32, path_len: u32);
+    path_unlink_file(fd: u32, path: u32, path_len: u32);
     poll_oneoff(subscriptions: u32, events: u32, count: u32, nevents: u32);
+    proc_raise(signal: u32);
     random_get(buf: u32, buf_len: u32);
     sched_yield();
+    sock_accept(fd: u32, flags: u32, accepted: u32);
+    sock_recv(fd: u32, data: u32, data_len: u32, flags: u32, received: u32, out_flags: u32);
+    sock_send(fd: u32, data: u32, data_len: u32, flags: u32, sent: u32);
+    sock_shutdown(fd: u32, how: u32);
 }
 
 /// Defines every function.
@@ -171,8 +258,6 @@ pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(
 fn narrow<T: TryFrom<u64> + Default>(arg: Option<u64>) -> T {
     arg.and_then(|arg| T::try_from(arg).ok()).unwrap_or_default()
 }
-
-type Done = Result<(), Failure>;
 
 fn args_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], argv: u32, argv_buf: u32) -> Done {
     Ok(context.args.get(memory, argv, argv_buf)?)
@@ -202,22 +287,17 @@ fn clock_time_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32,
     Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
 }
 
-fn fd_close<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
-    let descriptor = context.fds.remove(fd)?;
-    Ok(context.host.close(descriptor.handle)?)
+/// Closes what has no number any more: it cannot be done again.
+fn close<H: Host>(context: &mut Context<H>, handle: Handle) -> Done {
+    match context.host.close(handle) {
+        Err(Fail::Interrupted) => Err(Errno::Intr.into()),
+        done => Ok(done?),
+    }
 }
 
-fn file_type(stat: &FileStat) -> FileType {
-    match stat.mode & 0o170_000 {
-        0o020_000 => FileType::CharacterDevice,
-        0o040_000 => FileType::Directory,
-        0o060_000 => FileType::BlockDevice,
-        0o100_000 => FileType::RegularFile,
-        0o120_000 => FileType::SymbolicLink,
-        0o140_000 if stat.socket_type == 2 => FileType::SocketDgram,
-        0o140_000 => FileType::SocketStream,
-        _ => FileType::Unknown,
-    }
+fn fd_close<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
+    let descriptor = context.fds.remove(fd)?;
+    close(context, descriptor.handle)
 }
 
 fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
@@ -236,9 +316,14 @@ fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, 
     Ok(())
 }
 
+/// `fdflags`.
+pub(super) fn fdflags(raw: u32) -> Result<FdFlags, Errno> {
+    u16::try_from(raw).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)
+}
+
 fn fd_fdstat_set_flags<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, flags: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
-    let flags = u16::try_from(flags).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)?;
+    let flags = fdflags(flags)?;
     Ok(context.host.set_flags(descriptor.handle, flags)?)
 }
 
@@ -252,26 +337,6 @@ fn fd_fdstat_set_rights<H: Host>(
     let rights = Rights::from_raw(rights).ok_or(Errno::NotCapable)?;
     let inheriting = Rights::from_raw(inheriting).ok_or(Errno::NotCapable)?;
     Ok(context.fds.shrink(fd, rights, inheriting)?)
-}
-
-fn fd_filestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
-    let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_GET)?;
-    let file = context.host.stat(descriptor.handle)?;
-    let mut fields = [0; 64];
-    let numbers = [
-        file.dev,
-        file.ino,
-        u64::from(file_type(&file) as u8),
-        file.nlink,
-        file.size,
-        file.atime,
-        file.mtime,
-        file.ctime,
-    ];
-    for (field, number) in fields.chunks_exact_mut(8).zip(numbers) {
-        field.copy_from_slice(&number.to_le_bytes());
-    }
-    Ok(write(memory, stat, &fields)?)
 }
 
 /// Which way bytes go.
@@ -358,27 +423,31 @@ fn fd_write<H: Host>(
     transfer(context, memory, (Direction::Out, At::Position), fd, (iovs, iovs_len), nwritten)
 }
 
-/// No descriptor is a preopened directory: guests are not handed any yet.
-fn fd_prestat_get<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, _prestat: u32) -> Done {
-    context.fds.get(fd)?;
-    Err(Errno::BadF.into())
+fn fd_prestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, prestat: u32) -> Done {
+    let len = u32::try_from(context.fds.name(fd)?.len()).map_err(|_| Errno::Overflow)?;
+    // A `prestat` of the only kind that there is, a directory.
+    let mut fields = [0; 8];
+    fields[4..].copy_from_slice(&len.to_le_bytes());
+    Ok(write(memory, prestat, &fields)?)
 }
 
-/// As [`fd_prestat_get`].
 fn fd_prestat_dir_name<H: Host>(
     context: &mut Context<H>,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: u32,
-    _path: u32,
-    _path_len: u32,
+    path: u32,
+    path_len: u32,
 ) -> Done {
-    context.fds.get(fd)?;
-    Err(Errno::BadF.into())
+    let name = context.fds.name(fd)?;
+    if usize::try_from(path_len).is_ok_and(|len| len < name.len()) {
+        return Err(Errno::NameTooLong.into());
+    }
+    Ok(write(memory, path, name)?)
 }
 
 fn fd_renumber<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, to: u32) -> Done {
     match context.fds.renumber(fd, to)? {
-        Some(handle) => Ok(context.host.close(handle)?),
+        Some(handle) => close(context, handle),
         None => Ok(()),
     }
 }
@@ -418,12 +487,25 @@ fn poll_oneoff<H: Host>(
     poll::oneoff(context, memory, (subscriptions, count), events, nevents)
 }
 
+/// Does what the signal does to a process that has no handlers: nothing, or it ends.
+fn proc_raise<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], signal: u32) -> Done {
+    match signal {
+        signal::NONE | signal::CHLD | signal::CONT | signal::URG | signal::WINCH => Ok(()),
+        // A guest cannot stop itself: nobody could continue it.
+        signal::STOP | signal::TSTP | signal::TTIN | signal::TTOU => Err(Errno::NotSup.into()),
+        // As a shell tells it, with Linux's number.
+        1..signal::CHLD => Err(End::exited(signal.saturating_add(128)).into()),
+        signal::URG..=signal::SYS => Err(End::exited(signal.saturating_add(129)).into()),
+        _ => Err(Errno::Inval.into()),
+    }
+}
+
 fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
     for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
         context.host.random(piece)?;
         // Signals that do not end the guest wait: the call would start anew after each.
         if let Pause::End(_) = context.host.checkpoint() {
-            return Err(Failure::Interrupted);
+            return Err(Failure::Stop(Stop::Interrupted));
         }
     }
     Ok(())

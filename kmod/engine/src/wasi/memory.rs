@@ -30,6 +30,12 @@ pub(super) fn span(memory: &[u8], pointer: u32, len: u32) -> Result<Span, Errno>
     Ok(Span { start, len })
 }
 
+/// The bytes themselves.
+pub(super) fn slice(memory: &[u8], pointer: u32, len: u32) -> Result<&[u8], Errno> {
+    let Span { start, len } = span(memory, pointer, len)?;
+    memory.get(start..).and_then(|rest| rest.get(..len)).ok_or(Errno::Fault)
+}
+
 /// The same, to write to.
 pub(super) fn slice_mut(memory: &mut [u8], pointer: u32, len: u32) -> Result<&mut [u8], Errno> {
     let Span { start, len } = span(memory, pointer, len)?;

@@ -7,9 +7,12 @@
 
 pub mod abi;
 pub mod fds;
+mod files;
 mod functions;
 mod memory;
+mod paths;
 mod poll;
+mod sockets;
 pub mod strings;
 
 pub use functions::{
@@ -28,6 +31,7 @@ use self::{
     strings::Strings, //
 };
 use crate::host::{
+    End,
     Fail,
     Host, //
 };
@@ -70,25 +74,30 @@ impl<H> Context<H> {
     }
 }
 
-/// What a preview 1 function returns in place of an `errno` when it is to be called again, see [`Fail::Interrupted`].
+/// What a preview 1 function comes to in place of an `errno`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Interrupted;
+pub(crate) enum Stop {
+    /// It is to be called again, see [`Fail::Interrupted`].
+    Interrupted,
+    /// The guest is over.
+    End(End),
+}
 
-impl fmt::Display for Interrupted {
+impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted")
+        f.write_str("stopped")
     }
 }
 
-impl core::error::Error for Interrupted {}
+impl core::error::Error for Stop {}
 
-impl HostError for Interrupted {}
+impl HostError for Stop {}
 
 /// Why a function has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Errno(abi::Errno),
-    Interrupted,
+    Stop(Stop),
 }
 
 impl From<abi::Errno> for Failure {
@@ -101,7 +110,16 @@ impl From<Fail> for Failure {
     fn from(fail: Fail) -> Self {
         match fail {
             Fail::Errno(errno) => Self::Errno(errno),
-            Fail::Interrupted => Self::Interrupted,
+            Fail::Interrupted => Self::Stop(Stop::Interrupted),
         }
     }
 }
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        Self::Stop(Stop::End(end))
+    }
+}
+
+/// What a function without a result of its own comes to.
+type Done = Result<(), Failure>;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `poll_oneoff`: waits for clocks.
-//!
-//! A subscription to a descriptor is answered at once with an event that says `notsup`: this build waits for clocks only.
+//! `poll_oneoff`: waits for clocks and descriptors, together.
 
 use super::{
-    Context, Failure,
+    Context, Done,
     abi::{
         ClockId,
         Errno,
-        EventType, //
+        EventType,
+        Rights, //
     },
+    fds::Descriptors,
     memory::{
         after,
         read,
@@ -18,10 +18,17 @@ use super::{
         write, //
     },
 };
-use crate::host::{
-    Fail,
-    Host, //
+use crate::{
+    ffi::{
+        PollEntry,
+        poll, //
+    },
+    host::{
+        Fail,
+        Host, //
+    },
 };
+use alloc::vec::Vec;
 
 /// The size of a `subscription` and of an `event`, in bytes.
 const SUBSCRIPTION: u32 = 48;
@@ -30,30 +37,43 @@ const EVENT: u32 = 32;
 /// `subclockflags`: the time-out is a time of the clock, not a duration.
 const ABSTIME: u16 = 1;
 
+/// `eventrwflags`: the other side is gone.
+const HANGUP: u16 = 1;
+
 /// The most subscriptions of one call.
 const SUBSCRIPTIONS_MAX: u32 = 4096;
 
 /// What one subscription waits for.
+#[derive(Clone, Copy)]
 enum Waiting {
     Clock {
         clock: ClockId,
         timeout: u64,
         absolute: bool,
     },
+    /// The entry of this number.
+    Descriptor(EventType, usize),
     /// An event with this error is due at once.
     Never(EventType, Errno),
 }
 
+#[derive(Clone, Copy)]
 struct Subscription {
     userdata: [u8; 8],
     waiting: Waiting,
 }
 
-fn subscription(memory: &[u8], at: u32) -> Result<Subscription, Errno> {
+fn subscription(
+    memory: &[u8],
+    at: u32,
+    fds: &Descriptors,
+    entries: &mut Vec<PollEntry>,
+) -> Result<Subscription, Errno> {
     let userdata = read::<8>(memory, at)?;
     let [tag] = read(memory, after(at, 8)?)?;
-    let waiting = match EventType::from_raw(tag) {
-        Some(EventType::Clock) => {
+    let kind = EventType::from_raw(tag).ok_or(Errno::Inval)?;
+    let waiting = match kind {
+        EventType::Clock => {
             let clock = u32::from_le_bytes(read(memory, after(at, 16)?)?);
             let timeout = u64::from_le_bytes(read(memory, after(at, 24)?)?);
             let flags = u16::from_le_bytes(read(memory, after(at, 40)?)?);
@@ -64,10 +84,33 @@ fn subscription(memory: &[u8], at: u32) -> Result<Subscription, Errno> {
                 _ => Waiting::Never(EventType::Clock, Errno::Inval),
             }
         }
-        Some(kind) => Waiting::Never(kind, Errno::NotSup),
-        None => return Err(Errno::Inval),
+        EventType::FdRead | EventType::FdWrite => {
+            let fd = u32::from_le_bytes(read(memory, after(at, 16)?)?);
+            match entry(fds, kind, fd) {
+                Ok(entry) => {
+                    entries.try_reserve(1).map_err(|_| Errno::NoMem)?;
+                    entries.push(entry);
+                    Waiting::Descriptor(kind, entries.len().saturating_sub(1))
+                }
+                Err(errno) => Waiting::Never(kind, errno),
+            }
+        }
     };
     Ok(Subscription { userdata, waiting })
+}
+
+/// What to wait for on descriptor `fd`.
+fn entry(fds: &Descriptors, kind: EventType, fd: u32) -> Result<PollEntry, Errno> {
+    let descriptor = fds.get_with(fd, Rights::POLL_FD_READWRITE)?;
+    let (rights, events) = match kind {
+        // A listening socket can be read when there is a connection to accept.
+        EventType::FdRead => (Rights::FD_READ.with(Rights::SOCK_ACCEPT), poll::READ),
+        _ => (Rights::FD_WRITE, poll::WRITE),
+    };
+    if !descriptor.rights.has_any(rights) {
+        return Err(Errno::NotCapable);
+    }
+    Ok(PollEntry { handle: descriptor.handle.0, events, ..PollEntry::default() })
 }
 
 /// When the time-out of a clock is due, as a time of the monotonic clock. Durations count from `since`.
@@ -81,6 +124,37 @@ fn due_at<H: Host>(host: &mut H, (clock, timeout, absolute): (ClockId, u64, bool
     }
 }
 
+/// What an event says besides whose it is: its error, the bytes that can be read, its flags.
+type Happened = (EventType, Errno, u64, u16);
+
+/// Whether what a subscription waits for has happened; else, for a clock, when it will.
+fn happened<H: Host>(
+    host: &mut H,
+    waiting: Waiting,
+    entries: &[PollEntry],
+    since: u64,
+) -> Result<Result<Happened, Option<u64>>, Fail> {
+    match waiting {
+        Waiting::Never(kind, errno) => Ok(Ok((kind, errno, 0, 0))),
+        Waiting::Clock { clock, timeout, absolute } => match due_at(host, (clock, timeout, absolute), since) {
+            Ok(due) if due > host.clock_time(ClockId::Monotonic)? => Ok(Err(Some(due))),
+            Ok(_) => Ok(Ok((EventType::Clock, Errno::Success, 0, 0))),
+            Err(Fail::Errno(errno)) => Ok(Ok((EventType::Clock, errno, 0, 0))),
+            Err(Fail::Interrupted) => Err(Fail::Interrupted),
+        },
+        Waiting::Descriptor(kind, index) => {
+            let entry = entries.get(index).copied().unwrap_or_default();
+            let ready = match u32::try_from(entry.ready) {
+                Ok(0) => return Ok(Err(None)),
+                Ok(ready) => ready,
+                Err(_) => return Ok(Ok((kind, Errno::from_linux(entry.ready.saturating_neg()), 0, 0))),
+            };
+            let flags = if ready & poll::HANGUP != 0 { HANGUP } else { 0 };
+            Ok(Ok((kind, Errno::Success, entry.bytes, flags)))
+        }
+    }
+}
+
 /// `poll_oneoff`.
 pub(super) fn oneoff<H: Host>(
     context: &mut Context<H>,
@@ -88,7 +162,7 @@ pub(super) fn oneoff<H: Host>(
     (subscriptions, count): (u32, u32),
     events: u32,
     nevents: u32,
-) -> Result<(), Failure> {
+) -> Done {
     if count == 0 || count > SUBSCRIPTIONS_MAX {
         return Err(Errno::Inval.into());
     }
@@ -96,44 +170,58 @@ pub(super) fn oneoff<H: Host>(
     slice_mut(memory, nevents, 4)?;
     slice_mut(memory, events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
 
+    // They are read before any event is written: they may overlap.
+    let mut waits = Vec::new();
+    let mut entries = Vec::new();
+    waits.try_reserve_exact(usize::try_from(count).map_err(|_| Errno::Inval)?).map_err(|_| Errno::NoMem)?;
+    for index in 0..count {
+        let place = element(subscriptions, SUBSCRIPTION, index)?;
+        waits.push(subscription(memory, place, &context.fds, &mut entries)?);
+    }
+
     let since = match context.polling_since.take() {
         Some(since) => since,
         None => context.host.clock_time(ClockId::Monotonic)?,
     };
+    // One look at the descriptors, in case that something has happened already.
+    let mut deadline = Some(0);
     loop {
-        let mut nearest = u64::MAX;
+        if !entries.is_empty() || deadline != Some(0) {
+            let waited = match deadline {
+                Some(deadline) if entries.is_empty() => context.host.sleep_until(ClockId::Monotonic, deadline),
+                _ => context.host.poll(&mut entries, deadline).map(drop),
+            };
+            if let Err(fail) = waited {
+                context.polling_since = (fail == Fail::Interrupted).then_some(since);
+                return Err(fail.into());
+            }
+        }
+        let mut nearest: Option<u64> = None;
         let mut written: u32 = 0;
-        for index in 0..count {
-            let Subscription { userdata, waiting } =
-                subscription(memory, element(subscriptions, SUBSCRIPTION, index)?)?;
-            let (kind, errno) = match waiting {
-                Waiting::Never(kind, errno) => (kind, errno),
-                Waiting::Clock { clock, timeout, absolute } => {
-                    match due_at(&mut context.host, (clock, timeout, absolute), since) {
-                        Ok(due) if due > context.host.clock_time(ClockId::Monotonic)? => {
-                            nearest = nearest.min(due);
-                            continue;
-                        }
-                        Ok(_) => (EventType::Clock, Errno::Success),
-                        Err(Fail::Errno(errno)) => (EventType::Clock, errno),
-                        Err(Fail::Interrupted) => return Err(Fail::Interrupted.into()),
-                    }
+        for Subscription { userdata, waiting } in &waits {
+            let (kind, errno, bytes, flags) = match happened(&mut context.host, *waiting, &entries, since)? {
+                Ok(happened) => happened,
+                Err(due) => {
+                    nearest = match (nearest, due) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                    continue;
                 }
             };
             let mut event = [0; EVENT as usize];
-            event[..8].copy_from_slice(&userdata);
+            event[..8].copy_from_slice(userdata);
             event[8..10].copy_from_slice(&(errno as u16).to_le_bytes());
             event[10] = kind as u8;
+            event[16..24].copy_from_slice(&bytes.to_le_bytes());
+            event[24..26].copy_from_slice(&flags.to_le_bytes());
             write(memory, element(events, EVENT, written)?, &event)?;
             written = written.saturating_add(1);
         }
         if written > 0 {
             return Ok(write(memory, nevents, &written.to_le_bytes())?);
         }
-        if let Err(fail) = context.host.sleep_until(ClockId::Monotonic, nearest) {
-            context.polling_since = (fail == Fail::Interrupted).then_some(since);
-            return Err(fail.into());
-        }
+        deadline = nearest;
     }
 }
 

@@ -183,7 +183,7 @@ impl Host for TestHost {
 }
 
 /// No limits that a test would meet.
-pub const ROOMY: InstanceLimits = InstanceLimits { fuel: u64::MAX, memory: 1 << 30, table: 1 << 24 };
+pub const ROOMY: InstanceLimits = InstanceLimits { fuel: u64::MAX, memory: 1 << 30, table: 1 << 24, fds: 1024 };
 
 /// The same, for modules.
 pub const ROOMY_MODULE: ModuleLimits = ModuleLimits {
@@ -210,14 +210,14 @@ pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
 
 /// Starts a guest with standard streams.
 pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits) -> Result<Instance<TestHost>, String> {
-    let mut fds = Descriptors::default();
+    let mut fds = Descriptors::new(1024);
     let rights = [
         Rights::FD_READ.with(Rights::FD_FILESTAT_GET),
         Rights::FD_WRITE.with(Rights::FD_FILESTAT_GET),
         Rights::FD_WRITE,
     ];
     for (fd, rights) in (0..).zip(rights) {
-        let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: Rights::NONE };
+        let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: Rights::NONE, preopen: None };
         fds.insert(fd, descriptor).expect("free");
     }
     let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");

@@ -56,6 +56,7 @@ pub(crate) fn start(job: &Job) -> io::Result<Running> {
         .env_clear()
         .envs([("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/sh")])
         .env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin")
+        .envs(job.environment.iter().map(|(name, value)| (name, value)))
         .current_dir("/root");
     match &job.terminal {
         Some(terminal) => start_in_terminal(command, terminal),

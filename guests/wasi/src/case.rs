@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cases: a line each, with what came out and, if it is wrong, what the specification wants.
+
+use crate::{
+    abi::{
+        FILE_TYPES,
+        Filestat, //
+    },
+    errno::Errno,
+    sys::Result, //
+};
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
+
+static FAILED: AtomicU32 = AtomicU32::new(0);
+
+/// How many cases have failed.
+pub(crate) fn failed() -> u32 {
+    FAILED.load(Ordering::Relaxed)
+}
+
+/// What a case may come to, as text that is the same wherever it runs.
+pub(crate) trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for () {
+    fn shown(&self) -> String {
+        "ok".to_owned()
+    }
+}
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        if *self { "yes" } else { "no" }.to_owned()
+    }
+}
+
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Shown for &str {
+    fn shown(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+impl Shown for Vec<u8> {
+    fn shown(&self) -> String {
+        self.escape_ascii().to_string()
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ident)*) => {
+        $(impl Shown for $type {
+            fn shown(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+numbers!(i32 u16 u32 u64 usize);
+
+impl Shown for Errno {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for Filestat {
+    fn shown(&self) -> String {
+        kind(self.filetype)
+    }
+}
+
+impl<T: Shown> Shown for Result<T> {
+    fn shown(&self) -> String {
+        match self {
+            Ok(value) => value.shown(),
+            Err(errno) => errno.shown(),
+        }
+    }
+}
+
+/// A `filetype`, by name.
+pub(crate) fn kind(filetype: u8) -> String {
+    match FILE_TYPES.get(usize::from(filetype)) {
+        Some(name) => (*name).to_owned(),
+        None => format!("filetype {filetype}"),
+    }
+}
+
+/// Cases about one thing.
+pub(crate) struct Topic(pub(crate) &'static str);
+
+impl Topic {
+    /// A case that has to come to `wanted`.
+    #[expect(clippy::needless_pass_by_value, reason = "what comes out is of no further use")]
+    pub(crate) fn is(&self, name: &str, got: impl Shown, wanted: &str) {
+        let got = got.shown();
+        println!("{}: {name}: {got}", self.0);
+        if got != wanted {
+            println!("FAILED {}: {name}: got {got}, wanted {wanted}", self.0);
+            FAILED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A case that the specification leaves open: it is to come to the same everywhere.
+    #[expect(clippy::needless_pass_by_value, reason = "as above")]
+    pub(crate) fn told(&self, name: &str, got: impl Shown) {
+        println!("{}: {name}: {}", self.0, got.shown());
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls every function of WASI preview 1, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
+//! `FAILED TOPIC: CASE: got RESULT, wanted RESULT` where it is not what the specification wants.
+//!
+//!     wasi.wasm all one 'two words' '' ünïcode    with A=1 EMPTY= and 'SPACES= a b '; standard input is an empty pipe
+//!     wasi.wasm sockets                           with a listening socket, to which a client comes
+//!     wasi.wasm exit STATUS | raise SIGNAL
+//!
+//! It has the preopened directories `scratch`, where it works, and `read-only`; see `guests/wasi/world.sh` for what is in them.
+//! Results are the same wherever it runs: no times, no inode numbers, nothing in the order of a directory.
+
+mod abi;
+mod case;
+mod clocks;
+mod descriptors;
+mod directories;
+mod errno;
+mod escapes;
+mod faults;
+mod links;
+mod metadata;
+mod mounts;
+mod names;
+mod open;
+mod poll;
+mod process;
+mod readdir;
+mod renames;
+mod rights;
+mod scratch;
+mod sockets;
+mod strings;
+mod sys;
+mod transfer;
+
+use scratch::Dir;
+use std::process::ExitCode;
+use sys::Result;
+
+/// What cases begin with.
+struct World {
+    scratch: Dir,
+    read_only: Dir,
+}
+
+/// Every topic; an error is one of what cases begin with.
+fn all(world: &World) -> Result {
+    strings::cases();
+    clocks::cases();
+    process::cases();
+    descriptors::cases(world)?;
+    open::cases(world)?;
+    names::cases(world)?;
+    directories::cases(world)?;
+    links::cases(world)?;
+    renames::cases(world)?;
+    escapes::cases(world)?;
+    mounts::cases(world)?;
+    transfer::cases(world)?;
+    metadata::cases(world)?;
+    readdir::cases(world)?;
+    rights::cases(world)?;
+    poll::cases(world)?;
+    faults::cases(world)
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let mut words = args.iter().skip(1).map(String::as_str);
+    let (mode, value) = (words.next(), words.next());
+    let number = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+    match mode {
+        Some("exit") => sys::raw::proc_exit(number),
+        Some("raise") => {
+            println!("proc_raise({number}) returned {}", sys::raw::proc_raise(number));
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
+    let (Some(scratch), Some(read_only)) = (Dir::preopened(b"scratch"), Dir::preopened(b"read-only")) else {
+        println!("FAILED: no directories");
+        return ExitCode::FAILURE;
+    };
+    let world = World { scratch, read_only };
+    let result = match mode {
+        Some("all") => all(&world),
+        Some("sockets") => sockets::cases(&world),
+        _ => {
+            println!("FAILED: no such mode");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(errno) = result {
+        println!("FAILED: no further for {errno}");
+        return ExitCode::FAILURE;
+    }
+    if case::failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

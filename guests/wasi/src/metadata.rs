@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sizes, times, advice, room, and what is on the device.
+
+use crate::{
+    World,
+    abi::{
+        FOLLOW,
+        Filestat,
+        NO_FOLLOW,
+        fstflags::{
+            ATIM,
+            ATIM_NOW,
+            MTIM,
+            MTIM_NOW, //
+        },
+        oflags::CREAT, //
+    },
+    case::Topic,
+    scratch::Dir,
+    sys::{
+        self,
+        Result, //
+    },
+};
+
+/// The ninth of September 2001 and the eighteenth of May 2033, with nanoseconds.
+const EARLY: u64 = 1_000_000_000_123_456_789;
+const LATE: u64 = 2_000_000_000_987_654_321;
+
+fn times(stat: Result<Filestat>) -> Result<String> {
+    stat.map(|stat| {
+        let name = |time| match time {
+            EARLY => "early".to_owned(),
+            LATE => "late".to_owned(),
+            0 => "1970".to_owned(),
+            _ => "else".to_owned(),
+        };
+        format!("{} {}", name(stat.atim), name(stat.mtim))
+    })
+}
+
+/// Whether a time is that of the clock, give or take a minute.
+fn is_now(time: u64) -> bool {
+    sys::clock_time_get(0, 0).is_ok_and(|now| now.abs_diff(time) < 60_000_000_000)
+}
+
+fn stat(dir: Dir) -> Result {
+    let topic = Topic("fd_filestat_get");
+    let fd = dir.open("file", 0)?;
+    let (a, b) = (sys::fd_filestat_get(fd)?, dir.stat("file")?);
+    topic.is("a file", Ok::<_, crate::errno::Errno>(a), "file");
+    topic.is("its size", a.size, "7");
+    topic.is("its links", a.nlink, "1");
+    topic.is("as by its name", a == b, "yes");
+    topic.is("it was changed now", is_now(a.mtim) && is_now(a.ctim), "yes");
+    topic.is("no such descriptor", sys::fd_filestat_get(1000), "badf");
+    topic.is("a directory", sys::fd_filestat_get(dir.0), "directory");
+    topic.is("standard input", sys::fd_filestat_get(0), "unknown");
+    topic.is("standard input has no size", sys::fd_filestat_get(0).map(|stat| stat.size), "0");
+    sys::fd_close(fd)?;
+
+    let topic = Topic("path_filestat_get");
+    topic.is("a file", dir.stat("file"), "file");
+    topic.is("a directory", dir.stat("dir"), "directory");
+    topic.is("a directory with a slash", dir.stat("dir/"), "directory");
+    topic.is("itself", dir.stat("."), "directory");
+    topic.is("a link", dir.stat("link"), "symlink");
+    topic.is("a link, followed", dir.stat_follow("link"), "file");
+    topic.is("which is the same", dir.stat_follow("link")?.ino == b.ino, "yes");
+    topic.is("a link with a slash", dir.stat("dirlink/"), "directory");
+    for (path, wanted) in [
+        ("absent", "noent"),
+        ("file/", "notdir"),
+        ("file/.", "notdir"),
+        ("link/", "notdir"),
+        ("dangling", "noent"),
+        ("self", "loop"),
+        ("absent/file", "noent"),
+        ("file/file", "notdir"),
+        ("..", "perm"),
+    ] {
+        topic.is(path, dir.stat_follow(path), wanted);
+    }
+    Ok(())
+}
+
+fn sizes(dir: Dir) -> Result {
+    let topic = Topic("fd_filestat_set_size");
+    let fd = dir.open("sized", CREAT)?;
+    sys::fd_write(fd, b"0123456789")?;
+    let size = || sys::fd_filestat_get(fd).map(|stat| stat.size);
+    topic.is("smaller", sys::fd_filestat_set_size(fd, 4), "ok");
+    topic.is("is", size(), "4");
+    topic.is("the position stays", sys::fd_tell(fd), "10");
+    topic.is("larger", sys::fd_filestat_set_size(fd, 6), "ok");
+    topic.is("with zeros", dir.read("sized"), r"0123\x00\x00");
+    topic.is("five gibibytes", sys::fd_filestat_set_size(fd, 5 << 30), "ok");
+    topic.is("are", size(), "5368709120");
+    topic.is("nothing", sys::fd_filestat_set_size(fd, 0), "ok");
+    topic.is("is empty", size(), "0");
+    topic.is("a negative size", sys::fd_filestat_set_size(fd, 1 << 63), "inval");
+    topic.is("the last size", sys::fd_filestat_set_size(fd, u64::MAX), "inval");
+    topic.is("no such descriptor", sys::fd_filestat_set_size(1000, 0), "badf");
+    topic.is("standard output", sys::fd_filestat_set_size(1, 0), "notcapable");
+    topic.is("a directory", sys::fd_filestat_set_size(dir.0, 0), "notcapable");
+
+    let topic = Topic("fd_allocate");
+    topic.is("room", sys::fd_allocate(fd, 0, 100), "ok");
+    topic.is("makes it larger", size(), "100");
+    topic.is("room that is there", sys::fd_allocate(fd, 10, 10), "ok");
+    topic.is("makes it no smaller", size(), "100");
+    topic.is("room behind", sys::fd_allocate(fd, 200, 50), "ok");
+    topic.is("makes it larger again", size(), "250");
+    topic.is("no room", sys::fd_allocate(fd, 0, 0), "inval");
+    topic.is("a negative offset", sys::fd_allocate(fd, 1 << 63, 1), "inval");
+    topic.is("a negative length", sys::fd_allocate(fd, 0, 1 << 63), "inval");
+    topic.is("beyond the last offset", sys::fd_allocate(fd, (1 << 63) - 1, 1), "fbig");
+    topic.is("no such descriptor", sys::fd_allocate(1000, 0, 1), "badf");
+    sys::fd_close(fd)
+}
+
+fn hints(dir: Dir) -> Result {
+    let topic = Topic("fd_advise");
+    let fd = dir.open("file", 0)?;
+    for (advice, name) in (0..).zip(["normal", "sequential", "random", "willneed", "dontneed", "noreuse"]) {
+        topic.is(name, sys::fd_advise(fd, 0, 0, advice), "ok");
+        topic.is(&format!("{name} about a part"), sys::fd_advise(fd, 1, 5, advice), "ok");
+    }
+    topic.is("advice 6", sys::fd_advise(fd, 0, 0, 6), "inval");
+    topic.is("advice of another byte", sys::fd_advise(fd, 0, 0, 256), "inval");
+    topic.is("a negative offset", sys::fd_advise(fd, 1 << 63, 0, 0), "inval");
+    topic.is("a negative length", sys::fd_advise(fd, 0, 1 << 63, 0), "inval");
+    topic.is("beyond the end", sys::fd_advise(fd, 1 << 40, 1, 0), "ok");
+    topic.is("no such descriptor", sys::fd_advise(1000, 0, 0, 0), "badf");
+
+    for (name, call) in [("fd_sync", sys::fd_sync as fn(u32) -> Result), ("fd_datasync", sys::fd_datasync)] {
+        let topic = Topic(name);
+        topic.is("a file", call(fd), "ok");
+        topic.is("a directory", call(dir.0), "ok");
+        topic.is("no such descriptor", call(1000), "badf");
+        topic.is("standard input", call(0), "notcapable");
+    }
+    sys::fd_close(fd)
+}
+
+fn set_times(dir: Dir) -> Result {
+    let topic = Topic("fd_filestat_set_times");
+    let fd = dir.open("file", 0)?;
+    let set = |atim, mtim, flags| sys::fd_filestat_set_times(fd, atim, mtim, flags);
+    let told = || times(sys::fd_filestat_get(fd));
+    topic.is("both", set(EARLY, LATE, ATIM | MTIM), "ok");
+    topic.is("are", told(), "early late");
+    topic.is("none", set(1, 1, 0), "ok");
+    topic.is("are as they were", told(), "early late");
+    topic.is("the last access", set(LATE, 1, ATIM), "ok");
+    topic.is("is", told(), "late late");
+    topic.is("the last change", set(1, EARLY, MTIM), "ok");
+    topic.is("is that", told(), "late early");
+    topic.is("1970", set(0, 0, ATIM | MTIM), "ok");
+    topic.is("was long ago", told(), "1970 1970");
+    topic.is("the access to now", set(EARLY, EARLY, ATIM_NOW), "ok");
+    topic.is("is now", sys::fd_filestat_get(fd).map(|stat| is_now(stat.atim) && stat.mtim == 0), "yes");
+    topic.is("the change to now, the access to then", set(EARLY, EARLY, ATIM | MTIM_NOW), "ok");
+    topic.is("are so", sys::fd_filestat_get(fd).map(|stat| stat.atim == EARLY && is_now(stat.mtim)), "yes");
+    topic.is("access to then and now", set(EARLY, EARLY, ATIM | ATIM_NOW), "inval");
+    topic.is("change to then and now", set(EARLY, EARLY, MTIM | MTIM_NOW), "inval");
+    topic.is("unknown flags", set(EARLY, EARLY, 1 << 4), "inval");
+    topic.is("more flags than bits", set(EARLY, EARLY, 1 << 16), "inval");
+    topic.is("no such descriptor", sys::fd_filestat_set_times(1000, 0, 0, 0), "badf");
+    topic.is("a directory", sys::fd_filestat_set_times(dir.0, EARLY, LATE, ATIM | MTIM), "ok");
+    topic.is("has them", times(sys::fd_filestat_get(dir.0)), "early late");
+    sys::fd_close(fd)?;
+
+    let topic = Topic("path_filestat_set_times");
+    let set = |flags, path: &str, atim, mtim, set| {
+        sys::path_filestat_set_times(dir.0, flags, path.as_bytes(), (atim, mtim), set)
+    };
+    topic.is("a file", set(NO_FOLLOW, "file", LATE, EARLY, ATIM | MTIM), "ok");
+    topic.is("has them", times(dir.stat("file")), "late early");
+    topic.is("a directory", set(NO_FOLLOW, "dir/", LATE, EARLY, ATIM | MTIM), "ok");
+    topic.is("has them, too", times(dir.stat("dir")), "late early");
+    topic.is("a link", set(NO_FOLLOW, "link", EARLY, EARLY, ATIM | MTIM), "ok");
+    topic.is("has its own", times(dir.stat("link")), "early early");
+    topic.is("what it leads to has others", times(dir.stat("file")), "late early");
+    topic.is("a link, followed", set(FOLLOW, "link", LATE, LATE, ATIM | MTIM), "ok");
+    topic.is("what it leads to has these", times(dir.stat("file")), "late late");
+    topic.is("the link has its own", dir.stat("link").map(|stat| stat.mtim == EARLY), "yes");
+    topic.is("a link to nothing", set(NO_FOLLOW, "dangling", EARLY, LATE, ATIM | MTIM), "ok");
+    topic.is("now", set(FOLLOW, "file", 0, 0, ATIM_NOW | MTIM_NOW), "ok");
+    topic.is("is now", dir.stat("file").map(|stat| is_now(stat.atim) && is_now(stat.mtim)), "yes");
+    topic.is("access to then and now", set(FOLLOW, "file", 0, 0, ATIM | ATIM_NOW), "inval");
+    topic.is("change to then and now", set(FOLLOW, "file", 0, 0, MTIM | MTIM_NOW), "inval");
+    topic.is("unknown flags", set(FOLLOW, "file", 0, 0, 1 << 4), "inval");
+    for (path, wanted) in [
+        ("absent", "noent"),
+        ("file/", "notdir"),
+        ("dangling", "noent"),
+        ("self", "loop"),
+        ("..", "perm"),
+        ("file/file", "notdir"),
+    ] {
+        topic.is(path, set(FOLLOW, path, EARLY, LATE, ATIM | MTIM), wanted);
+    }
+    Ok(())
+}
+
+pub(crate) fn cases(world: &World) -> Result {
+    let dir = world.scratch.make("metadata")?;
+    dir.write("file", b"content")?;
+    dir.mkdir("dir")?;
+    dir.symlink("file", "link")?;
+    dir.symlink("dir", "dirlink")?;
+    dir.symlink("target", "dangling")?;
+    dir.symlink("self", "self")?;
+    stat(dir)?;
+    sizes(dir)?;
+    hints(dir)?;
+    set_times(dir)?;
+    sys::fd_close(dir.0)
+}

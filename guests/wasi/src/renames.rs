@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `path_rename`.
+
+use crate::{
+    World,
+    case::Topic,
+    scratch::Dir,
+    sys::{
+        self,
+        Result, //
+    },
+};
+
+fn files(topic: &Topic, dir: Dir) -> Result {
+    topic.is("a file", dir.rename("file", "moved"), "ok");
+    topic.is("its old name", dir.stat("file"), "noent");
+    topic.is("its new name", dir.read("moved"), "content");
+    topic.is("into a directory", dir.rename("moved", "dir/moved"), "ok");
+    topic.is("and back", dir.rename("dir/moved", "file"), "ok");
+    topic.is("to itself", dir.rename("file", "file"), "ok");
+    topic.is("it is there", dir.read("file"), "content");
+    topic.is("over a file", dir.rename("file", "other"), "ok");
+    topic.is("that is replaced", dir.read("other"), "content");
+    topic.is("by way of a link", dir.rename("dirlink/../other", "file"), "ok");
+    dir.link("file", "name")?;
+    topic.is("over another name of it", dir.rename("file", "name"), "ok");
+    topic.is("both stay", dir.stat("file").map(|stat| stat.nlink), "2");
+    topic.is("a link", dir.rename("link", "link2"), "ok");
+    topic.is("moves itself", dir.read_link("link2"), "file");
+    dir.write("third", b"third")?;
+    topic.is("over a link", dir.rename("third", "link2"), "ok");
+    topic.is("that is replaced, not followed", dir.stat("link2"), "file");
+    topic.is("what it led to stays", dir.read("file"), "content");
+    topic.is("a link over a file", dir.rename("dangling", "link2"), "ok");
+    topic.is("is there", dir.read_link("link2"), "target");
+    dir.write("open", b"open")?;
+    let fd = dir.open("open", 0)?;
+    topic.is("over a file that is open", dir.rename("name", "open"), "ok");
+    let mut bytes = vec![0; 4];
+    let len = sys::fd_read(fd, &mut bytes)?;
+    bytes.truncate(len);
+    topic.is("which is as it was", bytes, "open");
+    sys::fd_close(fd)
+}
+
+fn directories(topic: &Topic, dir: Dir) -> Result {
+    dir.mkdir("empty")?;
+    dir.mkdir("full")?;
+    dir.write("full/file", b"")?;
+    topic.is("a directory", dir.rename("full", "full2"), "ok");
+    topic.is("what is in it comes along", dir.stat("full2/file"), "file");
+    topic.is("over an empty one", dir.rename("full2", "empty"), "ok");
+    topic.is("it is there", dir.stat("empty/file"), "file");
+    topic.is("to itself", dir.rename("empty", "empty"), "ok");
+    topic.is("with slashes", dir.rename("empty/", "full//"), "ok");
+    dir.mkdir("empty")?;
+    dir.mkdir("full/inner")?;
+    for (old, new, wanted) in [
+        ("empty", "full", "notempty"),
+        ("full", "full/inner", "inval"),
+        ("full", "full/new", "inval"),
+        ("full/inner", "full", "notempty"),
+        ("full", "file", "notdir"),
+        ("full", "dirlink", "notdir"),
+        ("full", "dirlink/", "notdir"),
+        ("file", "full", "isdir"),
+        ("file", "empty", "isdir"),
+        ("file", "empty/", "notdir"),
+        ("dirlink", "empty", "isdir"),
+        ("full", ".", "busy"),
+        (".", "new", "busy"),
+        ("..", "new", "busy"),
+        ("full", "..", "busy"),
+        ("full/.", "new", "busy"),
+        ("full/..", "new", "busy"),
+        ("full", "empty/.", "busy"),
+        ("absent", "new", "noent"),
+        ("absent", "file", "noent"),
+        ("absent/", "new", "noent"),
+        ("absent", ".", "busy"),
+        ("file/", "new", "notdir"),
+        ("file", "new/", "notdir"),
+        ("file/", "file", "notdir"),
+        ("dirlink/", "new", "notdir"),
+        ("link2/", "new", "notdir"),
+        ("file", "absent/new", "noent"),
+        ("absent/file", "new", "noent"),
+        ("file/file", "new", "notdir"),
+        ("file", "open/new", "notdir"),
+        ("self/file", "new", "loop"),
+        ("file", "self/new", "loop"),
+    ] {
+        topic.is(&format!("{old} to {new}"), dir.rename(old, new), wanted);
+    }
+    let (a, b) = (dir.directory("full")?, dir.directory("empty")?);
+    topic.is("from one directory", sys::path_rename(a.0, b"file", b.0, b"moved"), "ok");
+    topic.is("to another", b.stat("moved"), "file");
+    topic.is("a directory, too", sys::path_rename(a.0, b"inner", b.0, b"inner"), "ok");
+    topic.is("a directory that is open", dir.rename("full", "full3"), "ok");
+    topic.is("is what it was", a.write("new", b""), "ok");
+    topic.is("by its new name", dir.stat("full3/new"), "file");
+    sys::fd_close(a.0)?;
+    sys::fd_close(b.0)
+}
+
+pub(crate) fn cases(world: &World) -> Result {
+    let topic = Topic("path_rename");
+    let dir = world.scratch.make("renames")?;
+    dir.write("file", b"content")?;
+    dir.write("other", b"")?;
+    dir.mkdir("dir")?;
+    dir.symlink("file", "link")?;
+    dir.symlink("dir", "dirlink")?;
+    dir.symlink("target", "dangling")?;
+    dir.symlink("self", "self")?;
+    files(&topic, dir)?;
+    directories(&topic, dir)?;
+    sys::fd_close(dir.0)
+}

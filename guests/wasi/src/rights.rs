@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rights: without one, what needs it is refused; they only ever shrink; what is opened has no more than its directory
+//! passes on.
+
+use crate::{
+    World,
+    abi::{
+        FOLLOW,
+        NO_FOLLOW,
+        oflags,
+        right, //
+    },
+    case::Topic,
+    scratch::{
+        DIRECTORY,
+        Dir, //
+    },
+    sys::{
+        self,
+        Result, //
+    },
+};
+
+/// A right, its name, and a call with a directory that needs it.
+type Need = (u32, &'static str, fn(Dir) -> Result);
+
+const OF_DIRECTORIES: [Need; 19] = [
+    (0, "fd_datasync", |dir| sys::fd_datasync(dir.0)),
+    (3, "fd_fdstat_set_flags", |dir| sys::fd_fdstat_set_flags(dir.0, 0)),
+    (4, "fd_sync", |dir| sys::fd_sync(dir.0)),
+    (9, "path_create_directory", |dir| dir.mkdir("new")),
+    (10, "path_create_file", |dir| dir.try_open(FOLLOW, "new", oflags::CREAT)),
+    (11, "path_link_source", |dir| dir.link("file", "new")),
+    (12, "path_link_target", |dir| dir.link("file", "new")),
+    (13, "path_open", |dir| dir.try_open(FOLLOW, "file", 0)),
+    (14, "fd_readdir", |dir| sys::fd_readdir(dir.0, &mut [0; 100], 0).map(drop)),
+    (15, "path_readlink", |dir| dir.read_link("link").map(drop)),
+    (16, "path_rename_source", |dir| dir.rename("file", "new")),
+    (17, "path_rename_target", |dir| dir.rename("file", "new")),
+    (18, "path_filestat_get", |dir| dir.stat("file").map(drop)),
+    (19, "path_filestat_set_size", |dir| dir.try_open(FOLLOW, "file", oflags::TRUNC)),
+    (20, "path_filestat_set_times", |dir| sys::path_filestat_set_times(dir.0, NO_FOLLOW, b"file", (0, 0), 1)),
+    (21, "fd_filestat_get", |dir| sys::fd_filestat_get(dir.0).map(drop)),
+    (23, "fd_filestat_set_times", |dir| sys::fd_filestat_set_times(dir.0, 0, 0, 1)),
+    (24, "path_symlink", |dir| dir.symlink("file", "new")),
+    (25, "path_remove_directory", |dir| dir.rmdir("dir")),
+];
+
+const OF_FILES: [Need; 13] = [
+    (0, "fd_datasync", |file| sys::fd_datasync(file.0)),
+    (1, "fd_read", |file| sys::fd_read(file.0, &mut [0]).map(drop)),
+    (1, "fd_read at an offset", |file| sys::fd_pread(file.0, &mut [0], 0).map(drop)),
+    (2, "fd_seek", |file| sys::fd_seek(file.0, 1, 0).map(drop)),
+    (2, "fd_seek to read at an offset", |file| sys::fd_pread(file.0, &mut [0], 0).map(drop)),
+    (3, "fd_fdstat_set_flags", |file| sys::fd_fdstat_set_flags(file.0, 0)),
+    (5, "fd_tell", |file| sys::fd_tell(file.0).map(drop)),
+    (5, "fd_tell to seek nowhere", |file| sys::fd_seek(file.0, 0, 1).map(drop)),
+    (6, "fd_write", |file| sys::fd_write(file.0, b"x").map(drop)),
+    (6, "fd_write at an offset", |file| sys::fd_pwrite(file.0, b"x", 0).map(drop)),
+    (7, "fd_advise", |file| sys::fd_advise(file.0, 0, 0, 0)),
+    (8, "fd_allocate", |file| sys::fd_allocate(file.0, 0, 1)),
+    (22, "fd_filestat_set_size", |file| sys::fd_filestat_set_size(file.0, 0)),
+];
+
+/// Shrinks the rights of a descriptor by `rights`.
+fn without(fd: u32, rights: u64) -> Result {
+    let stat = sys::fd_fdstat_get(fd)?;
+    sys::fd_fdstat_set_rights(fd, stat.rights & !rights, stat.inheriting)
+}
+
+fn needed(dir: Dir) -> Result {
+    let topic = Topic("without the right");
+    for (bit, name, call) in OF_DIRECTORIES {
+        let again = dir.directory(".")?;
+        without(again.0, 1 << bit)?;
+        topic.is(name, call(again), "notcapable");
+        sys::fd_close(again.0)?;
+    }
+    let again = dir.directory(".")?;
+    without(again.0, 1 << 26)?;
+    topic.is("path_unlink_file", again.unlink("file"), "notcapable");
+    sys::fd_close(again.0)?;
+    topic.is("nothing has happened", dir.stat("new"), "noent");
+    for (bit, name, call) in OF_FILES {
+        let file = Dir(dir.open("file", 0)?);
+        without(file.0, 1 << bit)?;
+        topic.is(name, call(file), "notcapable");
+        sys::fd_close(file.0)?;
+    }
+    let topic = Topic("with that right alone");
+    for (bit, name, call) in OF_DIRECTORIES.iter().filter(|(bit, ..)| !matches!(bit, 9..=12 | 16 | 17 | 19 | 24 | 25)) {
+        let again = dir.directory(".")?;
+        without(again.0, !(1 << bit))?;
+        topic.is(name, call(again), "ok");
+        sys::fd_close(again.0)?;
+    }
+    Ok(())
+}
+
+fn shrunk(dir: Dir) -> Result {
+    let topic = Topic("fd_fdstat_set_rights");
+    let file = dir.open("file", 0)?;
+    let stat = sys::fd_fdstat_get(file)?;
+    topic.is("those that there are", sys::fd_fdstat_set_rights(file, stat.rights, stat.inheriting), "ok");
+    topic.is("fewer", sys::fd_fdstat_set_rights(file, right::FD_READ, right::FD_READ), "ok");
+    topic.is("are told", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
+    topic.is("those that it passes on, too", sys::fd_fdstat_get(file).map(|stat| stat.inheriting), "2");
+    topic.is("as before", sys::fd_fdstat_set_rights(file, stat.rights, right::FD_READ), "notcapable");
+    topic.is("to pass on as before", sys::fd_fdstat_set_rights(file, right::FD_READ, stat.inheriting), "notcapable");
+    topic.is("one more", sys::fd_fdstat_set_rights(file, right::FD_READ | right::FD_TELL, 0), "notcapable");
+    topic.is("one that is unknown", sys::fd_fdstat_set_rights(file, 1 << 30, 0), "notcapable");
+    topic.is("another one that is unknown", sys::fd_fdstat_set_rights(file, 1 << 63, 0), "notcapable");
+    topic.is("nothing has changed", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
+    topic.is("none", sys::fd_fdstat_set_rights(file, 0, 0), "ok");
+    topic.is("what needs none", sys::fd_fdstat_get(file).map(|stat| stat.rights), "0");
+    topic.is("closing needs none", sys::fd_close(file), "ok");
+    topic.is("no such descriptor", sys::fd_fdstat_set_rights(1000, 0, 0), "badf");
+    Ok(())
+}
+
+fn passed_on(dir: Dir) -> Result {
+    let topic = Topic("rights passed on");
+    let again = dir.directory(".")?;
+    let own = sys::fd_fdstat_get(again.0)?.rights;
+    sys::fd_fdstat_set_rights(again.0, own, right::READ | right::PATH_OPEN)?;
+    let open = |rights| sys::path_open(again.0, FOLLOW, b"file", 0, (rights, right::ALL), 0);
+    topic.is("open to write", open(right::FD_WRITE).map(drop), "notcapable");
+    topic.is("open to read and write", open(right::READ_WRITE).map(drop), "notcapable");
+    let file = open(right::READ | (1 << 22))?;
+    topic.is("open to read", sys::fd_read(file, &mut [0; 9]), "7");
+    topic.is("what was not passed on", sys::fd_filestat_set_size(file, 0), "notcapable");
+    let stat = sys::fd_fdstat_get(file)?;
+    topic.is("rights of the file", stat.rights == right::READ, "yes");
+    topic.is("what it passes on", stat.inheriting == right::READ | right::PATH_OPEN, "yes");
+    sys::fd_close(file)?;
+    let inner =
+        sys::path_open(again.0, FOLLOW, b"dir", oflags::DIRECTORY, (DIRECTORY & !right::FD_READ, right::ALL), 0)?;
+    let inner = Dir(inner);
+    topic.is("open in a directory inside", inner.try_open_read(FOLLOW, "../dir/inner", 0), "perm");
+    topic.is("open what is in it", inner.try_open_read(FOLLOW, "inner", 0), "ok");
+    topic.is("to write", inner.try_open(FOLLOW, "inner", 0), "notcapable");
+    topic.is("to make", inner.try_open_read(FOLLOW, "new", oflags::CREAT), "notcapable");
+    topic.is("to remove", inner.unlink("inner"), "notcapable");
+    sys::fd_close(inner.0)?;
+    sys::fd_fdstat_set_rights(again.0, own & !right::PATH_CREATE_FILE, 0)?;
+    topic.is(
+        "nothing is passed on",
+        sys::path_open(again.0, FOLLOW, b"file", 0, (0, right::ALL), 0).and_then(|file| {
+            let stat = sys::fd_fdstat_get(file)?;
+            sys::fd_close(file)?;
+            Ok(stat.rights | stat.inheriting)
+        }),
+        "0",
+    );
+    topic.is("read", again.try_open_read(FOLLOW, "file", 0), "notcapable");
+    sys::fd_close(again.0)
+}
+
+fn read_only(world: &World) -> Result {
+    let topic = Topic("read only");
+    let dir = world.read_only;
+    topic.is("read a file", dir.read("file"), "content");
+    topic.is("describe it", dir.stat("file"), "file");
+    topic.is("read a link", dir.read_link("link"), "file");
+    topic.is("open a directory", dir.try_open_read(FOLLOW, "dir", oflags::DIRECTORY), "ok");
+    topic.is("open to write", dir.try_open(FOLLOW, "file", 0), "notcapable");
+    topic.is("make", dir.try_open_read(FOLLOW, "new", oflags::CREAT), "notcapable");
+    topic.is("empty", dir.try_open_read(FOLLOW, "file", oflags::TRUNC), "notcapable");
+    topic.is("make a directory", dir.mkdir("new"), "notcapable");
+    topic.is("remove a directory", dir.rmdir("dir"), "notcapable");
+    topic.is("remove a file", dir.unlink("file"), "notcapable");
+    topic.is("make a link", dir.symlink("file", "new"), "notcapable");
+    topic.is("rename", dir.rename("file", "new"), "notcapable");
+    topic.is("rename away", sys::path_rename(dir.0, b"file", world.scratch.0, b"stolen"), "notcapable");
+    topic.is("rename into", sys::path_rename(world.scratch.0, b"outside", dir.0, b"new"), "notcapable");
+    topic.is("link away", sys::path_link(dir.0, 0, b"file", world.scratch.0, b"stolen"), "notcapable");
+    topic.is("link into", sys::path_link(world.scratch.0, 0, b"outside", dir.0, b"new"), "notcapable");
+    topic.is("set times", sys::path_filestat_set_times(dir.0, 0, b"file", (0, 0), 1), "notcapable");
+    topic.is("set its own times", sys::fd_filestat_set_times(dir.0, 0, 0, 1), "notcapable");
+    let inner = dir.directory("dir")?;
+    topic.is("make in a directory inside", inner.mkdir("new"), "notcapable");
+    topic.is("read in a directory inside", inner.read("inner"), "inner");
+    sys::fd_close(inner.0)?;
+    topic.is("the directory above", dir.stat_follow("../scratch"), "perm");
+    Ok(())
+}
+
+pub(crate) fn cases(world: &World) -> Result {
+    let dir = world.scratch.make("rights")?;
+    dir.write("file", b"content")?;
+    dir.mkdir("dir")?;
+    dir.write("dir/inner", b"inner")?;
+    dir.symlink("file", "link")?;
+    needed(dir)?;
+    shrunk(dir)?;
+    passed_on(dir)?;
+    read_only(world)?;
+    sys::fd_close(dir.0)
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arguments and environment.
+
+use crate::{
+    case::Topic,
+    sys, //
+};
+
+fn joined(strings: sys::Result<Vec<Vec<u8>>>) -> sys::Result<Vec<u8>> {
+    strings.map(|strings| strings.join(&b'|'))
+}
+
+pub(crate) fn cases() {
+    let topic = Topic("args");
+    let wanted = r"wasi.wasm|all|one|two words||\xc3\xbcn\xc3\xafcode";
+    topic.is("all of them", joined(sys::args()), wanted);
+    topic.is("a second time", joined(sys::args()), wanted);
+
+    let topic = Topic("environ");
+    topic.is("all of it", joined(sys::environ()), "A=1|EMPTY=|SPACES= a b ");
+}

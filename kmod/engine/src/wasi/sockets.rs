@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions of preview 1 for sockets.
+
+use super::{
+    Context, Done,
+    abi::{
+        Errno,
+        Rights,
+        socket, //
+    },
+    fds::Descriptor,
+    functions::fdflags,
+    memory::{
+        Spans,
+        slice_mut,
+        write, //
+    },
+    paths::adopt,
+};
+use crate::{
+    ffi::Limit,
+    host::{
+        End,
+        Host, //
+    },
+};
+
+/// What is accepted has the rights that the listening socket passes on.
+pub(super) fn sock_accept<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    flags: u32,
+    accepted: u32,
+) -> Done {
+    let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT)?;
+    let flags = fdflags(flags)?;
+    slice_mut(memory, accepted, 4)?;
+    let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
+    let handle = context.host.accept(listening.handle, flags)?;
+    let rights = listening.inheriting;
+    adopt(context, fd, Descriptor { handle, rights, inheriting: rights, preopen: None })?;
+    Ok(write(memory, accepted, &fd.to_le_bytes())?)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the specification's")]
+pub(super) fn sock_recv<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    data: u32,
+    data_len: u32,
+    flags: u32,
+    received: u32,
+    out_flags: u32,
+) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::FD_READ)?;
+    let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
+    if u32::from(flags) & !(socket::RECV_PEEK | socket::RECV_WAITALL) != 0 {
+        return Err(Errno::Inval.into());
+    }
+    let spans = Spans::read(memory, data, data_len)?;
+    slice_mut(memory, received, 4)?;
+    slice_mut(memory, out_flags, 2)?;
+    let message = context.host.receive(descriptor.handle, memory, spans.as_slice(), flags)?;
+    context.moved = context.moved.saturating_add(message.bytes);
+    let bytes = u32::try_from(message.bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
+    write(memory, received, &bytes.to_le_bytes())?;
+    let flags = if message.is_truncated { socket::RECV_DATA_TRUNCATED } else { 0 };
+    Ok(write(memory, out_flags, &flags.to_le_bytes())?)
+}
+
+pub(super) fn sock_send<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    data: u32,
+    data_len: u32,
+    flags: u32,
+    sent: u32,
+) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::FD_WRITE)?;
+    if flags != 0 {
+        return Err(Errno::Inval.into());
+    }
+    let spans = Spans::read(memory, data, data_len)?;
+    slice_mut(memory, sent, 4)?;
+    let bytes = context.host.send(descriptor.handle, memory, spans.as_slice())?;
+    context.moved = context.moved.saturating_add(bytes);
+    let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
+    Ok(write(memory, sent, &bytes.to_le_bytes())?)
+}
+
+pub(super) fn sock_shutdown<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, how: u32) -> Done {
+    let descriptor = context.fds.get_with(fd, Rights::SOCK_SHUTDOWN)?;
+    if how == 0 || how & !(socket::SHUT_RD | socket::SHUT_WR) != 0 {
+        return Err(Errno::Inval.into());
+    }
+    let how = u8::try_from(how).map_err(|_| Errno::Inval)?;
+    Ok(context.host.shutdown(descriptor.handle, how)?)
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Clocks, by preview 1 `clockid`.
+
+use super::Result;
+use rustix::{
+    io::Errno,
+    thread::clock_nanosleep_absolute,
+    time::{
+        ClockId,
+        Timespec,
+        clock_getres,
+        clock_gettime, //
+    }, //
+};
+
+const PER_SECOND: i64 = 1_000_000_000;
+
+fn clock(id: u64) -> Result<ClockId> {
+    match id {
+        0 => Ok(ClockId::Realtime),
+        1 => Ok(ClockId::Monotonic),
+        2 => Ok(ClockId::ProcessCPUTime),
+        3 => Ok(ClockId::ThreadCPUTime),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// A time as nanoseconds.
+fn nanoseconds(time: Timespec) -> u64 {
+    u64::try_from(time.tv_sec * PER_SECOND + time.tv_nsec).unwrap_or(0)
+}
+
+/// Nanoseconds as a time; what is too many are as many as there can be.
+pub(super) fn timespec(nanoseconds: u64) -> Timespec {
+    let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
+    Timespec { tv_sec: nanoseconds / PER_SECOND, tv_nsec: nanoseconds % PER_SECOND }
+}
+
+pub(super) fn time(id: u64) -> Result {
+    Ok(nanoseconds(clock_gettime(clock(id)?)))
+}
+
+pub(super) fn resolution(id: u64) -> Result {
+    Ok(nanoseconds(clock_getres(clock(id)?)))
+}
+
+pub(super) fn sleep_until(id: u64, until: u64) -> Result {
+    clock_nanosleep_absolute(clock(id)?, &timespec(until)).map(|()| 0)
+}
+
+/// What is left until the monotonic clock shows `deadline`.
+pub(super) fn until(deadline: u64) -> Timespec {
+    timespec(deadline.saturating_sub(nanoseconds(clock_gettime(ClockId::Monotonic))))
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The entries of a directory, as preview 1 lays them out.
+
+use super::{
+    Result,
+    files::Open, //
+};
+use rustix::{
+    fs::{
+        FileType,
+        RawDir,
+        SeekFrom, //
+    },
+    io::Errno, //
+};
+use std::mem::MaybeUninit;
+
+/// What is read at a time.
+const ENTRIES_BYTES: usize = 64 * 1024;
+
+/// Preview 1 `filetype`.
+fn file_type(kind: FileType) -> u8 {
+    match kind {
+        FileType::BlockDevice => 1,
+        FileType::CharacterDevice => 2,
+        FileType::Directory => 3,
+        FileType::RegularFile => 4,
+        FileType::Socket => 6,
+        FileType::Symlink => 7,
+        _ => 0,
+    }
+}
+
+/// Puts the entries from `cookie` on into `bytes`, the last one cut off if need be; returns how many bytes.
+pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64) -> Result {
+    rustix::fs::seek(open, SeekFrom::Start(cookie))?;
+    let mut buffer = vec![MaybeUninit::uninit(); ENTRIES_BYTES];
+    let mut directory = RawDir::new(open, &mut buffer);
+    let mut taken = Vec::new();
+    while taken.len() < bytes.len() {
+        let Some(entry) = directory.next() else { break };
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        taken.extend_from_slice(&entry.next_entry_cookie().to_le_bytes());
+        taken.extend_from_slice(&entry.ino().to_le_bytes());
+        taken.extend_from_slice(&u32::try_from(name.len()).map_err(|_| Errno::OVERFLOW)?.to_le_bytes());
+        taken.extend_from_slice(&[file_type(entry.file_type()), 0, 0, 0]);
+        taken.extend_from_slice(name);
+    }
+    let len = taken.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&taken[..len]);
+    Ok(len as u64)
+}

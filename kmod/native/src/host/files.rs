@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files of a guest.
+
+use super::{
+    Result,
+    clock::timespec,
+    ready,
+    sockets, //
+};
+use crate::ffi::{
+    AT_POSITION,
+    FileStat,
+    Times,
+    poll, //
+};
+use rustix::{
+    fs::{
+        Advice,
+        AtFlags,
+        FallocateFlags,
+        FileType,
+        OFlags,
+        SeekFrom,
+        Stat,
+        Timespec,
+        Timestamps,
+        UTIME_NOW,
+        UTIME_OMIT, //
+    },
+    io::{
+        Errno,
+        ReadWriteFlags, //
+    },
+};
+use std::{
+    io::{
+        IoSlice,
+        IoSliceMut, //
+    },
+    num::NonZeroU64,
+    os::fd::{
+        AsFd,
+        BorrowedFd,
+        OwnedFd, //
+    }, //
+};
+
+/// Preview 1 `fdflags`.
+pub(super) mod fdflags {
+    pub(crate) const APPEND: u64 = 1 << 0;
+    pub(crate) const DSYNC: u64 = 1 << 1;
+    pub(crate) const NONBLOCK: u64 = 1 << 2;
+    pub(crate) const RSYNC: u64 = 1 << 3;
+    pub(crate) const SYNC: u64 = 1 << 4;
+}
+
+/// Linux's `O_DSYNC`, which rustix takes for `O_SYNC`.
+const DSYNC: OFlags = OFlags::from_bits_retain(0o10000);
+
+/// Linux's open flags by preview 1 `fdflags`.
+const FLAGS: [(u64, OFlags); 4] = [
+    (fdflags::APPEND, OFlags::APPEND),
+    (fdflags::NONBLOCK, OFlags::NONBLOCK),
+    (fdflags::DSYNC, DSYNC),
+    (fdflags::SYNC | fdflags::RSYNC, OFlags::SYNC),
+];
+
+/// Preview 1 `fstflags`.
+mod fstflags {
+    pub(super) const ATIM: u32 = 1 << 0;
+    pub(super) const ATIM_NOW: u32 = 1 << 1;
+    pub(super) const MTIM: u32 = 1 << 2;
+    pub(super) const MTIM_NOW: u32 = 1 << 3;
+}
+
+/// `advice` by its preview 1 number.
+const ADVICE: [Advice; 6] =
+    [Advice::Normal, Advice::Sequential, Advice::Random, Advice::WillNeed, Advice::DontNeed, Advice::NoReuse];
+
+/// `RWF_NOAPPEND` of Linux's `include/uapi/linux/fs.h`.
+const NOAPPEND: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x20);
+
+/// Which way bytes go.
+pub(super) enum Direction<'a> {
+    /// From the file to the guest.
+    Read(&'a mut [IoSliceMut<'a>]),
+    /// From the guest to the file.
+    Write(&'a [IoSlice<'a>]),
+}
+
+/// `O_APPEND` and its siblings for preview 1 `fdflags`.
+pub(super) fn linux_flags(flags: u64) -> OFlags {
+    FLAGS.iter().filter(|(flag, _)| flags & flag != 0).fold(OFlags::empty(), |linux, (_, more)| linux | *more)
+}
+
+/// A file, as the guest has it.
+pub(super) struct Open {
+    fd: OwnedFd,
+    /// Preview 1 `fdflags`. They are the guest's own: others that have the file open do not notice when they change.
+    pub(super) flags: u64,
+}
+
+impl AsFd for Open {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Open {
+    pub(super) fn new(fd: OwnedFd) -> Result<Self> {
+        let mut open = Self { fd, flags: 0 };
+        let has = open.linux_flags()?;
+        for (flag, linux) in FLAGS {
+            if has.contains(linux) {
+                open.flags |= flag;
+            }
+        }
+        Ok(open)
+    }
+
+    /// Linux's open flags of the file itself.
+    fn linux_flags(&self) -> Result<OFlags> {
+        rustix::fs::fcntl_getfl(self)
+    }
+
+    fn kind(&self) -> Result<FileType> {
+        Ok(FileType::from_raw_mode(rustix::fs::fstat(self)?.st_mode))
+    }
+
+    /// Whether calls are not to wait.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.flags & fdflags::NONBLOCK != 0
+    }
+
+    /// Calls `go`, which waits unless its argument, or the file itself, says that it is not to. Waits for `events` where the
+    /// file itself would not wait and the guest wants to.
+    pub(super) fn waiting<T>(&self, events: u32, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        loop {
+            let result = go(self.is_nonblocking());
+            let is_over = !matches!(result, Err(Errno::AGAIN));
+            if is_over || self.is_nonblocking() || !self.linux_flags()?.contains(OFlags::NONBLOCK) {
+                return result;
+            }
+            ready::wait(self, events)?;
+        }
+    }
+
+    /// `RWF_*` for what the guest wants and the file itself does not do.
+    fn writing(&self, has: OFlags) -> ReadWriteFlags {
+        let wants = linux_flags(self.flags);
+        let mut how = ReadWriteFlags::empty();
+        how.set(ReadWriteFlags::APPEND, wants.contains(OFlags::APPEND) && !has.contains(OFlags::APPEND));
+        how.set(NOAPPEND, !wants.contains(OFlags::APPEND) && has.contains(OFlags::APPEND));
+        how.set(ReadWriteFlags::DSYNC, wants.contains(DSYNC) && !has.contains(DSYNC));
+        how.set(ReadWriteFlags::SYNC, wants.contains(OFlags::SYNC) && !has.contains(OFlags::SYNC));
+        how
+    }
+
+    /// Reads or writes, at `at` or at the file's position; returns the number of bytes.
+    pub(super) fn transfer(&self, mut direction: Direction<'_>, at: u64) -> Result {
+        const { assert!(AT_POSITION == u64::MAX, "as pread2(2) says it") };
+        let kind = self.kind()?;
+        if let (Direction::Write(parts), FileType::Socket) = (&direction, kind) {
+            return sockets::send(self, parts);
+        }
+        let is_stream = !matches!(kind, FileType::RegularFile | FileType::Directory | FileType::BlockDevice);
+        let has = self.linux_flags()?;
+        let (events, how) = match direction {
+            Direction::Read(_) => (poll::READ, ReadWriteFlags::empty()),
+            Direction::Write(_) => (poll::WRITE, self.writing(has)),
+        };
+        let mut once = |how| match &mut direction {
+            Direction::Read(parts) => rustix::io::preadv2(self, parts, at, how),
+            Direction::Write(parts) => rustix::io::pwritev2(self, parts, at, how),
+        };
+        let done = self.waiting(events, |nonblocking| {
+            if !nonblocking || !is_stream || has.contains(OFlags::NONBLOCK) {
+                return once(how);
+            }
+            match once(how | ReadWriteFlags::NOWAIT) {
+                // Not every file knows how not to wait.
+                Err(Errno::OPNOTSUPP) if ready::is_ready(self, events)? => once(how),
+                Err(Errno::OPNOTSUPP) => Err(Errno::AGAIN),
+                done => done,
+            }
+        })?;
+        Ok(done as u64)
+    }
+
+    /// Moves the position; returns the new one.
+    pub(super) fn seek(&self, offset: i64, whence: u64) -> Result {
+        let to = match whence {
+            0 => SeekFrom::Start(offset.cast_unsigned()),
+            1 => SeekFrom::Current(offset),
+            2 => SeekFrom::End(offset),
+            _ => return Err(Errno::INVAL),
+        };
+        rustix::fs::seek(self, to)
+    }
+
+    /// Describes the file.
+    pub(super) fn stat(&self) -> Result<FileStat> {
+        let mut stat = file_stat(&rustix::fs::fstat(self)?);
+        let own = OFlags::APPEND | OFlags::NONBLOCK;
+        stat.flags = ((self.linux_flags()? - own) | linux_flags(self.flags)).bits();
+        stat.socket_type = sockets::kind(self);
+        Ok(stat)
+    }
+
+    /// Sets its times.
+    pub(super) fn set_times(&self, times: &Times) -> Result {
+        rustix::fs::futimens(self, &timestamps(times)).map(|()| 0)
+    }
+
+    /// Tells how a part of the file will be used.
+    pub(super) fn advise(&self, offset: u64, len: u64, advice: u64) -> Result {
+        let advice = usize::try_from(advice).ok().and_then(|number| ADVICE.get(number)).ok_or(Errno::INVAL)?;
+        rustix::fs::fadvise(self, offset, NonZeroU64::new(len), *advice).map(|()| 0)
+    }
+
+    /// Makes sure that there is room.
+    pub(super) fn allocate(&self, offset: u64, len: u64) -> Result {
+        rustix::fs::fallocate(self, FallocateFlags::empty(), offset, len).map(|()| 0)
+    }
+
+    /// Sets the size.
+    pub(super) fn set_size(&self, size: u64) -> Result {
+        rustix::fs::ftruncate(self, size).map(|()| 0)
+    }
+
+    /// Puts it on its device.
+    pub(super) fn sync(&self, data_only: bool) -> Result {
+        if data_only { rustix::fs::fdatasync(self) } else { rustix::fs::fsync(self) }.map(|()| 0)
+    }
+}
+
+/// A guest's files, by handle.
+#[derive(Default)]
+pub(crate) struct Files {
+    table: Vec<Option<Open>>,
+}
+
+impl Files {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self { table: Vec::new() }
+    }
+
+    /// Takes a copy of the descriptor `fd`; returns the handle.
+    pub(crate) fn open(&mut self, fd: BorrowedFd<'_>) -> Result {
+        let open = Open::new(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)?;
+        Ok(self.add(open))
+    }
+
+    /// Puts a file in the table; returns its handle.
+    pub(super) fn add(&mut self, open: Open) -> u64 {
+        let index = self.table.iter().position(Option::is_none).unwrap_or(self.table.len());
+        if index == self.table.len() {
+            self.table.push(None);
+        }
+        self.table[index] = Some(open);
+        index as u64
+    }
+
+    /// The file with this handle.
+    pub(super) fn get(&self, handle: u64) -> Result<&Open> {
+        usize::try_from(handle).ok().and_then(|index| self.table.get(index)?.as_ref()).ok_or(Errno::BADF)
+    }
+
+    fn slot(&mut self, handle: u64) -> Result<&mut Option<Open>> {
+        usize::try_from(handle).ok().and_then(|index| self.table.get_mut(index)).ok_or(Errno::BADF)
+    }
+
+    /// Gives a file up.
+    pub(super) fn close(&mut self, handle: u64) -> Result {
+        self.slot(handle)?.take().ok_or(Errno::BADF).map(|_| 0)
+    }
+
+    /// Sets preview 1 `fdflags`. Calls cannot write less durably than the file was opened for.
+    pub(super) fn set_flags(&mut self, handle: u64, flags: u64) -> Result {
+        let open = self.slot(handle)?.as_mut().ok_or(Errno::BADF)?;
+        let has = open.linux_flags()?;
+        for (flag, linux) in FLAGS {
+            if OFlags::SYNC.contains(linux) && has.contains(linux) && flags & flag == 0 {
+                return Err(Errno::OPNOTSUPP);
+            }
+        }
+        open.flags = flags;
+        Ok(0)
+    }
+}
+
+/// What Linux says about a file, but for the flags and the type of a socket.
+pub(super) fn file_stat(found: &Stat) -> FileStat {
+    let time = |seconds: i64, nanoseconds: u64| {
+        u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    };
+    FileStat {
+        dev: found.st_dev,
+        ino: found.st_ino,
+        nlink: found.st_nlink,
+        size: u64::try_from(found.st_size).unwrap_or(0),
+        atime: time(found.st_atime, found.st_atime_nsec),
+        mtime: time(found.st_mtime, found.st_mtime_nsec),
+        ctime: time(found.st_ctime, found.st_ctime_nsec),
+        mode: found.st_mode,
+        ..FileStat::default()
+    }
+}
+
+/// Sets the times of what `fd` is, which may be a mere path.
+pub(super) fn set_times(fd: impl AsFd, times: &Times) -> Result {
+    rustix::fs::utimensat(fd, c"", &timestamps(times), AtFlags::EMPTY_PATH).map(|()| 0)
+}
+
+fn timestamps(times: &Times) -> Timestamps {
+    let one = |time: u64, given: u32, now: u32| {
+        if times.flags & now != 0 {
+            Timespec { tv_sec: 0, tv_nsec: UTIME_NOW }
+        } else if times.flags & given != 0 {
+            timespec(time)
+        } else {
+            Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }
+        }
+    };
+    Timestamps {
+        last_access: one(times.atime, fstflags::ATIM, fstflags::ATIM_NOW),
+        last_modification: one(times.mtime, fstflags::MTIM, fstflags::MTIM_NOW),
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sockets of a guest.
+
+use super::{
+    Result,
+    files::{
+        Open,
+        fdflags, //
+    },
+};
+use crate::ffi::{
+    RECEIVED_TRUNCATED,
+    poll, //
+};
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer,
+        RecvFlags,
+        ReturnFlags,
+        SendAncillaryBuffer,
+        SendFlags,
+        Shutdown,
+        SocketFlags, //
+    },
+};
+use std::io::{
+    IoSlice,
+    IoSliceMut, //
+};
+
+/// Preview 1 `riflags`.
+const PEEK: u64 = 1 << 0;
+const WAITALL: u64 = 1 << 1;
+
+/// The type of a socket (`SOCK_*`); 0 for another file.
+pub(super) fn kind(open: &Open) -> u32 {
+    rustix::net::sockopt::socket_type(open).map_or(0, |kind| kind.as_raw())
+}
+
+/// Takes a connection; it has the preview 1 `fdflags` `flags`.
+pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
+    let mut how = SocketFlags::CLOEXEC;
+    how.set(SocketFlags::NONBLOCK, flags & fdflags::NONBLOCK != 0);
+    let accepted = open.waiting(poll::READ, |nonblocking| {
+        if nonblocking && !super::ready::is_ready(open, poll::READ)? {
+            return Err(Errno::AGAIN);
+        }
+        rustix::net::accept_with(open, how)
+    })?;
+    let mut open = Open::new(accepted)?;
+    open.flags = flags;
+    Ok(open)
+}
+
+/// Receives; `flags` are preview 1 `riflags`.
+pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result {
+    open.waiting(poll::READ, |nonblocking| {
+        let mut how = RecvFlags::empty();
+        how.set(RecvFlags::PEEK, flags & PEEK != 0);
+        how.set(RecvFlags::WAITALL, flags & WAITALL != 0);
+        how.set(RecvFlags::DONTWAIT, nonblocking);
+        let message = rustix::net::recvmsg(open, parts, &mut RecvAncillaryBuffer::default(), how)?;
+        let truncated = if message.flags.contains(ReturnFlags::TRUNC) { RECEIVED_TRUNCATED } else { 0 };
+        Ok(message.bytes as u64 | truncated)
+    })
+}
+
+/// Sends. A peer that is gone is an error, not a signal.
+pub(super) fn send(open: &Open, parts: &[IoSlice<'_>]) -> Result {
+    open.waiting(poll::WRITE, |nonblocking| {
+        let mut how = SendFlags::NOSIGNAL;
+        how.set(SendFlags::DONTWAIT, nonblocking);
+        Ok(rustix::net::sendmsg(open, parts, &mut SendAncillaryBuffer::default(), how)? as u64)
+    })
+}
+
+/// Shuts down; `how` are preview 1 `sdflags`.
+pub(super) fn shutdown(open: &Open, how: u64) -> Result {
+    let how = match how {
+        1 => Shutdown::Read,
+        2 => Shutdown::Write,
+        3 => Shutdown::Both,
+        _ => return Err(Errno::INVAL),
+    };
+    rustix::net::shutdown(open, how).map(|()| 0)
+}

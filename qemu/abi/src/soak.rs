@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guests of all kinds, for as long and as many as one likes; afterwards the machine has all of its memory again.
+//!
+//!     KWASMI_SOAK_GUESTS=N KWASMI_SOAK_SECONDS=S kwasmi-abi soak
+//!
+//! first N short guests, one after another; then for S seconds guests of all kinds by eight threads at once.
+
+mod load;
+mod memory;
+
+use crate::{
+    kernel::info,
+    ktap::Tests, //
+};
+use load::{
+    KINDS,
+    Load, //
+};
+use memory::Memory;
+use std::{
+    collections::BTreeMap,
+    env, thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+const GUESTS: u64 = 2000;
+
+const SECONDS: u64 = 60;
+
+const THREADS: u64 = 8;
+
+/// How much is done before memory is looked at for the first time, so that all that the kernel keeps for later is there.
+const WARM_UP: (u64, Duration) = (200, Duration::from_secs(5));
+
+/// How often it is told that all goes on.
+const TELLING: Duration = Duration::from_secs(60);
+
+/// How many guests there were of each kind.
+type Counts = BTreeMap<&'static str, u64>;
+
+/// A number from the environment, or another.
+fn number(name: &str, otherwise: u64) -> u64 {
+    env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// Runs `guests` short guests.
+fn short(load: &Load, guests: u64) {
+    let mut told = Instant::now();
+    for number in 0..guests {
+        load.hello();
+        if told.elapsed() >= TELLING {
+            told = Instant::now();
+            println!("# {number} short guests");
+        }
+    }
+}
+
+/// Runs guests of all kinds for a time, by all threads; how many of each.
+fn mixed(load: &Load, time: Duration, seed: u64) -> Counts {
+    let begin = Instant::now();
+    let counts = thread::scope(|scope| {
+        let runners: Vec<_> = (0..THREADS)
+            .map(|number| {
+                scope.spawn(move || {
+                    let mut random = load::random(seed, number);
+                    let mut counts = Counts::new();
+                    while begin.elapsed() < time {
+                        let kind = &KINDS[random.below(KINDS.len())];
+                        (kind.run)(load, &mut random);
+                        *counts.entry(kind.name).or_default() += 1;
+                    }
+                    counts
+                })
+            })
+            .collect();
+        while begin.elapsed() < time {
+            thread::sleep(TELLING.min(time.saturating_sub(begin.elapsed())));
+            let info = info();
+            println!(
+                "# {} s: {} modules, {} instances, {} bytes of heap",
+                begin.elapsed().as_secs(),
+                info.modules,
+                info.instances,
+                info.heap_bytes
+            );
+        }
+        runners.into_iter().map(|runner| runner.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let mut all = Counts::new();
+    for (name, count) in counts.into_iter().flatten() {
+        *all.entry(name).or_default() += count;
+    }
+    all
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    let guests = number("KWASMI_SOAK_GUESTS", GUESTS);
+    let time = Duration::from_secs(number("KWASMI_SOAK_SECONDS", SECONDS));
+    tests.add("short guests, then guests of all kinds by eight threads, and all memory is there again", move || {
+        let load = Load::new();
+        short(&load, WARM_UP.0);
+        mixed(&load, WARM_UP.1, 0x501);
+        let before = Memory::settled(None);
+        println!("# before: {before}");
+
+        let begin = Instant::now();
+        short(&load, guests);
+        println!("# {guests} short guests in {:.1} s", begin.elapsed().as_secs_f64());
+        let between = Memory::settled(Some(&before));
+        println!("# between: {between}");
+
+        let counts = mixed(&load, time, 0x50a4);
+        println!("# {} guests of all kinds in {} s: {counts:?}", counts.values().sum::<u64>(), time.as_secs());
+        let after = Memory::settled(Some(&before));
+        println!("# after: {after}");
+        for kind in &KINDS {
+            assert!(time < Duration::from_secs(30) || counts.contains_key(kind.name), "no guest of kind {}", kind.name);
+        }
+        println!("# tolerance: {}", memory::tolerance());
+        between.assert_like(&before);
+        after.assert_like(&before);
+    });
+}

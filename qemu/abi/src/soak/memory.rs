@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What memory the machine has, and what of it kwasmi holds.
+
+use crate::kernel::info;
+use kwasmi::uapi::kwasmi_info;
+use std::{
+    fmt,
+    fs,
+    path::Path,
+    thread,
+    time::Duration, //
+};
+
+/// How long it may take until what was given up is there again: the kernel gives back some memory later.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Numbers of KiB.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amounts {
+    /// What programs could have, with what this process has.
+    available: u64,
+    /// Small objects of the kernel.
+    slab: u64,
+    /// What the kernel has mapped page by page.
+    vmalloc: u64,
+    /// What there is for each processor.
+    percpu: u64,
+}
+
+/// How much less or more there may be afterwards. Objects that are freed leave pages in caches that are partly empty.
+const TOLERANCE: Amounts = Amounts { available: 8 << 10, slab: 2 << 10, vmalloc: 512, percpu: 64 };
+
+/// The same for a kernel that keeps objects for a while after they were freed, to find who still uses them: KASAN sets aside
+/// up to a 32nd of the memory, and kmemleak has a record of each block.
+const TOLERANCE_INSTRUMENTED: Amounts = Amounts { available: 128 << 10, slab: 96 << 10, vmalloc: 2048, percpu: 64 };
+
+/// What may be.
+pub(super) fn tolerance() -> Amounts {
+    if Path::new("/sys/kernel/debug/kmemleak").exists() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
+}
+
+impl fmt::Display for Amounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { available, slab, vmalloc, percpu } = self;
+        write!(f, "{available} KiB available, {slab} KiB slab, {vmalloc} KiB vmalloc, {percpu} KiB per processor")
+    }
+}
+
+/// The number of KiB in a line of a file of /proc.
+fn kibibytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).expect(name)
+}
+
+impl Amounts {
+    fn now() -> Self {
+        // What is only kept because nobody else wants it does not count.
+        fs::write("/proc/sys/vm/drop_caches", "3").expect("root may");
+        let all = fs::read_to_string("/proc/meminfo").expect("there");
+        let own = fs::read_to_string("/proc/self/status").expect("there");
+        Self {
+            available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon"),
+            slab: kibibytes(&all, "Slab"),
+            vmalloc: kibibytes(&all, "VmallocUsed"),
+            percpu: kibibytes(&all, "Percpu"),
+        }
+    }
+
+    /// Whether nothing is lost, in comparison to `before`.
+    fn is_like(&self, before: &Self) -> bool {
+        let Self { available, slab, vmalloc, percpu } = tolerance();
+        self.available + available >= before.available
+            && self.slab <= before.slab + slab
+            && self.vmalloc <= before.vmalloc + vmalloc
+            && self.percpu <= before.percpu + percpu
+    }
+}
+
+/// All of it at one time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    amounts: Amounts,
+    held: [u64; 5],
+    reclaimed: u64,
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { amounts, held: [modules, instances, bytes, blocks, reserve], reclaimed } = self;
+        write!(f, "{amounts}; {modules} modules, {instances} instances, {bytes} bytes in {blocks} blocks, ")?;
+        write!(f, "{reserve} bytes of the reserve, {reclaimed} bytes reclaimed so far")
+    }
+}
+
+impl Memory {
+    fn now() -> Self {
+        let kwasmi_info { modules, instances, heap_bytes, heap_blocks, reserve_used_bytes, reclaimed_bytes, .. } =
+            info();
+        Self {
+            amounts: Amounts::now(),
+            held: [modules, instances, heap_bytes, heap_blocks, reserve_used_bytes],
+            reclaimed: reclaimed_bytes,
+        }
+    }
+
+    /// What there is after a while: for as long as it takes until it is like `before`, if that is given, within reason.
+    pub(super) fn settled(before: Option<&Self>) -> Self {
+        let mut waited = Duration::from_secs(2);
+        thread::sleep(waited);
+        loop {
+            let now = Self::now();
+            let is_settled = before.is_none_or(|before| now.held == [0; 5] && now.amounts.is_like(&before.amounts));
+            if is_settled || waited >= PATIENCE {
+                return now;
+            }
+            thread::sleep(Duration::from_secs(1));
+            waited += Duration::from_secs(1);
+        }
+    }
+
+    /// Fails if something is held, or lost in comparison to `before`.
+    pub(super) fn assert_like(&self, before: &Self) {
+        assert_eq!(self.held, [0; 5], "{self}");
+        assert!(self.amounts.is_like(&before.amounts), "before: {before}; after: {self}");
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stack traces of tasks that run guests: the kernel takes them at any moment, and finds its way past the engine's stack.
+//! That its unwinder had nothing to complain about is seen in the log, which is scanned afterwards.
+
+use crate::{
+    faults,
+    kernel::{
+        grant,
+        module,
+        run,
+        start,
+        start_with_fds, //
+    },
+    ktap::Tests,
+    signals::{
+        self,
+        LOOP,
+        SLEEP, //
+    },
+    task, //
+};
+use kwasmi::uapi;
+use std::{
+    fs::{
+        self,
+        File, //
+    },
+    io::{
+        ErrorKind,
+        Read,
+        Seek,
+        SeekFrom,
+        pipe, //
+    },
+    os::{
+        fd::{
+            AsRawFd,
+            OwnedFd, //
+        },
+        unix::fs::OpenOptionsExt,
+    },
+    panic::{
+        self,
+        AssertUnwindSafe, //
+    },
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    },
+    thread,
+    time::Duration,
+};
+
+/// Is in one host call after another, most of the time.
+const HOST_CALLS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (loop (drop (call $random (i32.const 0) (i32.const 65536))) (br 0))))"#;
+
+/// What guests do, and the names of the threads that run them.
+const GUESTS: [(&str, &str); 3] = [("kw-compute", LOOP), ("kw-host", HOST_CALLS), ("kw-asleep", SLEEP)];
+
+/// The way from a host call down to the caller of the ioctl, innermost first.
+const HOST_CALL: [&str; 3] = ["kwasmi_host_entry+", "kwasmi_stack_leave+", "__x64_sys_ioctl+"];
+
+/// How often there is a look at the processors until each guest was seen.
+const TRIES: u32 = 300;
+
+/// The kernel's log from now on.
+struct Log(File);
+
+impl Log {
+    fn open() -> Self {
+        let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").expect("the log");
+        file.seek(SeekFrom::End(0)).expect("it has an end");
+        Self(file)
+    }
+
+    /// Adds the messages that came since the last time.
+    fn read(&mut self, lines: &mut Vec<String>) {
+        let mut record = vec![0; 16_384];
+        loop {
+            match self.0.read(&mut record) {
+                Ok(len) => {
+                    let text = String::from_utf8_lossy(&record[..len]);
+                    let message = text.split_once(';').map_or("", |(_, message)| message);
+                    lines.extend(message.lines().map(str::to_owned));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // More has come than there is room for; what is left comes next.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                Err(error) => panic!("the log: {error}"),
+            }
+        }
+    }
+}
+
+/// What the kernel says while `work` is done.
+fn said(work: impl FnOnce()) -> Vec<String> {
+    let mut log = Log::open();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut lines = Vec::new();
+            while !is_over.load(Ordering::Acquire) {
+                log.read(&mut lines);
+                thread::sleep(Duration::from_millis(1));
+            }
+            log.read(&mut lines);
+            lines
+        });
+        work();
+        is_over.store(true, Ordering::Release);
+        reader.join().expect("no panic")
+    })
+}
+
+/// What the kernel says to a key of the magic kind.
+fn sysrq(key: &str) -> Vec<String> {
+    said(|| fs::write("/proc/sysrq-trigger", key).expect("root may"))
+}
+
+/// The parts of `lines` that each begin with a line that `is_first`.
+fn parts(lines: &[String], is_first: impl Fn(&str) -> bool) -> Vec<&[String]> {
+    let mut parts: Vec<_> = lines.chunk_by(|_, next| !is_first(next)).collect();
+    parts.retain(|part| part.first().is_some_and(|line| is_first(line)));
+    parts
+}
+
+/// Whether a trace has all of these in this order, each as what the unwinder is sure of: others have a question mark.
+fn goes_through(trace: &[String], functions: &[&str]) -> bool {
+    let mut left = functions.iter().peekable();
+    for line in trace.iter().map(|line| line.trim_start()).filter(|line| !line.starts_with('?')) {
+        left.next_if(|function| line.starts_with(**function));
+    }
+    left.peek().is_none()
+}
+
+/// Runs the guests on the second processor, each in a thread of its own, while `look` looks from the first. It gets the
+/// threads' ids.
+fn beside_guests(look: impl FnOnce(&[i32])) {
+    let instances: Vec<OwnedFd> = GUESTS.iter().map(|(_, text)| start(&module(text))).collect();
+    let result = thread::scope(|scope| {
+        let runners: Vec<_> = GUESTS
+            .iter()
+            .zip(&instances)
+            .map(|((name, _), instance)| {
+                let (sender, receiver) = std::sync::mpsc::channel();
+                let thread = thread::Builder::new().name((*name).to_owned());
+                let runner = thread.spawn_scoped(scope, move || {
+                    task::pin(1);
+                    sender.send(task::id()).expect("waits for it");
+                    run(instance)
+                });
+                (runner.expect("a thread"), receiver)
+            })
+            .collect();
+        let ids: Vec<_> = runners.iter().map(|(_, receiver)| receiver.recv().expect("it runs")).collect();
+        thread::sleep(Duration::from_millis(300));
+        let before = task::affinity();
+        task::pin(0);
+        // The guests have no end of their own: whatever is found, they are to be killed.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| look(&ids)));
+        task::set_affinity(&before);
+        instances.iter().for_each(|instance| signals::kill(instance.as_raw_fd()));
+        for (runner, _) in runners {
+            let end = runner.join().expect("no panic").expect("ends");
+            assert_eq!(end.status, uapi::KWASMI_KILLED);
+        }
+        result
+    });
+    result.unwrap_or_else(|panic| panic::resume_unwind(panic));
+}
+
+fn all_tasks(_: &[i32]) {
+    for _ in 0..5 {
+        let lines = sysrq("t");
+        let tasks = parts(&lines, |line| line.starts_with("task:"));
+        for (name, _) in GUESTS {
+            let heading = format!("task:{name} ");
+            let task = tasks.iter().find(|task| task[0].starts_with(&heading));
+            let task = task.unwrap_or_else(|| panic!("{name} is not among {} tasks", tasks.len()));
+            assert!(name != "kw-asleep" || goes_through(task, &HOST_CALL), "{}", task.join("\n"));
+        }
+    }
+}
+
+fn all_processors(_: &[i32]) {
+    let (mut in_engine, mut in_host) = (0, 0);
+    for _ in 0..TRIES {
+        if in_engine >= 5 && in_host >= 5 {
+            break;
+        }
+        let lines = sysrq("l");
+        for cpu in parts(&lines, |line| line.starts_with("NMI backtrace for cpu ")) {
+            let is_of = |name: &str| cpu.iter().any(|line| line.contains(&format!("Comm: {name} ")));
+            let has_rip = |text: &str| cpu.iter().any(|line| line.starts_with("RIP: 0010:") && line.contains(text));
+            // From the engine's own stack a trace goes nowhere; where it is, is told.
+            in_engine += u32::from(is_of("kw-compute") && has_rip("[kwasmi]"));
+            in_host += u32::from(is_of("kw-host") && goes_through(cpu, &HOST_CALL));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    println!("# {in_engine} traces in the engine, {in_host} in a host call");
+    assert!(in_engine >= 5 && in_host >= 5);
+}
+
+fn each_by_itself(ids: &[i32]) {
+    for _ in 0..1000 {
+        for ((name, _), id) in GUESTS.iter().zip(ids) {
+            let trace = fs::read_to_string(format!("/proc/self/task/{id}/stack")).expect("root may");
+            let lines: Vec<_> = trace.lines().filter_map(|line| line.split_once("] ")).collect();
+            let lines: Vec<_> = lines.into_iter().map(|(_, function)| function.to_owned()).collect();
+            assert!(*name != "kw-asleep" || goes_through(&lines, &HOST_CALL), "{trace}");
+        }
+    }
+}
+
+/// The kernel's own `dump_stack`, from the middle of writing to a pipe for a guest: the pipe wants memory, and gets none.
+fn from_within() {
+    let module = module(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\00\10\00\00\00\10\00\00")
+            (func (export "_start") (local i32)
+                (loop
+                    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                    (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 8))))))"#,
+    );
+    faults::set_verbosity("2");
+    let lines = said(|| {
+        for n in 1..40 {
+            let (_drain, output) = pipe().expect("a pipe");
+            let instance = start_with_fds(&module, &[grant(output.as_raw_fd(), 1)]);
+            let _ = faults::failing(n, || run(&instance));
+        }
+    });
+    faults::set_verbosity("0");
+    let traces = parts(&lines, |line| line.starts_with("FAULT_INJECTION: forcing a failure."));
+    let from_host = traces.iter().filter(|trace| goes_through(trace, &HOST_CALL)).count();
+    println!("# {} traces, {from_host} of them in a host call", traces.len());
+    assert!(from_host > 0);
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("traces of all tasks while guests compute, call and sleep", || beside_guests(all_tasks));
+    tests.add("traces of all processors while guests compute and call", || beside_guests(all_processors));
+    tests.add("traces of the tasks of guests, 1,000 times", || beside_guests(each_by_itself));
+    if faults::is_there() {
+        tests.add("traces from within host calls", from_within);
+    } else {
+        tests.skip("traces from within host calls", "the kernel has no fault injection");
+    }
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Every function of WASI, case by case, in an ordinary process.
+. qemu/suites/ktap.sh
+. guests/wasi/world.sh
+
+native=$PWD/target/native/${KWASMI_KERNEL_NAME:-stock}/kwasmi-native
+wasm=$PWD/target/guests/wasi/wasi.wasm
+work=$(mktemp -d)
+cd "$work" || exit
+
+# topic NAME: that nothing of it has failed.
+topic() { ! grep -F "FAILED $1: " out; }
+complete() { equal 0 "$status" || { grep FAILED out; tail -n 3 out; return 1; }; }
+
+make_world
+cases "$wasm" "$native" >out
+status=$?
+while read -r name; do
+    check "$name: $(grep -c "^$name: " out) cases" topic "$name"
+done < <(sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' out | LC_ALL=C sort -u)
+check "all $(grep -vc FAILED out) cases" complete
+remove_world
+rm -rf "$work"
+finish

@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# options: --timeout 3600 --env KWASMI_SOAK_GUESTS --env KWASMI_SOAK_SECONDS
+# Guests of all kinds for a while, and no memory is lost:
+#
+#     KWASMI_SOAK_GUESTS=100000 KWASMI_SOAK_SECONDS=1200 scripts/test soak
+. /suites/ktap.sh >/dev/null
+
+kwasmi-abi soak
+status=$?
+look_for_leaks
+if [ -e /sys/kernel/debug/kmemleak ]; then
+    echo "# kmemleak: $(grep -c '^unreferenced object' /sys/kernel/debug/kmemleak) blocks that nobody knows of"
+fi
+exit "$status"

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Every function of WASI, case by case: in the kernel and in an ordinary process on the same file system, which is what Linux's
+# own system calls do. Both are right, and both are the same.
+. /suites/ktap.sh
+. /guests/wasi/world.sh
+
+wasm=/guests/wasi/wasi.wasm
+cd /tmp || exit
+ip link set lo up
+
+# tree: what is in the directories, but for times, inodes and what is mounted there.
+tree() { find scratch read-only -xdev | LC_ALL=C sort | tr '\n' '\0' | xargs -0 stat -c '%n %F %a %s %h %u %g'; }
+# both: runs the cases both ways, each in a world of its own.
+both() {
+    make_world
+    cases $wasm kwasmi-native >native.out 2>native.err
+    native=$?
+    tree >native.tree
+    remove_world
+    make_world
+    cases $wasm kwasmi run >kernel.out 2>kernel.err
+    kernel=$?
+    tree >kernel.tree
+    remove_world
+}
+ended_well() {
+    status=0
+    equal 0 "$2" || status=1
+    equal "" "$(cat "$1.err")" || status=1
+    grep FAILED "$1.out" && status=1
+    return "$status"
+}
+# topic NAME: the same lines about it, and none that says that it failed.
+topic() {
+    for way in native kernel; do
+        grep "^$1: " $way.out >$way.topic
+    done
+    ! grep "^FAILED $1: " kernel.out && diff native.topic kernel.topic
+}
+# ends STATUS ARG...: how the program ends, both ways.
+ends() {
+    wanted=$1
+    shift
+    kwasmi-native $wasm "$@" >out 2>&1
+    equal "$wanted" $? || return
+    kwasmi run $wasm "$@" >out 2>&1
+    equal "$wanted" $?
+}
+sockets() {
+    make_world
+    conversation $wasm 4001 kwasmi-native >native.out || { cat native.out; return 1; }
+    equal "one two" "$(cat client.out)" || return
+    rm scratch/listening
+    conversation $wasm 4002 kwasmi run >kernel.out || { cat kernel.out; return 1; }
+    equal "one two" "$(cat client.out)" || return
+    remove_world
+    diff native.out kernel.out
+}
+nothing_held() {
+    sleep 1
+    kwasmi status >out
+    grep -qx 'modules: 0' out && grep -qx 'instances: 0' out && grep -qx 'heap: 0 bytes in 0 blocks' out ||
+        { cat out; return 1; }
+}
+
+both
+check "an ordinary process" ended_well native "$native"
+check "the kernel" ended_well kernel "$kernel"
+check "over a thousand cases" [ "$(grep -vc ^FAILED kernel.out)" -gt 1000 ]
+sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' native.out kernel.out | LC_ALL=C sort -u >topics
+while read -r name; do
+    check "$name: $(grep -c "^$name: " native.out) cases" topic "$name"
+done <topics
+check "what is left behind" diff native.tree kernel.tree
+check "sockets" sockets
+for status in 0 7 255 256; do
+    check "proc_exit $status" ends $((status % 256)) exit $status
+done
+for signal in "2 130" "6 134" "9 137" "15 143" "23 152" "30 159"; do
+    check "proc_raise ${signal% *}" ends "${signal#* }" raise "${signal% *}"
+done
+check "nothing is held afterwards" nothing_held
+finish
