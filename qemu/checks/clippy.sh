@@ -11,8 +11,14 @@ guests() {
     cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
         --all-targets -- -D warnings
 }
+# Into the target folder of the workspace: what both depend on is checked once.
+fuzz_targets() {
+    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
+        --all-targets -- -D warnings
+}
 
 check "workspace" workspace
 check "native" native
 check "guests" guests
+check "fuzz targets" fuzz_targets
 finish

@@ -19,4 +19,5 @@ deny() { "$tools/bin/cargo-deny" --manifest-path "$1" --locked check --config "$
 check "cargo-deny itself" install_deny
 check "workspace" deny Cargo.toml
 check "guests" deny guests/Cargo.toml
+check "fuzz targets" deny kmod/engine/fuzz/Cargo.toml
 finish
