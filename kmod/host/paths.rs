@@ -232,8 +232,7 @@ impl Entry {
     fn lock_to_create(&self) -> Result<Locked> {
         let mut name = self.qstr();
         // SAFETY: The directory is referenced, the name there.
-        let dentry =
-            unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
+        let dentry = unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 
@@ -241,8 +240,7 @@ impl Entry {
     fn lock_to_remove(&self) -> Result<Locked> {
         let mut name = self.qstr();
         // SAFETY: As above.
-        let dentry =
-            unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
+        let dentry = unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 

@@ -237,7 +237,7 @@ mod tests {
     fn run(args: &[&str]) -> Result<RunArgs, clap::Error> {
         let args = ["kwasmi", "run"].iter().chain(args);
         match Cli::try_parse_from(args)?.command {
-            Command::Run(args) => Ok(args),
+            Command::Run(args) => Ok(*args),
             other => panic!("{other:?}"),
         }
     }
