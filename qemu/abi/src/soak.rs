@@ -10,6 +10,7 @@ mod load;
 mod memory;
 
 use crate::{
+    effort,
     kernel::info,
     ktap::Tests, //
 };
@@ -27,14 +28,14 @@ use std::{
     },
 };
 
-const GUESTS: u64 = 2000;
+const GUESTS: u32 = 2000;
 
 const SECONDS: u64 = 60;
 
 const THREADS: u64 = 8;
 
 /// How much is done before memory is looked at for the first time, so that all that the kernel keeps for later is there.
-const WARM_UP: (u64, Duration) = (200, Duration::from_secs(5));
+const WARM_UP: (u32, Duration) = (200, Duration::from_secs(5));
 
 /// How often it is told that all goes on.
 const TELLING: Duration = Duration::from_secs(60);
@@ -98,11 +99,11 @@ fn mixed(load: &Load, time: Duration, seed: u64) -> Counts {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    let guests = number("KWASMI_SOAK_GUESTS", GUESTS);
+    let guests = number("KWASMI_SOAK_GUESTS", effort::times(GUESTS).into());
     let time = Duration::from_secs(number("KWASMI_SOAK_SECONDS", SECONDS));
     tests.add("short guests, then guests of all kinds by eight threads, and all memory is there again", move || {
         let load = Load::new();
-        short(&load, WARM_UP.0);
+        short(&load, effort::times(WARM_UP.0).into());
         mixed(&load, WARM_UP.1, 0x501);
         let before = Memory::settled(None);
         println!("# before: {before}");

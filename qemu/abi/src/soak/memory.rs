@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Numbers of KiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amounts {
-    /// What programs could have, with what this process has.
+    /// What programs could have, with what this process has, and what each processor keeps at hand.
     available: u64,
     /// Small objects of the kernel.
     slab: u64,
@@ -29,7 +29,7 @@ pub(super) struct Amounts {
 }
 
 /// How much less or more there may be afterwards. Objects that are freed leave pages in caches that are partly empty.
-const TOLERANCE: Amounts = Amounts { available: 8 << 10, slab: 2 << 10, vmalloc: 512, percpu: 64 };
+const TOLERANCE: Amounts = Amounts { available: 4 << 10, slab: 2 << 10, vmalloc: 512, percpu: 64 };
 
 /// The same for a kernel that keeps objects for a while after they were freed, to find who still uses them: KASAN sets aside
 /// up to a 32nd of the memory, and kmemleak has a record of each block.
@@ -53,6 +53,13 @@ fn kibibytes(text: &str, name: &str) -> u64 {
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).expect(name)
 }
 
+/// The KiB of free pages that each processor keeps at hand, for itself: they are not counted as free.
+fn at_hand() -> u64 {
+    let zones = fs::read_to_string("/proc/zoneinfo").expect("there");
+    let counts = zones.lines().filter_map(|line| line.trim_start().strip_prefix("count:"));
+    counts.map(|count| count.trim().parse::<u64>().expect("a number") * 4).sum()
+}
+
 impl Amounts {
     fn now() -> Self {
         // What is only kept because nobody else wants it does not count.
@@ -60,7 +67,7 @@ impl Amounts {
         let all = fs::read_to_string("/proc/meminfo").expect("there");
         let own = fs::read_to_string("/proc/self/status").expect("there");
         Self {
-            available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon"),
+            available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon") + at_hand(),
             slab: kibibytes(&all, "Slab"),
             vmalloc: kibibytes(&all, "VmallocUsed"),
             percpu: kibibytes(&all, "Percpu"),
