@@ -79,15 +79,15 @@ use kernel::{
         SpinLock, //
     },
     task::Task,
-    uaccess::{
-        UserPtr,
-        UserSlice, //
-    },
     time::{
         hrtimer::ArcHrTimerHandle,
         Instant,
         Monotonic, //
     }, //
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
 };
 
 const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);

@@ -52,3 +52,15 @@ conversation() {
     wait $!
     return "$wasi_status"
 }
+
+# twins FILE TWIN COMMAND...: that a program of a C library prints the same by COMMAND as by itself.
+twins() {
+    wasi_file=$1 wasi_twin=$2
+    shift 2
+    rm -rf silence here there
+    mkfifo silence
+    mkdir here there
+    (cd here && TWIN=yes "$wasi_twin" <>../silence) >here.out || return
+    "$@" --env TWIN=yes --dir there::. "$wasi_file" <>silence >there.out || return
+    diff here.out there.out
+}

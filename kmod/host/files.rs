@@ -131,7 +131,11 @@ impl Open {
             // SAFETY: The reference was ours, and is no more.
             unsafe { bindings::__fput_sync(file.cast().as_ptr()) };
         }
-        flushed.map(|()| 0)
+        match flushed {
+            // The call must not be made again: there is nothing to close any more.
+            Err(_) if kernel::current!().signal_pending() => Ok(0),
+            flushed => flushed.map(|()| 0),
+        }
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::file {
@@ -184,7 +188,10 @@ impl Open {
     pub(super) fn waiting<T>(&self, events: u32, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         loop {
             let result = go(self.is_nonblocking());
-            if self.is_nonblocking() || !self.is_file_nonblocking() || !matches!(&result, Err(error) if *error == EAGAIN) {
+            if self.is_nonblocking()
+                || !self.is_file_nonblocking()
+                || !matches!(&result, Err(error) if *error == EAGAIN)
+            {
                 return result;
             }
             ready::wait(self, events)?;
@@ -529,8 +536,7 @@ pub(super) unsafe fn set_times(path: *const bindings::path, times: u64) -> Resul
         };
         bindings::timespec64 { tv_sec, tv_nsec: tv_nsec as c_long }
     };
-    let mut times =
-        [one(atime, fstflags::ATIM, fstflags::ATIM_NOW), one(mtime, fstflags::MTIM, fstflags::MTIM_NOW)];
+    let mut times = [one(atime, fstflags::ATIM, fstflags::ATIM_NOW), one(mtime, fstflags::MTIM, fstflags::MTIM_NOW)];
     // SAFETY: The caller guarantees the path; there are two times.
     to_result(unsafe { bindings::vfs_utimes(path, times.as_mut_ptr()) })?;
     Ok(0)

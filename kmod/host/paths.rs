@@ -232,8 +232,7 @@ impl Entry {
     fn lock_to_create(&self) -> Result<Locked> {
         let mut name = self.qstr();
         // SAFETY: The directory is referenced, the name there.
-        let dentry =
-            unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
+        let dentry = unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 
@@ -241,8 +240,7 @@ impl Entry {
     fn lock_to_remove(&self) -> Result<Locked> {
         let mut name = self.qstr();
         // SAFETY: As above.
-        let dentry =
-            unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
+        let dentry = unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 
@@ -506,10 +504,14 @@ impl Path<'_> {
             match path.find(0) {
                 Ok(found) if found.kind() == bindings::S_IFDIR => return Err(EISDIR),
                 Ok(found) => return found.open(linux, flags),
-                Err(error) if error == ENOENT => {}
+                // A slash after a file, which is none if nothing is to be made by way of it, may come from a symbolic link.
+                Err(error) if error == ENOENT || error == ENOTDIR => {}
                 Err(error) => return Err(error),
             }
             let entry = path.parent()?;
+            if entry.is_directory {
+                return Err(EISDIR);
+            }
             match entry.create(linux, flags) {
                 Err(error) if error == EEXIST => {}
                 result => return result,

@@ -5,6 +5,8 @@
 . qemu/suites/ktap.sh
 
 workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --workspace --all-targets -- -D warnings; }
+# What is linked only with the engine object.
+native() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
 guests() {
     cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
         --all-targets -- -D warnings
@@ -16,6 +18,7 @@ fuzz_targets() {
 }
 
 check "workspace" workspace
+check "native" native
 check "guests" guests
 check "fuzz targets" fuzz_targets
 finish

@@ -5,14 +5,18 @@
 . guests/wasi/world.sh
 
 native=$PWD/target/native/${KWASMI_KERNEL_NAME:-stock}/kwasmi-native
-wasm=$PWD/target/guests/wasi/wasi.wasm
+guests=$PWD/target/guests
+wasm=$guests/wasi/wasi.wasm
 work=$(mktemp -d)
+command=$PWD/target/x86_64-unknown-linux-gnu/release/kwasmi
 cd "$work" || exit
 
 # topic NAME: that nothing of it has failed.
 topic() { ! grep -F "FAILED $1: " out; }
+calls() { "$command" inspect "$wasm" | grep -qx "imports: $1"; }
 complete() { equal 0 "$status" || { grep FAILED out; tail -n 3 out; return 1; }; }
 
+check "every function is called" calls 46
 make_world
 cases "$wasm" "$native" >out
 status=$?
@@ -21,5 +25,6 @@ while read -r name; do
 done < <(sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' out | LC_ALL=C sort -u)
 check "all $(grep -vc FAILED out) cases" complete
 remove_world
+check "a C library" twins "$guests/wasi/libc.wasm" "$guests/native/wasi/libc" "$native"
 rm -rf "$work"
 finish

@@ -74,6 +74,8 @@ while read -r name; do
 done <topics
 check "what is left behind" diff native.tree kernel.tree
 check "sockets" sockets
+check "a C library, in an ordinary process" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi-native
+check "a C library" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
 for status in 0 7 255 256; do
     check "proc_exit $status" ends $((status % 256)) exit $status
 done

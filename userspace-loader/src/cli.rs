@@ -54,7 +54,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run a program in the kernel
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Tell what is in a module and whether it would run; needs no kernel module
     Inspect(InspectArgs),
     /// Print the versions of this command and of the kernel module
@@ -237,7 +237,7 @@ mod tests {
     fn run(args: &[&str]) -> Result<RunArgs, clap::Error> {
         let args = ["kwasmi", "run"].iter().chain(args);
         match Cli::try_parse_from(args)?.command {
-            Command::Run(args) => Ok(args),
+            Command::Run(args) => Ok(*args),
             other => panic!("{other:?}"),
         }
     }

@@ -17,8 +17,11 @@ use crate::{
     },
 };
 
+/// A function with a path.
+type Call = (&'static str, fn(Dir, &str) -> Result);
+
 /// Every function with a path to something.
-const CALLS: [(&str, fn(Dir, &str) -> Result); 12] = [
+const CALLS: [Call; 12] = [
     ("path_open", |dir, path| dir.try_open_read(FOLLOW, path, 0)),
     ("path_open to make", |dir, path| dir.try_open(FOLLOW, path, oflags::CREAT)),
     ("path_open to make anew", |dir, path| dir.try_open(FOLLOW, path, oflags::CREAT | oflags::EXCL)),

@@ -159,6 +159,9 @@ fn set_times(dir: Dir) -> Result {
     topic.is("is that", told(), "late early");
     topic.is("1970", set(0, 0, ATIM | MTIM), "ok");
     topic.is("was long ago", told(), "1970 1970");
+    topic.is("the last nanosecond", set(0, u64::MAX, MTIM), "ok");
+    topic.told("as the file system has it", sys::fd_filestat_get(fd).map(|stat| stat.mtim));
+    topic.is("1970 again", set(0, 0, ATIM | MTIM), "ok");
     topic.is("the access to now", set(EARLY, EARLY, ATIM_NOW), "ok");
     topic.is("is now", sys::fd_filestat_get(fd).map(|stat| is_now(stat.atim) && stat.mtim == 0), "yes");
     topic.is("the change to now, the access to then", set(EARLY, EARLY, ATIM | MTIM_NOW), "ok");

@@ -141,6 +141,11 @@ fn symlinks(topic: &Topic, dir: Dir) {
     topic.is("make where there is no directory", dir.try_open(FOLLOW, "astray", CREAT), "noent");
     let _ = dir.symlink("target5/", "slashed");
     topic.is("make by a link with a slash", dir.try_open(FOLLOW, "slashed", CREAT), "isdir");
+    let _ = dir.symlink("file/", "filed");
+    topic.is("by a link with a slash after a file", dir.try_open(FOLLOW, "filed", 0), "notdir");
+    topic.is("make by it", dir.try_open(FOLLOW, "filed", CREAT), "isdir");
+    topic.is("make anew by it", dir.try_open(FOLLOW, "filed", CREAT | EXCL), "exist");
+    topic.is("make in it", dir.try_open(FOLLOW, "filed/new", CREAT), "notdir");
     let _ = dir.symlink("self", "self");
     let _ = dir.symlink("pong", "ping");
     let _ = dir.symlink("ping", "pong");

@@ -111,7 +111,7 @@ fn few(topic: &Topic, dir: Dir) -> Result {
     // Six entries, of 1, 2, 2, 3, 4 and 3 bytes.
     topic.is("room for all", used(4096), "159");
     topic.is("just enough room", used(159), "159");
-    let mut cut = vec![b'.'; 30];
+    let mut cut = [b'.'; 30];
     let whole = list(some.0, 0, 4096)?;
     let _ = sys::fd_readdir(some.0, &mut cut[..24], 0);
     topic.is("a head alone", cut[8..16] == whole[0].inode.to_le_bytes() && cut[24..] == *b"......", "yes");

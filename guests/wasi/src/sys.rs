@@ -169,8 +169,11 @@ impl Vector {
     }
 }
 
+/// Functions of two addresses.
+type Call = extern "C" fn(usize, usize) -> i32;
+
 /// Strings as `args_get` and `environ_get` give them.
-fn strings(sizes: fn(usize, usize) -> i32, get: fn(usize, usize) -> i32) -> Result<Vec<Vec<u8>>> {
+fn strings(sizes: Call, get: Call) -> Result<Vec<Vec<u8>>> {
     let (mut count, mut bytes) = (0_usize, 0_usize);
     done(sizes(of(&mut count), of(&mut bytes)))?;
     let mut pointers = vec![0_usize; count];
@@ -185,11 +188,11 @@ fn strings(sizes: fn(usize, usize) -> i32, get: fn(usize, usize) -> i32) -> Resu
 }
 
 pub(crate) fn args() -> Result<Vec<Vec<u8>>> {
-    strings(|a, b| raw::args_sizes_get(a, b), |a, b| raw::args_get(a, b))
+    strings(raw::args_sizes_get, raw::args_get)
 }
 
 pub(crate) fn environ() -> Result<Vec<Vec<u8>>> {
-    strings(|a, b| raw::environ_sizes_get(a, b), |a, b| raw::environ_get(a, b))
+    strings(raw::environ_sizes_get, raw::environ_get)
 }
 
 pub(crate) fn clock_res_get(id: u32) -> Result<u64> {

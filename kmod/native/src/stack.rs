@@ -23,7 +23,7 @@ impl Stack {
             return None;
         }
         // SAFETY: The pages are inside of our own mapping.
-        let status = unsafe { libc::mprotect(map.byte_add(PAGE), SIZE, libc::PROT_READ | libc::PROT_WRITE) };
+        let status = unsafe { libc::mprotect(map.wrapping_byte_add(PAGE), SIZE, libc::PROT_READ | libc::PROT_WRITE) };
         // INVARIANT: It was just made. It stays as long as the process.
         (status == 0).then_some(Self { map: map.cast() })
     }
@@ -37,7 +37,8 @@ impl Stack {
     pub(crate) fn peak(&self) -> usize {
         let bottom = self.map.wrapping_add(PAGE);
         // SAFETY: By the invariant the bytes are there; nobody runs on the stack now.
-        let used = (0..SIZE).find(|offset| unsafe { bottom.add(*offset).read() } != 0);
+        let bytes = unsafe { std::slice::from_raw_parts(bottom, SIZE) };
+        let used = bytes.iter().position(|byte| *byte != 0);
         SIZE - used.unwrap_or(SIZE)
     }
 }

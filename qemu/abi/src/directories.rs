@@ -200,7 +200,10 @@ fn as_user(id: u32, then: impl FnOnce() -> i32) -> i32 {
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: As above.
-        let dropped = unsafe { libc::setgid(id) == 0 && libc::setuid(id) == 0 };
+        let group = unsafe { libc::setgid(id) };
+        // SAFETY: As above.
+        let user = unsafe { libc::setuid(id) };
+        let dropped = (group, user) == (0, 0);
         let status = if dropped { then() } else { 99 };
         // SAFETY: As above.
         unsafe { libc::_exit(status) };
@@ -398,13 +401,15 @@ fn send_descriptor(socket: i32, fd: i32) {
     let message = Message::new();
     // SAFETY: The header has room for control data.
     let control = unsafe { libc::CMSG_FIRSTHDR(&raw const message.header) };
-    // SAFETY: As above.
-    unsafe {
-        (*control).cmsg_level = libc::SOL_SOCKET;
-        (*control).cmsg_type = libc::SCM_RIGHTS;
-        (*control).cmsg_len = libc::CMSG_LEN(4) as usize;
-        libc::CMSG_DATA(control).cast::<i32>().write_unaligned(fd);
-    }
+    // SAFETY: It only calculates.
+    let cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
+    let header = libc::cmsghdr { cmsg_len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+    // SAFETY: There is room for it.
+    unsafe { control.write(header) };
+    // SAFETY: It only calculates.
+    let place = unsafe { libc::CMSG_DATA(control) };
+    // SAFETY: There is room for a descriptor.
+    unsafe { place.cast::<i32>().write_unaligned(fd) };
     // SAFETY: The message is set up.
     assert_eq!(unsafe { libc::sendmsg(socket, &raw const message.header, 0) }, 1);
 }
@@ -416,7 +421,9 @@ fn receive_descriptor(socket: i32) -> OwnedFd {
     // SAFETY: The kernel has filled it in.
     let control = unsafe { libc::CMSG_FIRSTHDR(&raw const message.header) };
     assert!(!control.is_null());
+    // SAFETY: It only calculates.
+    let place = unsafe { libc::CMSG_DATA(control) };
     // SAFETY: It is the one descriptor that was sent.
-    let fd = unsafe { libc::CMSG_DATA(control).cast::<i32>().read_unaligned() };
+    let fd = unsafe { place.cast::<i32>().read_unaligned() };
     crate::kernel::owned(Ok(fd)).expect("one")
 }

@@ -71,13 +71,13 @@ fn take(wasm: &[u8]) -> bool {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("10,000 times random bytes", || {
+    tests.add("random bytes, again and again", || {
         let mut random = Random(0x5eed);
         for _ in 0..crate::effort::times(10_000) {
             take(&random.module());
         }
     });
-    tests.add("5,000 times a module with some bytes changed", || {
+    tests.add("a module with some bytes changed, again and again", || {
         let wasm = wat::parse_str(crate::run::CAT).expect("valid text");
         let mut random = Random(0xfeed);
         let mut modules = 0;
@@ -89,6 +89,6 @@ pub(crate) fn tests(tests: &mut Tests) {
             }
             modules += u32::from(take(&changed));
         }
-        assert!(modules > 100, "{modules} were modules");
+        assert!(modules > crate::effort::times(100) / 2, "{modules} were modules");
     });
 }

@@ -174,7 +174,7 @@ fn beside_guests(look: impl FnOnce(&[i32])) {
 }
 
 fn all_tasks(_: &[i32]) {
-    for _ in 0..5 {
+    for _ in 0..3 {
         let lines = sysrq("t");
         let tasks = parts(&lines, |line| line.starts_with("task:"));
         for (name, _) in GUESTS {
@@ -200,7 +200,7 @@ fn all_processors(_: &[i32]) {
             in_engine += u32::from(is_of("kw-compute") && has_rip("[kwasmi]"));
             in_host += u32::from(is_of("kw-host") && goes_through(cpu, &HOST_CALL));
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(50));
     }
     println!("# {in_engine} traces in the engine, {in_host} in a host call");
     assert!(in_engine >= 5 && in_host >= 5);

@@ -13,8 +13,8 @@ const EXPECTED_TRACE_LINES: u32 = 40;
 /// The same for a task in a list of all tasks: what it works at may stand between.
 const LISTED_TRACE_LINES: u32 = 8;
 
-/// Texts that stand for a defect of the kernel, anywhere in a message.
-const FAULTS: [&str; 33] = [
+/// Texts that stand for a defect of the kernel, or for a log that has not all of it, anywhere in a message.
+const FAULTS: [&str; 34] = [
     "Kernel panic",
     "kernel BUG at",
     "BUG: ",
@@ -48,6 +48,7 @@ const FAULTS: [&str; 33] = [
     "trying to register non-static key",
     "new suspected memory leaks",
     "unwind stack type:",
+    "printk messages dropped",
 ];
 
 /// Texts that stand for a defect of the kernel at the beginning of a message; elsewhere they need not.
@@ -210,6 +211,7 @@ mod tests {
             "[    9.1] Call Trace:",
             "[    9.1] WARNING: kernel stack frame pointer at 0000000012345678 in sh:77 has bad value 000000009abcdef0",
             "[    9.1] WARNING: can't access registers at asm_sysvec_apic_timer_interrupt+0x1a/0x20",
+            "** 22 printk messages dropped **",
             "[    9.1] unwind stack type:0 next_sp:0000000000000000 mask:0x2 graph_idx:0",
         ] {
             assert_eq!(faults(&format!("[ 9.0] x\n{line}\r\n")), [line]);

@@ -288,7 +288,11 @@ impl suites::RunInVm for SuiteRunner<'_> {
 
 fn test(args: &TestArgs) -> Result<ExitCode> {
     let suites = suites::find(&args.built.top, &args.suites)?;
-    let kept = args.built.top.join(if args.built.kernel_name == "stock" { "target/test".into() } else { format!("target/test-{}", args.built.kernel_name) });
+    let kept = args.built.top.join(if args.built.kernel_name == "stock" {
+        "target/test".into()
+    } else {
+        format!("target/test-{}", args.built.kernel_name)
+    });
     let runner = SuiteRunner { built: &args.built };
     let passed = suites::run_all(&suites, &runner, &kept, &mut io::stdout())?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -38,9 +38,10 @@ use rustix::io::FdFlags;
 use crate::protocol::Port;
 
 /// What the kernel is told. An oops must end it, or it goes unseen; `init`'s marks in the log must come through, whatever
-/// a command does to the log level. The rest saves time: the clock need not be calibrated against a timer that the
+/// a command does to the log level, and so must traces of all tasks at once, which come faster than the console takes them. The
+/// rest saves time: the clock need not be calibrated against a timer that the
 /// VM does not have, and the self-tests of the crypto code take almost a second in emulation.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on oops=panic panic=-1 \
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on log_buf_len=2M oops=panic panic=-1 \
     tsc=reliable no_timer_check cryptomgr.notests";
 
 /// What is not needed takes time to look for.

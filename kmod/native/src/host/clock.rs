@@ -32,7 +32,7 @@ fn nanoseconds(time: Timespec) -> u64 {
 }
 
 /// Nanoseconds as a time; what is too many are as many as there can be.
-pub(super) fn timespec(nanoseconds: u64) -> Timespec {
+fn timespec(nanoseconds: u64) -> Timespec {
     let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
     Timespec { tv_sec: nanoseconds / PER_SECOND, tv_nsec: nanoseconds % PER_SECOND }
 }

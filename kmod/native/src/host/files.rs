@@ -4,7 +4,6 @@
 
 use super::{
     Result,
-    clock::timespec,
     ready,
     sockets, //
 };
@@ -73,6 +72,9 @@ mod fstflags {
     pub(super) const MTIM: u32 = 1 << 2;
     pub(super) const MTIM_NOW: u32 = 1 << 3;
 }
+
+/// Nanoseconds.
+const PER_SECOND: u64 = 1_000_000_000;
 
 /// `advice` by its preview 1 number.
 const ADVICE: [Advice; 6] =
@@ -294,7 +296,7 @@ impl Files {
 /// What Linux says about a file, but for the flags and the type of a socket.
 pub(super) fn file_stat(found: &Stat) -> FileStat {
     let time = |seconds: i64, nanoseconds: u64| {
-        u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+        u64::try_from(seconds).unwrap_or(0).saturating_mul(PER_SECOND).saturating_add(nanoseconds)
     };
     FileStat {
         dev: found.st_dev,
@@ -319,7 +321,7 @@ fn timestamps(times: &Times) -> Timestamps {
         if times.flags & now != 0 {
             Timespec { tv_sec: 0, tv_nsec: UTIME_NOW }
         } else if times.flags & given != 0 {
-            timespec(time)
+            Timespec { tv_sec: (time / PER_SECOND).cast_signed(), tv_nsec: (time % PER_SECOND).cast_signed() }
         } else {
             Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }
         }

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# A JavaScript engine: QuickJS-ng, whose sources a crate brings. It is made to run in WASI.
+. "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
+
+begin "$1"
+crate_source rquickjs-sys 0.14.0
+cd "$source/quickjs"
+c_program qjs -D_GNU_SOURCE -DQUICKJS_NG_BUILD -funsigned-char dtoa.c gen/repl.c gen/standalone.c libregexp.c libunicode.c \
+  qjs.c quickjs-libc.c quickjs.c
+finish "crate rquickjs-sys"
