@@ -42,7 +42,7 @@ const FUEL: u64 = 1_000_000;
 const ROUNDS: u32 = 1000;
 
 /// More than a program can take by its own word.
-const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fuel: FUEL };
+const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 0, fuel: FUEL };
 
 /// The name of a file to put the program into, for whoever wants to look at it.
 const KEEP: &str = "KWASMI_FUZZ_KEEP";
