@@ -33,6 +33,7 @@ pub mod host;
 pub mod instance;
 pub mod module;
 mod sections;
+mod selects;
 mod start_section;
 pub mod text;
 pub mod wasi;

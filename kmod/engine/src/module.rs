@@ -11,6 +11,7 @@ use crate::{
     },
     host::Host,
     instance::State,
+    selects,
     start_section,
     wasi, //
 };
@@ -122,20 +123,25 @@ impl<H: Host + 'static> Module<H> {
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         Counts::of(wasm).check(&options.limits)?;
         let engine = Engine::new(&config(&options.limits));
-        let rewritten = start_section::rewrite(wasm);
-        let bytes = rewritten.as_ref().map_or(wasm, |rewritten| rewritten.wasm.as_slice());
+        let start = start_section::rewrite(wasm);
+        let bytes = start.as_ref().map_or(wasm, |start| start.wasm.as_slice());
+        let selects = selects::rewrite(bytes);
+        let bytes = selects.as_ref().map_or(bytes, |selects| selects.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
-            invalid(&error, |offset| rewritten.as_ref().map_or(offset, |rewritten| rewritten.original_offset(offset)))
+            invalid(&error, |offset| {
+                let offset = selects.as_ref().map_or(offset, |selects| selects.original_offset(offset));
+                start.as_ref().map_or(offset, |start| start.original_offset(offset))
+            })
         })?;
 
         let mut linker = Linker::new(&engine);
         define(&mut linker, options).map_err(|error| Refusal::from(error.to_string()))?;
         check_imports(&module, options)?;
         check_entry(&module, ENTRY, "function _start")?;
-        if rewritten.is_some() {
+        if start.is_some() {
             check_entry(&module, start_section::EXPORT, "the start function")?;
         }
-        Ok(Self { has_start: rewritten.is_some(), engine, module, linker })
+        Ok(Self { has_start: start.is_some(), engine, module, linker })
     }
 }
 

@@ -266,3 +266,31 @@ fn many_host_calls_give_the_host_a_say() {
     assert!(instance.usage().fuel < 2_000, "{:?}", instance.usage());
     assert!(instance.words().to_string().ends_with("host calls, the last one sched_yield"), "{}", instance.words());
 }
+
+/// Whatever is selected from, by whatever says whether a local is 0.
+#[test]
+fn selects_by_a_comparison_with_zero() {
+    let values = [(5, "(i32.const 5)"), (7, "(global.get $g)"), (2, "(local.get $two)")];
+    for zero in [0, 1] {
+        for (is_swapped, condition) in
+            [(true, "i32.eqz"), (true, "i32.eq (i32.const 0)"), (false, "i32.ne (i32.const 0)")]
+        {
+            for (first, text) in values {
+                for (second, other) in values {
+                    let wanted = if (zero == 0) == is_swapped { first } else { second };
+                    let end = run(
+                        &format!(
+                            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                                (global $g (mut i32) (i32.const 7))
+                                (func (export "_start") (local $two i32) (local $zero i32)
+                                    (local.set $two (i32.const 2)) (local.set $zero (i32.const {zero}))
+                                    (call $exit (select {text} {other} ({condition} (local.get $zero))))))"#
+                        ),
+                        &TestHost::default(),
+                    );
+                    assert_eq!(end, End::exited(wanted), "{text} {other} {condition} {zero}");
+                }
+            }
+        }
+    }
+}

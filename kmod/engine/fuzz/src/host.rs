@@ -5,7 +5,12 @@
 use kwasmi_engine::{
     ffi::{
         FileStat,
-        ModuleLimits, //
+        ModuleLimits,
+        PATH_MAX,
+        PollEntry,
+        Times,
+        open,
+        poll, //
     },
     host::{
         At,
@@ -13,11 +18,14 @@ use kwasmi_engine::{
         Handle,
         Host,
         Pause,
+        Place,
+        Received,
         Span, //
     },
     wasi::{
         Context,
         abi::{
+            Advice,
             ClockId,
             Errno,
             FdFlags,
@@ -31,7 +39,17 @@ use kwasmi_engine::{
         strings::Strings,
     },
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ffi::CStr, //
+};
+
+/// The most descriptors of a guest.
+pub(crate) const FDS_MAX: usize = 10;
+
+/// What a handle for reading allows, and one for writing; the rest does not depend on how it was opened.
+const READING: Rights = Rights::FD_READ.with(Rights::FD_READDIR);
+const WRITING: Rights = Rights::FD_WRITE.with(Rights::FD_ALLOCATE).with(Rights::FD_FILESTAT_SET_SIZE);
 
 /// The most bytes that the engine moves with one call.
 const TRANSFER_MAX: usize = 16 * 1024 * 1024;
@@ -51,8 +69,10 @@ pub(crate) const MODULE_LIMITS: ModuleLimits = ModuleLimits {
 /// A host whose answers depend on nothing but what it was asked before.
 #[derive(Debug)]
 pub(crate) struct FuzzHost {
-    /// Handles that are in use, and what may be done with each.
-    open: BTreeMap<u32, Rights>,
+    /// Handles that are in use, what may be done with each, and at most with what is opened from it.
+    open: BTreeMap<u32, (Rights, Rights)>,
+    /// The next new one.
+    next: u32,
     /// Whether the next calls are interrupted, one bit for each, the lowest first.
     interruptions: u32,
     /// The most bytes of one transfer.
@@ -74,15 +94,17 @@ pub(crate) struct Effects {
 }
 
 impl FuzzHost {
-    /// With a descriptor for each of `rights`, from 0 on.
-    pub(crate) fn context(rights: &[Rights], interruptions: u32, transfer_max: usize) -> Context<Self> {
-        let mut host = Self { open: BTreeMap::new(), interruptions, transfer_max, clock: 1_000, output: 0 };
-        let mut fds = Descriptors::default();
-        for (fd, rights) in (0..).zip(rights) {
-            // So that nothing works that takes one for the other.
-            let handle = Handle(1000 + fd);
-            fds.insert(fd, Descriptor { handle, rights: *rights, inheriting: Rights::ALL }).expect("free");
-            host.open.insert(handle.0, *rights);
+    /// With a descriptor for each of `rights`, its own and those that are inherited, from 0 on. Every second one is for a
+    /// preopened directory.
+    pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> Context<Self> {
+        // So that nothing works that takes one for the other, handles begin somewhere else.
+        let mut host = Self { open: BTreeMap::new(), next: 1000, interruptions, transfer_max, clock: 1_000, output: 0 };
+        let mut fds = Descriptors::new(FDS_MAX);
+        for (fd, (rights, inheriting)) in (0..).zip(rights) {
+            let handle = host.add(*rights, *inheriting);
+            let preopen = (fd % 2 == 1).then(|| fds.add_name(b"/directory").expect("there is room"));
+            let descriptor = Descriptor { handle, rights: *rights, inheriting: *inheriting, preopen };
+            fds.insert(fd, descriptor).expect("free");
         }
         let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");
         let env = Strings::new(b"NAME=value\0").expect("ends with NUL");
@@ -104,10 +126,40 @@ impl FuzzHost {
         if self.is_interrupted() { Err(Fail::Interrupted) } else { Ok(()) }
     }
 
-    /// Looks that the guest was handed it, with these rights, and that it was not closed.
-    fn check(&self, handle: Handle, rights: Rights) {
-        let has = self.open.get(&handle.0).expect("a handle that is in use");
+    fn add(&mut self, rights: Rights, inheriting: Rights) -> Handle {
+        let handle = self.next;
+        self.next += 1;
+        self.open.insert(handle, (rights, inheriting));
+        Handle(handle)
+    }
+
+    /// Looks that the guest was handed it, with these rights, and that it was not closed; returns the inherited ones.
+    fn check(&self, handle: Handle, rights: Rights) -> Rights {
+        let (has, inheriting) = self.open.get(&handle.0).expect("a handle that is in use");
         assert!(has.contains(rights), "{handle:?} has {has:?}, not {rights:?}");
+        *inheriting
+    }
+
+    /// Looks at the directory and the path.
+    fn check_place(&self, place: Place<'_>, rights: Rights) -> Rights {
+        let inheriting = self.check(place.dir, rights);
+        self.check_path(place.path);
+        inheriting
+    }
+
+    fn check_path(&self, path: &CStr) {
+        let text = path.to_str().expect("text");
+        assert!(!text.is_empty() && !text.starts_with('/') && text.len() <= PATH_MAX, "path {text:?}");
+    }
+
+    /// Notes a call that changes something, unless it is interrupted.
+    fn change(&mut self, values: &[u64]) -> Result<(), Fail> {
+        self.interruptible()?;
+        for value in values {
+            self.note(*value);
+        }
+        // Some fail.
+        if self.output & 7 == 7 { Err(Errno::Io.into()) } else { Ok(()) }
     }
 
     /// Looks at a transfer; returns how many bytes are to be moved.
@@ -123,6 +175,34 @@ impl FuzzHost {
             assert!(i64::try_from(offset).is_ok(), "offset {offset}");
         }
         total.min(self.transfer_max)
+    }
+
+    fn read_into(&mut self, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
+        let bytes = self.check_transfer(memory, spans, at);
+        self.interruptible()?;
+        let mut left = bytes;
+        for span in spans {
+            let len = span.len.min(left);
+            memory[span.start..][..len].fill(b'r');
+            left -= len;
+        }
+        self.note(bytes as u64);
+        Ok(bytes)
+    }
+
+    fn write_from(&mut self, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
+        let bytes = self.check_transfer(memory, spans, at);
+        self.interruptible()?;
+        let mut left = bytes;
+        for span in spans {
+            let len = span.len.min(left);
+            // Whatever is in the middle of much does not matter.
+            for byte in memory[span.start..][..len].iter().take(64) {
+                self.note(u64::from(*byte));
+            }
+            left -= len;
+        }
+        Ok(bytes)
     }
 
     fn note(&mut self, value: u64) {
@@ -141,32 +221,12 @@ impl Host for FuzzHost {
 
     fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         self.check(handle, rights(Rights::FD_READ, at));
-        let bytes = self.check_transfer(memory, spans, at);
-        self.interruptible()?;
-        let mut left = bytes;
-        for span in spans {
-            let len = span.len.min(left);
-            memory[span.start..][..len].fill(b'r');
-            left -= len;
-        }
-        self.note(bytes as u64);
-        Ok(bytes)
+        self.read_into(memory, spans, at)
     }
 
     fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         self.check(handle, rights(Rights::FD_WRITE, at));
-        let bytes = self.check_transfer(memory, spans, at);
-        self.interruptible()?;
-        let mut left = bytes;
-        for span in spans {
-            let len = span.len.min(left);
-            // Whatever is in the middle of much does not matter.
-            for byte in memory[span.start..][..len].iter().take(64) {
-                self.note(u64::from(*byte));
-            }
-            left -= len;
-        }
-        Ok(bytes)
+        self.write_from(memory, spans, at)
     }
 
     fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64, Fail> {
@@ -222,4 +282,159 @@ impl Host for FuzzHost {
     }
 
     fn yield_now(&mut self) {}
+
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Handle, Fail> {
+        let mut needed = Rights::PATH_OPEN;
+        for (flag, right) in
+            [(open::CREATE, Rights::PATH_CREATE_FILE), (open::TRUNCATE, Rights::PATH_FILESTAT_SET_SIZE)]
+        {
+            if how & flag != 0 {
+                needed = needed.with(right);
+            }
+        }
+        let inheriting = self.check_place(place, needed);
+        self.change(&[how, u64::from(flags.bits()), u64::from(place.follow)])?;
+        let mut rights = inheriting.bits();
+        for (flag, of_flag) in [(open::READ, READING), (open::WRITE, WRITING)] {
+            if how & flag == 0 {
+                rights &= !of_flag.bits();
+            }
+        }
+        Ok(self.add(Rights::from_raw(rights).expect("known ones"), inheriting))
+    }
+
+    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Fail> {
+        self.check_place(place, Rights::PATH_FILESTAT_GET);
+        self.interruptible()?;
+        Ok(FileStat { ino: u64::MAX, mode: 0o040_700, ..FileStat::default() })
+    }
+
+    fn set_times(&mut self, handle: Handle, times: Times) -> Result<(), Fail> {
+        self.check(handle, Rights::FD_FILESTAT_SET_TIMES);
+        self.change(&[u64::from(times.flags), times.atime, times.mtime])
+    }
+
+    fn set_times_at(&mut self, place: Place<'_>, times: Times) -> Result<(), Fail> {
+        self.check_place(place, Rights::PATH_FILESTAT_SET_TIMES);
+        self.change(&[u64::from(times.flags), times.atime, times.mtime])
+    }
+
+    fn create_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.check_place(place, Rights::PATH_CREATE_DIRECTORY);
+        self.change(&[1])
+    }
+
+    fn remove_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.check_place(place, Rights::PATH_REMOVE_DIRECTORY);
+        self.change(&[2])
+    }
+
+    fn unlink(&mut self, place: Place<'_>) -> Result<(), Fail> {
+        self.check_place(place, Rights::PATH_UNLINK_FILE);
+        self.change(&[3])
+    }
+
+    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<(), Fail> {
+        self.check_place(place, Rights::PATH_SYMLINK);
+        self.check_path(target);
+        self.change(&[4])
+    }
+
+    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+        self.check_place(old, Rights::PATH_LINK_SOURCE);
+        self.check_place(new, Rights::PATH_LINK_TARGET);
+        self.change(&[5])
+    }
+
+    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+        self.check_place(old, Rights::PATH_RENAME_SOURCE);
+        self.check_place(new, Rights::PATH_RENAME_TARGET);
+        self.change(&[6])
+    }
+
+    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize, Fail> {
+        self.check_place(place, Rights::PATH_READLINK);
+        self.interruptible()?;
+        let len = text.len().min(300);
+        text[..len].fill(b'l');
+        Ok(300)
+    }
+
+    fn read_directory(&mut self, handle: Handle, entries: &mut [u8], cookie: u64) -> Result<usize, Fail> {
+        self.check(handle, Rights::FD_READDIR);
+        assert!(i64::try_from(cookie).is_ok(), "cookie {cookie}");
+        self.interruptible()?;
+        let len = entries.len().min(self.transfer_max);
+        entries[..len].fill(b'd');
+        Ok(len)
+    }
+
+    fn advise(&mut self, handle: Handle, offset: u64, len: u64, _advice: Advice) -> Result<(), Fail> {
+        self.check(handle, Rights::FD_ADVISE);
+        self.change(&[offset, len])
+    }
+
+    fn allocate(&mut self, handle: Handle, offset: u64, len: u64) -> Result<(), Fail> {
+        self.check(handle, Rights::FD_ALLOCATE);
+        assert!(i64::try_from(offset).is_ok() && i64::try_from(len).is_ok(), "{len} bytes at {offset}");
+        self.change(&[offset, len])
+    }
+
+    fn set_size(&mut self, handle: Handle, size: u64) -> Result<(), Fail> {
+        self.check(handle, Rights::FD_FILESTAT_SET_SIZE);
+        assert!(i64::try_from(size).is_ok(), "{size} bytes");
+        self.change(&[size])
+    }
+
+    fn sync(&mut self, handle: Handle, data_only: bool) -> Result<(), Fail> {
+        self.check(handle, if data_only { Rights::FD_DATASYNC } else { Rights::FD_SYNC });
+        self.change(&[7])
+    }
+
+    fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize, Fail> {
+        for entry in &*entries {
+            self.check(Handle(entry.handle), Rights::POLL_FD_READWRITE);
+            assert!(matches!(entry.events, poll::READ | poll::WRITE), "{entry:?}");
+        }
+        self.interruptible()?;
+        // At the first look nothing is ready; then some are, or the time is over.
+        if deadline == Some(0) {
+            return Ok(0);
+        }
+        if let Some(deadline) = deadline
+            && self.transfer_max.is_multiple_of(2)
+        {
+            self.clock = self.clock.max(deadline);
+            return Ok(0);
+        }
+        for entry in &mut *entries {
+            entry.ready = if entry.handle % 3 == 0 { -5 } else { (entry.events | poll::HANGUP).cast_signed() };
+            entry.bytes = u64::MAX;
+        }
+        Ok(entries.len())
+    }
+
+    fn accept(&mut self, handle: Handle, flags: FdFlags) -> Result<Handle, Fail> {
+        let inheriting = self.check(handle, Rights::SOCK_ACCEPT);
+        self.change(&[u64::from(flags.bits())])?;
+        Ok(self.add(inheriting, inheriting))
+    }
+
+    fn receive(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], flags: u16) -> Result<Received, Fail> {
+        self.check(handle, Rights::FD_READ);
+        assert!(flags & !3 == 0, "flags {flags:x}");
+        let bytes = self.read_into(memory, spans, At::Position)?;
+        Ok(Received { bytes, is_truncated: bytes % 2 == 1 })
+    }
+
+    fn send(&mut self, handle: Handle, memory: &[u8], spans: &[Span]) -> Result<usize, Fail> {
+        self.check(handle, Rights::FD_WRITE);
+        self.write_from(memory, spans, At::Position)
+    }
+
+    fn shutdown(&mut self, handle: Handle, how: u8) -> Result<(), Fail> {
+        self.check(handle, Rights::SOCK_SHUTDOWN);
+        assert!(matches!(how, 1..=3), "how {how}");
+        self.change(&[u64::from(how)])
+    }
 }

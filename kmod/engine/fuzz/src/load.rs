@@ -31,7 +31,7 @@ use wasmparser::{
 };
 
 /// What a mutated guest may take.
-const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fuel: 20_000 };
+const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 10, fuel: 20_000 };
 
 /// With what a valid module is refused that is no program.
 const NOT_A_PROGRAM: [&str; 4] =
@@ -86,7 +86,7 @@ fn has_start(wasm: &[u8]) -> bool {
 
 /// Runs what is left of a guest.
 fn run(module: &Module<FuzzHost>) {
-    let rights = [Rights::FD_READ, Rights::FD_WRITE, Rights::FD_WRITE];
+    let rights = [Rights::ALL; 4].map(|rights| (rights, rights));
     if let Ok(mut instance) = Instance::new(module, FuzzHost::context(&rights, 0, 4096), LIMITS) {
         while instance.run(|_| {}) == Outcome::Interrupted {}
     }

@@ -29,6 +29,10 @@ use kwasmi_engine::{
         Options, //
     },
 };
+use std::{
+    env,
+    fs, //
+};
 use wasm_smith::Config;
 
 /// The fuel of a program. It is made to end long before.
@@ -38,13 +42,19 @@ const FUEL: u64 = 1_000_000;
 const ROUNDS: u32 = 1000;
 
 /// More than a program can take by its own word.
-const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fuel: FUEL };
+const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 0, fuel: FUEL };
+
+/// The name of a file to put the program into, for whoever wants to look at it.
+const KEEP: &str = "KWASMI_FUZZ_KEEP";
 
 /// Runs a program that is made from `data`.
 pub fn fuzz(data: &[u8]) {
     let Some(wasm) = program(&mut Unstructured::new(data)) else {
         return;
     };
+    if let Some(path) = env::var_os(KEEP) {
+        fs::write(path, &wasm).expect("it can be written");
+    }
     let ours = by_kwasmi(&wasm);
     if matches!(ours.end, End::NotComparable) {
         return;
