@@ -16,6 +16,9 @@ tree() {
     : >"$1/c/nothing"
 }
 
+are_built() { ! cat "$PROGRAMS/failed" 2>/dev/null; }
+check "each of them could be built" are_built
+
 # --- uutils' commands
 
 cat_files() { tree t && echo between | run cat t/one - t/a/two t/c/line t/c/nothing; }

@@ -7,6 +7,9 @@
 # folder, which is all that the program is given: once natively, once as a module. Then output, errors, statuses, and files are
 # the same, byte for byte.
 
+# Names are to be in the same order for both.
+unset LANG LC_ALL
+
 # given NAME=VALUE: is in the environment of the programs that follow.
 given() { settings=$1; }
 

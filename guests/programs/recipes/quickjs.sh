@@ -8,4 +8,5 @@ crate_source rquickjs-sys 0.14.0
 cd "$source/quickjs"
 c_program qjs -D_GNU_SOURCE -DQUICKJS_NG_BUILD -funsigned-char dtoa.c gen/repl.c gen/standalone.c libregexp.c libunicode.c \
   qjs.c quickjs-libc.c quickjs.c
-finish "crate rquickjs-sys"
+version=$(awk '/define QJS_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", separator, $3; separator = "." }' quickjs.h)
+finish "crate rquickjs-sys 0.14.0"
