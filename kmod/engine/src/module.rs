@@ -145,6 +145,12 @@ impl<H: Host + 'static> Module<H> {
     }
 }
 
+/// Whether wasmi gets other instructions than those of `wasm`.
+#[cfg(feature = "fuzzing")]
+pub fn is_changed(wasm: &[u8]) -> bool {
+    selects::rewrite(wasm).is_some()
+}
+
 fn define<H: Host + 'static>(linker: &mut Linker<State<H>>, options: Options) -> Result<(), wasmi::Error> {
     wasi::link(linker)?;
     if options.fault_injection {

@@ -25,6 +25,7 @@ use kwasmi_engine::{
         Outcome, //
     },
     module::{
+        self,
         Module,
         Options, //
     },
@@ -59,7 +60,10 @@ pub fn fuzz(data: &[u8]) {
     if matches!(ours.end, End::NotComparable) {
         return;
     }
-    compare("wasmi 2", &ours, &oracle::wasmi_2::run(&wasm, FUEL));
+    // What it translates wrongly tells nothing.
+    if !module::is_changed(&wasm) {
+        compare("wasmi 2", &ours, &oracle::wasmi_2::run(&wasm, FUEL));
+    }
     compare("wasmi 1", &ours, &oracle::wasmi_1::run(&wasm, 100 * FUEL));
 }
 
@@ -137,15 +141,12 @@ fn compare(by: &str, ours: &Ended, other: &Ended) {
     match (&ours.end, &other.end) {
         (_, End::NotComparable) => return,
         // A start function runs after instantiation here, in the middle of it there.
-        (End::Trapped(ours), End::Failed(other)) => {
-            assert_eq!(ours, other, "{by}: a start function");
+        (End::Trapped(ours) | End::Failed(ours), End::Failed(other)) => {
+            assert_eq!(cause(ours), cause(other), "{by}: {ours:?} and {other:?}");
             return;
         }
-        (End::Failed(ours), End::Failed(other)) => {
-            // What follows are numbers that differ.
-            let ours = ours.trim_start_matches("cannot be instantiated: ").split(':').next();
-            assert_eq!(ours, other.split(':').next(), "{by}");
-            return;
+        (End::Trapped(ours), End::Trapped(other)) => {
+            assert_eq!(cause(ours), cause(other), "{by}: {ours:?} and {other:?}");
         }
         (ours, other) => assert_eq!(ours, other, "{by}"),
     }
@@ -156,4 +157,10 @@ fn compare(by: &str, ours: &Ended, other: &Ended) {
     for ((name, ours), (_, other)) in ours.left.iter().zip(&other.left) {
         assert!(ours == other, "{by}: {name:?} is {}", ours.difference(other));
     }
+}
+
+/// What of the words about an end is the same for all engines: not what follows, where, and what precedes.
+fn cause(words: &str) -> Option<&str> {
+    let words = words.trim_start_matches("cannot be instantiated: ").trim_start_matches("undefined element: ");
+    words.split(':').next()
 }
