@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 /* The version of this interface: struct kwasmi_info's `abi`. */
-#define KWASMI_ABI			3
+#define KWASMI_ABI			4
 
 /* Bits of struct kwasmi_info's `features`. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -111,9 +111,13 @@ struct kwasmi_limits {
 /*
  * KWASMI_IOC_LOAD on /dev/kwasmi: validates and translates a module.
  *
- * Returns a module fd (close-on-exec). The bytes are copied once, before they are looked at.
+ * Returns a module fd (close-on-exec). The bytes are copied once, before they are looked at. First the signature is
+ * checked, as KWASMI_IOC_POLICY says, then the manifest, then the code; docs/signing.md has the formats.
  *
- * ENOEXEC	not valid Wasm, or a program that kwasmi cannot run; the log says why and where
+ * EKEYREJECTED	the signature does not fit, or there is none; or the module is denied, or older than its least version
+ * ENOKEY	signed by a key that is not in the keyring `.kwasmi`
+ * ENOEXEC	not valid Wasm, or a program that kwasmi cannot run, or that its manifest does not cover; the log says why
+ *		and where
  * EDQUOT	beyond a limit, or one above its ceiling was asked for; see `limit`
  * EINVAL	a limit that there is not, twice, or with a value that it cannot have
  * ENOMEM	no memory
@@ -163,6 +167,10 @@ struct kwasmi_fd {
  *
  * Returns an instance fd (close-on-exec).
  *
+ * Whoever has the module fd may start it. What its manifest says holds: limits, and what may be handed over.
+ *
+ * EACCES	the manifest lacks the capability for one of `fds`
+ * EKEYREJECTED	the module is denied, or older than its least version, since it was loaded
  * EBADF	`fds` names a descriptor that is not open
  * EINVAL	a string without an end, a guest_fd twice or too large, a name with a NUL in it or of what is no directory, a
  *		limit as above
@@ -240,6 +248,84 @@ struct kwasmi_run {
 	__u32 reserved;
 };
 
+/*
+ * KWASMI_IOC_MODULE on a module fd: what was loaded.
+ */
+struct kwasmi_module {
+	__u8 sha256[32];		/* of the module without its signature */
+	__u32 verdict;			/* KWASMI_VERDICT_* */
+	__u32 flags;			/* KWASMI_MODULE_* */
+	__u32 version[3];		/* of the manifest: major, minor, patch */
+	__u32 reserved;
+	char name[72];			/* of the manifest, NUL-terminated */
+	char signer[128];		/* the description of the key, NUL-terminated, cut off if it is longer */
+};
+
+#define KWASMI_VERDICT_UNSIGNED		0	/* there is no signature */
+#define KWASMI_VERDICT_SIGNED		1	/* by a key in the keyring `.kwasmi` */
+#define KWASMI_VERDICT_KERNEL_KEY	2	/* by a key that the kernel itself trusts */
+#define KWASMI_VERDICT_REJECTED		3	/* there is one that does not hold; loaded all the same */
+
+#define KWASMI_MODULE_MANIFEST		(1U << 0)	/* there is a manifest */
+
+/*
+ * KWASMI_IOC_POLICY on /dev/kwasmi: what it takes for a module to be loaded.
+ */
+struct kwasmi_policy {
+	__u32 verify;			/* KWASMI_VERIFY_*: the one in force */
+	__u32 flags;			/* KWASMI_POLICY_* */
+	__s32 keyring;			/* serial number of the keyring `.kwasmi` */
+	__u32 denied_len;		/* hashes that are denied */
+	__u32 least_len;		/* names that have a least version */
+	__u32 reserved;
+};
+
+#define KWASMI_VERIFY_OFF		0	/* signatures are looked at, but not needed */
+#define KWASMI_VERIFY_WARN		1	/* the same, and the kernel log tells of a module that lacks one */
+#define KWASMI_VERIFY_ENFORCE		2	/* what is not signed is not loaded */
+
+#define KWASMI_POLICY_LOCKED_DOWN	(1U << 0)	/* the kernel is locked down: ENFORCE, whatever was asked for */
+#define KWASMI_POLICY_KERNEL_KEYS	(1U << 1)	/* keys that the kernel itself trusts count, too */
+
+/*
+ * KWASMI_IOC_DENY on /dev/kwasmi: the module with this SHA-256 is not loaded nor started any more, until kwasmi is unloaded.
+ * Instances that there are go on.
+ *
+ * EPERM	the caller lacks CAP_SYS_ADMIN
+ * EDQUOT	KWASMI_POLICY_MAX are denied
+ * ENOMEM	no memory
+ */
+struct kwasmi_deny {
+	__u8 sha256[32];
+};
+
+/*
+ * KWASMI_IOC_LEAST on /dev/kwasmi: modules of this name with a lower version are not loaded nor started any more, until
+ * kwasmi is unloaded. A least version can be raised, not lowered.
+ *
+ * EPERM	the caller lacks CAP_SYS_ADMIN
+ * EINVAL	not a name; or a version lower than the one there is
+ * EDQUOT	there are KWASMI_POLICY_MAX
+ * ENOMEM	no memory
+ */
+struct kwasmi_least {
+	char name[72];			/* NUL-terminated; the bytes after the NUL are zero */
+	__u32 version[3];
+	__u32 reserved;
+};
+
+/* The most hashes that can be denied, and names that can have a least version. */
+#define KWASMI_POLICY_MAX		65536
+
+/*
+ * KWASMI_IOC_DENIED, KWASMI_IOC_LEASTS on /dev/kwasmi: those that there are, in ascending order.
+ */
+struct kwasmi_policy_list {
+	__u64 entries;			/* address of struct kwasmi_deny[] or struct kwasmi_least[] */
+	__u32 entries_len;		/* in: how many there is room for; out: how many there are */
+	__u32 reserved;
+};
+
 #define KWASMI_IOC_TYPE			0xB9
 
 #define KWASMI_IOC_INFO			_IOR(KWASMI_IOC_TYPE, 0x80, struct kwasmi_info)
@@ -247,6 +333,12 @@ struct kwasmi_run {
 #define KWASMI_IOC_START		_IOWR(KWASMI_IOC_TYPE, 0x82, struct kwasmi_start)
 #define KWASMI_IOC_RUN			_IOWR(KWASMI_IOC_TYPE, 0x83, struct kwasmi_run)
 #define KWASMI_IOC_LIMITS		_IOWR(KWASMI_IOC_TYPE, 0x85, struct kwasmi_limits)
+#define KWASMI_IOC_MODULE		_IOR(KWASMI_IOC_TYPE, 0x86, struct kwasmi_module)
+#define KWASMI_IOC_POLICY		_IOR(KWASMI_IOC_TYPE, 0x87, struct kwasmi_policy)
+#define KWASMI_IOC_DENY			_IOW(KWASMI_IOC_TYPE, 0x88, struct kwasmi_deny)
+#define KWASMI_IOC_DENIED		_IOWR(KWASMI_IOC_TYPE, 0x89, struct kwasmi_policy_list)
+#define KWASMI_IOC_LEAST		_IOW(KWASMI_IOC_TYPE, 0x8A, struct kwasmi_least)
+#define KWASMI_IOC_LEASTS		_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_policy_list)
 /* KWASMI_IOC_KILL on an instance fd: ends the guest, whether it runs now or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 
