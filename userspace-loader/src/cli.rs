@@ -2,6 +2,13 @@
 
 //! The command line.
 
+pub mod signing;
+
+use self::signing::{
+    KeyCommand,
+    SignArgs,
+    VerifyArgs, //
+};
 use crate::{
     handed::Directory,
     limits::{
@@ -57,6 +64,13 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Tell what is in a module and whether it would run; needs no kernel module
     Inspect(InspectArgs),
+    /// Sign a module; needs no kernel module
+    Sign(SignArgs),
+    /// Tell whether a signed module would be accepted; needs no kernel module
+    Verify(VerifyArgs),
+    /// Make keys, and tell the kernel module whose signatures count
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the versions of this command and of the kernel module
     Version(ReportArgs),
     /// Print what the kernel module holds: modules, instances, memory

@@ -2,13 +2,17 @@
 
 //! What the commands do.
 
+mod key;
+mod sign;
+
 use crate::{
     cli::{
         Cli,
         Command,
         InspectArgs,
         ReportArgs,
-        RunArgs, //
+        RunArgs,
+        signing::KeyCommand, //
     },
     device::{
         Info,
@@ -83,6 +87,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Run(args) => run(args, stdio),
         Command::Inspect(args) => inspect(args),
+        Command::Sign(args) => sign::sign(args),
+        Command::Verify(args) => sign::verify(args),
+        Command::Key(KeyCommand::New(args)) => key::new(args),
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
         Command::Limits(args) => limits(*args),

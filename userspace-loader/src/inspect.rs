@@ -109,9 +109,15 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Looks into `wasm`.
+    /// Looks.
     #[must_use]
     pub fn new(wasm: &[u8]) -> Self {
+        Self::of_code(wasm)
+    }
+
+    /// Looks into `wasm`.
+    #[must_use]
+    pub fn of_code(wasm: &[u8]) -> Self {
         let mut inspection = Self { bytes: wasm.len(), ..Self::default() };
         if let Err(reason) = source::identify(wasm) {
             inspection.refused.push(reason);

@@ -13,6 +13,7 @@ pub mod duration;
 pub mod end;
 pub mod exit;
 pub mod failure;
+pub mod file;
 pub mod handed;
 pub mod inspect;
 #[expect(unsafe_code, reason = "a border: ioctl")]
@@ -22,6 +23,7 @@ pub mod provided;
 pub mod report;
 pub mod rights;
 pub mod run;
+pub mod signing;
 pub mod size;
 pub mod source;
 pub mod stats;

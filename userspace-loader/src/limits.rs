@@ -56,15 +56,34 @@ const LIMITS: [(u32, &str, Unit, &str); 21] = [
     (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine at the same time"),
 ];
 
+/// The least Wasm stack, in bytes.
+const STACK_MIN: u64 = 4096;
+
 impl Limit {
     fn row(self) -> Option<&'static (u32, &'static str, Unit, &'static str)> {
         LIMITS.iter().find(|(number, ..)| *number == self.0)
+    }
+
+    /// The limit of this name that one call can have: none of those that all calls share.
+    #[must_use]
+    pub fn of_call(name: &str) -> Option<Self> {
+        let row = LIMITS.iter().find(|(_, known, ..)| *known == name)?;
+        Some(Self(row.0)).filter(|limit| limit.0 < uapi::KWASMI_LIMIT_TOTAL_HEAP)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().map_or("unknown", |(_, name, ..)| name)
+    }
+
+    /// The least that it can be.
+    #[must_use]
+    pub fn least(self) -> u64 {
+        match self.0 {
+            uapi::KWASMI_LIMIT_STACK => STACK_MIN,
+            _ => 1,
+        }
     }
 
     /// What it is about.
@@ -182,5 +201,14 @@ mod tests {
         assert!(fuel.parse("0").is_err() && fuel.parse("1K").is_err());
         assert_eq!(Reached { limit: fuel, value: 1_000_000 }.to_string(), "limit reached: fuel 1000000");
         assert_eq!(Limit(99).name(), "unknown");
+    }
+
+    #[test]
+    fn names_are_looked_up() {
+        assert_eq!(Limit::of_call("memory"), Some(Limit(uapi::KWASMI_LIMIT_MEMORY)));
+        assert_eq!(Limit::of_call("cpu-time"), Some(Limit(uapi::KWASMI_LIMIT_CPU_TIME)));
+        for name in ["", "Memory", "unknown", "total-heap", "total-running"] {
+            assert_eq!(Limit::of_call(name), None, "{name}");
+        }
     }
 }

@@ -240,7 +240,7 @@ mod tests {
         let failure = with(Some(9)).expect_err("another one");
         assert_eq!(
             failure.to_string(),
-            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 3"
+            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 4"
         );
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }

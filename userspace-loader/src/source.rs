@@ -3,22 +3,18 @@
 //! Programs in files: Wasm, or its text format.
 
 use crate::{
-    device::words,
     exit::Exit,
     failure::Failure,
+    file::failure,
     limits::{
         Limit,
         Reached, //
     },
     uapi, //
 };
-use rustix::io::Errno;
 use std::{
     fs::File,
-    io::{
-        self,
-        Read, //
-    },
+    io::Read,
     path::{
         Path,
         PathBuf, //
@@ -120,12 +116,6 @@ impl Source {
 fn too_large(max: u64) -> String {
     let limit = Limit(uapi::KWASMI_LIMIT_MODULE_SIZE);
     format!("{} (it is larger)", Reached { limit, value: max })
-}
-
-/// For a file that cannot be read.
-fn failure(path: &Path, error: io::Error) -> Failure {
-    let exit = Errno::from_io_error(&error).map_or(Exit::Failed, Exit::of_open);
-    Failure::new(exit, path.to_string_lossy(), words(error))
 }
 
 /// Tells Wasm modules from other files by their first bytes.

@@ -129,9 +129,9 @@ fn without_a_device_it_is_not_found() {
     let version = env!("CARGO_PKG_VERSION");
     let output = kwasmi(&["version"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 3\nkernel module: {line}\n"));
+    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 4\nkernel module: {line}\n"));
     let output = kwasmi(&["version", "--json"]);
-    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":3,\"kernel\":null}}\n"));
+    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":4,\"kernel\":null}}\n"));
     assert_eq!(output.status.code(), Some(0));
 }
 

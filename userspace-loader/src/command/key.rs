@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi key`.
+
+use crate::{
+    cli::signing::KeyNewArgs,
+    exit::Exit,
+    failure::Failure,
+    file::{
+        self,
+        Existing, //
+    },
+    signing::{
+        certificate::Certificate,
+        key::PrivateKey, //
+    },
+};
+use rustix::io::Errno;
+
+/// The permissions of a private key.
+const KEY_MODE: u32 = 0o600;
+
+/// The permissions of a certificate, less the caller's mask.
+const CERTIFICATE_MODE: u32 = 0o666;
+
+pub(super) fn new(args: &KeyNewArgs) -> Result<Exit, Failure> {
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    // Before it takes time, and before the first is written.
+    if let Some(path) = [&args.key, &args.cert].into_iter().find(|path| !args.force && path.exists()) {
+        return Err(file::failure(path, Errno::EXIST.into()));
+    }
+    let failed = |reason: String| Failure::new(Exit::Failed, "key", reason);
+    let key = PrivateKey::generate(args.algorithm).map_err(failed)?;
+    let certificate = Certificate::issue(&key, &args.name, args.days).map_err(failed)?;
+    let (key, certificate) = (key.to_pem().map_err(failed)?, certificate.to_pem().map_err(failed)?);
+    if args.force && args.key.is_file() {
+        // One that others could read is not written into: the new one is a file of its own.
+        std::fs::remove_file(&args.key).map_err(|error| file::failure(&args.key, error))?;
+    }
+    file::write(&args.key, key.as_bytes(), KEY_MODE, existing)?;
+    file::write(&args.cert, certificate.as_bytes(), CERTIFICATE_MODE, existing)?;
+    Ok(Exit::Guest(0))
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi sign` and `kwasmi verify`.
+
+use super::{
+    complain,
+    print, //
+};
+use crate::{
+    cli::signing::{
+        SignArgs,
+        VerifyArgs, //
+    },
+    exit::Exit,
+    failure::{
+        Failure,
+        line, //
+    },
+    file::{
+        self,
+        Existing, //
+    },
+    signing::{
+        certificate::Certificate,
+        cms::Signature,
+        draft::Draft,
+        key::PrivateKey,
+        manifest::{
+            self,
+            Manifest, //
+        },
+        needs::Needs,
+        parts::{
+            self,
+            Parts, //
+        },
+        verdict,
+    },
+    source::{
+        FILE_BYTES_MAX,
+        Source, //
+    },
+};
+use std::{
+    path::{
+        Path,
+        PathBuf, //
+    },
+    time::SystemTime,
+};
+
+/// The permissions of a module that was not there, less the caller's mask.
+const MODULE_MODE: u32 = 0o666;
+
+/// Reads a certificate's file.
+pub(super) fn certificate(path: &Path) -> Result<Certificate, Failure> {
+    Certificate::read(&file::read(path)?).map_err(|reason| file::wrong(path, reason))
+}
+
+pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
+    let source = Source::open(&args.file)?;
+    source.check()?;
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None if source.is_text() => return Err(file::wrong(&args.file, "it is text: --output is wanted")),
+        None => args.file.clone(),
+    };
+    let wasm = source.into_wasm(FILE_BYTES_MAX)?;
+    let refused = |reason: String| Failure::new(Exit::Refused, args.file.to_string_lossy(), reason);
+    let parts = Parts::split(&wasm).map_err(refused)?;
+    if !parts.is_whole {
+        return Err(refused("not valid Wasm: it does not end with a section".to_owned()));
+    }
+    let signed = match &args.signature {
+        Some(_) => parts.signed.to_vec(),
+        None => {
+            let manifest = manifest(args, &parts)?;
+            let manifest = manifest.encode().map_err(|reason| file::wrong(&args.file, reason))?;
+            if manifest.len() > parts::MANIFEST_MAX {
+                return Err(file::wrong(
+                    &args.file,
+                    format!("the manifest has more than {} bytes", parts::MANIFEST_MAX),
+                ));
+            }
+            parts::with_section(parts.module, parts::MANIFEST, &manifest)
+        }
+    };
+    let file = match signature(args, &signed)? {
+        Some(signature) => parts::with_section(&signed, parts::SIGNATURE, &signature),
+        None => signed,
+    };
+    file::write(&output, &file, MODULE_MODE, Existing::Replace)?;
+    Ok(Exit::Guest(0))
+}
+
+/// The signature that is wanted, if one is.
+fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let trusted = args.cert.as_deref().map(certificate).transpose()?;
+    let (path, signature) = match (&args.key, &args.signature, &trusted) {
+        (Some(path), _, Some(certificate)) => {
+            let key = PrivateKey::from_pem(&file::read(path)?).map_err(|reason| file::wrong(path, reason))?;
+            let signature = Signature::make(signed, &key, certificate).and_then(|signature| signature.encode());
+            (path, signature.map_err(|reason| file::wrong(path, reason))?)
+        }
+        (_, Some(path), _) => {
+            let signature = file::read(path)?;
+            Signature::read(&signature).map_err(|reason| file::wrong(path, reason))?;
+            (path, signature)
+        }
+        _ => return Ok(None),
+    };
+    if signature.len() > parts::SIGNATURE_MAX {
+        return Err(file::wrong(path, format!("the signature has more than {} bytes", parts::SIGNATURE_MAX)));
+    }
+    if let Some(certificate) = trusted {
+        verdict::signer(signed, &signature, &[certificate]).map_err(|reason| file::wrong(path, reason))?;
+    }
+    Ok(Some(signature))
+}
+
+/// The manifest that is wanted: the one given, else the one that is there, else one that is made; with the name and
+/// version given.
+fn manifest(args: &SignArgs, parts: &Parts<'_>) -> Result<Manifest, Failure> {
+    let path: &PathBuf = args.manifest.as_ref().unwrap_or(&args.file);
+    let wrong = |reason| file::wrong(path, reason);
+    let needs = Needs::of(parts.module).map_err(|reason| file::wrong(&args.file, reason))?;
+    if let (Some(manifest), None) = (parts.manifest, &args.manifest) {
+        let mut manifest = Manifest::read(manifest).map_err(|reason| wrong(format!("the manifest in it: {reason}")))?;
+        if let Some(name) = &args.name {
+            manifest::check_name(name).map_err(wrong)?;
+            manifest.name.clone_from(name);
+        }
+        manifest.version = args.version.unwrap_or(manifest.version);
+        let lacking = needs.beyond(&manifest);
+        return if lacking.is_empty() { Ok(manifest) } else { Err(wrong(lacking.join("; "))) };
+    }
+    let mut draft = match &args.manifest {
+        Some(path) => {
+            let text = String::from_utf8(file::read(path)?).map_err(|error| wrong(format!("not text: {error}")))?;
+            Draft::read(&text).map_err(wrong)?
+        }
+        None => Draft::default(),
+    };
+    draft.name = args.name.clone().or(draft.name);
+    draft.version = args.version.map(|version| version.to_string()).or(draft.version);
+    if draft.name.is_none() {
+        draft.name = Some(name_of(&args.file).ok_or_else(|| {
+            wrong("the module needs a name, and its file's is none: --name, or a manifest, is wanted".to_owned())
+        })?);
+    }
+    draft.complete(&needs).map_err(wrong)
+}
+
+/// The name of a module that is in this file, if its name can be one.
+fn name_of(file: &Path) -> Option<String> {
+    let name = file.file_stem()?.to_str()?.to_ascii_lowercase();
+    manifest::check_name(&name).ok().map(|()| name)
+}
+
+pub(super) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
+    let mut trusted = Vec::new();
+    for path in &args.cert {
+        let certificate = certificate(path)?;
+        if let Some(since) = certificate.expired_for(SystemTime::now()) {
+            let days = since.as_secs() / (24 * 60 * 60);
+            complain(&file::wrong(
+                path,
+                format!("warning: it has expired {days} days ago; the kernel does not look at that"),
+            ));
+        }
+        trusted.push(certificate);
+    }
+    let wasm = Source::open(&args.file)?.into_wasm(FILE_BYTES_MAX)?;
+    let name = args.file.to_string_lossy();
+    match verdict::check(&wasm, &trusted) {
+        Ok(accepted) => {
+            let manifest::Manifest { name: module, version, .. } = &accepted.manifest;
+            print(&format!("{}: {module} {version}, signed by {}\n", line(&name), accepted.signer))?;
+            Ok(Exit::Guest(0))
+        }
+        Err(reason) => Err(Failure::new(Exit::Refused, name, reason)),
+    }
+}

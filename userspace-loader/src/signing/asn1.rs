@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ASN.1 of certificates ([RFC 5280](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)) and of signatures
+//! ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)): as much of it as is looked at.
+//!
+//! What is only compared, names above all, stays as the bytes that it is.
+
+#![expect(missing_docs, reason = "the specifications' own names")]
+
+use der::{
+    Any, Choice, Sequence, ValueOrd,
+    asn1::{
+        BitString,
+        GeneralizedTime,
+        Int,
+        ObjectIdentifier,
+        OctetString,
+        SetOfVec,
+        UtcTime, //
+    },
+    oid::ObjectIdentifier as Oid,
+};
+use spki::{
+    AlgorithmIdentifierOwned,
+    SubjectPublicKeyInfoOwned, //
+};
+
+/// Object identifiers.
+pub mod oid {
+    use super::Oid;
+
+    pub const DATA: Oid = Oid::new_unwrap("1.2.840.113549.1.7.1");
+    pub const SIGNED_DATA: Oid = Oid::new_unwrap("1.2.840.113549.1.7.2");
+    pub const RSA_ENCRYPTION: Oid = Oid::new_unwrap("1.2.840.113549.1.1.1");
+    pub const SHA256_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.11");
+    pub const SHA384_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.12");
+    pub const SHA512_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.13");
+    pub const EC_PUBLIC_KEY: Oid = Oid::new_unwrap("1.2.840.10045.2.1");
+    pub const P256: Oid = Oid::new_unwrap("1.2.840.10045.3.1.7");
+    pub const P384: Oid = Oid::new_unwrap("1.3.132.0.34");
+    pub const ECDSA_WITH_SHA256: Oid = Oid::new_unwrap("1.2.840.10045.4.3.2");
+    pub const ECDSA_WITH_SHA384: Oid = Oid::new_unwrap("1.2.840.10045.4.3.3");
+    pub const ECDSA_WITH_SHA512: Oid = Oid::new_unwrap("1.2.840.10045.4.3.4");
+    pub const SHA256: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.1");
+    pub const SHA384: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.2");
+    pub const SHA512: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.3");
+    pub const COMMON_NAME: Oid = Oid::new_unwrap("2.5.4.3");
+    pub const SUBJECT_KEY_IDENTIFIER: Oid = Oid::new_unwrap("2.5.29.14");
+    pub const KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.15");
+    pub const BASIC_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.19");
+}
+
+/// RFC 5280, 4.1, with the part that is signed as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Certificate {
+    pub tbs_certificate: Any,
+    pub signature_algorithm: AlgorithmIdentifierOwned,
+    pub signature: BitString,
+}
+
+/// RFC 5280, 4.1.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TbsCertificate {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "v1")]
+    pub version: u8,
+    pub serial_number: Int,
+    pub signature: AlgorithmIdentifierOwned,
+    pub issuer: Any,
+    pub validity: Validity,
+    pub subject: Any,
+    pub subject_public_key_info: SubjectPublicKeyInfoOwned,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    pub issuer_unique_id: Option<BitString>,
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
+    pub subject_unique_id: Option<BitString>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    pub extensions: Option<Vec<Extension>>,
+}
+
+/// The version of a certificate that does not say it.
+fn v1() -> u8 {
+    0
+}
+
+/// RFC 5280, 4.1.2.5.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Validity {
+    pub not_before: Time,
+    pub not_after: Time,
+}
+
+/// RFC 5280, 4.1.2.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
+pub enum Time {
+    #[asn1(type = "UTCTime")]
+    Utc(UtcTime),
+    #[asn1(type = "GeneralizedTime")]
+    Generalized(GeneralizedTime),
+}
+
+/// RFC 5280, 4.1.2.9.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Extension {
+    pub id: ObjectIdentifier,
+    #[asn1(default = "bool::default")]
+    pub critical: bool,
+    pub value: OctetString,
+}
+
+/// RFC 5280, 4.1.2.4.
+pub type Name = Vec<SetOfVec<Attribute>>;
+
+/// RFC 5280, 4.1.2.4.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence, ValueOrd)]
+pub struct Attribute {
+    pub id: ObjectIdentifier,
+    pub value: Any,
+}
+
+/// RFC 5652, 3.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct ContentInfo {
+    pub content_type: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    pub content: Any,
+}
+
+/// RFC 5652, 5.1.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct SignedData {
+    pub version: u8,
+    pub digest_algorithms: SetOfVec<AlgorithmIdentifierOwned>,
+    pub content: EncapsulatedContentInfo,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    pub certificates: Option<Vec<Any>>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    pub revocation_lists: Option<Vec<Any>>,
+    pub signer_infos: SetOfVec<Any>,
+}
+
+/// RFC 5652, 5.2.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct EncapsulatedContentInfo {
+    pub content_type: ObjectIdentifier,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    pub content: Option<Any>,
+}
+
+/// RFC 5652, 5.3.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct SignerInfo {
+    pub version: u8,
+    pub signer: SignerIdentifier,
+    pub digest_algorithm: AlgorithmIdentifierOwned,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    pub signed_attributes: Option<Vec<Any>>,
+    pub signature_algorithm: AlgorithmIdentifierOwned,
+    pub signature: OctetString,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    pub unsigned_attributes: Option<Vec<Any>>,
+}
+
+/// RFC 5652, 5.3.
+#[derive(Clone, Debug, PartialEq, Eq, Choice)]
+pub enum SignerIdentifier {
+    Certificate(IssuerAndSerialNumber),
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
+    Key(OctetString),
+}
+
+/// RFC 5652, 10.2.4.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct IssuerAndSerialNumber {
+    pub issuer: Any,
+    pub serial_number: Int,
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Capabilities: what a module may be handed or ask for.
+
+use crate::provided;
+use serde::{
+    Serialize,
+    Serializer, //
+};
+use std::{
+    fmt,
+    str::FromStr, //
+};
+
+/// A capability. In the order of a manifest: that of the encoded bytes, shorter ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Files and directories, besides the standard streams.
+    Files,
+    /// Clocks.
+    Clocks,
+    /// Random numbers.
+    Random,
+    /// Sockets.
+    Sockets,
+    /// Services.
+    Services,
+}
+
+/// All of them.
+pub const CAPABILITIES: [Capability; 5] =
+    [Capability::Files, Capability::Clocks, Capability::Random, Capability::Sockets, Capability::Services];
+
+impl Capability {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Clocks => "clocks",
+            Self::Random => "random",
+            Self::Sockets => "sockets",
+            Self::Services => "services",
+        }
+    }
+
+    /// Those of which an import needs one; none if it needs nothing. The first is what it is about.
+    #[must_use]
+    pub fn any_for(module: &str, name: &str) -> &'static [Self] {
+        if module != provided::MODULE {
+            return &[];
+        }
+        match name {
+            "fd_readdir" => &[Self::Files],
+            "random_get" => &[Self::Random],
+            "poll_oneoff" => &[Self::Clocks, Self::Sockets],
+            _ => match name.split_once('_') {
+                Some(("path", _)) => &[Self::Files],
+                Some(("clock", _)) => &[Self::Clocks],
+                Some(("sock", _)) => &[Self::Sockets],
+                _ => &[],
+            },
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl FromStr for Capability {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = CAPABILITIES.into_iter().find(|capability| capability.name() == name);
+        known.ok_or_else(|| format!("there is no capability '{}'", name.escape_debug()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_in_the_order_of_their_encoding() {
+        assert!(CAPABILITIES.is_sorted_by_key(|capability| (capability.name().len(), capability.name())));
+        assert!(CAPABILITIES.is_sorted());
+        assert!(CAPABILITIES.iter().all(|capability| capability.name().parse() == Ok(*capability)));
+        assert!("everything".parse::<Capability>().is_err());
+    }
+
+    #[test]
+    fn each_function_that_is_provided_has_its_capability() {
+        let mut with: Vec<_> = Vec::new();
+        for function in provided::FUNCTIONS {
+            if let Some(first) = Capability::any_for(provided::MODULE, function.name).first() {
+                with.push(format!("{} {first}", function.name));
+            }
+        }
+        assert_eq!(
+            with,
+            [
+                "clock_res_get clocks",
+                "clock_time_get clocks",
+                "fd_readdir files",
+                "path_create_directory files",
+                "path_filestat_get files",
+                "path_filestat_set_times files",
+                "path_link files",
+                "path_open files",
+                "path_readlink files",
+                "path_remove_directory files",
+                "path_rename files",
+                "path_symlink files",
+                "path_unlink_file files",
+                "poll_oneoff clocks",
+                "random_get random",
+                "sock_accept sockets",
+                "sock_recv sockets",
+                "sock_send sockets",
+                "sock_shutdown sockets",
+            ]
+        );
+        assert!(Capability::any_for("env", "path_open").is_empty());
+    }
+}

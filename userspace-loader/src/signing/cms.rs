@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Detached CMS signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)), in the one shape that
+//! `docs/signing.md` has.
+
+use super::{
+    asn1::{
+        ContentInfo,
+        EncapsulatedContentInfo,
+        SignedData,
+        SignerIdentifier,
+        SignerInfo,
+        oid, //
+    },
+    certificate::{
+        Certificate,
+        common_name,
+        hex, //
+    },
+    digest::Digest,
+    key::PrivateKey,
+};
+use der::{
+    Any, Decode as _, Encode as _, ErrorKind, Tag, Tagged as _,
+    asn1::{
+        OctetString,
+        SetOfVec, //
+    },
+};
+use spki::AlgorithmIdentifierOwned;
+use std::fmt;
+
+/// The fewest bytes of an RSA signature, which has as many as its key: 2,048 bits.
+const RSA_BYTES_MIN: usize = 256;
+
+/// A signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Who signed.
+    pub signer: SignerIdentifier,
+    /// After which digest.
+    pub digest: Digest,
+    /// Whether it is one of RSA; else of ECDSA.
+    pub is_rsa: bool,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+impl Signature {
+    /// Reads a signature.
+    ///
+    /// # Errors
+    ///
+    /// In words, for one of another shape.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let words = |error: der::Error| der_words(&error);
+        let info = ContentInfo::from_der(bytes).map_err(words)?;
+        if info.content_type != oid::SIGNED_DATA {
+            return Err(format!("not signed data, but {}", info.content_type));
+        }
+        let data: SignedData = info.content.decode_as().map_err(words)?;
+        if data.content.content_type != oid::DATA {
+            return Err(format!("not a signature of plain data, but of {}", data.content.content_type));
+        }
+        if data.content.content.is_some() {
+            return Err("the content is in the signature: a detached one is wanted".to_owned());
+        }
+        if data.certificates.is_some() {
+            return Err("certificates are in the signature (openssl cms: -nocerts)".to_owned());
+        }
+        if data.revocation_lists.is_some() {
+            return Err("revocation lists are in the signature".to_owned());
+        }
+        let [digest] = data.digest_algorithms.as_slice() else {
+            return Err(format!("{} digest algorithms: one is wanted", data.digest_algorithms.len()));
+        };
+        let digest = digest_of(digest)?;
+        let [signer] = data.signer_infos.as_slice() else {
+            return Err(format!("{} signers: one is wanted", data.signer_infos.len()));
+        };
+        let signer: SignerInfo = signer.decode_as().map_err(words)?;
+        if signer.signed_attributes.is_some() {
+            return Err("signed attributes are in the signature (openssl cms: -noattr)".to_owned());
+        }
+        if signer.unsigned_attributes.is_some() {
+            return Err("unsigned attributes are in the signature".to_owned());
+        }
+        match (&signer.signer, data.version, signer.version) {
+            (SignerIdentifier::Certificate(id), 1, 1) => {
+                if id.issuer.tag() != Tag::Sequence || id.issuer.value().is_empty() {
+                    return Err("the signer's issuer is no name".to_owned());
+                }
+            }
+            (SignerIdentifier::Key(id), 3, 3) => {
+                if id.as_bytes().is_empty() {
+                    return Err("the signer's key identifier is empty".to_owned());
+                }
+            }
+            (_, data, signer) => {
+                return Err(format!(
+                    "version {data} with a signer of version {signer}, where it is not 1 or 3 in both"
+                ));
+            }
+        }
+        if digest_of(&signer.digest_algorithm)? != digest {
+            return Err("two digest algorithms".to_owned());
+        }
+        let algorithm = &signer.signature_algorithm;
+        let is_rsa = algorithm.oid == oid::RSA_ENCRYPTION;
+        if !is_rsa && algorithm.oid != digest.with_ecdsa() {
+            return Err(format!("the signature algorithm {} is neither RSA nor ECDSA with {digest}", algorithm.oid));
+        }
+        if algorithm.parameters != is_rsa.then(Any::null) {
+            return Err("a signature algorithm with parameters that it does not have".to_owned());
+        }
+        let value = signer.signature.into_bytes().into_vec();
+        if is_rsa && value.len() < RSA_BYTES_MIN {
+            return Err("an RSA key of less than 2048 bits".to_owned());
+        }
+        Ok(Self { signer: signer.signer, digest, is_rsa, value })
+    }
+
+    /// Makes one of `message`, with the key of `certificate`.
+    ///
+    /// # Errors
+    ///
+    /// In words: a key of another certificate.
+    pub fn make(message: &[u8], key: &PrivateKey, certificate: &Certificate) -> Result<Self, String> {
+        if key.public() != *certificate.key()? {
+            return Err("the private key is not that of the certificate".to_owned());
+        }
+        let digest = key.digest();
+        Ok(Self {
+            signer: certificate.identifier(),
+            digest,
+            is_rsa: certificate.key()?.is_rsa(),
+            value: key.sign(digest, message)?,
+        })
+    }
+
+    /// What is put in a file.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub fn encode(&self) -> Result<Vec<u8>, String> {
+        self.encode_der().map_err(|error| error.to_string())
+    }
+
+    fn encode_der(&self) -> der::Result<Vec<u8>> {
+        let version = match self.signer {
+            SignerIdentifier::Certificate(_) => 1,
+            SignerIdentifier::Key(_) => 3,
+        };
+        let digest_algorithm = AlgorithmIdentifierOwned { oid: self.digest.oid(), parameters: None };
+        let signature_algorithm = if self.is_rsa {
+            AlgorithmIdentifierOwned { oid: oid::RSA_ENCRYPTION, parameters: Some(Any::null()) }
+        } else {
+            AlgorithmIdentifierOwned { oid: self.digest.with_ecdsa(), parameters: None }
+        };
+        let signer = SignerInfo {
+            version,
+            signer: self.signer.clone(),
+            digest_algorithm: digest_algorithm.clone(),
+            signed_attributes: None,
+            signature_algorithm,
+            signature: OctetString::new(self.value.clone())?,
+            unsigned_attributes: None,
+        };
+        let data = SignedData {
+            version,
+            digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
+            content: EncapsulatedContentInfo { content_type: oid::DATA, content: None },
+            certificates: None,
+            revocation_lists: None,
+            signer_infos: SetOfVec::try_from(vec![Any::encode_from(&signer)?])?,
+        };
+        ContentInfo { content_type: oid::SIGNED_DATA, content: Any::encode_from(&data)? }.to_der()
+    }
+
+    /// Sees that it is one of `message` by the key of `certificate`.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub fn check(&self, message: &[u8], certificate: &Certificate) -> Result<(), String> {
+        let key = certificate.key().map_err(|reason| format!("the signer's key does not count: {reason}"))?;
+        if key.is_rsa() != self.is_rsa {
+            return Err(format!("the signer's key is of another kind: {key}"));
+        }
+        if key.verifies(self.digest, message, &self.value) {
+            Ok(())
+        } else {
+            Err(format!("the signature is not one of these bytes by the key of {certificate}"))
+        }
+    }
+
+    /// The algorithms.
+    #[must_use]
+    pub fn algorithm(&self) -> String {
+        format!("{} with {}", if self.is_rsa { "RSA" } else { "ECDSA" }, self.digest)
+    }
+}
+
+/// Who signed, for people to read.
+impl fmt::Display for SignerIdentifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(id) => {
+                let issuer = common_name(&id.issuer);
+                let issuer = issuer.as_deref().unwrap_or("a name without common name").escape_debug();
+                write!(f, "{issuer}, serial number {}", hex(id.serial_number.as_bytes()))
+            }
+            Self::Key(id) => write!(f, "key identifier {}", hex(id.as_bytes())),
+        }
+    }
+}
+
+/// The digest that an algorithm stands for. With and without NULL mean the same: RFC 5754, 2.
+fn digest_of(algorithm: &AlgorithmIdentifierOwned) -> Result<Digest, String> {
+    if algorithm.parameters.as_ref().is_some_and(|parameters| *parameters != Any::null()) {
+        return Err("a digest algorithm with parameters".to_owned());
+    }
+    let known = Digest::ALL.into_iter().find(|digest| digest.oid() == algorithm.oid);
+    known.ok_or_else(|| format!("the digest algorithm {} is not SHA-256, SHA-384 or SHA-512", algorithm.oid))
+}
+
+/// What is wrong with the encoding.
+pub(super) fn der_words(error: &der::Error) -> String {
+    let what = match error.kind() {
+        ErrorKind::IndefiniteLength => "an indefinite length".to_owned(),
+        ErrorKind::Overlength => "a length that is not in its shortest form, or too large".to_owned(),
+        ErrorKind::TrailingData { .. } => "bytes after the end".to_owned(),
+        ErrorKind::Incomplete { .. } => "it ends too early".to_owned(),
+        ErrorKind::SetOrdering => "a set that is not in order".to_owned(),
+        other => other.to_string(),
+    };
+    match error.position() {
+        Some(position) => format!("{what} at offset {position}"),
+        None => what,
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Digest algorithms that signatures may use.
+
+use super::asn1::oid;
+use der::oid::ObjectIdentifier;
+use sha2::Digest as _;
+use std::fmt;
+
+/// A digest algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digest {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Digest {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => sha2::Sha256::digest(bytes).to_vec(),
+            Self::Sha384 => sha2::Sha384::digest(bytes).to_vec(),
+            Self::Sha512 => sha2::Sha512::digest(bytes).to_vec(),
+        }
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha256 => oid::SHA256,
+            Self::Sha384 => oid::SHA384,
+            Self::Sha512 => oid::SHA512,
+        }
+    }
+
+    /// That of ECDSA after it.
+    #[must_use]
+    pub fn with_ecdsa(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha256 => oid::ECDSA_WITH_SHA256,
+            Self::Sha384 => oid::ECDSA_WITH_SHA384,
+            Self::Sha512 => oid::ECDSA_WITH_SHA512,
+        }
+    }
+
+    /// That of RSA after it, as certificates have it.
+    #[must_use]
+    pub fn with_rsa(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha256 => oid::SHA256_WITH_RSA,
+            Self::Sha384 => oid::SHA384_WITH_RSA,
+            Self::Sha512 => oid::SHA512_WITH_RSA,
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        })
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an author writes of a manifest, in TOML: any part of it. The rest is found in the module.
+
+use super::{
+    manifest::{
+        Imports,
+        Manifest,
+        Word,
+        check_name,
+        too_low, //
+    },
+    needs::Needs,
+    version::Version,
+};
+use crate::{
+    limits::{
+        Asked,
+        Limit, //
+    },
+    uapi::KWASMI_ABI,
+};
+use serde::Deserialize;
+use std::{
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    num::NonZeroU64,
+};
+
+/// What is known of a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// What the module is.
+    pub name: Option<String>,
+    /// Which version of it.
+    pub version: Option<String>,
+    /// The least version of the ioctl interface.
+    pub abi: Option<u64>,
+    /// What it may be handed or ask for.
+    pub capabilities: Option<Vec<String>>,
+    /// The most that a load or a run may ask for.
+    #[serde(default)]
+    pub limits: BTreeMap<String, Amount>,
+    /// The functions that it may import.
+    pub imports: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// The value of a limit, as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a whole number is wanted, or a text such as \"64M\" or \"2s\"")]
+pub enum Amount {
+    /// A number: of bytes, seconds, things.
+    Number(u64),
+    /// A number with a unit.
+    Text(String),
+}
+
+impl Draft {
+    /// Reads what an author wrote.
+    ///
+    /// # Errors
+    ///
+    /// In words, with the place.
+    pub fn read(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
+                let line = before.matches('\n').count().saturating_add(1);
+                let column = before.chars().rev().take_while(|char| *char != '\n').count().saturating_add(1);
+                format!("line {line}, column {column}: ")
+            });
+            format!("{}{}", place.unwrap_or_default(), error.message())
+        })
+    }
+
+    /// Completes it with what is found in the module.
+    ///
+    /// # Errors
+    ///
+    /// In words: a value that cannot be, no name, or what it does not cover of what the module needs.
+    pub fn complete(self, needs: &Needs) -> Result<Manifest, String> {
+        let name = self.name.ok_or("the module needs a name")?;
+        check_name(&name)?;
+        let version = match self.version {
+            Some(text) => text.parse().map_err(|reason| format!("version '{}': {reason}", text.escape_debug()))?,
+            None => Version::default(),
+        };
+        let capabilities = match self.capabilities {
+            Some(names) => once(names.iter().map(|name| name.parse()), "capabilities")?,
+            None => needs.capabilities(),
+        };
+        let manifest = Manifest {
+            name,
+            version,
+            abi: self.abi.unwrap_or(KWASMI_ABI.into()),
+            capabilities,
+            limits: limits(&self.limits)?,
+            imports: match self.imports {
+                Some(imports) => listed(&imports)?,
+                None => needs.imports.clone(),
+            },
+        };
+        let lacking = needs.beyond(&manifest);
+        if lacking.is_empty() { Ok(manifest) } else { Err(lacking.join("; ")) }
+    }
+}
+
+/// A set, in which nothing is there twice.
+fn once<T: Ord>(all: impl Iterator<Item = Result<T, String>>, what: &str) -> Result<BTreeSet<T>, String> {
+    let mut set = BTreeSet::new();
+    for one in all {
+        if !set.insert(one?) {
+            return Err(format!("{what}: one is there twice"));
+        }
+    }
+    Ok(set)
+}
+
+fn listed(imports: &BTreeMap<String, Vec<String>>) -> Result<Imports, String> {
+    let mut listed = Imports::new();
+    for (module, names) in imports {
+        let what = format!("imports of {}", module.escape_debug());
+        let names = once(names.iter().map(|name| Ok(Word::from(name.as_str()))), &what)?;
+        listed.insert(Word::from(module.as_str()), names);
+    }
+    Ok(listed)
+}
+
+fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
+    let mut limits = BTreeMap::new();
+    for (name, amount) in amounts {
+        let limit = Limit::of_call(name).ok_or_else(|| format!("there is no limit '{}'", name.escape_debug()))?;
+        let value: Result<NonZeroU64, String> = match amount {
+            Amount::Number(number) => limit.parse(&number.to_string()),
+            Amount::Text(text) => limit.parse(text),
+        };
+        let value = value.map_err(|reason| format!("limit {name}: {reason}"))?;
+        if value.get() < limit.least() {
+            return Err(too_low(limit));
+        }
+        limits.insert(Word::from(name.as_str()), (limit, value));
+    }
+    Ok(limits.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        provided::MODULE,
+        signing::capability::Capability,
+        source, //
+    };
+
+    const EXAMPLE: &str = r#"
+        name = "hello"
+        version = "1.2.3"
+        abi = 4
+        capabilities = ["clocks", "random"]
+
+        [limits]
+        memory = "64M"
+        fuel = 1000000
+
+        [imports]
+        wasi_snapshot_preview1 = ["clock_time_get", "fd_write", "proc_exit", "random_get"]
+    "#;
+
+    fn needs(name: &str) -> Needs {
+        let text = format!(r#"(module (import "{MODULE}" "{name}" (func)))"#);
+        Needs::of(&source::assemble(text.as_bytes()).expect("valid text")).expect("can be read")
+    }
+
+    fn complete(text: &str) -> Result<Manifest, String> {
+        Draft::read(text)?.complete(&needs("random_get"))
+    }
+
+    #[test]
+    fn the_example_of_the_document() {
+        assert_eq!(complete(EXAMPLE), Ok(Manifest::example()));
+        let document = include_str!("../../../docs/signing.md");
+        let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+        assert!(lines(document).contains(lines(EXAMPLE).trim()), "not the document's");
+    }
+
+    #[test]
+    fn all_but_the_name_has_a_default() {
+        let manifest = complete(r#"name = "x""#).expect("complete");
+        assert_eq!((manifest.version, manifest.abi), (Version([0, 0, 0]), u64::from(KWASMI_ABI)));
+        assert_eq!(manifest.capabilities, [Capability::Random].into());
+        assert_eq!(manifest.imports, needs("random_get").imports);
+        assert!(manifest.limits.is_empty());
+        assert_eq!(complete(""), Err("the module needs a name".to_owned()));
+    }
+
+    #[test]
+    fn limits_are_written_as_for_the_command() {
+        let text = "name = \"x\"\n[limits]\ntime = \"1500ms\"\ncpu-time = 2\nmodule-size = \"1M\"\nfunctions = \"7\"";
+        let limits: Vec<_> = complete(text)
+            .expect("complete")
+            .limits
+            .iter()
+            .map(|(limit, value)| format!("{limit} {}", limit.show(value.get())))
+            .collect();
+        assert_eq!(limits, ["time 1500ms", "cpu-time 2s", "functions 7", "module-size 1M"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let cases = [
+            ("name = \"x\"\ncolour = 1", "line 2, column 1: unknown field `colour`"),
+            ("name = \"x\"\nname = \"y\"", "line 2, column 1: duplicate key"),
+            ("name = 1", "line 1, column 8: invalid type: integer `1`, expected a string"),
+            ("name", "line 1, column 5: "),
+            ("name = \"x\"\nabi = -1", "line 2, column 7: invalid value: integer `-1`, expected u64"),
+            ("name = \"X\"", "'X' is no name"),
+            ("name = \"x\"\nversion = \"1.2\"", "version '1.2': three numbers"),
+            ("name = \"x\"\ncapabilities = [\"random\", \"random\"]", "capabilities: one is there twice"),
+            ("name = \"x\"\ncapabilities = [\"all\"]", "there is no capability 'all'"),
+            ("name = \"x\"\ncapabilities = []", "the manifest lacks the capability random, which"),
+            ("name = \"x\"\n[imports]", "the manifest does not list the import wasi_snapshot_preview1.random_get"),
+            ("name = \"x\"\n[imports]\na = [\"b\", \"b\"]", "imports of a: one is there twice"),
+            ("name = \"x\"\n[limits]\nspeed = 1", "there is no limit 'speed'"),
+            ("name = \"x\"\n[limits]\ntotal-heap = 1", "there is no limit 'total-heap'"),
+            ("name = \"x\"\n[limits]\nfuel = 0", "limit fuel: a whole number is wanted, more than 0"),
+            ("name = \"x\"\n[limits]\nstack = \"2K\"", "the limit stack is less than it can be, 4K"),
+            ("name = \"x\"\n[limits]\nmemory = \"64X\"", "limit memory: a number is wanted, with or without K"),
+            ("name = \"x\"\n[limits]\nmemory = 1.5", "line 3, column 10: a whole number is wanted, or a text"),
+        ];
+        for (text, reason) in cases {
+            let is = complete(text).expect_err(text);
+            assert!(is.starts_with(reason), "{text}: {is}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A module's SHA-256: what it is known by.
+
+use serde::{
+    Serialize,
+    Serializer, //
+};
+use std::{
+    fmt,
+    str::FromStr, //
+};
+
+/// A SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// That of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "64 hexadecimal digits are wanted".to_owned();
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(wanted());
+        }
+        let mut hash = [0; 32];
+        for (place, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+            let digits = text.get(at..at + 2).ok_or_else(wanted)?;
+            *place = u8::from_str_radix(digits, 16).map_err(|_| wanted())?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_sha256sum_prints_it() {
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Sha256::of(b"abc").to_string(), text);
+        assert_eq!(text.parse(), Ok(Sha256::of(b"abc")));
+        assert_eq!(text.to_uppercase().parse(), Ok(Sha256::of(b"abc")));
+    }
+
+    #[test]
+    fn other_texts_are_no_hash() {
+        let digits = "0".repeat(64);
+        for text in ["", "x", &digits[1..], &format!("{digits}0"), &format!("+{}", &digits[1..]), &"é".repeat(32)] {
+            assert!(text.parse::<Sha256>().is_err(), "{text}");
+        }
+    }
+}

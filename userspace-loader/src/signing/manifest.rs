@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The manifest of a module: what its signer says that it is, needs, and may take.
+
+use super::{
+    capability::Capability,
+    cbor::{
+        self,
+        Item, //
+    },
+    version::Version, //
+};
+use crate::limits::{
+    Asked,
+    Limit, //
+};
+use serde::{
+    Serialize,
+    Serializer,
+    ser::SerializeMap as _, //
+};
+use std::{
+    cmp::Ordering,
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    fmt,
+    num::NonZeroU64, //
+};
+
+/// The most bytes of a name.
+pub const NAME_MAX: usize = 64;
+
+/// A text in a manifest. In the order of the encoded bytes: shorter ones first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word(String);
+
+impl Word {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl Ord for Word {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |word: &Self| (word.0.len(), word.0.clone());
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Word {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Escaped: it is the module's own.
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.escape_debug().fmt(f)
+    }
+}
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Names of functions, by the module that they are imported from.
+pub type Imports = BTreeMap<Word, BTreeSet<Word>>;
+
+/// A manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// What the module is.
+    pub name: String,
+    /// Which version of it.
+    pub version: Version,
+    /// The least version of the ioctl interface.
+    pub abi: u64,
+    /// What it may be handed or ask for.
+    pub capabilities: BTreeSet<Capability>,
+    /// The most that a load or a run may ask for.
+    #[serde(serialize_with = "serialize_limits")]
+    pub limits: Asked,
+    /// The functions that it may import.
+    pub imports: Imports,
+}
+
+fn serialize_limits<S: Serializer>(limits: &Asked, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(limits.len()))?;
+    for (limit, value) in limits {
+        map.serialize_entry(limit, value)?;
+    }
+    map.end()
+}
+
+/// Sees that `name` can be the name of a module.
+///
+/// # Errors
+///
+/// In words.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
+        Ok(())
+    } else {
+        Err(format!("'{}' is no name: 1 to 64 of a-z 0-9 . _ - are wanted", name.escape_debug()))
+    }
+}
+
+impl Manifest {
+    /// Reads what is in a file.
+    ///
+    /// # Errors
+    ///
+    /// In words, for what is not the one encoding of a manifest.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let mut manifest = Self {
+            name: String::new(),
+            version: Version::default(),
+            abi: 0,
+            capabilities: BTreeSet::new(),
+            limits: Asked::new(),
+            imports: Imports::new(),
+        };
+        let whole = cbor::read(bytes)?;
+        let mut missing = vec!["abi", "name", "imports", "version", "capabilities"];
+        for (key, value) in pairs(&whole, "the manifest")? {
+            match key {
+                "abi" => manifest.abi = value.number("abi")?,
+                "name" => {
+                    manifest.name = value.text("name")?.to_owned();
+                    check_name(&manifest.name)?;
+                }
+                "limits" => manifest.limits = limits(value)?,
+                "imports" => manifest.imports = imports(value)?,
+                "version" => manifest.version = version(value)?,
+                "capabilities" => manifest.capabilities = capabilities(value)?,
+                _ => return Err(format!("an unknown key '{}'", key.escape_debug())),
+            }
+            missing.retain(|name| *name != key);
+        }
+        match missing.first() {
+            Some(key) => Err(format!("the key {key} is missing")),
+            None => Ok(manifest),
+        }
+    }
+
+    /// What is put in a file.
+    ///
+    /// # Errors
+    ///
+    /// In words, if there is no memory.
+    pub fn encode(&self) -> Result<Vec<u8>, String> {
+        let text = |text: &str| Item::Text(text.to_owned());
+        let mut pairs = vec![
+            (text("abi"), Item::Number(self.abi)),
+            (text("name"), text(&self.name)),
+            (text("version"), Item::Array(self.version.0.map(|number| Item::Number(number.into())).into())),
+            (
+                text("capabilities"),
+                Item::Array(self.capabilities.iter().map(|capability| text(capability.name())).collect()),
+            ),
+        ];
+        if !self.limits.is_empty() {
+            let limits = self.limits.iter().map(|(limit, value)| (text(limit.name()), Item::Number(value.get())));
+            pairs.push((text("limits"), Item::Map(limits.collect())));
+        }
+        let names = |names: &BTreeSet<Word>| Item::Array(names.iter().map(|name| text(name.as_str())).collect());
+        let imports = self.imports.iter().map(|(module, all)| (text(module.as_str()), names(all)));
+        pairs.push((text("imports"), Item::Map(imports.collect())));
+        cbor::write(&Item::Map(pairs))
+    }
+}
+
+/// The pairs of a map whose keys are texts, in ascending order.
+fn pairs<'a>(item: &'a Item, of: &str) -> Result<Vec<(&'a str, &'a Item)>, String> {
+    let mut pairs = Vec::new();
+    for (key, value) in item.map(of)? {
+        pairs.push((key.text(&format!("a key of {of}"))?, value));
+    }
+    ascending(pairs.iter().map(|(key, _)| *key), of)?;
+    Ok(pairs)
+}
+
+/// The texts of an array, in ascending order.
+fn texts<'a>(item: &'a Item, of: &str) -> Result<Vec<&'a str>, String> {
+    let texts: Vec<_> = item.array(of)?.iter().map(|item| item.text(of)).collect::<Result<_, _>>()?;
+    ascending(texts.iter().copied(), of)?;
+    Ok(texts)
+}
+
+/// Sees that each text comes after those before it, in the order of the encoded bytes.
+fn ascending<'a>(texts: impl Iterator<Item = &'a str>, of: &str) -> Result<(), String> {
+    let mut last = None;
+    for text in texts {
+        let word = Word::from(text);
+        match last.as_ref().map(|last| word.cmp(last)) {
+            Some(Ordering::Equal) => return Err(format!("{of}: '{word}' is there twice")),
+            Some(Ordering::Less) => return Err(format!("{of}: '{word}' is not in ascending order")),
+            _ => last = Some(word),
+        }
+    }
+    Ok(())
+}
+
+fn version(item: &Item) -> Result<Version, String> {
+    let wanted = || "version: three numbers below 2^32 are wanted".to_owned();
+    let [major, minor, patch] = item.array("version")? else {
+        return Err(wanted());
+    };
+    let mut version = [0; 3];
+    for (place, number) in version.iter_mut().zip([major, minor, patch]) {
+        *place = u32::try_from(number.number("version")?).map_err(|_| wanted())?;
+    }
+    Ok(Version(version))
+}
+
+fn capabilities(item: &Item) -> Result<BTreeSet<Capability>, String> {
+    texts(item, "capabilities")?.into_iter().map(str::parse).collect()
+}
+
+fn limits(item: &Item) -> Result<Asked, String> {
+    let mut limits = Asked::new();
+    for (name, value) in pairs(item, "limits")? {
+        let limit = Limit::of_call(name).ok_or_else(|| format!("there is no limit '{}'", name.escape_debug()))?;
+        let value = value.number(name)?;
+        let value = NonZeroU64::new(value).filter(|value| value.get() >= limit.least());
+        limits.push((limit, value.ok_or_else(|| too_low(limit))?));
+    }
+    Ok(limits)
+}
+
+/// For a limit that nothing could be loaded or run within.
+#[must_use]
+pub fn too_low(limit: Limit) -> String {
+    format!("the limit {limit} is less than it can be, {}", limit.show(limit.least()))
+}
+
+fn imports(item: &Item) -> Result<Imports, String> {
+    let mut imports = Imports::new();
+    for (module, names) in pairs(item, "imports")? {
+        let names = texts(names, &format!("imports of {}", module.escape_debug()))?;
+        imports.insert(Word::from(module), names.into_iter().map(Word::from).collect());
+    }
+    Ok(imports)
+}
+
+#[cfg(test)]
+impl Manifest {
+    /// The one in `docs/signing.md`.
+    pub(crate) fn example() -> Self {
+        use crate::uapi;
+        Self {
+            name: "hello".to_owned(),
+            version: Version([1, 2, 3]),
+            abi: 4,
+            capabilities: [Capability::Clocks, Capability::Random].into(),
+            limits: vec![
+                (Limit(uapi::KWASMI_LIMIT_FUEL), NonZeroU64::new(1_000_000).expect("not 0")),
+                (Limit(uapi::KWASMI_LIMIT_MEMORY), NonZeroU64::new(64 << 20).expect("not 0")),
+            ],
+            imports: [(
+                Word::from("wasi_snapshot_preview1"),
+                ["fd_write", "proc_exit", "random_get", "clock_time_get"].map(Word::from).into(),
+            )]
+            .into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        signing::capability::CAPABILITIES,
+        uapi, //
+    };
+    use proptest::prelude::*;
+
+    fn text(text: &str) -> Item {
+        Item::Text(text.to_owned())
+    }
+
+    /// The example's items, and what is made of them.
+    fn changed(change: impl FnOnce(&mut Vec<(Item, Item)>)) -> Result<Manifest, String> {
+        let bytes = Manifest::example().encode().expect("can be encoded");
+        let Item::Map(mut pairs) = cbor::read(&bytes).expect("is CBOR") else { panic!("no map") };
+        change(&mut pairs);
+        Manifest::read(&cbor::write_as_it_is(&Item::Map(pairs)).expect("can be encoded"))
+    }
+
+    fn with(key: &str, value: Item) -> Result<Manifest, String> {
+        changed(|pairs| {
+            let pair = pairs.iter_mut().find(|(known, _)| *known == text(key)).expect("is there");
+            pair.1 = value;
+        })
+    }
+
+    #[test]
+    fn the_one_encoding() {
+        let bytes = Manifest::example().encode().expect("can be encoded");
+        let expected: &[u8] =
+            b"\xa6\x63abi\x04\x64name\x65hello\x66limits\xa2\x64fuel\x1a\0\x0f\x42\x40\x66memory\x1a\x04\0\0\0\
+            \x67imports\xa1\x76wasi_snapshot_preview1\x84\x68fd_write\x69proc_exit\x6arandom_get\x6eclock_time_get\
+            \x67version\x83\x01\x02\x03\x6ccapabilities\x82\x66clocks\x66random";
+        assert_eq!(bytes, expected);
+        assert_eq!(Manifest::read(&bytes), Ok(Manifest::example()));
+        let mut bare = Manifest::example();
+        bare.limits.clear();
+        bare.imports.clear();
+        assert_eq!(Manifest::read(&bare.encode().expect("can be encoded")), Ok(bare));
+    }
+
+    #[test]
+    fn keys_are_all_there_and_known() {
+        for key in ["abi", "name", "imports", "version", "capabilities"] {
+            let reason = changed(|pairs| pairs.retain(|(known, _)| *known != text(key)));
+            assert_eq!(reason, Err(format!("the key {key} is missing")));
+        }
+        let unknown = changed(|pairs| pairs.push((text("an-unknown-key"), Item::Number(0))));
+        assert_eq!(unknown, Err("an unknown key 'an-unknown-key'".to_owned()));
+        let twice = changed(|pairs| pairs.insert(1, pairs[0].clone()));
+        assert_eq!(twice, Err("the manifest: 'abi' is there twice".to_owned()));
+        let unsorted = changed(|pairs| pairs.swap(0, 1));
+        assert_eq!(unsorted, Err("the manifest: 'abi' is not in ascending order".to_owned()));
+        let number = changed(|pairs| pairs.insert(0, (Item::Number(0), Item::Number(0))));
+        assert_eq!(number, Err("a key of the manifest: a text is wanted".to_owned()));
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let reason = |key: &str, value| with(key, value).expect_err("wrong");
+        assert_eq!(reason("abi", text("4")), "abi: a number is wanted");
+        for name in ["", "A", "a b", "é", &"a".repeat(65)] {
+            assert!(reason("name", text(name)).contains("is no name"), "{name}");
+        }
+        let numbers = |numbers: &[u64]| Item::Array(numbers.iter().copied().map(Item::Number).collect());
+        for version in [numbers(&[]), numbers(&[1, 2]), numbers(&[1, 2, 3, 4]), numbers(&[1, 2, 1 << 32])] {
+            assert_eq!(reason("version", version), "version: three numbers below 2^32 are wanted");
+        }
+        let texts = |texts: &[&str]| Item::Array(texts.iter().copied().map(text).collect());
+        assert_eq!(reason("capabilities", texts(&["all"])), "there is no capability 'all'");
+        assert_eq!(reason("capabilities", texts(&["files", "files"])), "capabilities: 'files' is there twice");
+        assert_eq!(
+            reason("capabilities", texts(&["random", "files"])),
+            "capabilities: 'files' is not in ascending order"
+        );
+        let one = |key: &str, value| Item::Map(vec![(text(key), value)]);
+        assert_eq!(reason("limits", one("speed", Item::Number(1))), "there is no limit 'speed'");
+        assert_eq!(reason("limits", one("total-heap", Item::Number(1))), "there is no limit 'total-heap'");
+        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "the limit fuel is less than it can be, 1");
+        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "the limit stack is less than it can be, 4K");
+        assert_eq!(reason("limits", one("fuel", text("1M"))), "fuel: a number is wanted");
+        let names = one("m", texts(&["bb", "a"]));
+        assert_eq!(reason("imports", names), "imports of m: 'a' is not in ascending order");
+        let names = Item::Map(vec![(text("m"), texts(&[])), (text("m"), texts(&[]))]);
+        assert_eq!(reason("imports", names), "imports: 'm' is there twice");
+    }
+
+    fn manifests() -> impl Strategy<Value = Manifest> {
+        let word = || any::<String>().prop_map(Word);
+        let limits = proptest::collection::btree_map(1..uapi::KWASMI_LIMIT_TOTAL_HEAP, 4096..=u64::MAX, 0..17);
+        (
+            "[a-z0-9._-]{1,64}",
+            any::<[u32; 3]>(),
+            any::<u64>(),
+            proptest::sample::subsequence(CAPABILITIES.to_vec(), 0..=5),
+            limits,
+            proptest::collection::btree_map(word(), proptest::collection::btree_set(word(), 0..9), 0..5),
+        )
+            .prop_map(|(name, version, abi, capabilities, limits, imports)| {
+                let mut limits: Asked = limits
+                    .into_iter()
+                    .map(|(limit, value)| (Limit(limit), NonZeroU64::new(value).expect("not 0")))
+                    .collect();
+                limits.sort_by_key(|(limit, _)| Word::from(limit.name()));
+                let capabilities = capabilities.into_iter().collect();
+                Manifest { name, version: Version(version), abi, capabilities, limits, imports }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(manifest in manifests()) {
+            let bytes = manifest.encode().expect("can be encoded");
+            prop_assert_eq!(Manifest::read(&bytes), Ok(manifest));
+        }
+
+        #[test]
+        fn there_is_one_way_to_write_it(manifest in manifests(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = manifest.encode().expect("can be encoded");
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(other) = Manifest::read(&bytes) {
+                prop_assert_eq!(other.encode().expect("can be encoded"), bytes);
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Manifest::read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a module needs: the functions that it imports, and the capabilities that they ask for.
+
+use super::{
+    capability::Capability,
+    manifest::{
+        Imports,
+        Manifest,
+        Word, //
+    },
+    parts, //
+};
+use std::collections::BTreeSet;
+use wasmparser::{
+    BinaryReader,
+    ImportSectionReader,
+    TypeRef, //
+};
+
+/// The number of the import section.
+const IMPORTS: u8 = 2;
+
+/// What a module needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The functions that it imports, by the module that they are imported from.
+    pub imports: Imports,
+}
+
+impl Needs {
+    /// Looks into `module`. Nothing but its imports is looked at.
+    ///
+    /// # Errors
+    ///
+    /// In words, if they cannot be read.
+    pub fn of(module: &[u8]) -> Result<Self, String> {
+        let mut needs = Self::default();
+        let Some((contents, offset)) = parts::section(module, IMPORTS) else {
+            return Ok(needs);
+        };
+        let words = |error: wasmparser::BinaryReaderError| {
+            format!("not valid Wasm: {} at offset {}", error.message(), error.offset())
+        };
+        let reader = ImportSectionReader::new(BinaryReader::new(contents, offset as u64)).map_err(words)?;
+        for import in reader.into_imports() {
+            let import = import.map_err(words)?;
+            if matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
+                let names = needs.imports.entry(Word::from(import.module)).or_default();
+                names.insert(Word::from(import.name));
+            }
+        }
+        Ok(needs)
+    }
+
+    /// The functions, as module and name.
+    pub fn functions(&self) -> impl Iterator<Item = (&Word, &Word)> {
+        self.imports.iter().flat_map(|(module, names)| names.iter().map(move |name| (module, name)))
+    }
+
+    /// The fewest capabilities that do.
+    #[must_use]
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
+        let needed: Vec<_> =
+            self.functions().map(|(module, name)| Capability::any_for(module.as_str(), name.as_str())).collect();
+        // First where there is no choice.
+        let mut capabilities: BTreeSet<_> =
+            needed.iter().filter_map(|any| if let [one] = any { Some(*one) } else { None }).collect();
+        for any in needed {
+            if !any.iter().any(|capability| capabilities.contains(capability)) {
+                capabilities.extend(any.first());
+            }
+        }
+        capabilities
+    }
+
+    /// What `manifest` lacks of it, in words; nothing if it covers the module.
+    #[must_use]
+    pub fn beyond(&self, manifest: &Manifest) -> Vec<String> {
+        let mut lacking = Vec::new();
+        for (module, name) in self.functions() {
+            if !manifest.imports.get(module).is_some_and(|names| names.contains(name)) {
+                lacking.push(format!("the manifest does not list the import {module}.{name}"));
+            }
+            let any = Capability::any_for(module.as_str(), name.as_str());
+            if let Some(first) = any.first()
+                && !any.iter().any(|capability| manifest.capabilities.contains(capability))
+            {
+                lacking.push(format!("the manifest lacks the capability {first}, which {module}.{name} needs"));
+            }
+        }
+        lacking
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        provided::MODULE,
+        source, //
+    };
+
+    fn needs(imports: &[(&str, &str)]) -> Needs {
+        let imports = imports.iter().map(|(module, name)| format!(r#"(import "{module}" "{name}" (func))"#));
+        let text = format!(r#"(module {} (import "env" "memory" (memory 1)))"#, imports.collect::<String>());
+        Needs::of(&source::assemble(text.as_bytes()).expect("valid text")).expect("can be read")
+    }
+
+    fn capabilities(names: &[&str]) -> Vec<&'static str> {
+        let imports: Vec<_> = names.iter().map(|name| (MODULE, *name)).collect();
+        needs(&imports).capabilities().into_iter().map(Capability::name).collect()
+    }
+
+    #[test]
+    fn functions_only_and_once() {
+        let needs = needs(&[("env", "b"), ("env", "a"), ("x", "b"), ("env", "a")]);
+        let functions: Vec<_> = needs.functions().map(|(module, name)| format!("{module}.{name}")).collect();
+        assert_eq!(functions, ["x.b", "env.a", "env.b"]);
+        assert!(Needs::of(b"\0asm\x01\0\0\0").expect("no imports").imports.is_empty());
+        assert!(Needs::of(b"\0asm\x01\0\0\0\x02\x01\x05").is_err());
+    }
+
+    #[test]
+    fn the_fewest_capabilities() {
+        assert_eq!(capabilities(&["fd_write", "proc_exit", "environ_get"]), [""; 0]);
+        assert_eq!(capabilities(&["path_open", "fd_readdir", "random_get"]), ["files", "random"]);
+        assert_eq!(capabilities(&["poll_oneoff"]), ["clocks"]);
+        assert_eq!(capabilities(&["poll_oneoff", "sock_recv"]), ["sockets"]);
+        assert_eq!(capabilities(&["poll_oneoff", "sock_recv", "clock_time_get"]), ["clocks", "sockets"]);
+    }
+
+    #[test]
+    fn a_manifest_must_cover_the_module() {
+        let needs = needs(&[(MODULE, "poll_oneoff"), (MODULE, "fd_write"), ("env", "f")]);
+        let mut manifest = Manifest::example();
+        manifest.imports = Imports::from([(Word::from(MODULE), [Word::from("poll_oneoff")].into())]);
+        manifest.capabilities = [Capability::Files].into();
+        assert_eq!(
+            needs.beyond(&manifest),
+            [
+                "the manifest does not list the import env.f",
+                "the manifest does not list the import wasi_snapshot_preview1.fd_write",
+                "the manifest lacks the capability clocks, which wasi_snapshot_preview1.poll_oneoff needs",
+            ]
+        );
+        manifest.imports.clone_from(&needs.imports);
+        for capability in [Capability::Clocks, Capability::Sockets] {
+            manifest.capabilities = [capability].into();
+            assert_eq!(needs.beyond(&manifest), [""; 0]);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parts of a file: the module, its manifest, and the signature over both.
+
+use super::hash::Sha256;
+
+/// The name of the custom section that holds the manifest.
+pub const MANIFEST: &str = "kwasmi.manifest";
+
+/// The name of the custom section that holds the signature.
+pub const SIGNATURE: &str = "kwasmi.signature";
+
+/// The most bytes of a manifest.
+pub const MANIFEST_MAX: usize = 64 << 10;
+
+/// The most bytes of a signature.
+pub const SIGNATURE_MAX: usize = 8 << 10;
+
+/// The bytes in front of the first section: magic and version.
+const HEADER: usize = 8;
+
+/// A section's number, if it is a custom one.
+const CUSTOM: u8 = 0;
+
+/// A file in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The module itself: everything in front of the manifest.
+    pub module: &'a [u8],
+    /// What a signature is made over: everything in front of it. The whole file, if there is none.
+    pub signed: &'a [u8],
+    /// The manifest.
+    pub manifest: Option<&'a [u8]>,
+    /// The signature.
+    pub signature: Option<&'a [u8]>,
+    /// Whether the file consists of whole sections. If not it is no module, and nothing can be put at its end.
+    pub is_whole: bool,
+}
+
+impl<'a> Parts<'a> {
+    /// Takes `file` apart. Whether what is in the sections is valid is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// In words: a manifest or a signature that is too large, there twice, or not at its place.
+    pub fn split(file: &'a [u8]) -> Result<Self, String> {
+        let mut parts = Self { module: file, signed: file, manifest: None, signature: None, is_whole: false };
+        let mut end = HEADER;
+        for section in Sections::of(file) {
+            end = section.end;
+            let wrong = |what: &str| Err(format!("{what} at offset {}", section.start));
+            if parts.signature.is_some() {
+                return match section.name() {
+                    Some(SIGNATURE) => wrong("a second signature"),
+                    _ => wrong("a section after the signature"),
+                };
+            }
+            match section.named() {
+                Some((MANIFEST, _)) if parts.manifest.is_some() => return wrong("a second manifest"),
+                Some((MANIFEST, contents)) => {
+                    if contents.len() > MANIFEST_MAX {
+                        return wrong("a manifest of more than 65536 bytes");
+                    }
+                    parts.manifest = Some(contents);
+                    parts.module = section.before(file);
+                }
+                Some((SIGNATURE, contents)) => {
+                    if contents.len() > SIGNATURE_MAX {
+                        return wrong("a signature of more than 8192 bytes");
+                    }
+                    parts.signature = Some(contents);
+                    parts.signed = section.before(file);
+                    if parts.manifest.is_none() {
+                        parts.module = parts.signed;
+                    }
+                }
+                _ if parts.manifest.is_some() => return wrong("a section after the manifest"),
+                _ => {}
+            }
+        }
+        parts.is_whole = end == file.len();
+        if !parts.is_whole && (parts.manifest.is_some() || parts.signature.is_some()) {
+            return Err(format!("bytes after the last section at offset {end}"));
+        }
+        Ok(parts)
+    }
+
+    /// What the module is known by.
+    #[must_use]
+    pub fn sha256(&self) -> Sha256 {
+        Sha256::of(self.signed)
+    }
+}
+
+/// What the module in `file` is known by, also if it is not well-formed.
+#[must_use]
+pub fn sha256(file: &[u8]) -> Sha256 {
+    Parts::split(file).map_or_else(|_| Sha256::of(file), |parts| parts.sha256())
+}
+
+/// `bytes` and a custom section after them.
+#[must_use]
+pub fn with_section(bytes: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
+    let mut section = Vec::new();
+    push_leb128(&mut section, name.len());
+    section.extend_from_slice(name.as_bytes());
+    section.extend_from_slice(contents);
+    let mut file = bytes.to_vec();
+    file.push(CUSTOM);
+    push_leb128(&mut file, section.len());
+    file.append(&mut section);
+    file
+}
+
+/// The contents of the first section with the number `id`, and where in the file they are.
+#[must_use]
+pub fn section(file: &[u8], id: u8) -> Option<(&[u8], usize)> {
+    let section = Sections::of(file).find(|section| section.id == id)?;
+    Some((section.contents, section.end.saturating_sub(section.contents.len())))
+}
+
+/// A section of a file.
+struct Section<'a> {
+    id: u8,
+    start: usize,
+    end: usize,
+    contents: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    /// Name and contents, of a custom section.
+    fn named(&self) -> Option<(&'a str, &'a [u8])> {
+        if self.id != CUSTOM {
+            return None;
+        }
+        let (len, rest) = leb128(self.contents)?;
+        let (name, contents) = rest.split_at_checked(len)?;
+        Some((std::str::from_utf8(name).ok()?, contents))
+    }
+
+    fn name(&self) -> Option<&'a str> {
+        self.named().map(|(name, _)| name)
+    }
+
+    /// What of `file` is in front of it.
+    fn before<'b>(&self, file: &'b [u8]) -> &'b [u8] {
+        file.get(..self.start).unwrap_or(file)
+    }
+}
+
+/// The sections of a file, up to what is none.
+struct Sections<'a> {
+    file: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Sections<'a> {
+    fn of(file: &'a [u8]) -> Self {
+        Self { file, at: HEADER }
+    }
+}
+
+impl<'a> Iterator for Sections<'a> {
+    type Item = Section<'a>;
+
+    fn next(&mut self) -> Option<Section<'a>> {
+        let start = self.at;
+        let (id, rest) = self.file.get(start..)?.split_first()?;
+        let (len, rest) = leb128(rest)?;
+        let (contents, rest) = rest.split_at_checked(len)?;
+        self.at = self.file.len().saturating_sub(rest.len());
+        Some(Section { id: *id, start, end: self.at, contents })
+    }
+}
+
+/// A number of 32 bits in LEB128, and what follows. Wasm allows zeros in front of it, up to five bytes.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut number: u64 = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let number = u32::try_from(number).ok()?;
+            return Some((usize::try_from(number).ok()?, bytes.get(index.checked_add(1)?..)?));
+        }
+    }
+    None
+}
+
+/// Puts a number after `bytes`, in the shortest LEB128.
+fn push_leb128(bytes: &mut Vec<u8>, mut number: usize) {
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x01\0\0\x05\x04name";
+
+    fn signed() -> Vec<u8> {
+        with_section(&with_section(MODULE, MANIFEST, b"m"), SIGNATURE, b"s")
+    }
+
+    #[test]
+    fn a_module_alone() {
+        let parts = Parts::split(MODULE).expect("well-formed");
+        assert_eq!(parts, Parts { module: MODULE, signed: MODULE, manifest: None, signature: None, is_whole: true });
+        assert_eq!(parts.sha256(), Sha256::of(MODULE));
+    }
+
+    #[test]
+    fn manifest_and_signature_come_last() {
+        let file = signed();
+        let parts = Parts::split(&file).expect("well-formed");
+        assert_eq!(parts.module, MODULE);
+        assert_eq!(parts.signed, with_section(MODULE, MANIFEST, b"m"));
+        assert_eq!((parts.manifest, parts.signature), (Some(b"m".as_slice()), Some(b"s".as_slice())));
+        assert_eq!(parts.sha256(), Sha256::of(parts.signed));
+        let file = with_section(MODULE, SIGNATURE, b"s");
+        let parts = Parts::split(&file).expect("well-formed");
+        assert_eq!((parts.module, parts.signed, parts.manifest), (MODULE, MODULE, None));
+    }
+
+    #[test]
+    fn another_order_is_told() {
+        let with = |parts: &[(&str, &[u8])]| {
+            parts.iter().fold(MODULE.to_vec(), |file, (name, contents)| with_section(&file, name, contents))
+        };
+        let cases = [
+            (with(&[(MANIFEST, b""), (MANIFEST, b"")]), "a second manifest at offset 36"),
+            (with(&[(SIGNATURE, b""), (SIGNATURE, b"")]), "a second signature at offset 37"),
+            (with(&[(SIGNATURE, b""), (MANIFEST, b"")]), "a section after the signature at offset 37"),
+            (with(&[(SIGNATURE, b""), ("x", b"")]), "a section after the signature at offset 37"),
+            (with(&[(MANIFEST, b""), ("x", b"")]), "a section after the manifest at offset 36"),
+            (with(&[(MANIFEST, &[0; MANIFEST_MAX + 1])]), "a manifest of more than 65536 bytes at offset 18"),
+            (with(&[(SIGNATURE, &[0; SIGNATURE_MAX + 1])]), "a signature of more than 8192 bytes at offset 18"),
+            (with(&[(SIGNATURE, &[0; 3 << 20])]), "a signature of more than 8192 bytes at offset 18"),
+            ([signed(), vec![0]].concat(), "bytes after the last section at offset 57"),
+        ];
+        for (file, reason) in cases {
+            assert_eq!(Parts::split(&file), Err(reason.to_owned()));
+        }
+        let largest = with(&[(MANIFEST, &[0; MANIFEST_MAX]), (SIGNATURE, &[0; SIGNATURE_MAX])]);
+        assert!(Parts::split(&largest).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_module_is_taken_as_it_is() {
+        for file in [b"".as_slice(), b"\0asm", b"#!/bin/sh\n", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01"] {
+            let parts = Parts { module: file, signed: file, manifest: None, signature: None, is_whole: false };
+            assert_eq!(Parts::split(file), Ok(parts));
+        }
+    }
+
+    #[test]
+    fn sections_are_found() {
+        let file = signed();
+        assert_eq!(section(&file, 1), Some((b"\0".as_slice(), 10)));
+        assert_eq!(section(&file, 2), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_together_comes_apart(
+            manifest in proptest::collection::vec(any::<u8>(), 0..300),
+            signature in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let signed = with_section(MODULE, MANIFEST, &manifest);
+            let file = with_section(&signed, SIGNATURE, &signature);
+            let parts = Parts::split(&file).expect("well-formed");
+            prop_assert_eq!(parts.module, MODULE);
+            prop_assert_eq!(parts.signed, signed.as_slice());
+            prop_assert_eq!(parts.manifest, Some(manifest.as_slice()));
+            prop_assert_eq!(parts.signature, Some(signature.as_slice()));
+        }
+
+        #[test]
+        fn numbers_are_read_as_they_are_written(number in any::<u32>(), rest in any::<u8>()) {
+            let mut bytes = Vec::new();
+            push_leb128(&mut bytes, number as usize);
+            bytes.push(rest);
+            let read = leb128(&bytes).expect("is there");
+            prop_assert_eq!(read, (number as usize, bytes.split_at(bytes.len() - 1).1));
+        }
+
+        #[test]
+        fn no_bytes_are_a_problem(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Parts::split(&[MODULE, &tail].concat());
+            let _ = Parts::split(&tail);
+        }
+    }
+}

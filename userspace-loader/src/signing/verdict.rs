@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a file would be accepted by a kernel that takes nothing else than what is signed, and why not. The same checks
+//! as there, in the same order.
+
+use super::{
+    certificate::Certificate,
+    cms::Signature,
+    manifest::Manifest,
+    needs::Needs,
+    parts::Parts, //
+};
+use crate::{
+    inspect::Inspection,
+    uapi::KWASMI_ABI, //
+};
+
+/// A file that is accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted<'a> {
+    /// Its parts.
+    pub parts: Parts<'a>,
+    /// Who signed it.
+    pub signer: &'a Certificate,
+    /// What was signed with it.
+    pub manifest: Manifest,
+}
+
+/// Checks `file`, with `trusted` for those who may sign.
+///
+/// # Errors
+///
+/// In words: the first reason to refuse it.
+pub fn check<'a>(file: &'a [u8], trusted: &'a [Certificate]) -> Result<Accepted<'a>, String> {
+    let parts = Parts::split(file)?;
+    let signature = parts.signature.ok_or("it is not signed")?;
+    let signer = signer(parts.signed, signature, trusted)?;
+    let manifest = parts.manifest.ok_or("it is signed, but has no manifest")?;
+    let manifest = Manifest::read(manifest).map_err(|reason| format!("the manifest is not accepted: {reason}"))?;
+    if manifest.abi > u64::from(KWASMI_ABI) {
+        return Err(format!("the manifest wants interface {}, this is {KWASMI_ABI}", manifest.abi));
+    }
+    if let Some(reason) = Inspection::of_code(parts.module).refused.into_iter().next() {
+        return Err(reason);
+    }
+    match Needs::of(parts.module)?.beyond(&manifest).into_iter().next() {
+        Some(reason) => Err(reason),
+        None => Ok(Accepted { parts, signer, manifest }),
+    }
+}
+
+/// Who of `trusted` has signed.
+///
+/// # Errors
+///
+/// In words.
+pub fn signer<'a>(signed: &[u8], signature: &[u8], trusted: &'a [Certificate]) -> Result<&'a Certificate, String> {
+    let signature = Signature::read(signature).map_err(|reason| format!("the signature is not accepted: {reason}"))?;
+    let mut reason = format!("signed by a key that is not trusted: {}", signature.signer);
+    for certificate in trusted.iter().filter(|certificate| certificate.is(&signature.signer)) {
+        match signature.check(signed, certificate) {
+            Ok(()) => return Ok(certificate),
+            Err(other) => reason = other,
+        }
+    }
+    Err(reason)
+}
