@@ -12,7 +12,8 @@ use std::{
 const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// The commands' numbers are made by macros with a cast in them, which bindgen evaluates only as constants.
-const COMMANDS: [&str; 6] = ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS"];
+const COMMANDS: [&str; 12] =
+    ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS", "MODULE", "POLICY", "DENY", "DENIED", "LEAST", "LEASTS"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={HEADER}");

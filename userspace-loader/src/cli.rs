@@ -5,7 +5,9 @@
 pub mod signing;
 
 use self::signing::{
+    DenyArgs,
     KeyCommand,
+    LeastArgs,
     SignArgs,
     VerifyArgs, //
 };
@@ -71,6 +73,12 @@ pub enum Command {
     /// Make keys, and tell the kernel module whose signatures count
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Deny modules: they are not loaded nor started any more, until the kernel module is unloaded
+    Deny(DenyArgs),
+    /// Set the least version of the modules of a name: older ones are not loaded nor started any more
+    Least(LeastArgs),
+    /// Print what it takes for a module to be loaded
+    Policy(ReportArgs),
     /// Print the versions of this command and of the kernel module
     Version(ReportArgs),
     /// Print what the kernel module holds: modules, instances, memory
@@ -235,7 +243,7 @@ pub struct InspectArgs {
     pub file: PathBuf,
 }
 
-/// Arguments of `version`, `status` and `limits`.
+/// Arguments of commands that only tell something.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ReportArgs {
     /// Print JSON

@@ -3,6 +3,7 @@
 //! What the commands do.
 
 mod key;
+mod policy;
 mod sign;
 
 use crate::{
@@ -90,6 +91,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Sign(args) => sign::sign(args),
         Command::Verify(args) => sign::verify(args),
         Command::Key(KeyCommand::New(args)) => key::new(args),
+        Command::Key(KeyCommand::List(args)) => key::list(*args),
+        Command::Key(KeyCommand::Add(args)) => key::add(args),
+        Command::Key(KeyCommand::Seal) => key::seal(),
+        Command::Deny(args) => policy::deny(args),
+        Command::Least(args) => policy::least(args),
+        Command::Policy(args) => policy::policy(*args),
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
         Command::Limits(args) => limits(*args),

@@ -9,6 +9,15 @@ use crate::{
         Known,
         Reached, //
     },
+    policy::{
+        Least,
+        Policy,
+        Verdict, //
+    },
+    signing::{
+        hash::Sha256,
+        version::Version, //
+    },
 };
 use rustix::io::Errno;
 use serde::Serialize;
@@ -87,6 +96,19 @@ pub struct Info {
     pub engine_stack_peak_bytes: u64,
 }
 
+/// What a module is: `struct kwasmi_module`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// What it is known by.
+    pub sha256: Sha256,
+    /// What became of its signature.
+    pub verdict: Verdict,
+    /// Who signed it, as the kernel shows the key; empty if nobody did who counts.
+    pub signer: String,
+    /// Name and version, if it has a manifest.
+    pub manifest: Option<(String, Version)>,
+}
+
 /// A descriptor that a guest is handed: `struct kwasmi_fd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestFd {
@@ -140,6 +162,41 @@ pub trait Device {
     ///
     /// Those of `KWASMI_IOC_LOAD`.
     fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self::Module, Refusal>;
+
+    /// Tells what it takes for a module to be loaded.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_POLICY`.
+    fn policy(&self) -> Result<Policy, Refusal>;
+
+    /// Denies the module with this hash.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_DENY`.
+    fn deny(&self, hash: &Sha256) -> Result<(), Refusal>;
+
+    /// Tells which are denied, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_DENIED`.
+    fn denied(&self) -> Result<Vec<Sha256>, Refusal>;
+
+    /// Sets the least version of the modules of a name.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_LEAST`.
+    fn set_least(&self, least: &Least) -> Result<(), Refusal>;
+
+    /// Tells the least versions, in ascending order of the names.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_LEASTS`.
+    fn leasts(&self) -> Result<Vec<Least>, Refusal>;
 }
 
 /// A validated and translated module. It goes when it is dropped.
@@ -153,6 +210,13 @@ pub trait Module {
     ///
     /// Those of `KWASMI_IOC_START`.
     fn start(&self, start: &Start) -> Result<Self::Instance, Refusal>;
+
+    /// Tells what it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `KWASMI_IOC_MODULE`.
+    fn identity(&self) -> Result<Identity, Refusal>;
 }
 
 /// A program. It goes when it is dropped.

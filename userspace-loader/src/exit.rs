@@ -51,7 +51,7 @@ impl Exit {
     #[must_use]
     pub fn of_load(errno: Errno) -> Self {
         match errno {
-            Errno::NOEXEC => Self::Refused,
+            Errno::NOEXEC | Errno::KEYREJECTED | Errno::NOKEY => Self::Refused,
             Errno::DQUOT => Self::Limit,
             Errno::INTR => Self::Killed,
             _ => Self::Failed,
@@ -62,7 +62,7 @@ impl Exit {
     #[must_use]
     pub fn of_start(errno: Errno) -> Self {
         match errno {
-            Errno::NOEXEC => Self::Refused,
+            Errno::NOEXEC | Errno::KEYREJECTED | Errno::ACCESS => Self::Refused,
             Errno::DQUOT => Self::Limit,
             Errno::INTR => Self::Killed,
             _ => Self::Failed,

@@ -4,7 +4,18 @@
 
 use crate::{
     provided,
-    source, //
+    signing::{
+        cms::Signature,
+        hash::Sha256,
+        manifest::Manifest,
+        needs::Needs,
+        parts::{
+            self,
+            Parts, //
+        },
+    },
+    source,
+    uapi::KWASMI_ABI, //
 };
 use serde::Serialize;
 use wasmparser::{
@@ -75,11 +86,32 @@ pub struct CustomSection {
     pub bytes: usize,
 }
 
+/// A signature, of which it is not known whether it holds: that depends on who is trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signed {
+    /// One that can hold.
+    By {
+        /// Who says to have signed.
+        signer: String,
+        /// With what.
+        algorithm: String,
+    },
+    /// One that cannot, and why.
+    Malformed(String),
+}
+
 /// What is in a module, as far as it is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// Its size.
     pub bytes: usize,
+    /// What it is known by.
+    pub sha256: Sha256,
+    /// Its signature.
+    pub signature: Option<Signed>,
+    /// Its manifest.
+    pub manifest: Option<Manifest>,
     /// What it needs.
     pub imports: Vec<Imported>,
     /// What it offers.
@@ -109,13 +141,44 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Looks.
+    /// Looks into the module in `file`, its manifest and its signature.
     #[must_use]
-    pub fn new(wasm: &[u8]) -> Self {
-        Self::of_code(wasm)
+    pub fn new(file: &[u8]) -> Self {
+        let mut inspection = Self { sha256: parts::sha256(file), ..Self::of_code(file) };
+        match Parts::split(file) {
+            Ok(parts) => {
+                inspection.signature = parts.signature.map(|signature| match Signature::read(signature) {
+                    Ok(signature) => {
+                        Signed::By { signer: signature.signer.to_string(), algorithm: signature.algorithm() }
+                    }
+                    Err(reason) => Signed::Malformed(reason),
+                });
+                if let Some(manifest) = parts.manifest {
+                    inspection.note_manifest(manifest, parts.module);
+                }
+            }
+            Err(reason) => inspection.refused.insert(0, reason),
+        }
+        inspection
     }
 
-    /// Looks into `wasm`.
+    /// Notes the manifest, and what is wrong with it.
+    fn note_manifest(&mut self, manifest: &[u8], module: &[u8]) {
+        match Manifest::read(manifest) {
+            Ok(manifest) => {
+                if let Err(reason) = check_interface(&manifest) {
+                    self.refused.push(reason);
+                }
+                if let Ok(needs) = Needs::of(module) {
+                    self.refused.append(&mut needs.beyond(&manifest));
+                }
+                self.manifest = Some(manifest);
+            }
+            Err(reason) => self.refused.push(format!("the manifest is not accepted: {reason}")),
+        }
+    }
+
+    /// Looks into `wasm` only as other runtimes would, too.
     #[must_use]
     pub fn of_code(wasm: &[u8]) -> Self {
         let mut inspection = Self { bytes: wasm.len(), ..Self::default() };
@@ -225,6 +288,18 @@ impl Inspection {
         };
         self.refused.push(problem);
     }
+}
+
+/// Sees that `manifest` is for this interface.
+///
+/// # Errors
+///
+/// In words.
+pub fn check_interface(manifest: &Manifest) -> Result<(), String> {
+    if manifest.abi > u64::from(KWASMI_ABI) {
+        return Err(format!("the manifest wants interface {}, this is {KWASMI_ABI}", manifest.abi));
+    }
+    Ok(())
 }
 
 fn entity_type(ty: &EntityType, types: TypesRef<'_>) -> String {
@@ -401,6 +476,34 @@ mod tests {
             assert!(!inspection.refused.is_empty(), "{len} bytes");
         }
         assert!(Inspection::new(&wasm[..needed]).refused.is_empty());
+    }
+
+    #[test]
+    fn manifest_and_signature_are_looked_at() {
+        let module = source::assemble(GOOD.as_bytes()).expect("valid text");
+        assert_eq!(Inspection::new(&module).sha256, Sha256::of(&module));
+        let mut manifest = Manifest::example();
+        let signed = |manifest: &[u8]| parts::with_section(&module, parts::MANIFEST, manifest);
+        let good = signed(&manifest.encode().expect("can be encoded"));
+        let file = parts::with_section(&good, parts::SIGNATURE, b"x");
+        let inspection = Inspection::new(&file);
+        assert_eq!(inspection.refused, [""; 0]);
+        assert_eq!((inspection.bytes, inspection.sha256), (file.len(), Sha256::of(&good)));
+        assert_eq!(inspection.manifest, Some(manifest.clone()));
+        assert!(matches!(inspection.signature, Some(Signed::Malformed(_))), "{:?}", inspection.signature);
+        manifest.abi = 99;
+        manifest.imports.clear();
+        assert_eq!(
+            Inspection::new(&signed(&manifest.encode().expect("can be encoded"))).refused,
+            [
+                "the manifest wants interface 99, this is 4",
+                "the manifest does not list the import wasi_snapshot_preview1.fd_write",
+            ]
+        );
+        let refused = Inspection::new(&signed(b"x")).refused;
+        assert!(refused[0].starts_with("the manifest is not accepted: "), "{refused:?}");
+        let refused = Inspection::new(&[good.as_slice(), &[1, 0]].concat()).refused;
+        assert_eq!(refused[0], format!("a section after the manifest at offset {}", good.len()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::{
     device::{
         Device,
+        Identity,
         Info,
         Instance,
         Module,
@@ -21,14 +22,29 @@ use crate::{
         Limit,
         Reached, //
     },
+    policy::{
+        Least,
+        Mode as VerifyMode,
+        Policy,
+        Verdict, //
+    },
+    signing::{
+        hash::Sha256,
+        version::Version, //
+    },
     uapi::{
         self,
+        kwasmi_deny,
         kwasmi_fd,
         kwasmi_info,
+        kwasmi_least,
         kwasmi_limit,
         kwasmi_limit_info,
         kwasmi_limits,
         kwasmi_load,
+        kwasmi_module,
+        kwasmi_policy,
+        kwasmi_policy_list,
         kwasmi_run,
         kwasmi_start, //
     }, //
@@ -49,6 +65,7 @@ use rustix::{
 use std::{
     ffi::{
         CStr,
+        c_char,
         c_void, //
     },
     os::fd::{
@@ -98,6 +115,44 @@ unsafe impl Argument for kwasmi_start {
 // SAFETY: As above.
 unsafe impl Argument for kwasmi_run {
     const OPCODE: Opcode = uapi::IOC_RUN;
+}
+
+// SAFETY: As above.
+unsafe impl Argument for kwasmi_module {
+    const OPCODE: Opcode = uapi::IOC_MODULE;
+}
+
+// SAFETY: As above.
+unsafe impl Argument for kwasmi_policy {
+    const OPCODE: Opcode = uapi::IOC_POLICY;
+}
+
+// SAFETY: As above.
+unsafe impl Argument for kwasmi_deny {
+    const OPCODE: Opcode = uapi::IOC_DENY;
+}
+
+// SAFETY: As above.
+unsafe impl Argument for kwasmi_least {
+    const OPCODE: Opcode = uapi::IOC_LEAST;
+}
+
+/// The argument of a command that lists what there is.
+#[repr(transparent)]
+struct Denied(kwasmi_policy_list);
+
+// SAFETY: As above: it has the layout of what is in it.
+unsafe impl Argument for Denied {
+    const OPCODE: Opcode = uapi::IOC_DENIED;
+}
+
+/// As above.
+#[repr(transparent)]
+struct Leasts(kwasmi_policy_list);
+
+// SAFETY: As above.
+unsafe impl Argument for Leasts {
+    const OPCODE: Opcode = uapi::IOC_LEASTS;
 }
 
 /// A command with its argument, which stays readable when the call fails.
@@ -180,6 +235,37 @@ fn raw(limits: &Asked) -> Vec<kwasmi_limit> {
     limits.iter().map(raw).collect()
 }
 
+/// The text in an array, up to the NUL.
+fn text(chars: &[c_char]) -> String {
+    let bytes: Vec<u8> = chars.iter().map(|char| char.cast_unsigned()).collect();
+    let text = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// All that `ask` lists. It is given room, and tells how many there are.
+fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>) -> Result<Vec<T>, Errno> {
+    let mut room = LIST_ROOM;
+    loop {
+        let mut entries = vec![T::default(); room];
+        let there = ask(&mut entries)? as usize;
+        if there <= room {
+            entries.truncate(there);
+            return Ok(entries);
+        }
+        // There may be more by now.
+        room = there.saturating_add(LIST_ROOM);
+    }
+}
+
+/// An argument with room for `entries`.
+fn room<T>(entries: &mut [T]) -> Result<kwasmi_policy_list, Errno> {
+    Ok(kwasmi_policy_list {
+        entries: entries.as_mut_ptr().expose_provenance() as u64,
+        entries_len: u32::try_from(entries.len()).map_err(|_| Errno::TOOBIG)?,
+        ..kwasmi_policy_list::default()
+    })
+}
+
 /// The limit that a call told, if it did.
 fn reached(limit: u32, value: u64) -> Option<Reached> {
     (limit != 0).then_some(Reached { limit: Limit(limit), value })
@@ -187,6 +273,9 @@ fn reached(limit: u32, value: u64) -> Option<Reached> {
 
 /// The most limits that a kernel module is asked about.
 const LIMITS_MAX: usize = 256;
+
+/// Room for a list at first.
+const LIST_ROOM: usize = 256;
 
 /// An open `/dev/kwasmi`.
 #[derive(Debug)]
@@ -210,11 +299,9 @@ impl Device for Kernel {
         let mut info = kwasmi_info::default();
         // SAFETY: There are no addresses in it.
         unsafe { call(&self.0, &mut info) }?;
-        let version = info.version.map(i8::cast_unsigned);
-        let version = CStr::from_bytes_until_nul(&version).map_or_else(|_| version.as_slice(), CStr::to_bytes);
         Ok(Info {
             abi: info.abi,
-            version: String::from_utf8_lossy(version).into_owned(),
+            version: text(&info.version),
             features: info.features,
             modules: info.modules,
             instances: info.instances,
@@ -265,6 +352,61 @@ impl Device for Kernel {
         // SAFETY: The result of the call above.
         Ok(KernelModule(unsafe { returned(fd) }))
     }
+
+    fn policy(&self) -> Result<Policy, Refusal> {
+        let mut policy = kwasmi_policy::default();
+        // SAFETY: There are no addresses in it.
+        unsafe { call(&self.0, &mut policy) }?;
+        Ok(Policy {
+            verify: VerifyMode(policy.verify),
+            locked_down: policy.flags & uapi::KWASMI_POLICY_LOCKED_DOWN != 0,
+            kernel_keys: policy.flags & uapi::KWASMI_POLICY_KERNEL_KEYS != 0,
+            keyring: policy.keyring,
+            denied: policy.denied_len,
+            least_versions: policy.least_len,
+        })
+    }
+
+    fn deny(&self, hash: &Sha256) -> Result<(), Refusal> {
+        let mut deny = kwasmi_deny { sha256: hash.0 };
+        // SAFETY: There are no addresses in it.
+        unsafe { call(&self.0, &mut deny) }?;
+        Ok(())
+    }
+
+    fn denied(&self) -> Result<Vec<Sha256>, Refusal> {
+        let entries: Vec<kwasmi_deny> = list(|entries| {
+            let mut argument = Denied(room(entries)?);
+            // SAFETY: `entries` are owned, and as many as it says.
+            unsafe { call(&self.0, &mut argument) }?;
+            Ok(argument.0.entries_len)
+        })?;
+        Ok(entries.into_iter().map(|entry| Sha256(entry.sha256)).collect())
+    }
+
+    fn set_least(&self, least: &Least) -> Result<(), Refusal> {
+        let mut argument = kwasmi_least { version: least.version.0, ..kwasmi_least::default() };
+        // The last one stays a NUL.
+        if least.name.len() >= argument.name.len() {
+            return Err(Errno::INVAL.into());
+        }
+        for (place, byte) in argument.name.iter_mut().zip(least.name.bytes()) {
+            *place = byte.cast_signed();
+        }
+        // SAFETY: There are no addresses in it.
+        unsafe { call(&self.0, &mut argument) }?;
+        Ok(())
+    }
+
+    fn leasts(&self) -> Result<Vec<Least>, Refusal> {
+        let entries: Vec<kwasmi_least> = list(|entries| {
+            let mut argument = Leasts(room(entries)?);
+            // SAFETY: `entries` are owned, and as many as it says.
+            unsafe { call(&self.0, &mut argument) }?;
+            Ok(argument.0.entries_len)
+        })?;
+        Ok(entries.iter().map(|entry| Least { name: text(&entry.name), version: Version(entry.version) }).collect())
+    }
 }
 
 /// A module fd.
@@ -314,6 +456,19 @@ impl Module for KernelModule {
         // SAFETY: The result of the call above.
         Ok(KernelInstance(unsafe { returned(fd) }))
     }
+
+    fn identity(&self) -> Result<Identity, Refusal> {
+        let mut module = kwasmi_module::default();
+        // SAFETY: There are no addresses in it.
+        unsafe { call(&self.0, &mut module) }?;
+        let has_manifest = module.flags & uapi::KWASMI_MODULE_MANIFEST != 0;
+        Ok(Identity {
+            sha256: Sha256(module.sha256),
+            verdict: Verdict(module.verdict),
+            signer: text(&module.signer),
+            manifest: has_manifest.then(|| (text(&module.name), Version(module.version))),
+        })
+    }
 }
 
 /// An instance fd.
@@ -353,6 +508,12 @@ mod tests {
         assert_eq!(kwasmi_start::OPCODE, opcode::read_write::<kwasmi_start>(0xb9, 0x82));
         assert_eq!(kwasmi_run::OPCODE, opcode::read_write::<kwasmi_run>(0xb9, 0x83));
         assert_eq!(kwasmi_limits::OPCODE, opcode::read_write::<kwasmi_limits>(0xb9, 0x85));
+        assert_eq!(kwasmi_module::OPCODE, opcode::read::<kwasmi_module>(0xb9, 0x86));
+        assert_eq!(kwasmi_policy::OPCODE, opcode::read::<kwasmi_policy>(0xb9, 0x87));
+        assert_eq!(kwasmi_deny::OPCODE, opcode::write::<kwasmi_deny>(0xb9, 0x88));
+        assert_eq!(Denied::OPCODE, opcode::read_write::<kwasmi_policy_list>(0xb9, 0x89));
+        assert_eq!(kwasmi_least::OPCODE, opcode::write::<kwasmi_least>(0xb9, 0x8a));
+        assert_eq!(Leasts::OPCODE, opcode::read_write::<kwasmi_policy_list>(0xb9, 0x8b));
     }
 
     #[test]
@@ -365,6 +526,31 @@ mod tests {
         assert_eq!(size_of::<kwasmi_fd>(), 40);
         assert_eq!(size_of::<kwasmi_start>(), 104);
         assert_eq!(size_of::<kwasmi_run>(), 72);
+        assert_eq!(size_of::<kwasmi_module>(), 256);
+        assert_eq!(size_of::<kwasmi_policy>(), 24);
+        assert_eq!(size_of::<kwasmi_deny>(), 32);
+        assert_eq!(size_of::<kwasmi_least>(), 88);
+        assert_eq!(size_of::<kwasmi_policy_list>(), 16);
+    }
+
+    #[test]
+    fn lists_get_as_much_room_as_they_need() {
+        let mut rooms = vec![];
+        let all = list(|entries: &mut [u32]| {
+            rooms.push(entries.len());
+            (0..1000).zip(entries).for_each(|(number, place)| *place = number);
+            Ok(1000)
+        });
+        assert_eq!(all, Ok((0..1000).collect()));
+        assert_eq!(rooms, [256, 1256]);
+        assert_eq!(list::<u32>(|_| Err(Errno::PERM)), Err(Errno::PERM));
+    }
+
+    #[test]
+    fn texts_end_at_the_nul() {
+        assert_eq!(text(&[0x61, 0x62, 0, 0x63]), "ab");
+        assert_eq!(text(&[0x61, -1]), "a\u{fffd}");
+        assert_eq!(text(&[]), "");
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub mod handed;
 pub mod inspect;
 #[expect(unsafe_code, reason = "a border: ioctl")]
 pub mod kernel;
+#[expect(unsafe_code, reason = "a border: keyctl")]
+pub mod keyring;
 pub mod limits;
+pub mod policy;
 pub mod provided;
 pub mod report;
 pub mod rights;

@@ -4,14 +4,22 @@
 
 use crate::{
     device::Info,
-    inspect::Inspection,
+    inspect::{
+        Inspection,
+        Signed, //
+    },
     limits::Known,
+    policy::Policy,
+    signing::manifest::Manifest,
     uapi::{
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1, //
     }, //
 };
-use std::fmt;
+use std::{
+    collections::BTreeSet,
+    fmt, //
+};
 
 /// The bits of an [`Info`]'s `features`, by name.
 const FEATURES: [(u64, &str); 2] = [
@@ -33,6 +41,16 @@ impl fmt::Display for Contents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(name, module) = self;
         writeln!(f, "{name}: {} bytes", module.bytes)?;
+        writeln!(f, "SHA-256: {}", module.sha256)?;
+        match &module.signature {
+            Some(Signed::By { signer, algorithm }) => writeln!(f, "signature: {algorithm}, by {signer}")?,
+            Some(Signed::Malformed(reason)) => writeln!(f, "signature: not accepted: {reason}")?,
+            None => writeln!(f, "signature: none")?,
+        }
+        match &module.manifest {
+            Some(manifest) => Declared(manifest).fmt(f)?,
+            None => writeln!(f, "manifest: none")?,
+        }
         writeln!(f, "imports: {}", module.imports.len())?;
         for import in &module.imports {
             let provided = if import.provided { "" } else { "  NOT PROVIDED" };
@@ -73,6 +91,27 @@ impl fmt::Display for Contents<'_> {
     }
 }
 
+/// What a manifest says. Of imports only how many: those of the module are told by themselves.
+#[derive(Clone, Copy, Debug)]
+struct Declared<'a>(&'a Manifest);
+
+impl fmt::Display for Declared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(manifest) = self;
+        writeln!(f, "manifest: {} {}, interface {}", manifest.name, manifest.version, manifest.abi)?;
+        let capabilities: Vec<_> = manifest.capabilities.iter().map(|capability| capability.name()).collect();
+        writeln!(
+            f,
+            "  capabilities: {}",
+            if capabilities.is_empty() { "none".to_owned() } else { capabilities.join(", ") }
+        )?;
+        for (limit, value) in &manifest.limits {
+            writeln!(f, "  limit: {limit} {}", limit.show(value.get()))?;
+        }
+        writeln!(f, "  imports: {}", manifest.imports.values().map(BTreeSet::len).sum::<usize>())
+    }
+}
+
 /// What a kwasmi holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Status<'a>(pub &'a Info);
@@ -88,6 +127,23 @@ impl fmt::Display for Status<'_> {
         writeln!(f, "reserve: {} bytes, {used} in use, peak {peak} bytes", info.reserve_bytes)?;
         let (stack, peak) = (info.engine_stack_bytes, info.engine_stack_peak_bytes);
         writeln!(f, "engine stack: {stack} bytes, peak {peak} bytes")
+    }
+}
+
+/// What a kwasmi accepts.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepts<'a>(pub &'a Policy);
+
+impl fmt::Display for Accepts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(policy) = self;
+        let yes = |is| if is { "yes" } else { "no" };
+        writeln!(f, "verify: {}", policy.verify.word())?;
+        writeln!(f, "locked down: {}", yes(policy.locked_down))?;
+        writeln!(f, "kernel keys: {}", yes(policy.kernel_keys))?;
+        writeln!(f, "keyring: {:#010x}", policy.keyring)?;
+        writeln!(f, "denied: {}", policy.denied)?;
+        writeln!(f, "least versions: {}", policy.least_versions)
     }
 }
 
@@ -138,7 +194,20 @@ mod tests {
         let text = Contents("x.wasm", &module).to_string();
         assert!(text.contains("\n  a\\u{1b}.b\\nc: func()  NOT PROVIDED\n"), "{text}");
         assert!(text.contains("\n  \\r: 2048 bytes\n"), "{text}");
+        assert!(text.contains("\nsignature: none\nmanifest: none\n"), "{text}");
         assert!(text.ends_with("would be refused:\n  because\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_signed() {
+        let by = Signed::By { signer: "a, serial number 01".to_owned(), algorithm: "RSA with SHA-256".to_owned() };
+        let module = Inspection { signature: Some(by), manifest: Some(Manifest::example()), ..Inspection::default() };
+        let text = Contents("x.wasm", &module).to_string();
+        let expected = "\nsignature: RSA with SHA-256, by a, serial number 01\nmanifest: hello 1.2.3, interface 4\n  \
+            capabilities: clocks, random\n  limit: fuel 1000000\n  limit: memory 64M\n  imports: 4\n";
+        assert!(text.contains(expected), "{text}");
+        let module = Inspection { signature: Some(Signed::Malformed("because".to_owned())), ..Inspection::default() };
+        assert!(Contents("x.wasm", &module).to_string().contains("\nsignature: not accepted: because\n"));
     }
 
     #[test]
@@ -156,6 +225,27 @@ mod tests {
         let text = Status(&info).to_string();
         assert!(text.starts_with("modules: 7\n"), "{text}");
         assert!(text.ends_with("engine stack: 65536 bytes, peak 0 bytes\n"), "{text}");
+    }
+
+    #[test]
+    fn policies() {
+        use crate::policy::Mode;
+        let policy = Policy {
+            verify: Mode(crate::uapi::KWASMI_VERIFY_ENFORCE),
+            locked_down: false,
+            kernel_keys: true,
+            keyring: 0x1234_5678,
+            denied: 2,
+            least_versions: 1,
+        };
+        assert_eq!(
+            Accepts(&policy).to_string(),
+            "verify: enforce\nlocked down: no\nkernel keys: yes\nkeyring: 0x12345678\ndenied: 2\nleast versions: 1\n"
+        );
+        assert_eq!(
+            serde_json::to_string(&policy).expect("JSON"),
+            r#"{"verify":"enforce","locked_down":false,"kernel_keys":true,"keyring":305419896,"denied":2,"least_versions":1}"#
+        );
     }
 
     #[test]

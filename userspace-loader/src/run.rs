@@ -5,6 +5,7 @@
 use crate::{
     device::{
         Device,
+        Identity,
         Info,
         Instance as _,
         Module as _,
@@ -37,6 +38,8 @@ pub struct Program {
 /// A run that is over.
 #[derive(Clone, Debug)]
 pub struct Run {
+    /// What ran.
+    pub identity: Identity,
     /// How it ended.
     pub ended: Ended,
     /// How long it ran.
@@ -69,6 +72,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let module = device
         .load(&program.wasm, &program.start.limits)
         .map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
+    let identity = module.identity().map_err(|refusal| failure(Exit::Failed, &refusal))?;
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let begin = Instant::now();
     let ended = loop {
@@ -78,7 +82,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
             result => break result.map_err(|refusal| failure(Exit::Failed, &refusal))?,
         }
     };
-    Ok(Run { ended, time: begin.elapsed() })
+    Ok(Run { identity, ended, time: begin.elapsed() })
 }
 
 #[cfg(test)]
@@ -91,6 +95,15 @@ mod tests {
             Asked,
             Known,
             Limit, //
+        },
+        policy::{
+            Least,
+            Policy,
+            Verdict, //
+        },
+        signing::{
+            hash::Sha256,
+            version::Version, //
         },
         uapi, //
     };
@@ -133,6 +146,26 @@ mod tests {
             state.loaded.push((wasm.to_vec(), limits.clone()));
             state.load.clone().map_or_else(|| Ok(self.clone()), Err)
         }
+
+        fn policy(&self) -> Result<Policy, Refusal> {
+            Err(Errno::NOTTY.into())
+        }
+
+        fn deny(&self, _: &Sha256) -> Result<(), Refusal> {
+            Err(Errno::NOTTY.into())
+        }
+
+        fn denied(&self) -> Result<Vec<Sha256>, Refusal> {
+            Err(Errno::NOTTY.into())
+        }
+
+        fn set_least(&self, _: &Least) -> Result<(), Refusal> {
+            Err(Errno::NOTTY.into())
+        }
+
+        fn leasts(&self) -> Result<Vec<Least>, Refusal> {
+            Err(Errno::NOTTY.into())
+        }
     }
 
     impl device::Module for Fake {
@@ -142,6 +175,10 @@ mod tests {
             let mut state = self.0.borrow_mut();
             state.started.push(start.clone());
             state.start.clone().map_or_else(|| Ok(self.clone()), Err)
+        }
+
+        fn identity(&self) -> Result<Identity, Refusal> {
+            Ok(identity())
         }
     }
 
@@ -155,6 +192,15 @@ mod tests {
 
     fn fake(state: State) -> Fake {
         Fake(Rc::new(RefCell::new(state)))
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            sha256: Sha256([7; 32]),
+            verdict: Verdict(uapi::KWASMI_VERDICT_SIGNED),
+            signer: "somebody: 01".to_owned(),
+            manifest: Some(("a".to_owned(), Version([1, 2, 3]))),
+        }
     }
 
     fn limits() -> Asked {
@@ -182,6 +228,7 @@ mod tests {
         let fake = fake(State { runs: [Ok(ended(End::Exited(3)))].into(), ..State::default() });
         let run = run(&fake, &program()).expect("runs");
         assert_eq!(run.ended, ended(End::Exited(3)));
+        assert_eq!(run.identity, identity());
         let state = fake.0.borrow();
         assert_eq!(state.loaded, [(b"\0asm".to_vec(), limits())]);
         assert_eq!(state.started, [program().start]);
@@ -202,6 +249,9 @@ mod tests {
     fn errors_have_the_kernels_text_and_their_exit_status() {
         let cases = [
             (Errno::NOEXEC, 126, 126),
+            (Errno::KEYREJECTED, 126, 126),
+            (Errno::NOKEY, 126, 125),
+            (Errno::ACCESS, 125, 126),
             (Errno::TOOBIG, 125, 125),
             (Errno::DQUOT, 124, 124),
             (Errno::INTR, 137, 137),

@@ -4,7 +4,9 @@
 
 use crate::{
     end::End,
-    run::Run, //
+    policy::Verdict,
+    run::Run,
+    signing::hash::Sha256, //
 };
 use serde::Serialize;
 use std::fmt;
@@ -13,6 +15,9 @@ use std::fmt;
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
     file: String,
+    sha256: Sha256,
+    signature: Verdict,
+    signer: Option<String>,
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -30,6 +35,9 @@ impl Stats {
         let end: End = run.ended.end;
         Self {
             file: file.to_owned(),
+            sha256: run.identity.sha256,
+            signature: run.identity.verdict,
+            signer: Some(run.identity.signer.clone()).filter(|signer| !signer.is_empty()),
             ended: end.name(),
             exit_status: end.exit().status(),
             reason: run.ended.reason(),
@@ -60,7 +68,10 @@ impl fmt::Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::end::Ended;
+    use crate::{
+        device::Identity,
+        end::Ended, //
+    };
     use std::time::Duration;
 
     fn stats() -> Stats {
@@ -73,7 +84,7 @@ mod tests {
             stack_peak: 4,
         };
         let time = Duration::from_micros(12_034);
-        Stats::new("a.wasm", &Run { ended, time })
+        Stats::new("a.wasm", &Run { identity: Identity::default(), ended, time })
     }
 
     #[test]
@@ -88,7 +99,8 @@ mod tests {
     fn for_programs() {
         assert_eq!(
             serde_json::to_string(&stats()).expect("is plain data"),
-            "{\"file\":\"a.wasm\",\"ended\":\"exited\",\"exit_status\":3,\"reason\":null,\"fuel_used\":1,\
+            "{\"file\":\"a.wasm\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
+             \"signature\":\"unsigned\",\"signer\":null,\"ended\":\"exited\",\"exit_status\":3,\"reason\":null,\"fuel_used\":1,\
              \"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
         );
     }

@@ -18,6 +18,12 @@ use std::path::PathBuf;
 pub enum KeyCommand {
     /// Make a private key and a certificate for it; needs no kernel module
     New(KeyNewArgs),
+    /// Print the keys whose signatures the kernel module accepts
+    List(super::ReportArgs),
+    /// Have the kernel module accept signatures by the keys of these certificates
+    Add(KeyAddArgs),
+    /// Let no key be added any more, until the kernel module is unloaded
+    Seal,
 }
 
 /// Arguments of `key new`.
@@ -46,6 +52,14 @@ pub struct KeyNewArgs {
     /// Replace files that are there
     #[arg(long)]
     pub force: bool,
+}
+
+/// Arguments of `key add`.
+#[derive(Args, Clone, Debug)]
+pub struct KeyAddArgs {
+    /// Certificates: PEM or DER
+    #[arg(value_name = "CERT", required = true)]
+    pub certs: Vec<PathBuf>,
 }
 
 const SIGN_HELP: &str = "\
@@ -117,4 +131,39 @@ pub struct VerifyArgs {
     /// The module
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// Arguments of `deny`.
+#[derive(Args, Clone, Debug)]
+pub struct DenyArgs {
+    /// Print those that are denied
+    #[arg(long, conflicts_with = "modules")]
+    pub list: bool,
+
+    /// With --list: print JSON
+    #[arg(short, long, requires = "list")]
+    pub json: bool,
+
+    /// A SHA-256 as `kwasmi inspect` prints it, or a module's file
+    #[arg(value_name = "SHA256|FILE", required_unless_present = "list")]
+    pub modules: Vec<String>,
+}
+
+/// Arguments of `least`.
+#[derive(Args, Clone, Debug)]
+pub struct LeastArgs {
+    /// Print the least versions that there are
+    #[arg(long, conflicts_with = "name")]
+    pub list: bool,
+
+    /// With --list: print JSON
+    #[arg(short, long, requires = "list")]
+    pub json: bool,
+
+    /// The name of a module
+    #[arg(required_unless_present = "list", requires = "version")]
+    pub name: Option<String>,
+
+    /// The least version of it
+    pub version: Option<Version>,
 }

@@ -2,13 +2,31 @@
 
 //! `kwasmi key`.
 
+use super::{
+    json,
+    policy,
+    print,
+    sign::certificate, //
+};
 use crate::{
-    cli::signing::KeyNewArgs,
+    cli::{
+        ReportArgs,
+        signing::{
+            KeyAddArgs,
+            KeyNewArgs, //
+        }, //
+    },
+    device::words,
     exit::Exit,
     failure::Failure,
     file::{
         self,
         Existing, //
+    },
+    keyring::{
+        KernelKeyring,
+        Keyring as _,
+        add_words, //
     },
     signing::{
         certificate::Certificate,
@@ -39,5 +57,45 @@ pub(super) fn new(args: &KeyNewArgs) -> Result<Exit, Failure> {
     }
     file::write(&args.key, key.as_bytes(), KEY_MODE, existing)?;
     file::write(&args.cert, certificate.as_bytes(), CERTIFICATE_MODE, existing)?;
+    Ok(Exit::Guest(0))
+}
+
+/// What messages call the keyring.
+const KEYRING: &str = "keyring .kwasmi";
+
+/// The keyring of the kernel module that is loaded.
+fn keyring() -> Result<KernelKeyring, Failure> {
+    Ok(KernelKeyring(policy::in_force()?.keyring))
+}
+
+pub(super) fn list(args: ReportArgs) -> Result<Exit, Failure> {
+    let keys = keyring()?.list().map_err(|errno| Failure::new(Exit::Failed, KEYRING, words(errno.into())))?;
+    if args.json {
+        print(&json(&keys)?)?;
+    } else {
+        print(&keys.iter().map(|key| format!("{key}\n")).collect::<String>())?;
+    }
+    Ok(Exit::Guest(0))
+}
+
+pub(super) fn add(args: &KeyAddArgs) -> Result<Exit, Failure> {
+    // All are read before the first is added.
+    let certificates: Vec<_> =
+        args.certs.iter().map(|path| Ok((path, certificate(path)?))).collect::<Result<_, Failure>>()?;
+    let keyring = keyring()?;
+    for (path, certificate) in certificates {
+        keyring.add(certificate.der()).map_err(|errno| file::wrong(path, add_words(errno)))?;
+    }
+    Ok(Exit::Guest(0))
+}
+
+pub(super) fn seal() -> Result<Exit, Failure> {
+    keyring()?.seal().map_err(|errno| {
+        let reason = match errno {
+            Errno::EXIST => "it is sealed already".to_owned(),
+            other => words(other.into()),
+        };
+        Failure::new(Exit::Failed, KEYRING, reason)
+    })?;
     Ok(Exit::Guest(0))
 }

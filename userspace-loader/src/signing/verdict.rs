@@ -10,9 +10,9 @@ use super::{
     needs::Needs,
     parts::Parts, //
 };
-use crate::{
-    inspect::Inspection,
-    uapi::KWASMI_ABI, //
+use crate::inspect::{
+    Inspection,
+    check_interface, //
 };
 
 /// A file that is accepted.
@@ -37,9 +37,7 @@ pub fn check<'a>(file: &'a [u8], trusted: &'a [Certificate]) -> Result<Accepted<
     let signer = signer(parts.signed, signature, trusted)?;
     let manifest = parts.manifest.ok_or("it is signed, but has no manifest")?;
     let manifest = Manifest::read(manifest).map_err(|reason| format!("the manifest is not accepted: {reason}"))?;
-    if manifest.abi > u64::from(KWASMI_ABI) {
-        return Err(format!("the manifest wants interface {}, this is {KWASMI_ABI}", manifest.abi));
-    }
+    check_interface(&manifest)?;
     if let Some(reason) = Inspection::of_code(parts.module).refused.into_iter().next() {
         return Err(reason);
     }
