@@ -72,10 +72,11 @@ impl<H: Host + 'static> Module<H> {
             }
             text.push_str(if text.is_empty() { "the manifest does not cover " } else { "; " });
             // Names are the guest's own: escaped, so that they cannot pretend to be another message.
-            let written = write!(text, "{}.{}", module.escape_debug(), name.escape_debug()).and_then(|()| match lacking {
-                Some(capability) if is_listed => write!(text, ", which needs the capability {capability}"),
-                _ => Ok(()),
-            });
+            let written =
+                write!(text, "{}.{}", module.escape_debug(), name.escape_debug()).and_then(|()| match lacking {
+                    Some(capability) if is_listed => write!(text, ", which needs the capability {capability}"),
+                    _ => Ok(()),
+                });
             if written.is_err() {
                 break;
             }
@@ -106,7 +107,9 @@ mod tests {
         for name in ["fd_write", "fd_read", "args_get", "proc_exit", "sched_yield", "fd_prestat_get"] {
             assert!(lacking(wasi::MODULE, name, Capabilities::default()).is_none(), "{name}");
         }
-        assert!(wasi::FUNCTIONS.iter().all(|function| lacking(wasi::MODULE, function.name, Capabilities::ALL).is_none()));
+        assert!(
+            wasi::FUNCTIONS.iter().all(|function| lacking(wasi::MODULE, function.name, Capabilities::ALL).is_none())
+        );
         assert!(lacking("other", "path_open", Capabilities::default()).is_none());
     }
 }

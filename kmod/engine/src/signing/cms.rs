@@ -6,11 +6,11 @@
 //! The kernel's own parser takes much more. What this lets through it reads the same way.
 
 use super::{
-    der::{
-        tag,
-        Reader, //
-    },
     Malformed, //
+    der::{
+        Reader, //
+        tag,
+    },
 };
 
 /// Object identifiers.
@@ -168,11 +168,7 @@ fn by_key(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
 
 fn object(reader: &mut Reader<'_>, wanted: &[u8], what: &'static str) -> Result<(), Malformed> {
     let begin = *reader;
-    if reader.value(tag::OBJECT_IDENTIFIER, what)?.bytes() == wanted {
-        Ok(())
-    } else {
-        Err(begin.wrong(what))
-    }
+    if reader.value(tag::OBJECT_IDENTIFIER, what)?.bytes() == wanted { Ok(()) } else { Err(begin.wrong(what)) }
 }
 
 /// Reads an algorithm: its identifier, and whether it has a NULL for parameters.
@@ -212,5 +208,177 @@ fn key_kind(reader: &mut Reader<'_>, digest: Digest) -> Result<Kind, Malformed> 
         Ok(Kind::Ecdsa)
     } else {
         Err(begin.wrong("not RSA, or ECDSA with the same digest"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
+        let len = contents.len();
+        let low = |len: usize| u8::try_from(len & 0xff).expect("a byte");
+        let head = match len {
+            0..=0x7f => [tag, low(len)].to_vec(),
+            0x80..=0xff => [tag, 0x81, low(len)].to_vec(),
+            _ => [tag, 0x82, low(len >> 8), low(len)].to_vec(),
+        };
+        [head, contents.to_vec()].concat()
+    }
+
+    fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+        value(tag::SEQUENCE, &parts.concat())
+    }
+
+    fn object(id: &[u8]) -> Vec<u8> {
+        value(tag::OBJECT_IDENTIFIER, id)
+    }
+
+    const NULL: &[u8] = &[tag::NULL, 0];
+
+    /// The parts of a message, to be changed one at a time.
+    #[derive(Clone)]
+    struct Message {
+        version: Vec<u8>,
+        digests: Vec<u8>,
+        content: Vec<u8>,
+        lists: Vec<u8>,
+        signer_version: Vec<u8>,
+        id: Vec<u8>,
+        digest: Vec<u8>,
+        attributes: Vec<u8>,
+        algorithm: Vec<u8>,
+        signature: Vec<u8>,
+        after: Vec<u8>,
+        more_signers: Vec<u8>,
+    }
+
+    impl Message {
+        fn rsa() -> Self {
+            let sha256 = sequence(&[&object(oid::SHA256), NULL]);
+            let issuer = sequence(&[&value(tag::SET, b"name")]);
+            Self {
+                version: value(tag::INTEGER, &[1]),
+                digests: value(tag::SET, &sha256),
+                content: sequence(&[&object(oid::DATA)]),
+                lists: Vec::new(),
+                signer_version: value(tag::INTEGER, &[1]),
+                id: sequence(&[&issuer, &value(tag::INTEGER, &[7])]),
+                digest: sha256,
+                attributes: Vec::new(),
+                algorithm: sequence(&[&object(oid::RSA_ENCRYPTION), NULL]),
+                signature: value(tag::OCTET_STRING, &[0; RSA_BYTES_MIN]),
+                after: Vec::new(),
+                more_signers: Vec::new(),
+            }
+        }
+
+        fn ecdsa() -> Self {
+            let sha384 = sequence(&[&object(oid::SHA384)]);
+            Self {
+                version: value(tag::INTEGER, &[3]),
+                digests: value(tag::SET, &sha384),
+                signer_version: value(tag::INTEGER, &[3]),
+                id: value(tag::CONTEXT_0, b"key"),
+                digest: sha384,
+                algorithm: sequence(&[&object(oid::ECDSA_WITH_SHA384)]),
+                signature: value(tag::OCTET_STRING, &[0; 100]),
+                ..Self::rsa()
+            }
+        }
+
+        fn encode(&self) -> Vec<u8> {
+            let signer = sequence(&[
+                &self.signer_version,
+                &self.id,
+                &self.digest,
+                &self.attributes,
+                &self.algorithm,
+                &self.signature,
+                &self.after,
+            ]);
+            let signers = value(tag::SET, &[signer, self.more_signers.clone()].concat());
+            let signed = sequence(&[&self.version, &self.digests, &self.content, &self.lists, &signers]);
+            sequence(&[&object(oid::SIGNED_DATA), &value(tag::CONTEXT_0_CONSTRUCTED, &signed)])
+        }
+    }
+
+    #[test]
+    fn signatures_are_read() {
+        let (bytes, issuer) = (Message::rsa().encode(), value(tag::SET, b"name"));
+        let signature = Signature::read(&bytes).expect("accepted");
+        assert_eq!(signature.kind, Kind::Rsa);
+        assert_eq!(signature.signer, Signer::Certificate { issuer: &issuer, serial: &[7] });
+        let bytes = Message::ecdsa().encode();
+        let signature = Signature::read(&bytes).expect("accepted");
+        assert_eq!(signature, Signature { signer: Signer::Key(b"key"), kind: Kind::Ecdsa });
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        type Change = fn(&mut Message);
+        let cases: [(&str, Change); 19] = [
+            ("not version 1 or 3", |m| m.version = value(tag::INTEGER, &[4])),
+            ("another version than that of the message", |m| m.signer_version = value(tag::INTEGER, &[3])),
+            ("more than one digest algorithm", |m| {
+                m.digests = value(tag::SET, &[m.digest.clone(), m.digest.clone()].concat())
+            }),
+            ("not SHA-256, SHA-384 or SHA-512", |m| {
+                m.digests = value(tag::SET, &sequence(&[&object(&[0x2b, 0x0e, 0x03, 0x02, 0x1a]), NULL]));
+            }),
+            ("another digest algorithm than that of the message", |m| m.digest = sequence(&[&object(oid::SHA512)])),
+            ("the content is in the message: it must be detached", |m| {
+                m.content = sequence(&[
+                    &object(oid::DATA),
+                    &value(tag::CONTEXT_0_CONSTRUCTED, &value(tag::OCTET_STRING, b"x")),
+                ]);
+            }),
+            ("not a signature of plain data", |m| m.content = sequence(&[&object(oid::SIGNED_DATA)])),
+            ("certificates are in the message (openssl cms: -nocerts)", |m| {
+                m.lists = value(tag::CONTEXT_0_CONSTRUCTED, b"")
+            }),
+            ("revocation lists are in the message", |m| m.lists = value(tag::CONTEXT_1_CONSTRUCTED, b"")),
+            ("no set of signers", |m| m.lists = NULL.to_vec()),
+            ("no issuer and serial number", |m| m.id = value(tag::CONTEXT_0, b"key")),
+            ("an empty name of the signer", |m| m.id = sequence(&[&sequence(&[]), &value(tag::INTEGER, &[7])])),
+            ("signed attributes (openssl cms: -noattr)", |m| m.attributes = value(tag::CONTEXT_0_CONSTRUCTED, b"")),
+            ("not RSA, or ECDSA with the same digest", |m| m.algorithm = sequence(&[&object(oid::RSA_ENCRYPTION)])),
+            ("not RSA, or ECDSA with the same digest", |m| m.algorithm = sequence(&[&object(oid::ECDSA_WITH_SHA384)])),
+            ("an algorithm with parameters", |m| m.algorithm = sequence(&[&object(oid::RSA_ENCRYPTION), NULL, NULL])),
+            ("an RSA key of less than 2048 bits", |m| m.signature = value(tag::OCTET_STRING, &[0; 128])),
+            ("more than a signature, such as unsigned attributes", |m| {
+                m.after = value(tag::CONTEXT_1_CONSTRUCTED, b"")
+            }),
+            ("more than one signer", |m| m.more_signers = sequence(&[])),
+        ];
+        for (what, change) in cases {
+            let mut message = Message::rsa();
+            change(&mut message);
+            assert_eq!(Signature::read(&message.encode()).expect_err(what).what, what);
+        }
+    }
+
+    #[test]
+    fn only_der_is_accepted() {
+        for bytes in [Message::rsa().encode(), Message::ecdsa().encode()] {
+            for len in 0..bytes.len() {
+                assert!(Signature::read(&bytes[..len]).is_err(), "{len}");
+            }
+            let with = |more: &[u8]| [bytes.as_slice(), more].concat();
+            assert_eq!(Signature::read(&with(&[0])).expect_err("longer").what, "bytes after the end");
+            // A message of indefinite length, and one whose length takes more bytes than it needs.
+            let contents = &bytes[if bytes[1] == 0x82 { 4 } else { 3 }..];
+            let indefinite = [&[tag::SEQUENCE, 0x80], contents, &[0, 0]].concat();
+            assert_eq!(Signature::read(&indefinite).expect_err("indefinite").what, "an indefinite length");
+            let len = u8::try_from(contents.len() & 0xff).expect("a byte");
+            let high = u8::try_from(contents.len() >> 8).expect("a byte");
+            let long = [&[tag::SEQUENCE, 0x83, 0, high, len], contents].concat();
+            assert_eq!(Signature::read(&long).expect_err("long").what, "a length that is too large");
+            if high == 0 {
+                let long = [&[tag::SEQUENCE, 0x82, 0, len], contents].concat();
+                assert_eq!(Signature::read(&long).expect_err("long").what, "a length that is not in its shortest form");
+            }
+        }
     }
 }

@@ -89,10 +89,6 @@ impl<'a> Reader<'a> {
     ///
     /// `what`.
     pub(super) fn end(&self, what: &'static str) -> Result<(), Malformed> {
-        if self.bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(self.wrong(what))
-        }
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.wrong(what)) }
     }
 }

@@ -42,7 +42,7 @@ impl<'a> Envelope<'a> {
     pub fn open(file: &'a [u8]) -> Result<Self, Malformed> {
         let mut this = Self { signed: file, manifest: None, signature: None };
         let mut rest = Sections { file, at: HEADER };
-        while let Some(section) = rest.next() {
+        for section in rest.by_ref() {
             let wrong = |what| Malformed { what, offset: section.start };
             if this.signature.is_some() {
                 return Err(wrong("a section after the signature"));
@@ -162,11 +162,7 @@ mod tests {
         assert_eq!(open(&with_manifest).manifest, Some(b"manifest".as_slice()));
         assert_eq!(open(&with_manifest).signed, with_manifest);
         let signed = [with_manifest.clone(), custom(SIGNATURE, b"signature")].concat();
-        let envelope = Envelope {
-            signed: &with_manifest,
-            manifest: Some(b"manifest"),
-            signature: Some(b"signature"),
-        };
+        let envelope = Envelope { signed: &with_manifest, manifest: Some(b"manifest"), signature: Some(b"signature") };
         assert_eq!(open(&signed), envelope);
         let bare = [other.clone(), custom(SIGNATURE, b"")].concat();
         assert_eq!(open(&bare), Envelope { signed: &other, manifest: None, signature: Some(b"") });
@@ -197,7 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_no_module_is_taken_as_it_is() {
-        for file in [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x01", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01", &[0xff; 64]] {
+        for file in
+            [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x01", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01", &[0xff; 64]]
+        {
             assert_eq!(Envelope::open(file), Ok(Envelope { signed: file, manifest: None, signature: None }));
         }
         // Every truncation of a signed file has another meaning, or none.

@@ -3,11 +3,11 @@
 //! The manifest of a module: what its signer says that it is, needs, and may take.
 
 use super::{
+    Malformed, //
     cbor::{
         Ascending,
         Reader, //
     },
-    Malformed, //
 };
 
 /// The most bytes of a name.
@@ -155,11 +155,7 @@ pub fn is_name(name: &str) -> bool {
 fn module_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     let begin = *reader;
     let name = reader.text()?;
-    if is_name(name) {
-        Ok(name)
-    } else {
-        Err(begin.wrong("not a name of 1 to 64 of a-z 0-9 . _ -"))
-    }
+    if is_name(name) { Ok(name) } else { Err(begin.wrong("not a name of 1 to 64 of a-z 0-9 . _ -")) }
 }
 
 fn version(reader: &mut Reader<'_>) -> Result<[u32; 3], Malformed> {
@@ -297,7 +293,10 @@ mod tests {
     #[test]
     fn other_encodings_are_refused() {
         assert_eq!(wrong("abi", &[0x18, 4]), "a number that is not in its shortest form");
-        assert_eq!(wrong("abi", &[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]), "a number that is not in its shortest form");
+        assert_eq!(
+            wrong("abi", &[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]),
+            "a number that is not in its shortest form"
+        );
         assert_eq!(wrong("abi", &[0x20]), "not a number");
         assert_eq!(wrong("abi", &[0x1f]), "an indefinite or reserved length");
         assert_eq!(wrong("name", &[0x7f, 0x61, 0x61, 0xff]), "an indefinite or reserved length");
@@ -308,7 +307,10 @@ mod tests {
         assert_eq!(wrong("version", &[0xa0]), "not an array");
         let mut pairs = pairs();
         pairs.swap(0, 1);
-        assert_eq!(Manifest::read(&map(&pairs)).expect_err("wrong").what, "keys are not in order, or one is there twice");
+        assert_eq!(
+            Manifest::read(&map(&pairs)).expect_err("wrong").what,
+            "keys are not in order, or one is there twice"
+        );
     }
 
     #[test]
@@ -317,7 +319,10 @@ mod tests {
             assert_eq!(wrong("name", &text(name)), "not a name of 1 to 64 of a-z 0-9 . _ -");
         }
         assert_eq!(wrong("version", &[0x82, 1, 2]), "not a version of three numbers");
-        assert_eq!(wrong("version", &[0x83, 1, 2, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0]), "not a version of numbers below 2^32");
+        assert_eq!(
+            wrong("version", &[0x83, 1, 2, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0]),
+            "not a version of numbers below 2^32"
+        );
         let list = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| text(name)).collect();
             [&[0x80 | u8::try_from(names.len()).expect("few")], names.concat().as_slice()].concat()
@@ -334,7 +339,10 @@ mod tests {
         assert_eq!(wrong("imports", &twice), "modules are not in order, or one is there twice");
         let more = [pairs(), [pair("extra-long-key", &[0])].into()].concat();
         assert_eq!(Manifest::read(&map(&more)).expect_err("wrong").what, "an unknown key");
-        assert_eq!(Manifest::read(&[map(&pairs()), [0].into()].concat()).expect_err("wrong").what, "bytes after the end");
+        assert_eq!(
+            Manifest::read(&[map(&pairs()), [0].into()].concat()).expect_err("wrong").what,
+            "bytes after the end"
+        );
     }
 
     #[test]
@@ -344,7 +352,10 @@ mod tests {
             assert!(Manifest::read(&bytes[..len]).is_err(), "{len}");
         }
         // An array or text that claims to be huge.
-        for huge in [[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], [0x7b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+        for huge in [
+            [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            [0x7b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ] {
             wrong("capabilities", &huge);
             wrong("name", &huge);
         }
