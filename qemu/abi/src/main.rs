@@ -2,7 +2,7 @@
 
 //! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
 //!
-//!     kwasmi-abi [PART]...   parts of the tests, or all but the one that takes as long as one likes (see `soak.rs`)
+//!     kwasmi-abi [PART]...   parts of the tests, or all but those that have a suite of their own
 
 mod cgroup;
 mod command;
@@ -10,6 +10,7 @@ mod directories;
 mod effort;
 mod faults;
 mod fuzz;
+mod hostile;
 mod info;
 mod kernel;
 mod kill;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 16] = [
+const PARTS: [(&str, Part); 17] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -48,11 +49,12 @@ const PARTS: [(&str, Part); 16] = [
     ("traces", traces::tests),
     ("cgroup", cgroup::tests),
     ("share", share::tests),
-    (SOAK, soak::tests),
+    ("hostile", hostile::tests),
+    ("soak", soak::tests),
 ];
 
-/// The part that is not among all: it has a suite of its own.
-const SOAK: &str = "soak";
+/// The parts that are not among all: each has a suite of its own.
+const OTHERS: [&str; 2] = ["hostile", "soak"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
     }
     let mut tests = Tests::default();
     for (name, part) in PARTS {
-        if args.is_empty() && name != SOAK || args.iter().any(|arg| arg == name) {
+        if args.is_empty() && !OTHERS.contains(&name) || args.iter().any(|arg| arg == name) {
             part(&mut tests);
         }
     }

@@ -70,7 +70,7 @@ fn short(load: &Load, guests: u64) {
                         break;
                     }
                     // What a C compiler makes takes three times as long.
-                    if count % 10 == 0 {
+                    if count.is_multiple_of(10) {
                         load.hello()
                     } else {
                         load.brief()
