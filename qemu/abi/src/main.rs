@@ -11,6 +11,7 @@ mod directories;
 mod effort;
 mod faults;
 mod fuzz;
+mod hostile;
 mod info;
 mod kernel;
 mod kill;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 17] = [
+const PARTS: [(&str, Part); 18] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -51,12 +52,13 @@ const PARTS: [(&str, Part); 17] = [
     ("traces", traces::tests),
     ("cgroup", cgroup::tests),
     ("share", share::tests),
+    ("hostile", hostile::tests),
     ("soak", soak::tests),
     ("signing", signing::tests),
 ];
 
 /// The parts that are not among all: they have suites of their own.
-const ALONE: [&str; 2] = ["soak", "signing"];
+const ALONE: [&str; 3] = ["hostile", "soak", "signing"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
