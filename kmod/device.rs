@@ -3,8 +3,14 @@
 //! `/dev/kwasmi`.
 
 use crate::{
-    anon_file, counters,
+    anon_file,
+    audit::{
+        self,
+        Event, //
+    },
+    counters,
     engine::Reserve,
+    identity::Identity,
     ioctl::{
         self,
         Argument, //
@@ -16,34 +22,44 @@ use crate::{
     },
     log::LogBuffer,
     module::Module,
+    policy,
+    signing::envelope::Envelope,
     stack,
     uapi::{
+        kwasmi_deny,
         kwasmi_info,
+        kwasmi_least,
         kwasmi_limit_info,
         kwasmi_limits,
         kwasmi_load,
+        kwasmi_policy,
+        kwasmi_policy_list,
         KWASMI_ABI,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1,
         KWASMI_LIMIT_MODULE_SIZE, //
     },
 };
+use core::fmt::Write;
 use kernel::{
-    bindings::{
-        capable,
-        CAP_SYS_ADMIN, //
-    },
+    error::code::EKEYREJECTED,
     fs::File,
     miscdevice::{
         MiscDevice,
         MiscDeviceRegistration, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 const INFO: u32 = ioctl::ior::<kwasmi_info>(0x80);
 const LOAD: u32 = ioctl::iowr::<kwasmi_load>(0x81);
 const LIMITS: u32 = ioctl::iowr::<kwasmi_limits>(0x85);
+const POLICY: u32 = ioctl::ior::<kwasmi_policy>(0x87);
+const DENY: u32 = ioctl::iow::<kwasmi_deny>(0x88);
+const DENIED: u32 = ioctl::iowr::<kwasmi_policy_list>(0x89);
+const LEAST: u32 = ioctl::iow::<kwasmi_least>(0x8A);
+const LEASTS: u32 = ioctl::iowr::<kwasmi_policy_list>(0x8B);
 
 /// An open `/dev/kwasmi`. It has no state: what is loaded has descriptors of its own.
 pub(crate) struct Device;
@@ -62,6 +78,11 @@ impl MiscDevice for Device {
             INFO => info(&arg),
             LOAD => load(&arg),
             LIMITS => limits(&arg),
+            POLICY => policy::tell(&arg),
+            DENY => policy::deny(&arg),
+            DENIED => policy::denied(&arg),
+            LEAST => policy::least(&arg),
+            LEASTS => policy::leasts(&arg),
             _ => Err(ENOTTY),
         }
     }
@@ -114,11 +135,7 @@ fn limits(arg: &Argument) -> Result<isize> {
 
 /// `KWASMI_IOC_LOAD`.
 fn load(arg: &Argument) -> Result<isize> {
-    // What runs in the kernel is root's business.
-    // SAFETY: It has no requirements.
-    if !unsafe { capable(CAP_SYS_ADMIN as c_int) } {
-        return Err(EPERM);
-    }
+    ioctl::ask_for_root()?;
     let mut request: kwasmi_load = arg.read()?;
     if request.flags != 0 || request.reserved != 0 {
         return Err(EINVAL);
@@ -133,9 +150,28 @@ fn load(arg: &Argument) -> Result<isize> {
     .and_then(|module| anon_file::install(module))
 }
 
-fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<kernel::sync::Arc<Module>> {
-    let limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<Arc<Module>> {
+    let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
     limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
-    let wasm = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
-    Module::load(&wasm, &limits, log)
+    // Copied once: what is verified is what runs.
+    let file = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
+    let (identity, module) = match Envelope::open(&file) {
+        Ok(envelope) => {
+            let mut identity = Identity::of(&envelope);
+            let established = identity.establish(&envelope, log).and_then(|()| identity.restrict(&mut limits, log));
+            let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
+            let module = established.and_then(|()| {
+                limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
+                Module::load(&envelope, identity.clone(), &limits, log)
+            });
+            (identity, module)
+        }
+        Err(malformed) => {
+            let _ = write!(log, "{malformed}");
+            let whole = Envelope { signed: &file, manifest: None, signature: None };
+            (Arc::new(Identity::of(&whole), GFP_KERNEL_ACCOUNT)?, Err(EKEYREJECTED))
+        }
+    };
+    audit::record(Event::Load, &identity, module.as_ref().err().copied());
+    module
 }

@@ -41,6 +41,10 @@ use crate::{
         bytes,
         Module, //
     },
+    signing::manifest::{
+        Capabilities,
+        Capability, //
+    },
     stack::Stack,
     uapi::{
         kwasmi_fd,
@@ -171,7 +175,7 @@ impl Instance {
                 return Err(EINVAL);
             }
         }
-        let (files, grants, _names) = open_files(fds, log)?;
+        let (files, grants, _names) = open_files(fds, module.identity().capabilities(), log)?;
         let most = limits::ceiling(KWASMI_LIMIT_TOTAL_INSTANCES);
         if !counters::INSTANCES.add_below(1, most) {
             log.reached(KWASMI_LIMIT_TOTAL_INSTANCES, most);
@@ -458,11 +462,14 @@ const RIGHTS_READ: u64 = 1 << 1 | 1 << 14;
 /// Those that take one that can be written: `fd_write`, `fd_allocate`, `fd_filestat_set_size`.
 const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
 
+/// The guest's standard streams are those below: they need no capability.
+const STANDARD_FDS: u32 = 3;
+
 /// The names of preopened directories, which grants point to.
 type Names = KVVec<KVec<u8>>;
 
 /// Takes references to the caller's files.
-fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>, Names)> {
+fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>, Names)> {
     let mut files = Files::new();
     let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
     let mut names = Names::new();
@@ -481,6 +488,15 @@ fn open_files(fds: &[kwasmi_fd], log: &mut LogBuffer) -> Result<(Files, KVVec<Fd
         if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX || fd.rights >> 30 != 0 || fd.rights_inheriting >> 30 != 0 {
             let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
             return Err(EINVAL);
+        }
+        let (needed, word) = if files.is_socket(handle) {
+            (Capability::Sockets, "sockets")
+        } else {
+            (Capability::Files, "files")
+        };
+        if fd.guest_fd >= STANDARD_FDS && !has.has(needed) {
+            let _ = write!(log, "the manifest lacks the capability {word} for descriptor {}", fd.guest_fd);
+            return Err(EACCES);
         }
         names_len += fd.name_len.min(KWASMI_NAME_MAX + 1);
         if fd.name_len > KWASMI_NAME_MAX || names_len > KWASMI_NAMES_MAX {

@@ -8,9 +8,14 @@ use crate::{
     uapi::KWASMI_IOC_TYPE, //
 };
 use kernel::{
+    bindings::{
+        capable,
+        CAP_SYS_ADMIN, //
+    },
     ioctl::{
         _IO,
         _IOR,
+        _IOW,
         _IOWR, //
     },
     prelude::*,
@@ -26,6 +31,11 @@ pub(crate) const fn io(number: u32) -> u32 {
     _IO(KWASMI_IOC_TYPE, number)
 }
 
+/// The number of a command that only takes.
+pub(crate) const fn iow<T>(number: u32) -> u32 {
+    _IOW::<T>(KWASMI_IOC_TYPE, number)
+}
+
 /// The number of a command that only answers.
 pub(crate) const fn ior<T>(number: u32) -> u32 {
     _IOR::<T>(KWASMI_IOC_TYPE, number)
@@ -34,6 +44,20 @@ pub(crate) const fn ior<T>(number: u32) -> u32 {
 /// The number of a command that takes and answers.
 pub(crate) const fn iowr<T>(number: u32) -> u32 {
     _IOWR::<T>(KWASMI_IOC_TYPE, number)
+}
+
+/// Sees that the caller is root: what runs in the kernel is root's business. A user namespace makes nobody root here.
+///
+/// # Errors
+///
+/// `EPERM`.
+pub(crate) fn ask_for_root() -> Result {
+    // SAFETY: It has no requirements.
+    if unsafe { capable(CAP_SYS_ADMIN as c_int) } {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
 }
 
 /// The caller's structure of an ioctl.

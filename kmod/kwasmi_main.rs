@@ -19,6 +19,7 @@ use kernel::{
 };
 
 mod anon_file;
+mod audit;
 mod bindings;
 mod counters;
 mod current_context;
@@ -28,17 +29,26 @@ mod engine;
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod ffi;
 mod host;
+mod identity;
 mod instance;
 mod ioctl;
+mod keyring;
 mod limits;
 mod log;
 mod memory;
 mod module;
+mod policy;
+#[path = "engine/src/signing/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+mod signing;
 mod stack;
+mod table;
 #[path = "engine/src/text.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod text;
 mod uapi;
+mod verify;
+mod verify_parameter;
 
 module! {
     type: Kwasmi,
@@ -135,6 +145,10 @@ module! {
             default: 1024,
             description: "Memory set aside for small allocations when there is no other, in KiB",
         },
+        kernel_keys: bool {
+            default: false,
+            description: "Signatures by keys that the kernel itself trusts count, too",
+        },
         fault_injection: bool {
             default: false,
             description: "Provide imports that make the engine fail; for tests only",
@@ -142,19 +156,24 @@ module! {
     },
 }
 
-/// The loaded module. Fields are dropped in this order: the device goes first, so that nobody comes in any more; the
-/// reserve last, when no engine is left. Both hold no more than that: descriptors that are still open keep the module
-/// from being unloaded.
+/// The loaded module. Fields are dropped in this order: the device goes first, so that nobody comes in any more; then what
+/// loads look at; the reserve last, when no engine is left. None holds more than that: descriptors that are still open keep
+/// the module from being unloaded.
 #[pin_data]
 struct Kwasmi {
     #[pin]
     _device: MiscDeviceRegistration<device::Device>,
+    _keyring: keyring::Keyring,
+    _policy: policy::Policy,
     _reserve: engine::Reserve,
 }
 
 impl kernel::InPlaceModule for Kwasmi {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // SAFETY: It is called here only, before the device.
+            _policy: unsafe { policy::Policy::begin() },
+            _keyring: verify_parameter::check().and_then(|()| keyring::Keyring::new())?,
             // The engine must be able to run before anyone can ask for it.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi" }),

@@ -104,9 +104,35 @@ pub(crate) fn ceiling(id: u32) -> u64 {
     find(id).map_or(0, Limit::ceiling)
 }
 
+/// Notes in `declared` that a manifest allows `value` of the limit called `name`.
+///
+/// # Errors
+///
+/// `ENOEXEC` for a limit that there is not, or that it cannot have; `EDQUOT` above the ceiling.
+pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: &mut LogBuffer) -> Result {
+    let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.least != 0);
+    let Some((limit, place)) = known else {
+        let _ = log.write_str("the manifest has a limit that there is not");
+        return Err(ENOEXEC);
+    };
+    if value < limit.least {
+        let _ = write!(log, "the manifest has {value} for {}, which is less than it can be", limit.name);
+        return Err(ENOEXEC);
+    }
+    if value > limit.ceiling() {
+        let _ = write!(log, "{}: the manifest asks for {value}, which is above the ceiling", limit.name);
+        log.reached(limit.id, limit.ceiling());
+        return Err(EDQUOT);
+    }
+    *place = value;
+    Ok(())
+}
+
 /// The limits of one call.
 pub(crate) struct Chosen {
     values: [u64; COUNT],
+    /// What the caller asked for; 0 for nothing.
+    asked: [u64; COUNT],
 }
 
 impl Chosen {
@@ -121,10 +147,10 @@ impl Chosen {
             let _ = write!(log, "more limits than there are");
             return Err(EINVAL);
         }
-        let mut values = [0; COUNT];
+        let mut asked_for = [0; COUNT];
         for index in 0..len as usize {
             let asked: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
-            let Some((limit, value)) = find(asked.limit).zip(values.get_mut((asked.limit as usize).wrapping_sub(1)))
+            let Some((limit, value)) = find(asked.limit).zip(asked_for.get_mut((asked.limit as usize).wrapping_sub(1)))
             else {
                 let _ = write!(log, "there is no limit {}", asked.limit);
                 return Err(EINVAL);
@@ -140,12 +166,37 @@ impl Chosen {
             }
             *value = asked.value;
         }
+        let mut values = asked_for;
         for (value, limit) in values.iter_mut().zip(&LIMITS) {
             if *value == 0 {
                 *value = limit.default().max(limit.least);
             }
         }
-        Ok(Self { values })
+        Ok(Self { values, asked: asked_for })
+    }
+
+    /// Brings it in line with `declared`, the most that a manifest allows of each limit (0: it says nothing): that is what
+    /// counts if nothing is asked for.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if more was asked for, with words in `log`.
+    pub(crate) fn restrict(&mut self, declared: &[u64; COUNT], log: &mut LogBuffer) -> Result {
+        let places = self.values.iter_mut().zip(&self.asked);
+        for ((value, asked), (limit, most)) in places.zip(LIMITS.iter().zip(declared)) {
+            if *most == 0 {
+                continue;
+            }
+            if *asked > *most {
+                let _ = write!(log, "{}: {asked} is more than the {most} that the manifest allows", limit.name);
+                log.reached(limit.id, *most);
+                return Err(EDQUOT);
+            }
+            if *asked == 0 {
+                *value = *most;
+            }
+        }
+        Ok(())
     }
 
     /// The value of the limit with this number.

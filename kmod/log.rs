@@ -45,6 +45,11 @@ impl LogBuffer {
         Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, len: 0, limit: (0, 0) })
     }
 
+    /// Takes back what was said.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Notes the limit that was reached: its number and value.
     pub(crate) fn reached(&mut self, limit: u32, value: u64) {
         self.limit = (limit, value);

@@ -7,6 +7,10 @@ use crate::{
         self,
         AnonFile, //
     },
+    audit::{
+        self,
+        Event, //
+    },
     counters,
     engine::{
         self,
@@ -25,6 +29,7 @@ use crate::{
         Files,
         Host, //
     },
+    identity::Identity,
     instance::Instance,
     ioctl::{
         self,
@@ -35,9 +40,11 @@ use crate::{
         Chosen, //
     },
     log::LogBuffer,
+    signing::envelope::Envelope,
     stack::Stack,
     uapi::{
         kwasmi_fd,
+        kwasmi_module,
         kwasmi_start,
         KWASMI_GUEST_FDS_MAX,
         KWASMI_LIMIT_ARITY,
@@ -80,6 +87,7 @@ use kernel::{
 };
 
 const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
+const MODULE: u32 = ioctl::ior::<kwasmi_module>(0x86);
 
 /// A module. It lives until its descriptors and its instances are gone.
 ///
@@ -93,6 +101,7 @@ pub(crate) struct Module {
     poisoned: Atomic<bool>,
     /// Bytes of the Wasm stack of each instance.
     stack_max: u64,
+    identity: Arc<Identity>,
     /// What is needed to enter the engine for it.
     #[pin]
     stay: Mutex<Stay>,
@@ -110,12 +119,17 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    /// Validates and translates `wasm`, within `limits`.
+    /// Validates and translates what is in `envelope`, within `limits`.
     ///
     /// # Errors
     ///
     /// `ENOEXEC`, `EDQUOT`, `ENOMEM`, `EINTR`, `EIO`, with words in `log`.
-    pub(crate) fn load(wasm: &[u8], limits: &Chosen, log: &mut LogBuffer) -> Result<Arc<Self>> {
+    pub(crate) fn load(
+        envelope: &Envelope<'_>,
+        identity: Arc<Identity>,
+        limits: &Chosen,
+        log: &mut LogBuffer,
+    ) -> Result<Arc<Self>> {
         let most = limits::ceiling(KWASMI_LIMIT_TOTAL_MODULES);
         let stack = Stack::new()?;
         if !counters::MODULES.add_below(1, most) {
@@ -128,15 +142,21 @@ impl Module {
                 object: Atomic::new(ptr::null_mut()),
                 poisoned: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
+                identity,
                 stay <- new_mutex!(Stay { stack, account: None }, "kwasmi::Module::stay"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
         .inspect_err(|_| counters::MODULES.sub(1))?;
-        let object = this.stay.lock().load(wasm, limits, log)?;
+        let object = this.stay.lock().load(envelope, limits, log)?;
         // INVARIANT: It was just loaded, on this account.
         this.object.store(object.as_ptr(), Relaxed);
         Ok(this)
+    }
+
+    /// What is known of it besides its code.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Bytes of the Wasm stack of each instance.
@@ -183,6 +203,7 @@ impl Module {
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
         let instance = Self::start_instance(this, &request, &mut log);
+        audit::record(Event::Start, &this.identity, instance.as_ref().err().copied());
         ioctl::with_log(instance, &log, |len, limit| {
             request.log_len = len;
             (request.limit, request.limit_value) = limit;
@@ -196,6 +217,7 @@ impl Module {
             let _ = write!(log, "the engine failed in an earlier instance of this module");
             return Err(EIO);
         }
+        this.identity.check_start(log)?;
         if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
             let _ = write!(log, "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes");
             return Err(E2BIG);
@@ -204,7 +226,8 @@ impl Module {
             let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
             return Err(E2BIG);
         }
-        let limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+        let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+        this.identity.restrict(&mut limits, log)?;
         limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
         let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
         let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
@@ -224,8 +247,8 @@ fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
 }
 
 impl Stay {
-    /// Has the engine load `wasm`.
-    fn load(&mut self, wasm: &[u8], limits: &Chosen, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
+    /// Has the engine load what was signed.
+    fn load(&mut self, envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
         let account = self.account.insert(account);
         let mut host = Host::new(Files::new());
@@ -233,7 +256,8 @@ impl Stay {
         host.cpu_max = limits.get(KWASMI_LIMIT_CPU_TIME);
         host.begin();
         let mut args = LoadArgs {
-            wasm: bytes(wasm),
+            wasm: bytes(envelope.signed),
+            manifest: bytes(envelope.manifest.unwrap_or_default()),
             limits: ModuleLimits {
                 functions: limits.get(KWASMI_LIMIT_FUNCTIONS),
                 function_size: limits.get(KWASMI_LIMIT_FUNCTION_SIZE),
@@ -275,6 +299,7 @@ impl AnonFile for Module {
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             START => Self::start(this, &Argument::new(arg)),
+            MODULE => Argument::new(arg).write(&this.identity.tell()).map(|()| 0),
             _ => Err(ENOTTY),
         }
     }

@@ -33,5 +33,10 @@ plain_data!(
     kwasmi_run,
     kwasmi_limit,
     kwasmi_limit_info,
-    kwasmi_limits
+    kwasmi_limits,
+    kwasmi_module,
+    kwasmi_policy,
+    kwasmi_deny,
+    kwasmi_least,
+    kwasmi_policy_list
 );

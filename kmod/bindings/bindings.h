@@ -2,10 +2,14 @@
 /*
  * What kwasmi needs of the kernel's headers and the `kernel` crate does not bind. Input of bindgen.
  */
+#include <crypto/public_key.h>
+#include <keys/asymmetric-type.h>
 #include <linux/anon_inodes.h>
+#include <linux/audit.h>
 #include <linux/fs.h>
 #include <linux/namei.h>
 #include <linux/poll.h>
+#include <linux/verification.h>
 
 /* bindgen does not see through casts in macros. */
 const fmode_t KWASMI_CONST_FMODE_ATOMIC_POS = FMODE_ATOMIC_POS;

@@ -282,6 +282,11 @@ impl Files {
         self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFDIR)
     }
 
+    /// Whether a file is a socket.
+    pub(crate) fn is_socket(&self, handle: u32) -> bool {
+        self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFSOCK)
+    }
+
     /// Gives a file up.
     pub(super) fn close(&mut self, handle: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;

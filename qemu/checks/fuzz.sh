@@ -7,7 +7,7 @@
 export PATH=/opt/rust/bin:$PATH
 
 seconds=${KWASMI_FUZZ_SECONDS:-30}
-targets=${KWASMI_FUZZ_TARGETS:-load run wasi}
+targets=${KWASMI_FUZZ_TARGETS:-load run wasi signing}
 triple=x86_64-unknown-linux-gnu
 work=target/fuzz
 

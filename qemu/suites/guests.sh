@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# options: --param verify=off
 # Programs in the kernel do what their native twins do.
 . /suites/ktap.sh
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --memory 2048 --timeout 1800 --add target/programs programs
+# options: --param verify=off --memory 2048 --timeout 1800 --add target/programs programs
 # Programs that nobody here wrote do in the kernel what their native twins do, files and all.
 . /suites/ktap.sh
 

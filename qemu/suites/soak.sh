@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --timeout 9000 --env KWASMI_SOAK_GUESTS --env KWASMI_SOAK_SECONDS --env KWASMI_EFFORT
+# options: --param verify=off --timeout 9000 --env KWASMI_SOAK_GUESTS --env KWASMI_SOAK_SECONDS --env KWASMI_EFFORT
 # Guests of all kinds for a while, and no memory is lost:
 #
 #     KWASMI_SOAK_GUESTS=100000 KWASMI_SOAK_SECONDS=1200 scripts/test soak

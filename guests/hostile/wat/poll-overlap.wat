@@ -1,6 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
 ;; Has its events written over the subscriptions that are still to be read.
-;; options: --timeout 2s
 ;; ends: exit 0
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))

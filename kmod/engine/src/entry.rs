@@ -33,6 +33,7 @@ use crate::{
         Options,
         Refusal, //
     },
+    signing::manifest::Manifest,
     text::Cut,
     wasi::{
         Context,
@@ -49,6 +50,7 @@ use crate::{
 };
 use alloc::{
     boxed::Box,
+    string::ToString as _,
     sync::Arc, //
 };
 use core::{
@@ -204,7 +206,9 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
     // SAFETY: The caller guarantees it.
     let wasm = unsafe { slice_of(args.wasm) };
     let options = Options { limits: args.limits, fault_injection: args.fault_injection };
-    match KernelModule::new(wasm, options) {
+    // SAFETY: As above.
+    let manifest = unsafe { slice_of(args.manifest) };
+    match load_covered(wasm, manifest, options) {
         // What the reserve had to serve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(module) => {
@@ -217,6 +221,16 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
             refused(Some(&refusal), &mut args.limit)
         }
     }
+}
+
+/// Loads a module that its manifest covers, if it has one.
+fn load_covered(wasm: &[u8], manifest: &[u8], options: Options) -> Result<KernelModule, Refusal> {
+    let module = KernelModule::new(wasm, options)?;
+    if !manifest.is_empty() {
+        let manifest = Manifest::read(manifest).map_err(|wrong| Refusal::from(wrong.to_string()))?;
+        module.check_manifest(&manifest)?;
+    }
+    Ok(module)
 }
 
 /// # Safety

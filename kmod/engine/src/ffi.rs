@@ -243,6 +243,8 @@ pub struct LoadArgs {
     pub wasm: Bytes,
     /// What the module may have.
     pub limits: ModuleLimits,
+    /// Its manifest, which is well-formed; no bytes if there is none.
+    pub manifest: Bytes,
     /// Whether the imports of `kwasmi_test` are provided.
     pub fault_injection: bool,
     /// Out, with [`Status::Limited`]: a [`Limit`].

@@ -28,12 +28,14 @@
 extern crate alloc;
 
 mod counts;
+mod cover;
 pub mod ffi;
 pub mod host;
 pub mod instance;
 pub mod module;
 mod sections;
 mod selects;
+pub mod signing;
 mod start_section;
 pub mod text;
 pub mod wasi;

@@ -228,6 +228,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
     let mut load = LoadArgs {
         wasm: bytes(wasm),
         limits: MODULE_LIMITS,
+        manifest: bytes(&[]),
         fault_injection: true,
         limit: 0,
         log: &raw mut log,

@@ -7,11 +7,13 @@ use crate::{
     kernel::{
         address,
         call,
+        device,
         grant,
         limit,
         limited,
         load,
         module,
+        owned,
         run,
         start_with, //
     },
@@ -24,6 +26,7 @@ use crate::{
 };
 use kwasmi::uapi::{
     self,
+    kwasmi_load,
     kwasmi_run,
     kwasmi_start, //
 };
@@ -88,7 +91,7 @@ impl Victims {
     fn new() -> Self {
         let (input, feed) = pipe().expect("a pipe");
         Self {
-            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT].map(module).into(),
+            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT, SHORT].map(module).into(),
             short: wat::parse_str(SHORT).expect("valid text"),
             large: large(LARGE),
             input: input.into(),
@@ -169,10 +172,11 @@ fn by_signal(signal: i32, seed: u64) {
     tell(&format!("signal {signal} to the end of the process"), times);
 }
 
-/// Whether the guest was ended from outside, or came to its limit before that.
+/// Whether the guest was ended from outside, or came to its limit or its end before that.
 fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
-    let own = (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_MEMORY);
-    assert!([by, own].contains(&(end.status, end.code)), "status {}, code {}", end.status, end.code);
+    let own = [(uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_MEMORY), (uapi::KWASMI_EXITED, 0)];
+    let ended = (end.status, end.code);
+    assert!(ended == by || own.contains(&ended), "status {}, code {}", end.status, end.code);
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
@@ -223,6 +227,26 @@ pub(crate) fn tests(tests: &mut Tests) {
             });
         }
     });
+    tests.add("the descriptor closed while a module is loaded, again and again", || {
+        let wasm = large(1000);
+        let mut random = Random(0x57);
+        for _ in 0..rounds() {
+            let fd = device().into_raw_fd();
+            let wait = moment(&mut random);
+            thread::scope(|scope| {
+                let runner = scope.spawn(|| {
+                    let mut request =
+                        kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, ..kwasmi_load::default() };
+                    owned(call(&fd, uapi::IOC_LOAD, &mut request)).map(drop)
+                });
+                thread::sleep(wait);
+                // SAFETY: It is ours, and nobody uses it again but the thread that may be in a call with it.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                // It was loaded, unless the descriptor was closed before.
+                assert!([Ok(()), Err(libc::EBADF)].contains(&runner.join().expect("no panic")));
+            });
+        }
+    });
     tests.add("the deadline, again and again", || {
         let victims = Victims::new();
         let mut random = Random(0x55);
@@ -235,7 +259,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("the deadline of loading, again and again", || {
         let wasm = large(LARGE);
         let mut random = Random(0x56);
-        for _ in 0..crate::effort::times(100) {
+        for _ in 0..rounds() {
             let time = 1 + nanoseconds(moment(&mut random));
             let (answer, request) = crate::kernel::load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_TIME, time)]);
             assert_eq!(answer.err(), Some(libc::EDQUOT));

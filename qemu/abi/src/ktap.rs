@@ -9,6 +9,7 @@ use std::{
         UnwindSafe, //
     },
     process::ExitCode,
+    time::Instant,
 };
 
 /// A list of tests.
@@ -34,11 +35,13 @@ impl Tests {
         let mut failed = 0;
         for (number, (name, test)) in (1..).zip(self.list) {
             let before = kernel::open_descriptors();
+            let begin = Instant::now();
             let result = panic::catch_unwind(|| {
                 test();
                 assert_eq!(kernel::open_descriptors(), before, "descriptors are left open");
                 kernel::assert_nothing_held();
             });
+            println!("# {:.1} s", begin.elapsed().as_secs_f64());
             if result.is_ok() {
                 println!("ok {number} {name}");
             } else {

@@ -2,24 +2,28 @@
 
 //! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
 //!
-//!     kwasmi-abi [PART]...   parts of the tests, or all but the one that takes as long as one likes (see `soak.rs`)
+//!     kwasmi-abi [PART]...   parts of the tests, or all but those that have suites of their own
 
+mod audit;
 mod cgroup;
 mod command;
 mod directories;
 mod effort;
 mod faults;
 mod fuzz;
+mod hostile;
 mod info;
 mod kernel;
 mod kill;
 mod ktap;
 mod limits;
 mod load;
+mod privilege;
 mod race;
 mod run;
 mod share;
 mod signals;
+mod signing;
 mod soak;
 mod start;
 mod task;
@@ -32,7 +36,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 16] = [
+const PARTS: [(&str, Part); 18] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -48,11 +52,13 @@ const PARTS: [(&str, Part); 16] = [
     ("traces", traces::tests),
     ("cgroup", cgroup::tests),
     ("share", share::tests),
-    (SOAK, soak::tests),
+    ("hostile", hostile::tests),
+    ("soak", soak::tests),
+    ("signing", signing::tests),
 ];
 
-/// The part that is not among all: it has a suite of its own.
-const SOAK: &str = "soak";
+/// The parts that are not among all: they have suites of their own.
+const ALONE: [&str; 3] = ["hostile", "soak", "signing"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -61,7 +67,7 @@ fn main() -> ExitCode {
     }
     let mut tests = Tests::default();
     for (name, part) in PARTS {
-        if args.is_empty() && name != SOAK || args.iter().any(|arg| arg == name) {
+        if args.is_empty() && !ALONE.contains(&name) || args.iter().any(|arg| arg == name) {
             part(&mut tests);
         }
     }

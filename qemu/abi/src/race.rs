@@ -13,6 +13,7 @@ use crate::{
         ioctl,
         limit, //
     },
+    kill::nanoseconds,
     ktap::Tests,
 };
 use kwasmi::uapi::{
@@ -36,9 +37,14 @@ use std::{
         },
     },
     thread,
+    time::Duration,
 };
 
 const THREADS: u64 = 3;
+
+/// How long a program may be loaded, and how long it may run.
+const LOADING: Duration = Duration::from_secs(60);
+const RUNNING: Duration = Duration::from_millis(20);
 
 /// Programs that end by themselves, soon.
 const PROGRAMS: [&str; 4] = [
@@ -168,7 +174,9 @@ impl Field {
         };
         // The largest of the structures is smaller; unknown ones have no more room than this.
         let mut words = [0_u64; 64];
-        let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 4 << 20), limit(uapi::KWASMI_LIMIT_TIME, 20_000_000)];
+        // A guest ends soon; to be loaded it has as long as the slowest kernel may need.
+        let time = if command == uapi::IOC_LOAD { LOADING } else { RUNNING };
+        let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 4 << 20), limit(uapi::KWASMI_LIMIT_TIME, nanoseconds(time))];
         let program = &self.programs[random.below(self.programs.len())];
         // Half of the time it makes sense, but for one word.
         if random.below(2) == 0 {

@@ -28,6 +28,8 @@ use object::{
     },
 };
 
+use crate::process;
+
 /// `XEN_ELFNOTE_PHYS32_ENTRY` of `include/xen/interface/elfnote.h`: where a loader that speaks PVH enters the kernel.
 const NOTE_PHYS32_ENTRY: u32 = 18;
 
@@ -66,12 +68,11 @@ impl Kernel {
         if unfit.exists() {
             return Ok(packed);
         }
-        let output = Command::new("sh")
-            .arg(self.folder.join("build/scripts/extract-vmlinux"))
-            .arg(&packed)
-            .stderr(Stdio::null())
-            .output()
-            .context("extract-vmlinux")?;
+        let mut command = Command::new("sh");
+        command.arg(self.folder.join("build/scripts/extract-vmlinux")).arg(&packed);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = process::spawn(&mut command).context("extract-vmlinux")?;
+        let output = child.wait_with_output().context("extract-vmlinux")?;
         if output.status.success() && has_pvh_entry(&output.stdout) {
             self.keep(&unpacked, &output.stdout)?;
             Ok(unpacked)

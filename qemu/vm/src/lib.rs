@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod ktap;
 pub mod log;
 pub mod machine;
+mod process;
 pub mod protocol;
 pub mod qemu;
 pub mod suites;

@@ -19,6 +19,7 @@ use std::{
     os::unix::ffi::OsStringExt as _,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration, //
 };
 
@@ -146,6 +147,9 @@ struct RunArgs {
 struct TestArgs {
     #[command(flatten)]
     built: Built,
+    /// How many suites go on at the same time.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
     /// The suites to run; all if there is none.
     suites: Vec<String>,
 }
@@ -219,7 +223,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Subcommands::Run(args) => run(args),
-        Subcommands::Test(args) => test(&args),
+        Subcommands::Test(args) => test(args),
         Subcommands::Ktap { files } => judge(&files),
     };
     result.unwrap_or_else(|error| {
@@ -274,27 +278,27 @@ fn explain(ending: &Ending, log: &KernelLog, limit: Option<Duration>, is_log_wan
 }
 
 /// Runs suites in VMs.
-struct SuiteRunner<'a> {
-    built: &'a Built,
+struct SuiteRunner {
+    built: Built,
 }
 
-impl suites::RunInVm for SuiteRunner<'_> {
+impl suites::RunInVm for SuiteRunner {
     fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)> {
         let options = SuiteOptions::try_parse_from(options)?;
         let job = options.vm.job(argv.iter().map(|argument| argument.as_bytes().to_vec()).collect());
-        options.vm.machine(self.built)?.run(&job, streams)
+        options.vm.machine(&self.built)?.run(&job, streams)
     }
 }
 
-fn test(args: &TestArgs) -> Result<ExitCode> {
+fn test(args: TestArgs) -> Result<ExitCode> {
     let suites = suites::find(&args.built.top, &args.suites)?;
     let kept = args.built.top.join(if args.built.kernel_name == "stock" {
         "target/test".into()
     } else {
         format!("target/test-{}", args.built.kernel_name)
     });
-    let runner = SuiteRunner { built: &args.built };
-    let passed = suites::run_all(&suites, &runner, &kept, &mut io::stdout())?;
+    let runner: Arc<dyn suites::RunInVm> = Arc::new(SuiteRunner { built: args.built });
+    let passed = suites::run_all(&suites, &runner, args.jobs.into(), &kept, &mut io::stdout())?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

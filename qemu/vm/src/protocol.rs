@@ -24,6 +24,12 @@ pub const JOB_PATH: &str = "/etc/kwasmi-job";
 /// Where the module is, if there is one to load.
 pub const MODULE_PATH: &str = "/lib/kwasmi/kwasmi.ko";
 
+/// The command that comes with the module.
+pub const COMMAND_PATH: &str = "/bin/kwasmi";
+
+/// The certificate of who signed the guests; the module is told to trust it.
+pub const SIGNER_PATH: &str = "/guests/signer.pem";
+
 /// The folder whose contents go back to the host.
 pub const OUT_PATH: &str = "/out";
 

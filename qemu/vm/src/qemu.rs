@@ -35,7 +35,10 @@ use anyhow::{
 };
 use rustix::io::FdFlags;
 
-use crate::protocol::Port;
+use crate::{
+    process,
+    protocol::Port, //
+};
 
 /// What the kernel is told. An oops must end it, or it goes unseen; `init`'s marks in the log must come through, whatever
 /// a command does to the log level, and so must traces of all tasks at once, which come faster than the console takes them. The
@@ -105,9 +108,10 @@ impl Qemu {
         command.args(["-append", KERNEL_ARGUMENTS]);
         let mut sockets = Vec::new();
         let mut inherited = Vec::new();
+        let guard = process::nobody_starts();
         let mut add_socket = |id: &str| -> Result<String> {
             let (near, far) = UnixStream::pair()?;
-            // QEMU inherits it, under the number that it has here. No other program is started until it is closed.
+            // QEMU inherits it, under the number that it has here, and no other program does.
             rustix::io::fcntl_setfd(&far, FdFlags::empty())?;
             let option = format!("socket,id={id},fd={}", far.as_raw_fd());
             sockets.push(near);
@@ -131,6 +135,7 @@ impl Qemu {
             .spawn()
             .context("qemu-system-x86_64")?;
         drop(inherited);
+        drop(guard);
         let stderr = child.stderr.take().map(|mut pipe| {
             thread::spawn(move || {
                 let mut text = Vec::new();

@@ -3,7 +3,8 @@
 //! Runs the suites: each a shell script that prints KTAP.
 //!
 //! `qemu/checks/NAME.sh` runs here, `qemu/suites/NAME.sh` in a VM of its own, after which the kernel log must be clean. A line
-//! `# options: --cpus 8 --timeout 900` near the beginning of the latter says which VM it wants.
+//! `# options: --cpus 8 --timeout 900` near the beginning of the latter says which VM it wants. Several go on at the same
+//! time, but for those whose options say `--alone`: these measure time, or take all processors.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +22,13 @@ use std::{
         Stdio, //
     },
     sync::{
-        Arc,
-        Mutex,
-        PoisonError, //
+        Arc, Mutex, PoisonError,
+        mpsc::{
+            self,
+            Sender, //
+        },
     },
+    thread,
     time::{
         Duration,
         Instant, //
@@ -34,6 +38,15 @@ use std::{
 use anyhow::{
     Context as _,
     Result, //
+};
+use signal_hook::{
+    consts::{
+        SIGHUP,
+        SIGINT,
+        SIGQUIT,
+        SIGTERM, //
+    },
+    iterator::Signals,
 };
 
 use crate::{
@@ -45,9 +58,14 @@ use crate::{
     log::KernelLog,
     machine::{
         Ending,
+        Interrupted,
         Streams, //
     },
+    process,
 };
+
+/// The option of a suite beside which no other runs.
+const ALONE: &str = "--alone";
 
 /// How many lines of a suite's other output are shown when it failed.
 const SHOWN_LINES: usize = 40;
@@ -72,6 +90,8 @@ pub struct Suite {
     pub place: Place,
     /// The VM's options.
     pub options: Vec<String>,
+    /// Whether nothing else may go on at the same time.
+    pub is_alone: bool,
 }
 
 /// What a suite printed, and how it ended.
@@ -88,7 +108,7 @@ pub struct Output {
 }
 
 /// Runs one suite in a VM with these options.
-pub trait RunInVm {
+pub trait RunInVm: Send + Sync {
     /// Runs `argv`.
     ///
     /// # Errors
@@ -96,7 +116,7 @@ pub trait RunInVm {
     fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)>;
 }
 
-/// The suites under `top` that have one of `names`, or all; those that run here come first.
+/// The suites under `top` that have one of `names`, or all; those that run here come first, and those that run alone last.
 ///
 /// # Errors
 /// Those of reading folders; a name that no suite has.
@@ -117,8 +137,9 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         for (name, path) in found {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
-            let options = options.flat_map(str::split_whitespace).map(str::to_owned).collect();
-            suites.push(Suite { name, path, place, options });
+            let options = options.flat_map(str::split_whitespace).map(str::to_owned);
+            let (alone, options): (Vec<_>, Vec<_>) = options.partition(|option| option == ALONE);
+            suites.push(Suite { name, path, place, options, is_alone: !alone.is_empty() });
         }
     }
     let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
@@ -128,30 +149,65 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
     if !names.is_empty() {
         suites.retain(|suite| names.contains(&suite.name));
     }
+    suites.sort_by_key(|suite| suite.is_alone);
     Ok(suites)
 }
 
-/// Runs `suites`, prints results to `to`, keeps all output under `kept`. Whether all passed.
+/// What a thread has to tell.
+enum Event {
+    /// The suite with this number has ended, after this time.
+    Done(usize, Result<Box<Output>>, Duration),
+    /// A signal came.
+    Signal(i32),
+}
+
+/// Runs `suites`, `jobs` at a time, prints the results of each in one piece and in their order to `to`, keeps all output under
+/// `kept`. Whether all passed.
 ///
 /// # Errors
 /// Those of writing results; an interruption.
-pub fn run_all(suites: &[Suite], vm: &dyn RunInVm, kept: &Path, to: &mut dyn Write) -> Result<bool> {
+pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path, to: &mut dyn Write) -> Result<bool> {
     fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
+    let (sender, events) = mpsc::channel();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
+    let to_us = sender.clone();
+    thread::spawn(move || signals.forever().try_for_each(|signal| to_us.send(Event::Signal(signal))));
+
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for suite in suites {
-        // Some take minutes.
-        eprintln!("kwasmi: suite {} ...", suite.name);
-        let start = Instant::now();
-        let output = run(suite, vm)?;
-        keep(&output, kept, &suite.name)?;
-        if let Ending::Signal(signal) = output.ending {
-            return Err(crate::machine::Interrupted(signal).into());
+    let mut waiting = suites.iter().enumerate().peekable();
+    let mut running = BTreeMap::new();
+    let mut ended = BTreeMap::new();
+    let mut printed = 0;
+    while printed < suites.len() {
+        let is_alone = running.values().any(|suite: &&Suite| suite.is_alone);
+        let is_room_for = |suite: &Suite| running.is_empty() || running.len() < jobs && !is_alone && !suite.is_alone;
+        if let Some((number, suite)) = waiting.next_if(|(_, suite)| is_room_for(suite)) {
+            // Some take minutes.
+            eprintln!("kwasmi: suite {} ...", suite.name);
+            start(number, suite, vm, &sender);
+            running.insert(number, suite);
+            continue;
         }
-        let report = judge(&output);
-        passed += report.count(Outcome::Passed);
-        skipped += report.count(Outcome::Skipped);
-        failed += report.failed();
-        print(suite, &output, &report, start.elapsed(), kept, to)?;
+        match events.recv()? {
+            Event::Done(number, output, time) => {
+                running.remove(&number);
+                ended.insert(number, (output?, time));
+            }
+            // What goes on ends together with this process.
+            Event::Signal(signal) => return Err(Interrupted(signal).into()),
+        }
+        while let Some((suite, (output, time))) = suites.get(printed).zip(ended.remove(&printed)) {
+            keep(&output, kept, &suite.name)?;
+            if let Ending::Signal(signal) = output.ending {
+                return Err(Interrupted(signal).into());
+            }
+            let report = judge(&output);
+            passed += report.count(Outcome::Passed);
+            skipped += report.count(Outcome::Skipped);
+            failed += report.failed();
+            print(suite, &output, &report, time, kept, to)?;
+            printed += 1;
+        }
     }
     if skipped > 0 {
         writeln!(to, "{skipped} skipped")?;
@@ -160,14 +216,25 @@ pub fn run_all(suites: &[Suite], vm: &dyn RunInVm, kept: &Path, to: &mut dyn Wri
     Ok(failed == 0)
 }
 
+/// Runs a suite in a thread of its own.
+fn start(number: usize, suite: &Suite, vm: &Arc<dyn RunInVm>, events: &Sender<Event>) {
+    let (suite, vm, events) = (suite.clone(), Arc::clone(vm), events.clone());
+    thread::spawn(move || {
+        let start = Instant::now();
+        let output = run(&suite, vm.as_ref()).map(Box::new);
+        events.send(Event::Done(number, output, start.elapsed()))
+    });
+}
+
 fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
     match suite.place {
         Place::Here => {
-            let output = Command::new("bash")
-                .arg(&suite.path)
-                .stdin(Stdio::null())
-                .output()
-                .with_context(|| suite.path.display().to_string())?;
+            // It ends together with this thread, as a VM does.
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "KILL", "--", "bash"]).arg(&suite.path);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let child = process::spawn(&mut command).with_context(|| suite.path.display().to_string())?;
+            let output = child.wait_with_output().with_context(|| suite.path.display().to_string())?;
             let ending = match output.status.code() {
                 Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
                 None => Ending::Lost,

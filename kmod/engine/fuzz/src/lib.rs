@@ -8,6 +8,7 @@
 
 pub mod load;
 pub mod run;
+pub mod signing;
 pub mod wasi;
 
 mod driver;

@@ -2,12 +2,14 @@
 
 //! What memory the machine has, and what of it kwasmi holds.
 
-use crate::kernel::info;
+use crate::{
+    effort,
+    kernel::info, //
+};
 use kwasmi::uapi::kwasmi_info;
 use std::{
     fmt,
     fs,
-    path::Path,
     thread,
     time::Duration, //
 };
@@ -37,7 +39,7 @@ const TOLERANCE_INSTRUMENTED: Amounts = Amounts { available: 128 << 10, slab: 96
 
 /// What may be.
 pub(super) fn tolerance() -> Amounts {
-    if Path::new("/sys/kernel/debug/kmemleak").exists() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
+    if effort::is_instrumented() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
 }
 
 impl fmt::Display for Amounts {

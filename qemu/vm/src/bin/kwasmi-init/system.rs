@@ -9,6 +9,7 @@ use std::{
         File, //
     },
     io,
+    path::Path,
     process::Command,
     thread, //
 };
@@ -17,7 +18,11 @@ use anyhow::{
     Context as _,
     Result, //
 };
-use kwasmi_vm::protocol::MODULE_PATH;
+use kwasmi_vm::protocol::{
+    COMMAND_PATH,
+    MODULE_PATH,
+    SIGNER_PATH, //
+};
 use rustix::{
     mount::MountFlags,
     system::RebootCommand, //
@@ -32,12 +37,13 @@ use signal_hook::{
 };
 
 /// Type and place of each file system; the kernel need not have those that are not `needed`.
-const MOUNTS: [(&str, &str, bool); 6] = [
+const MOUNTS: [(&str, &str, bool); 7] = [
     ("proc", "/proc", true),
     ("sysfs", "/sys", true),
     ("devtmpfs", "/dev", true),
     ("devpts", "/dev/pts", false),
     ("debugfs", "/sys/kernel/debug", false),
+    ("securityfs", "/sys/kernel/security", false),
     ("cgroup2", "/sys/fs/cgroup", false),
 ];
 
@@ -99,5 +105,17 @@ pub(crate) fn load_module(parameters: &str) -> Result<()> {
     rustix::system::finit_module(file, &arguments, 0).map_err(|error| {
         let hint = if parameters.is_empty() { String::new() } else { format!(" with parameters '{parameters}'") };
         anyhow::anyhow!("the kernel refused kwasmi.ko{hint}: {error}")
-    })
+    })?;
+    trust_signer()
+}
+
+/// Has the module trust the signer of the guests, if the image has them.
+fn trust_signer() -> Result<()> {
+    if !Path::new(SIGNER_PATH).exists() || !Path::new(COMMAND_PATH).exists() {
+        return Ok(());
+    }
+    let output = Command::new(COMMAND_PATH).args(["key", "add", SIGNER_PATH]).output().context(COMMAND_PATH)?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "the guests' signer cannot be trusted: {words}");
+    Ok(())
 }

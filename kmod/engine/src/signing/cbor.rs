@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Deterministically encoded CBOR, as far as a manifest has it: [RFC 8949](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1).
+
+use super::Malformed;
+
+/// Major types.
+mod major {
+    pub(super) const NUMBER: u8 = 0;
+    pub(super) const TEXT: u8 = 3;
+    pub(super) const ARRAY: u8 = 4;
+    pub(super) const MAP: u8 = 5;
+}
+
+/// Reads items one after another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// What is wrong at the item that is next.
+    pub(super) fn wrong(&self, what: &'static str) -> Malformed {
+        Malformed { what, offset: self.at }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// The bytes from `begin` up to here.
+    pub(super) fn since(&self, begin: Self) -> &'a [u8] {
+        self.bytes.get(begin.at..self.at).unwrap_or(&[])
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+        self.head(major::NUMBER, "not a number")
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+        let begin = *self;
+        let len = self.head(major::TEXT, "not a text")?;
+        let bytes = usize::try_from(len).ok().and_then(|len| self.take(len));
+        let bytes = bytes.ok_or_else(|| begin.wrong("a text that ends too early"))?;
+        core::str::from_utf8(bytes).map_err(|_| begin.wrong("not a text of UTF-8"))
+    }
+
+    /// How many items an array has; they follow.
+    pub(super) fn array(&mut self) -> Result<u64, Malformed> {
+        self.head(major::ARRAY, "not an array")
+    }
+
+    /// How many pairs a map has; they follow.
+    pub(super) fn map(&mut self) -> Result<u64, Malformed> {
+        self.head(major::MAP, "not a map")
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(len)?;
+        let bytes = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(bytes)
+    }
+
+    /// The head of an item of type `major`: its number.
+    fn head(&mut self, major: u8, what: &'static str) -> Result<u64, Malformed> {
+        let begin = *self;
+        let first = match self.take(1) {
+            Some([first]) => *first,
+            _ => return Err(begin.wrong("ends too early")),
+        };
+        if first >> 5 != major {
+            return Err(begin.wrong(what));
+        }
+        let (len, least) = match first & 0x1f {
+            small @ 0..=23 => return Ok(small.into()),
+            24 => (1, 24),
+            25 => (2, 1 << 8),
+            26 => (4, 1 << 16),
+            27 => (8, 1 << 32),
+            _ => return Err(begin.wrong("an indefinite or reserved length")),
+        };
+        let bytes = self.take(len).ok_or_else(|| begin.wrong("ends too early"))?;
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        if value < least {
+            return Err(begin.wrong("a number that is not in its shortest form"));
+        }
+        Ok(value)
+    }
+}
+
+/// Sees that texts come in ascending order of their encoded bytes: shorter ones first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ascending<'a> {
+    last: Option<&'a str>,
+}
+
+impl<'a> Ascending<'a> {
+    /// Whether `text` comes after all before it.
+    pub(super) fn admits(&mut self, text: &'a str) -> bool {
+        let order = |text: &'a str| (text.len(), text.as_bytes());
+        let is_later = self.last.is_none_or(|last| order(last) < order(text));
+        self.last = Some(text);
+        is_later
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DER, as far as a signature has it: [X.690](https://www.itu.int/rec/T-REC-X.690).
+
+use super::Malformed;
+
+/// Tags.
+pub(super) mod tag {
+    pub(in super::super) const INTEGER: u8 = 0x02;
+    pub(in super::super) const OCTET_STRING: u8 = 0x04;
+    pub(in super::super) const NULL: u8 = 0x05;
+    pub(in super::super) const OBJECT_IDENTIFIER: u8 = 0x06;
+    pub(in super::super) const SEQUENCE: u8 = 0x30;
+    pub(in super::super) const SET: u8 = 0x31;
+    /// `[0]`, primitive.
+    pub(in super::super) const CONTEXT_0: u8 = 0x80;
+    /// `[0]`, constructed.
+    pub(in super::super) const CONTEXT_0_CONSTRUCTED: u8 = 0xa0;
+    /// `[1]`, constructed.
+    pub(in super::super) const CONTEXT_1_CONSTRUCTED: u8 = 0xa1;
+}
+
+/// Reads values one after another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Where `bytes` begin in the whole.
+    base: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, base: 0 }
+    }
+
+    /// What is wrong at the value that is next.
+    pub(super) fn wrong(&self, what: &'static str) -> Malformed {
+        Malformed { what, offset: self.base }
+    }
+
+    /// All that is left.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether a value with this tag is next.
+    pub(super) fn is_next(&self, tag: u8) -> bool {
+        self.bytes.first() == Some(&tag)
+    }
+
+    /// The contents of the value that is next, which must have this tag.
+    ///
+    /// # Errors
+    ///
+    /// `what`, or that it is no DER.
+    pub(super) fn value(&mut self, tag: u8, what: &'static str) -> Result<Self, Malformed> {
+        let begin = *self;
+        let short = || begin.wrong("ends too early");
+        let (found, rest) = self.bytes.split_first().ok_or_else(|| begin.wrong(what))?;
+        if *found != tag {
+            return Err(begin.wrong(what));
+        }
+        let (first, rest) = rest.split_first().ok_or_else(short)?;
+        let (len, rest) = match *first {
+            len @ 0..=0x7f => (usize::from(len), rest),
+            0x80 => return Err(begin.wrong("an indefinite length")),
+            // A signature has no more than 8 KiB.
+            0x81 | 0x82 => {
+                let (len, rest) = rest.split_at_checked(usize::from(first & 0x7f)).ok_or_else(short)?;
+                let value = len.iter().fold(0, |value, byte| value << 8 | usize::from(*byte));
+                let least = if *first == 0x81 { 0x80 } else { 0x100 };
+                if value < least {
+                    return Err(begin.wrong("a length that is not in its shortest form"));
+                }
+                (value, rest)
+            }
+            _ => return Err(begin.wrong("a length that is too large")),
+        };
+        let header = self.bytes.len().saturating_sub(rest.len());
+        let (contents, rest) = rest.split_at_checked(len).ok_or_else(short)?;
+        let value = Self { bytes: contents, base: self.base.saturating_add(header) };
+        *self = Self { bytes: rest, base: value.base.saturating_add(len) };
+        Ok(value)
+    }
+
+    /// Sees that nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// `what`.
+    pub(super) fn end(&self, what: &'static str) -> Result<(), Malformed> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.wrong(what)) }
+    }
+}

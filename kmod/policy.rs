@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What root has forbidden: modules by their hash, and old versions by their name.
+
+use crate::{
+    ioctl::{
+        self,
+        Argument, //
+    },
+    keyring::Keyring,
+    log::LogBuffer,
+    signing::manifest::{
+        self,
+        NAME_MAX, //
+    },
+    table::Table,
+    uapi::{
+        kwasmi_deny,
+        kwasmi_least,
+        kwasmi_policy,
+        kwasmi_policy_list,
+        KWASMI_POLICY_KERNEL_KEYS,
+        KWASMI_POLICY_LOCKED_DOWN,
+        KWASMI_POLICY_MAX, //
+    },
+    verify::{
+        self,
+        Mode, //
+    },
+};
+use core::fmt::Write;
+use kernel::{
+    error::code,
+    prelude::*,
+    transmute::AsBytes, //
+};
+
+/// A SHA-256.
+pub(crate) type Hash = [u8; 32];
+
+/// A module's name, with zeros after it.
+pub(crate) type Name = [u8; NAME_MAX];
+
+/// Major, minor, patch.
+pub(crate) type Version = [u32; 3];
+
+kernel::sync::global_lock! {
+    // SAFETY: `Policy::begin` initialises it before anything looks at it.
+    unsafe(uninit) static DENIED: Mutex<Table<Hash, ()>> = Table::new();
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: As above.
+    unsafe(uninit) static LEAST: Mutex<Table<Name, Version>> = Table::new();
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: As above.
+    unsafe(uninit) static WARNED: Mutex<Table<Hash, ()>> = Table::new();
+}
+
+/// What is forbidden, until this is dropped. There is one.
+pub(crate) struct Policy {
+    _private: (),
+}
+
+impl Policy {
+    /// Nothing is forbidden.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before anything else here.
+    pub(crate) unsafe fn begin() -> Self {
+        // SAFETY: The caller guarantees it.
+        unsafe { DENIED.init() };
+        // SAFETY: As above.
+        unsafe { LEAST.init() };
+        // SAFETY: As above.
+        unsafe { WARNED.init() };
+        Self { _private: () }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        *DENIED.lock() = Table::new();
+        *LEAST.lock() = Table::new();
+        *WARNED.lock() = Table::new();
+    }
+}
+
+/// `name` as a key.
+pub(crate) fn name_key(name: &str) -> Name {
+    let mut key = [0; NAME_MAX];
+    for (place, byte) in key.iter_mut().zip(name.bytes()) {
+        *place = byte;
+    }
+    key
+}
+
+/// Sees that the module is not forbidden.
+///
+/// # Errors
+///
+/// `EKEYREJECTED`, with words in `log`.
+pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut LogBuffer) -> Result {
+    if DENIED.lock().get(hash).is_some() {
+        let _ = log.write_str("a module with this SHA-256 is denied");
+        return Err(code::EKEYREJECTED);
+    }
+    let Some((name, version)) = identity else {
+        return Ok(());
+    };
+    let least = LEAST.lock().get(name).copied();
+    match least {
+        Some(least) if version < least => {
+            let [major, minor, patch] = least;
+            let _ = write!(log, "older than the least version of that name, {major}.{minor}.{patch}");
+            Err(code::EKEYREJECTED)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the kernel log is to tell of the module: once for each, and for so many at most.
+pub(crate) fn is_news(hash: &Hash) -> bool {
+    let mut warned = WARNED.lock();
+    warned.get(hash).is_none() && warned.set(*hash, (), KWASMI_POLICY_MAX as usize).is_ok()
+}
+
+/// `KWASMI_IOC_POLICY`.
+pub(crate) fn tell(arg: &Argument) -> Result<isize> {
+    let mut flags = 0;
+    if verify::is_locked_down() {
+        flags |= KWASMI_POLICY_LOCKED_DOWN;
+    }
+    if verify::kernel_keys_count() {
+        flags |= KWASMI_POLICY_KERNEL_KEYS;
+    }
+    arg.write(&kwasmi_policy {
+        verify: Mode::current().number(),
+        flags,
+        keyring: Keyring::serial(),
+        denied_len: u32::try_from(DENIED.lock().len())?,
+        least_len: u32::try_from(LEAST.lock().len())?,
+        reserved: 0,
+    })?;
+    Ok(0)
+}
+
+/// `KWASMI_IOC_DENY`.
+pub(crate) fn deny(arg: &Argument) -> Result<isize> {
+    ioctl::ask_for_root()?;
+    let request: kwasmi_deny = arg.read()?;
+    DENIED.lock().set(request.sha256, (), KWASMI_POLICY_MAX as usize)?;
+    Ok(0)
+}
+
+/// `KWASMI_IOC_LEAST`.
+pub(crate) fn least(arg: &Argument) -> Result<isize> {
+    ioctl::ask_for_root()?;
+    let request: kwasmi_least = arg.read()?;
+    let mut bytes = [0; size_of_name()];
+    for (place, byte) in bytes.iter_mut().zip(request.name) {
+        *place = byte as u8;
+    }
+    let len = bytes.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
+    let (name, rest) = bytes.split_at_checked(len).ok_or(EINVAL)?;
+    let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
+    if !manifest::is_name(name) || rest.iter().any(|byte| *byte != 0) || request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let key = name_key(name);
+    let mut least = LEAST.lock();
+    if least.get(&key).is_some_and(|there| request.version < *there) {
+        return Err(EINVAL);
+    }
+    least.set(key, request.version, KWASMI_POLICY_MAX as usize)?;
+    Ok(0)
+}
+
+/// The bytes of `name` in `struct kwasmi_least`.
+const fn size_of_name() -> usize {
+    // A name and a NUL fit.
+    assert!(NAME_MAX < 72);
+    72
+}
+
+/// `KWASMI_IOC_DENIED`.
+pub(crate) fn denied(arg: &Argument) -> Result<isize> {
+    list(arg, || copied(&DENIED.lock(), |(hash, ())| kwasmi_deny { sha256: *hash }))
+}
+
+/// `KWASMI_IOC_LEASTS`.
+pub(crate) fn leasts(arg: &Argument) -> Result<isize> {
+    list(arg, || {
+        copied(&LEAST.lock(), |(name, version)| {
+            let mut entry = kwasmi_least { version: *version, ..kwasmi_least::default() };
+            for (place, byte) in entry.name.iter_mut().zip(name) {
+                *place = *byte as c_char;
+            }
+            entry
+        })
+    })
+}
+
+fn copied<K: Ord, V, E>(table: &Table<K, V>, f: impl Fn(&(K, V)) -> E) -> Result<KVVec<E>> {
+    let mut entries = KVVec::with_capacity(table.len(), GFP_KERNEL_ACCOUNT)?;
+    for entry in table.iter() {
+        entries.push(f(entry), GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(entries)
+}
+
+/// Gives the caller as many of the entries as there is room for. No lock is held then: the caller's memory may be slow.
+fn list<E: AsBytes>(arg: &Argument, entries: impl FnOnce() -> Result<KVVec<E>>) -> Result<isize> {
+    let mut request: kwasmi_policy_list = arg.read()?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let entries = entries()?;
+    for (index, entry) in entries.iter().enumerate().take(request.entries_len as usize) {
+        ioctl::element_to_user(request.entries, index, entry)?;
+    }
+    request.entries_len = u32::try_from(entries.len())?;
+    arg.write(&request)?;
+    Ok(0)
+}

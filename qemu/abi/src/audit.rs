@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Records of the kernel's audit. There is no audit daemon, so that the kernel prints them to its log.
+
+use crate::{
+    kernel::{
+        load,
+        start, //
+    },
+    ktap::Tests,
+    signing::{
+        accepted,
+        module_file, //
+    },
+};
+use rustix::net::{
+    AddressFamily,
+    SendFlags,
+    SocketType,
+    netlink::{
+        self,
+        SocketAddrNetlink, //
+    }, //
+};
+use std::{
+    fs::File,
+    io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    }, //
+};
+
+/// `AUDIT_SET` of `linux/audit.h`.
+const AUDIT_SET: u16 = 1001;
+
+/// `AUDIT_STATUS_ENABLED`.
+const STATUS_ENABLED: u32 = 1;
+
+/// Switches audit on or off.
+fn enable(is_on: bool) {
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::AUDIT)).expect("a socket");
+    // struct audit_status: mask, enabled, and eight more.
+    let status = [STATUS_ENABLED, is_on.into(), 0, 0, 0, 0, 0, 0, 0, 0];
+    let payload: Vec<u8> = status.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+    let len = u32::try_from(16 + payload.len()).expect("short");
+    // struct nlmsghdr; NLM_F_REQUEST.
+    let header = [len.to_ne_bytes().as_slice(), &AUDIT_SET.to_ne_bytes(), &1_u16.to_ne_bytes(), &[0; 8]].concat();
+    let message = [header, payload].concat();
+    let kernel = SocketAddrNetlink::new(0, 0);
+    rustix::net::sendto(&socket, &message, SendFlags::empty(), &kernel).expect("it is sent");
+}
+
+/// What comes into the kernel log from now on.
+struct Log(File);
+
+impl Log {
+    fn follow() -> Self {
+        let mut file =
+            File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").expect("the kernel log");
+        let mut line = [0; 8192];
+        // A record that was overwritten meanwhile is an error of its own.
+        while !matches!(file.read(&mut line), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock) {}
+        Self(file)
+    }
+
+    /// Waits for a line with all of these words; the line.
+    fn wait_for(&mut self, words: &[&str]) -> String {
+        let begin = Instant::now();
+        let mut line = [0; 8192];
+        while begin.elapsed() < Duration::from_secs(30) {
+            let Ok(len) = self.0.read(&mut line) else {
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            };
+            let line = String::from_utf8_lossy(&line[..len]);
+            if words.iter().all(|word| line.contains(word)) {
+                return line.into_owned();
+            }
+        }
+        panic!("no record with {words:?}");
+    }
+}
+
+fn records() {
+    // The kernel prints ten in five seconds.
+    thread::sleep(Duration::from_secs(6));
+    let mut log = Log::follow();
+    enable(true);
+    let module = accepted("p256-sha256");
+    let line = log.wait_for(&["type=1316", "op=kwasmi-load", "res=1"]);
+    for word in ["pid=", "uid=0", "auid=", "sha256=", "name=\"answer\"", "version=0.0.0", "verdict=signed", "errno=0"] {
+        assert!(line.contains(word), "{line}: no {word}");
+    }
+    // A signer with a space in the name is written as digits: "test p256" begins so.
+    assert!(line.contains("signer=746573742070323536"), "{line}");
+    drop(start(&module));
+    log.wait_for(&["type=1316", "op=kwasmi-start", "verdict=signed", "res=1"]);
+    enable(false);
+    // What is refused is recorded all the same.
+    assert!(load(&module_file("of-a-stranger")).0.is_err());
+    log.wait_for(&["type=1316", "op=kwasmi-load", "verdict=rejected", "errno=-126", "res=0"]);
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("loads, starts and refused loads are recorded", records);
+}

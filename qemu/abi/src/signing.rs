@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Verified modules, with the module parameter `verify=enforce`; see `docs/signing.md`.
+
+use crate::{
+    effort,
+    kernel::{
+        address,
+        call,
+        device,
+        grant,
+        limit,
+        limited,
+        load,
+        owned,
+        run,
+        start,
+        start_with, //
+    },
+    ktap::Tests,
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_deny,
+    kwasmi_least,
+    kwasmi_module,
+    kwasmi_policy,
+    kwasmi_policy_list,
+    kwasmi_start, //
+};
+use std::{
+    ffi::c_char,
+    fs,
+    fs::File,
+    os::{
+        fd::{
+            AsRawFd as _,
+            OwnedFd,
+            RawFd, //
+        },
+        unix::net::UnixListener, //
+    },
+    sync::atomic::{
+        AtomicBool,
+        AtomicU8,
+        Ordering, //
+    },
+    thread,
+};
+
+/// Modules that the test's own authors signed, and what only looks like one.
+const MODULES: &str = "/guests/signing";
+
+pub(crate) fn module_file(name: &str) -> Vec<u8> {
+    let path = format!("{MODULES}/{name}.wasm");
+    fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Loads what is accepted.
+pub(crate) fn accepted(name: &str) -> OwnedFd {
+    let (module, log) = load(&module_file(name));
+    module.unwrap_or_else(|errno| panic!("{name}: error {errno}: {log}"))
+}
+
+/// The exit status of a program that ends by itself.
+pub(crate) fn exit_status(module: &OwnedFd) -> u32 {
+    let end = run(&start(module)).expect("it runs");
+    assert_eq!(end.status, uapi::KWASMI_EXITED);
+    end.code
+}
+
+/// What is known of a module.
+fn identity(module: &OwnedFd) -> kwasmi_module {
+    let mut identity = kwasmi_module::default();
+    assert_eq!(call(module, uapi::IOC_MODULE, &mut identity), Ok(0));
+    identity
+}
+
+fn text(chars: &[c_char]) -> String {
+    let bytes: Vec<u8> = chars.iter().map(|char| char.cast_unsigned()).take_while(|byte| *byte != 0).collect();
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+fn policy() -> kwasmi_policy {
+    let mut policy = kwasmi_policy::default();
+    assert_eq!(call(&device(), uapi::IOC_POLICY, &mut policy), Ok(0));
+    policy
+}
+
+fn deny(sha256: [u8; 32]) -> Result<i32, i32> {
+    call(&device(), uapi::IOC_DENY, &mut kwasmi_deny { sha256 })
+}
+
+/// Least version of what is called `name`, whose bytes may be anything.
+pub(crate) fn least(name: &[u8], version: [u32; 3]) -> Result<i32, i32> {
+    let mut request = kwasmi_least { version, ..kwasmi_least::default() };
+    for (place, byte) in request.name.iter_mut().zip(name) {
+        *place = byte.cast_signed();
+    }
+    call(&device(), uapi::IOC_LEAST, &mut request)
+}
+
+/// Entries of a list, as many as there is room for, and how many there are.
+fn list<T: Clone + Default>(command: u32, room: usize) -> (Vec<T>, usize) {
+    let mut entries = vec![T::default(); room];
+    let mut request = kwasmi_policy_list {
+        entries: entries.as_mut_ptr().expose_provenance() as u64,
+        entries_len: u32::try_from(room).expect("few"),
+        reserved: 0,
+    };
+    assert_eq!(call(&device(), command, &mut request), Ok(0));
+    let there = request.entries_len as usize;
+    entries.truncate(there);
+    (entries, there)
+}
+
+/// Each change of one byte of a small signed module is refused: header, code, manifest, signature.
+fn every_byte() {
+    let file = module_file("manifest");
+    println!("# {} bytes", file.len());
+    assert_eq!(exit_status(&accepted("manifest")), 42);
+    for at in 0..file.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut changed = file.clone();
+            changed[at] ^= change;
+            let (answer, log) = load(&changed);
+            let errno = answer.err().unwrap_or_else(|| panic!("byte {at} ^ {change:#x} is accepted"));
+            assert!([libc::EKEYREJECTED, libc::ENOKEY].contains(&errno), "byte {at} ^ {change:#x}: {errno} {log}");
+            assert!(!log.is_empty(), "byte {at}: not a word");
+        }
+    }
+    for len in 0..file.len() {
+        let (answer, log) = load(&file[..len]);
+        assert_eq!(answer.err(), Some(libc::EKEYREJECTED), "{len} bytes: {log}");
+    }
+}
+
+/// Another thread changes the program while it is loaded: whatever is accepted is what was signed.
+fn changing_bytes() {
+    let file = module_file("manifest");
+    // `i32.const 42`, then a call: the 42 becomes something else.
+    let at = file.windows(3).position(|code| code == [0x41, 42, 0x10]).expect("the program") + 1;
+    let shared: Vec<AtomicU8> = file.iter().map(|byte| AtomicU8::new(*byte)).collect();
+    let changes = effort::times(1_000_000);
+    let is_over = AtomicBool::new(false);
+    let (mut loaded, mut refused) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..changes {
+                shared[at].store(43, Ordering::Relaxed);
+                shared[at].store(42, Ordering::Relaxed);
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        while !is_over.load(Ordering::Relaxed) || loaded == 0 {
+            let mut request = uapi::kwasmi_load {
+                wasm: shared.as_ptr().expose_provenance() as u64,
+                wasm_len: shared.len() as u64,
+                ..uapi::kwasmi_load::default()
+            };
+            match owned(call(&device(), uapi::IOC_LOAD, &mut request)) {
+                Ok(module) => {
+                    loaded += 1;
+                    assert_eq!(exit_status(&module), 42, "what runs is not what was verified");
+                }
+                Err(errno) => {
+                    refused += 1;
+                    assert_eq!(errno, libc::EKEYREJECTED);
+                }
+            }
+        }
+    });
+    println!("# {changes} changes, {loaded} loads accepted, {refused} refused");
+    assert!(loaded > 0);
+}
+
+/// What START says to a descriptor that is handed over as number `guest_fd`.
+fn handing(module: &OwnedFd, fd: RawFd, guest_fd: u32) -> (Option<i32>, String) {
+    let fds = [grant(fd, guest_fd)];
+    let request = kwasmi_start { fds: address(&fds), fds_len: 1, ..kwasmi_start::default() };
+    let (answer, log) = start_with(module, request);
+    (answer.err(), log)
+}
+
+fn capabilities() {
+    let file = File::open("/dev/null").expect("it is there");
+    let directory = File::open("/tmp").expect("it is there");
+    let socket = UnixListener::bind("/tmp/capability-socket").expect("a socket");
+    fs::remove_file("/tmp/capability-socket").expect("it is there");
+    for (name, files, sockets) in [("handed", false, false), ("handed-files", true, false), ("handed-sockets", false, true)]
+    {
+        let module = accepted(name);
+        let fds = [(file.as_raw_fd(), files, "files"), (directory.as_raw_fd(), files, "files")];
+        for (fd, may, word) in fds.into_iter().chain([(socket.as_raw_fd(), sockets, "sockets")]) {
+            let (errno, log) = handing(&module, fd, 3);
+            assert_eq!(errno, if may { None } else { Some(libc::EACCES) }, "{name}: {log}");
+            assert!(may || log.contains(word), "{name}: {log}");
+            assert_eq!(handing(&module, fd, 0).0, None, "{name}: a standard stream");
+        }
+    }
+}
+
+fn limits() {
+    let module = accepted("limited");
+    let start_limited = |value| {
+        let limits = [limit(uapi::KWASMI_LIMIT_FUEL, value)];
+        let mut request = limited(&limits);
+        let answer = owned(call(&module, uapi::IOC_START, &mut request));
+        (answer, request.limit, request.limit_value)
+    };
+    let (answer, reached, value) = start_limited(1_000_001);
+    assert_eq!((answer.err(), reached, value), (Some(libc::EDQUOT), uapi::KWASMI_LIMIT_FUEL, 1_000_000));
+    for (asked, expected) in [(1000, 1000), (1_000_000, 1_000_000)] {
+        let end = run(&start_limited(asked).0.expect("within")).expect("it runs");
+        assert_eq!((end.status, end.code, end.limit_value), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, expected));
+    }
+    // Who asks for nothing gets what the manifest allows.
+    let end = run(&start(&module)).expect("it runs");
+    assert_eq!((end.status, end.limit_value), (uapi::KWASMI_LIMITED, 1_000_000));
+    let mut request = limited(&[]);
+    let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, (1 << 20) + 1)];
+    request.limits = address(&limits);
+    request.limits_len = 1;
+    assert_eq!(start_with(&module, request).0.err(), Some(libc::EDQUOT));
+}
+
+fn denied() {
+    let module = accepted("capability");
+    let instance = start(&module);
+    let sha256 = identity(&module).sha256;
+    let before = policy().denied_len;
+    assert_eq!(deny(sha256), Ok(0));
+    assert_eq!(deny(sha256), Ok(0));
+    assert_eq!(policy().denied_len, before + 1);
+    let (entries, there) = list::<kwasmi_deny>(uapi::IOC_DENIED, 10);
+    assert_eq!(there as u32, before + 1);
+    assert!(entries.iter().any(|entry| entry.sha256 == sha256));
+    assert_eq!(list::<kwasmi_deny>(uapi::IOC_DENIED, 0).1, there);
+
+    let (answer, log) = load(&module_file("capability"));
+    assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
+    assert!(log.contains("denied"), "{log}");
+    let (answer, log) = start_with(&module, kwasmi_start::default());
+    assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
+    assert!(log.contains("denied"), "{log}");
+    // What is there goes on.
+    assert_eq!(run(&instance).expect("it runs").code, 42);
+}
+
+fn least_versions() {
+    for name in [&b""[..], b"Upper", b"a/b", b"a\0b", &[b'a'; 65], &[b'a'; 72]] {
+        assert_eq!(least(name, [0; 3]), Err(libc::EINVAL), "{name:?}");
+    }
+    let old = accepted("version-1.2.3");
+    assert_eq!(identity(&old).version, [1, 2, 3]);
+    assert_eq!(text(&identity(&old).name), "versioned");
+    assert_eq!(least(b"versioned", [1, 2, 4]), Ok(0));
+    assert_eq!(least(b"versioned", [1, 2, 3]), Err(libc::EINVAL));
+    let (entries, _) = list::<kwasmi_least>(uapi::IOC_LEASTS, 10);
+    assert!(entries.iter().any(|entry| text(&entry.name) == "versioned" && entry.version == [1, 2, 4]));
+
+    let (answer, log) = load(&module_file("version-1.2.3"));
+    assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
+    assert!(log.contains("1.2.4"), "{log}");
+    assert_eq!(start_with(&old, kwasmi_start::default()).0.err(), Some(libc::EKEYREJECTED));
+    // Numbers are compared as numbers.
+    for name in ["version-1.2.4", "version-1.10.0"] {
+        assert_eq!(exit_status(&accepted(name)), 42);
+    }
+}
+
+fn what_is_told() {
+    let policy = policy();
+    assert_eq!((policy.verify, policy.flags), (uapi::KWASMI_VERIFY_ENFORCE, 0));
+    assert!(policy.keyring > 0);
+    let identity = identity(&accepted("p384-sha384"));
+    assert_eq!((identity.verdict, identity.flags), (uapi::KWASMI_VERDICT_SIGNED, uapi::KWASMI_MODULE_MANIFEST));
+    assert_eq!(text(&identity.name), "answer");
+    assert!(text(&identity.signer).starts_with("test p384: "), "{}", text(&identity.signer));
+    // The same module is the same, whoever signed it.
+    assert_eq!(self::identity(&accepted("p256-sha256")).sha256, identity.sha256);
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("what is told of a module and of the policy", what_is_told);
+    tests.add("every byte of a signed module counts, and so does its end", every_byte);
+    tests.add("bytes that change while they are loaded", changing_bytes);
+    tests.add("a manifest's limits are a ceiling, and a default", limits);
+    tests.add("a manifest's capabilities decide what is handed over", capabilities);
+    tests.add("a denied module is not loaded nor started", denied);
+    tests.add("nor is one that is older than its least version", least_versions);
+    crate::privilege::tests(tests);
+    crate::audit::tests(tests);
+}
