@@ -88,6 +88,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
+    // That it is not there is told as it is.
+    fs::metadata(&folder).map_err(fail)?;
     let permissions = Permissions::from_mode(mode);
     let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(fail)?;
     file.write_all(bytes).map_err(fail)?;
@@ -144,6 +146,7 @@ mod tests {
     fn where_there_is_no_folder() {
         let failure = write(Path::new("/nonexistent/x"), b"", 0o600, Existing::Keep).expect_err("no folder");
         assert_eq!(failure.to_string(), "/nonexistent/x: No such file or directory");
+        assert_eq!(failure.exit, Exit::NotFound);
         assert_eq!(read(Path::new("/nonexistent/x")).expect_err("no file").exit, Exit::NotFound);
     }
 }

@@ -187,7 +187,8 @@ fn capabilities() {
     let directory = File::open("/tmp").expect("it is there");
     let socket = UnixListener::bind("/tmp/capability-socket").expect("a socket");
     fs::remove_file("/tmp/capability-socket").expect("it is there");
-    for (name, files, sockets) in [("handed", false, false), ("handed-files", true, false), ("handed-sockets", false, true)]
+    for (name, files, sockets) in
+        [("handed", false, false), ("handed-files", true, false), ("handed-sockets", false, true)]
     {
         let module = accepted(name);
         let fds = [(file.as_raw_fd(), files, "files"), (directory.as_raw_fd(), files, "files")];

@@ -5,7 +5,10 @@
 
 use cbor4ii::core::{
     Value,
-    dec::Decode as _,
+    dec::{
+        Decode as _,
+        Error, //
+    },
     enc::Encode as _,
     utils::{
         BufWriter,
@@ -114,7 +117,11 @@ impl From<&Item> for Value {
 ///
 /// In words.
 pub fn read(bytes: &[u8]) -> Result<Item, String> {
-    let value = Value::decode(&mut SliceReader::new(bytes)).map_err(|error| format!("not CBOR: {error}"))?;
+    let value = Value::decode(&mut SliceReader::new(bytes)).map_err(|error| match error {
+        Error::Eof { .. } => "it ends too early".to_owned(),
+        Error::RequireUtf8 { .. } => "a text that is not UTF-8".to_owned(),
+        _ => "not CBOR of numbers, texts, arrays and maps".to_owned(),
+    })?;
     let item = Item::try_from(value)?;
     // Of what is in the item all is the same in both, so that what differs is how it is written.
     let shortest = write_as_it_is(&item)?;
@@ -197,8 +204,12 @@ mod tests {
         for bad in [b"\xf6".as_slice(), b"\xf5", b"\x41a", b"\xc1\0", b"\xfa\0\0\0\0"] {
             assert_eq!(read(bad), Err("neither number, text, array nor map".to_owned()), "{bad:?}");
         }
-        for bad in [b"".as_slice(), b"\x61", b"\x61\xff", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", &[0x81; 70_000]] {
-            assert!(read(bad).expect_err("no CBOR").starts_with("not CBOR: "), "{} bytes", bad.len());
+        assert_eq!(read(b"\x61\xff"), Err("a text that is not UTF-8".to_owned()));
+        for bad in [b"".as_slice(), b"\x61", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            assert_eq!(read(bad), Err("it ends too early".to_owned()), "{bad:?}");
+        }
+        for bad in [b"\xff".as_slice(), b"\x1f", &[0x81; 70_000]] {
+            assert_eq!(read(bad), Err("not CBOR of numbers, texts, arrays and maps".to_owned()), "{} bytes", bad.len());
         }
     }
 }

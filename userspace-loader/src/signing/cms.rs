@@ -229,7 +229,9 @@ fn digest_of(algorithm: &AlgorithmIdentifierOwned) -> Result<Digest, String> {
 pub(super) fn der_words(error: &der::Error) -> String {
     let what = match error.kind() {
         ErrorKind::IndefiniteLength => "an indefinite length".to_owned(),
-        ErrorKind::Overlength => "a length that is not in its shortest form, or too large".to_owned(),
+        ErrorKind::Overlength | ErrorKind::Length { .. } => {
+            "a length that does not fit, or not in its shortest form".to_owned()
+        }
         ErrorKind::TrailingData { .. } => "bytes after the end".to_owned(),
         ErrorKind::Incomplete { .. } => "it ends too early".to_owned(),
         ErrorKind::SetOrdering => "a set that is not in order".to_owned(),
@@ -238,5 +240,128 @@ pub(super) fn der_words(error: &der::Error) -> String {
     match error.position() {
         Some(position) => format!("{what} at offset {position}"),
         None => what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::key::Algorithm;
+    use der::asn1::ObjectIdentifier;
+    use proptest::prelude::*;
+
+    fn signature() -> Signature {
+        let key = PrivateKey::generate(Algorithm::P256).expect("a key");
+        let certificate = Certificate::issue(&key, "somebody", 1).expect("a certificate");
+        Signature::make(b"message", &key, &certificate).expect("a signature")
+    }
+
+    fn data() -> SignedData {
+        let info = ContentInfo::from_der(&signature().encode().expect("can be encoded")).expect("is CMS");
+        info.content.decode_as().expect("signed data")
+    }
+
+    fn read(data: &SignedData) -> Result<Signature, String> {
+        let content = Any::encode_from(data).expect("can be encoded");
+        Signature::read(&ContentInfo { content_type: oid::SIGNED_DATA, content }.to_der().expect("can be encoded"))
+    }
+
+    fn data_with(change: impl FnOnce(&mut SignedData)) -> String {
+        let mut data = data();
+        change(&mut data);
+        read(&data).expect_err("of another shape")
+    }
+
+    fn signer_with(change: impl FnOnce(&mut SignerInfo)) -> String {
+        data_with(|data| {
+            let mut signer: SignerInfo = data.signer_infos.as_slice()[0].decode_as().expect("a signer");
+            change(&mut signer);
+            data.signer_infos =
+                SetOfVec::try_from(vec![Any::encode_from(&signer).expect("can be encoded")]).expect("one");
+        })
+    }
+
+    fn algorithm(oid: ObjectIdentifier, parameters: Option<Any>) -> AlgorithmIdentifierOwned {
+        AlgorithmIdentifierOwned { oid, parameters }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut signature = signature();
+        assert_eq!(Signature::read(&signature.encode().expect("can be encoded")), Ok(signature.clone()));
+        signature.signer = SignerIdentifier::Key(OctetString::new([1, 2, 3]).expect("short"));
+        assert_eq!(Signature::read(&signature.encode().expect("can be encoded")), Ok(signature.clone()));
+        signature.is_rsa = true;
+        signature.value = vec![1; 256];
+        assert_eq!(Signature::read(&signature.encode().expect("can be encoded")), Ok(signature));
+    }
+
+    #[test]
+    fn each_way_to_be_of_another_shape_is_told() {
+        assert_eq!(
+            data_with(|data| data.content.content_type = oid::SIGNED_DATA),
+            format!("not a signature of plain data, but of {}", oid::SIGNED_DATA)
+        );
+        assert!(
+            data_with(|data| data.content.content = Some(Any::null())).starts_with("the content is in the signature")
+        );
+        assert!(data_with(|data| data.certificates = Some(vec![])).starts_with("certificates are in the signature"));
+        assert_eq!(data_with(|data| data.revocation_lists = Some(vec![])), "revocation lists are in the signature");
+        assert_eq!(data_with(|data| data.digest_algorithms = SetOfVec::new()), "0 digest algorithms: one is wanted");
+        let two = vec![algorithm(oid::SHA256, None), algorithm(oid::SHA384, None)];
+        assert_eq!(
+            data_with(|data| data.digest_algorithms = SetOfVec::try_from(two).expect("two")),
+            "2 digest algorithms: one is wanted"
+        );
+        assert_eq!(data_with(|data| data.signer_infos = SetOfVec::new()), "0 signers: one is wanted");
+        let versions = "where it is not 1 or 3 in both";
+        assert!(data_with(|data| data.version = 3).ends_with(versions));
+        assert!(signer_with(|signer| signer.version = 3).ends_with(versions));
+        let key = || SignerIdentifier::Key(OctetString::new([1]).expect("short"));
+        assert!(signer_with(|signer| signer.signer = key()).ends_with(versions));
+        assert!(signer_with(|signer| signer.signed_attributes = Some(vec![])).starts_with("signed attributes are"));
+        assert!(signer_with(|signer| signer.unsigned_attributes = Some(vec![])).starts_with("unsigned attributes are"));
+        assert_eq!(
+            signer_with(|signer| signer.digest_algorithm = algorithm(oid::SHA384, None)),
+            "two digest algorithms"
+        );
+        let odd = || Some(Any::new(Tag::Null, [0]).expect("short"));
+        assert_eq!(
+            signer_with(|signer| signer.digest_algorithm.parameters = odd()),
+            "a digest algorithm with parameters"
+        );
+        assert_eq!(
+            signer_with(|signer| signer.signature_algorithm = algorithm(oid::ECDSA_WITH_SHA384, None)),
+            format!("the signature algorithm {} is neither RSA nor ECDSA with SHA-256", oid::ECDSA_WITH_SHA384)
+        );
+        for (oid, parameters) in
+            [(oid::ECDSA_WITH_SHA256, Some(Any::null())), (oid::RSA_ENCRYPTION, None), (oid::RSA_ENCRYPTION, odd())]
+        {
+            assert_eq!(
+                signer_with(|signer| signer.signature_algorithm = algorithm(oid, parameters)),
+                "a signature algorithm with parameters that it does not have"
+            );
+        }
+        assert_eq!(
+            signer_with(|signer| signer.signature_algorithm = algorithm(oid::RSA_ENCRYPTION, Some(Any::null()))),
+            "an RSA key of less than 2048 bits"
+        );
+        let content = ContentInfo { content_type: oid::DATA, content: Any::null() }.to_der().expect("can be encoded");
+        assert_eq!(Signature::read(&content), Err(format!("not signed data, but {}", oid::DATA)));
+    }
+
+    #[test]
+    fn a_digest_may_have_null_for_parameters() {
+        let mut data = data();
+        data.digest_algorithms = SetOfVec::try_from(vec![algorithm(oid::SHA256, Some(Any::null()))]).expect("one");
+        assert!(read(&data).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Signature::read(&bytes);
+            let _ = Certificate::read(&bytes);
+        }
     }
 }

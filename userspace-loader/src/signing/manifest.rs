@@ -136,7 +136,7 @@ impl Manifest {
         };
         let whole = cbor::read(bytes)?;
         let mut missing = vec!["abi", "name", "imports", "version", "capabilities"];
-        for (key, value) in pairs(&whole, "the manifest")? {
+        for (key, value) in pairs(&whole, "keys")? {
             match key {
                 "abi" => manifest.abi = value.number("abi")?,
                 "name" => {
@@ -188,7 +188,7 @@ impl Manifest {
 fn pairs<'a>(item: &'a Item, of: &str) -> Result<Vec<(&'a str, &'a Item)>, String> {
     let mut pairs = Vec::new();
     for (key, value) in item.map(of)? {
-        pairs.push((key.text(&format!("a key of {of}"))?, value));
+        pairs.push((key.text(of)?, value));
     }
     ascending(pairs.iter().map(|(key, _)| *key), of)?;
     Ok(pairs)
@@ -332,11 +332,11 @@ mod tests {
         let unknown = changed(|pairs| pairs.push((text("an-unknown-key"), Item::Number(0))));
         assert_eq!(unknown, Err("an unknown key 'an-unknown-key'".to_owned()));
         let twice = changed(|pairs| pairs.insert(1, pairs[0].clone()));
-        assert_eq!(twice, Err("the manifest: 'abi' is there twice".to_owned()));
+        assert_eq!(twice, Err("keys: 'abi' is there twice".to_owned()));
         let unsorted = changed(|pairs| pairs.swap(0, 1));
-        assert_eq!(unsorted, Err("the manifest: 'abi' is not in ascending order".to_owned()));
+        assert_eq!(unsorted, Err("keys: 'abi' is not in ascending order".to_owned()));
         let number = changed(|pairs| pairs.insert(0, (Item::Number(0), Item::Number(0))));
-        assert_eq!(number, Err("a key of the manifest: a text is wanted".to_owned()));
+        assert_eq!(number, Err("keys: a text is wanted".to_owned()));
     }
 
     #[test]
