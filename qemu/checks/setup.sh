@@ -59,6 +59,11 @@ check "the build root is whole at last" complete
 check "packages were not unpacked once more" done_before finishing
 check "nothing is done again" again
 
+tells_size() { KWASMI_CACHE=$work/cache bash scripts/setup --size | grep -q "^[0-9.]*[KM][[:space:]]$work/cache\$"; }
+removes() { KWASMI_CACHE=$work/cache bash scripts/setup --remove 2>/dev/null && [ ! -e "$work/cache" ]; }
+check "how much disk it takes is told" tells_size
+check "it is removed" removes
+
 # kernel [ARG]: qemu/kernel, of a table with one row.
 mkdir -p "$work/kernels" "$work/qemu"
 cp qemu/kernel qemu/kernel-source.sh "$work/qemu"

@@ -228,7 +228,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
     });
     tests.add("the descriptor closed while a module is loaded, again and again", || {
-        let wasm = large(1000);
+        let wasm = large(200);
         let mut random = Random(0x57);
         for _ in 0..rounds() {
             let fd = device().into_raw_fd();

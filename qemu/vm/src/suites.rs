@@ -190,14 +190,16 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
         }
         match events.recv()? {
             Event::Done(number, output, time) => {
-                running.remove(&number);
-                ended.insert(number, (output?, time));
+                let output = output?;
+                if let Some(suite) = running.remove(&number) {
+                    keep(&output, kept, &suite.name)?;
+                }
+                ended.insert(number, (output, time));
             }
             // What goes on ends together with this process.
             Event::Signal(signal) => return Err(Interrupted(signal).into()),
         }
         while let Some((suite, (output, time))) = suites.get(printed).zip(ended.remove(&printed)) {
-            keep(&output, kept, &suite.name)?;
             if let Ending::Signal(signal) = output.ending {
                 return Err(Interrupted(signal).into());
             }

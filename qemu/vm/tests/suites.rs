@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Suites, side by side: which run beside which, and what is printed.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicUsize,
+            Ordering, //
+        },
+    },
+    thread,
+    time::Duration,
+};
+
+use kwasmi_vm::{
+    log::KernelLog,
+    machine::{
+        Ending,
+        Streams, //
+    },
+    suites::{
+        self,
+        RunInVm, //
+    },
+};
+
+/// No VM: a suite passes after a while, unless its name is `fails`.
+#[derive(Default)]
+struct Fake {
+    running: AtomicUsize,
+    /// Each suite, with how many ran when it had begun.
+    beside: Mutex<Vec<(String, usize)>>,
+}
+
+impl RunInVm for Fake {
+    fn run(&self, options: &[String], argv: &[&str], mut streams: Streams) -> anyhow::Result<(Ending, KernelLog)> {
+        let name = argv.last().and_then(|path| Path::new(path).file_stem()).unwrap().to_str().unwrap();
+        assert!(!options.iter().any(|option| option == "--alone"));
+        let count = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.beside.lock().unwrap().push((name.to_owned(), count));
+        let time = if name == "first" { 600 } else { 200 };
+        thread::sleep(Duration::from_millis(time));
+        let result = if name == "fails" { "not ok" } else { "ok" };
+        write!(streams.stdout, "KTAP version 1\n1..1\n{result} 1 case of {name}\n").unwrap();
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        Ok((Ending::Command(0), KernelLog::default()))
+    }
+}
+
+fn make(top: &Path, suites: &[(&str, &str)]) {
+    for folder in ["qemu/checks", "qemu/suites"] {
+        fs::create_dir_all(top.join(folder)).unwrap();
+    }
+    fs::write(top.join("qemu/suites/ktap.sh"), "").unwrap();
+    for (path, text) in suites {
+        fs::write(top.join(path), text).unwrap();
+    }
+}
+
+/// What is printed, times left out, whether all passed, and what ran beside what.
+fn run(top: &Path, jobs: usize) -> (Vec<String>, bool, Vec<(String, usize)>) {
+    let fake = Arc::new(Fake::default());
+    let vm: Arc<dyn RunInVm> = Arc::<Fake>::clone(&fake);
+    let mut printed = Vec::new();
+    let suites = suites::find(top, &[]).unwrap();
+    let passed = suites::run_all(&suites, &vm, jobs, &top.join("kept"), &mut printed).unwrap();
+    let text = String::from_utf8(printed).unwrap();
+    let lines = text.lines().map(|line| line.split(" (").next().unwrap().to_owned()).collect();
+    let beside = fake.beside.lock().unwrap().clone();
+    (lines, passed, beside)
+}
+
+#[test]
+fn results_come_in_order_whatever_ends_first() {
+    let top = tempfile::tempdir().unwrap();
+    make(top.path(), &[("qemu/suites/first.sh", ""), ("qemu/suites/second.sh", ""), ("qemu/suites/third.sh", "")]);
+    let (lines, passed, beside) = run(top.path(), 2);
+    let wanted = ["first: 1 passed, 0 failed", "second: 1 passed, 0 failed", "third: 1 passed, 0 failed"];
+    assert_eq!(lines[..3], wanted);
+    assert_eq!(lines[3..], ["3 passed, 0 failed"]);
+    assert!(passed);
+    assert!(beside.iter().all(|(_, count)| *count <= 2) && beside.iter().any(|(_, count)| *count == 2), "{beside:?}");
+}
+
+#[test]
+fn one_at_a_time() {
+    let top = tempfile::tempdir().unwrap();
+    make(top.path(), &[("qemu/suites/first.sh", ""), ("qemu/suites/second.sh", "")]);
+    let (_, passed, beside) = run(top.path(), 1);
+    assert!(passed);
+    assert_eq!(beside, [("first".to_owned(), 1), ("second".to_owned(), 1)]);
+}
+
+#[test]
+fn alone_is_alone_and_last() {
+    let top = tempfile::tempdir().unwrap();
+    let alone = "# options: --cpus 4 --alone\n";
+    make(
+        top.path(),
+        &[
+            ("qemu/suites/alone.sh", alone),
+            ("qemu/suites/also.sh", alone),
+            ("qemu/suites/first.sh", ""),
+            ("qemu/suites/second.sh", ""),
+        ],
+    );
+    let (lines, _, beside) = run(top.path(), 2);
+    let names: Vec<_> = lines.iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    assert_eq!(names, ["first", "second", "alone", "also"]);
+    assert_eq!(beside[2..], [("alone".to_owned(), 1), ("also".to_owned(), 1)]);
+}
+
+#[test]
+fn failures_are_shown_and_all_output_is_kept() {
+    let top = tempfile::tempdir().unwrap();
+    let check = "printf 'KTAP version 1\\n1..1\\n# why\\nnot ok 1 a check\\n'; echo more >&2";
+    make(top.path(), &[("qemu/checks/check.sh", check), ("qemu/suites/fails.sh", ""), ("qemu/suites/first.sh", "")]);
+    let (lines, passed, _) = run(top.path(), 2);
+    assert!(!passed);
+    assert_eq!(lines.first().map(String::as_str), Some("  FAILED: check: a check"));
+    assert!(lines.contains(&"    why".to_owned()) && lines.contains(&"    more".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"  FAILED: fails: case of fails".to_owned()), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("1 passed, 2 failed"));
+    assert_eq!(fs::read_to_string(top.path().join("kept/check.stderr")).unwrap(), "more\n");
+}
