@@ -37,6 +37,7 @@ use crate::{
         Chosen, //
     },
     log::LogBuffer,
+    memory,
     module::{
         bytes,
         Module, //
@@ -409,10 +410,13 @@ impl Report {
         }
     }
 
-    /// Keeps words about the ending; without memory for them, the ending has to do.
+    /// Keeps words about the ending; without memory for them, the ending has to do. The guest may have used up all that its
+    /// cgroup has: nobody is to be killed for a few words.
     fn say(&mut self, text: &[u8]) {
-        self.text.clear();
-        let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
+        self.text = memory::buffer(text.len()).unwrap_or_default();
+        if self.text.capacity() >= text.len() {
+            let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
+        }
     }
 }
 

@@ -12,8 +12,18 @@
 //! account does not take the reserve from the others, as translating a large module would, each has its share, and lands
 //! when that is used up.
 //!
+//! What is small comes from [`slab`]s. A block begins after a word that tells which kind it is: the address of its slab, or
+//! [`OWN`] at the end of a [`Header`] of its own.
+//!
 //! Lock order: an account's list, then nothing; the reserve, then nothing. Nobody sleeps with either.
 
+mod slab;
+
+use self::slab::{
+    Class,
+    Slab,
+    Slabs, //
+};
 use crate::{
     ffi::{
         AccountStats,
@@ -28,7 +38,8 @@ use crate::{
     host_call::{
         call_host,
         context,
-        heed, //
+        heed,
+        poll, //
     },
 };
 use core::{
@@ -43,6 +54,7 @@ use core::{
     sync::atomic::{
         AtomicBool,
         AtomicU8,
+        AtomicU32,
         AtomicUsize,
         Ordering, //
     },
@@ -59,6 +71,10 @@ const RESERVE_BLOCK_MAX: usize = 16 * 1024;
 /// The most bytes that the reserve serves an account with: enough for a slice.
 const RESERVE_SHARE: usize = 64 * 1024;
 
+/// Small allocations between two looks at whether the work is to go on: translating a module allocates all the time. Those
+/// that go to the host are looked at there.
+const ALLOCATIONS_PER_POLL: u32 = 64;
+
 /// A waiter lets the scheduler run others: whoever holds the lock may have been preempted.
 struct Yield;
 
@@ -70,7 +86,7 @@ impl RelaxStrategy for Yield {
 
 type Mutex<T> = SpinMutex<T, Yield>;
 
-/// What stands before every block.
+/// What stands before a block that is in no slab.
 ///
 /// # Invariants
 ///
@@ -85,17 +101,24 @@ struct Header {
     /// From the start of the allocation to the block.
     offset: usize,
     align: usize,
+    /// [`OWN`].
+    kind: usize,
 }
+
+/// The word in front of a block that has a [`Header`]: not the address of a slab, which is even.
+const OWN: usize = 1;
 
 const HEADER: usize = size_of::<Header>();
 const IN_RESERVE: usize = 1;
 
-/// A list of blocks.
+/// The blocks of an account.
 struct Blocks {
+    /// Those in no slab.
     first: *mut Header,
+    slabs: Slabs,
 }
 
-// SAFETY: The list owns its headers, and is only used with its lock held.
+// SAFETY: It owns its headers and slabs, and is only used with its lock held.
 unsafe impl Send for Blocks {}
 
 /// What an account has lacked when memory was refused.
@@ -160,6 +183,8 @@ pub(crate) struct Account {
     from_reserve: AtomicUsize,
     /// The first [`Lack`].
     lack: AtomicU8,
+    /// Small allocations so far.
+    allocations: AtomicU32,
     list: Mutex<Blocks>,
 }
 
@@ -192,7 +217,8 @@ impl Account {
                 exhausted: AtomicBool::new(false),
                 from_reserve: AtomicUsize::new(0),
                 lack: AtomicU8::new(Lack::Nothing as u8),
-                list: Mutex::new(Blocks { first: ptr::null_mut() }),
+                allocations: AtomicU32::new(0),
+                list: Mutex::new(Blocks { first: ptr::null_mut(), slabs: Slabs::new() }),
             });
         }
         Ok(account)
@@ -207,7 +233,20 @@ impl Account {
     pub(crate) unsafe fn close(account: NonNull<Account>, heir: Option<&Account>) -> AccountStats {
         // SAFETY: The caller guarantees that the account is open.
         let this = unsafe { account.as_ref() };
+        // Kept for the next block of their size, which does not come.
+        while let Some(slab) = this.pop_slab(true) {
+            // SAFETY: Nothing of it is in use.
+            unsafe { release_slab(slab) };
+        }
         let stats = this.stats();
+        while let Some(slab) = this.pop_slab(false) {
+            if let Some(heir) = heir {
+                heir.adopt_slab(slab);
+            } else {
+                // SAFETY: It was the account's, and nobody uses its blocks.
+                unsafe { release_slab(slab) };
+            }
+        }
         while let Some(header) = this.pop() {
             if let Some(heir) = heir {
                 heir.adopt(header);
@@ -304,6 +343,65 @@ impl Account {
         Some(first)
     }
 
+    /// Takes a slab off the account; only one of which nothing is in use, if `empty`.
+    fn pop_slab(&self, empty: bool) -> Option<NonNull<Slab>> {
+        let slab = self.list.lock().slabs.pop(empty)?;
+        // SAFETY: It was on the list, and is on no other now.
+        self.uncharge_slab(unsafe { slab.as_ref() }.size());
+        Some(slab)
+    }
+
+    /// Notes that it has a slab less.
+    fn uncharge_slab(&self, size: usize) {
+        self.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.used.fetch_sub(size, Ordering::Relaxed);
+    }
+
+    fn adopt_slab(&self, slab: NonNull<Slab>) {
+        // SAFETY: It was just taken off another account.
+        let size = unsafe { slab.as_ref() }.size();
+        let now = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        self.blocks.fetch_add(1, Ordering::Relaxed);
+        let account = ptr::from_ref(self).cast_mut();
+        // SAFETY: It is on no list, and the account is the one whose slabs these are.
+        unsafe { self.list.lock().slabs.adopt(slab, account) };
+    }
+
+    /// A small block.
+    ///
+    /// # Errors
+    ///
+    /// What there was not.
+    fn allocate_small(&self, class: Class) -> Result<NonNull<u8>, Lack> {
+        if self.allocations.fetch_add(1, Ordering::Relaxed).is_multiple_of(ALLOCATIONS_PER_POLL) {
+            poll();
+        }
+        let size = {
+            let mut list = self.list.lock();
+            if let Some(block) = list.slabs.take(class) {
+                return Ok(block);
+            }
+            list.slabs.next_size()
+        };
+        // It is over soon. That it be told once more takes long: the kernel tries hard each time.
+        if self.is_exhausted() {
+            return Err(self.lack());
+        }
+        let size = [size, slab::SLAB_MIN].into_iter().find(|size| self.charge(*size)).ok_or(self.budget_lack)?;
+        let memory = Layout::from_size_align(size, align_of::<Slab>()).map_err(|_| Lack::Memory).and_then(host_alloc);
+        let memory = memory.inspect_err(|_| {
+            self.used.fetch_sub(size, Ordering::Relaxed);
+        })?;
+        self.peak.fetch_max(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.blocks.fetch_add(1, Ordering::Relaxed);
+        let account = ptr::from_ref(self).cast_mut();
+        let mut list = self.list.lock();
+        // SAFETY: The memory is fresh, as large and as aligned as it has to be, and the account is this one.
+        unsafe { list.slabs.add(memory, size, account, class) };
+        list.slabs.take(class).ok_or(Lack::Memory)
+    }
+
     fn adopt(&self, mut header: NonNull<Header>) {
         // SAFETY: The header was just taken off another list.
         let moved = unsafe { header.as_mut() };
@@ -344,6 +442,39 @@ unsafe fn owner(header: *mut Header) -> (*mut Account, usize) {
     // SAFETY: As above.
     let size = unsafe { (*header).size };
     (account, size)
+}
+
+/// Gives the memory of a slab back.
+///
+/// # Safety
+///
+/// It is on no list, and nobody uses its blocks again.
+unsafe fn release_slab(slab: NonNull<Slab>) {
+    // SAFETY: The caller guarantees that it is there.
+    let size = unsafe { slab.as_ref() }.size();
+    host_free(slab.cast(), size);
+}
+
+/// Gives a block of a slab back.
+///
+/// # Safety
+///
+/// `block` is one of `slab`, and nobody uses it again.
+unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
+    // SAFETY: The caller guarantees that it is there.
+    let account = unsafe { slab.as_ref() }.account();
+    // SAFETY: A slab's account is open.
+    let Some(account) = (unsafe { account.as_ref() }) else {
+        return;
+    };
+    // SAFETY: The caller guarantees it.
+    let empty = unsafe { account.list.lock().slabs.give(slab, block) };
+    if let Some(slab) = empty {
+        // SAFETY: It was just taken off the account.
+        account.uncharge_slab(unsafe { slab.as_ref() }.size());
+        // SAFETY: Nothing of it is in use.
+        unsafe { release_slab(slab) };
+    }
 }
 
 fn host_alloc(layout: Layout) -> Result<NonNull<u8>, Lack> {
@@ -433,10 +564,19 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+        // SAFETY: A word stands before every block that `alloc` gave out.
+        let kind = unsafe { block.wrapping_sub(slab::TAG).cast::<usize>().read() };
+        if kind != OWN {
+            if let Some(slab) = NonNull::new(ptr::with_exposed_provenance_mut(kind)) {
+                // SAFETY: The word is the address of the block's slab, and the caller gives the block up.
+                unsafe { free_small(slab, block) };
+            }
+            return;
+        }
         let Some(header) = NonNull::new(block.wrapping_sub(HEADER).cast::<Header>()) else {
             return;
         };
-        // SAFETY: A header stands before every block that `alloc` gave out; these fields stay as they are.
+        // SAFETY: The word was the end of a header; these fields stay as they are.
         let (account, size) = unsafe { owner(header.as_ptr()) };
         // SAFETY: By the header's invariant the account is open.
         if let Some(account) = unsafe { account.as_ref() } {
@@ -452,18 +592,30 @@ unsafe impl GlobalAlloc for Heap {
 static HEAP: Heap = Heap;
 
 fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+    let account = Account::current();
+    let small = account.zip(Class::of(layout.size())).filter(|_| layout.align() <= slab::TAG);
+    let refused = match small.map(|(account, class)| account.allocate_small(class)) {
+        Some(Ok(block)) => return Some(block),
+        Some(Err(lack)) => Some(lack),
+        None => None,
+    };
+    allocate_alone(layout, account, refused)
+}
+
+/// A block with a header of its own: a large one, or one of the reserve's, since there was no memory for a small one.
+fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Option<Lack>) -> Option<NonNull<u8>> {
     let align = layout.align().max(align_of::<Header>());
     let offset = HEADER.checked_next_multiple_of(align)?;
     // An even size leaves the lowest bit free.
     let size = offset.checked_add(layout.size())?.checked_next_multiple_of(2)?;
     let whole = Layout::from_size_align(size, align).ok()?;
 
-    let account = Account::current();
     let charged = account.is_none_or(|account| account.charge(size));
-    let served = match account {
-        Some(account) if !charged => Err(account.budget_lack),
-        // It is over soon. That it be told once more takes long: the kernel tries hard each time.
-        Some(account) if account.is_exhausted() => Err(account.lack()),
+    let served = match (account, refused) {
+        (_, Some(lack)) => Err(lack),
+        (Some(account), None) if !charged => Err(account.budget_lack),
+        // As above.
+        (Some(account), None) if account.is_exhausted() => Err(account.lack()),
         _ => host_alloc(whole),
     };
     let (start, tagged_size) = match served {
@@ -503,6 +655,7 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
             size: tagged_size,
             offset,
             align,
+            kind: OWN,
         });
     }
     if let Some(account) = account {

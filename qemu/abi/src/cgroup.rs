@@ -13,7 +13,6 @@ use crate::{
         run,
         start_with, //
     },
-    kill,
     ktap::Tests,
     task::Child, //
 };
@@ -188,7 +187,8 @@ pub(crate) fn tests(tests: &mut Tests) {
     }
     tests.add("in a memory cgroup of 16 MiB, a module that takes more to translate", || {
         let group = Group::new("kwasmi-module");
-        let wasm = kill::large(90_000);
+        // Of several megabytes.
+        let wasm = fs::read("/guests/big.wasm").expect("it is there");
         beside_others(|| {
             let errno = group.status(|_| {
                 let before = Instant::now();

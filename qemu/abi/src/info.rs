@@ -80,10 +80,20 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(u32::from(buffer[1]), uapi::KWASMI_ABI);
     });
     tests.add("unknown commands on the device are ENOTTY", || {
-        unknown(device().as_raw_fd(), &[uapi::IOC_INFO, uapi::IOC_LOAD, uapi::IOC_LIMITS]);
+        let ours = [
+            uapi::IOC_INFO,
+            uapi::IOC_LOAD,
+            uapi::IOC_LIMITS,
+            uapi::IOC_POLICY,
+            uapi::IOC_DENY,
+            uapi::IOC_DENIED,
+            uapi::IOC_LEAST,
+            uapi::IOC_LEASTS,
+        ];
+        unknown(device().as_raw_fd(), &ours);
     });
     tests.add("unknown commands on a module are ENOTTY", || {
-        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START]);
+        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE]);
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);

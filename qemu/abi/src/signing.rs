@@ -234,7 +234,7 @@ fn denied() {
     assert_eq!(deny(sha256), Ok(0));
     assert_eq!(policy().denied_len, before + 1);
     let (entries, there) = list::<kwasmi_deny>(uapi::IOC_DENIED, 10);
-    assert_eq!(there as u32, before + 1);
+    assert_eq!(u32::try_from(there), Ok(before + 1));
     assert!(entries.iter().any(|entry| entry.sha256 == sha256));
     assert_eq!(list::<kwasmi_deny>(uapi::IOC_DENIED, 0).1, there);
 
