@@ -16,9 +16,14 @@ fuzz_targets() {
     PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
         --all-targets -- -D warnings
 }
+rivals() {
+    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path qemu/rivals/Cargo.toml --target-dir target/rivals \
+        --all-targets -- -D warnings
+}
 
 check "workspace" workspace
 check "native" native
 check "guests" guests
 check "fuzz targets" fuzz_targets
+check "rivals" rivals
 finish
