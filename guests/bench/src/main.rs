@@ -2,9 +2,10 @@
 
 //! The work that is measured. The same source is a guest and its native twin.
 //!
-//!     bench WORK COUNT [ARG]...   does WORK so many times; prints how many nanoseconds that took
+//!     bench WORK [ARG]...   for each number on standard input does WORK so many times; prints how many nanoseconds that took
 //!
-//! The clock is the monotonic one, read once before and once after.
+//! The clock is the monotonic one, read once before and once after. A program that stays is asked in turn with others, and needs
+//! to be started but once.
 
 mod calls;
 mod compute;
@@ -83,10 +84,12 @@ fn argument<T: std::str::FromStr>(args: &[String], index: usize) -> io::Result<T
 fn run() -> io::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let name: String = argument(&args, 0)?;
-    let count = argument(&args, 1)?;
     let (_, work) = WORKS.iter().find(|(known, _)| *known == name).ok_or(io::ErrorKind::NotFound)?;
-    let took = work(count, args.get(2..).unwrap_or_default())?;
-    println!("{}", took.as_nanos());
+    for line in io::stdin().lines() {
+        let count = line?.trim().parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+        let took = work(count, args.get(1..).unwrap_or_default())?;
+        println!("{}", took.as_nanos());
+    }
     Ok(())
 }
 

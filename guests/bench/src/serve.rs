@@ -21,6 +21,7 @@ use std::{
         Read,
         Write, //
     },
+    mem::ManuallyDrop,
     net::{
         TcpListener,
         TcpStream, //
@@ -53,9 +54,9 @@ impl Protocol for Echo {
 
 /// The listening socket that was handed over.
 #[allow(unsafe_code, reason = "descriptors that were handed over have a number only")]
-fn listener() -> TcpListener {
-    // SAFETY: It is this program's, and this is called once.
-    unsafe { TcpListener::from_raw_fd(3) }
+fn listener() -> ManuallyDrop<TcpListener> {
+    // SAFETY: Nobody else in this program closes it, nor does this.
+    ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(3) })
 }
 
 /// One party.

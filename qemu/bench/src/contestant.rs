@@ -118,19 +118,18 @@ impl Tools {
         command
     }
 
-    /// The command by which `contestant` does `work` `count` times.
+    /// The command by which `contestant` does `work`, as often as its standard input says.
     pub(crate) fn command(
         &self,
         contestant: Contestant,
         work: &str,
-        count: u64,
         args: &[OsString],
         fds: usize,
         folder: Option<&Path>,
     ) -> Command {
         let mut command = self.begin(contestant, fds, folder);
         let work = if contestant == Contestant::Syscall { format!("{work}-syscall") } else { work.to_owned() };
-        command.arg(work).arg(count.to_string()).args(args);
+        command.arg(work).args(args);
         command
     }
 
@@ -138,12 +137,11 @@ impl Tools {
     pub(crate) fn command_with_fuel(
         &self,
         work: &str,
-        count: u64,
         args: &[OsString],
         fds: usize,
         folder: Option<&Path>,
     ) -> Command {
-        let plain = self.command(Contestant::Engine, work, count, args, fds, folder);
+        let plain = self.command(Contestant::Engine, work, args, fds, folder);
         let mut command = Command::new(plain.get_program());
         command.arg("--stats").args(plain.get_args());
         command

@@ -21,7 +21,7 @@ mod table;
 mod uring;
 
 use std::{
-    env,
+    env, io,
     fs,
     path::PathBuf,
     process::ExitCode, //
@@ -61,12 +61,10 @@ enum Subcommands {
     Drive(drive::Options),
     /// Measures here.
     Measure(MeasureOptions),
-    /// Does a piece of work by io_uring; prints how many nanoseconds that took.
+    /// Does a piece of work by io_uring, as often as standard input says; prints how many nanoseconds that took.
     Uring {
         /// What to do.
         work: String,
-        /// How many times.
-        count: u64,
         /// Arguments of the work.
         args: Vec<String>,
     },
@@ -129,8 +127,10 @@ fn run() -> Result<bool> {
     match Cli::parse().command {
         Subcommands::Drive(options) => drive::drive(&options),
         Subcommands::Measure(options) => measure_here(&options).map(|()| true),
-        Subcommands::Uring { work, count, args } => {
-            println!("{}", uring::run(&work, count, &args)?.as_nanos());
+        Subcommands::Uring { work, args } => {
+            for line in io::stdin().lines() {
+                println!("{}", uring::run(&work, line?.trim().parse()?, &args)?.as_nanos());
+            }
             Ok(true)
         }
     }

@@ -23,6 +23,7 @@ use crate::{
         Place, //
     },
     sample::{
+        Player,
         Sampler,
         as_float, //
     },
@@ -44,14 +45,14 @@ impl Effort {
         match (place, is_quick) {
             // Instructions are counted, not timed: hardly any noise.
             (Place::Icount, _) => Self { rounds: 2, sample: Duration::from_millis(20) },
-            (_, true) => Self { rounds: 3, sample: Duration::from_millis(30) },
+            (_, true) => Self { rounds: 3, sample: Duration::from_millis(20) },
             (_, false) => Self { rounds: 7, sample: Duration::from_millis(100) },
         }
     }
 }
 
-/// Who takes part in `case`, with the number of operations that takes a sample's time.
-fn calibrate(sampler: &Sampler, case: &Case, contestant: Contestant, effort: Effort) -> Result<u64> {
+/// How many operations take a sample's time.
+fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
     let wanted = u64::try_from(effort.sample.as_nanos())?;
     let rounded = |count| match case.setting {
         Setting::Server(client) => client.rounded(count),
@@ -59,32 +60,34 @@ fn calibrate(sampler: &Sampler, case: &Case, contestant: Contestant, effort: Eff
     };
     let mut count = rounded(16)?;
     loop {
-        let took = sampler.take(case, contestant, count)?.max(1);
+        let took = player.take(count)?.max(1);
         if took >= wanted {
             return Ok(count);
         }
         // A fifth more than it seems to need; short samples tell little.
         let needed = u128::from(count) * u128::from(wanted) * 6 / 5 / u128::from(took);
-        count = rounded(u64::try_from(needed)?.clamp(count + 1, count.saturating_mul(64)))?;
+        count = rounded(u64::try_from(needed)?.clamp(count + 1, count.saturating_mul(256)))?;
     }
 }
 
 fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) -> Result<Measured> {
-    let mut entries = Vec::new();
+    let mut players = Vec::new();
     for contestant in case.contestants.iter().copied().filter(|contestant| sampler.has(*contestant)) {
-        let count = calibrate(sampler, case, contestant, effort)
-            .with_context(|| format!("{} by {}", case.name, contestant.name()))?;
-        entries.push(Entry { contestant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 });
+        let name = || format!("{} by {}", case.name, contestant.name());
+        let mut player = sampler.prepare(case, contestant).with_context(name)?;
+        let count = calibrate(&mut player, case, effort).with_context(name)?;
+        players.push((player, Entry { contestant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 }));
     }
     for round in 0..effort.rounds {
         // Nobody is always the first.
-        let len = entries.len().max(1);
-        entries.rotate_left(round % len);
-        for entry in &mut entries {
-            let took = sampler.take(case, entry.contestant, entry.count)?;
+        let len = players.len().max(1);
+        players.rotate_left(round % len);
+        for (player, entry) in &mut players {
+            let took = player.take(entry.count)?;
             entry.samples.push(as_float(took) / as_float(entry.count));
         }
     }
+    let mut entries: Vec<Entry> = players.into_iter().map(|(_, entry)| entry).collect();
     let order = |entry: &Entry| case.contestants.iter().position(|contestant| *contestant == entry.contestant);
     entries.sort_by_key(order);
     for entry in &mut entries {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One sample: somebody does something so many times.
+//! Samples: somebody does something so many times.
 
 use std::{
     ffi::OsString,
@@ -8,17 +8,23 @@ use std::{
         self,
         File, //
     },
-    io::Write as _,
+    io::{
+        BufRead as _,
+        BufReader,
+        Write as _, //
+    },
     net::{
         Ipv4Addr,
+        SocketAddr,
         TcpListener, //
     },
     os::fd::OwnedFd,
     path::Path,
     process::{
         Child,
+        ChildStdin,
+        ChildStdout,
         Command,
-        Output,
         Stdio, //
     },
 };
@@ -74,17 +80,66 @@ fn hand(command: &mut Command, fds: Vec<OwnedFd>) -> Result<()> {
     Ok(())
 }
 
-fn start(mut command: Command) -> Result<(String, Child)> {
-    let words = format!("{command:?}");
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    Ok((words.clone(), child.context(words)?))
+/// A program that does something as often as it is told, again and again. It is ended when this is dropped.
+struct Program {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
-fn finish((words, child): (String, Child)) -> Result<Output> {
-    let output = child.wait_with_output()?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{words}: {}: {complaint}", output.status);
-    Ok(output)
+impl Program {
+    fn start(mut command: Command) -> Result<Self> {
+        let words = format!("{command:?}");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context(words)?;
+        let streams = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = streams.context("no streams")?;
+        Ok(Self { child, input, output: BufReader::new(output) })
+    }
+
+    fn tell(&mut self, count: u64) -> Result<()> {
+        Ok(writeln!(self.input, "{count}")?)
+    }
+
+    /// How many nanoseconds it says that it took.
+    fn answer(&mut self) -> Result<u64> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim().parse().with_context(|| format!("'{}' is no number", line.trim()))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may be gone already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A contestant, ready to do a case.
+pub(crate) struct Player {
+    program: Program,
+    partner: Option<Program>,
+    server: Option<(Client, SocketAddr)>,
+}
+
+impl Player {
+    /// Has it done `count` times; how many nanoseconds that took.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) fn take(&mut self, count: u64) -> Result<u64> {
+        self.program.tell(count)?;
+        if let Some(partner) = &mut self.partner {
+            partner.tell(count)?;
+        }
+        let asked = self.server.map(|(client, address)| client.ask(address, count)).transpose()?;
+        let took = self.program.answer()?;
+        if let Some(partner) = &mut self.partner {
+            partner.answer()?;
+        }
+        Ok(asked.unwrap_or(took))
+    }
 }
 
 impl Sampler {
@@ -117,7 +172,12 @@ impl Sampler {
 
     fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
         let folder = (case.setting == Setting::Folder).then(|| self.folder.path());
-        let args = folder.into_iter().map(OsString::from).chain(case.args.iter().map(OsString::from)).collect();
+        let connections = match case.setting {
+            Setting::Server(client) => Some(client.connections().to_string()),
+            _ => None,
+        };
+        let words = case.args.iter().map(OsString::from).chain(connections.map(OsString::from));
+        let args = folder.into_iter().map(OsString::from).chain(words).collect();
         (args, folder)
     }
 
@@ -140,54 +200,29 @@ impl Sampler {
         Ok((own, partners))
     }
 
-    /// Has `contestant` do `case` `count` times; how many nanoseconds that took.
+    /// Has `contestant` get ready for `case`.
     ///
     /// # Errors
-    /// It failed.
-    pub(crate) fn take(&self, case: &Case, contestant: Contestant, count: u64) -> Result<u64> {
-        if let Setting::Server(client) = case.setting {
-            return self.take_from_server(case, contestant, client, count);
-        }
+    /// It cannot be started.
+    pub(crate) fn prepare(&self, case: &Case, contestant: Contestant) -> Result<Player> {
         let (args, folder) = self.args(case);
+        let start = |contestant, work, fds: Vec<OwnedFd>| {
+            let mut command = self.tools.command(contestant, work, &args, fds.len(), folder);
+            hand(&mut command, fds)?;
+            Program::start(command)
+        };
+        if let Setting::Server(client) = case.setting {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let server = Some((client, listener.local_addr()?));
+            return Ok(Player { program: start(contestant, case.work, vec![listener.into()])?, partner: None, server });
+        }
         let (own, partners) = Self::descriptors(case)?;
-        let mut command = self.tools.command(contestant, case.work, count, &args, own.len(), folder);
-        hand(&mut command, own)?;
+        let program = start(contestant, case.work, own)?;
         let partner = match case.setting {
-            Setting::Partner(work) => {
-                let mut command = self.tools.command(contestant.partner(), work, count, &args, partners.len(), folder);
-                hand(&mut command, partners)?;
-                Some(start(command)?)
-            }
+            Setting::Partner(work) => Some(start(contestant.partner(), work, partners)?),
             _ => None,
         };
-        let output = finish(start(command)?)?;
-        if let Some(partner) = partner {
-            finish(partner)?;
-        }
-        let text = String::from_utf8(output.stdout)?;
-        text.trim().parse().with_context(|| format!("{}: '{text}' is no number", case.name))
-    }
-
-    /// Has `contestant` serve, and `client` ask.
-    fn take_from_server(&self, case: &Case, contestant: Contestant, client: Client, count: u64) -> Result<u64> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let args = [client.connections().to_string().into()];
-        let mut command = self.tools.command(contestant, case.work, count, &args, 1, None);
-        hand(&mut command, vec![listener.into()])?;
-        let mut server = start(command)?;
-        let took = client.ask(address, count);
-        if took.is_err() {
-            // It would wait for ever; it may be gone already.
-            server.1.kill().ok();
-        }
-        let output = finish(server);
-        let took = took.with_context(|| match &output {
-            Ok(_) => case.name.to_owned(),
-            Err(error) => format!("{}: {error:#}", case.name),
-        })?;
-        output?;
-        Ok(took)
+        Ok(Player { program, partner, server: None })
     }
 
     /// The fuel of one operation, as the engine counts it.
@@ -200,10 +235,13 @@ impl Sampler {
         let mut fuel = [0; 2];
         for (fuel, count) in fuel.iter_mut().zip(COUNTS) {
             let (own, _) = Self::descriptors(case)?;
-            let mut command = self.tools.command_with_fuel(case.work, count, &args, own.len(), folder);
+            let mut command = self.tools.command_with_fuel(case.work, &args, own.len(), folder);
             hand(&mut command, own)?;
-            let output = finish(start(command)?)?;
-            let text = String::from_utf8(output.stderr)?;
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                writeln!(input, "{count}")?;
+            }
+            let text = String::from_utf8(child.wait_with_output()?.stderr)?;
             *fuel = number_after(&text, "fuel ").context("the engine tells no fuel")?;
         }
         let [few, many] = fuel;
