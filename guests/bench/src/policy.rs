@@ -58,7 +58,7 @@ fn next(request: &mut [u8; REQUEST], state: &mut u32) {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     let networks = [0x0a01_0000_u32, 0xc0a8_0100, 0xac10_0000, 0x0808_0000];
     let network = networks.get((*state >> 30) as usize).copied().unwrap_or_default();
-    let [a, b, c, d] = (network | (*state >> 16 & 0xff)).to_be_bytes();
+    let [a, b, c, d] = (network | ((*state >> 16) & 0xff)).to_be_bytes();
     let [high, low] = (*state as u16 & 0x3fff).to_be_bytes();
     for (place, byte) in request.iter_mut().zip([a, b, c, d, high, low]) {
         *place = byte;

@@ -87,7 +87,13 @@ const fn calls(name: &'static str, work: &'static str, contestants: &'static [Co
     Case { group: "null", name, unit: "call", work, args: &[], setting: Setting::Nothing, contestants }
 }
 
-const fn server(group: &'static str, name: &'static str, unit: &'static str, work: &'static str, client: Client) -> Case {
+const fn server(
+    group: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    work: &'static str,
+    client: Client,
+) -> Case {
     Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL }
 }
 

@@ -21,8 +21,9 @@ mod table;
 mod uring;
 
 use std::{
-    env, io,
+    env,
     fs,
+    io,
     path::PathBuf,
     process::ExitCode, //
 };

@@ -89,8 +89,7 @@ fn world(options: &Options) -> Result<WasiCtx> {
         world.push_file(file(owned)?, FileAccessMode::READ | FileAccessMode::WRITE)?;
     }
     for dir in &options.dir {
-        let opened =
-            Dir::open_ambient_dir(dir, ambient_authority()).with_context(|| dir.display().to_string())?;
+        let opened = Dir::open_ambient_dir(dir, ambient_authority()).with_context(|| dir.display().to_string())?;
         world.push_preopened_dir(Box::new(sync::dir::Dir::from_cap_std(opened)), dir)?;
     }
     Ok(world)
