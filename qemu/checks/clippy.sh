@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# No warning of clippy's, in any crate, its tests included.
+# No warning of clippy's, in any crate, its tests included. But for qemu/rivals, a file that wants a whole compiler built
+# first: scripts/bench builds that.
 . qemu/suites/ktap.sh
 
 workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --workspace --all-targets -- -D warnings; }

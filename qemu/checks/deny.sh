@@ -20,4 +20,5 @@ check "cargo-deny itself" install_deny
 check "workspace" deny Cargo.toml
 check "guests" deny guests/Cargo.toml
 check "fuzz targets" deny kmod/engine/fuzz/Cargo.toml
+check "rivals" deny qemu/rivals/Cargo.toml
 finish

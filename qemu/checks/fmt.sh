@@ -10,5 +10,6 @@ kernel_side() { git ls-files -z 'kmod/*.rs' ':!kmod/engine' ':!kmod/native' | xa
 check "workspace" cargo fmt --all --check
 check "guests" cargo fmt --all --check --manifest-path guests/Cargo.toml
 check "fuzz targets" cargo fmt --all --check --manifest-path kmod/engine/fuzz/Cargo.toml
+check "rivals" cargo fmt --all --check --manifest-path qemu/rivals/Cargo.toml
 check "kernel side" kernel_side
 finish

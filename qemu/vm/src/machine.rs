@@ -98,6 +98,8 @@ pub struct Machine {
     pub contents: Contents,
     /// Processors.
     pub cpus: u32,
+    /// Whether its clock counts instructions: on one processor, in emulation.
+    pub is_counted: bool,
     /// MiB of memory.
     pub memory: u32,
     /// How long a job may take, boot and all.
@@ -167,10 +169,16 @@ impl Machine {
         file.write_all(&image)?;
         drop(image);
         let kernel = self.kernel.image()?;
-        let works = self.kernel.has_kvm(|| probe(&kernel, &self.contents))?;
+        let accelerator = if self.is_counted {
+            Accelerator::Counted
+        } else if self.kernel.has_kvm(|| probe(&kernel, &self.contents))? {
+            Accelerator::Kvm
+        } else {
+            Accelerator::Emulation
+        };
         let hardware = Hardware {
-            accelerator: if works { Accelerator::Kvm } else { Accelerator::Emulation },
-            cpus: self.cpus,
+            accelerator,
+            cpus: if self.is_counted { 1 } else { self.cpus },
             memory: self.memory,
             kernel: &kernel,
             initramfs: file.path(),

@@ -111,6 +111,9 @@ struct VmArgs {
     /// Processors.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
+    /// One processor, in emulation, with a clock that an instruction moves by a nanosecond.
+    #[arg(long)]
+    icount: bool,
     /// Memory.
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
@@ -199,6 +202,7 @@ impl VmArgs {
                 added: pairs.collect(),
             },
             cpus: self.cpus,
+            is_counted: self.icount,
             memory: self.memory.max(least_memory),
             time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.saturating_mul(slowness))),
             out: self.out.clone(),

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The work that is measured. The same source is a guest and its native twin.
+//!
+//!     bench WORK [ARG]...   for each number on standard input does WORK so many times; prints how many nanoseconds that took
+//!
+//! The clock is the monotonic one, read once before and once after. A program that stays is asked in turn with others, and needs
+//! to be started but once.
+
+mod calls;
+mod compute;
+mod coremark;
+mod files;
+mod http;
+mod kv;
+mod pipes;
+mod policy;
+mod serve;
+
+use std::{
+    env,
+    hint::black_box,
+    io,
+    process::ExitCode,
+    time::{
+        Duration,
+        Instant, //
+    }, //
+};
+
+/// Does something so many times, with arguments of its own; tells how long that took.
+type Work = fn(u64, &[String]) -> io::Result<Duration>;
+
+/// Everything there is to measure, by name.
+const WORKS: [(&str, Work); 24] = [
+    ("null", calls::null),
+    ("null-engine", calls::null_engine),
+    ("clock", calls::clock),
+    ("clock-syscall", calls::clock_syscall),
+    ("spin", calls::spin),
+    ("selfpipe", pipes::own),
+    ("ping", pipes::ping),
+    ("pong", pipes::pong),
+    ("scan", files::scan),
+    ("files", files::small),
+    ("policy", policy::serve),
+    ("decide", policy::decide),
+    ("fib", compute::fib),
+    ("sieve", compute::sieve),
+    ("matmul-i32", compute::matmul_i32),
+    ("matmul-f32", compute::matmul_f32),
+    ("matmul-f64", compute::matmul_f64),
+    ("sha256", compute::sha256),
+    ("coremark", coremark::run),
+    ("echo", serve::echo),
+    ("http", serve::http),
+    ("http-close", serve::http_close),
+    ("kv", serve::kv),
+    ("relay", serve::relay),
+];
+
+/// How long it takes to do `work` `count` times.
+fn time(count: u64, mut work: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
+    let began = Instant::now();
+    for _ in 0..count {
+        work()?;
+    }
+    Ok(began.elapsed())
+}
+
+/// As [`time`], for what cannot fail and comes to a result, which is not to be optimized away.
+fn time_result<T>(count: u64, mut work: impl FnMut() -> T) -> io::Result<Duration> {
+    time(count, || {
+        black_box(work());
+        Ok(())
+    })
+}
+
+/// Argument `index`, or an error.
+fn argument<T: std::str::FromStr>(args: &[String], index: usize) -> io::Result<T> {
+    args.get(index).and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn run() -> io::Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let name: String = argument(&args, 0)?;
+    let (_, work) = WORKS.iter().find(|(known, _)| *known == name).ok_or(io::ErrorKind::NotFound)?;
+    for line in io::stdin().lines() {
+        let count = line?.trim().parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+        let took = work(count, args.get(1..).unwrap_or_default())?;
+        println!("{}", took.as_nanos());
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Servers on the listening socket that is descriptor 3. Each takes as many connections as its last argument says, serves them
+//! until they are closed, and ends.
+
+use crate::{
+    argument,
+    http::Http,
+    kv::Cache, //
+};
+use mio::{
+    Events,
+    Interest,
+    Poll,
+    Token, //
+};
+use std::{
+    io::{
+        self,
+        ErrorKind,
+        Read,
+        Write, //
+    },
+    mem::ManuallyDrop,
+    net::{
+        TcpListener,
+        TcpStream, //
+    },
+    os::fd::FromRawFd as _,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// The most bytes of a read.
+const BUFFER: usize = 16 * 1024;
+
+/// What a server says.
+pub(crate) trait Protocol {
+    /// Answers what is whole in `input`, the start of what a connection has sent; how many of its bytes that were.
+    fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize>;
+}
+
+/// Says what was said.
+struct Echo;
+
+impl Protocol for Echo {
+    fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+        output.extend_from_slice(input);
+        Ok(input.len())
+    }
+}
+
+/// The listening socket that was handed over.
+#[allow(unsafe_code, reason = "descriptors that were handed over have a number only")]
+fn listener() -> ManuallyDrop<TcpListener> {
+    // SAFETY: Nobody else in this program closes it, nor does this.
+    ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(3) })
+}
+
+/// One party.
+struct Connection<S> {
+    stream: S,
+    /// What it has sent and was not answered yet.
+    input: Vec<u8>,
+}
+
+impl<S: Read + Write> Connection<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, input: Vec::new() }
+    }
+
+    /// Reads once and answers; whether the connection goes on. A party waits for its answers, so they never fill the socket's
+    /// buffer.
+    fn serve(&mut self, buffer: &mut [u8], output: &mut Vec<u8>, protocol: &mut impl Protocol) -> io::Result<bool> {
+        let len = match self.stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            len => len?,
+        };
+        let fresh = buffer.get(..len).unwrap_or_default();
+        output.clear();
+        if self.input.is_empty() {
+            // The usual case: whole requests, nothing to keep.
+            let done = protocol.answer(fresh, output)?;
+            self.input.extend_from_slice(fresh.get(done..).unwrap_or_default());
+        } else {
+            self.input.extend_from_slice(fresh);
+            let done = protocol.answer(&self.input, output)?;
+            self.input.drain(..done);
+        }
+        self.stream.write_all(output)?;
+        Ok(len > 0)
+    }
+}
+
+/// Serves a single connection: nobody else to wait for.
+fn serve_one(stream: TcpStream, protocol: &mut impl Protocol) -> io::Result<()> {
+    let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
+    let mut connection = Connection::new(stream);
+    while connection.serve(&mut buffer, &mut output, protocol)? {}
+    Ok(())
+}
+
+/// Serves whichever connection has something to say.
+fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Result<()> {
+    let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(streams.len());
+    let mut connections = Vec::new();
+    for (index, stream) in streams.into_iter().enumerate() {
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        connections.push(Some(Connection::new(stream)));
+    }
+    let mut open = connections.len();
+    while open > 0 {
+        poll.poll(&mut events, None)?;
+        for event in &events {
+            let Some(place) = connections.get_mut(event.token().0) else { continue };
+            let Some(connection) = place else { continue };
+            if !connection.serve(&mut buffer, &mut output, protocol)? {
+                poll.registry().deregister(&mut connection.stream)?;
+                *place = None;
+                open -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> {
+    let count: usize = argument(args, 0)?;
+    let listener = listener();
+    let began = Instant::now();
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(listener.accept()?.0);
+    }
+    match (streams.pop(), streams.is_empty()) {
+        (Some(stream), true) => serve_one(stream, protocol)?,
+        (last, _) => {
+            streams.extend(last);
+            serve_many(streams, protocol)?;
+        }
+    }
+    Ok(began.elapsed())
+}
+
+/// Says what was said.
+pub(crate) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Echo)
+}
+
+/// HTTP/1.1, each connection for as many requests as there are.
+pub(crate) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Http)
+}
+
+/// HTTP/1.1, a connection for each request.
+pub(crate) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
+    let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
+    let listener = listener();
+    crate::time(count, || {
+        let mut connection = Connection::new(listener.accept()?.0);
+        connection.serve(&mut buffer, &mut output, &mut Http)?;
+        Ok(())
+    })
+}
+
+/// A cache that speaks memcached's protocol.
+pub(crate) fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Cache::default())
+}
+
+/// From the first connection to the second, until it ends.
+pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
+    let listener = listener();
+    let (mut from, mut to) = (listener.accept()?.0, listener.accept()?.0);
+    let mut buffer = vec![0; BUFFER];
+    let began = Instant::now();
+    loop {
+        let len = from.read(&mut buffer)?;
+        if len == 0 {
+            return Ok(began.elapsed());
+        }
+        to.write_all(buffer.get(..len).unwrap_or_default())?;
+    }
+}

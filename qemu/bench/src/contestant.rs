@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who does the work.
+
+use std::{
+    ffi::OsString,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command, //
+};
+
+use serde::{
+    Deserialize,
+    Serialize, //
+};
+
+/// What runs a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Contestant {
+    /// A native process that makes system calls: what the others are compared with.
+    Process,
+    /// The same, with a system call where a process would not need one.
+    Syscall,
+    /// A native process that uses io_uring.
+    Uring,
+    /// A guest in the kernel.
+    Kernel,
+    /// A guest in the kernel whose partner is a process.
+    KernelAndProcess,
+    /// The engine object of the kernel module, in a process.
+    Engine,
+    /// The guest in a process, on wasmi as it comes.
+    Wasmi,
+    /// The guest in a process, on wasmtime as it comes.
+    Wasmtime,
+}
+
+impl Contestant {
+    /// Its name in tables, files and plots.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Syscall => "syscall",
+            Self::Uring => "io_uring",
+            Self::Kernel => "kernel",
+            Self::KernelAndProcess => "kernel+process",
+            Self::Engine => "engine",
+            Self::Wasmi => "wasmi",
+            Self::Wasmtime => "wasmtime",
+        }
+    }
+
+    /// Who is at the other end, where there are two.
+    pub(crate) const fn partner(self) -> Self {
+        match self {
+            Self::KernelAndProcess => Self::Process,
+            other => other,
+        }
+    }
+}
+
+/// The programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    /// This program.
+    pub(crate) own: PathBuf,
+    /// The `kwasmi` command, where there is a kernel module.
+    pub(crate) kwasmi: Option<PathBuf>,
+    /// `kwasmi-native`.
+    pub(crate) engine: PathBuf,
+    /// `kwasmi-rivals`.
+    pub(crate) rivals: PathBuf,
+    /// The guest.
+    pub(crate) guest: PathBuf,
+    /// Its native twin.
+    pub(crate) twin: PathBuf,
+}
+
+impl Tools {
+    /// Whether `contestant` can take part here.
+    pub(crate) fn has(&self, contestant: Contestant) -> bool {
+        match contestant {
+            Contestant::Process | Contestant::Syscall => self.twin.exists(),
+            Contestant::Uring => io_uring::IoUring::new(8).is_ok(),
+            Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
+            Contestant::Engine => self.engine.exists(),
+            Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
+        }
+    }
+
+    /// The command by which `contestant` begins; `fds` descriptors from 3 on are the guest's, and so is `folder`.
+    fn begin(&self, contestant: Contestant, fds: usize, folder: Option<&Path>) -> Command {
+        let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
+            Contestant::Process | Contestant::Syscall => (&self.twin, &[], false),
+            Contestant::Uring => (&self.own, &["uring"], false),
+            Contestant::Kernel | Contestant::KernelAndProcess => {
+                (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
+            }
+            Contestant::Engine => (&self.engine, &[], true),
+            Contestant::Wasmi => (&self.rivals, &["wasmi"], true),
+            Contestant::Wasmtime => (&self.rivals, &["wasmtime"], true),
+        };
+        let mut command = Command::new(program);
+        command.args(words);
+        if is_guest {
+            for fd in 3..3 + fds {
+                command.args(["--fd", &fd.to_string()]);
+            }
+            if let Some(folder) = folder {
+                // Runtimes differ in how they write that a directory has another name inside: it has the same one.
+                command.arg("--dir").arg(folder);
+            }
+            command.arg(&self.guest);
+        }
+        command
+    }
+
+    /// The command by which `contestant` does `work`, as often as its standard input says.
+    pub(crate) fn command(
+        &self,
+        contestant: Contestant,
+        work: &str,
+        args: &[OsString],
+        fds: usize,
+        folder: Option<&Path>,
+    ) -> Command {
+        let mut command = self.begin(contestant, fds, folder);
+        let work = if contestant == Contestant::Syscall { format!("{work}-syscall") } else { work.to_owned() };
+        command.arg(work).args(args);
+        command
+    }
+
+    /// The command that also tells the fuel of `work`, on standard error.
+    pub(crate) fn command_with_fuel(
+        &self,
+        work: &str,
+        args: &[OsString],
+        fds: usize,
+        folder: Option<&Path>,
+    ) -> Command {
+        let plain = self.command(Contestant::Engine, work, args, fds, folder);
+        let mut command = Command::new(plain.get_program());
+        command.arg("--stats").args(plain.get_args());
+        command
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From the build root: measures in a VM and on the host, and tells what came out.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command,
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use clap::Args;
+
+use crate::{
+    compare::Baseline,
+    contestant::Contestant,
+    plot,
+    result::{
+        Measurements,
+        Place,
+        Run, //
+    },
+    table,
+};
+
+/// Parameters of the kernel module.
+const MODULE_PARAMETERS: &[&str] = &[];
+
+/// MiB of memory that the VM has.
+const MEMORY: &str = "2048";
+
+/// Seconds that a VM may take.
+const TIMEOUT: &str = "3600";
+
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// What is measured; everything if there is none.
+    names: Vec<String>,
+    /// Fewer and shorter samples.
+    #[arg(long)]
+    quick: bool,
+    /// Where; everywhere unless told.
+    #[arg(long, value_delimiter = ',', default_values_t = [Place::Vm, Place::Icount, Place::Host])]
+    place: Vec<Place>,
+    /// Compares with the figures that are kept; ends with 1 if something got slower.
+    #[arg(long)]
+    compare: bool,
+    /// Keeps the figures.
+    #[arg(long)]
+    store: bool,
+    /// Draws and prints what was measured last.
+    #[arg(long)]
+    again: bool,
+    /// The kernel's name.
+    #[arg(long, env = "KWASMI_KERNEL_NAME", hide = true)]
+    kernel_name: String,
+    /// When this is.
+    #[arg(long, env = "KWASMI_BENCH_DATE", default_value = "", hide = true)]
+    date: String,
+    /// Which source this is.
+    #[arg(long, env = "KWASMI_BENCH_COMMIT", default_value = "", hide = true)]
+    commit: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The checkout.
+struct Top(PathBuf);
+
+impl Top {
+    fn program(&self, name: &str) -> PathBuf {
+        self.0.join("target/x86_64-unknown-linux-gnu/release").join(name)
+    }
+
+    fn rivals(&self) -> PathBuf {
+        self.0.join("target/rivals/x86_64-unknown-linux-gnu/release/kwasmi-rivals")
+    }
+}
+
+/// Runs `measure` in a VM.
+fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
+    let mut vm = Command::new(top.program("kwasmi-vm"));
+    vm.args(["run", "--memory", MEMORY, "--timeout", TIMEOUT]).arg("--out").arg(out);
+    for parameter in MODULE_PARAMETERS {
+        vm.args(["--param", parameter]);
+    }
+    if place == Place::Icount {
+        vm.arg("--icount");
+    }
+    for program in [env::current_exe()?, top.rivals()] {
+        let name = program.file_name().context("a program without a name")?.to_owned();
+        vm.arg("--add").arg(program).arg(name);
+    }
+    vm.args([
+        "--",
+        "/host/kwasmi-bench",
+        "measure",
+        "--rivals",
+        "/host/kwasmi-rivals",
+        "--engine",
+        "/bin/kwasmi-native",
+    ]);
+    vm.args(["--guests", "/guests", "--kwasmi", "/bin/kwasmi", "--output", "/out"]);
+    measured(vm, options, place)
+}
+
+/// Runs `measure` on this machine.
+fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
+    let mut own = Command::new(env::current_exe()?);
+    own.arg("measure").arg("--rivals").arg(top.rivals());
+    own.arg("--engine").arg(top.0.join("target/native").join(&options.kernel_name).join("kwasmi-native"));
+    own.arg("--guests").arg(top.0.join("target/guests")).arg("--output").arg(out);
+    measured(own, options, Place::Host)
+}
+
+fn measured(mut command: Command, options: &Options, place: Place) -> Result<()> {
+    command.args(["--place", place.name()]).args(options.quick.then_some("--quick")).args(&options.names);
+    let status = command.status()?;
+    anyhow::ensure!(status.success(), "{}: {status}", place.name());
+    Ok(())
+}
+
+/// Writes DIR/GROUP.json, and DIR/all.json.
+fn write(run: &Run, dir: &Path) -> Result<()> {
+    let mut groups: BTreeMap<String, Run> = BTreeMap::new();
+    for measurements in &run.places {
+        for case in &measurements.cases {
+            let of_group =
+                groups.entry(case.group.clone()).or_insert_with(|| Run { places: Vec::new(), ..run.clone() });
+            match of_group.places.iter_mut().find(|other| other.place == measurements.place) {
+                Some(same) => same.cases.push(case.clone()),
+                None => of_group.places.push(Measurements { cases: vec![case.clone()], ..measurements.clone() }),
+            }
+        }
+    }
+    for (group, run) in groups {
+        fs::write(dir.join(format!("{group}.json")), serde_json::to_string_pretty(&run)?)?;
+    }
+    Ok(fs::write(dir.join("all.json"), serde_json::to_string_pretty(run)?)?)
+}
+
+fn print(run: &Run) {
+    for measurements in &run.places {
+        println!("{}", table::table(measurements));
+        for contestant in [Contestant::Kernel, Contestant::Engine] {
+            if let Some(fuel) = table::break_even(measurements, contestant) {
+                println!("Break-even of {}: {fuel:.0} fuel for each empty host call.\n", contestant.name());
+            }
+        }
+    }
+    println!("Each cell: how many times as fast as the native process; the median, and the median absolute deviation.");
+}
+
+/// Does all of it; whether nothing got slower.
+///
+/// # Errors
+/// Something could not be built, run or written.
+pub(crate) fn drive(options: &Options) -> Result<bool> {
+    let top = Top(env::current_dir()?);
+    let dir = top.0.join("target/bench");
+    fs::create_dir_all(&dir)?;
+    let run = if options.again {
+        serde_json::from_str(&fs::read_to_string(dir.join("all.json"))?)?
+    } else {
+        let mut places = Vec::new();
+        for place in options.place.iter().copied() {
+            let out = dir.join("places");
+            match place {
+                Place::Vm | Place::Icount => in_vm(options, &top, place, &out)?,
+                Place::Host => on_host(options, &top, &out)?,
+            }
+            let text = fs::read_to_string(out.join(format!("{}.json", place.name())))?;
+            places.push(serde_json::from_str(&text)?);
+        }
+        Run { date: options.date.clone(), commit: options.commit.clone(), is_quick: options.quick, places }
+    };
+    write(&run, &dir)?;
+    for measurements in &run.places {
+        plot::plot(measurements, &dir)?;
+    }
+    print(&run);
+    println!("\nIn target/bench: all.json, and for each group GROUP.json, GROUP-PLACE.svg and GROUP-PLACE.png.");
+
+    let path = top.0.join("qemu/benchmarks/baseline.json");
+    let mut baseline = Baseline::read(&path)?;
+    let (slower, compared) = if options.compare { baseline.regressions(&run) } else { (Vec::new(), 0) };
+    if options.compare {
+        slower.iter().for_each(|words| println!("SLOWER {words}"));
+        println!("{compared} ratios compared, {} of them worse than they may be", slower.len());
+        anyhow::ensure!(compared > 0, "there is nothing to compare with");
+    }
+    if options.store {
+        baseline.store(&run, &path)?;
+    }
+    Ok(slower.is_empty())
+}

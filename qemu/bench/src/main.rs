@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi-bench`: what `scripts/bench` does, inside the build root and inside the VM.
+//!
+//!     kwasmi-bench drive     has everything measured, prints tables, draws plots, compares
+//!     kwasmi-bench measure   measures here, and writes a JSON file
+//!     kwasmi-bench uring     does a piece of work, as `guests/bench` does, by io_uring
+
+mod case;
+mod client;
+mod compare;
+mod contestant;
+mod drive;
+mod facts;
+mod measure;
+mod plot;
+mod result;
+mod sample;
+mod statistics;
+mod table;
+mod uring;
+
+use std::{
+    env,
+    fs,
+    io,
+    path::PathBuf,
+    process::ExitCode, //
+};
+
+use anyhow::Result;
+use clap::{
+    Args,
+    Parser,
+    Subcommand, //
+};
+
+use crate::{
+    case::{
+        CASES,
+        Case, //
+    },
+    contestant::Tools,
+    measure::{
+        Effort,
+        measure, //
+    },
+    result::Place,
+    sample::Sampler,
+};
+
+/// Measures guests in the kernel against what a user would run instead.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Has everything measured, and tells what came out.
+    Drive(drive::Options),
+    /// Measures here.
+    Measure(MeasureOptions),
+    /// Does a piece of work by io_uring, as often as standard input says; prints how many nanoseconds that took.
+    Uring {
+        /// What to do.
+        work: String,
+        /// Arguments of the work.
+        args: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+struct MeasureOptions {
+    /// Cases and groups of them; everything if there is none.
+    names: Vec<String>,
+    /// Fewer and shorter samples.
+    #[arg(long)]
+    quick: bool,
+    /// Where this is.
+    #[arg(long)]
+    place: Place,
+    /// The `kwasmi` command, if there is a kernel module.
+    #[arg(long)]
+    kwasmi: Option<PathBuf>,
+    /// `kwasmi-native`.
+    #[arg(long)]
+    engine: PathBuf,
+    /// `kwasmi-rivals`.
+    #[arg(long)]
+    rivals: PathBuf,
+    /// The folder of guests.
+    #[arg(long)]
+    guests: PathBuf,
+    /// The folder to write to.
+    #[arg(long)]
+    output: PathBuf,
+}
+
+/// The cases called `names`, or in groups that are.
+fn chosen(names: &[String]) -> Result<Vec<Case>> {
+    for name in names {
+        let is_known = CASES.iter().any(|case| case.name == name || case.group == name);
+        anyhow::ensure!(is_known, "there is no benchmark '{name}'");
+    }
+    let is_chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name || name == case.group);
+    Ok(CASES.iter().filter(is_chosen).copied().collect())
+}
+
+fn measure_here(options: &MeasureOptions) -> Result<()> {
+    let tools = Tools {
+        own: env::current_exe()?,
+        kwasmi: options.kwasmi.clone(),
+        engine: options.engine.clone(),
+        rivals: options.rivals.clone(),
+        guest: options.guests.join("bench.wasm"),
+        twin: options.guests.join("native/bench"),
+    };
+    let effort = Effort::new(options.place, options.quick);
+    let measurements = measure(&Sampler::new(tools)?, &chosen(&options.names)?, options.place, effort)?;
+    fs::create_dir_all(&options.output)?;
+    let path = options.output.join(format!("{}.json", options.place.name()));
+    Ok(fs::write(path, serde_json::to_string_pretty(&measurements)?)?)
+}
+
+fn run() -> Result<bool> {
+    match Cli::parse().command {
+        Subcommands::Drive(options) => drive::drive(&options),
+        Subcommands::Measure(options) => measure_here(&options).map(|()| true),
+        Subcommands::Uring { work, args } => {
+            for line in io::stdin().lines() {
+                println!("{}", uring::run(&work, line?.trim().parse()?, &args)?.as_nanos());
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("kwasmi-bench: {error:#}");
+            ExitCode::from(125)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All samples of all cases in one place.
+
+use std::time::Duration;
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+
+use crate::{
+    case::{
+        Case,
+        Setting, //
+    },
+    contestant::Contestant,
+    result::{
+        Entry,
+        Facts,
+        Measured,
+        Measurements,
+        Place, //
+    },
+    sample::{
+        Player,
+        Sampler,
+        as_float, //
+    },
+    statistics,
+};
+
+/// How thoroughly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Samples of each contestant.
+    pub(crate) rounds: usize,
+    /// How long a sample is to take at least.
+    pub(crate) sample: Duration,
+}
+
+impl Effort {
+    /// What is usual in `place`.
+    pub(crate) fn new(place: Place, is_quick: bool) -> Self {
+        match (place, is_quick) {
+            // Instructions are counted, not timed: hardly any noise.
+            (Place::Icount, _) => Self { rounds: 2, sample: Duration::from_millis(20) },
+            (_, true) => Self { rounds: 3, sample: Duration::from_millis(20) },
+            (_, false) => Self { rounds: 7, sample: Duration::from_millis(100) },
+        }
+    }
+}
+
+/// How many operations take a sample's time.
+fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
+    let wanted = u64::try_from(effort.sample.as_nanos())?;
+    let rounded = |count| match case.setting {
+        Setting::Server(client) => client.rounded(count),
+        _ => Ok(count),
+    };
+    let mut count = rounded(16)?;
+    loop {
+        let took = player.take(count)?.max(1);
+        if took >= wanted {
+            return Ok(count);
+        }
+        // A fifth more than it seems to need; short samples tell little.
+        let needed = u128::from(count) * u128::from(wanted) * 6 / 5 / u128::from(took);
+        count = rounded(u64::try_from(needed)?.clamp(count + 1, count.saturating_mul(256)))?;
+    }
+}
+
+fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) -> Result<Measured> {
+    let mut players = Vec::new();
+    for contestant in case.contestants.iter().copied().filter(|contestant| sampler.has(*contestant)) {
+        let name = || format!("{} by {}", case.name, contestant.name());
+        let mut player = sampler.prepare(case, contestant).with_context(name)?;
+        let count = calibrate(&mut player, case, effort).with_context(name)?;
+        players.push((player, Entry { contestant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 }));
+    }
+    for round in 0..effort.rounds {
+        // Nobody is always the first.
+        let len = players.len().max(1);
+        players.rotate_left(round % len);
+        for (player, entry) in &mut players {
+            let took = player.take(entry.count)?;
+            entry.samples.push(as_float(took) / as_float(entry.count));
+        }
+    }
+    let mut entries: Vec<Entry> = players.into_iter().map(|(_, entry)| entry).collect();
+    let order = |entry: &Entry| case.contestants.iter().position(|contestant| *contestant == entry.contestant);
+    entries.sort_by_key(order);
+    for entry in &mut entries {
+        entry.median = statistics::median(&entry.samples);
+        entry.deviation = statistics::deviation(&entry.samples);
+    }
+    let has_fuel = sampler.has(Contestant::Engine) && !matches!(case.setting, Setting::Partner(_) | Setting::Server(_));
+    let fuel = if has_fuel && place != Place::Icount { Some(sampler.fuel(case)?) } else { None };
+    Ok(Measured { group: case.group.to_owned(), name: case.name.to_owned(), unit: case.unit.to_owned(), fuel, entries })
+}
+
+/// Measures `cases`, one after another, and says on standard error how far it is.
+///
+/// # Errors
+/// Something failed; there are no results then.
+pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: Effort) -> Result<Measurements> {
+    let facts = Facts::gather(place)?;
+    let mut measured = Vec::new();
+    for (index, case) in cases.iter().enumerate() {
+        eprintln!("kwasmi: {} {}/{}: {}", place.name(), index + 1, cases.len(), case.name);
+        measured.push(measure_case(sampler, case, place, effort)?);
+    }
+    Ok(Measurements { place, facts, cases: measured })
+}

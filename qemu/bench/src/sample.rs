@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Samples: somebody does something so many times.
+
+use std::{
+    ffi::OsString,
+    fs::{
+        self,
+        File, //
+    },
+    io::{
+        BufRead as _,
+        BufReader,
+        Write as _, //
+    },
+    net::{
+        Ipv4Addr,
+        SocketAddr,
+        TcpListener, //
+    },
+    os::fd::OwnedFd,
+    path::Path,
+    process::{
+        Child,
+        ChildStdin,
+        ChildStdout,
+        Command,
+        Stdio, //
+    },
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use command_fds::{
+    CommandFdExt as _,
+    FdMapping, //
+};
+use rustix::pipe::PipeFlags;
+
+use crate::{
+    case::{
+        Case,
+        Setting, //
+    },
+    client::Client,
+    contestant::{
+        Contestant,
+        Tools, //
+    },
+};
+
+/// Small files in the folder, as many as the guest opens.
+const SMALL_FILES: usize = 64;
+
+/// Bytes of the file whose lines are counted.
+const LINES_LEN: usize = 1 << 20;
+
+/// Where samples are taken.
+pub(crate) struct Sampler {
+    tools: Tools,
+    folder: tempfile::TempDir,
+}
+
+/// Reads: the first number after `name` in `text`.
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(name)?;
+    rest.split(|char: char| !char.is_ascii_digit()).find(|word| !word.is_empty())?.parse().ok()
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Has `command` find `fds` as its descriptors from 3 on.
+fn hand(command: &mut Command, fds: Vec<OwnedFd>) -> Result<()> {
+    let mappings = (3..).zip(fds).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
+    command.fd_mappings(mappings)?;
+    Ok(())
+}
+
+/// A program that does something as often as it is told, again and again. It is ended when this is dropped.
+struct Program {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Result<Self> {
+        let words = format!("{command:?}");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context(words)?;
+        let streams = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = streams.context("no streams")?;
+        Ok(Self { child, input, output: BufReader::new(output) })
+    }
+
+    fn tell(&mut self, count: u64) -> Result<()> {
+        Ok(writeln!(self.input, "{count}")?)
+    }
+
+    /// How many nanoseconds it says that it took.
+    fn answer(&mut self) -> Result<u64> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim().parse().with_context(|| format!("'{}' is no number", line.trim()))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may be gone already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A contestant, ready to do a case.
+pub(crate) struct Player {
+    program: Program,
+    partner: Option<Program>,
+    server: Option<(Client, SocketAddr)>,
+}
+
+impl Player {
+    /// Has it done `count` times; how many nanoseconds that took.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) fn take(&mut self, count: u64) -> Result<u64> {
+        self.program.tell(count)?;
+        if let Some(partner) = &mut self.partner {
+            partner.tell(count)?;
+        }
+        let asked = self.server.map(|(client, address)| client.ask(address, count)).transpose()?;
+        let took = self.program.answer()?;
+        if let Some(partner) = &mut self.partner {
+            partner.answer()?;
+        }
+        Ok(asked.unwrap_or(took))
+    }
+}
+
+impl Sampler {
+    /// Makes the folder that guests look into.
+    ///
+    /// # Errors
+    /// Those of writing files.
+    pub(crate) fn new(tools: Tools) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut lines = File::create(folder.path().join("lines"))?;
+        let mut text = Vec::with_capacity(LINES_LEN);
+        while text.len() < LINES_LEN {
+            // Lines of 8 to 71 characters.
+            let len = 8 + text.len() / 7 % 64;
+            text.resize(text.len() + len, b'x');
+            text.push(b'\n');
+        }
+        text.truncate(LINES_LEN);
+        lines.write_all(&text)?;
+        for index in 0..SMALL_FILES {
+            fs::write(folder.path().join(format!("small-{index}")), [b'y'; 100])?;
+        }
+        Ok(Self { tools, folder })
+    }
+
+    /// Whether `contestant` can take part here.
+    pub(crate) fn has(&self, contestant: Contestant) -> bool {
+        self.tools.has(contestant)
+    }
+
+    fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
+        let folder = (case.setting == Setting::Folder).then(|| self.folder.path());
+        let connections = match case.setting {
+            Setting::Server(client) => Some(client.connections().to_string()),
+            _ => None,
+        };
+        let words = case.args.iter().map(OsString::from).chain(connections.map(OsString::from));
+        let args = folder.into_iter().map(OsString::from).chain(words).collect();
+        (args, folder)
+    }
+
+    /// What the work finds from descriptor 3 on, and what its partner does.
+    fn descriptors(case: &Case) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+        let mut partners = Vec::new();
+        let own = match case.setting {
+            Setting::Nothing | Setting::Folder => Vec::new(),
+            Setting::Pipe => pipe().map(|(input, output)| vec![input, output])?,
+            Setting::Requests => {
+                vec![File::open("/dev/zero")?.into(), File::options().write(true).open("/dev/null")?.into()]
+            }
+            Setting::Server(_) => anyhow::bail!("{}: a server finds a socket", case.name),
+            Setting::Partner(_) => {
+                let ((there, out), (back_in, back)) = (pipe()?, pipe()?);
+                partners = vec![there, back];
+                vec![back_in, out]
+            }
+        };
+        Ok((own, partners))
+    }
+
+    /// Has `contestant` get ready for `case`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn prepare(&self, case: &Case, contestant: Contestant) -> Result<Player> {
+        let (args, folder) = self.args(case);
+        let start = |contestant, work, fds: Vec<OwnedFd>| {
+            let mut command = self.tools.command(contestant, work, &args, fds.len(), folder);
+            hand(&mut command, fds)?;
+            Program::start(command)
+        };
+        if let Setting::Server(client) = case.setting {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let server = Some((client, listener.local_addr()?));
+            return Ok(Player { program: start(contestant, case.work, vec![listener.into()])?, partner: None, server });
+        }
+        let (own, partners) = Self::descriptors(case)?;
+        let program = start(contestant, case.work, own)?;
+        let partner = match case.setting {
+            Setting::Partner(work) => Some(start(contestant.partner(), work, partners)?),
+            _ => None,
+        };
+        Ok(Player { program, partner, server: None })
+    }
+
+    /// The fuel of one operation, as the engine counts it.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub(crate) fn fuel(&self, case: &Case) -> Result<f64> {
+        const COUNTS: [u64; 2] = [200, 1200];
+        let (args, folder) = self.args(case);
+        let mut fuel = [0; 2];
+        for (fuel, count) in fuel.iter_mut().zip(COUNTS) {
+            let (own, _) = Self::descriptors(case)?;
+            let mut command = self.tools.command_with_fuel(case.work, &args, own.len(), folder);
+            hand(&mut command, own)?;
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                writeln!(input, "{count}")?;
+            }
+            let text = String::from_utf8(child.wait_with_output()?.stderr)?;
+            *fuel = number_after(&text, "fuel ").context("the engine tells no fuel")?;
+        }
+        let [few, many] = fuel;
+        Ok(as_float(many.saturating_sub(few)) / as_float(COUNTS[1] - COUNTS[0]))
+    }
+}
+
+/// A number of nanoseconds or operations: far below what a float tells apart.
+#[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+pub(crate) fn as_float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number_after("load 1.5 ms, fuel 435247, memory", "fuel "), Some(435_247));
+        assert_eq!(number_after("load 1.5 ms", "fuel "), None);
+    }
+}

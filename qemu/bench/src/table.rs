@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tables, as Markdown has them.
+
+use comfy_table::{
+    CellAlignment,
+    Table,
+    presets, //
+};
+
+use crate::{
+    case::CURVE_GROUP,
+    contestant::Contestant,
+    result::{
+        Measurements,
+        Place, //
+    },
+};
+
+/// A time, with a unit by which it has few digits.
+fn time(nanoseconds: f64, place: Place) -> String {
+    let unit = if place == Place::Icount { ["", "k", "M"] } else { ["ns", "us", "ms"] };
+    let (value, unit) = match nanoseconds {
+        small if small < 1e4 => (small, unit[0]),
+        middle if middle < 1e7 => (middle / 1e3, unit[1]),
+        large => (large / 1e6, unit[2]),
+    };
+    let digits = if value < 100.0 { 1 } else { 0 };
+    format!("{value:.digits$} {unit}").trim_end().to_owned()
+}
+
+/// A ratio, with three digits that count.
+pub(crate) fn ratio(value: f64) -> String {
+    let digits = match value {
+        large if large >= 100.0 => 0,
+        middle if middle >= 10.0 => 1,
+        one if one >= 1.0 => 2,
+        tenth if tenth >= 0.1 => 3,
+        _ => 4,
+    };
+    format!("{value:.digits$}")
+}
+
+/// A machine, in words.
+fn heading(measurements: &Measurements) -> String {
+    let facts = &measurements.facts;
+    let what = match measurements.place {
+        Place::Vm => "all contestants in one VM",
+        Place::Icount => "all contestants in one VM, instructions instead of nanoseconds",
+        Place::Host => "the host's processor, no VM, no kernel module",
+    };
+    let mitigations: Vec<String> = facts
+        .mitigations
+        .iter()
+        .filter(|(_, state)| state.starts_with("Mitigation") || state.starts_with("Vulnerable"))
+        .map(|(name, state)| format!("{name}: {state}"))
+        .collect();
+    format!(
+        "{}: {what}. {} x{}, Linux {}, accelerator: {}. {}",
+        measurements.place.name(),
+        facts.processor,
+        facts.processors,
+        facts.kernel,
+        facts.accelerator,
+        if mitigations.is_empty() { "No mitigations.".to_owned() } else { format!("{}.", mitigations.join("; ")) }
+    )
+}
+
+/// What was measured in one place: for each contestant how many times as fast as the native process it is, and its time.
+pub(crate) fn table(measurements: &Measurements) -> String {
+    let mut contestants: Vec<Contestant> =
+        measurements.cases.iter().flat_map(|case| case.entries.iter().map(|entry| entry.contestant)).collect();
+    contestants.sort_unstable();
+    contestants.dedup();
+    contestants.retain(|contestant| *contestant != Contestant::Process);
+
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    let mut header = vec!["case".to_owned(), "an operation".to_owned(), "fuel".to_owned(), "process".to_owned()];
+    header.extend(contestants.iter().map(|contestant| contestant.name().to_owned()));
+    table.set_header(header);
+    for case in &measurements.cases {
+        let fuel = case.fuel.map_or(String::new(), |fuel| format!("{fuel:.0}"));
+        let process = case.entry(Contestant::Process);
+        let spread = |median: f64, deviation: f64| format!("±{:.0} %", 100.0 * deviation / median);
+        let own = process.map_or(String::new(), |entry| {
+            format!("{} {}", time(entry.median, measurements.place), spread(entry.median, entry.deviation))
+        });
+        let mut row = vec![case.name.clone(), case.unit.clone(), fuel, own];
+        row.extend(contestants.iter().map(|contestant| {
+            case.entry(*contestant).zip(case.ratio(*contestant)).map_or(String::new(), |(entry, times)| {
+                let spread = spread(entry.median, entry.deviation);
+                format!("{} ({} {spread})", ratio(times), time(entry.median, measurements.place))
+            })
+        }));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{}\n\n{table}\n", heading(measurements))
+}
+
+/// Where a guest in the kernel stops winning: the fuel of one host call at which its ratio is 1, between two cases of the curve.
+pub(crate) fn break_even(measurements: &Measurements, contestant: Contestant) -> Option<f64> {
+    let curve: Vec<(f64, f64)> = measurements
+        .cases
+        .iter()
+        .filter(|case| case.group == CURVE_GROUP)
+        .filter_map(|case| Some((case.fuel?, case.ratio(contestant)?)))
+        .collect();
+    curve.windows(2).find_map(|pair| match pair {
+        [(x0, y0), (x1, y1)] if *y0 >= 1.0 && *y1 < 1.0 => Some(x0 + (x1 - x0) * (y0 - 1.0) / (y0 - y1)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(time(767.04, Place::Vm), "767 ns");
+        assert_eq!(time(12_345.0, Place::Vm), "12.3 us");
+        assert_eq!(time(517.0, Place::Icount), "517");
+        assert_eq!(ratio(0.0123), "0.0123");
+        assert_eq!(ratio(2.345), "2.35");
+    }
+}
