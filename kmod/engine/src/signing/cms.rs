@@ -138,6 +138,9 @@ impl<'a> Signature<'a> {
         if kind == Kind::Rsa && value.bytes().len() < RSA_BYTES_MIN {
             return Err(begin.wrong("an RSA key of less than 2048 bits"));
         }
+        if kind == Kind::Ecdsa {
+            ecdsa_value(value)?;
+        }
         Ok(Self { signer, kind })
     }
 }
@@ -147,6 +150,21 @@ enum Digest {
     Sha256,
     Sha384,
     Sha512,
+}
+
+/// Sees that `value` is an `ECDSA-Sig-Value`: two numbers, see [RFC 3279](https://www.rfc-editor.org/rfc/rfc3279#section-2.2.3).
+fn ecdsa_value(mut value: Reader<'_>) -> Result<(), Malformed> {
+    let mut pair = value.value(tag::SEQUENCE, "not a pair of numbers")?;
+    value.end("more than a pair of numbers")?;
+    for _ in 0..2 {
+        let begin = pair;
+        match pair.value(tag::INTEGER, "not a pair of numbers")?.bytes() {
+            [0x80.., ..] | [] => return Err(begin.wrong("a number that is not positive")),
+            [0, ..=0x7f, ..] => return Err(begin.wrong("a number that is not in its shortest form")),
+            _ => {}
+        }
+    }
+    pair.end("more than a pair of numbers")
 }
 
 fn not_empty(reader: Reader<'_>) -> Result<&[u8], Malformed> {
@@ -237,6 +255,10 @@ mod tests {
 
     const NULL: &[u8] = &[tag::NULL, 0];
 
+    fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
+        sequence(&[&value(tag::INTEGER, first), &value(tag::INTEGER, second)])
+    }
+
     /// The parts of a message, to be changed one at a time.
     #[derive(Clone)]
     struct Message {
@@ -283,7 +305,7 @@ mod tests {
                 id: value(tag::CONTEXT_0, b"key"),
                 digest: sha384,
                 algorithm: sequence(&[&object(oid::ECDSA_WITH_SHA384)]),
-                signature: value(tag::OCTET_STRING, &[0; 100]),
+                signature: value(tag::OCTET_STRING, &pair(&[1, 2], &[0, 0x80])),
                 ..Self::rsa()
             }
         }
@@ -355,6 +377,23 @@ mod tests {
         for (what, change) in cases {
             let mut message = Message::rsa();
             change(&mut message);
+            assert_eq!(Signature::read(&message.encode()).expect_err(what).what, what);
+        }
+    }
+
+    #[test]
+    fn a_pair_of_numbers_is_in_its_one_form() {
+        let three = sequence(&[&value(tag::INTEGER, &[1]), &value(tag::INTEGER, &[1]), &value(tag::INTEGER, &[1])]);
+        let cases = [
+            (pair(&[0x80], &[1]), "a number that is not positive"),
+            (pair(&[1], &[]), "a number that is not positive"),
+            (pair(&[0, 1], &[1]), "a number that is not in its shortest form"),
+            (three, "more than a pair of numbers"),
+            ([pair(&[1], &[1]), NULL.to_vec()].concat(), "more than a pair of numbers"),
+            (value(tag::INTEGER, &[1]), "not a pair of numbers"),
+        ];
+        for (bytes, what) in cases {
+            let message = Message { signature: value(tag::OCTET_STRING, &bytes), ..Message::ecdsa() };
             assert_eq!(Signature::read(&message.encode()).expect_err(what).what, what);
         }
     }
