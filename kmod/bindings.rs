@@ -2,7 +2,14 @@
 
 //! What bindgen made of `bindings/bindings.h`, over the types that the `kernel` crate binds.
 
-#![allow(dead_code, improper_ctypes, non_camel_case_types, non_upper_case_globals, unreachable_pub, reason = "generated, as the kernel's own bindings are")]
+#![allow(
+    dead_code,
+    improper_ctypes,
+    non_camel_case_types,
+    non_upper_case_globals,
+    unreachable_pub,
+    reason = "generated, as the kernel's own bindings are"
+)]
 
 use kernel::{
     bindings::*,

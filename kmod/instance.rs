@@ -493,11 +493,8 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
             let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
             return Err(EINVAL);
         }
-        let (needed, word) = if files.is_socket(handle) {
-            (Capability::Sockets, "sockets")
-        } else {
-            (Capability::Files, "files")
-        };
+        let (needed, word) =
+            if files.is_socket(handle) { (Capability::Sockets, "sockets") } else { (Capability::Files, "files") };
         if fd.guest_fd >= STANDARD_FDS && !has.has(needed) {
             let _ = write!(log, "the manifest lacks the capability {word} for descriptor {}", fd.guest_fd);
             return Err(EACCES);

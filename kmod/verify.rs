@@ -133,7 +133,8 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
                 Kind::Ecdsa => algorithm == b"ecdsa-nist-p256" || algorithm == b"ecdsa-nist-p384",
             };
             if !is_strong {
-                let _ = log.write_str("the signature is not accepted: the signer's key is of another kind, or too weak");
+                let _ =
+                    log.write_str("the signature is not accepted: the signer's key is of another kind, or too weak");
                 return Err(code::EKEYREJECTED);
             }
             // SAFETY: It is a keyring, for as long as the device is open.

@@ -85,7 +85,7 @@ check "what is older does not run" ends 126 "2.0.0" $modules/version-1.10.0.wasm
 check "a sealed keyring" kwasmi key seal
 check "takes no certificate" fails kwasmi key add /guests/signer.pem
 check "whose modules do not run" ends 126 "not in the keyring" /guests/hello-c.wasm
-check "what was trusted is" ends 42 - $modules/manifest.wasm
+check "what was trusted is" ends 42 - $modules/handed.wasm
 
 # Made here, without the host: key, certificate, signature.
 made_here() {

@@ -159,7 +159,7 @@ fn ecdsa_value(mut value: Reader<'_>) -> Result<(), Malformed> {
     for _ in 0..2 {
         let begin = pair;
         match pair.value(tag::INTEGER, "not a pair of numbers")?.bytes() {
-            [0x80.., ..] | [] => return Err(begin.wrong("a number that is not positive")),
+            [0x80..=0xff, ..] | [] => return Err(begin.wrong("a number that is not positive")),
             [0, ..=0x7f, ..] => return Err(begin.wrong("a number that is not in its shortest form")),
             _ => {}
         }
