@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Records for the kernel's audit: each load, refused load, and start. Who did it, which module, who signed it, what came of
+//! Records for the kernel's audit: each load, refused load, and start that happened or that policy refused. Who did it, which module, who signed it, what came of
 //! it. Where audit is switched off, only of what was refused to root. Without an audit daemon the kernel prints records to
 //! its log, at a limited rate.
 //!
@@ -13,6 +13,7 @@ use crate::{
 use core::ptr;
 use kernel::{
     bindings,
+    error::code,
     fmt,
     prelude::*,
     str::CString, //
@@ -34,7 +35,10 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
         Event::Start => "start",
     };
     let is_refused_load = matches!(event, Event::Load) && error.is_some();
-    if !is_refused_load && !is_enabled() {
+    // Whoever holds a module's descriptor can make mistakes as often as it likes: they are nobody's business.
+    let is_mistake = matches!(event, Event::Start)
+        && error.is_some_and(|error| error != code::EKEYREJECTED && error != EACCES && error != EPERM);
+    if !is_refused_load && (is_mistake || !is_enabled()) {
         return;
     }
     let result = error.map_or(0, |error| error.to_errno());

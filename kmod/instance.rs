@@ -227,7 +227,15 @@ impl Instance {
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
         let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
-        inner.run(&this, &mut log)?;
+        match inner.run(&this, &mut log) {
+            Ok(()) => {}
+            // The call is made again.
+            Err(error) if error == ERESTARTSYS => return Err(error),
+            Err(error) => {
+                arg.write(&kwasmi_run { log_len: log.give()?, ..request })?;
+                return Err(error);
+            }
+        }
         let report = &inner.report;
         let _ = log.write_str(crate::log::text(&report.text));
         arg.write(&kwasmi_run {
@@ -492,6 +500,11 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
         if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX || fd.rights >> 30 != 0 || fd.rights_inheriting >> 30 != 0 {
             let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
             return Err(EINVAL);
+        }
+        // The instance's own descriptor may come to be in there, and then neither is ever given up.
+        if files.may_hold_files(handle) && ioctl::ask_for_root().is_err() {
+            let _ = write!(log, "descriptor {} is a Unix socket or has no name, which only root hands over", fd.fd);
+            return Err(EPERM);
         }
         let (needed, word) =
             if files.is_socket(handle) { (Capability::Sockets, "sockets") } else { (Capability::Files, "files") };

@@ -137,12 +137,15 @@ pub(crate) fn tell(arg: &Argument) -> Result<isize> {
     if verify::kernel_keys_count() {
         flags |= KWASMI_POLICY_KERNEL_KEYS;
     }
+    // No lock is held when the answer is written: the caller's memory may be slow.
+    let denied_len = u32::try_from(DENIED.lock().len())?;
+    let least_len = u32::try_from(LEAST.lock().len())?;
     arg.write(&kwasmi_policy {
         verify: Mode::current().number(),
         flags,
         keyring: Keyring::serial(),
-        denied_len: u32::try_from(DENIED.lock().len())?,
-        least_len: u32::try_from(LEAST.lock().len())?,
+        denied_len,
+        least_len,
         reserved: 0,
     })?;
     Ok(0)

@@ -167,6 +167,13 @@ impl Open {
         u32::from(mode) & bindings::S_IFMT
     }
 
+    /// Whether it is one of `anon_inode_getfile` and its siblings.
+    fn is_anonymous(&self) -> bool {
+        // SAFETY: The file is referenced, and keeps its inode; this flag of an inode does not change.
+        let flags = unsafe { (*(*self.as_ptr()).f_inode).i_flags };
+        flags & bindings::S_ANON_INODE != 0
+    }
+
     /// What the guest may do with it at most: whether it can be read, and written.
     pub(crate) fn access(&self) -> (bool, bool) {
         let mode = self.mode();
@@ -285,6 +292,12 @@ impl Files {
     /// Whether a file is a socket.
     pub(crate) fn is_socket(&self, handle: u32) -> bool {
         self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFSOCK)
+    }
+
+    /// Whether other files can be on their way in a file, or registered with it: a Unix socket, or one without a name of its
+    /// own, such as an io_uring.
+    pub(crate) fn may_hold_files(&self, handle: u32) -> bool {
+        self.get(u64::from(handle)).is_ok_and(|open| sockets::is_unix(open) || open.is_anonymous())
     }
 
     /// Gives a file up.

@@ -26,7 +26,7 @@ use kernel::{
 };
 
 /// Lets others run, if the scheduler wants to.
-pub(super) fn yield_now() {
+pub(crate) fn yield_now() {
     // A kernel that can be preempted anywhere has no such function, and needs none.
     #[cfg(any(CONFIG_PREEMPT_DYNAMIC, not(CONFIG_PREEMPTION)))]
     // SAFETY: Host calls come from process context, with no lock held.

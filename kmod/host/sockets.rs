@@ -52,6 +52,16 @@ pub(super) fn kind(open: &Open) -> u32 {
     u32::try_from(kind).unwrap_or(0)
 }
 
+/// Whether a file is a Unix socket, in which other files can be on their way.
+pub(super) fn is_unix(open: &Open) -> bool {
+    let Ok(socket) = socket(open) else {
+        return false;
+    };
+    // SAFETY: The file keeps its socket; the operations of one that was given out are there.
+    let family = unsafe { (*(*socket.as_ptr()).ops).family };
+    u32::try_from(family) == Ok(bindings::AF_UNIX)
+}
+
 /// Takes a connection; it has the preview 1 `fdflags` `flags`.
 pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
     let flags = u32::try_from(flags)?;

@@ -170,7 +170,10 @@ struct kwasmi_fd {
  * Whoever has the module fd may start it. What its manifest says holds: limits, and what may be handed over.
  *
  * EACCES	the manifest lacks the capability for one of `fds`
- * EKEYREJECTED	the module is denied, or older than its least version, since it was loaded
+ * EPERM	one of `fds` is a Unix socket or an anonymous file (io_uring and its like), and the caller lacks CAP_SYS_ADMIN: if
+ *		the instance's own descriptor comes to be in there, neither is ever freed
+ * EKEYREJECTED	the module is denied, or older than its least version, or not signed and the kernel locked down, since it
+ *		was loaded
  * EBADF	`fds` names a descriptor that is not open
  * EINVAL	a string without an end, a guest_fd twice or too large, a name with a NUL in it or of what is no directory, a
  *		limit as above

@@ -462,7 +462,7 @@ unsafe fn release_slab(slab: NonNull<Slab>) {
 /// `block` is one of `slab`, and nobody uses it again.
 unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
     // SAFETY: The caller guarantees that it is there.
-    let account = unsafe { slab.as_ref() }.account();
+    let account = unsafe { Slab::account(slab) };
     // SAFETY: A slab's account is open.
     let Some(account) = (unsafe { account.as_ref() }) else {
         return;

@@ -42,6 +42,7 @@ use std::{
     os::{
         fd::{
             AsFd as _,
+            AsRawFd as _,
             OwnedFd, //
         },
         unix::net::UnixStream, //
@@ -114,6 +115,12 @@ fn passed_on() {
         let more = [crate::kernel::limit(uapi::KWASMI_LIMIT_FUEL, 2_000_000)];
         if start_with(&limited, crate::kernel::limited(&more)).0.err() != Some(libc::EDQUOT) {
             return 5;
+        }
+        // In a Unix socket the instance's own descriptor could hide.
+        let socket = [crate::kernel::grant(there.as_raw_fd(), 0)];
+        let request = kwasmi_start { fds: crate::kernel::address(&socket), fds_len: 1, ..kwasmi_start::default() };
+        if start_with(&module, request).0.err() != Some(libc::EPERM) {
+            return 7;
         }
         match start_with(&limited, kwasmi_start::default()).0.map(|instance| run(&instance)) {
             Ok(Ok(end)) if end.status == uapi::KWASMI_LIMITED => 0,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
 //! The other side of servers. Every connection has one request under way: a request on each, then an answer from each, and so
 //! on.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
 //! Figures that are kept, to see whether something got slower: ratios only, for times are a machine's own.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
 //! The work of guests, done by a native process that uses io_uring as it is meant to be used: what does not depend on each other
 //! is submitted at once.

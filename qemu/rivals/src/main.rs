@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
 //! Runs a guest as a user would without kwasmi: in a process, on one of two runtimes.
 //!

@@ -110,9 +110,14 @@ impl Slab {
         }
     }
 
-    /// Where the account is that it belongs to.
-    pub(super) fn account(&self) -> *mut Account {
-        self.account
+    /// Where the account is that `slab` belongs to, whose lock need not be held.
+    ///
+    /// # Safety
+    ///
+    /// The slab is there.
+    pub(super) unsafe fn account(slab: NonNull<Self>) -> *mut Account {
+        // SAFETY: The caller guarantees it; nobody writes to this field while the slab has an account.
+        unsafe { (&raw const (*slab.as_ptr()).account).read() }
     }
 
     /// Of the whole slab, in bytes.
@@ -125,14 +130,14 @@ impl Slab {
         !self.free.is_null() || self.fresh.saturating_add(self.class.bytes()) <= self.size
     }
 
-    /// Takes a block: where the word in front of it is.
-    fn take(&mut self) -> *mut u8 {
+    /// Takes a block: where the word in front of it is. `base` is where the slab begins.
+    fn take(&mut self, base: *mut u8) -> *mut u8 {
         let block = if let Some(free) = NonNull::new(self.free) {
             // SAFETY: By the invariant it is a block of this slab that is not in use.
             self.free = unsafe { free.as_ref() }.next;
             free.as_ptr().cast()
         } else {
-            let block = ptr::from_mut(self).cast::<u8>().wrapping_add(self.fresh);
+            let block = base.wrapping_add(self.fresh);
             self.fresh = self.fresh.saturating_add(self.class.bytes());
             block
         };
@@ -279,7 +284,7 @@ impl Slabs {
         let mut slab = NonNull::new(self.having.get(class.0).copied()?)?;
         // SAFETY: Slabs on a list are there; the account's lock is held.
         let this = unsafe { slab.as_mut() };
-        let block = this.take();
+        let block = this.take(slab.as_ptr().cast());
         if !this.has_room() {
             this.is_listed = false;
             // SAFETY: It was on the list.
