@@ -17,6 +17,7 @@ use crate::{
         IoVec,
         Times,
         AT_POSITION,
+        AT_POSITION_NOW,
         IOVECS_MAX, //
     },
 };
@@ -190,15 +191,13 @@ impl Open {
         self.linux_flags() & bindings::O_NONBLOCK != 0
     }
 
-    /// Calls `go`, which waits unless it is asked not to; its argument says so. Waits for `events` where the file itself would
-    /// not wait and the guest wants to.
-    pub(super) fn waiting<T>(&self, events: u32, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+    /// Calls `go`, which waits unless it is asked not to, as `now` or the guest's flags do; its argument says so. Waits for
+    /// `events` where the file itself would not wait and the guest wants to.
+    pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        let nonblocking = now || self.is_nonblocking();
         loop {
-            let result = go(self.is_nonblocking());
-            if self.is_nonblocking()
-                || !self.is_file_nonblocking()
-                || !matches!(&result, Err(error) if *error == EAGAIN)
-            {
+            let result = go(nonblocking);
+            if nonblocking || !self.is_file_nonblocking() || !matches!(&result, Err(error) if *error == EAGAIN) {
                 return result;
             }
             ready::wait(self, events)?;
@@ -334,15 +333,16 @@ impl Open {
     /// # Safety
     ///
     /// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction.
+    #[inline]
     pub(super) unsafe fn transfer(&self, vectors: (u64, u64), at: u64, direction: Direction) -> Result<u64> {
         if direction == Direction::Write && self.kind() == bindings::S_IFSOCK {
             // SAFETY: The caller guarantees it.
-            return unsafe { sockets::send(self, vectors) };
+            return unsafe { sockets::send(self, vectors, at == AT_POSITION_NOW) };
         }
         let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
         let mode = self.mode();
         let is_stream = !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK);
-        self.waiting(events, |nonblocking| {
+        self.waiting(events, at == AT_POSITION_NOW, |nonblocking| {
             let mut rwf = self.rwf(direction);
             if nonblocking && is_stream && !self.is_file_nonblocking() {
                 if mode & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 {
@@ -383,7 +383,7 @@ impl Open {
             }
             Ok(done as u64)
         };
-        if at == AT_POSITION {
+        if matches!(at, AT_POSITION | AT_POSITION_NOW) {
             return self.with_position(go);
         }
         let positioned = match direction {

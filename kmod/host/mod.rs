@@ -250,7 +250,7 @@ unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<
             unsafe { ready::poll(&host.files, a, b, c) }
         }
         op if op == HostOp::Accept as u32 => {
-            let accepted = sockets::accept(host.files.get(a)?, b)?;
+            let accepted = sockets::accept(host.files.get(a)?, b, c == 1)?;
             host.files.add(accepted).map(u64::from)
         }
         op if op == HostOp::Receive as u32 => {
@@ -259,7 +259,7 @@ unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<
         }
         op if op == HostOp::Send as u32 => {
             // SAFETY: As above.
-            unsafe { sockets::send(host.files.get(a)?, (b, c)) }
+            unsafe { sockets::send(host.files.get(a)?, (b, c), false) }
         }
         op if op == HostOp::Shutdown as u32 => sockets::shutdown(host.files.get(a)?, b),
         // SAFETY: The caller guarantees the arguments.

@@ -98,7 +98,8 @@ pub(super) unsafe fn poll(files: &Files, entries: u64, count: u64, deadline: u64
                     let ready = look(open, table);
                     entry.ready =
                         if ready & entry.events != 0 { (ready & (entry.events | poll::HANGUP)) as i32 } else { 0 };
-                    entry.bytes = if entry.ready as u32 & poll::READ != 0 { readable_bytes(open) } else { 0 };
+                    let is_asked = entry.events & poll::BYTES != 0 && entry.ready as u32 & poll::READ != 0;
+                    entry.bytes = if is_asked { readable_bytes(open) } else { 0 };
                 }
                 Err(error) => entry.ready = error.to_errno(),
             }

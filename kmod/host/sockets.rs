@@ -62,11 +62,11 @@ pub(super) fn is_unix(open: &Open) -> bool {
     u32::try_from(family) == Ok(bindings::AF_UNIX)
 }
 
-/// Takes a connection; it has the preview 1 `fdflags` `flags`.
-pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
+/// Takes a connection; it has the preview 1 `fdflags` `flags`. Does not wait for one if it is to be `now`.
+pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     let flags = u32::try_from(flags)?;
     let socket = socket(open)?;
-    let accepted = open.waiting(poll::READ, |nonblocking| {
+    let accepted = open.waiting(poll::READ, now, |nonblocking| {
         let how = if nonblocking || open.is_file_nonblocking() { bindings::O_NONBLOCK } else { 0 };
         let mut accepted = ptr::null_mut();
         // SAFETY: The file keeps its socket; there is room for the new one.
@@ -90,7 +90,7 @@ pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
 pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Result<u64> {
     let socket = socket(open)?;
     let wanted = RECEIVE.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, linux)| all | linux);
-    open.waiting(poll::READ, |nonblocking| {
+    open.waiting(poll::READ, false, |nonblocking| {
         let how = if nonblocking { wanted | bindings::MSG_DONTWAIT } else { wanted };
         // SAFETY: The caller guarantees it.
         let iter = unsafe { iterator(vectors, Direction::Read) }?;
@@ -103,14 +103,14 @@ pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Re
     })
 }
 
-/// Sends. A peer that is gone is an error, not a signal: it is the guest that writes.
+/// Sends; does not wait if it is to be `now`. A peer that is gone is an error, not a signal: it is the guest that writes.
 ///
 /// # Safety
 ///
 /// As for [`Open::transfer`].
-pub(super) unsafe fn send(open: &Open, vectors: (u64, u64)) -> Result<u64> {
+pub(super) unsafe fn send(open: &Open, vectors: (u64, u64), now: bool) -> Result<u64> {
     let socket = socket(open)?;
-    open.waiting(poll::WRITE, |nonblocking| {
+    open.waiting(poll::WRITE, now, |nonblocking| {
         // SAFETY: The caller guarantees it.
         let iter = unsafe { iterator(vectors, Direction::Write) }?;
         let mut msg_flags = bindings::MSG_NOSIGNAL;

@@ -57,6 +57,35 @@ sockets() {
     remove_world
     diff native.out kernel.out
 }
+# batch COMMAND...: the C header.
+batch() {
+    head -c 300000 /dev/urandom >random
+    "$@" /guests/wasi/batch.wasm <random >copied 2>count || { cat count; return 1; }
+    equal "300000 bytes" "$(cat count)" && cmp random copied || return
+    cat random | "$@" /guests/wasi/batch.wasm 2>count | cat >copied
+    equal "300000 bytes" "$(cat count)" && cmp random copied
+}
+# server COMMAND...: three connections at once to a server that waits for all of them in one call.
+server() {
+    server_port=$1
+    shift
+    rm -rf scratch
+    mkdir -p scratch read-only
+    "$@" --dir scratch --dir read-only:ro --tcp-listen "127.0.0.1:$server_port" $wasm server 3 </dev/null >server.out 2>&1 &
+    server=$!
+    until [ -e scratch/listening ] || ! kill -0 $server; do sleep 0.1; done
+    clients=
+    for client in 1 2 3; do
+        { for word in a bb ccc; do echo "$client$word"; sleep 0.2; done; } | nc 127.0.0.1 "$server_port" >client.$client &
+        clients="$clients $!"
+    done
+    # shellcheck disable=SC2086 # one word each
+    wait $server $clients || { cat server.out; return 1; }
+    for client in 1 2 3; do
+        equal "${client}a ${client}bb ${client}ccc" "$(tr '\n' ' ' <client.$client | sed 's/ $//')" || return
+    done
+    equal "3 connections, 9 answers" "$(cat server.out)"
+}
 nothing_held() {
     sleep 1
     kwasmi status >out
@@ -76,6 +105,10 @@ check "what is left behind" diff native.tree kernel.tree
 check "sockets" sockets
 check "a C library, in an ordinary process" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi-native
 check "a C library" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
+check "batches from C, in an ordinary process" batch kwasmi-native
+check "batches from C" batch kwasmi run
+check "a server of batches, in an ordinary process" server 4003 kwasmi-native
+check "a server of batches" server 4004 kwasmi run
 for status in 0 7 255 256; do
     check "proc_exit $status" ends $((status % 256)) exit $status
 done

@@ -8,12 +8,17 @@ use wasmparser::ValType::{
     I64, //
 };
 
-/// The module that they import them from.
-pub const MODULE: &str = "wasi_snapshot_preview1";
+/// The module that they import preview 1 from.
+pub const PREVIEW1: &str = "wasi_snapshot_preview1";
+
+/// The module that they import batches of operations from.
+pub const BATCH: &str = "kwasmi_batch_1";
 
 /// A function.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
+    /// The module that it is imported from.
+    pub module: &'static str,
     /// Its name.
     pub name: &'static str,
     /// Its parameters.
@@ -22,14 +27,16 @@ pub struct Function {
     pub results: &'static [ValType],
 }
 
-/// A function that returns a preview 1 `errno`.
+/// A function of preview 1 that returns an `errno`.
 const fn function(name: &'static str, params: &'static [ValType]) -> Function {
-    Function { name, params, results: &[I32] }
+    Function { module: PREVIEW1, name, params, results: &[I32] }
 }
 
-/// All of them, after the
+/// All of them: those of batches, and those of the
 /// [definition of preview 1](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
 pub const FUNCTIONS: &[Function] = &[
+    Function { module: BATCH, ..function("submit", &[I32, I32, I32]) },
+    Function { module: BATCH, ..function("wait", &[I32, I32, I64, I32, I32, I32]) },
     function("args_get", &[I32, I32]),
     function("args_sizes_get", &[I32, I32]),
     function("clock_res_get", &[I32, I32]),
@@ -68,7 +75,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("path_symlink", &[I32, I32, I32, I32, I32]),
     function("path_unlink_file", &[I32, I32, I32]),
     function("poll_oneoff", &[I32, I32, I32, I32]),
-    Function { name: "proc_exit", params: &[I32], results: &[] },
+    Function { results: &[], ..function("proc_exit", &[I32]) },
     function("proc_raise", &[I32]),
     function("random_get", &[I32, I32]),
     function("sched_yield", &[]),
@@ -81,10 +88,7 @@ pub const FUNCTIONS: &[Function] = &[
 /// The function of this name in this module.
 #[must_use]
 pub fn find(module: &str, name: &str) -> Option<&'static Function> {
-    if module != MODULE {
-        return None;
-    }
-    FUNCTIONS.iter().find(|function| function.name == name)
+    FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
 }
 
 #[cfg(test)]
@@ -93,14 +97,16 @@ mod tests {
 
     #[test]
     fn names_are_in_order_and_there_once() {
-        assert!(FUNCTIONS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(FUNCTIONS.is_sorted_by(|a, b| (a.module, a.name) < (b.module, b.name)));
     }
 
     #[test]
-    fn only_from_the_one_module() {
-        assert_eq!(find(MODULE, "fd_read").map(|function| function.params.len()), Some(4));
-        assert_eq!(find(MODULE, "path_open").map(|function| function.params.len()), Some(9));
-        assert!(find(MODULE, "sock_open").is_none());
+    fn only_from_their_own_module() {
+        assert_eq!(find(PREVIEW1, "fd_read").map(|function| function.params.len()), Some(4));
+        assert_eq!(find(PREVIEW1, "path_open").map(|function| function.params.len()), Some(9));
+        assert!(find(PREVIEW1, "sock_open").is_none());
         assert!(find("env", "fd_read").is_none());
+        assert!(find(PREVIEW1, "submit").is_none());
+        assert!(find(BATCH, "submit").is_some());
     }
 }

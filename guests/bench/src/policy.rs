@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A request: source address, port, protocol, and what else is in a small header.
-const REQUEST: usize = 16;
+pub(crate) const REQUEST: usize = 16;
 
 /// A rule: a network, its mask, the ports, and the answer.
 struct Rule {
@@ -44,7 +44,7 @@ const RULES: [Rule; 8] = [
     rule(0x0800_0000, 5, (443, 443), true),
 ];
 
-fn is_allowed(request: &[u8; REQUEST]) -> bool {
+pub(crate) fn is_allowed(request: &[u8; REQUEST]) -> bool {
     let [a, b, c, d, high, low, ..] = *request;
     let (address, port) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([high, low]));
     RULES
@@ -54,7 +54,7 @@ fn is_allowed(request: &[u8; REQUEST]) -> bool {
 }
 
 /// The next request: one that every so many rules match.
-fn next(request: &mut [u8; REQUEST], state: &mut u32) {
+pub(crate) fn next(request: &mut [u8; REQUEST], state: &mut u32) {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     let networks = [0x0a01_0000_u32, 0xc0a8_0100, 0xac10_0000, 0x0808_0000];
     let network = networks.get((*state >> 30) as usize).copied().unwrap_or_default();

@@ -34,7 +34,7 @@ use std::{
 };
 
 /// The most bytes of a read.
-const BUFFER: usize = 16 * 1024;
+pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// What a server says.
 pub(crate) trait Protocol {
@@ -43,7 +43,7 @@ pub(crate) trait Protocol {
 }
 
 /// Says what was said.
-struct Echo;
+pub(crate) struct Echo;
 
 impl Protocol for Echo {
     fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
@@ -130,14 +130,19 @@ fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Resu
     Ok(())
 }
 
-fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> {
-    let count: usize = argument(args, 0)?;
+/// So many connections, and when the first could come.
+pub(crate) fn accept(count: usize) -> io::Result<(Instant, Vec<TcpStream>)> {
     let listener = listener();
     let began = Instant::now();
     let mut streams = Vec::new();
     for _ in 0..count {
         streams.push(listener.accept()?.0);
     }
+    Ok((began, streams))
+}
+
+fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> {
+    let (began, mut streams) = accept(argument(args, 0)?)?;
     match (streams.pop(), streams.is_empty()) {
         (Some(stream), true) => serve_one(stream, protocol)?,
         (last, _) => {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls every function of WASI preview 1, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
+//! Calls every function of WASI preview 1 and of `kwasmi_batch_1`, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
 //! `FAILED TOPIC: CASE: got RESULT, wanted RESULT` where it is not what the specification wants.
 //!
 //!     wasi.wasm all one 'two words' '' ünïcode    with A=1 EMPTY= and 'SPACES= a b '; standard input is an empty pipe
 //!     wasi.wasm sockets                           with a listening socket, to which a client comes
+//!     wasi.wasm server N                          answers N connections, in batches, until they are closed
 //!     wasi.wasm exit STATUS | raise SIGNAL
 //!
 //! It has the preopened directories `scratch`, where it works, and `read-only`; see `guests/wasi/world.sh` for what is in them.
 //! Results are the same wherever it runs: no times, no inode numbers, nothing in the order of a directory.
 
 mod abi;
+mod batch;
 mod case;
 mod clocks;
 mod descriptors;
@@ -29,6 +31,7 @@ mod readdir;
 mod renames;
 mod rights;
 mod scratch;
+mod server;
 mod sockets;
 mod strings;
 mod sys;
@@ -62,6 +65,7 @@ fn all(world: &World) -> Result {
     readdir::cases(world)?;
     rights::cases(world)?;
     poll::cases(world)?;
+    batch::cases(world)?;
     faults::cases(world)
 }
 
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
     let result = match mode {
         Some("all") => all(&world),
         Some("sockets") => sockets::cases(&world),
+        Some("server") => server::serve(&world, usize::try_from(number).unwrap_or(0)),
         _ => {
             println!("FAILED: no such mode");
             return ExitCode::FAILURE;

@@ -28,7 +28,7 @@ const READ: u32 = 1;
 const WRITE: u32 = 2;
 
 /// The first descriptor after the directories.
-fn listening() -> Fd {
+pub(crate) fn listening() -> Fd {
     (3..).find(|fd| sys::fd_prestat_get(*fd).is_err()).unwrap_or(Fd::MAX)
 }
 

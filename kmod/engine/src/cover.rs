@@ -26,8 +26,11 @@ const TEXT_MAX: usize = 4096;
 
 /// A capability for an import: any of these does.
 fn needed(module: &str, name: &str) -> &'static [(Capability, &'static str)] {
-    if module != wasi::MODULE {
-        return &[];
+    match (module, name) {
+        // It accepts connections.
+        (wasi::BATCH, "wait") => return &[(Capability::Sockets, "sockets")],
+        (wasi::PREVIEW1, _) => {}
+        _ => return &[],
     }
     match name {
         "fd_readdir" => &[(Capability::Files, "files")],
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn functions_need_the_capability_that_they_use() {
-        let has = |name, capability| lacking(wasi::MODULE, name, Capabilities::from_bits(capability as u8)).is_none();
+        let has = |name, capability| lacking(wasi::PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
         for (name, capability) in [
             ("path_open", Capability::Files),
             ("fd_readdir", Capability::Files),
@@ -105,11 +108,13 @@ mod tests {
             assert!(!has(name, Capability::Services), "{name}");
         }
         for name in ["fd_write", "fd_read", "args_get", "proc_exit", "sched_yield", "fd_prestat_get"] {
-            assert!(lacking(wasi::MODULE, name, Capabilities::default()).is_none(), "{name}");
+            assert!(lacking(wasi::PREVIEW1, name, Capabilities::default()).is_none(), "{name}");
         }
         assert!(
-            wasi::FUNCTIONS.iter().all(|function| lacking(wasi::MODULE, function.name, Capabilities::ALL).is_none())
+            wasi::FUNCTIONS.iter().all(|function| lacking(function.module, function.name, Capabilities::ALL).is_none())
         );
+        assert!(lacking(wasi::BATCH, "submit", Capabilities::default()).is_none());
+        assert_eq!(lacking(wasi::BATCH, "wait", Capabilities::default()), Some("sockets"));
         assert!(lacking("other", "path_open", Capabilities::default()).is_none());
     }
 }

@@ -365,8 +365,8 @@ pub enum HostOp {
     Yield = 2,
     /// Between two slices, and in the middle of what takes long: may the guest go on? A [`Checkpoint`].
     Checkpoint = 3,
-    /// Reads from handle `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, from offset `args[3]` ([`AT_POSITION`]:
-    /// from the file's position, which moves). `value`: bytes.
+    /// Reads from handle `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, from offset `args[3]` ([`AT_POSITION`] and
+    /// [`AT_POSITION_NOW`]: from the file's position, which moves). `value`: bytes.
     Read = 4,
     /// Writes, likewise.
     Write = 5,
@@ -425,8 +425,8 @@ pub enum HostOp {
     /// Waits until one of the `args[1]` [`PollEntry`]s at `args[0]` is ready, or the monotonic clock shows `args[2]`
     /// nanoseconds (`u64::MAX`: for ever). `value`: how many are ready.
     Poll = 30,
-    /// Takes a connection from the listening socket `args[0]`; the new handle has the preview 1 `fdflags` `args[1]`.
-    /// `value`: the handle.
+    /// Takes a connection from the listening socket `args[0]`; the new handle has the preview 1 `fdflags` `args[1]`. If
+    /// `args[2]` is 1, it fails with `EAGAIN` where it would have to wait. `value`: the handle.
     Accept = 31,
     /// Receives from socket `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, with preview 1 `riflags` `args[3]`. `value`:
     /// bytes, and [`RECEIVED_TRUNCATED`].
@@ -488,13 +488,13 @@ pub struct Times {
 pub struct PollEntry {
     /// The handle.
     pub handle: u32,
-    /// [`poll::READ`], [`poll::WRITE`].
+    /// [`poll::READ`], [`poll::WRITE`]; [`poll::BYTES`] with the first.
     pub events: u32,
     /// Out: which of them there are, and [`poll::HANGUP`]; or a negative `errno`.
     pub ready: i32,
     /// Must be zero.
     pub reserved: u32,
-    /// Out: the bytes that can be read; 1 where that is not known.
+    /// Out: the bytes that can be read, with [`poll::BYTES`]; 1 where that is not known.
     pub bytes: u64,
 }
 
@@ -506,6 +506,8 @@ pub mod poll {
     pub const WRITE: u32 = 1 << 1;
     /// The other side is gone.
     pub const HANGUP: u32 = 1 << 2;
+    /// It is to be told how many bytes can be read.
+    pub const BYTES: u32 = 1 << 3;
 }
 
 /// [`HostOp::Receive`]: the message was longer.
@@ -513,6 +515,9 @@ pub const RECEIVED_TRUNCATED: u64 = 1 << 63;
 
 /// [`HostOp::Read`] and [`HostOp::Write`]: at the file's position.
 pub const AT_POSITION: u64 = u64::MAX;
+
+/// The same, but where that would have to wait it fails with `EAGAIN`.
+pub const AT_POSITION_NOW: u64 = u64::MAX - 1;
 
 /// The most [`IoVec`]s of one call, Linux's `UIO_MAXIOV`.
 pub const IOVECS_MAX: usize = 1024;

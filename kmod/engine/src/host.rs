@@ -76,7 +76,7 @@ pub enum Pause {
 }
 
 /// A part of a linear memory, inside its bounds when it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Where it starts, in bytes.
     pub start: usize,
@@ -93,6 +93,8 @@ pub struct Handle(pub u32);
 pub enum At {
     /// At the file's position, which moves on.
     Position,
+    /// The same, but where that would have to wait it fails with [`Errno::Again`].
+    PositionNow,
     /// At this offset in bytes.
     Offset(u64),
 }
@@ -357,12 +359,12 @@ pub trait Host {
         Err(Errno::NotSup.into())
     }
 
-    /// Takes a connection from a listening socket; the new handle has `flags`.
+    /// Takes a connection from a listening socket; the new handle has `flags`. Waits for one, or fails with [`Errno::Again`].
     ///
     /// # Errors
     ///
     /// [`Fail`].
-    fn accept(&mut self, _handle: Handle, _flags: FdFlags) -> Result<Handle, Fail> {
+    fn accept(&mut self, _handle: Handle, _flags: FdFlags, _waits: bool) -> Result<Handle, Fail> {
         Err(Errno::NotSup.into())
     }
 

@@ -191,7 +191,7 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
 }
 
 /// Calls a preview 1 function for a guest.
-pub(crate) fn host_function<H: Host>(
+pub(crate) fn host_function<H: Host + 'static>(
     mut caller: Caller<'_, State<H>>,
     function: Function,
     args: &[u64],

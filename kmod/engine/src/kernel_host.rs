@@ -6,6 +6,7 @@ use crate::{
     ffi::{
         self,
         AT_POSITION,
+        AT_POSITION_NOW,
         Checkpoint,
         Context,
         FileStat,
@@ -97,6 +98,12 @@ impl KernelHost {
         last: u64,
     ) -> Result<u64, Fail> {
         let iovec = |span: &Span| IoVec { addr: base.wrapping_add(span.start), len: span.len };
+        if let [span] = spans {
+            let iovec = iovec(span);
+            let args = [u64::from(handle.0), address(&raw const iovec), 1, last];
+            // SAFETY: The vector lives until the call returns; the caller guarantees what it points to.
+            return unsafe { self.call(op, args) };
+        }
         let mut inline = [IoVec { addr: base, len: 0 }; INLINE_IOVECS];
         let mut many = Vec::new();
         let iovecs = match inline.get_mut(..spans.len()) {
@@ -161,6 +168,7 @@ fn ffi_place(place: Place<'_>) -> ffi::Place {
 fn position(at: At) -> u64 {
     match at {
         At::Position => AT_POSITION,
+        At::PositionNow => AT_POSITION_NOW,
         At::Offset(offset) => offset,
     }
 }
@@ -329,8 +337,9 @@ impl Host for KernelHost {
         unsafe { self.call(HostOp::Poll, args) }.and_then(count)
     }
 
-    fn accept(&mut self, socket: Handle, flags: FdFlags) -> Result<Handle, Fail> {
-        self.call_numbers(HostOp::Accept, [u64::from(socket.0), u64::from(flags.bits()), 0, 0]).and_then(handle)
+    fn accept(&mut self, socket: Handle, flags: FdFlags, waits: bool) -> Result<Handle, Fail> {
+        let args = [u64::from(socket.0), u64::from(flags.bits()), u64::from(!waits), 0];
+        self.call_numbers(HostOp::Accept, args).and_then(handle)
     }
 
     fn receive(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], flags: u16) -> Result<Received, Fail> {

@@ -179,12 +179,11 @@ fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
 /// What kwasmi provides for an import: a function's parameters and results.
 fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValType], &'static [ValType])> {
     match module {
-        wasi::MODULE => wasi::FUNCTIONS
-            .iter()
-            .find(|function| function.name == name)
-            .map(|function| (function.params, function.results)),
         TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
-        _ => None,
+        _ => wasi::FUNCTIONS
+            .iter()
+            .find(|function| function.module == module && function.name == name)
+            .map(|function| (function.params, function.results)),
     }
 }
 

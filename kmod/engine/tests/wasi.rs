@@ -30,10 +30,11 @@ fn program(body: &str) -> String {
             };
             let result = if function.results.is_empty() { "" } else { "(result i32)" };
             format!(
-                r#"(import "wasi_snapshot_preview1" "{0}" (func ${0} (param{1}) {2}))"#,
+                r#"(import "{3}" "{0}" (func ${0} (param{1}) {2}))"#,
                 function.name,
                 types(function.params),
-                result
+                result,
+                function.module
             )
         })
         .collect();

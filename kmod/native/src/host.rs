@@ -222,7 +222,7 @@ unsafe fn for_sockets(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Res
             ready::poll(files, entries, c)
         }
         op if op == HostOp::Accept as u32 => {
-            let accepted = sockets::accept(files.get(a)?, b)?;
+            let accepted = sockets::accept(files.get(a)?, b, c == 1)?;
             Ok(files.add(accepted))
         }
         op if op == HostOp::Receive as u32 => {
@@ -231,7 +231,7 @@ unsafe fn for_sockets(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Res
         }
         op if op == HostOp::Send as u32 => {
             // SAFETY: As above.
-            sockets::send(files.get(a)?, unsafe { parts(b, c) })
+            sockets::send(files.get(a)?, unsafe { parts(b, c) }, false)
         }
         op if op == HostOp::Shutdown as u32 => sockets::shutdown(files.get(a)?, b),
         // SAFETY: The caller guarantees the arguments.

@@ -143,6 +143,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         println!("# {} guests of all kinds in {} s: {counts:?}", counts.values().sum::<u64>(), time.as_secs());
         let after = Memory::settled(Some(&before));
         println!("# after: {after}");
+        println!("# grown, in KiB of what is mapped page by page: {}", after.growth(&before));
         for kind in &KINDS {
             assert!(time < Duration::from_secs(30) || counts.contains_key(kind.name), "no guest of kind {}", kind.name);
         }

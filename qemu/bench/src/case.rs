@@ -47,7 +47,17 @@ pub(crate) struct Case {
 const ALL: &[Contestant] =
     &[Contestant::Process, Contestant::Kernel, Contestant::Engine, Contestant::Wasmi, Contestant::Wasmtime];
 
-/// As above, and io_uring.
+/// As above, and in batches.
+const ALL_AND_BATCH: &[Contestant] = &[
+    Contestant::Process,
+    Contestant::Kernel,
+    Contestant::KernelBatch,
+    Contestant::Engine,
+    Contestant::Wasmi,
+    Contestant::Wasmtime,
+];
+
+/// All, and io_uring.
 const ALL_AND_URING: &[Contestant] = &[
     Contestant::Process,
     Contestant::Uring,
@@ -57,7 +67,18 @@ const ALL_AND_URING: &[Contestant] = &[
     Contestant::Wasmtime,
 ];
 
-/// As above, and system calls where a process would not need them.
+/// As above, and in batches.
+const ALL_AND_URING_AND_BATCH: &[Contestant] = &[
+    Contestant::Process,
+    Contestant::Uring,
+    Contestant::Kernel,
+    Contestant::KernelBatch,
+    Contestant::Engine,
+    Contestant::Wasmi,
+    Contestant::Wasmtime,
+];
+
+/// All, and system calls where a process would not need them.
 const ALL_AND_SYSCALL: &[Contestant] = &[
     Contestant::Process,
     Contestant::Syscall,
@@ -74,6 +95,7 @@ const CURVE: &[Contestant] = &[Contestant::Process, Contestant::Kernel, Contesta
 const PARTNERS: &[Contestant] = &[
     Contestant::Process,
     Contestant::Kernel,
+    Contestant::KernelBatch,
     Contestant::KernelAndProcess,
     Contestant::Engine,
     Contestant::Wasmi,
@@ -94,7 +116,7 @@ const fn server(
     work: &'static str,
     client: Client,
 ) -> Case {
-    Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL }
+    Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL_AND_BATCH }
 }
 
 const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
@@ -125,7 +147,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["1"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING,
+        contestants: ALL_AND_URING_AND_BATCH,
     },
     Case {
         group: "selfpipe",
@@ -134,7 +156,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["4096"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING,
+        contestants: ALL_AND_URING_AND_BATCH,
     },
     Case {
         group: "pingpong",
@@ -152,7 +174,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "scan",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL_AND_URING,
+        contestants: ALL_AND_URING_AND_BATCH,
     },
     Case {
         group: "scan",
@@ -170,7 +192,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "policy",
         args: &[],
         setting: Setting::Requests,
-        contestants: ALL,
+        contestants: ALL_AND_BATCH,
     },
     Case {
         group: "policy",
@@ -189,7 +211,10 @@ pub(crate) const CASES: &[Case] = &[
     server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)),
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
-    server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose),
+    Case {
+        contestants: ALL,
+        ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
+    },
     server("kv", "kv-get", "value read", "kv", Client::Get(1)),
     server("kv", "kv-set", "value written", "kv", Client::Set(1)),
     server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),

@@ -28,6 +28,8 @@ pub(crate) enum Contestant {
     Uring,
     /// A guest in the kernel.
     Kernel,
+    /// A guest in the kernel that does in one host call what goes together (`kwasmi_batch_1`).
+    KernelBatch,
     /// A guest in the kernel whose partner is a process.
     KernelAndProcess,
     /// The engine object of the kernel module, in a process.
@@ -46,6 +48,7 @@ impl Contestant {
             Self::Syscall => "syscall",
             Self::Uring => "io_uring",
             Self::Kernel => "kernel",
+            Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
             Self::Engine => "engine",
             Self::Wasmi => "wasmi",
@@ -75,6 +78,8 @@ pub(crate) struct Tools {
     pub(crate) rivals: PathBuf,
     /// The guest.
     pub(crate) guest: PathBuf,
+    /// The guest that works in batches.
+    pub(crate) batch_guest: PathBuf,
     /// Its native twin.
     pub(crate) twin: PathBuf,
 }
@@ -86,6 +91,7 @@ impl Tools {
             Contestant::Process | Contestant::Syscall => self.twin.exists(),
             Contestant::Uring => io_uring::IoUring::new(8).is_ok(),
             Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
+            Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Contestant::Engine => self.engine.exists(),
             Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
         }
@@ -96,7 +102,7 @@ impl Tools {
         let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
             Contestant::Process | Contestant::Syscall => (&self.twin, &[], false),
             Contestant::Uring => (&self.own, &["uring"], false),
-            Contestant::Kernel | Contestant::KernelAndProcess => {
+            Contestant::Kernel | Contestant::KernelBatch | Contestant::KernelAndProcess => {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }
             Contestant::Engine => (&self.engine, &[], true),
@@ -113,7 +119,7 @@ impl Tools {
                 // Runtimes differ in how they write that a directory has another name inside: it has the same one.
                 command.arg("--dir").arg(folder);
             }
-            command.arg(&self.guest);
+            command.arg(if contestant == Contestant::KernelBatch { &self.batch_guest } else { &self.guest });
         }
         command
     }

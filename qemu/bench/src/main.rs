@@ -115,6 +115,7 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
         engine: options.engine.clone(),
         rivals: options.rivals.clone(),
         guest: options.guests.join("bench.wasm"),
+        batch_guest: options.guests.join("bench-batch.wasm"),
         twin: options.guests.join("native/bench"),
     };
     let effort = Effort::new(options.place, options.quick);

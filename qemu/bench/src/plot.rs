@@ -37,6 +37,7 @@ const ROW: usize = 18;
 const fn colour(contestant: Contestant) -> RGBColor {
     match contestant {
         Contestant::Kernel => RGBColor(213, 94, 0),
+        Contestant::KernelBatch => RGBColor(204, 121, 167),
         Contestant::KernelAndProcess => RGBColor(230, 159, 0),
         Contestant::Engine => RGBColor(204, 121, 167),
         Contestant::Uring => RGBColor(0, 114, 178),

@@ -47,8 +47,10 @@ impl Capability {
     /// Those of which an import needs one; none if it needs nothing. The first is what it is about.
     #[must_use]
     pub fn any_for(module: &str, name: &str) -> &'static [Self] {
-        if module != provided::MODULE {
-            return &[];
+        match (module, name) {
+            (provided::BATCH, "wait") => return &[Self::Sockets],
+            (provided::PREVIEW1, _) => {}
+            _ => return &[],
         }
         match name {
             "fd_readdir" => &[Self::Files],
@@ -101,13 +103,14 @@ mod tests {
     fn each_function_that_is_provided_has_its_capability() {
         let mut with: Vec<_> = Vec::new();
         for function in provided::FUNCTIONS {
-            if let Some(first) = Capability::any_for(provided::MODULE, function.name).first() {
+            if let Some(first) = Capability::any_for(function.module, function.name).first() {
                 with.push(format!("{} {first}", function.name));
             }
         }
         assert_eq!(
             with,
             [
+                "wait sockets",
                 "clock_res_get clocks",
                 "clock_time_get clocks",
                 "fd_readdir files",

@@ -149,7 +149,7 @@ fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
 mod tests {
     use super::*;
     use crate::{
-        provided::MODULE,
+        provided::PREVIEW1,
         signing::capability::Capability,
         source, //
     };
@@ -169,7 +169,7 @@ mod tests {
     "#;
 
     fn needs(name: &str) -> Needs {
-        let text = format!(r#"(module (import "{MODULE}" "{name}" (func)))"#);
+        let text = format!(r#"(module (import "{PREVIEW1}" "{name}" (func)))"#);
         Needs::of(&source::assemble(text.as_bytes()).expect("valid text")).expect("can be read")
     }
 

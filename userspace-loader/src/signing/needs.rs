@@ -97,7 +97,7 @@ impl Needs {
 mod tests {
     use super::*;
     use crate::{
-        provided::MODULE,
+        provided::PREVIEW1,
         source, //
     };
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn capabilities(names: &[&str]) -> Vec<&'static str> {
-        let imports: Vec<_> = names.iter().map(|name| (MODULE, *name)).collect();
+        let imports: Vec<_> = names.iter().map(|name| (PREVIEW1, *name)).collect();
         needs(&imports).capabilities().into_iter().map(Capability::name).collect()
     }
 
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn a_manifest_must_cover_the_module() {
-        let needs = needs(&[(MODULE, "poll_oneoff"), (MODULE, "fd_write"), ("env", "f")]);
+        let needs = needs(&[(PREVIEW1, "poll_oneoff"), (PREVIEW1, "fd_write"), ("env", "f")]);
         let mut manifest = Manifest::example();
-        manifest.imports = Imports::from([(Word::from(MODULE), [Word::from("poll_oneoff")].into())]);
+        manifest.imports = Imports::from([(Word::from(PREVIEW1), [Word::from("poll_oneoff")].into())]);
         manifest.capabilities = [Capability::Files].into();
         assert_eq!(
             needs.beyond(&manifest),

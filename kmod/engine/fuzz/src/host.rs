@@ -78,6 +78,9 @@ pub(crate) struct FuzzHost {
     /// The most bytes of one transfer.
     transfer_max: usize,
     clock: u64,
+    /// Reads so far, and transfers that must not wait.
+    reads: u32,
+    nows: u32,
     /// What was written, and bytes that were read.
     output: u64,
 }
@@ -98,7 +101,9 @@ impl FuzzHost {
     /// preopened directory.
     pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> Context<Self> {
         // So that nothing works that takes one for the other, handles begin somewhere else.
-        let mut host = Self { open: BTreeMap::new(), next: 1000, interruptions, transfer_max, clock: 1_000, output: 0 };
+        let open = BTreeMap::new();
+        let mut host =
+            Self { open, next: 1000, interruptions, transfer_max, clock: 1_000, reads: 0, nows: 0, output: 0 };
         let mut fds = Descriptors::new(FDS_MAX);
         for (fd, (rights, inheriting)) in (0..).zip(rights) {
             let handle = host.add(*rights, *inheriting);
@@ -177,9 +182,24 @@ impl FuzzHost {
         total.min(self.transfer_max)
     }
 
+    /// What must not wait cannot be done, now and then.
+    fn be_ready(&mut self, at: At) -> Result<(), Fail> {
+        if at != At::PositionNow {
+            return Ok(());
+        }
+        self.nows = self.nows.wrapping_add(1);
+        if self.nows % 3 == 0 { Err(Errno::Again.into()) } else { Ok(()) }
+    }
+
     fn read_into(&mut self, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
-        let bytes = self.check_transfer(memory, spans, at);
+        let mut bytes = self.check_transfer(memory, spans, at);
         self.interruptible()?;
+        self.be_ready(at)?;
+        // Now and then comes an end.
+        self.reads = self.reads.wrapping_add(1);
+        if self.reads % 5 == 0 {
+            bytes = 0;
+        }
         let mut left = bytes;
         for span in spans {
             let len = span.len.min(left);
@@ -193,6 +213,7 @@ impl FuzzHost {
     fn write_from(&mut self, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         let bytes = self.check_transfer(memory, spans, at);
         self.interruptible()?;
+        self.be_ready(at)?;
         let mut left = bytes;
         for span in spans {
             let len = span.len.min(left);
@@ -211,7 +232,7 @@ impl FuzzHost {
 }
 
 fn rights(of_direction: Rights, at: At) -> Rights {
-    if at == At::Position { of_direction } else { of_direction.with(Rights::FD_SEEK) }
+    if matches!(at, At::Position | At::PositionNow) { of_direction } else { of_direction.with(Rights::FD_SEEK) }
 }
 
 impl Host for FuzzHost {
@@ -394,7 +415,7 @@ impl Host for FuzzHost {
     fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize, Fail> {
         for entry in &*entries {
             self.check(Handle(entry.handle), Rights::POLL_FD_READWRITE);
-            assert!(matches!(entry.events, poll::READ | poll::WRITE), "{entry:?}");
+            assert!(matches!(entry.events & !poll::BYTES, poll::READ | poll::WRITE), "{entry:?}");
         }
         self.interruptible()?;
         // At the first look nothing is ready; then some are, or the time is over.
@@ -408,13 +429,14 @@ impl Host for FuzzHost {
             return Ok(0);
         }
         for entry in &mut *entries {
-            entry.ready = if entry.handle % 3 == 0 { -5 } else { (entry.events | poll::HANGUP).cast_signed() };
+            entry.ready =
+                if entry.handle % 3 == 0 { -5 } else { (entry.events & !poll::BYTES | poll::HANGUP).cast_signed() };
             entry.bytes = u64::MAX;
         }
         Ok(entries.len())
     }
 
-    fn accept(&mut self, handle: Handle, flags: FdFlags) -> Result<Handle, Fail> {
+    fn accept(&mut self, handle: Handle, flags: FdFlags, _waits: bool) -> Result<Handle, Fail> {
         let inheriting = self.check(handle, Rights::SOCK_ACCEPT);
         self.change(&[u64::from(flags.bits())])?;
         Ok(self.add(inheriting, inheriting))

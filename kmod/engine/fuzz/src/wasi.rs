@@ -31,7 +31,7 @@ use kwasmi_engine::{
         Options, //
     },
     wasi::{
-        FUNCTIONS, MODULE, Signature,
+        FUNCTIONS, Signature,
         abi::{
             Errno,
             Rights, //
@@ -63,7 +63,10 @@ const MEMORY: u32 = 65_536;
 /// The most calls of one guest.
 const CALLS_MAX: usize = 12;
 
-/// The most bytes of memory that are not 0 at first.
+/// Where operations of `kwasmi_batch_1` are.
+const OPS: usize = 64;
+
+/// The most bytes of memory that are not 0 at first, but for the operations.
 const CONTENTS_MAX: usize = 4096;
 
 const LIMITS: InstanceLimits =
@@ -109,12 +112,28 @@ pub fn fuzz(data: &[u8]) {
 fn argument(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     Ok(match input.arbitrary::<u8>()? % 8 {
         0 | 1 => u64::from(input.arbitrary::<u8>()? % 8),
-        2 | 3 => u64::from(input.arbitrary::<u16>()? % 4096),
+        2 => u64::from(input.arbitrary::<u16>()? % 4096),
+        3 => OPS as u64 + 48 * u64::from(input.arbitrary::<u8>()? % 8),
         4 => u64::from(MEMORY) - u64::from(input.arbitrary::<u8>()?),
         5 => 1 << (input.arbitrary::<u8>()? % 64),
         6 => u64::from(input.arbitrary::<u32>()?),
         _ => input.arbitrary()?,
     })
+}
+
+/// An operation of `kwasmi_batch_1`.
+fn op(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
+    let mut op = Vec::new();
+    op.extend(argument(input)?.to_le_bytes());
+    op.extend((if input.arbitrary()? { 0 } else { argument(input)? }).to_le_bytes());
+    op.extend((argument(input)? as u32).to_le_bytes());
+    op.extend([input.arbitrary::<u8>()? % 10, input.arbitrary::<u8>()? % 8]);
+    op.extend((if input.arbitrary()? { u16::MAX } else { 0 }).to_le_bytes());
+    for _ in 0..4 {
+        op.extend((argument(input)? as u32).to_le_bytes());
+    }
+    op.extend(input.arbitrary::<u64>()?.to_le_bytes());
+    Ok(op)
 }
 
 impl Script {
@@ -132,7 +151,10 @@ impl Script {
             let args = FUNCTIONS[function].params.iter().map(|_| argument(input)).collect::<Result<_, _>>()?;
             calls.push(Call { function, args });
         }
-        let contents = input.bytes(input.len().min(CONTENTS_MAX))?.to_vec();
+        let ops = (0..input.int_in_range(0..=6)?).map(|_| op(input)).collect::<arbitrary::Result<Vec<_>>>()?.concat();
+        let mut contents = input.bytes(input.len().min(CONTENTS_MAX))?.to_vec();
+        contents.resize(contents.len().max(OPS + ops.len()), 0);
+        contents[OPS..][..ops.len()].copy_from_slice(&ops);
         Ok(Self { rights, transfer_max, interruptions, calls, contents })
     }
 
@@ -159,9 +181,9 @@ impl Script {
     /// The guest: makes the calls, and exits with a number in which all results are.
     fn module(&self) -> Vec<u8> {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
-        for (index, Signature { name, params, results }) in (0..).zip(FUNCTIONS) {
+        for (index, Signature { module, name, params, results }) in (0..).zip(FUNCTIONS) {
             types.ty().function(value_types(params), value_types(results));
-            imports.import(MODULE, name, EntityType::Function(index));
+            imports.import(module, name, EntityType::Function(index));
         }
         let start = types.len();
         types.ty().function([], []);

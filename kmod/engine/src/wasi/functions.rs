@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of preview 1 that there are, after
-//! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
+//! The functions that there are: those of preview 1, after
+//! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md), and those of [`batch`](super::batch).
 
 use super::{
     Context, Done, Failure, Stop,
@@ -12,6 +12,11 @@ use super::{
         Rights,
         Whence,
         signal, //
+    },
+    batch::{
+        self,
+        submit,
+        wait, //
     },
     files::{
         fd_advise,
@@ -70,8 +75,8 @@ use wasmi::{
     WasmTy, //
 };
 
-/// The module that guests import from.
-pub const MODULE: &str = "wasi_snapshot_preview1";
+/// The module that guests import preview 1 from.
+pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// Random bytes are made in pieces of this size, so that a guest can be stopped in between.
 const RANDOM_PIECE: usize = 64 * 1024;
@@ -79,6 +84,8 @@ const RANDOM_PIECE: usize = 64 * 1024;
 /// Name and type of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
+    /// The module that it is imported from.
+    pub module: &'static str,
     /// Its name.
     pub name: &'static str,
     /// Its parameters.
@@ -112,7 +119,7 @@ macro_rules! parameters {
         #[allow(non_snake_case, reason = "a parameter is called as its type")]
         impl<$($type: WasmTy + Into<u64>),*> Parameters for ($($type,)*) {
             fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, function: Function) -> Result<(), wasmi::Error> {
-                linker.func_wrap(MODULE, function.name(), move |caller: Caller<'_, State<H>>, $($type: $type),*| {
+                linker.func_wrap(function.module(), function.name(), move |caller: Caller<'_, State<H>>, $($type: $type),*| {
                     host_function(caller, function, [$($type.into()),*].as_slice())
                 })?;
                 Ok(())
@@ -134,121 +141,146 @@ parameters!(A B C D E F G I J);
 
 /// From the one list of functions: their numbers, their types, how they are linked and how they are called.
 macro_rules! functions {
-    ($($name:ident($($param:ident: $type:ident),*);)*) => {
-        /// A function of preview 1.
+    ($($module:path { $($name:ident($($param:ident: $type:ident),*);)* })*) => {
+        /// A function that guests can call.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(non_camel_case_types, reason = "the specification's own names")]
         pub(crate) enum Function {
-            $($name,)*
+            $($($name,)*)*
         }
 
         impl Function {
             /// Its name.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$name => stringify!($name),)*
+                    $($(Self::$name => stringify!($name),)*)*
+                }
+            }
+
+            /// The module that it is imported from.
+            const fn module(self) -> &'static str {
+                match self {
+                    $($(Self::$name => $module,)*)*
                 }
             }
         }
 
-        /// Every function that a guest may import from [`MODULE`].
+        /// Every function that a guest may import.
         pub const FUNCTIONS: &[Signature] = &[
-            $(Signature {
+            $($(Signature {
+                module: $module,
                 name: stringify!($name),
                 params: &[$(<$type as Parameter>::TYPE),*],
                 results: &[ValType::I32],
-            },)*
-            Signature { name: "proc_exit", params: &[ValType::I32], results: &[] },
+            },)*)*
+            Signature { module: PREVIEW1, name: "proc_exit", params: &[ValType::I32], results: &[] },
         ];
 
         /// Defines every function but `proc_exit`.
         fn link_each<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
-            $(<($($type,)*)>::link(linker, Function::$name)?;)*
+            $($(<($($type,)*)>::link(linker, Function::$name)?;)*)*
             Ok(())
         }
 
-        /// Calls `function`; missing arguments are 0.
-        pub(crate) fn call<H: Host>(
-            context: &mut Context<H>,
-            memory: &mut [u8],
-            function: Function,
-            args: &[u64],
-        ) -> Result<Errno, Stop> {
-            let mut args = args.iter().copied();
-            let result = match function {
-                $(Function::$name => {
+        /// What calls each function, in the order of [`Function`].
+        impl<H: Host + 'static> Context<H> {
+            const CALLS: &[Call<H>] = &[
+                $($(|context, memory, args| {
+                    #[allow(unused_mut, unused_variables, reason = "some take none")]
+                    let mut args = args.iter().copied();
                     $(let $param = narrow::<$type>(args.next());)*
                     $name(context, memory, $($param),*)
-                })*
-            };
-            match result {
-                Ok(()) => Ok(Errno::Success),
-                Err(Failure::Errno(errno)) => Ok(errno),
-                Err(Failure::Stop(stop)) => Err(stop),
-            }
+                },)*)*
+            ];
         }
     };
 }
 
+/// Calls a function; missing arguments are 0.
+type Call<H> = fn(&mut Context<H>, &mut [u8], &[u64]) -> Done;
+
+/// Calls `function`; missing arguments are 0.
+pub(crate) fn call<H: Host + 'static>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    function: Function,
+    args: &[u64],
+) -> Result<Errno, Stop> {
+    let Some(call) = Context::<H>::CALLS.get(function as usize) else {
+        return Ok(Errno::NoSys);
+    };
+    match call(context, memory, args) {
+        Ok(()) => Ok(Errno::Success),
+        Err(Failure::Errno(errno)) => Ok(errno),
+        Err(Failure::Stop(stop)) => Err(stop),
+    }
+}
+
 functions! {
-    args_get(argv: u32, argv_buf: u32);
-    args_sizes_get(count: u32, bytes: u32);
-    environ_get(environ: u32, environ_buf: u32);
-    environ_sizes_get(count: u32, bytes: u32);
-    clock_res_get(id: u32, resolution: u32);
-    clock_time_get(id: u32, precision: u64, time: u32);
-    fd_advise(fd: u32, offset: u64, len: u64, advice: u32);
-    fd_allocate(fd: u32, offset: u64, len: u64);
-    fd_close(fd: u32);
-    fd_datasync(fd: u32);
-    fd_fdstat_get(fd: u32, stat: u32);
-    fd_fdstat_set_flags(fd: u32, flags: u32);
-    fd_fdstat_set_rights(fd: u32, rights: u64, inheriting: u64);
-    fd_filestat_get(fd: u32, stat: u32);
-    fd_filestat_set_size(fd: u32, size: u64);
-    fd_filestat_set_times(fd: u32, atime: u64, mtime: u64, flags: u32);
-    fd_pread(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nread: u32);
-    fd_prestat_get(fd: u32, prestat: u32);
-    fd_prestat_dir_name(fd: u32, path: u32, path_len: u32);
-    fd_pwrite(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nwritten: u32);
-    fd_read(fd: u32, iovs: u32, iovs_len: u32, nread: u32);
-    fd_readdir(fd: u32, buf: u32, buf_len: u32, cookie: u64, used: u32);
-    fd_renumber(fd: u32, to: u32);
-    fd_seek(fd: u32, offset: u64, whence: u32, position: u32);
-    fd_sync(fd: u32);
-    fd_tell(fd: u32, position: u32);
-    fd_write(fd: u32, iovs: u32, iovs_len: u32, nwritten: u32);
-    path_create_directory(fd: u32, path: u32, path_len: u32);
-    path_filestat_get(fd: u32, flags: u32, path: u32, path_len: u32, stat: u32);
-    path_filestat_set_times(
-        fd: u32, flags: u32, path: u32, path_len: u32, atime: u64, mtime: u64, fst_flags: u32
-    );
-    path_link(
-        old_fd: u32, old_flags: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32
-    );
-    path_open(
-        fd: u32, dirflags: u32, path: u32, path_len: u32, oflags: u32, rights: u64, inheriting: u64, fdflags: u32,
-        opened: u32
-    );
-    path_readlink(fd: u32, path: u32, path_len: u32, buf: u32, buf_len: u32, used: u32);
-    path_remove_directory(fd: u32, path: u32, path_len: u32);
-    path_rename(fd: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32);
-    path_symlink(target: u32, target_len: u32, fd: u32, path: u32, path_len: u32);
-    path_unlink_file(fd: u32, path: u32, path_len: u32);
-    poll_oneoff(subscriptions: u32, events: u32, count: u32, nevents: u32);
-    proc_raise(signal: u32);
-    random_get(buf: u32, buf_len: u32);
-    sched_yield();
-    sock_accept(fd: u32, flags: u32, accepted: u32);
-    sock_recv(fd: u32, data: u32, data_len: u32, flags: u32, received: u32, out_flags: u32);
-    sock_send(fd: u32, data: u32, data_len: u32, flags: u32, sent: u32);
-    sock_shutdown(fd: u32, how: u32);
+    PREVIEW1 {
+        args_get(argv: u32, argv_buf: u32);
+        args_sizes_get(count: u32, bytes: u32);
+        environ_get(environ: u32, environ_buf: u32);
+        environ_sizes_get(count: u32, bytes: u32);
+        clock_res_get(id: u32, resolution: u32);
+        clock_time_get(id: u32, precision: u64, time: u32);
+        fd_advise(fd: u32, offset: u64, len: u64, advice: u32);
+        fd_allocate(fd: u32, offset: u64, len: u64);
+        fd_close(fd: u32);
+        fd_datasync(fd: u32);
+        fd_fdstat_get(fd: u32, stat: u32);
+        fd_fdstat_set_flags(fd: u32, flags: u32);
+        fd_fdstat_set_rights(fd: u32, rights: u64, inheriting: u64);
+        fd_filestat_get(fd: u32, stat: u32);
+        fd_filestat_set_size(fd: u32, size: u64);
+        fd_filestat_set_times(fd: u32, atime: u64, mtime: u64, flags: u32);
+        fd_pread(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nread: u32);
+        fd_prestat_get(fd: u32, prestat: u32);
+        fd_prestat_dir_name(fd: u32, path: u32, path_len: u32);
+        fd_pwrite(fd: u32, iovs: u32, iovs_len: u32, offset: u64, nwritten: u32);
+        fd_read(fd: u32, iovs: u32, iovs_len: u32, nread: u32);
+        fd_readdir(fd: u32, buf: u32, buf_len: u32, cookie: u64, used: u32);
+        fd_renumber(fd: u32, to: u32);
+        fd_seek(fd: u32, offset: u64, whence: u32, position: u32);
+        fd_sync(fd: u32);
+        fd_tell(fd: u32, position: u32);
+        fd_write(fd: u32, iovs: u32, iovs_len: u32, nwritten: u32);
+        path_create_directory(fd: u32, path: u32, path_len: u32);
+        path_filestat_get(fd: u32, flags: u32, path: u32, path_len: u32, stat: u32);
+        path_filestat_set_times(
+            fd: u32, flags: u32, path: u32, path_len: u32, atime: u64, mtime: u64, fst_flags: u32
+        );
+        path_link(
+            old_fd: u32, old_flags: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32
+        );
+        path_open(
+            fd: u32, dirflags: u32, path: u32, path_len: u32, oflags: u32, rights: u64, inheriting: u64, fdflags: u32,
+            opened: u32
+        );
+        path_readlink(fd: u32, path: u32, path_len: u32, buf: u32, buf_len: u32, used: u32);
+        path_remove_directory(fd: u32, path: u32, path_len: u32);
+        path_rename(fd: u32, old_path: u32, old_path_len: u32, new_fd: u32, new_path: u32, new_path_len: u32);
+        path_symlink(target: u32, target_len: u32, fd: u32, path: u32, path_len: u32);
+        path_unlink_file(fd: u32, path: u32, path_len: u32);
+        poll_oneoff(subscriptions: u32, events: u32, count: u32, nevents: u32);
+        proc_raise(signal: u32);
+        random_get(buf: u32, buf_len: u32);
+        sched_yield();
+        sock_accept(fd: u32, flags: u32, accepted: u32);
+        sock_recv(fd: u32, data: u32, data_len: u32, flags: u32, received: u32, out_flags: u32);
+        sock_send(fd: u32, data: u32, data_len: u32, flags: u32, sent: u32);
+        sock_shutdown(fd: u32, how: u32);
+    }
+    batch::MODULE {
+        submit(ops: u32, number: u32, ndone: u32);
+        wait(ops: u32, number: u32, timeout: u64, completed: u32, max: u32, ncompleted: u32);
+    }
 }
 
 /// Defines every function.
 pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
     link_each(linker)?;
-    linker.func_wrap(MODULE, "proc_exit", |status: u32| -> Result<(), wasmi::Error> {
+    linker.func_wrap(PREVIEW1, "proc_exit", |status: u32| -> Result<(), wasmi::Error> {
         Err(wasmi::Error::i32_exit(status.cast_signed()))
     })?;
     Ok(())
@@ -288,7 +320,7 @@ fn clock_time_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32,
 }
 
 /// Closes what has no number any more: it cannot be done again.
-fn close<H: Host>(context: &mut Context<H>, handle: Handle) -> Done {
+pub(super) fn close<H: Host>(context: &mut Context<H>, handle: Handle) -> Done {
     match context.host.close(handle) {
         Err(Fail::Interrupted) => Err(Errno::Intr.into()),
         done => Ok(done?),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The system interface of a guest: `wasi_snapshot_preview1`, decoded from linear memory, over [`Host`].
+//! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`, and `kwasmi_batch_1`
+//! for many operations at a time.
 //!
 //! Guest pointers are checked before they are used, and what they point to is read once. A call that the host interrupts
 //! has done nothing and is made again later with the same arguments, so that the guest does not notice.
 
 pub mod abi;
+mod batch;
 pub mod fds;
 mod files;
 mod functions;
@@ -15,13 +17,14 @@ mod poll;
 mod sockets;
 pub mod strings;
 
+pub(crate) use batch::MODULE as BATCH;
 pub use functions::{
     FUNCTIONS,
-    MODULE,
     Signature, //
 };
 pub(crate) use functions::{
     Function,
+    PREVIEW1,
     call,
     link, //
 };
@@ -49,11 +52,12 @@ pub struct Context<H> {
     pub env: Strings,
     /// Descriptors.
     pub fds: Descriptors,
-    /// When the `poll_oneoff` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
+    /// When the `poll_oneoff` or `wait` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
     /// start anew.
     polling_since: Option<u64>,
     /// Bytes moved since [`Context::take_work`].
     moved: usize,
+    batch: batch::Batch,
 }
 
 /// The bytes that are as much work as a host call.
@@ -62,7 +66,7 @@ const BYTES_PER_CALL: usize = 16 * 1024;
 impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
-        Self { host, args, env, fds, polling_since: None, moved: 0 }
+        Self { host, args, env, fds, polling_since: None, moved: 0, batch: batch::Batch::default() }
     }
 }
 

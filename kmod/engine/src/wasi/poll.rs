@@ -104,7 +104,7 @@ fn entry(fds: &Descriptors, kind: EventType, fd: u32) -> Result<PollEntry, Errno
     let descriptor = fds.get_with(fd, Rights::POLL_FD_READWRITE)?;
     let (rights, events) = match kind {
         // A listening socket can be read when there is a connection to accept.
-        EventType::FdRead => (Rights::FD_READ.with(Rights::SOCK_ACCEPT), poll::READ),
+        EventType::FdRead => (Rights::FD_READ.with(Rights::SOCK_ACCEPT), poll::READ | poll::BYTES),
         _ => (Rights::FD_WRITE, poll::WRITE),
     };
     if !descriptor.rights.has_any(rights) {

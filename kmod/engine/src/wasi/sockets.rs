@@ -3,9 +3,10 @@
 //! The functions of preview 1 for sockets.
 
 use super::{
-    Context, Done,
+    Context, Done, Failure,
     abi::{
         Errno,
+        FdFlags,
         Rights,
         socket, //
     },
@@ -34,14 +35,20 @@ pub(super) fn sock_accept<H: Host>(
     flags: u32,
     accepted: u32,
 ) -> Done {
-    let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT)?;
     let flags = fdflags(flags)?;
     slice_mut(memory, accepted, 4)?;
+    let fd = accept(context, fd, flags, true)?;
+    Ok(write(memory, accepted, &fd.to_le_bytes())?)
+}
+
+/// Takes a connection from `fd`; the new descriptor has `flags`. Waits for one, or fails with [`Errno::Again`].
+pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags, waits: bool) -> Result<u32, Failure> {
+    let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT)?;
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
-    let handle = context.host.accept(listening.handle, flags)?;
+    let handle = context.host.accept(listening.handle, flags, waits)?;
     let rights = listening.inheriting;
     adopt(context, fd, Descriptor { handle, rights, inheriting: rights, preopen: None })?;
-    Ok(write(memory, accepted, &fd.to_le_bytes())?)
+    Ok(fd)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the specification's")]

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::ffi::{
     AT_POSITION,
+    AT_POSITION_NOW,
     FileStat,
     Times,
     poll, //
@@ -137,11 +138,12 @@ impl Open {
 
     /// Calls `go`, which waits unless its argument, or the file itself, says that it is not to. Waits for `events` where the
     /// file itself would not wait and the guest wants to.
-    pub(super) fn waiting<T>(&self, events: u32, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+    pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        let nonblocking = now || self.is_nonblocking();
         loop {
-            let result = go(self.is_nonblocking());
+            let result = go(nonblocking);
             let is_over = !matches!(result, Err(Errno::AGAIN));
-            if is_over || self.is_nonblocking() || !self.linux_flags()?.contains(OFlags::NONBLOCK) {
+            if is_over || nonblocking || !self.linux_flags()?.contains(OFlags::NONBLOCK) {
                 return result;
             }
             ready::wait(self, events)?;
@@ -161,10 +163,12 @@ impl Open {
 
     /// Reads or writes, at `at` or at the file's position; returns the number of bytes.
     pub(super) fn transfer(&self, mut direction: Direction<'_>, at: u64) -> Result {
-        const { assert!(AT_POSITION == u64::MAX, "as pread2(2) says it") };
+        const { assert!(AT_POSITION == u64::MAX, "as preadv2(2) says it") };
+        let now = at == AT_POSITION_NOW;
+        let at = if now { AT_POSITION } else { at };
         let kind = self.kind()?;
         if let (Direction::Write(parts), FileType::Socket) = (&direction, kind) {
-            return sockets::send(self, parts);
+            return sockets::send(self, parts, now);
         }
         let is_stream = !matches!(kind, FileType::RegularFile | FileType::Directory | FileType::BlockDevice);
         let has = self.linux_flags()?;
@@ -176,7 +180,7 @@ impl Open {
             Direction::Read(parts) => rustix::io::preadv2(self, parts, at, how),
             Direction::Write(parts) => rustix::io::pwritev2(self, parts, at, how),
         };
-        let done = self.waiting(events, |nonblocking| {
+        let done = self.waiting(events, now, |nonblocking| {
             if !nonblocking || !is_stream || has.contains(OFlags::NONBLOCK) {
                 return once(how);
             }

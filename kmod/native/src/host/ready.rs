@@ -71,7 +71,11 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
     for ((entry, open), fd) in entries.iter_mut().zip(&opens).zip(&fds) {
         let ready = ready(fd.revents(), entry.events);
         entry.ready = ready.cast_signed();
-        entry.bytes = if ready & bits::READ != 0 { readable_bytes(open)? } else { 0 };
+        entry.bytes = if ready & entry.events & bits::READ != 0 && entry.events & bits::BYTES != 0 {
+            readable_bytes(open)?
+        } else {
+            0
+        };
         count += u64::from(ready != 0);
     }
     Ok(count)

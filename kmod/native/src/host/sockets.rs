@@ -39,11 +39,11 @@ pub(super) fn kind(open: &Open) -> u32 {
     rustix::net::sockopt::socket_type(open).map_or(0, |kind| kind.as_raw())
 }
 
-/// Takes a connection; it has the preview 1 `fdflags` `flags`.
-pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
+/// Takes a connection; it has the preview 1 `fdflags` `flags`. Does not wait for one if it is to be `now`.
+pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     let mut how = SocketFlags::CLOEXEC;
     how.set(SocketFlags::NONBLOCK, flags & fdflags::NONBLOCK != 0);
-    let accepted = open.waiting(poll::READ, |nonblocking| {
+    let accepted = open.waiting(poll::READ, now, |nonblocking| {
         if nonblocking && !super::ready::is_ready(open, poll::READ)? {
             return Err(Errno::AGAIN);
         }
@@ -56,7 +56,7 @@ pub(super) fn accept(open: &Open, flags: u64) -> Result<Open> {
 
 /// Receives; `flags` are preview 1 `riflags`.
 pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result {
-    open.waiting(poll::READ, |nonblocking| {
+    open.waiting(poll::READ, false, |nonblocking| {
         let mut how = RecvFlags::empty();
         how.set(RecvFlags::PEEK, flags & PEEK != 0);
         how.set(RecvFlags::WAITALL, flags & WAITALL != 0);
@@ -67,9 +67,9 @@ pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> 
     })
 }
 
-/// Sends. A peer that is gone is an error, not a signal.
-pub(super) fn send(open: &Open, parts: &[IoSlice<'_>]) -> Result {
-    open.waiting(poll::WRITE, |nonblocking| {
+/// Sends; does not wait if it is to be `now`. A peer that is gone is an error, not a signal.
+pub(super) fn send(open: &Open, parts: &[IoSlice<'_>], now: bool) -> Result {
+    open.waiting(poll::WRITE, now, |nonblocking| {
         let mut how = SendFlags::NOSIGNAL;
         how.set(SendFlags::DONTWAIT, nonblocking);
         Ok(rustix::net::sendmsg(open, parts, &mut SendAncillaryBuffer::default(), how)? as u64)

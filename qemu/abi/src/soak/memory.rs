@@ -8,6 +8,7 @@ use crate::{
 };
 use kwasmi::uapi::kwasmi_info;
 use std::{
+    collections::BTreeMap,
     fmt,
     fs,
     thread,
@@ -86,17 +87,30 @@ impl Amounts {
     }
 }
 
+/// The KiB that the kernel has mapped page by page, by who asked for them.
+fn areas() -> BTreeMap<String, u64> {
+    let mut areas = BTreeMap::new();
+    for line in fs::read_to_string("/proc/vmallocinfo").expect("there").lines() {
+        let mut words = line.split_whitespace().skip(2);
+        let caller = words.next().unwrap_or("?").to_owned();
+        let pages = words.find_map(|word| word.strip_prefix("pages=")?.parse::<u64>().ok());
+        *areas.entry(caller).or_default() += pages.unwrap_or(0) * 4;
+    }
+    areas
+}
+
 /// All of it at one time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Memory {
     amounts: Amounts,
+    areas: BTreeMap<String, u64>,
     held: [u64; 5],
     reclaimed: u64,
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { amounts, held: [modules, instances, bytes, blocks, reserve], reclaimed } = self;
+        let Self { amounts, held: [modules, instances, bytes, blocks, reserve], reclaimed, areas: _ } = self;
         write!(f, "{amounts}; {modules} modules, {instances} instances, {bytes} bytes in {blocks} blocks, ")?;
         write!(f, "{reserve} bytes of the reserve, {reclaimed} bytes reclaimed so far")
     }
@@ -108,6 +122,7 @@ impl Memory {
             info();
         Self {
             amounts: Amounts::now(),
+            areas: areas(),
             held: [modules, instances, heap_bytes, heap_blocks, reserve_used_bytes],
             reclaimed: reclaimed_bytes,
         }
@@ -128,9 +143,25 @@ impl Memory {
         }
     }
 
+    /// Who has more than `before` of what is mapped page by page, in KiB.
+    pub(super) fn growth(&self, before: &Self) -> String {
+        let mut growth = String::new();
+        for (caller, now) in &self.areas {
+            let then = before.areas.get(caller).copied().unwrap_or(0);
+            if *now > then {
+                growth.push_str(&format!("{caller}: {then} to {now}; "));
+            }
+        }
+        growth
+    }
+
     /// Fails if something is held, or lost in comparison to `before`.
     pub(super) fn assert_like(&self, before: &Self) {
         assert_eq!(self.held, [0; 5], "{self}");
-        assert!(self.amounts.is_like(&before.amounts), "before: {before}; after: {self}");
+        assert!(
+            self.amounts.is_like(&before.amounts),
+            "before: {before}; after: {self}; grown: {}",
+            self.growth(before)
+        );
     }
 }

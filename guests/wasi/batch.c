@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the C header of kwasmi_batch_1 is good for: copies standard input to standard output, and tells how much that was. */
+#include "kwasmi_batch.h"
+#include <stdio.h>
+
+static int told(const char *what, int32_t error, const struct kwasmi_op *op)
+{
+	if (error || op->error) {
+		fprintf(stderr, "%s: errno %d, %d\n", what, error, op->error);
+		return 1;
+	}
+	return 0;
+}
+
+int main(void)
+{
+	struct kwasmi_op copy = { .kind = KWASMI_OP_COPY, .fd = 0, .then_fd = 1, .offset = UINT64_MAX };
+	uint32_t done, index;
+	int32_t error = kwasmi_submit(&copy, 1, &done);
+
+	if (told("copy", error, &copy) || done != 1)
+		return 1;
+	char text[32];
+	struct kwasmi_op write = { .kind = KWASMI_OP_WRITE, .flags = KWASMI_OP_ALL, .error = KWASMI_OP_PENDING, .fd = 2 };
+
+	write.data = text;
+	write.len = (uint32_t)snprintf(text, sizeof(text), "%llu bytes\n", (unsigned long long)copy.done);
+	error = kwasmi_wait(&write, 1, UINT64_MAX, &index, 1, &done);
+	return told("write", error, &write) || done != 1 || index != 0;
+}

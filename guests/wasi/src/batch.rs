@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi_batch_1`: `submit` and `wait`.
+
+use crate::{
+    World,
+    abi::{
+        FOLLOW,
+        Fd,
+        fdflags,
+        oflags::CREAT,
+        right, //
+    },
+    case::Topic,
+    errno::Errno,
+    sys::{
+        self,
+        Result, //
+    },
+};
+use core::cell::Cell;
+use kwasmi_batch::{
+    Errno as Failure,
+    Op,
+    submit,
+    wait, //
+};
+
+const MILLISECOND: u64 = 1_000_000;
+/// Longer than any of these cases takes.
+const LONG: Option<u64> = Some(60_000 * MILLISECOND);
+/// Nobody has a descriptor of this number.
+const NOBODY: Fd = 1000;
+
+fn word<T: ToString>(result: core::result::Result<T, Failure>) -> String {
+    match result {
+        Ok(value) => value.to_string(),
+        Err(Failure::PENDING) => "pending".to_owned(),
+        Err(Failure(errno)) => Errno(errno).to_string(),
+    }
+}
+
+/// What each comes to.
+fn results(ops: &[Op<'_>]) -> String {
+    ops.iter().map(|op| word(op.result())).collect::<Vec<_>>().join(", ")
+}
+
+/// How many are done, and what each comes to.
+fn submitted(ops: &mut [Op<'_>]) -> String {
+    let done = word(submit(ops));
+    format!("{done}: {}", results(ops))
+}
+
+/// Which are complete, and what each comes to.
+fn waited(ops: &mut [Op<'_>], timeout: Option<u64>) -> String {
+    let mut completed = [u32::MAX; 4];
+    match wait(ops, timeout, &mut completed) {
+        Ok(count) => format!("{:?}: {}", &completed[..count], results(ops)),
+        failed @ Err(_) => word(failed),
+    }
+}
+
+fn files(topic: &Topic, world: &World) -> Result {
+    let dir = world.scratch.make("batch")?;
+    let (file, copy) = (dir.open("file", CREAT)?, dir.open("copy", CREAT)?);
+    topic.is("none", submitted(&mut []), "0: ");
+    topic.is("nothing to do", submitted(&mut [Op::nop()]), "1: 0");
+    let mut head = [0; 4];
+    let mut tail = [0; 100];
+    let mut ops = [
+        Op::write(file, b"0123456789"),
+        Op::write_at(file, 8, b"abc"),
+        Op::read_at(file, 0, &mut head),
+        Op::read_at(file, 4, &mut tail).all(),
+    ];
+    topic.is("written and read", submitted(&mut ops), "4: 10, 3, 4, 7");
+    topic.is("what was read first", head.to_vec(), "0123");
+    topic.is("what was read then", tail[..7].to_vec(), "4567abc");
+
+    let buffer = Cell::new([0_u8; 16]);
+    let cells: &Cell<[u8]> = &buffer;
+    let cells = cells.as_slice_of_cells();
+    sys::fd_seek(file, 0, 0)?;
+    let mut ops = [Op::read_cells(file, cells), Op::write_cells(copy, cells).previous()];
+    topic.is("as many as were read", submitted(&mut ops), "2: 11, 11");
+    topic.is("the file is at its end", submitted(&mut ops), "1: 0, 11");
+    topic.is("the copy", dir.read("copy"), "01234567abc");
+
+    let mut ops = [Op::read_cells(file, cells).go_on(), Op::write(copy, b"end")];
+    topic.is("on after the end", submitted(&mut ops), "2: 0, 3");
+    let mut ops = [Op::write(NOBODY, b"x"), Op::write(copy, b"x")];
+    topic.is("not after an error", submitted(&mut ops), "1: badf, pending");
+    let mut ops = [Op::write(NOBODY, b"x").go_on(), Op::write(copy, b"x")];
+    topic.is("on after an error", submitted(&mut ops), "2: badf, 1");
+    topic.is("no rights", submitted(&mut [Op::write(0, b"x")]), "1: notcapable");
+    topic.is("accept", submitted(&mut [Op::accept(file, 0)]), "1: notsup");
+    topic.is("an exchange without room", submitted(&mut [Op::exchange(file, b"x", &mut [])]), "1: inval");
+    topic.is("beyond all offsets", submitted(&mut [Op::write_at(file, u64::MAX, b"x")]), "1: inval");
+    topic.is("close", submitted(&mut [Op::close(copy), Op::close(copy)]), "2: 0, badf");
+    sys::fd_close(file)?;
+    topic.is("the copy at last", dir.read("copy"), "01234567abcendx");
+
+    dir.write("long", &vec![b'x'; 300_000])?;
+    let (from, to) = (dir.open("long", 0)?, dir.open("short", CREAT)?);
+    topic.is("a part of a file", submitted(&mut [Op::copy(from, to, 200_000)]), "1: 200000");
+    topic.is("the rest of it", submitted(&mut [Op::copy(from, to, u64::MAX)]), "1: 100000");
+    topic.is("none of it", submitted(&mut [Op::copy(from, to, u64::MAX)]), "1: 0");
+    topic.is("the size of the copy", dir.stat("short").map(|stat| stat.size), "300000");
+    topic.is("to nobody", submitted(&mut [Op::copy(from, NOBODY, 1)]), "1: badf");
+    sys::fd_close(from)?;
+    sys::fd_close(to)?;
+    sys::fd_close(dir.0)
+}
+
+fn pipes(topic: &Topic, world: &World) -> Result {
+    let host = world.scratch.directory("host")?;
+    let rights = right::READ | right::FD_WRITE;
+    let from = sys::path_open(host.0, FOLLOW, b"pipe", 0, (rights, 0), fdflags::NONBLOCK)?;
+    let to =
+        sys::path_open(host.0, FOLLOW, b"pipe", 0, (right::FD_WRITE | right::POLL_FD_READWRITE, 0), fdflags::NONBLOCK)?;
+
+    topic.is("nothing is armed", waited(&mut [Op::nop()], None), "inval");
+    topic.is("nothing is armed, for a while", waited(&mut [Op::nop()], Some(MILLISECOND)), "[]: 0");
+    let mut bytes = [0; 8];
+    let mut ops = [Op::read(from, &mut bytes), Op::nop()];
+    topic.is("nothing to read", waited(&mut ops, Some(20 * MILLISECOND)), "[]: pending, 0");
+    topic.is("nothing to read now", waited(&mut ops, Some(0)), "[]: pending, 0");
+    ops[1] = Op::write(to, b"some");
+    topic.is("room to write", waited(&mut ops, LONG), "[1]: pending, 4");
+    topic.is("something to read", waited(&mut ops, LONG), "[0]: 4, 4");
+    topic.is("what there was", bytes[..4].to_vec(), "some");
+    topic.is(
+        "what need not wait, and who cannot",
+        waited(&mut [Op::write(NOBODY, b"x"), Op::read(0, &mut [0]), Op::close(NOBODY)], None),
+        "[0, 2]: badf, pending, badf",
+    );
+    let mut ops = [Op::write(to, b"a"), Op::write(to, b"b"), Op::write(to, b"c")];
+    let mut completed = [0; 2];
+    topic.is("no more than there is room for", word(wait(&mut ops, LONG, &mut completed)), "2");
+    topic.is("and no room", word(wait(&mut ops, LONG, &mut [])), "inval");
+    topic.is("the rest", waited(&mut ops, LONG), "[2]: 1, 1, 1");
+    let mut ops = [Op::write(to, b"x").previous()];
+    topic.is("the length of another", waited(&mut ops, LONG), "[0]: inval");
+    sys::fd_read(from, &mut [0; 10])?;
+
+    let room = Cell::new([0_u8; 16]);
+    let mut op = [Op::copy(from, to, 3), Op::write(to, b"there")];
+    topic.is("nothing to copy yet", waited(&mut op, LONG), "[1]: pending, 5");
+    topic.is("a part of what is there", waited(&mut op, LONG), "[0]: 3, 5");
+    let cells: &Cell<[u8]> = &room;
+    let mut op = [Op::read_cells(from, cells.as_slice_of_cells())];
+    topic.is("in another order", waited(&mut op, LONG), "[0]: 5");
+    topic.is("that is", room.get()[..5].to_vec(), "rethe");
+
+    // A pipe answers what it is asked.
+    let mut answer = [0; 8];
+    let mut op = [Op::exchange(from, b"question", &mut answer)];
+    topic.is("an answer", waited(&mut op, LONG), "[0]: 8");
+    op[0].arm();
+    topic.is("once more", waited(&mut op, LONG), "[0]: 8");
+    topic.is("an answer by submit", submitted(&mut op), "1: 8");
+    topic.is("what it is", answer.to_vec(), "question");
+
+    // More than a pipe holds at a time.
+    let much = vec![7_u8; 100_000];
+    let mut little = vec![0; 70_000];
+    let mut ops = [Op::write(to, &much).all(), Op::read(from, &mut little).all()];
+    let mut rounds = 0;
+    while ops[1].result() == Err(Failure::PENDING) && rounds < 100 {
+        waited(&mut ops, LONG);
+        rounds += 1;
+    }
+    topic.is("as much as is wanted", word(ops[1].result()), "70000");
+    topic.is("all is written", word(ops[0].result()), "100000");
+    sys::fd_close(from)?;
+    sys::fd_close(to)?;
+    sys::fd_close(host.0)
+}
+
+/// What a program without the library could ask for.
+mod wild {
+    #[link(wasm_import_module = "kwasmi_batch_1")]
+    #[allow(unsafe_code, reason = "the border to the host, which checks everything")]
+    unsafe extern "C" {
+        pub(super) safe fn submit(ops: usize, number: u32, ndone: usize) -> i32;
+        pub(super) safe fn wait(
+            ops: usize,
+            number: u32,
+            timeout: u64,
+            completed: usize,
+            max: u32,
+            ncompleted: usize,
+        ) -> i32;
+    }
+}
+
+fn faults(topic: &Topic) {
+    let mut place = [0_u32; 2];
+    let out = place.as_mut_ptr().expose_provenance();
+    let end = usize::MAX - 47;
+    topic.is("operations beyond memory", sys::done(wild::submit(end, 1, out)), "fault");
+    topic.is("a count beyond memory", sys::done(wild::submit(out, 0, usize::MAX - 2)), "fault");
+    topic.is("too many operations", sys::done(wild::submit(0, 1025, out)), "inval");
+    topic.is("far too many", sys::done(wild::submit(0, u32::MAX, out)), "inval");
+    topic.is("wait beyond memory", sys::done(wild::wait(end, 1, 0, out, 1, out)), "fault");
+    topic.is("a list beyond memory", sys::done(wild::wait(1024, 2, 0, usize::MAX - 6, 2, out)), "fault");
+    topic.is("a long list for few", sys::done(wild::wait(1024, 0, 0, out, u32::MAX, out)), "ok");
+    let mut op = [0_u64; 6];
+    let ops = op.as_mut_ptr().expose_provenance();
+    for (name, kind, flags) in [("an unknown kind", 9_u8, 0_u8), ("all kinds", 255, 0), ("unknown flags", 1, 8)] {
+        op[2] = u64::from_le_bytes([0, 0, 0, 0, kind, flags, 0, 0]);
+        topic.is(name, sys::done(wild::submit(ops, 1, out)), "ok");
+        topic.is("its error", Errno((core::hint::black_box(&op)[2] >> 48) as u16), "inval");
+    }
+    op[2] = u64::from_le_bytes([0, 0, 0, 0, 1, 0, 0, 0]);
+    op[3] = u64::from(u32::MAX) | (1 << 32);
+    topic.is("data beyond memory", sys::done(wild::submit(ops, 1, out)), "ok");
+    topic.is("its error", Errno((core::hint::black_box(&op)[2] >> 48) as u16), "fault");
+}
+
+pub(crate) fn cases(world: &World) -> Result {
+    let topic = Topic("batch");
+    files(&topic, world)?;
+    pipes(&topic, world)?;
+    faults(&topic);
+    Ok(())
+}

@@ -1,0 +1,683 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi_batch_1`: many operations in one host call, beside preview 1. `docs/batch.md` describes it.
+//!
+//! An operation is 48 bytes of the guest's memory, in which its result is put:
+//!
+//! | offset | type | field | |
+//! |---|---|---|---|
+//! | 0 | u64 | `offset` | where in the file; of `copy` the most bytes; of `accept` the preview 1 `fdflags` |
+//! | 8 | u64 | `done` | out: bytes, or the new descriptor |
+//! | 16 | u32 | `fd` | |
+//! | 20 | u8 | `kind` | see [`Kind`] |
+//! | 21 | u8 | `flags` | [`ALL`], [`PREVIOUS`], [`GO_ON`] |
+//! | 22 | u16 | `error` | out: preview 1 `errno`; [`PENDING`]: [`wait`] is to do it |
+//! | 24 | u32 | `data` | |
+//! | 28 | u32 | `len` | |
+//! | 32 | u32 | `then` | of `exchange` where to read to; of `copy` the descriptor to write to |
+//! | 36 | u32 | `then_len` | |
+//! | 40 | u64 | | the guest's own |
+//!
+//! How far an interrupted call has come is kept in the [`Context`]: it is made again with the same arguments, and goes on there.
+
+use super::{
+    Context, Done, Failure, Stop,
+    abi::{
+        ClockId,
+        Errno,
+        Rights, //
+    },
+    functions::{
+        close,
+        fdflags, //
+    },
+    memory::{
+        TRANSFER_MAX,
+        after,
+        read,
+        slice_mut,
+        span,
+        write, //
+    },
+    sockets,
+};
+use crate::{
+    ffi::{
+        PollEntry,
+        poll, //
+    },
+    host::{
+        At,
+        Fail,
+        Host,
+        Pause,
+        Span, //
+    },
+};
+use alloc::vec::Vec;
+
+/// The module that guests import from.
+pub(crate) const MODULE: &str = "kwasmi_batch_1";
+
+/// The size of an operation in bytes.
+const OP: u32 = 48;
+
+/// The most operations of one call.
+const OPS_MAX: u32 = 1024;
+
+/// Of `read` and `write`: until all bytes are moved, or the end of the file.
+const ALL: u8 = 1 << 0;
+
+/// `len` is what the operation before has done, but not more than it says.
+const PREVIOUS: u8 = 1 << 1;
+
+/// Those that follow are done also if this one fails, or reads the end of the file.
+const GO_ON: u8 = 1 << 2;
+
+/// In `error`: to be done by [`wait`], or not done yet.
+const PENDING: u16 = u16::MAX;
+
+/// The bytes that a copy moves at a time.
+const COPY_BUFFER: usize = 64 * 1024;
+
+/// Operations between two looks at whether the guest may go on.
+const OPERATIONS_PER_CHECK: u32 = 64;
+
+/// The bytes that a look is due after, however few operations moved them.
+const BYTES_PER_CHECK: usize = 1024 * 1024;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    Nop = 0,
+    /// Reads into `data` from the position.
+    Read = 1,
+    /// Writes `data` at the position.
+    Write = 2,
+    /// Reads from `offset`.
+    ReadAt = 3,
+    /// Writes at `offset`.
+    WriteAt = 4,
+    /// Writes all of `data`, then waits for an answer and reads it into `then`.
+    Exchange = 5,
+    /// Moves bytes from `fd` to the descriptor `then`, at most `offset`, until there are no more.
+    Copy = 6,
+    /// Takes a connection; only with [`wait`].
+    Accept = 7,
+    /// Closes.
+    Close = 8,
+}
+
+impl Kind {
+    fn from_raw(raw: u8) -> Result<Self, Errno> {
+        Ok(match raw {
+            0 => Self::Nop,
+            1 => Self::Read,
+            2 => Self::Write,
+            3 => Self::ReadAt,
+            4 => Self::WriteAt,
+            5 => Self::Exchange,
+            6 => Self::Copy,
+            7 => Self::Accept,
+            8 => Self::Close,
+            _ => return Err(Errno::Inval),
+        })
+    }
+}
+
+/// An operation. The kind and the flags are looked at when its turn comes.
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    place: u32,
+    offset: u64,
+    /// How far it has come.
+    done: u64,
+    fd: u32,
+    kind: u8,
+    flags: u8,
+    error: u16,
+    data: u32,
+    len: u32,
+    then: u32,
+    then_len: u32,
+}
+
+impl Op {
+    /// Reads operation `index` of those at `ops`.
+    fn read(memory: &[u8], ops: u32, index: u32) -> Result<Self, Errno> {
+        let place = after(ops, index.checked_mul(OP).ok_or(Errno::Fault)?)?;
+        let bytes = read::<{ OP as usize }>(memory, place)?;
+        let half = |at| u16::from_le_bytes(part(&bytes, at));
+        let word = |at| u32::from_le_bytes(part(&bytes, at));
+        let long = |at| u64::from_le_bytes(part(&bytes, at));
+        Ok(Self {
+            place,
+            offset: long(0),
+            done: long(8),
+            fd: word(16),
+            kind: bytes[20],
+            flags: bytes[21],
+            error: half(22),
+            data: word(24),
+            len: word(28),
+            then: word(32),
+            then_len: word(36),
+        })
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Writes down how far it has come.
+    fn note_done(&self, memory: &mut [u8]) -> Result<(), Errno> {
+        write(memory, after(self.place, 8)?, &self.done.to_le_bytes())
+    }
+
+    /// Writes its result down.
+    fn finish(&self, memory: &mut [u8], error: Errno) -> Result<(), Errno> {
+        self.note_done(memory)?;
+        write(memory, after(self.place, 22)?, &(error as u16).to_le_bytes())
+    }
+
+    /// Whether it has come to the end of what it reads.
+    fn is_at_end(&self) -> bool {
+        let wanted = match Kind::from_raw(self.kind) {
+            Ok(Kind::Read | Kind::ReadAt) => self.len,
+            Ok(Kind::Exchange) => self.then_len,
+            _ => 0,
+        };
+        wanted > 0 && self.done == 0
+    }
+}
+
+/// The bytes from `at` on; there are as many.
+fn part<const N: usize>(bytes: &[u8; OP as usize], at: usize) -> [u8; N] {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}
+
+fn bytes(len: u32) -> u64 {
+    u64::from(len)
+}
+
+fn size(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+/// How far an interrupted call has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Resume {
+    /// The operation that it is in.
+    index: u32,
+    /// What that has done.
+    done: u64,
+    /// The operations that [`wait`] has completed.
+    completed: u32,
+}
+
+/// What is kept of one call for the next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    resume: Option<Resume>,
+    copy: Copying,
+    /// What [`wait`] waits for, to be filled anew, and which operations that are.
+    entries: Vec<PollEntry>,
+    waiting: Vec<u32>,
+    /// Operations and bytes since the last look at whether the guest may go on.
+    operations: u32,
+    bytes: usize,
+}
+
+/// What a copy has read and not written yet: it is written before more is read.
+#[derive(Debug, Default)]
+struct Copying {
+    buffer: Vec<u8>,
+    unwritten: Span,
+}
+
+impl Copying {
+    /// Makes room.
+    fn prepare(&mut self) -> Result<(), Errno> {
+        if self.buffer.is_empty() {
+            self.buffer.try_reserve_exact(COPY_BUFFER).map_err(|_| Errno::NoMem)?;
+            self.buffer.resize(COPY_BUFFER, 0);
+        }
+        Ok(())
+    }
+}
+
+/// Counts an operation that has moved `moved` bytes; from time to time asks whether the guest may go on.
+fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure> {
+    let batch = &mut context.batch;
+    batch.operations = batch.operations.saturating_add(1);
+    batch.bytes = batch.bytes.saturating_add(moved);
+    if batch.operations < OPERATIONS_PER_CHECK && batch.bytes < BYTES_PER_CHECK {
+        return Ok(());
+    }
+    batch.operations = 0;
+    batch.bytes = 0;
+    match context.host.checkpoint() {
+        Pause::Continue => Ok(()),
+        Pause::Interrupt | Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
+    }
+}
+
+/// What is left of the `len` bytes at `pointer` after `done` of them.
+fn rest(memory: &[u8], pointer: u32, len: u32, done: u64) -> Result<Span, Errno> {
+    let all = span(memory, pointer, len)?;
+    let done = size(done).min(all.len);
+    Ok(Span {
+        start: all.start.saturating_add(done),
+        len: all.len.saturating_sub(done).min(TRANSFER_MAX), //
+    })
+}
+
+/// Where operations of `kind` read and write, if they have come as far as `done`.
+fn place(kind: Kind, op: &Op, now: At) -> Result<At, Errno> {
+    if !matches!(kind, Kind::ReadAt | Kind::WriteAt) {
+        return Ok(now);
+    }
+    let at = op.offset.checked_add(op.done).filter(|at| i64::try_from(*at).is_ok());
+    at.map(At::Offset).ok_or(Errno::Inval)
+}
+
+/// Goes on with `op`, and notes in it how far it comes. Where it would have to wait, it does so, or fails with
+/// [`Errno::Again`]: as `now` says.
+fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
+    let known = if now == At::PositionNow { ALL | GO_ON } else { ALL | PREVIOUS | GO_ON };
+    if op.flags & !known != 0 {
+        return Err(Errno::Inval.into());
+    }
+    match Kind::from_raw(op.kind)? {
+        Kind::Nop => Ok(()),
+        kind @ (Kind::Read | Kind::ReadAt) => {
+            let (data, len) = (op.data, op.len);
+            read_on(context, memory, op, (kind, now), (data, len))
+        }
+        kind @ (Kind::Write | Kind::WriteAt) => write_on(context, memory, op, (kind, now)),
+        Kind::Exchange => exchange(context, memory, op, now),
+        Kind::Copy => copy(context, op, now),
+        Kind::Accept => accept(context, op, now),
+        Kind::Close => {
+            let descriptor = context.fds.remove(op.fd)?;
+            close(context, descriptor.handle)
+        }
+    }
+}
+
+fn rights(kind: Kind, of_direction: Rights) -> Rights {
+    if matches!(kind, Kind::ReadAt | Kind::WriteAt) { of_direction.with(Rights::FD_SEEK) } else { of_direction }
+}
+
+fn read_on<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    op: &mut Op,
+    (kind, now): (Kind, At),
+    (data, len): (u32, u32),
+) -> Done {
+    let descriptor = context.fds.get_with(op.fd, rights(kind, Rights::FD_READ))?;
+    loop {
+        let span = rest(memory, data, len, op.done)?;
+        let moved = context.host.read(descriptor.handle, memory, &[span], place(kind, op, now)?)?.min(span.len);
+        op.done = op.done.saturating_add(moved as u64);
+        if moved == 0 || op.done >= bytes(len) || !op.has(ALL) {
+            return count_bytes(context, moved);
+        }
+        count(context, moved)?;
+    }
+}
+
+fn write_on<H: Host>(context: &mut Context<H>, memory: &[u8], op: &mut Op, (kind, now): (Kind, At)) -> Done {
+    let descriptor = context.fds.get_with(op.fd, rights(kind, Rights::FD_WRITE))?;
+    loop {
+        let span = rest(memory, op.data, op.len, op.done)?;
+        let moved = context.host.write(descriptor.handle, memory, &[span], place(kind, op, now)?)?.min(span.len);
+        op.done = op.done.saturating_add(moved as u64);
+        if moved == 0 || op.done >= bytes(op.len) || !op.has(ALL) {
+            return count_bytes(context, moved);
+        }
+        count(context, moved)?;
+    }
+}
+
+/// Writes what there is to write; after that, waits for an answer. Until all is written, `done` tells how much is.
+fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
+    // Nothing is written for which there could be no answer.
+    let wanted = span(memory, op.then, op.then_len)?;
+    if wanted.len == 0 {
+        return Err(Errno::Inval.into());
+    }
+    let descriptor = context.fds.get_with(op.fd, Rights::FD_READ.with(Rights::FD_WRITE))?;
+    let writes = op.done < bytes(op.len);
+    while op.done < bytes(op.len) {
+        let span = rest(memory, op.data, op.len, op.done)?;
+        let moved = context.host.write(descriptor.handle, memory, &[span], now)?.min(span.len);
+        if moved == 0 {
+            return Err(Errno::Io.into());
+        }
+        op.done = op.done.saturating_add(moved as u64);
+        count(context, moved)?;
+    }
+    if writes && now == At::PositionNow {
+        // An answer takes a while.
+        return Err(Errno::Again.into());
+    }
+    let span = Span { len: wanted.len.min(TRANSFER_MAX), ..wanted };
+    let moved = context.host.read(descriptor.handle, memory, &[span], now)?.min(span.len);
+    op.done = moved as u64;
+    count_bytes(context, moved)
+}
+
+/// Moves bytes from one descriptor to another: with [`At::PositionNow`] as many as there are at once, else until the end.
+fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
+    let from = context.fds.get_with(op.fd, Rights::FD_READ)?.handle;
+    let to = context.fds.get_with(op.then, Rights::FD_WRITE)?.handle;
+    let mut copying = core::mem::take(&mut context.batch.copy);
+    let result = copying.prepare().map_err(Failure::from).and_then(|()| {
+        loop {
+            while copying.unwritten.len > 0 {
+                let moved = context.host.write(to, &copying.buffer, &[copying.unwritten], At::Position)?;
+                let moved = moved.min(copying.unwritten.len);
+                if moved == 0 {
+                    return Err(Errno::Io.into());
+                }
+                copying.unwritten.start = copying.unwritten.start.saturating_add(moved);
+                copying.unwritten.len = copying.unwritten.len.saturating_sub(moved);
+                op.done = op.done.saturating_add(moved as u64);
+                count(context, moved)?;
+            }
+            if op.done >= op.offset || (now == At::PositionNow && op.done > 0) {
+                return Ok(());
+            }
+            let span = Span { start: 0, len: size(op.offset.saturating_sub(op.done)).min(copying.buffer.len()) };
+            let moved = context.host.read(from, &mut copying.buffer, &[span], now)?.min(span.len);
+            if moved == 0 {
+                return Ok(());
+            }
+            copying.unwritten = Span { start: 0, len: moved };
+        }
+    });
+    if !matches!(result, Err(Failure::Stop(Stop::Interrupted))) {
+        copying.unwritten = Span::default();
+    }
+    context.batch.copy = copying;
+    result
+}
+
+fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
+    // `submit` has no capability for sockets.
+    if now != At::PositionNow {
+        return Err(Errno::NotSup.into());
+    }
+    let flags = fdflags(u32::try_from(op.offset).map_err(|_| Errno::Inval)?)?;
+    op.done = u64::from(sockets::accept(context, op.fd, flags, false)?);
+    Ok(())
+}
+
+/// Counts bytes only: who called counts the operation.
+fn count_bytes<H>(context: &mut Context<H>, moved: usize) -> Done {
+    context.batch.bytes = context.batch.bytes.saturating_add(moved);
+    Ok(())
+}
+
+/// The operations at `ops` are all inside of memory.
+fn check_ops(memory: &mut [u8], ops: u32, number: u32) -> Result<(), Errno> {
+    if number > OPS_MAX {
+        return Err(Errno::Inval);
+    }
+    slice_mut(memory, ops, number.checked_mul(OP).ok_or(Errno::Fault)?).map(drop)
+}
+
+/// Does `number` operations at `ops`, one after another, each waiting as long as it has to; puts the number of those that it
+/// has come to at `ndone`. It ends after one that fails, or reads the end of a file, unless that has [`GO_ON`].
+pub(super) fn submit<H: Host>(context: &mut Context<H>, memory: &mut [u8], ops: u32, number: u32, ndone: u32) -> Done {
+    check_ops(memory, ops, number)?;
+    slice_mut(memory, ndone, 4)?;
+    let mut resume = context.batch.resume.take();
+    let mut index = resume.map_or(0, |resume| resume.index);
+    let mut previous = match index.checked_sub(1) {
+        Some(before) => Op::read(memory, ops, before)?.done,
+        None => 0,
+    };
+    while index < number {
+        let mut op = Op::read(memory, ops, index)?;
+        op.done = resume.take().map_or(0, |resume| resume.done);
+        if op.has(PREVIOUS) {
+            op.len = u32::try_from(previous).unwrap_or(u32::MAX).min(op.len);
+        }
+        let error = match go_on(context, memory, &mut op, At::Position) {
+            Ok(()) => Errno::Success,
+            Err(Failure::Errno(errno)) => errno,
+            Err(stop @ Failure::Stop(_)) => {
+                context.batch.resume = Some(Resume { index, done: op.done, completed: 0 });
+                return Err(stop);
+            }
+        };
+        op.finish(memory, error)?;
+        previous = op.done;
+        index = index.saturating_add(1);
+        if !op.has(GO_ON) && (error != Errno::Success || op.is_at_end()) {
+            break;
+        }
+        if let Err(stop) = count(context, 0) {
+            context.batch.resume = Some(Resume { index, done: 0, completed: 0 });
+            return Err(stop);
+        }
+    }
+    Ok(write(memory, ndone, &index.to_le_bytes())?)
+}
+
+/// What an operation waits for: a descriptor and events; `None` if it need not wait.
+fn awaited(op: &Op) -> Result<Option<(u32, Rights, u32)>, Errno> {
+    Ok(match Kind::from_raw(op.kind)? {
+        Kind::Nop | Kind::ReadAt | Kind::WriteAt | Kind::Close => None,
+        Kind::Read | Kind::Copy => Some((op.fd, Rights::FD_READ, poll::READ)),
+        Kind::Write => Some((op.fd, Rights::FD_WRITE, poll::WRITE)),
+        Kind::Exchange if op.done < bytes(op.len) => Some((op.fd, Rights::FD_WRITE, poll::WRITE)),
+        Kind::Exchange => Some((op.fd, Rights::FD_READ, poll::READ)),
+        Kind::Accept => Some((op.fd, Rights::SOCK_ACCEPT, poll::READ)),
+    })
+}
+
+/// The arguments of [`wait`].
+#[derive(Clone, Copy)]
+struct Wait {
+    ops: u32,
+    number: u32,
+    /// Where the numbers of those are put that it completes, and how many there is room for.
+    completed: u32,
+    max: u32,
+}
+
+impl Wait {
+    /// Goes on with operation `index`, without waiting; whether it is complete. Counts it in `completed` then.
+    fn attempt<H: Host>(
+        self,
+        context: &mut Context<H>,
+        memory: &mut [u8],
+        op: &mut Op,
+        (index, completed): (u32, &mut u32),
+    ) -> Result<bool, Failure> {
+        let error = match go_on(context, memory, op, At::PositionNow) {
+            Ok(()) => Errno::Success,
+            Err(Failure::Errno(Errno::Again)) => {
+                op.note_done(memory)?;
+                return Ok(false);
+            }
+            Err(Failure::Errno(errno)) => errno,
+            Err(stop @ Failure::Stop(_)) => {
+                context.batch.resume = Some(Resume { index, done: op.done, completed: *completed });
+                return Err(stop);
+            }
+        };
+        self.complete(memory, op, error, (index, completed))?;
+        Ok(true)
+    }
+
+    /// Writes down that operation `index` is complete, and counts it in `completed`.
+    fn complete(
+        self,
+        memory: &mut [u8],
+        op: &Op,
+        error: Errno,
+        (index, completed): (u32, &mut u32),
+    ) -> Result<(), Errno> {
+        op.finish(memory, error)?;
+        write(memory, after(self.completed, completed.saturating_mul(4))?, &index.to_le_bytes())?;
+        *completed = completed.saturating_add(1);
+        Ok(())
+    }
+
+    /// Does what need not wait; lists what the others wait for.
+    fn list<H: Host>(
+        self,
+        context: &mut Context<H>,
+        memory: &mut [u8],
+        lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
+        completed: &mut u32,
+    ) -> Done {
+        let (entries, waiting) = lists;
+        entries.clear();
+        waiting.clear();
+        for index in 0..self.number {
+            let mut op = Op::read(memory, self.ops, index)?;
+            if op.error != PENDING || *completed >= self.max {
+                continue;
+            }
+            let awaited = match awaited(&op) {
+                Ok(Some((fd, rights, _))) => context.fds.get_with(fd, rights.with(Rights::POLL_FD_READWRITE)).map(Some),
+                Ok(None) => Ok(None),
+                Err(errno) => Err(errno),
+            };
+            let handle = match awaited {
+                Ok(Some(descriptor)) => descriptor.handle,
+                Ok(None) => {
+                    self.attempt(context, memory, &mut op, (index, completed))?;
+                    continue;
+                }
+                Err(errno) => {
+                    self.complete(memory, &op, errno, (index, completed))?;
+                    continue;
+                }
+            };
+            // What is to be written can most often be written at once.
+            if op.kind == Kind::Exchange as u8
+                && op.done < bytes(op.len)
+                && self.attempt(context, memory, &mut op, (index, completed))?
+            {
+                continue;
+            }
+            let Some((_, _, events)) = self::awaited(&op)? else { continue };
+            entries.try_reserve(1).map_err(|_| Errno::NoMem)?;
+            waiting.try_reserve(1).map_err(|_| Errno::NoMem)?;
+            entries.push(PollEntry { handle: handle.0, events, ..PollEntry::default() });
+            waiting.push(index);
+        }
+        Ok(())
+    }
+}
+
+/// Does what of the operations can be done, until at least one is complete or `timeout` nanoseconds are over (`u64::MAX`:
+/// never; 0: it only looks). Takes part in it who has [`PENDING`] in its `error`. Puts the numbers of those that it completes at
+/// `completed`, where there is room for `max`, and how many they are at `ncompleted`.
+#[expect(clippy::too_many_arguments, reason = "those of the interface")]
+pub(super) fn wait<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    ops: u32,
+    number: u32,
+    timeout: u64,
+    completed: u32,
+    max: u32,
+    ncompleted: u32,
+) -> Done {
+    check_ops(memory, ops, number)?;
+    if max == 0 {
+        return Err(Errno::Inval.into());
+    }
+    let max = max.min(number);
+    slice_mut(memory, completed, max.saturating_mul(4))?;
+    slice_mut(memory, ncompleted, 4)?;
+    let mut entries = core::mem::take(&mut context.batch.entries);
+    let mut waiting = core::mem::take(&mut context.batch.waiting);
+    let wait = Wait { ops, number, completed, max };
+    let result = wait.run(context, memory, timeout, (&mut entries, &mut waiting));
+    context.batch.entries = entries;
+    context.batch.waiting = waiting;
+    Ok(write(memory, ncompleted, &result?.to_le_bytes())?)
+}
+
+impl Wait {
+    /// The number of operations that it completes.
+    fn run<H: Host>(
+        self,
+        context: &mut Context<H>,
+        memory: &mut [u8],
+        timeout: u64,
+        lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
+    ) -> Result<u32, Failure> {
+        let since = match context.polling_since.take() {
+            Some(since) => since,
+            None if timeout == 0 || timeout == u64::MAX => 0,
+            None => context.host.clock_time(ClockId::Monotonic)?,
+        };
+        let deadline = match timeout {
+            0 => Some(0),
+            u64::MAX => None,
+            _ => Some(since.saturating_add(timeout)),
+        };
+        let result = self.rounds(context, memory, deadline, lists);
+        context.polling_since = matches!(result, Err(Failure::Stop(Stop::Interrupted))).then_some(since);
+        result
+    }
+
+    fn rounds<H: Host>(
+        self,
+        context: &mut Context<H>,
+        memory: &mut [u8],
+        deadline: Option<u64>,
+        (entries, waiting): (&mut Vec<PollEntry>, &mut Vec<u32>),
+    ) -> Result<u32, Failure> {
+        let mut complete = 0;
+        if let Some(resume) = context.batch.resume.take() {
+            complete = resume.completed;
+            let mut op = Op::read(memory, self.ops, resume.index)?;
+            op.done = resume.done;
+            self.attempt(context, memory, &mut op, (resume.index, &mut complete))?;
+        }
+        loop {
+            self.list(context, memory, (entries, waiting), &mut complete)?;
+            if complete >= self.max || (complete > 0 && entries.is_empty()) {
+                return Ok(complete);
+            }
+            let until = if complete > 0 { Some(0) } else { deadline };
+            let ready = match (entries.is_empty(), until) {
+                (true, None) => return Err(Errno::Inval.into()),
+                (true, Some(0)) => Ok(0),
+                (true, Some(until)) => context.host.sleep_until(ClockId::Monotonic, until).map(|()| 0),
+                (false, until) => context.host.poll(entries, until),
+            };
+            match ready {
+                Ok(0) => return Ok(complete),
+                // Those that are complete are told first.
+                Err(Fail::Interrupted) if complete > 0 => return Ok(complete),
+                ready => {
+                    ready?;
+                }
+            }
+            for (entry, index) in entries.iter().zip(&*waiting) {
+                if entry.ready == 0 || complete >= self.max {
+                    continue;
+                }
+                let mut op = Op::read(memory, self.ops, *index)?;
+                self.attempt(context, memory, &mut op, (*index, &mut complete))?;
+            }
+            match count(context, 0) {
+                _ if complete > 0 => return Ok(complete),
+                checked => checked?,
+            }
+        }
+    }
+}
