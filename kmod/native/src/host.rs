@@ -63,6 +63,8 @@ type Result<T = u64> = std::result::Result<T, Errno>;
 
 thread_local! {
     static CONTEXT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
+    /// Whether stretches are measured: the clock costs more than many a host call.
+    static MEASURES: Cell<bool> = const { Cell::new(false) };
     /// When the host had its last say.
     static LAST_SAY: Cell<Option<Instant>> = const { Cell::new(None) };
     static LONGEST_STRETCH: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -74,7 +76,12 @@ thread_local! {
 pub(crate) fn set_context(context: *mut Context) {
     note_say();
     CONTEXT.set(context);
-    LAST_SAY.set((!context.is_null()).then(Instant::now));
+    LAST_SAY.set((MEASURES.get() && !context.is_null()).then(Instant::now));
+}
+
+/// From now on measures how long the engine runs without the host having a say.
+pub(crate) fn measure_stretches() {
+    MEASURES.set(true);
 }
 
 /// The longest time that the engine ran without the host having a say: in the kernel, the task could not be ended for as
@@ -130,7 +137,9 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
         }
         Err(errno) => -errno.raw_os_error(),
     };
-    LAST_SAY.set(Some(Instant::now()));
+    if MEASURES.get() {
+        LAST_SAY.set(Some(Instant::now()));
+    }
     status
 }
 

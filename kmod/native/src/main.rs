@@ -338,6 +338,9 @@ fn main() -> ExitCode {
         Ok(guest) => guest,
         Err(words) => return complain(125, &words),
     };
+    if options.stats {
+        host::measure_stretches();
+    }
     let Some(mut engine) = Engine::new() else {
         return complain(125, "no memory");
     };
