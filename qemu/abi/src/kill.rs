@@ -31,6 +31,7 @@ use kwasmi::uapi::{
     kwasmi_start, //
 };
 use std::{
+    fs::File,
     io::{
         PipeWriter,
         pipe, //
@@ -68,6 +69,27 @@ pub(crate) const BULK: &str = r#"(module (memory (export "memory") 512)
             (memory.copy (i32.const 1) (i32.const 0) (i32.const 33554431))
             (br 0))))"#;
 
+/// Waits for ever, in a call that waits for many.
+const WAIT: &str = r#"(module (import "kwasmi_batch_1" "wait" (func $wait (param i32 i32 i64 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 20) "\01\00\ff\ff\00\04\00\00\10")
+    (func (export "_start")
+        (loop (drop (call $wait (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 2048) (i32.const 1) (i32.const 2052)))
+            (br 0))))"#;
+
+/// Does a thousand nothings in one call, over and over.
+const NOTHINGS: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (loop (drop (call $submit (i32.const 0) (i32.const 1024) (i32.const 60000))) (br 0))))"#;
+
+/// Copies without end in one call, from descriptor 1 to 2.
+pub(crate) const COPY: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\ff\ff\ff\ff\ff\ff\ff\ff\00\00\00\00\00\00\00\00\01\00\00\00\06")
+    (data (i32.const 32) "\02")
+    (func (export "_start") (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 1024))) (unreachable)))"#;
+
 /// Ends at once.
 const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
@@ -83,6 +105,8 @@ struct Victims {
     short: Vec<u8>,
     large: Vec<u8>,
     input: OwnedFd,
+    zero: File,
+    null: File,
     /// Open, so that who reads waits.
     _feed: PipeWriter,
 }
@@ -91,19 +115,21 @@ impl Victims {
     fn new() -> Self {
         let (input, feed) = pipe().expect("a pipe");
         Self {
-            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT, SHORT].map(module).into(),
+            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT, WAIT, NOTHINGS, COPY, SHORT].map(module).into(),
             short: wat::parse_str(SHORT).expect("valid text"),
             large: large(LARGE),
             input: input.into(),
+            zero: File::open("/dev/zero").expect("there"),
+            null: File::create("/dev/null").expect("there"),
             _feed: feed,
         }
     }
 
     /// Starts one of the guests, with what else it needs.
     fn start(&self, which: usize, time: u64) -> OwnedFd {
-        let fds = [grant(self.input.as_raw_fd(), 0)];
+        let fds = [grant(self.input.as_raw_fd(), 0), grant(self.zero.as_raw_fd(), 1), grant(self.null.as_raw_fd(), 2)];
         let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 64 << 20), limit(uapi::KWASMI_LIMIT_TIME, time)];
-        let request = kwasmi_start { fds: address(&fds), fds_len: 1, ..limited(&limits) };
+        let request = kwasmi_start { fds: address(&fds), fds_len: 3, ..limited(&limits) };
         start_with(&self.modules[which], request).0.expect("starts")
     }
 

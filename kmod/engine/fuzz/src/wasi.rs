@@ -126,11 +126,11 @@ fn op(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
     let mut op = Vec::new();
     op.extend(argument(input)?.to_le_bytes());
     op.extend((if input.arbitrary()? { 0 } else { argument(input)? }).to_le_bytes());
-    op.extend((argument(input)? as u32).to_le_bytes());
+    op.extend(&argument(input)?.to_le_bytes()[..4]);
     op.extend([input.arbitrary::<u8>()? % 10, input.arbitrary::<u8>()? % 8]);
     op.extend((if input.arbitrary()? { u16::MAX } else { 0 }).to_le_bytes());
     for _ in 0..4 {
-        op.extend((argument(input)? as u32).to_le_bytes());
+        op.extend(&argument(input)?.to_le_bytes()[..4]);
     }
     op.extend(input.arbitrary::<u64>()?.to_le_bytes());
     Ok(op)

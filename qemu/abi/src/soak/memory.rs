@@ -25,7 +25,8 @@ pub(super) struct Amounts {
     available: u64,
     /// Small objects of the kernel.
     slab: u64,
-    /// What the kernel has mapped page by page.
+    /// What the kernel has mapped page by page, without the stacks of tasks: it keeps threads of its own for minutes after they
+    /// were needed, and kwasmi has none.
     vmalloc: u64,
     /// What there is for each processor.
     percpu: u64,
@@ -72,7 +73,7 @@ impl Amounts {
         Self {
             available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon") + at_hand(),
             slab: kibibytes(&all, "Slab"),
-            vmalloc: kibibytes(&all, "VmallocUsed"),
+            vmalloc: kibibytes(&all, "VmallocUsed").saturating_sub(kibibytes(&all, "KernelStack")),
             percpu: kibibytes(&all, "Percpu"),
         }
     }
