@@ -188,7 +188,7 @@ impl FuzzHost {
             return Ok(());
         }
         self.nows = self.nows.wrapping_add(1);
-        if self.nows % 3 == 0 { Err(Errno::Again.into()) } else { Ok(()) }
+        if self.nows.is_multiple_of(3) { Err(Errno::Again.into()) } else { Ok(()) }
     }
 
     fn read_into(&mut self, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
@@ -197,7 +197,7 @@ impl FuzzHost {
         self.be_ready(at)?;
         // Now and then comes an end.
         self.reads = self.reads.wrapping_add(1);
-        if self.reads % 5 == 0 {
+        if self.reads.is_multiple_of(5) {
             bytes = 0;
         }
         let mut left = bytes;
