@@ -87,6 +87,53 @@ fn an_interrupted_call_is_made_again_unseen() {
     assert_eq!(host.world().interruptions, 0);
 }
 
+/// Two writes and a copy in one call: what they have done together, and what is left of the host's troubles.
+fn batch(prepare: impl FnOnce(&TestHost)) -> (u32, Vec<u8>) {
+    let host = TestHost::default();
+    let module = load(&program(
+        r"(block (result i32)
+            (i32.store (i32.const 4112) (i32.const 1))
+            (i32.store (i32.const 4116) (i32.const 0x102))
+            (i32.store (i32.const 4120) (i32.const 2048))
+            (i32.store (i32.const 4124) (i32.const 5))
+            (i32.store (i32.const 4160) (i32.const 1))
+            (i32.store (i32.const 4164) (i32.const 0x102))
+            (i32.store (i32.const 4168) (i32.const 2053))
+            (i32.store (i32.const 4172) (i32.const 3))
+            (i64.store (i32.const 4192) (i64.const -1))
+            (i32.store (i32.const 4212) (i32.const 6))
+            (i32.store (i32.const 4224) (i32.const 1))
+            (drop (call $submit (i32.const 4096) (i32.const 3) (i32.const 0)))
+            (i32.add (i32.load (i32.const 0))
+                (i32.add (i32.mul (i32.const 10) (i32.load (i32.const 4104)))
+                    (i32.add (i32.mul (i32.const 100) (i32.load (i32.const 4152)))
+                        (i32.mul (i32.const 1000) (i32.load (i32.const 4200)))))))",
+    ))
+    .expect("loads");
+    let mut instance = start(&module, &host, ROOMY).expect("starts");
+    host.world().input = b"input".to_vec();
+    prepare(&host);
+    let code = finish(&mut instance).code;
+    assert_eq!(host.world().interruptions, 0);
+    assert_eq!(host.world().pauses, []);
+    (code, host.world().output.clone())
+}
+
+#[test]
+fn a_batch_goes_on_where_it_was_interrupted() {
+    let whole = (3 + 50 + 300 + 5000, b"helloabcinput".to_vec());
+    assert_eq!(batch(|_| {}), whole);
+    for interruptions in 1..12 {
+        for transfer_max in 1..6 {
+            let broken = batch(|host| {
+                host.world().interruptions = interruptions;
+                host.world().transfer_max = Some(transfer_max);
+            });
+            assert_eq!(broken, whole, "{interruptions} interruptions, {transfer_max} bytes at a time");
+        }
+    }
+}
+
 #[test]
 fn a_sleep_goes_on_where_it_was_interrupted() {
     let host = TestHost::default();
