@@ -63,6 +63,9 @@ batch() {
     "$@" /guests/wasi/batch.wasm <random >copied 2>count || { cat count; return 1; }
     equal "300000 bytes" "$(cat count)" && cmp random copied || return
     cat random | "$@" /guests/wasi/batch.wasm 2>count | cat >copied
+    equal "300000 bytes" "$(cat count)" && cmp random copied || return
+    # More than a pipe holds, a reader that is late, and a writer that does not want to wait.
+    "$@" /guests/wasi/batch.wasm nonblocking <random 2>count | { sleep 1; cat; } >copied
     equal "300000 bytes" "$(cat count)" && cmp random copied
 }
 # server COMMAND...: three connections at once to a server that waits for all of them in one call.

@@ -20,10 +20,13 @@
 //!
 //! How far an interrupted call has come is kept in the [`Context`]: it is made again with the same arguments, and goes on there.
 
+mod waiting;
+
+pub(super) use self::waiting::wait;
+
 use super::{
     Context, Done, Failure, Stop,
     abi::{
-        ClockId,
         Errno,
         Rights, //
     },
@@ -273,11 +276,8 @@ fn rest(memory: &[u8], pointer: u32, len: u32, done: u64) -> Result<Span, Errno>
     })
 }
 
-/// Where operations of `kind` read and write, if they have come as far as `done`.
-fn place(kind: Kind, op: &Op, now: At) -> Result<At, Errno> {
-    if !matches!(kind, Kind::ReadAt | Kind::WriteAt) {
-        return Ok(now);
-    }
+/// Where in a file an operation goes on that has an offset.
+fn place(op: &Op) -> Result<At, Errno> {
     let at = op.offset.checked_add(op.done).filter(|at| i64::try_from(*at).is_ok());
     at.map(At::Offset).ok_or(Errno::Inval)
 }
@@ -291,11 +291,7 @@ fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now:
     }
     match Kind::from_raw(op.kind)? {
         Kind::Nop => Ok(()),
-        kind @ (Kind::Read | Kind::ReadAt) => {
-            let (data, len) = (op.data, op.len);
-            read_on(context, memory, op, (kind, now), (data, len))
-        }
-        kind @ (Kind::Write | Kind::WriteAt) => write_on(context, memory, op, (kind, now)),
+        kind @ (Kind::Read | Kind::ReadAt | Kind::Write | Kind::WriteAt) => transfer(context, memory, op, kind, now),
         Kind::Exchange => exchange(context, memory, op, now),
         Kind::Copy => copy(context, op, now),
         Kind::Accept => accept(context, op, now),
@@ -306,34 +302,22 @@ fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now:
     }
 }
 
-fn rights(kind: Kind, of_direction: Rights) -> Rights {
-    if matches!(kind, Kind::ReadAt | Kind::WriteAt) { of_direction.with(Rights::FD_SEEK) } else { of_direction }
-}
-
-fn read_on<H: Host>(
-    context: &mut Context<H>,
-    memory: &mut [u8],
-    op: &mut Op,
-    (kind, now): (Kind, At),
-    (data, len): (u32, u32),
-) -> Done {
-    let descriptor = context.fds.get_with(op.fd, rights(kind, Rights::FD_READ))?;
+/// Reads or writes.
+fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, kind: Kind, now: At) -> Done {
+    let reads = matches!(kind, Kind::Read | Kind::ReadAt);
+    let of_direction = if reads { Rights::FD_READ } else { Rights::FD_WRITE };
+    let is_positioned = matches!(kind, Kind::ReadAt | Kind::WriteAt);
+    let rights = if is_positioned { of_direction.with(Rights::FD_SEEK) } else { of_direction };
+    let handle = context.fds.get_with(op.fd, rights)?.handle;
     loop {
-        let span = rest(memory, data, len, op.done)?;
-        let moved = context.host.read(descriptor.handle, memory, &[span], place(kind, op, now)?)?.min(span.len);
-        op.done = op.done.saturating_add(moved as u64);
-        if moved == 0 || op.done >= bytes(len) || !op.has(ALL) {
-            return count_bytes(context, moved);
-        }
-        count(context, moved)?;
-    }
-}
-
-fn write_on<H: Host>(context: &mut Context<H>, memory: &[u8], op: &mut Op, (kind, now): (Kind, At)) -> Done {
-    let descriptor = context.fds.get_with(op.fd, rights(kind, Rights::FD_WRITE))?;
-    loop {
-        let span = rest(memory, op.data, op.len, op.done)?;
-        let moved = context.host.write(descriptor.handle, memory, &[span], place(kind, op, now)?)?.min(span.len);
+        let spans = [rest(memory, op.data, op.len, op.done)?];
+        let at = if is_positioned { place(op)? } else { now };
+        let moved = if reads {
+            context.host.read(handle, memory, &spans, at)
+        } else {
+            context.host.write(handle, memory, &spans, at)
+        }?;
+        let moved = moved.min(spans[0].len);
         op.done = op.done.saturating_add(moved as u64);
         if moved == 0 || op.done >= bytes(op.len) || !op.has(ALL) {
             return count_bytes(context, moved);
@@ -378,8 +362,16 @@ fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
     let result = copying.prepare().map_err(Failure::from).and_then(|()| {
         loop {
             while copying.unwritten.len > 0 {
-                let moved = context.host.write(to, &copying.buffer, &[copying.unwritten], At::Position)?;
-                let moved = moved.min(copying.unwritten.len);
+                let moved = match context.host.write(to, &copying.buffer, &[copying.unwritten], At::Position) {
+                    // What was read must not be lost, also where the guest does not want to wait.
+                    Err(Fail::Errno(Errno::Again)) => {
+                        let entry = PollEntry { handle: to.0, events: poll::WRITE, ..PollEntry::default() };
+                        context.host.poll(&mut [entry], None)?;
+                        count(context, 0)?;
+                        continue;
+                    }
+                    moved => moved?.min(copying.unwritten.len),
+                };
                 if moved == 0 {
                     return Err(Errno::Io.into());
                 }
@@ -467,217 +459,4 @@ pub(super) fn submit<H: Host>(context: &mut Context<H>, memory: &mut [u8], ops: 
         }
     }
     Ok(write(memory, ndone, &index.to_le_bytes())?)
-}
-
-/// What an operation waits for: a descriptor and events; `None` if it need not wait.
-fn awaited(op: &Op) -> Result<Option<(u32, Rights, u32)>, Errno> {
-    Ok(match Kind::from_raw(op.kind)? {
-        Kind::Nop | Kind::ReadAt | Kind::WriteAt | Kind::Close => None,
-        Kind::Read | Kind::Copy => Some((op.fd, Rights::FD_READ, poll::READ)),
-        Kind::Write => Some((op.fd, Rights::FD_WRITE, poll::WRITE)),
-        Kind::Exchange if op.done < bytes(op.len) => Some((op.fd, Rights::FD_WRITE, poll::WRITE)),
-        Kind::Exchange => Some((op.fd, Rights::FD_READ, poll::READ)),
-        Kind::Accept => Some((op.fd, Rights::SOCK_ACCEPT, poll::READ)),
-    })
-}
-
-/// The arguments of [`wait`].
-#[derive(Clone, Copy)]
-struct Wait {
-    ops: u32,
-    number: u32,
-    /// Where the numbers of those are put that it completes, and how many there is room for.
-    completed: u32,
-    max: u32,
-}
-
-impl Wait {
-    /// Goes on with operation `index`, without waiting; whether it is complete. Counts it in `completed` then.
-    fn attempt<H: Host>(
-        self,
-        context: &mut Context<H>,
-        memory: &mut [u8],
-        op: &mut Op,
-        (index, completed): (u32, &mut u32),
-    ) -> Result<bool, Failure> {
-        let error = match go_on(context, memory, op, At::PositionNow) {
-            Ok(()) => Errno::Success,
-            Err(Failure::Errno(Errno::Again)) => {
-                op.note_done(memory)?;
-                return Ok(false);
-            }
-            Err(Failure::Errno(errno)) => errno,
-            Err(stop @ Failure::Stop(_)) => {
-                context.batch.resume = Some(Resume { index, done: op.done, completed: *completed });
-                return Err(stop);
-            }
-        };
-        self.complete(memory, op, error, (index, completed))?;
-        Ok(true)
-    }
-
-    /// Writes down that operation `index` is complete, and counts it in `completed`.
-    fn complete(
-        self,
-        memory: &mut [u8],
-        op: &Op,
-        error: Errno,
-        (index, completed): (u32, &mut u32),
-    ) -> Result<(), Errno> {
-        op.finish(memory, error)?;
-        write(memory, after(self.completed, completed.saturating_mul(4))?, &index.to_le_bytes())?;
-        *completed = completed.saturating_add(1);
-        Ok(())
-    }
-
-    /// Does what need not wait; lists what the others wait for.
-    fn list<H: Host>(
-        self,
-        context: &mut Context<H>,
-        memory: &mut [u8],
-        lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
-        completed: &mut u32,
-    ) -> Done {
-        let (entries, waiting) = lists;
-        entries.clear();
-        waiting.clear();
-        for index in 0..self.number {
-            let mut op = Op::read(memory, self.ops, index)?;
-            if op.error != PENDING || *completed >= self.max {
-                continue;
-            }
-            let awaited = match awaited(&op) {
-                Ok(Some((fd, rights, _))) => context.fds.get_with(fd, rights.with(Rights::POLL_FD_READWRITE)).map(Some),
-                Ok(None) => Ok(None),
-                Err(errno) => Err(errno),
-            };
-            let handle = match awaited {
-                Ok(Some(descriptor)) => descriptor.handle,
-                Ok(None) => {
-                    self.attempt(context, memory, &mut op, (index, completed))?;
-                    continue;
-                }
-                Err(errno) => {
-                    self.complete(memory, &op, errno, (index, completed))?;
-                    continue;
-                }
-            };
-            // What is to be written can most often be written at once.
-            if op.kind == Kind::Exchange as u8
-                && op.done < bytes(op.len)
-                && self.attempt(context, memory, &mut op, (index, completed))?
-            {
-                continue;
-            }
-            let Some((_, _, events)) = self::awaited(&op)? else { continue };
-            entries.try_reserve(1).map_err(|_| Errno::NoMem)?;
-            waiting.try_reserve(1).map_err(|_| Errno::NoMem)?;
-            entries.push(PollEntry { handle: handle.0, events, ..PollEntry::default() });
-            waiting.push(index);
-        }
-        Ok(())
-    }
-}
-
-/// Does what of the operations can be done, until at least one is complete or `timeout` nanoseconds are over (`u64::MAX`:
-/// never; 0: it only looks). Takes part in it who has [`PENDING`] in its `error`. Puts the numbers of those that it completes at
-/// `completed`, where there is room for `max`, and how many they are at `ncompleted`.
-#[expect(clippy::too_many_arguments, reason = "those of the interface")]
-pub(super) fn wait<H: Host>(
-    context: &mut Context<H>,
-    memory: &mut [u8],
-    ops: u32,
-    number: u32,
-    timeout: u64,
-    completed: u32,
-    max: u32,
-    ncompleted: u32,
-) -> Done {
-    check_ops(memory, ops, number)?;
-    if max == 0 {
-        return Err(Errno::Inval.into());
-    }
-    let max = max.min(number);
-    slice_mut(memory, completed, max.saturating_mul(4))?;
-    slice_mut(memory, ncompleted, 4)?;
-    let mut entries = core::mem::take(&mut context.batch.entries);
-    let mut waiting = core::mem::take(&mut context.batch.waiting);
-    let wait = Wait { ops, number, completed, max };
-    let result = wait.run(context, memory, timeout, (&mut entries, &mut waiting));
-    context.batch.entries = entries;
-    context.batch.waiting = waiting;
-    Ok(write(memory, ncompleted, &result?.to_le_bytes())?)
-}
-
-impl Wait {
-    /// The number of operations that it completes.
-    fn run<H: Host>(
-        self,
-        context: &mut Context<H>,
-        memory: &mut [u8],
-        timeout: u64,
-        lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
-    ) -> Result<u32, Failure> {
-        let since = match context.polling_since.take() {
-            Some(since) => since,
-            None if timeout == 0 || timeout == u64::MAX => 0,
-            None => context.host.clock_time(ClockId::Monotonic)?,
-        };
-        let deadline = match timeout {
-            0 => Some(0),
-            u64::MAX => None,
-            _ => Some(since.saturating_add(timeout)),
-        };
-        let result = self.rounds(context, memory, deadline, lists);
-        context.polling_since = matches!(result, Err(Failure::Stop(Stop::Interrupted))).then_some(since);
-        result
-    }
-
-    fn rounds<H: Host>(
-        self,
-        context: &mut Context<H>,
-        memory: &mut [u8],
-        deadline: Option<u64>,
-        (entries, waiting): (&mut Vec<PollEntry>, &mut Vec<u32>),
-    ) -> Result<u32, Failure> {
-        let mut complete = 0;
-        if let Some(resume) = context.batch.resume.take() {
-            complete = resume.completed;
-            let mut op = Op::read(memory, self.ops, resume.index)?;
-            op.done = resume.done;
-            self.attempt(context, memory, &mut op, (resume.index, &mut complete))?;
-        }
-        loop {
-            self.list(context, memory, (entries, waiting), &mut complete)?;
-            if complete >= self.max || (complete > 0 && entries.is_empty()) {
-                return Ok(complete);
-            }
-            let until = if complete > 0 { Some(0) } else { deadline };
-            let ready = match (entries.is_empty(), until) {
-                (true, None) => return Err(Errno::Inval.into()),
-                (true, Some(0)) => Ok(0),
-                (true, Some(until)) => context.host.sleep_until(ClockId::Monotonic, until).map(|()| 0),
-                (false, until) => context.host.poll(entries, until),
-            };
-            match ready {
-                Ok(0) => return Ok(complete),
-                // Those that are complete are told first.
-                Err(Fail::Interrupted) if complete > 0 => return Ok(complete),
-                ready => {
-                    ready?;
-                }
-            }
-            for (entry, index) in entries.iter().zip(&*waiting) {
-                if entry.ready == 0 || complete >= self.max {
-                    continue;
-                }
-                let mut op = Op::read(memory, self.ops, *index)?;
-                self.attempt(context, memory, &mut op, (*index, &mut complete))?;
-            }
-            match count(context, 0) {
-                _ if complete > 0 => return Ok(complete),
-                checked => checked?,
-            }
-        }
-    }
 }
