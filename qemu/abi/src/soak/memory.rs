@@ -25,8 +25,10 @@ pub(super) struct Amounts {
     available: u64,
     /// Small objects of the kernel.
     slab: u64,
-    /// What the kernel has mapped page by page, without the stacks of tasks: it keeps threads of its own for minutes after they
-    /// were needed, and kwasmi has none.
+    /// What the kernel has mapped page by page, without two things that it keeps for itself, and kwasmi has none of: the
+    /// stacks of tasks (a thread of the kernel stays for minutes after it was needed), and its notes about what there is for
+    /// each processor (with memory cgroups 2 MiB for the next chunk, which it begins when counters of a few more processes are
+    /// needed, mm/percpu-vm.c). What is within the chunks is below.
     vmalloc: u64,
     /// What there is for each processor.
     percpu: u64,
@@ -65,15 +67,16 @@ fn at_hand() -> u64 {
 }
 
 impl Amounts {
-    fn now() -> Self {
+    fn now(areas: &BTreeMap<String, u64>) -> Self {
         // What is only kept because nobody else wants it does not count.
         fs::write("/proc/sys/vm/drop_caches", "3").expect("root may");
         let all = fs::read_to_string("/proc/meminfo").expect("there");
         let own = fs::read_to_string("/proc/self/status").expect("there");
+        let chunks: u64 = areas.iter().filter(|(caller, _)| caller.starts_with("pcpu_")).map(|(_, size)| size).sum();
         Self {
             available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon") + at_hand(),
             slab: kibibytes(&all, "Slab"),
-            vmalloc: kibibytes(&all, "VmallocUsed").saturating_sub(kibibytes(&all, "KernelStack")),
+            vmalloc: kibibytes(&all, "VmallocUsed").saturating_sub(kibibytes(&all, "KernelStack") + chunks),
             percpu: kibibytes(&all, "Percpu"),
         }
     }
@@ -121,9 +124,10 @@ impl Memory {
     fn now() -> Self {
         let kwasmi_info { modules, instances, heap_bytes, heap_blocks, reserve_used_bytes, reclaimed_bytes, .. } =
             info();
+        let areas = areas();
         Self {
-            amounts: Amounts::now(),
-            areas: areas(),
+            amounts: Amounts::now(&areas),
+            areas,
             held: [modules, instances, heap_bytes, heap_blocks, reserve_used_bytes],
             reclaimed: reclaimed_bytes,
         }
