@@ -4,6 +4,7 @@
 
 use crate::{
     anon_file::AnonFile,
+    code::bytes,
     counters,
     engine::{
         self,
@@ -38,10 +39,7 @@ use crate::{
     },
     log::LogBuffer,
     memory,
-    module::{
-        bytes,
-        Module, //
-    },
+    module::Module,
     signing::manifest::{
         Capabilities,
         Capability, //
@@ -276,7 +274,7 @@ impl Inner {
         let outcome = log.lend(|log| {
             args.log = log;
             // SAFETY: The caller filled the argument in, and all it points to outlives the call.
-            unsafe { module.instantiate(&mut self.stack, &account, host, args) }
+            unsafe { module.code().instantiate(&mut self.stack, &account, host, args) }
         });
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
@@ -286,12 +284,12 @@ impl Inner {
             }
             (Ok(status), _) => {
                 // There is no instance, and what was allocated for it was freed.
-                module.settle(&mut self.stack, account);
+                module.code().settle(&mut self.stack, account);
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
                 if matches!(&failure, Failure::Landed { status: Status::Fault, .. }) {
-                    module.poison();
+                    module.code().poison();
                 }
                 failure.report(log, &self.limits)
             }
@@ -349,7 +347,7 @@ impl Inner {
                     Status::Limited => Ending::Limited,
                     Status::Killed => Ending::Killed,
                     _ => {
-                        instance.module.poison();
+                        instance.module.code().poison();
                         Ending::EngineFault
                     }
                 };
@@ -373,7 +371,7 @@ impl Inner {
     fn limit_value(&self, instance: &Instance) -> u64 {
         // That of the stack is the module's.
         if self.report.code == KWASMI_LIMIT_STACK {
-            instance.module.stack_max()
+            instance.module.code().stack_max()
         } else {
             self.limits.get(self.report.code)
         }
@@ -387,9 +385,9 @@ impl Inner {
         // SAFETY: The instance is alive, and the lock keeps others off it.
         let outcome = unsafe { engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object) };
         let peak = match outcome {
-            Ok(_) => instance.module.settle(&mut self.stack, live.account),
+            Ok(_) => instance.module.code().settle(&mut self.stack, live.account),
             Err(_) => {
-                instance.module.poison();
+                instance.module.code().poison();
                 // SAFETY: The engine failed in it: the instance is not touched again.
                 unsafe { live.account.reclaim(&mut self.stack) }
             }

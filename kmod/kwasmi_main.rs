@@ -5,10 +5,13 @@
 //! This file holds the module's parameters and the order of start and stop. How the parts depend on one another:
 //!
 //! ```text
-//! device -> module -> instance -> engine -> (the engine object) -> host
+//! device -> module -> shared -> code -> engine -> (the engine object) -> host
+//!              |                 |
+//!              +-> instance -----+
 //! ```
 //!
-//! Lock order: `Module::stay`, then nothing; `Instance::inner`, then `Module::stay`; `Instance::runner`, then nothing.
+//! Lock order: `Code::stay`, then nothing; `Instance::inner`, then `Code::stay`; `Instance::runner`, then nothing; the table of
+//! shared code, then nothing.
 
 use kernel::{
     miscdevice::{
@@ -21,6 +24,7 @@ use kernel::{
 mod anon_file;
 mod audit;
 mod bindings;
+mod code;
 mod counters;
 mod current_context;
 mod device;
@@ -38,6 +42,7 @@ mod log;
 mod memory;
 mod module;
 mod policy;
+mod shared;
 #[path = "engine/src/signing/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod signing;
@@ -165,6 +170,7 @@ struct Kwasmi {
     _device: MiscDeviceRegistration<device::Device>,
     _keyring: keyring::Keyring,
     _policy: policy::Policy,
+    _codes: shared::Codes,
     _reserve: engine::Reserve,
 }
 
@@ -173,6 +179,8 @@ impl kernel::InPlaceModule for Kwasmi {
         try_pin_init!(Self {
             // SAFETY: It is called here only, before the device.
             _policy: unsafe { policy::Policy::begin() },
+            // SAFETY: As above.
+            _codes: unsafe { shared::Codes::begin() },
             _keyring: verify_parameter::check().and_then(|()| keyring::Keyring::new())?,
             // The engine must be able to run before anyone can ask for it.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small sorted tables, for what root sets and every load looks up.
+//! Small sorted tables, for what every load looks up.
 
 use kernel::prelude::*;
 
@@ -23,6 +23,19 @@ impl<K: Ord, V> Table<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let place = self.place(key).ok()?;
         self.entries.get(place).map(|(_, value)| value)
+    }
+
+    /// The value of `key`, to be changed.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let place = self.place(key).ok()?;
+        self.entries.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// Takes `key` out.
+    pub(crate) fn remove(&mut self, key: &K) {
+        if let Ok(place) = self.place(key) {
+            let _ = self.entries.remove(place);
+        }
     }
 
     /// Gives `key` this value.

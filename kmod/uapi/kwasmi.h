@@ -270,6 +270,7 @@ struct kwasmi_module {
 #define KWASMI_VERDICT_REJECTED		3	/* there is one that does not hold; loaded all the same */
 
 #define KWASMI_MODULE_MANIFEST		(1U << 0)	/* there is a manifest */
+#define KWASMI_MODULE_SHARED		(1U << 1)	/* it was not translated: a module of the same bytes and limits was there */
 
 /*
  * KWASMI_IOC_POLICY on /dev/kwasmi: what it takes for a module to be loaded.

@@ -33,12 +33,39 @@ is_charged() {
     echo "peak: $(cat $group/memory.peak) bytes"
     [ "$(cat $group/memory.peak)" -ge 25165824 ] && rmdir $group
 }
+shared() { kwasmi run --stats --json "$@" 2>&1 >/dev/null | sed -n 's/.*"shared":\([a-z]*\).*/\1/p'; }
+is_kept() {
+    equal false "$(shared /guests/hello-c.wasm)" || return
+    mkfifo /tmp/loaded
+    kwasmi load /guests/hello-c.wasm /guests/hello-rust.wasm >/tmp/loaded &
+    loading=$!
+    # To its end: then all are there.
+    cat </tmp/loaded >/tmp/names
+    equal "/guests/hello-c.wasm /guests/hello-rust.wasm" "$(sed 's/^[0-9a-f]\{64\} //' /tmp/names | tr '\n' ' ' | sed 's/ $//')" &&
+        equal true "$(shared /guests/hello-c.wasm)" &&
+        equal true "$(shared --fuel 10000000 /guests/hello-rust.wasm)" &&
+        equal false "$(shared --stack 64K /guests/hello-c.wasm)"
+    status=$?
+    kill $loading
+    wait $loading 2>/dev/null
+    rm /tmp/loaded
+    sleep 1
+    [ $status = 0 ] && equal false "$(shared /guests/hello-c.wasm)"
+}
+load_fails() {
+    kwasmi load "$2" >/tmp/out 2>/tmp/err
+    equal "$1" $? && equal "" "$(cat /tmp/out)" && equal 1 "$(wc -l </tmp/err | tr -d ' ')"
+}
 bad_parameter() { ! insmod $ko memory_max=much 2>/dev/null && ! insmod $ko verify=maybe 2>/dev/null; }
 
 check "at most 2.5 MiB are resident" resident_at_most 2621440
 check "loaded and unloaded 100 times" reload_often
 
 check "a guest's memory is charged to the caller's cgroup" is_charged
+
+check "a program that is kept is not translated again, until it is not kept" is_kept
+check "what is no program cannot be kept" load_fails 126 /suites/module.sh
+check "nor what is not there" load_fails 127 /nothing.wasm
 
 exec 5<>/dev/kwasmi
 check "it is not unloaded while the device is open" refuses_unload

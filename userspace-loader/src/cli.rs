@@ -64,6 +64,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a program in the kernel
     Run(Box<RunArgs>),
+    /// Keep programs in the kernel until this command is ended: meanwhile `run` need not translate what has the same bytes
+    Load(Box<LoadArgs>),
     /// Tell what is in a module and whether it would run; needs no kernel module
     Inspect(InspectArgs),
     /// Sign a module; needs no kernel module
@@ -149,7 +151,7 @@ impl RunArgs {
 /// Declares the options for limits: the field, the limit, what else clap is told.
 macro_rules! limit_args {
     ($($(#[$attribute:meta])* $field:ident: $limit:ident;)*) => {
-        /// The options of `run` for limits. What is not given is up to the kernel module; see `kwasmi limits`.
+        /// The options for limits. What is not given is up to the kernel module; see `kwasmi limits`.
         #[derive(Args, Clone, Debug, Default)]
         #[command(next_help_heading = "Limits (defaults and ceilings: kwasmi limits)")]
         pub struct LimitArgs {
@@ -223,6 +225,28 @@ limit_args! {
     /// The module's element segments
     #[arg(value_name = "N")]
     element_segments: KWASMI_LIMIT_ELEMENT_SEGMENTS;
+}
+
+/// Arguments of `load`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+It prints a line for each program, its SHA-256 and its name, and closes its standard output when all are loaded. A program is
+the same for `run` if its bytes are, and the limits for code: functions, function-size, locals, arity, globals,
+data-segments, element-segments, stack, code.
+
+Exit status:
+  it has none: a signal ends it
+  125  kwasmi itself failed
+  126  a module was refused
+  127  there is no such file or device")]
+pub struct LoadArgs {
+    /// Limits.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// The programs: Wasm, or its text format if the name ends in .wat
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// Arguments of `inspect`.

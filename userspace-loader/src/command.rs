@@ -11,6 +11,7 @@ use crate::{
         Cli,
         Command,
         InspectArgs,
+        LoadArgs,
         ReportArgs,
         RunArgs,
         signing::KeyCommand, //
@@ -47,7 +48,10 @@ use crate::{
         Source, //
     },
     stats::Stats,
-    stdio::Stdio,
+    stdio::{
+        self,
+        Stdio, //
+    },
     strings::{
         self,
         Variable, //
@@ -64,7 +68,8 @@ use std::{
         self,
         Write as _, //
     },
-    path::Path, //
+    path::Path,
+    thread, //
 };
 
 /// Does what the command line `args` says, and tells on standard error what goes wrong. Returns how to end.
@@ -87,6 +92,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     };
     let result = match &cli.command {
         Command::Run(args) => run(args, stdio),
+        Command::Load(args) => load(args),
         Command::Inspect(args) => inspect(args),
         Command::Sign(args) => sign::sign(args),
         Command::Verify(args) => sign::verify(args),
@@ -192,6 +198,27 @@ fn run(args: &RunArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         }
     }
     Ok(exit)
+}
+
+fn load(args: &LoadArgs) -> Result<Exit, Failure> {
+    let device = open_device()?;
+    run::info(&device)?;
+    let size_max = module_size_max(&device)?;
+    let limits = args.limits.asked();
+    let mut kept = Vec::new();
+    for file in &args.files {
+        let source = Source::open(file)?;
+        source.check()?;
+        let name = file.to_string_lossy();
+        let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits)?;
+        print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
+        kept.push(loaded);
+    }
+    // Whoever reads it to its end knows that all are there.
+    stdio::close_output().map_err(|errno| Failure::new(Exit::Failed, "standard output", words(errno.into())))?;
+    loop {
+        thread::park();
+    }
 }
 
 fn inspect(args: &InspectArgs) -> Result<Exit, Failure> {

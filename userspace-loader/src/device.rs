@@ -107,6 +107,8 @@ pub struct Identity {
     pub signer: String,
     /// Name and version, if it has a manifest.
     pub manifest: Option<(String, Version)>,
+    /// Whether it did not have to be translated, since somebody had one of the same bytes.
+    pub shared: bool,
 }
 
 /// A descriptor that a guest is handed: `struct kwasmi_fd`.

@@ -467,6 +467,7 @@ impl Module for KernelModule {
             verdict: Verdict(module.verdict),
             signer: text(&module.signer),
             manifest: has_manifest.then(|| (text(&module.name), Version(module.version))),
+            shared: module.flags & uapi::KWASMI_MODULE_SHARED != 0,
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     kernel,
+    limits::Asked,
     uapi::KWASMI_ABI, //
 };
 use rustix::io::Errno;
@@ -61,6 +62,26 @@ pub fn info(device: &impl Device) -> Result<Info, Failure> {
     }
 }
 
+/// A program that is loaded: it stays in the kernel until this is dropped.
+#[derive(Debug)]
+pub struct Loaded<M> {
+    module: M,
+    /// What it is.
+    pub identity: Identity,
+}
+
+/// Loads the module `wasm`, which messages call `name`.
+///
+/// # Errors
+///
+/// [`Exit::Refused`] if it is not one that can run, [`Exit::Failed`] if something else is wrong.
+pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> Result<Loaded<D::Module>, Failure> {
+    let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
+    let module = device.load(wasm, limits).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
+    let identity = module.identity().map_err(|refusal| failure(Exit::Failed, &refusal))?;
+    Ok(Loaded { module, identity })
+}
+
 /// Loads `program`, starts it, and runs it until it ends.
 ///
 /// # Errors
@@ -69,10 +90,7 @@ pub fn info(device: &impl Device) -> Result<Info, Failure> {
 /// an error here.
 pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
-    let module = device
-        .load(&program.wasm, &program.start.limits)
-        .map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
-    let identity = module.identity().map_err(|refusal| failure(Exit::Failed, &refusal))?;
+    let Loaded { module, identity } = load(device, &program.name, &program.wasm, &program.start.limits)?;
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let begin = Instant::now();
     let ended = loop {
@@ -92,7 +110,6 @@ mod tests {
         device,
         end::End,
         limits::{
-            Asked,
             Known,
             Limit, //
         },
@@ -200,6 +217,7 @@ mod tests {
             verdict: Verdict(uapi::KWASMI_VERDICT_SIGNED),
             signer: "somebody: 01".to_owned(),
             manifest: Some(("a".to_owned(), Version([1, 2, 3]))),
+            shared: false,
         }
     }
 

@@ -18,6 +18,7 @@ pub struct Stats {
     sha256: Sha256,
     signature: Verdict,
     signer: Option<String>,
+    shared: bool,
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -38,6 +39,7 @@ impl Stats {
             sha256: run.identity.sha256,
             signature: run.identity.verdict,
             signer: Some(run.identity.signer.clone()).filter(|signer| !signer.is_empty()),
+            shared: run.identity.shared,
             ended: end.name(),
             exit_status: end.exit().status(),
             reason: run.ended.reason(),
@@ -100,8 +102,8 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&stats()).expect("is plain data"),
             "{\"file\":\"a.wasm\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
-             \"signature\":\"unsigned\",\"signer\":null,\"ended\":\"exited\",\"exit_status\":3,\"reason\":null,\"fuel_used\":1,\
-             \"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
+             \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"ended\":\"exited\",\"exit_status\":3,\
+             \"reason\":null,\"fuel_used\":1,\"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
         );
     }
 }

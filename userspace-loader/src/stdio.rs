@@ -43,6 +43,16 @@ fn streams() -> [(BorrowedFd<'static>, u64); 3] {
     [(stdin(), INPUT), (stdout(), OUTPUT), (stderr(), OUTPUT)]
 }
 
+/// Closes the standard output, for whoever reads it: `/dev/null` comes in its place.
+///
+/// # Errors
+///
+/// Those of open(2) and dup2(2).
+pub fn close_output() -> Result<(), Errno> {
+    let nothing = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdout(nothing)
+}
+
 /// Which of the standard streams the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stdio {

@@ -22,6 +22,7 @@ mod privilege;
 mod race;
 mod run;
 mod share;
+mod shared_code;
 mod signals;
 mod signing;
 mod soak;
@@ -36,11 +37,12 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 18] = [
+const PARTS: [(&str, Part); 19] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
+    ("shared-code", shared_code::tests),
     ("limits", limits::tests),
     ("directories", directories::tests),
     ("signals", signals::tests),

@@ -32,6 +32,10 @@ const FAIR: (f64, f64) = (0.4, 0.6);
 /// How far a guest may be from what an ordinary process would have had in its place.
 const DIFFERENCE_MAX: f64 = 0.1;
 
+/// How often it is watched before it counts as unfair: a VM that is itself short of processors for a moment is no proof. A guest
+/// that keeps the processor is unfair each time.
+const ATTEMPTS: usize = 4;
+
 /// Guests without an end: that compute, that move memory in large pieces, that call the host.
 const ENDLESS: [(&str, &str); 3] = [
     ("computes", LOOP),
@@ -68,8 +72,22 @@ fn share(first: &Child, second: &Child) -> f64 {
     let [first, second] = [0, 1].map(|which| (after[which] - before[which]).as_secs_f64());
     println!("# CPU time {first:.3} s and {second:.3} s in {:.3} s", time.as_secs_f64());
     // They have one processor between them.
-    assert!(first + second < 1.2 * time.as_secs_f64());
+    assert!(first + second < 1.2 * time.as_secs_f64(), "not on the same processor");
     first / (first + second)
+}
+
+/// Whether a guest has a fair share, and an ordinary process one that is about the same.
+fn is_fair(text: &str) -> bool {
+    let native = share(&Child::start(busy), &Child::start(busy));
+    let module = module(text);
+    let guest = Child::start(|| {
+        task::pin(0);
+        let _ = run(&start(&module));
+        0
+    });
+    let guest = share(&guest, &Child::start(busy));
+    println!("# share of a process {native:.3}, of the guest in its place {guest:.3}");
+    [native, guest].iter().all(|share| (FAIR.0..=FAIR.1).contains(share)) && (native - guest).abs() <= DIFFERENCE_MAX
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
@@ -79,20 +97,9 @@ pub(crate) fn tests(tests: &mut Tests) {
             move || {
                 let before = task::affinity();
                 task::pin(1);
-                let native = share(&Child::start(busy), &Child::start(busy));
-                let module = module(text);
-                let guest = Child::start(|| {
-                    task::pin(0);
-                    let _ = run(&start(&module));
-                    0
-                });
-                let guest = share(&guest, &Child::start(busy));
+                let is_fair = (0..ATTEMPTS).any(|_| is_fair(text));
                 task::set_affinity(&before);
-                println!("# share of a process {native:.3}, of the guest in its place {guest:.3}");
-                for share in [native, guest] {
-                    assert!(share >= FAIR.0 && share <= FAIR.1);
-                }
-                assert!((native - guest).abs() <= DIFFERENCE_MAX);
+                assert!(is_fair);
             },
         );
     }

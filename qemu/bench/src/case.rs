@@ -22,6 +22,10 @@ pub(crate) enum Setting {
     Partner(&'static str),
     /// A listening socket, and a client that asks for this.
     Server(Client),
+    /// Nothing, and it is over at once: it is begun each time.
+    Anew,
+    /// The same, while somebody keeps the program in the kernel.
+    AnewKept,
 }
 
 /// One thing to measure.
@@ -219,6 +223,24 @@ pub(crate) const CASES: &[Case] = &[
     server("kv", "kv-set", "value written", "kv", Client::Set(1)),
     server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),
     server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay),
+    Case {
+        group: "start",
+        name: "start",
+        unit: "program started, and ended",
+        work: "null",
+        args: &[],
+        setting: Setting::Anew,
+        contestants: ALL,
+    },
+    Case {
+        group: "start",
+        name: "start-kept",
+        unit: "the same, kept by kwasmi load",
+        work: "null",
+        args: &[],
+        setting: Setting::AnewKept,
+        contestants: &[Contestant::Process, Contestant::Kernel],
+    },
     compute("fib", "fib(16)"),
     compute("sieve", "primes below 8192"),
     compute("matmul-i32", "product of two 24x24"),

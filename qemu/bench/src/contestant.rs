@@ -139,6 +139,21 @@ impl Tools {
         command
     }
 
+    /// The command that begins, as often as its standard input says, what `contestant` begins `work` by.
+    pub(crate) fn command_anew(&self, contestant: Contestant, work: &str) -> Command {
+        let each = self.command(contestant, work, &[], 0, None);
+        let mut command = Command::new(&self.own);
+        command.args(["anew", "--"]).arg(each.get_program()).args(each.get_args());
+        command
+    }
+
+    /// The command that keeps the guest in the kernel until it is ended.
+    pub(crate) fn command_keep(&self) -> Command {
+        let mut command = Command::new(self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")));
+        command.arg("load").arg(&self.guest);
+        command
+    }
+
     /// The command that also tells the fuel of `work`, on standard error.
     pub(crate) fn command_with_fuel(
         &self,

@@ -5,6 +5,7 @@
 //!     kwasmi-bench drive     has everything measured, prints tables, draws plots, compares
 //!     kwasmi-bench measure   measures here, and writes a JSON file
 //!     kwasmi-bench uring     does a piece of work, as `guests/bench` does, by io_uring
+//!     kwasmi-bench anew      begins a program again and again
 
 mod case;
 mod client;
@@ -22,13 +23,24 @@ mod uring;
 
 use std::{
     env,
-    fs,
-    io,
+    ffi::OsString,
+    fs, io,
     path::PathBuf,
-    process::ExitCode, //
+    process::{
+        Command,
+        ExitCode,
+        Stdio, //
+    },
+    time::{
+        Duration,
+        Instant, //
+    },
 };
 
-use anyhow::Result;
+use anyhow::{
+    Context as _,
+    Result, //
+};
 use clap::{
     Args,
     Parser,
@@ -68,6 +80,13 @@ enum Subcommands {
         work: String,
         /// Arguments of the work.
         args: Vec<String>,
+    },
+    /// Begins a program with nothing on its standard input and waits for its end, as often as standard input says; prints how
+    /// many nanoseconds that took.
+    Anew {
+        /// The program, and its arguments.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
     },
 }
 
@@ -135,7 +154,26 @@ fn run() -> Result<bool> {
             }
             Ok(true)
         }
+        Subcommands::Anew { command } => {
+            for line in io::stdin().lines() {
+                println!("{}", anew(&command, line?.trim().parse()?)?.as_nanos());
+            }
+            Ok(true)
+        }
     }
+}
+
+/// How long it takes to begin `words` and wait for their end, `count` times.
+fn anew(words: &[OsString], count: u64) -> Result<Duration> {
+    let (program, args) = words.split_first().context("no program")?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null());
+    let began = Instant::now();
+    for _ in 0..count {
+        let status = command.status()?;
+        anyhow::ensure!(status.success(), "{command:?}: {status}");
+    }
+    Ok(began.elapsed())
 }
 
 fn main() -> ExitCode {

@@ -94,7 +94,8 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         entry.median = statistics::median(&entry.samples);
         entry.deviation = statistics::deviation(&entry.samples);
     }
-    let has_fuel = sampler.has(Contestant::Engine) && !matches!(case.setting, Setting::Partner(_) | Setting::Server(_));
+    let has_fuel = sampler.has(Contestant::Engine)
+        && !matches!(case.setting, Setting::Partner(_) | Setting::Server(_) | Setting::Anew | Setting::AnewKept);
     let fuel = if has_fuel && place != Place::Icount { Some(sampler.fuel(case)?) } else { None };
     Ok(Measured { group: case.group.to_owned(), name: case.name.to_owned(), unit: case.unit.to_owned(), fuel, entries })
 }

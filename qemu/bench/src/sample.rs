@@ -11,6 +11,7 @@ use std::{
     io::{
         BufRead as _,
         BufReader,
+        Read as _,
         Write as _, //
     },
     net::{
@@ -96,6 +97,15 @@ impl Program {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
+    /// Starts one that says that it is ready by closing its output.
+    fn start_and_hear(command: Command) -> Result<Self> {
+        let mut program = Self::start(command)?;
+        let mut said = Vec::new();
+        program.output.read_to_end(&mut said)?;
+        anyhow::ensure!(!said.is_empty(), "it was not kept");
+        Ok(program)
+    }
+
     fn tell(&mut self, count: u64) -> Result<()> {
         Ok(writeln!(self.input, "{count}")?)
     }
@@ -121,6 +131,8 @@ pub(crate) struct Player {
     program: Program,
     partner: Option<Program>,
     server: Option<(Client, SocketAddr)>,
+    /// What keeps the guest in the kernel.
+    _keeper: Option<Program>,
 }
 
 impl Player {
@@ -185,7 +197,7 @@ impl Sampler {
     fn descriptors(case: &Case) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
         let mut partners = Vec::new();
         let own = match case.setting {
-            Setting::Nothing | Setting::Folder => Vec::new(),
+            Setting::Nothing | Setting::Folder | Setting::Anew | Setting::AnewKept => Vec::new(),
             Setting::Pipe => pipe().map(|(input, output)| vec![input, output])?,
             Setting::Requests => {
                 vec![File::open("/dev/zero")?.into(), File::options().write(true).open("/dev/null")?.into()]
@@ -214,7 +226,18 @@ impl Sampler {
         if let Setting::Server(client) = case.setting {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let server = Some((client, listener.local_addr()?));
-            return Ok(Player { program: start(contestant, case.work, vec![listener.into()])?, partner: None, server });
+            return Ok(Player {
+                program: start(contestant, case.work, vec![listener.into()])?,
+                partner: None,
+                server,
+                _keeper: None,
+            });
+        }
+        if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
+            let is_kept = contestant == Contestant::Kernel && case.setting == Setting::AnewKept;
+            let keeper = is_kept.then(|| Program::start_and_hear(self.tools.command_keep())).transpose()?;
+            let program = Program::start(self.tools.command_anew(contestant, case.work))?;
+            return Ok(Player { program, partner: None, server: None, _keeper: keeper });
         }
         let (own, partners) = Self::descriptors(case)?;
         let program = start(contestant, case.work, own)?;
@@ -222,7 +245,7 @@ impl Sampler {
             Setting::Partner(work) => Some(start(contestant.partner(), work, partners)?),
             _ => None,
         };
-        Ok(Player { program, partner, server: None })
+        Ok(Player { program, partner, server: None, _keeper: None })
     }
 
     /// The fuel of one operation, as the engine counts it.
