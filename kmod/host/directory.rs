@@ -4,7 +4,6 @@
 
 use super::{
     files::Open,
-    signal,
     Host, //
 };
 use crate::ffi::Checkpoint;
@@ -69,7 +68,7 @@ impl Reader<'_> {
         self.set_next(cookie);
         self.entries = self.entries.wrapping_add(1);
         if self.entries % ENTRIES_PER_CHECK == 0 {
-            let answer = signal::checkpoint(self.host);
+            let answer = self.host.checkpoint();
             self.stop = !matches!(answer, Checkpoint::Continue | Checkpoint::Interrupt);
         }
         if self.stop || self.used >= self.bytes.len() {

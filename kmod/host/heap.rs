@@ -2,10 +2,7 @@
 
 //! Memory for the engine.
 
-use super::{
-    signal,
-    Host, //
-};
+use super::Host;
 use crate::{
     counters,
     ffi::Checkpoint,
@@ -36,7 +33,7 @@ pub(super) fn alloc(host: Option<&mut Host>, size: u64, align: u64) -> Result<Al
     let layout = Layout::from_size_align(usize::try_from(size)?, usize::try_from(align)?).map_err(|_| ENOMEM)?;
     if let Some(host) = host {
         if host.is_check_due(layout.size()) {
-            match signal::checkpoint(host) {
+            match host.checkpoint() {
                 Checkpoint::Continue | Checkpoint::Interrupt => {}
                 stop => return Ok(Allocated::Stop(stop)),
             }

@@ -108,6 +108,26 @@ impl Host {
         self.cpu_used.saturating_add(clock::cpu_time().saturating_sub(self.cpu_began))
     }
 
+    /// Whether the guest may go on: between two slices, and in the middle of what takes long.
+    fn checkpoint(&self) -> Checkpoint {
+        signal::yield_now();
+        // SAFETY: While the guest runs, so is its instance.
+        let is_killed = unsafe { self.instance.as_ref() }.is_some_and(|instance| instance.is_killed());
+        if is_killed || signal::is_fatal_signal_pending() {
+            return Checkpoint::Killed;
+        }
+        if self.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
+            return Checkpoint::Time;
+        }
+        if self.cpu_max != UNLIMITED && self.cpu_time() > self.cpu_max {
+            return Checkpoint::CpuTime;
+        }
+        if kernel::current!().signal_pending() {
+            return Checkpoint::Interrupt;
+        }
+        Checkpoint::Continue
+    }
+
     /// Counts an allocation of `size` bytes; whether it is time for a look at whether the work is to go on.
     fn is_check_due(&mut self, size: usize) -> bool {
         self.allocations = self.allocations.wrapping_add(1);
@@ -194,7 +214,7 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
 /// The arguments are what `op` says.
 unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
     match op {
-        op if op == HostOp::Checkpoint as u32 => Ok(signal::checkpoint(host) as u64),
+        op if op == HostOp::Checkpoint as u32 => Ok(host.checkpoint() as u64),
         op if op == HostOp::Read as u32 => {
             // SAFETY: The engine guarantees the vectors and what they point to.
             unsafe { host.files.get(a)?.transfer((b, c), d, files::Direction::Read) }

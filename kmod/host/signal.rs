@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a guest may go on: signals, deadline, kill, the scheduler.
+//! Signals, sleep, the scheduler.
 
-use super::Host;
-use crate::{
-    ffi::Checkpoint,
-    limits::UNLIMITED, //
-};
 use core::{
     ptr,
     sync::atomic::{
@@ -18,11 +13,7 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
-    task::Task,
-    time::{
-        Instant,
-        Monotonic, //
-    }, //
+    task::Task, //
 };
 
 /// Lets others run, if the scheduler wants to.
@@ -35,28 +26,9 @@ pub(crate) fn yield_now() {
     };
 }
 
-/// Between two slices.
-pub(super) fn checkpoint(host: &Host) -> Checkpoint {
-    yield_now();
-    // SAFETY: While the guest runs, so is its instance.
-    if unsafe { host.instance.as_ref() }.is_some_and(|instance| instance.is_killed()) || is_fatal_signal_pending() {
-        return Checkpoint::Killed;
-    }
-    if host.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
-        return Checkpoint::Time;
-    }
-    if host.cpu_max != UNLIMITED && host.cpu_time() > host.cpu_max {
-        return Checkpoint::CpuTime;
-    }
-    if kernel::current!().signal_pending() {
-        return Checkpoint::Interrupt;
-    }
-    Checkpoint::Continue
-}
-
 /// `fatal_signal_pending` of `include/linux/sched/signal.h`: a signal that ends the process has set SIGKILL for all its
 /// threads.
-fn is_fatal_signal_pending() -> bool {
+pub(super) fn is_fatal_signal_pending() -> bool {
     if !kernel::current!().signal_pending() {
         return false;
     }

@@ -5,7 +5,7 @@
 . qemu/suites/ktap.sh
 export PATH=/opt/rust/bin:$PATH
 
-kernel_side() { git ls-files -z 'kmod/*.rs' ':!kmod/engine' ':!kmod/native' | xargs -0 rustfmt --check --color never --edition 2021 --config skip_children=true; }
+kernel_side() { git ls-files -z 'kmod/*.rs' 'qemu/limit/*.rs' ':!kmod/engine' ':!kmod/native' | xargs -0 rustfmt --check --color never --edition 2021 --config skip_children=true; }
 
 check "workspace" cargo fmt --all --check
 check "guests" cargo fmt --all --check --manifest-path guests/Cargo.toml

@@ -61,6 +61,17 @@ const ALL_AND_BATCH: &[Contestant] = &[
     Contestant::Wasmtime,
 ];
 
+/// As above, and the limit.
+const ALL_AND_BATCH_AND_LIMIT: &[Contestant] = &[
+    Contestant::Process,
+    Contestant::Kernel,
+    Contestant::KernelBatch,
+    Contestant::Limit,
+    Contestant::Engine,
+    Contestant::Wasmi,
+    Contestant::Wasmtime,
+];
+
 /// All, and io_uring.
 const ALL_AND_URING: &[Contestant] = &[
     Contestant::Process,
@@ -71,12 +82,13 @@ const ALL_AND_URING: &[Contestant] = &[
     Contestant::Wasmtime,
 ];
 
-/// As above, and in batches.
-const ALL_AND_URING_AND_BATCH: &[Contestant] = &[
+/// As above, in batches, and the limit.
+const ALL_AND_URING_AND_BATCH_AND_LIMIT: &[Contestant] = &[
     Contestant::Process,
     Contestant::Uring,
     Contestant::Kernel,
     Contestant::KernelBatch,
+    Contestant::Limit,
     Contestant::Engine,
     Contestant::Wasmi,
     Contestant::Wasmtime,
@@ -101,6 +113,7 @@ const PARTNERS: &[Contestant] = &[
     Contestant::Kernel,
     Contestant::KernelBatch,
     Contestant::KernelAndProcess,
+    Contestant::Limit,
     Contestant::Engine,
     Contestant::Wasmi,
     Contestant::Wasmtime,
@@ -121,6 +134,10 @@ const fn server(
     client: Client,
 ) -> Case {
     Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL_AND_BATCH }
+}
+
+const fn with_limit(case: Case) -> Case {
+    Case { contestants: ALL_AND_BATCH_AND_LIMIT, ..case }
 }
 
 const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
@@ -151,7 +168,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["1"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING_AND_BATCH,
+        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
     },
     Case {
         group: "selfpipe",
@@ -160,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["4096"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING_AND_BATCH,
+        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
     },
     Case {
         group: "pingpong",
@@ -178,7 +195,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "scan",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL_AND_URING_AND_BATCH,
+        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
     },
     Case {
         group: "scan",
@@ -196,7 +213,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "policy",
         args: &[],
         setting: Setting::Requests,
-        contestants: ALL_AND_BATCH,
+        contestants: ALL_AND_BATCH_AND_LIMIT,
     },
     Case {
         group: "policy",
@@ -207,12 +224,12 @@ pub(crate) const CASES: &[Case] = &[
         setting: Setting::Nothing,
         contestants: ALL,
     },
-    server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64)),
-    server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096)),
-    server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)),
-    server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)),
-    server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)),
-    server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)),
+    with_limit(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64))),
+    with_limit(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096))),
+    with_limit(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64))),
+    with_limit(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096))),
+    with_limit(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64))),
+    with_limit(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096))),
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
     Case {
@@ -222,7 +239,7 @@ pub(crate) const CASES: &[Case] = &[
     server("kv", "kv-get", "value read", "kv", Client::Get(1)),
     server("kv", "kv-set", "value written", "kv", Client::Set(1)),
     server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),
-    server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay),
+    with_limit(server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)),
     Case {
         group: "start",
         name: "start",

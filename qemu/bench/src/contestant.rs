@@ -16,6 +16,8 @@ use serde::{
     Serialize, //
 };
 
+use crate::limit;
+
 /// What runs a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -32,6 +34,8 @@ pub(crate) enum Contestant {
     KernelBatch,
     /// A guest in the kernel whose partner is a process.
     KernelAndProcess,
+    /// The kernel calls that a guest makes, made by a kernel module without Wasm.
+    Limit,
     /// The engine object of the kernel module, in a process.
     Engine,
     /// The guest in a process, on wasmi as it comes.
@@ -50,6 +54,7 @@ impl Contestant {
             Self::Kernel => "kernel",
             Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
+            Self::Limit => "limit",
             Self::Engine => "engine",
             Self::Wasmi => "wasmi",
             Self::Wasmtime => "wasmtime",
@@ -92,6 +97,7 @@ impl Tools {
             Contestant::Uring => io_uring::IoUring::new(8).is_ok(),
             Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
             Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
+            Contestant::Limit => limit::is_there(),
             Contestant::Engine => self.engine.exists(),
             Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
         }
@@ -105,6 +111,7 @@ impl Tools {
             Contestant::Kernel | Contestant::KernelBatch | Contestant::KernelAndProcess => {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }
+            Contestant::Limit => (&self.own, &["limit"], false),
             Contestant::Engine => (&self.engine, &[], true),
             Contestant::Wasmi => (&self.rivals, &["wasmi"], true),
             Contestant::Wasmtime => (&self.rivals, &["wasmtime"], true),

@@ -86,6 +86,10 @@ impl Top {
     fn rivals(&self) -> PathBuf {
         self.0.join("target/rivals/x86_64-unknown-linux-gnu/release/kwasmi-rivals")
     }
+
+    fn limit(&self, kernel: &str) -> PathBuf {
+        self.0.join("target/kmod").join(kernel).join("kwasmi_limit.ko")
+    }
 }
 
 /// Runs `measure` in a VM.
@@ -98,7 +102,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     if place == Place::Icount {
         vm.arg("--icount");
     }
-    for program in [env::current_exe()?, top.rivals()] {
+    for program in [env::current_exe()?, top.rivals(), top.limit(&options.kernel_name)] {
         let name = program.file_name().context("a program without a name")?.to_owned();
         vm.arg("--add").arg(program).arg(name);
     }
@@ -111,6 +115,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
         "--engine",
         "/bin/kwasmi-native",
     ]);
+    vm.args(["--limit", "/host/kwasmi_limit.ko"]);
     vm.args(["--guests", "/guests", "--kwasmi", "/bin/kwasmi", "--output", "/out"]);
     measured(vm, options, place)
 }

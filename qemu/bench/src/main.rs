@@ -6,6 +6,7 @@
 //!     kwasmi-bench measure   measures here, and writes a JSON file
 //!     kwasmi-bench uring     does a piece of work, as `guests/bench` does, by io_uring
 //!     kwasmi-bench anew      begins a program again and again
+//!     kwasmi-bench limit     the same, by a kernel module without Wasm
 
 mod case;
 mod client;
@@ -13,6 +14,7 @@ mod compare;
 mod contestant;
 mod drive;
 mod facts;
+mod limit;
 mod measure;
 mod plot;
 mod result;
@@ -88,6 +90,13 @@ enum Subcommands {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// As `uring`, by the kernel module that is the limit.
+    Limit {
+        /// What to do.
+        work: String,
+        /// Arguments of the work.
+        args: Vec<String>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -109,6 +118,9 @@ struct MeasureOptions {
     /// `kwasmi-rivals`.
     #[arg(long)]
     rivals: PathBuf,
+    /// `kwasmi_limit.ko`, which is loaded.
+    #[arg(long)]
+    limit: Option<PathBuf>,
     /// The folder of guests.
     #[arg(long)]
     guests: PathBuf,
@@ -128,6 +140,10 @@ fn chosen(names: &[String]) -> Result<Vec<Case>> {
 }
 
 fn measure_here(options: &MeasureOptions) -> Result<()> {
+    if let Some(limit) = &options.limit {
+        anyhow::ensure!(options.place != Place::Host, "no module is loaded on the host");
+        limit::load(limit)?;
+    }
     let tools = Tools {
         own: env::current_exe()?,
         kwasmi: options.kwasmi.clone(),
@@ -144,16 +160,20 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
     Ok(fs::write(path, serde_json::to_string_pretty(&measurements)?)?)
 }
 
+/// Does `work` as often as each line of standard input says.
+fn work_on(work: fn(&str, u64, &[String]) -> Result<Duration>, name: &str, args: &[String]) -> Result<bool> {
+    for line in io::stdin().lines() {
+        println!("{}", work(name, line?.trim().parse()?, args)?.as_nanos());
+    }
+    Ok(true)
+}
+
 fn run() -> Result<bool> {
     match Cli::parse().command {
         Subcommands::Drive(options) => drive::drive(&options),
         Subcommands::Measure(options) => measure_here(&options).map(|()| true),
-        Subcommands::Uring { work, args } => {
-            for line in io::stdin().lines() {
-                println!("{}", uring::run(&work, line?.trim().parse()?, &args)?.as_nanos());
-            }
-            Ok(true)
-        }
+        Subcommands::Uring { work, args } => work_on(uring::run, &work, &args),
+        Subcommands::Limit { work, args } => work_on(limit::run, &work, &args),
         Subcommands::Anew { command } => {
             for line in io::stdin().lines() {
                 println!("{}", anew(&command, line?.trim().parse()?)?.as_nanos());

@@ -39,6 +39,7 @@ const fn colour(contestant: Contestant) -> RGBColor {
         Contestant::Kernel => RGBColor(213, 94, 0),
         Contestant::KernelBatch => RGBColor(204, 121, 167),
         Contestant::KernelAndProcess => RGBColor(230, 159, 0),
+        Contestant::Limit => RGBColor(240, 228, 66),
         Contestant::Engine => RGBColor(204, 121, 167),
         Contestant::Uring => RGBColor(0, 114, 178),
         Contestant::Wasmi => RGBColor(0, 158, 115),

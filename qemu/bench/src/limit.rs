@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+
+//! The work of guests, done in the kernel by a module without Wasm: `qemu/limit`.
+
+use std::{
+    fs::File,
+    os::fd::{
+        AsRawFd as _,
+        RawFd, //
+    },
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+use rustix::ioctl::{
+    Updater,
+    opcode, //
+};
+
+use self::abi::{
+    Job,
+    Work, //
+};
+
+#[path = "../../limit/abi.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the module, which uses the rest")]
+mod abi;
+
+const DEVICE: &str = "/dev/kwasmi-limit";
+
+/// The descriptors that a program is handed.
+const HANDED: [RawFd; 2] = [3, 4];
+
+/// Bytes of a server's buffer, as guests have it; and of that of a copy, as kwasmi has it.
+const BUFFER: u32 = 16 * 1024;
+const COPY_BUFFER: u32 = 64 * 1024;
+
+/// Whether the module is loaded.
+pub(crate) fn is_there() -> bool {
+    Path::new(DEVICE).exists()
+}
+
+/// Loads the module into the kernel that runs here.
+///
+/// # Errors
+/// It is not there, or not for this kernel.
+pub(crate) fn load(module: &Path) -> Result<()> {
+    let file = File::open(module).with_context(|| module.display().to_string())?;
+    rustix::system::finit_module(file, c"", 0).with_context(|| module.display().to_string())
+}
+
+/// Does `work`; how long that took.
+///
+/// # Errors
+/// It cannot be done.
+pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
+    let arg = || args.first().context("an argument is missing");
+    let mut job = Job { count, fds: HANDED, ..Job::default() };
+    let mut lines = None;
+    let work = match work {
+        "selfpipe" => {
+            job.len = arg()?.parse()?;
+            Work::Selfpipe
+        }
+        "ping" => Work::Ping,
+        "pong" => Work::Pong,
+        "scan" => {
+            let file = lines.insert(File::open(Path::new(arg()?).join("lines"))?);
+            job.fds = [file.as_raw_fd(), -1];
+            Work::Scan
+        }
+        "policy" => Work::Policy,
+        "echo" | "relay" => {
+            job.fds = [HANDED[0], -1];
+            job.connections = arg()?.parse()?;
+            let (work, len) = if work == "echo" { (Work::Echo, BUFFER) } else { (Work::Relay, COPY_BUFFER) };
+            job.len = len;
+            work
+        }
+        _ => anyhow::bail!("{work}: the limit does not do it"),
+    };
+    job.work = work as u32;
+    let device = File::open(DEVICE).context(DEVICE)?;
+    // SAFETY: The number is that of an ioctl whose argument is a `Job`.
+    let call = unsafe { Updater::<{ opcode::read_write::<Job>(abi::GROUP, abi::NUMBER) }, Job>::new(&mut job) };
+    // SAFETY: The device has that ioctl, which reads and writes nothing but the `Job`.
+    unsafe { rustix::ioctl::ioctl(&device, call) }.with_context(|| format!("{work:?}"))?;
+    Ok(Duration::from_nanos(job.nanoseconds))
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest could be at best: its work, done by the kernel calls that kwasmi makes for it, without Wasm.
+//!
+//! For the bench only. The files that make those calls are kwasmi's own.
+
+use kernel::{
+    fs::File,
+    ioctl::_IOWR,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::UserSlice, //
+};
+
+#[allow(unreachable_pub, reason = "shared with the bench")]
+mod abi;
+#[path = "../../kmod/bindings.rs"]
+mod bindings;
+#[path = "../../kmod/engine/src/ffi.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
+mod ffi;
+#[path = "../../kmod/host/files.rs"]
+#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
+mod files;
+#[path = "../../kmod/memory.rs"]
+#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
+mod memory;
+#[path = "../../kmod/host/ready.rs"]
+mod ready;
+#[path = "../../guests/bench/src/policy/rules.rs"]
+mod rules;
+#[path = "../../kmod/host/signal.rs"]
+#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
+mod signal;
+#[path = "../../kmod/host/sockets.rs"]
+#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
+mod sockets;
+mod work;
+
+module! {
+    type: Limit,
+    name: "kwasmi_limit",
+    authors: ["The kwasmi developers"],
+    description: "Does what kwasmi's guests do, without Wasm: for its bench",
+    license: "GPL",
+}
+
+/// The loaded module.
+#[pin_data]
+struct Limit {
+    #[pin]
+    _device: MiscDeviceRegistration<Device>,
+}
+
+impl kernel::InPlaceModule for Limit {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi-limit" }),
+        })
+    }
+}
+
+/// An open `/dev/kwasmi-limit`. It has no state.
+struct Device;
+
+// SAFETY: It holds integers only, so any bytes are a value.
+unsafe impl FromBytes for abi::Job {}
+// SAFETY: It holds integers only, and no padding.
+unsafe impl AsBytes for abi::Job {}
+
+const RUN: u32 = _IOWR::<abi::Job>(abi::GROUP as u32, abi::NUMBER as u32);
+
+#[vtable]
+impl MiscDevice for Device {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn ioctl(_device: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd != RUN {
+            return Err(ENOTTY);
+        }
+        let place = || UserSlice::new(UserPtr::from_addr(arg), size_of::<abi::Job>());
+        let mut job: abi::Job = place().reader().read()?;
+        job.nanoseconds = work::run(&job)?;
+        place().writer().write(&job)?;
+        Ok(0)
+    }
+}
