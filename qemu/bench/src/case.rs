@@ -4,7 +4,10 @@
 
 use crate::{
     client::Client,
-    contestant::Contestant, //
+    contestant::{
+        Contestant,
+        Contestants, //
+    }, //
 };
 
 /// What the work finds when it begins.
@@ -44,85 +47,36 @@ pub(crate) struct Case {
     /// What it finds.
     pub(crate) setting: Setting,
     /// Who does it, where they can.
-    pub(crate) contestants: &'static [Contestant],
+    pub(crate) contestants: Contestants,
 }
 
 /// Whoever needs nothing else.
-const ALL: &[Contestant] =
-    &[Contestant::Process, Contestant::Kernel, Contestant::Engine, Contestant::Wasmi, Contestant::Wasmtime];
-
-/// As above, and in batches.
-const ALL_AND_BATCH: &[Contestant] = &[
+const ALL: Contestants = Contestants::of(&[
     Contestant::Process,
-    Contestant::Kernel,
-    Contestant::KernelBatch,
-    Contestant::Engine,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
-];
-
-/// As above, and the limit.
-const ALL_AND_BATCH_AND_LIMIT: &[Contestant] = &[
-    Contestant::Process,
-    Contestant::Kernel,
-    Contestant::KernelBatch,
-    Contestant::Limit,
-    Contestant::Engine,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
-];
-
-/// All, and io_uring.
-const ALL_AND_URING: &[Contestant] = &[
-    Contestant::Process,
-    Contestant::Uring,
     Contestant::Kernel,
     Contestant::Engine,
     Contestant::Wasmi,
     Contestant::Wasmtime,
-];
+]);
 
-/// As above, in batches, and the limit.
-const ALL_AND_URING_AND_BATCH_AND_LIMIT: &[Contestant] = &[
-    Contestant::Process,
-    Contestant::Uring,
-    Contestant::Kernel,
-    Contestant::KernelBatch,
-    Contestant::Limit,
-    Contestant::Engine,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
-];
-
-/// All, and system calls where a process would not need them.
-const ALL_AND_SYSCALL: &[Contestant] = &[
-    Contestant::Process,
-    Contestant::Syscall,
-    Contestant::Kernel,
-    Contestant::Engine,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
-];
+/// Those who need more. Each of them can do but some of the work.
+const SYSCALL: &[Contestant] = &[Contestant::Syscall];
+const URING: &[Contestant] = &[Contestant::Uring];
+const BPF: &[Contestant] = &[Contestant::Bpf];
+const BATCH: &[Contestant] = &[Contestant::KernelBatch];
+const LIMIT: &[Contestant] = &[Contestant::Limit];
+const PARTNER: &[Contestant] = &[Contestant::KernelAndProcess];
 
 /// Those that tell what the break-even curve is about.
-const CURVE: &[Contestant] = &[Contestant::Process, Contestant::Kernel, Contestant::Engine];
+const CURVE: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel, Contestant::Engine]);
 
-/// Those that can have a partner.
-const PARTNERS: &[Contestant] = &[
-    Contestant::Process,
-    Contestant::Kernel,
-    Contestant::KernelBatch,
-    Contestant::KernelAndProcess,
-    Contestant::Limit,
-    Contestant::Engine,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
-];
+/// Those who can be kept in the kernel, and whom they are compared with.
+const KEPT: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel]);
 
 /// The group whose cases are one curve.
 pub(crate) const CURVE_GROUP: &str = "break-even";
 
-const fn calls(name: &'static str, work: &'static str, contestants: &'static [Contestant]) -> Case {
+const fn calls(name: &'static str, work: &'static str, contestants: Contestants) -> Case {
     Case { group: "null", name, unit: "call", work, args: &[], setting: Setting::Nothing, contestants }
 }
 
@@ -133,11 +87,12 @@ const fn server(
     work: &'static str,
     client: Client,
 ) -> Case {
-    Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL_AND_BATCH }
+    Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL.and(BATCH) }
 }
 
-const fn with_limit(case: Case) -> Case {
-    Case { contestants: ALL_AND_BATCH_AND_LIMIT, ..case }
+/// `case`, of which others do their part, too.
+const fn with(case: Case, others: &[Contestant]) -> Case {
+    Case { contestants: case.contestants.and(others), ..case }
 }
 
 const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
@@ -158,9 +113,9 @@ const fn compute(name: &'static str, unit: &'static str) -> Case {
 
 /// Everything that is measured, in the order of tables.
 pub(crate) const CASES: &[Case] = &[
-    calls("null", "null", ALL),
+    calls("null", "null", ALL.and(BPF)),
     calls("null-engine", "null-engine", ALL),
-    calls("clock", "clock", ALL_AND_SYSCALL),
+    calls("clock", "clock", ALL.and(BPF).and(SYSCALL)),
     Case {
         group: "selfpipe",
         name: "selfpipe-1",
@@ -168,7 +123,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["1"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
+        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
     },
     Case {
         group: "selfpipe",
@@ -177,7 +132,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["4096"],
         setting: Setting::Pipe,
-        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
+        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
     },
     Case {
         group: "pingpong",
@@ -186,7 +141,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "ping",
         args: &[],
         setting: Setting::Partner("pong"),
-        contestants: PARTNERS,
+        contestants: ALL.and(BATCH).and(PARTNER).and(LIMIT),
     },
     Case {
         group: "scan",
@@ -195,7 +150,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "scan",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL_AND_URING_AND_BATCH_AND_LIMIT,
+        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
     },
     Case {
         group: "scan",
@@ -204,7 +159,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "files",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL_AND_URING,
+        contestants: ALL.and(URING),
     },
     Case {
         group: "policy",
@@ -213,7 +168,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "policy",
         args: &[],
         setting: Setting::Requests,
-        contestants: ALL_AND_BATCH_AND_LIMIT,
+        contestants: ALL.and(BPF).and(BATCH).and(LIMIT),
     },
     Case {
         group: "policy",
@@ -222,14 +177,14 @@ pub(crate) const CASES: &[Case] = &[
         work: "decide",
         args: &[],
         setting: Setting::Nothing,
-        contestants: ALL,
+        contestants: ALL.and(BPF),
     },
-    with_limit(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64))),
-    with_limit(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096))),
-    with_limit(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64))),
-    with_limit(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096))),
-    with_limit(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64))),
-    with_limit(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096))),
+    with(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64)), LIMIT),
+    with(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096)), LIMIT),
+    with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), LIMIT),
+    with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
+    with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
+    with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
     Case {
@@ -239,7 +194,7 @@ pub(crate) const CASES: &[Case] = &[
     server("kv", "kv-get", "value read", "kv", Client::Get(1)),
     server("kv", "kv-set", "value written", "kv", Client::Set(1)),
     server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),
-    with_limit(server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)),
+    with(server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay), LIMIT),
     Case {
         group: "start",
         name: "start",
@@ -256,7 +211,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "null",
         args: &[],
         setting: Setting::AnewKept,
-        contestants: &[Contestant::Process, Contestant::Kernel],
+        contestants: KEPT,
     },
     compute("fib", "fib(16)"),
     compute("sieve", "primes below 8192"),

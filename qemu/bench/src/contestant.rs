@@ -16,7 +16,10 @@ use serde::{
     Serialize, //
 };
 
-use crate::limit;
+use crate::{
+    bpf,
+    limit, //
+};
 
 /// What runs a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub(crate) enum Contestant {
     Syscall,
     /// A native process that uses io_uring.
     Uring,
+    /// A program of eBPF, started by a process.
+    Bpf,
     /// A guest in the kernel.
     Kernel,
     /// A guest in the kernel that does in one host call what goes together (`kwasmi_batch_1`).
@@ -45,12 +50,28 @@ pub(crate) enum Contestant {
 }
 
 impl Contestant {
+    /// All of them, in the order of tables.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Process,
+        Self::Syscall,
+        Self::Uring,
+        Self::Bpf,
+        Self::Kernel,
+        Self::KernelBatch,
+        Self::KernelAndProcess,
+        Self::Limit,
+        Self::Engine,
+        Self::Wasmi,
+        Self::Wasmtime,
+    ];
+
     /// Its name in tables, files and plots.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Syscall => "syscall",
             Self::Uring => "io_uring",
+            Self::Bpf => "eBPF",
             Self::Kernel => "kernel",
             Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
@@ -67,6 +88,30 @@ impl Contestant {
             Self::KernelAndProcess => Self::Process,
             other => other,
         }
+    }
+}
+
+/// Some of the contestants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contestants(u32);
+
+impl Contestants {
+    /// These.
+    pub(crate) const fn of(contestants: &[Contestant]) -> Self {
+        Self(0).and(contestants)
+    }
+
+    /// Those, and these.
+    pub(crate) const fn and(self, contestants: &[Contestant]) -> Self {
+        match contestants {
+            [first, rest @ ..] => Self(self.0 | 1 << *first as u32).and(rest),
+            [] => self,
+        }
+    }
+
+    /// They, in the order of tables.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Contestant> {
+        Contestant::ALL.into_iter().filter(move |contestant| self.0 & 1 << *contestant as u32 != 0)
     }
 }
 
@@ -95,6 +140,8 @@ impl Tools {
         match contestant {
             Contestant::Process | Contestant::Syscall => self.twin.exists(),
             Contestant::Uring => io_uring::IoUring::new(8).is_ok(),
+            // In the VM only: the host's kernel is somebody else's.
+            Contestant::Bpf => self.kwasmi.is_some() && bpf::is_there(),
             Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
             Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Contestant::Limit => limit::is_there(),
@@ -108,6 +155,7 @@ impl Tools {
         let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
             Contestant::Process | Contestant::Syscall => (&self.twin, &[], false),
             Contestant::Uring => (&self.own, &["uring"], false),
+            Contestant::Bpf => (&self.own, &["bpf"], false),
             Contestant::Kernel | Contestant::KernelBatch | Contestant::KernelAndProcess => {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }

@@ -5,9 +5,11 @@
 //!     kwasmi-bench drive     has everything measured, prints tables, draws plots, compares
 //!     kwasmi-bench measure   measures here, and writes a JSON file
 //!     kwasmi-bench uring     does a piece of work, as `guests/bench` does, by io_uring
+//!     kwasmi-bench bpf       the same by eBPF
 //!     kwasmi-bench anew      begins a program again and again
 //!     kwasmi-bench limit     the same, by a kernel module without Wasm
 
+mod bpf;
 mod case;
 mod client;
 mod compare;
@@ -97,6 +99,11 @@ enum Subcommands {
         /// Arguments of the work.
         args: Vec<String>,
     },
+    /// As above, by eBPF.
+    Bpf {
+        /// What to do.
+        work: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -177,6 +184,13 @@ fn run() -> Result<bool> {
         Subcommands::Anew { command } => {
             for line in io::stdin().lines() {
                 println!("{}", anew(&command, line?.trim().parse()?)?.as_nanos());
+            }
+            Ok(true)
+        }
+        Subcommands::Bpf { work } => {
+            let mut program = bpf::Program::load(&work)?;
+            for line in io::stdin().lines() {
+                println!("{}", program.run(line?.trim().parse()?)?.as_nanos());
             }
             Ok(true)
         }

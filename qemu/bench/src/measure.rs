@@ -72,7 +72,7 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
 
 fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) -> Result<Measured> {
     let mut players = Vec::new();
-    for contestant in case.contestants.iter().copied().filter(|contestant| sampler.has(*contestant)) {
+    for contestant in case.contestants.iter().filter(|contestant| sampler.has(*contestant)) {
         let name = || format!("{} by {}", case.name, contestant.name());
         let mut player = sampler.prepare(case, contestant).with_context(name)?;
         let count = calibrate(&mut player, case, effort).with_context(name)?;
@@ -88,8 +88,7 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         }
     }
     let mut entries: Vec<Entry> = players.into_iter().map(|(_, entry)| entry).collect();
-    let order = |entry: &Entry| case.contestants.iter().position(|contestant| *contestant == entry.contestant);
-    entries.sort_by_key(order);
+    entries.sort_by_key(|entry| entry.contestant);
     for entry in &mut entries {
         entry.median = statistics::median(&entry.samples);
         entry.deviation = statistics::deviation(&entry.samples);

@@ -42,6 +42,7 @@ const fn colour(contestant: Contestant) -> RGBColor {
         Contestant::Limit => RGBColor(240, 228, 66),
         Contestant::Engine => RGBColor(204, 121, 167),
         Contestant::Uring => RGBColor(0, 114, 178),
+        Contestant::Bpf => RGBColor(240, 228, 66),
         Contestant::Wasmi => RGBColor(0, 158, 115),
         Contestant::Wasmtime => RGBColor(86, 180, 233),
         Contestant::Process => RGBColor(0, 0, 0),
