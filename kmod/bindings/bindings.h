@@ -9,10 +9,16 @@
 #include <linux/fs.h>
 #include <linux/namei.h>
 #include <linux/poll.h>
+#include <linux/splice.h>
 #include <linux/verification.h>
+
+/* bindgen passes over `union pipe_index`, which has no name there. */
+const size_t KWASMI_CONST_PIPE_INDEX = offsetof(struct pipe_inode_info, head_tail);
+const size_t KWASMI_CONST_PIPE_BUFS = offsetof(struct pipe_inode_info, bufs);
 
 /* bindgen does not see through casts in macros. */
 const fmode_t KWASMI_CONST_FMODE_ATOMIC_POS = FMODE_ATOMIC_POS;
+const fmode_t KWASMI_CONST_FMODE_LSEEK = FMODE_LSEEK;
 const fmode_t KWASMI_CONST_FMODE_NOWAIT = FMODE_NOWAIT;
 const fmode_t KWASMI_CONST_FMODE_PREAD = FMODE_PREAD;
 const fmode_t KWASMI_CONST_FMODE_PWRITE = FMODE_PWRITE;

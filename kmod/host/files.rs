@@ -156,7 +156,7 @@ impl Open {
     }
 
     /// Its `FMODE_*`.
-    fn mode(&self) -> bindings::fmode_t {
+    pub(super) fn mode(&self) -> bindings::fmode_t {
         // SAFETY: The file is referenced; its mode does not change.
         unsafe { (*self.as_ptr()).f_mode }
     }
@@ -210,7 +210,7 @@ impl Open {
     }
 
     /// `RWF_*` for what the guest wants and the file itself does not do.
-    fn rwf(&self, direction: Direction) -> bindings::rwf_t {
+    pub(super) fn rwf(&self, direction: Direction) -> bindings::rwf_t {
         let (wants, has) = (self.flags, self.linux_flags());
         let mut rwf = 0;
         if direction == Direction::Write {
@@ -462,6 +462,23 @@ impl Open {
 
     /// Calls `go` with the file's position, locked as `fdget_pos` of `fs/file.c` locks it; with null where a file has none.
     pub(super) fn with_position<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
+        self.with_position_by(lock_interruptible, go)
+    }
+
+    /// The same, but does not wait for who else has it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSYS` if someone has: it takes another way.
+    pub(super) fn with_position_now<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
+        self.with_position_by(try_lock, go)
+    }
+
+    fn with_position_by<T>(
+        &self,
+        acquire: unsafe fn(*mut bindings::mutex) -> c_int,
+        go: impl FnOnce(*mut bindings::loff_t) -> Result<T>,
+    ) -> Result<T> {
         let (file, mode) = (self.as_ptr(), self.mode());
         if mode & kwasmi_bindings::KWASMI_CONST_FMODE_STREAM != 0 {
             return go(ptr::null_mut());
@@ -474,7 +491,7 @@ impl Open {
         // SAFETY: The file is referenced; one whose position is atomic has the lock in this place.
         let lock = unsafe { &raw mut (*file).__bindgen_anon_2.f_pos_lock };
         // SAFETY: The lock is initialised, and we may sleep.
-        to_result(unsafe { lock_interruptible(lock) })?;
+        to_result(unsafe { acquire(lock) })?;
         let result = go(place);
         // SAFETY: We hold it.
         unsafe { bindings::mutex_unlock(lock) };
@@ -577,4 +594,19 @@ unsafe fn lock_interruptible(lock: *mut bindings::mutex) -> c_int {
     #[cfg(not(CONFIG_DEBUG_LOCK_ALLOC))]
     // SAFETY: The caller guarantees it.
     return unsafe { bindings::mutex_lock_interruptible(lock) };
+}
+
+/// Locks it unless it is locked, if only by this task.
+///
+/// # Safety
+///
+/// `lock` is a mutex that is initialised.
+unsafe fn try_lock(lock: *mut bindings::mutex) -> c_int {
+    // SAFETY: The caller guarantees it.
+    let is_locked = unsafe { bindings::mutex_trylock(lock) } != 0;
+    if is_locked {
+        0
+    } else {
+        ENOSYS.to_errno()
+    }
 }

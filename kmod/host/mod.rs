@@ -12,6 +12,7 @@ mod paths;
 mod ready;
 pub(crate) mod signal;
 mod sockets;
+mod splice;
 
 pub(crate) use self::{
     alarm::Alarm,
@@ -281,6 +282,7 @@ unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<
             // SAFETY: As above.
             unsafe { sockets::send(host.files.get(a)?, (b, c), false) }
         }
+        op if op == HostOp::Splice as u32 => splice::splice(host.files.get(a)?, host.files.get(b)?, c),
         op if op == HostOp::Shutdown as u32 => sockets::shutdown(host.files.get(a)?, b),
         // SAFETY: The caller guarantees the arguments.
         _ => unsafe { for_paths(op, [a, b, c], host) },

@@ -36,7 +36,7 @@ const RECEIVE: [(u64, u32); 2] = [(1 << 0, bindings::MSG_PEEK), (1 << 1, binding
 /// # Errors
 ///
 /// `ENOTSOCK`.
-fn socket(open: &Open) -> Result<NonNull<bindings::socket>> {
+pub(super) fn socket(open: &Open) -> Result<NonNull<bindings::socket>> {
     // SAFETY: The file is referenced.
     let socket = unsafe { bindings::sock_from_file(open.as_ptr()) };
     NonNull::new(socket).ok_or(ENOTSOCK)

@@ -50,10 +50,10 @@ ends() {
 sockets() {
     make_world
     conversation $wasm 4001 kwasmi-native >native.out || { cat native.out; return 1; }
-    equal "one two" "$(cat client.out)" || return
+    equal "one file two" "$(cat client.out)" || return
     rm scratch/listening
     conversation $wasm 4002 kwasmi run >kernel.out || { cat kernel.out; return 1; }
-    equal "one two" "$(cat client.out)" || return
+    equal "one file two" "$(cat client.out)" || return
     remove_world
     diff native.out kernel.out
 }
@@ -67,6 +67,20 @@ batch() {
     # More than a pipe holds, a reader that is late, and a writer that does not want to wait.
     "$@" /guests/wasi/batch.wasm nonblocking <random 2>count | { sleep 1; cat; } >copied
     equal "300000 bytes" "$(cat count)" && cmp random copied
+}
+# send PORT COMMAND...: a file to a socket, whose reader is late.
+send() {
+    send_port=$1
+    shift
+    head -c 3000000 /dev/urandom >random
+    printf '#!/bin/sh\nexec %s /guests/wasi/batch.wasm nonblocking <random 2>count\n' "$*" >sender
+    chmod +x sender
+    nc -l -p "$send_port" -e ./sender &
+    sender=$!
+    until netstat -ltn | grep -q ":$send_port " || ! kill -0 $sender; do sleep 0.1; done
+    nc 127.0.0.1 "$send_port" </dev/null | { sleep 1; cat; } >copied
+    wait $sender
+    equal "3000000 bytes" "$(cat count)" && cmp random copied
 }
 # server COMMAND...: three connections at once to a server that waits for all of them in one call.
 server() {
@@ -110,6 +124,8 @@ check "a C library, in an ordinary process" twins /guests/wasi/libc.wasm /guests
 check "a C library" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
 check "batches from C, in an ordinary process" batch kwasmi-native
 check "batches from C" batch kwasmi run
+check "a file to a socket, in an ordinary process" send 4005 kwasmi-native
+check "a file to a socket" send 4006 kwasmi run
 check "a server of batches, in an ordinary process" server 4003 kwasmi-native
 check "a server of batches" server 4004 kwasmi run
 for status in 0 7 255 256; do

@@ -14,7 +14,8 @@ use crate::{
         BUFFER,
         Echo,
         Protocol,
-        accept, //
+        accept,
+        send_file, //
     },
 };
 use kwasmi_batch::{
@@ -42,7 +43,7 @@ use std::{
 };
 
 /// What is measured in batches, by name.
-pub(crate) const WORKS: [(&str, Work); 9] = [
+pub(crate) const WORKS: [(&str, Work); 10] = [
     ("selfpipe", own),
     ("ping", ping),
     ("pong", pong),
@@ -52,6 +53,7 @@ pub(crate) const WORKS: [(&str, Work); 9] = [
     ("http", http),
     ("kv", kv),
     ("relay", relay),
+    ("relay-file", relay_file),
 ];
 
 const INPUT: u32 = 3;
@@ -233,4 +235,14 @@ fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     let began = Instant::now();
     all(&mut [Op::copy(fd(from)?, fd(to)?, u64::MAX)])?;
     Ok(began.elapsed())
+}
+
+/// From a file to a connection.
+fn relay_file(count: u64, args: &[String]) -> io::Result<Duration> {
+    send_file(count, args, |file, to| {
+        let mut ops = [Op::copy(fd(file)?, fd(to)?, BUFFER as u64)];
+        all(&mut ops)?;
+        let [op] = ops;
+        op.result().map(|len| usize::try_from(len).unwrap_or(0)).map_err(failed)
+    })
 }

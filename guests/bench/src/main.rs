@@ -34,7 +34,7 @@ use std::{
 type Work = fn(u64, &[String]) -> io::Result<Duration>;
 
 /// Everything there is to measure, by name.
-const WORKS: [(&str, Work); 24] = [
+const WORKS: [(&str, Work); 26] = [
     ("null", calls::null),
     ("null-engine", calls::null_engine),
     ("clock", calls::clock),
@@ -59,6 +59,8 @@ const WORKS: [(&str, Work); 24] = [
     ("http-close", serve::http_close),
     ("kv", serve::kv),
     ("relay", serve::relay),
+    ("relay-file", serve::relay_file),
+    ("relay-file-syscall", serve::relay_file_syscall),
 ];
 
 /// How long it takes to do `work` `count` times.

@@ -15,10 +15,12 @@ use mio::{
     Token, //
 };
 use std::{
+    fs::File,
     io::{
         self,
         ErrorKind,
         Read,
+        Seek as _,
         Write, //
     },
     mem::ManuallyDrop,
@@ -192,4 +194,57 @@ pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
         }
         to.write_all(buffer.get(..len).unwrap_or_default())?;
     }
+}
+
+/// Sends the file whose folder is `args[0]`, over and over, to one connection: by `send`, which takes at most [`BUFFER`] bytes from
+/// its position, and tells how many.
+pub(crate) fn send_file(
+    count: u64,
+    args: &[String],
+    mut send: impl FnMut(&mut File, &mut TcpStream) -> io::Result<usize>,
+) -> io::Result<Duration> {
+    let folder: String = argument(args, 0)?;
+    let mut file = File::open(format!("{folder}/lines"))?;
+    let mut to = listener().accept()?.0;
+    crate::time(count, || {
+        if send(&mut file, &mut to)? == 0 {
+            file.rewind()?;
+            send(&mut file, &mut to)?;
+        }
+        Ok(())
+    })
+}
+
+/// From a file to a connection.
+pub(crate) fn relay_file(count: u64, args: &[String]) -> io::Result<Duration> {
+    let mut buffer = vec![0; BUFFER];
+    send_file(count, args, |file, to| {
+        let len = file.read(&mut buffer)?;
+        to.write_all(buffer.get(..len).unwrap_or_default())?;
+        Ok(len)
+    })
+}
+
+/// From a file to a connection; natively by sendfile(2).
+#[cfg(target_os = "wasi")]
+pub(crate) use relay_file as relay_file_syscall;
+
+/// From a file to a connection; natively by sendfile(2).
+#[cfg(not(target_os = "wasi"))]
+#[allow(unsafe_code, reason = "a system call that the library does not make")]
+pub(crate) fn relay_file_syscall(count: u64, args: &[String]) -> io::Result<Duration> {
+    use std::os::fd::AsRawFd as _;
+    send_file(count, args, |file, to| {
+        let mut sent = 0;
+        while sent < BUFFER {
+            // SAFETY: Both descriptors are open, and there is no offset.
+            let now = unsafe { libc::sendfile(to.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), BUFFER - sent) };
+            match usize::try_from(now) {
+                Ok(0) => break,
+                Ok(now) => sent += now,
+                Err(_) => return Err(io::Error::last_os_error()),
+            }
+        }
+        Ok(sent)
+    })
 }

@@ -9,7 +9,8 @@ use crate::{
         Fd,
         fdflags,
         oflags::CREAT,
-        right, //
+        right,
+        whence, //
     },
     case::Topic,
     errno::Errno,
@@ -112,6 +113,96 @@ fn files(topic: &Topic, world: &World) -> Result {
     sys::fd_close(dir.0)
 }
 
+/// From a file, which the kernel moves without a buffer where it can.
+fn copies(topic: &Topic, world: &World) -> Result {
+    let dir = world.scratch.make("copies")?;
+    dir.write("file", b"0123456789")?;
+    let (from, to) = (dir.open("file", 0)?, dir.open("copy", CREAT)?);
+    sys::fd_seek(from, 3, whence::SET)?;
+    sys::fd_pwrite(to, b"abcdef", 0)?;
+    sys::fd_seek(to, 2, whence::SET)?;
+    topic.is("from the middle to the middle", submitted(&mut [Op::copy(from, to, 2)]), "1: 2");
+    topic.is("where it was read to", sys::fd_tell(from), "5");
+    topic.is("where it was written to", sys::fd_tell(to), "4");
+    topic.is("what is there", dir.read("copy"), "ab34ef");
+    topic.is("nothing", submitted(&mut [Op::copy(from, to, 0)]), "1: 0");
+    topic.is("all the rest", submitted(&mut [Op::copy(from, to, u64::MAX)]), "1: 5");
+    topic.is("at the end", submitted(&mut [Op::copy(from, to, 1), Op::copy(from, to, u64::MAX)]), "2: 0, 0");
+    topic.is("after that", dir.read("copy"), "ab3456789");
+    sys::fd_seek(from, 20, whence::SET)?;
+    topic.is("beyond the end", submitted(&mut [Op::copy(from, to, u64::MAX)]), "1: 0");
+    topic.is("the position stays", sys::fd_tell(from), "20");
+
+    let end = dir.open_flags("copy", 0, fdflags::APPEND)?;
+    sys::fd_seek(from, 8, whence::SET)?;
+    topic.is("to the end of another", submitted(&mut [Op::copy(from, end, u64::MAX)]), "1: 2");
+    topic.is("what it has now", dir.read("copy"), "ab345678989");
+    topic.is("no longer to its end", sys::fd_fdstat_set_flags(end, 0), "ok");
+    sys::fd_seek(from, 0, whence::SET)?;
+    sys::fd_seek(end, 0, whence::SET)?;
+    topic.is("to its start", submitted(&mut [Op::copy(from, end, 2)]), "1: 2");
+    topic.is("the start", dir.read("copy"), "01345678989");
+    topic.is("durable", sys::fd_fdstat_set_flags(end, fdflags::DSYNC), "ok");
+    topic.is("durably", submitted(&mut [Op::copy(from, end, 1)]), "1: 1");
+
+    sys::fd_seek(from, 0, whence::SET)?;
+    topic.is("to itself", submitted(&mut [Op::copy(from, from, 4)]), "1: 4");
+    topic.is("where it is then", sys::fd_tell(from), "8");
+    topic.is("what it is then", dir.read("file"), "0123012389");
+    let other = dir.open("file", 0)?;
+    topic.is("to itself by another descriptor", submitted(&mut [Op::copy(from, other, u64::MAX)]), "1: 2");
+    topic.is("what it is at last", dir.read("file"), "8923012389");
+    topic.is("from an empty file", submitted(&mut [Op::copy(dir.open("empty", CREAT)?, to, 5)]), "1: 0");
+
+    let blind = sys::path_open(dir.0, FOLLOW, b"file", 0, (right::FD_WRITE, 0), 0)?;
+    let mute = sys::path_open(dir.0, FOLLOW, b"file", 0, (right::FD_READ, 0), 0)?;
+    topic.is("not to be read", submitted(&mut [Op::copy(blind, to, 5)]), "1: notcapable");
+    topic.is("not to be written", submitted(&mut [Op::copy(from, mute, 5)]), "1: notcapable");
+    topic.is("a directory", submitted(&mut [Op::copy(dir.0, to, 5)]), "1: isdir");
+
+    // Pages that are not there, more than are moved at a time, and not from the start of one.
+    sys::fd_pwrite(from, b"far", 700_000)?;
+    sys::fd_seek(from, 5, whence::SET)?;
+    sys::fd_seek(to, 3, whence::SET)?;
+    topic.is("with a hole", submitted(&mut [Op::copy(from, to, u64::MAX)]), "1: 699998");
+    topic.is("how large it is", dir.stat("copy").map(|stat| stat.size), "700001");
+    let mut bytes = vec![0; 700_010];
+    let mut ops = [Op::read_at(to, 0, &mut bytes).all()];
+    topic.is("all of it", submitted(&mut ops), "1: 700001");
+    topic.is("its start", bytes[..9].to_vec(), "01212389\\x00");
+    topic.is("its middle", bytes[9..699_998].iter().all(|byte| *byte == 0), "yes");
+    topic.is("its end", bytes[699_997..700_001].to_vec(), "\\x00far");
+    for fd in [from, to, end, other, blind, mute, dir.0] {
+        sys::fd_close(fd)?;
+    }
+    Ok(())
+}
+
+/// From a file to a pipe.
+fn file_to_pipe(topic: &Topic, world: &World, (from, to): (Fd, Fd)) -> Result {
+    let dir = world.scratch.make("to-pipe")?;
+    dir.write("file", &b"0123456789".repeat(20_000))?;
+    let file = dir.open("file", 0)?;
+    topic.is("a part to a pipe", submitted(&mut [Op::copy(file, to, 10)]), "1: 10");
+    topic.is("nothing more to a pipe", submitted(&mut [Op::copy(file, to, 0)]), "1: 0");
+    let mut bytes = vec![0; 65_536];
+    topic.is("what is in the pipe", sys::fd_read(from, &mut bytes).map(|len| bytes[..len].to_vec()), "0123456789");
+    // What the pipe has no room for stays in the file.
+    let mut ops = [Op::copy(file, to, u64::MAX)];
+    wait(&mut ops, LONG, &mut [0]).ok();
+    let first = ops[0].result().unwrap_or(0);
+    topic.is("as much as there is room for", first > 0, "yes");
+    topic.is("the rest stays", sys::fd_tell(file).map(|at| at == 10 + first), "yes");
+    let mut came = Vec::new();
+    while (came.len() as u64) < first {
+        let len = sys::fd_read(from, &mut bytes)?;
+        came.extend_from_slice(&bytes[..len]);
+    }
+    topic.is("it came through", came == b"0123456789".repeat(20_000)[..came.len()], "yes");
+    sys::fd_close(file)?;
+    sys::fd_close(dir.0)
+}
+
 fn pipes(topic: &Topic, world: &World) -> Result {
     let host = world.scratch.directory("host")?;
     let rights = right::READ | right::FD_WRITE;
@@ -151,6 +242,8 @@ fn pipes(topic: &Topic, world: &World) -> Result {
     let mut op = [Op::read_cells(from, cells.as_slice_of_cells())];
     topic.is("in another order", waited(&mut op, LONG), "[0]: 5");
     topic.is("that is", room.get()[..5].to_vec(), "rethe");
+
+    file_to_pipe(topic, world, (from, to))?;
 
     // A pipe answers what it is asked.
     let mut answer = [0; 8];
@@ -221,6 +314,7 @@ fn faults(topic: &Topic) {
 pub(crate) fn cases(world: &World) -> Result {
     let topic = Topic("batch");
     files(&topic, world)?;
+    copies(&topic, world)?;
     pipes(&topic, world)?;
     faults(&topic);
     Ok(())

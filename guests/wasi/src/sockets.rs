@@ -10,16 +10,22 @@ use crate::{
         Subscription,
         fdflags,
         oflags::CREAT,
-        right, //
+        right,
+        whence, //
     },
     case::{
         Topic,
         kind, //
     },
+    errno::Errno,
     sys::{
         self,
         Result, //
     },
+};
+use kwasmi_batch::{
+    Op,
+    submit, //
 };
 
 const PEEK: u32 = 1;
@@ -84,7 +90,13 @@ fn accept(world: &World) -> Result<Fd> {
     Ok(accepted)
 }
 
-fn talk(fd: Fd) -> Result {
+/// All of a file to a socket.
+fn copied(from: Fd, to: Fd) -> Result<u64> {
+    let mut ops = [Op::copy(from, to, u64::MAX)];
+    submit(&mut ops).and_then(|_| ops[0].result()).map_err(|failure| Errno(failure.0))
+}
+
+fn talk(world: &World, fd: Fd) -> Result {
     let topic = Topic("sock_recv");
     topic.is("wait for something", wait(fd), "1");
     topic.is("look", recv(fd, 3, PEEK), "hel 0");
@@ -100,6 +112,10 @@ fn talk(fd: Fd) -> Result {
     let topic = Topic("sock_send");
     topic.is("something", sys::sock_send(fd, b"one ", 0), "4");
     topic.is("unknown flags", sys::sock_send(fd, b"none ", 1), "inval");
+    world.scratch.write("to-send", b"file ")?;
+    let file = world.scratch.open("to-send", 0)?;
+    topic.is("a file, by a copy", copied(file, fd), "5");
+    topic.is("the end of it", copied(file, fd), "0");
     topic.is("by fd_write", sys::fd_write(fd, b"two\n"), "4");
 
     let topic = Topic("sock_shutdown");
@@ -108,6 +124,9 @@ fn talk(fd: Fd) -> Result {
     topic.is("sending", sys::sock_shutdown(fd, WRITE), "ok");
     topic.is("then nothing is sent", sys::sock_send(fd, b"three", 0), "pipe");
     topic.is("nor written", sys::fd_write(fd, b"three"), "pipe");
+    sys::fd_seek(file, 0, whence::SET)?;
+    topic.is("nor copied", copied(file, fd), "pipe");
+    sys::fd_close(file)?;
     topic.is("the client goes", wait(fd), "1");
     topic.is("the end", recv(fd, 5, 0), " 0");
     topic.is("the end, read", sys::fd_read(fd, &mut [0; 5]), "0");
@@ -121,5 +140,5 @@ fn talk(fd: Fd) -> Result {
 pub(crate) fn cases(world: &World) -> Result {
     others(world)?;
     let accepted = accept(world)?;
-    talk(accepted)
+    talk(world, accepted)
 }

@@ -435,6 +435,9 @@ pub enum HostOp {
     Send = 33,
     /// Shuts socket `args[0]` down, in the directions of the preview 1 `sdflags` `args[1]`.
     Shutdown = 34,
+    /// Moves at most `args[2]` bytes from handle `args[0]` to handle `args[1]`, at the positions of both, and waits until some can
+    /// be. `value`: bytes, 0 at the end of what it reads. Fails with `ENOSYS`, with nothing done, where it takes a buffer.
+    Splice = 35,
 }
 
 /// What [`HostOp::Open`] is to do.

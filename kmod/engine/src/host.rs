@@ -145,6 +145,17 @@ pub trait Host {
     /// [`Fail`].
     fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail>;
 
+    /// Moves at most `len` bytes from one file to another, at the positions of both, without a buffer in between. Waits until some
+    /// can be written, also where [`Host::write`] would not; returns their number, 0 at the end of what it reads, and `None`,
+    /// with nothing done, where it takes a buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`Fail`].
+    fn splice(&mut self, _from: Handle, _to: Handle, _len: usize) -> Result<Option<usize>, Fail> {
+        Ok(None)
+    }
+
     /// Moves the position; returns the new one in bytes from the start.
     ///
     /// # Errors

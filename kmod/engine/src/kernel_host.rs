@@ -211,6 +211,13 @@ impl Host for KernelHost {
         unsafe { self.transfer(HostOp::Write, handle, memory.as_ptr().cast_mut(), spans, position(at)) }.and_then(count)
     }
 
+    fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<Option<usize>, Fail> {
+        match self.call_numbers(HostOp::Splice, [u64::from(from.0), u64::from(to.0), len as u64, 0]) {
+            Err(Fail::Errno(Errno::NoSys)) => Ok(None),
+            moved => moved.and_then(count).map(Some),
+        }
+    }
+
     fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64, Fail> {
         let args = [u64::from(handle.0), offset.cast_unsigned(), whence as u64, 0];
         self.call_numbers(HostOp::Seek, args)

@@ -33,6 +33,7 @@ use kwasmi::uapi::{
 use std::{
     fs::File,
     io::{
+        PipeReader,
         PipeWriter,
         pipe, //
     },
@@ -90,6 +91,13 @@ pub(crate) const COPY: &str = r#"(module (import "kwasmi_batch_1" "submit" (func
     (data (i32.const 32) "\02")
     (func (export "_start") (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 1024))) (unreachable)))"#;
 
+/// Copies from descriptor 3, a file, to 4, a pipe that nobody reads.
+const SEND: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\ff\ff\ff\ff\ff\ff\ff\ff\00\00\00\00\00\00\00\00\03\00\00\00\06")
+    (data (i32.const 32) "\04")
+    (func (export "_start") (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 1024))) (unreachable)))"#;
+
 /// Ends at once.
 const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
@@ -107,29 +115,38 @@ struct Victims {
     input: OwnedFd,
     zero: File,
     null: File,
-    /// Open, so that who reads waits.
+    /// More than a pipe has room for.
+    file: File,
+    full: PipeWriter,
+    /// Open, so that who reads waits, and who writes.
     _feed: PipeWriter,
+    _reader: PipeReader,
 }
 
 impl Victims {
     fn new() -> Self {
         let (input, feed) = pipe().expect("a pipe");
+        let (reader, full) = pipe().expect("a pipe");
         Self {
-            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT, WAIT, NOTHINGS, COPY, SHORT].map(module).into(),
+            modules: [LOOP, GROW, BULK, SLEEP, crate::run::CAT, WAIT, NOTHINGS, COPY, SEND, SHORT].map(module).into(),
             short: wat::parse_str(SHORT).expect("valid text"),
             large: large(LARGE),
             input: input.into(),
             zero: File::open("/dev/zero").expect("there"),
             null: File::create("/dev/null").expect("there"),
+            file: File::open("/bin/busybox").expect("there"),
+            full,
             _feed: feed,
+            _reader: reader,
         }
     }
 
     /// Starts one of the guests, with what else it needs.
     fn start(&self, which: usize, time: u64) -> OwnedFd {
-        let fds = [grant(self.input.as_raw_fd(), 0), grant(self.zero.as_raw_fd(), 1), grant(self.null.as_raw_fd(), 2)];
+        let files = [&self.input as &dyn AsRawFd, &self.zero, &self.null, &self.file, &self.full];
+        let fds: Vec<_> = (0..).zip(files).map(|(fd, file)| grant(file.as_raw_fd(), fd)).collect();
         let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 64 << 20), limit(uapi::KWASMI_LIMIT_TIME, time)];
-        let request = kwasmi_start { fds: address(&fds), fds_len: 3, ..limited(&limits) };
+        let request = kwasmi_start { fds: address(&fds), fds_len: 5, ..limited(&limits) };
         start_with(&self.modules[which], request).0.expect("starts")
     }
 

@@ -196,6 +196,10 @@ pub(crate) const CASES: &[Case] = &[
     server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),
     with(server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay), LIMIT),
     Case {
+        contestants: ALL.and(SYSCALL).and(BATCH),
+        ..server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)
+    },
+    Case {
         group: "start",
         name: "start",
         unit: "program started, and ended",

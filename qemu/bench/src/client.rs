@@ -46,6 +46,8 @@ pub(crate) enum Client {
     Set(usize),
     /// To pass pieces on from one connection to another.
     Relay,
+    /// For pieces of a file.
+    File,
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream> {
@@ -91,6 +93,7 @@ impl Client {
             Self::Echo(connections, _) | Self::Http(connections) | Self::Get(connections) | Self::Set(connections) => {
                 connections
             }
+            Self::File => 1,
             Self::HttpClose => 0,
             Self::Relay => 2,
         }
@@ -127,6 +130,12 @@ impl Client {
             Self::Get(connections) => rounds(address, connections, count, Some(&Exchange::set()), &Exchange::get()),
             Self::Set(connections) => rounds(address, connections, count, None, &Exchange::set()),
             Self::Relay => relay(address, count),
+            Self::File => {
+                let from = connect(address)?;
+                let began = Instant::now();
+                receive(from, count)?;
+                Ok(u64::try_from(began.elapsed().as_nanos())?)
+            }
         }
     }
 }
@@ -159,10 +168,25 @@ fn rounds(
     Ok(u64::try_from(began.elapsed().as_nanos())?)
 }
 
+/// Receives `count` pieces.
+fn receive(mut from: TcpStream, count: u64) -> Result<()> {
+    let mut buffer = vec![0; 4 * PIECE];
+    let mut received = 0;
+    loop {
+        let len = from.read(&mut buffer)?;
+        if len == 0 {
+            break;
+        }
+        received += u64::try_from(len)?;
+    }
+    anyhow::ensure!(received == count * u64::try_from(PIECE)?, "{received} bytes came through");
+    Ok(())
+}
+
 /// Sends `count` pieces on one connection and receives them on another.
 fn relay(address: SocketAddr, count: u64) -> Result<u64> {
     let mut from = connect(address)?;
-    let mut to = connect(address)?;
+    let to = connect(address)?;
     let began = Instant::now();
     let sender = thread::spawn(move || -> Result<()> {
         let piece = [0x5a; PIECE];
@@ -171,17 +195,8 @@ fn relay(address: SocketAddr, count: u64) -> Result<u64> {
         }
         Ok(())
     });
-    let mut buffer = vec![0; 4 * PIECE];
-    let mut received = 0;
-    loop {
-        let len = to.read(&mut buffer)?;
-        if len == 0 {
-            break;
-        }
-        received += u64::try_from(len)?;
-    }
+    receive(to, count)?;
     let took = u64::try_from(began.elapsed().as_nanos())?;
     sender.join().ok().context("the sender failed")??;
-    anyhow::ensure!(received == count * u64::try_from(PIECE)?, "{received} bytes came through");
     Ok(took)
 }

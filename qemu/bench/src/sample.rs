@@ -183,7 +183,8 @@ impl Sampler {
     }
 
     fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
-        let folder = (case.setting == Setting::Folder).then(|| self.folder.path());
+        let folder =
+            matches!(case.setting, Setting::Folder | Setting::Server(Client::File)).then(|| self.folder.path());
         let connections = match case.setting {
             Setting::Server(client) => Some(client.connections().to_string()),
             _ => None,

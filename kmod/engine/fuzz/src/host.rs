@@ -250,6 +250,21 @@ impl Host for FuzzHost {
         self.write_from(memory, spans, at)
     }
 
+    fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<Option<usize>, Fail> {
+        self.check(from, Rights::FD_READ);
+        self.check(to, Rights::FD_WRITE);
+        assert!((1..=TRANSFER_MAX).contains(&len), "{len} bytes at once");
+        self.interruptible()?;
+        // Some take a buffer, and some now and then.
+        self.reads = self.reads.wrapping_add(1);
+        if from.0.is_multiple_of(2) || self.reads.is_multiple_of(7) {
+            return Ok(None);
+        }
+        let moved = if self.reads.is_multiple_of(5) { 0 } else { len.min(self.transfer_max) };
+        self.note(moved as u64);
+        Ok(Some(moved))
+    }
+
     fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64, Fail> {
         let is_tell = whence == Whence::Cur && offset == 0;
         self.check(handle, if is_tell { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) });

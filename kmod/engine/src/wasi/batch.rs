@@ -52,6 +52,7 @@ use crate::{
     host::{
         At,
         Fail,
+        Handle,
         Host,
         Pause,
         Span, //
@@ -80,8 +81,11 @@ const GO_ON: u8 = 1 << 2;
 /// In `error`: to be done by [`wait`], or not done yet.
 const PENDING: u16 = u16::MAX;
 
-/// The bytes that a copy moves at a time.
+/// The bytes that a copy moves at a time by a buffer.
 const COPY_BUFFER: usize = 64 * 1024;
+
+/// The same, where the host needs none.
+const SPLICE_MAX: usize = 256 * 1024;
 
 /// Operations between two looks at whether the guest may go on.
 const OPERATIONS_PER_CHECK: u32 = 64;
@@ -359,10 +363,21 @@ fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
     let from = context.fds.get_with(op.fd, Rights::FD_READ)?.handle;
     let to = context.fds.get_with(op.then, Rights::FD_WRITE)?.handle;
     let mut copying = core::mem::take(&mut context.batch.copy);
-    let result = copying.prepare().map_err(Failure::from).and_then(|()| {
+    let result = copying.go_on(context, op, (from, to), now);
+    if !matches!(result, Err(Failure::Stop(Stop::Interrupted))) {
+        copying.unwritten = Span::default();
+    }
+    context.batch.copy = copying;
+    result
+}
+
+impl Copying {
+    /// Writes what was read, and goes on from there.
+    fn go_on<H: Host>(&mut self, context: &mut Context<H>, op: &mut Op, (from, to): (Handle, Handle), now: At) -> Done {
+        let mut takes_buffer = false;
         loop {
-            while copying.unwritten.len > 0 {
-                let moved = match context.host.write(to, &copying.buffer, &[copying.unwritten], At::Position) {
+            while self.unwritten.len > 0 {
+                let moved = match context.host.write(to, &self.buffer, &[self.unwritten], At::Position) {
                     // What was read must not be lost, also where the guest does not want to wait.
                     Err(Fail::Errno(Errno::Again)) => {
                         let entry = PollEntry { handle: to.0, events: poll::WRITE, ..PollEntry::default() };
@@ -370,32 +385,42 @@ fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
                         count(context, 0)?;
                         continue;
                     }
-                    moved => moved?.min(copying.unwritten.len),
+                    moved => moved?.min(self.unwritten.len),
                 };
                 if moved == 0 {
                     return Err(Errno::Io.into());
                 }
-                copying.unwritten.start = copying.unwritten.start.saturating_add(moved);
-                copying.unwritten.len = copying.unwritten.len.saturating_sub(moved);
+                self.unwritten.start = self.unwritten.start.saturating_add(moved);
+                self.unwritten.len = self.unwritten.len.saturating_sub(moved);
                 op.done = op.done.saturating_add(moved as u64);
                 count(context, moved)?;
             }
             if op.done >= op.offset || (now == At::PositionNow && op.done > 0) {
                 return Ok(());
             }
-            let span = Span { start: 0, len: size(op.offset.saturating_sub(op.done)).min(copying.buffer.len()) };
-            let moved = context.host.read(from, &mut copying.buffer, &[span], now)?.min(span.len);
+            let wanted = size(op.offset.saturating_sub(op.done));
+            if !takes_buffer {
+                let most = wanted.min(SPLICE_MAX);
+                if let Some(moved) = context.host.splice(from, to, most)? {
+                    if moved == 0 {
+                        return Ok(());
+                    }
+                    let moved = moved.min(most);
+                    op.done = op.done.saturating_add(moved as u64);
+                    count(context, moved)?;
+                    continue;
+                }
+                takes_buffer = true;
+                self.prepare()?;
+            }
+            let span = Span { start: 0, len: wanted.min(self.buffer.len()) };
+            let moved = context.host.read(from, &mut self.buffer, &[span], now)?.min(span.len);
             if moved == 0 {
                 return Ok(());
             }
-            copying.unwritten = Span { start: 0, len: moved };
+            self.unwritten = Span { start: 0, len: moved };
         }
-    });
-    if !matches!(result, Err(Failure::Stop(Stop::Interrupted))) {
-        copying.unwritten = Span::default();
     }
-    context.batch.copy = copying;
-    result
 }
 
 fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
