@@ -93,8 +93,9 @@ impl Requests {
     fn new(map: &MapData) -> Result<Self> {
         let page = rustix::param::page_size();
         // The first page is the kernel's: how far it has read.
-        let options = MmapOptions::new().offset(page as u64).len(page + 2 * RING).to_owned();
-        Ok(Self { pages: options.map_raw(map.fd().as_fd().as_raw_fd())?, page, produced: 0 })
+        let pages =
+            MmapOptions::new().offset(page as u64).len(page + 2 * RING).map_raw(map.fd().as_fd().as_raw_fd())?;
+        Ok(Self { pages, page, produced: 0 })
     }
 
     /// Puts `count` requests in. All that were put in before are gone.
@@ -216,9 +217,9 @@ impl Program {
     }
 }
 
-/// Whether this machine's kernel takes a program; if not, says why on standard error.
+/// Whether this machine's kernel takes the program that asks most of it; if not, says why on standard error.
 pub(crate) fn is_there() -> bool {
-    let loaded = Program::load("null");
+    let loaded = Program::load("policy");
     if let Err(error) = &loaded {
         eprintln!("kwasmi: eBPF takes no part: {error:#}");
     }
