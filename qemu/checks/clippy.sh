@@ -12,6 +12,11 @@ guests() {
     cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
         --all-targets -- -D warnings
 }
+# What only the native twin has.
+twins() {
+    cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --package bench --target x86_64-unknown-linux-gnu \
+        --target-dir target/guests-clippy --all-targets -- -D warnings
+}
 # Into the target folder of the workspace: what both depend on is checked once.
 fuzz_targets() {
     PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
@@ -21,5 +26,6 @@ fuzz_targets() {
 check "workspace" workspace
 check "native" native
 check "guests" guests
+check "native twins" twins
 check "fuzz targets" fuzz_targets
 finish

@@ -18,6 +18,8 @@ mod kv;
 mod pipes;
 mod policy;
 mod serve;
+#[cfg(target_os = "linux")]
+mod uring;
 
 use std::{
     env,
@@ -88,10 +90,11 @@ fn argument<T: std::str::FromStr>(args: &[String], index: usize) -> io::Result<T
 fn run() -> io::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let name: String = argument(&args, 0)?;
-    #[cfg(feature = "batch")]
-    let works = batched::WORKS.iter().chain(&WORKS);
-    #[cfg(not(feature = "batch"))]
     let works = WORKS.iter();
+    #[cfg(feature = "batch")]
+    let works = batched::WORKS.iter().chain(works);
+    #[cfg(target_os = "linux")]
+    let works = works.chain(&uring::WORKS);
     let mut works = works;
     let (_, work) = works.find(|(known, _)| *known == name).ok_or(io::ErrorKind::NotFound)?;
     for line in io::stdin().lines() {

@@ -35,6 +35,9 @@ use std::{
     },
 };
 
+/// The descriptor of the listening socket.
+pub(crate) const LISTENER: i32 = 3;
+
 /// The most bytes of a read.
 pub(crate) const BUFFER: usize = 16 * 1024;
 
@@ -58,19 +61,43 @@ impl Protocol for Echo {
 #[allow(unsafe_code, reason = "descriptors that were handed over have a number only")]
 fn listener() -> ManuallyDrop<TcpListener> {
     // SAFETY: Nobody else in this program closes it, nor does this.
-    ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(3) })
+    ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(LISTENER) })
+}
+
+/// What a party has sent and was not answered yet.
+#[derive(Default)]
+pub(crate) struct Unanswered(Vec<u8>);
+
+impl Unanswered {
+    /// Answers what is whole now that `fresh` has come.
+    pub(crate) fn answer(
+        &mut self,
+        fresh: &[u8],
+        output: &mut Vec<u8>,
+        protocol: &mut impl Protocol,
+    ) -> io::Result<()> {
+        if self.0.is_empty() {
+            // The usual case: whole requests, nothing to keep.
+            let done = protocol.answer(fresh, output)?;
+            self.0.extend_from_slice(fresh.get(done..).unwrap_or_default());
+        } else {
+            self.0.extend_from_slice(fresh);
+            let done = protocol.answer(&self.0, output)?;
+            self.0.drain(..done);
+        }
+        Ok(())
+    }
 }
 
 /// One party.
 struct Connection<S> {
     stream: S,
-    /// What it has sent and was not answered yet.
-    input: Vec<u8>,
+    unanswered: Unanswered,
 }
 
 impl<S: Read + Write> Connection<S> {
     fn new(stream: S) -> Self {
-        Self { stream, input: Vec::new() }
+        Self { stream, unanswered: Unanswered::default() }
     }
 
     /// Reads once and answers; whether the connection goes on. A party waits for its answers, so they never fill the socket's
@@ -82,15 +109,7 @@ impl<S: Read + Write> Connection<S> {
         };
         let fresh = buffer.get(..len).unwrap_or_default();
         output.clear();
-        if self.input.is_empty() {
-            // The usual case: whole requests, nothing to keep.
-            let done = protocol.answer(fresh, output)?;
-            self.input.extend_from_slice(fresh.get(done..).unwrap_or_default());
-        } else {
-            self.input.extend_from_slice(fresh);
-            let done = protocol.answer(&self.input, output)?;
-            self.input.drain(..done);
-        }
+        self.unanswered.answer(fresh, output, protocol)?;
         self.stream.write_all(output)?;
         Ok(len > 0)
     }

@@ -64,6 +64,7 @@ const SYSCALL: &[Contestant] = &[Contestant::Syscall];
 const URING: &[Contestant] = &[Contestant::Uring];
 const BPF: &[Contestant] = &[Contestant::Bpf];
 const BATCH: &[Contestant] = &[Contestant::KernelBatch];
+const MEMCACHED: &[Contestant] = &[Contestant::Memcached];
 const LIMIT: &[Contestant] = &[Contestant::Limit];
 const PARTNER: &[Contestant] = &[Contestant::KernelAndProcess];
 
@@ -87,7 +88,15 @@ const fn server(
     work: &'static str,
     client: Client,
 ) -> Case {
-    Case { group, name, unit, work, args: &[], setting: Setting::Server(client), contestants: ALL.and(BATCH) }
+    Case {
+        group,
+        name,
+        unit,
+        work,
+        args: &[],
+        setting: Setting::Server(client),
+        contestants: ALL.and(URING).and(BATCH),
+    }
 }
 
 /// `case`, of which others do their part, too.
@@ -188,13 +197,16 @@ pub(crate) const CASES: &[Case] = &[
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
     Case {
-        contestants: ALL,
+        contestants: ALL.and(URING),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },
-    server("kv", "kv-get", "value read", "kv", Client::Get(1)),
-    server("kv", "kv-set", "value written", "kv", Client::Set(1)),
-    server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)),
-    with(server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay), LIMIT),
+    with(server("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED),
+    with(server("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED),
+    with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED),
+    Case {
+        contestants: ALL.and(BATCH).and(LIMIT),
+        ..server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)
+    },
     Case {
         contestants: ALL.and(SYSCALL).and(BATCH),
         ..server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)

@@ -33,6 +33,8 @@ pub(crate) enum Contestant {
     Uring,
     /// A program of eBPF, started by a process.
     Bpf,
+    /// memcached, with one thread.
+    Memcached,
     /// A guest in the kernel.
     Kernel,
     /// A guest in the kernel that does in one host call what goes together (`kwasmi_batch_1`).
@@ -51,11 +53,12 @@ pub(crate) enum Contestant {
 
 impl Contestant {
     /// All of them, in the order of tables.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Process,
         Self::Syscall,
         Self::Uring,
         Self::Bpf,
+        Self::Memcached,
         Self::Kernel,
         Self::KernelBatch,
         Self::KernelAndProcess,
@@ -72,6 +75,7 @@ impl Contestant {
             Self::Syscall => "syscall",
             Self::Uring => "io_uring",
             Self::Bpf => "eBPF",
+            Self::Memcached => "memcached",
             Self::Kernel => "kernel",
             Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
@@ -109,9 +113,14 @@ impl Contestants {
         }
     }
 
+    /// Whether `contestant` is one of them.
+    pub(crate) const fn contains(self, contestant: Contestant) -> bool {
+        self.0 & 1 << contestant as u32 != 0
+    }
+
     /// They, in the order of tables.
     pub(crate) fn iter(self) -> impl Iterator<Item = Contestant> {
-        Contestant::ALL.into_iter().filter(move |contestant| self.0 & 1 << *contestant as u32 != 0)
+        Contestant::ALL.into_iter().filter(move |contestant| self.contains(*contestant))
     }
 }
 
@@ -132,6 +141,8 @@ pub(crate) struct Tools {
     pub(crate) batch_guest: PathBuf,
     /// Its native twin.
     pub(crate) twin: PathBuf,
+    /// What starts memcached, where it could be fetched.
+    pub(crate) memcached: Option<PathBuf>,
 }
 
 impl Tools {
@@ -139,9 +150,12 @@ impl Tools {
     pub(crate) fn has(&self, contestant: Contestant) -> bool {
         match contestant {
             Contestant::Process | Contestant::Syscall => self.twin.exists(),
-            Contestant::Uring => io_uring::IoUring::new(8).is_ok(),
+            Contestant::Uring => self.twin.exists() && io_uring::IoUring::new(8).is_ok(),
             // In the VM only: the host's kernel is somebody else's.
             Contestant::Bpf => self.kwasmi.is_some() && bpf::is_there(),
+            Contestant::Memcached => self.memcached.as_ref().is_some_and(|program| {
+                Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+            }),
             Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
             Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Contestant::Limit => limit::is_there(),
@@ -153,9 +167,12 @@ impl Tools {
     /// The command by which `contestant` begins; `fds` descriptors from 3 on are the guest's, and so is `folder`.
     fn begin(&self, contestant: Contestant, fds: usize, folder: Option<&Path>) -> Command {
         let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
-            Contestant::Process | Contestant::Syscall => (&self.twin, &[], false),
-            Contestant::Uring => (&self.own, &["uring"], false),
+            Contestant::Process | Contestant::Syscall | Contestant::Uring => (&self.twin, &[], false),
             Contestant::Bpf => (&self.own, &["bpf"], false),
+            Contestant::Memcached => {
+                let program = self.memcached.as_deref().unwrap_or(Path::new("memcached"));
+                (program, &["--threads", "1", "--user", "root"], false)
+            }
             Contestant::Kernel | Contestant::KernelBatch | Contestant::KernelAndProcess => {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }
@@ -189,7 +206,13 @@ impl Tools {
         folder: Option<&Path>,
     ) -> Command {
         let mut command = self.begin(contestant, fds, folder);
-        let work = if contestant == Contestant::Syscall { format!("{work}-syscall") } else { work.to_owned() };
+        let work = match contestant {
+            Contestant::Syscall => format!("{work}-syscall"),
+            Contestant::Uring => format!("{work}-uring"),
+            // It knows only what it does.
+            Contestant::Memcached => return command,
+            _ => work.to_owned(),
+        };
         command.arg(work).args(args);
         command
     }

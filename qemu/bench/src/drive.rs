@@ -90,6 +90,11 @@ impl Top {
     fn limit(&self, kernel: &str) -> PathBuf {
         self.0.join("target/kmod").join(kernel).join("kwasmi_limit.ko")
     }
+
+    /// The folder of memcached, if it could be fetched.
+    fn memcached(&self) -> Option<PathBuf> {
+        Some(self.0.join("target/memcached")).filter(|folder| folder.exists())
+    }
 }
 
 /// Runs `measure` in a VM.
@@ -106,6 +111,9 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
         let name = program.file_name().context("a program without a name")?.to_owned();
         vm.arg("--add").arg(program).arg(name);
     }
+    if let Some(folder) = top.memcached() {
+        vm.arg("--add").arg(folder).arg("memcached");
+    }
     vm.args([
         "--",
         "/host/kwasmi-bench",
@@ -117,6 +125,9 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     ]);
     vm.args(["--limit", "/host/kwasmi_limit.ko"]);
     vm.args(["--guests", "/guests", "--kwasmi", "/bin/kwasmi", "--output", "/out"]);
+    if top.memcached().is_some() {
+        vm.args(["--memcached", "/host/memcached/memcached"]);
+    }
     measured(vm, options, place)
 }
 
@@ -126,6 +137,9 @@ fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
     own.arg("measure").arg("--rivals").arg(top.rivals());
     own.arg("--engine").arg(top.0.join("target/native").join(&options.kernel_name).join("kwasmi-native"));
     own.arg("--guests").arg(top.0.join("target/guests")).arg("--output").arg(out);
+    if let Some(folder) = top.memcached() {
+        own.arg("--memcached").arg(folder.join("memcached"));
+    }
     measured(own, options, Place::Host)
 }
 

@@ -4,8 +4,7 @@
 //!
 //!     kwasmi-bench drive     has everything measured, prints tables, draws plots, compares
 //!     kwasmi-bench measure   measures here, and writes a JSON file
-//!     kwasmi-bench uring     does a piece of work, as `guests/bench` does, by io_uring
-//!     kwasmi-bench bpf       the same by eBPF
+//!     kwasmi-bench bpf       does a piece of work, as `guests/bench` does, by eBPF
 //!     kwasmi-bench anew      begins a program again and again
 //!     kwasmi-bench limit     the same, by a kernel module without Wasm
 
@@ -18,12 +17,12 @@ mod drive;
 mod facts;
 mod limit;
 mod measure;
+mod memcached;
 mod plot;
 mod result;
 mod sample;
 mod statistics;
 mod table;
-mod uring;
 
 use std::{
     env,
@@ -78,13 +77,6 @@ enum Subcommands {
     Drive(drive::Options),
     /// Measures here.
     Measure(MeasureOptions),
-    /// Does a piece of work by io_uring, as often as standard input says; prints how many nanoseconds that took.
-    Uring {
-        /// What to do.
-        work: String,
-        /// Arguments of the work.
-        args: Vec<String>,
-    },
     /// Begins a program with nothing on its standard input and waits for its end, as often as standard input says; prints how
     /// many nanoseconds that took.
     Anew {
@@ -92,7 +84,7 @@ enum Subcommands {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// As `uring`, by the kernel module that is the limit.
+    /// Does a piece of work by the kernel module that is the limit, as often as standard input says; prints how many nanoseconds that took.
     Limit {
         /// What to do.
         work: String,
@@ -128,6 +120,9 @@ struct MeasureOptions {
     /// `kwasmi_limit.ko`, which is loaded.
     #[arg(long)]
     limit: Option<PathBuf>,
+    /// What starts memcached, where it could be fetched.
+    #[arg(long)]
+    memcached: Option<PathBuf>,
     /// The folder of guests.
     #[arg(long)]
     guests: PathBuf,
@@ -159,6 +154,7 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
         guest: options.guests.join("bench.wasm"),
         batch_guest: options.guests.join("bench-batch.wasm"),
         twin: options.guests.join("native/bench"),
+        memcached: options.memcached.clone(),
     };
     let effort = Effort::new(options.place, options.quick);
     let measurements = measure(&Sampler::new(tools)?, &chosen(&options.names)?, options.place, effort)?;
@@ -179,7 +175,6 @@ fn run() -> Result<bool> {
     match Cli::parse().command {
         Subcommands::Drive(options) => drive::drive(&options),
         Subcommands::Measure(options) => measure_here(&options).map(|()| true),
-        Subcommands::Uring { work, args } => work_on(uring::run, &work, &args),
         Subcommands::Limit { work, args } => work_on(limit::run, &work, &args),
         Subcommands::Anew { command } => {
             for line in io::stdin().lines() {

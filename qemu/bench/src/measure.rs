@@ -105,6 +105,10 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
 /// Something failed; there are no results then.
 pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: Effort) -> Result<Measurements> {
     let facts = Facts::gather(place)?;
+    if cases.iter().any(|case| case.contestants.contains(Contestant::Memcached)) && !sampler.has(Contestant::Memcached)
+    {
+        eprintln!("kwasmi: {}: no memcached: it could not be fetched, or does not run here", place.name());
+    }
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         eprintln!("kwasmi: {} {}/{}: {}", place.name(), index + 1, cases.len(), case.name);

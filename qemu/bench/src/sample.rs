@@ -50,6 +50,7 @@ use crate::{
         Contestant,
         Tools, //
     },
+    memcached::Memcached,
 };
 
 /// Small files in the folder, as many as the guest opens.
@@ -126,13 +127,22 @@ impl Drop for Program {
     }
 }
 
+/// Who else is there for as long as the contestant is.
+#[expect(dead_code, reason = "ended when this is dropped")]
+enum Beside {
+    Nobody,
+    Memcached(Memcached),
+    /// What keeps the guest in the kernel.
+    Keeper(Program),
+}
+
 /// A contestant, ready to do a case.
 pub(crate) struct Player {
-    program: Program,
-    partner: Option<Program>,
+    /// Those that are told how often; what the first one says counts, unless there is a server. memcached is told nothing.
+    programs: Vec<Program>,
     server: Option<(Client, SocketAddr)>,
-    /// What keeps the guest in the kernel.
-    _keeper: Option<Program>,
+    #[expect(dead_code, reason = "ended when the player is")]
+    beside: Beside,
 }
 
 impl Player {
@@ -141,16 +151,12 @@ impl Player {
     /// # Errors
     /// It failed.
     pub(crate) fn take(&mut self, count: u64) -> Result<u64> {
-        self.program.tell(count)?;
-        if let Some(partner) = &mut self.partner {
-            partner.tell(count)?;
+        for program in &mut self.programs {
+            program.tell(count)?;
         }
         let asked = self.server.map(|(client, address)| client.ask(address, count)).transpose()?;
-        let took = self.program.answer()?;
-        if let Some(partner) = &mut self.partner {
-            partner.answer()?;
-        }
-        Ok(asked.unwrap_or(took))
+        let answers = self.programs.iter_mut().map(Program::answer).collect::<Result<Vec<_>>>()?;
+        asked.or(answers.first().copied()).context("nobody did it")
     }
 }
 
@@ -225,28 +231,33 @@ impl Sampler {
             Program::start(command)
         };
         if let Setting::Server(client) = case.setting {
+            if contestant == Contestant::Memcached {
+                let command = self.tools.command(contestant, case.work, &args, 0, folder);
+                let (memcached, address) = Memcached::start(command)?;
+                let server = Some((client, address));
+                return Ok(Player { programs: Vec::new(), server, beside: Beside::Memcached(memcached) });
+            }
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let server = Some((client, listener.local_addr()?));
-            return Ok(Player {
-                program: start(contestant, case.work, vec![listener.into()])?,
-                partner: None,
-                server,
-                _keeper: None,
-            });
+            let programs = vec![start(contestant, case.work, vec![listener.into()])?];
+            return Ok(Player { programs, server, beside: Beside::Nobody });
         }
         if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
             let is_kept = contestant == Contestant::Kernel && case.setting == Setting::AnewKept;
-            let keeper = is_kept.then(|| Program::start_and_hear(self.tools.command_keep())).transpose()?;
-            let program = Program::start(self.tools.command_anew(contestant, case.work))?;
-            return Ok(Player { program, partner: None, server: None, _keeper: keeper });
+            let beside = if is_kept {
+                Beside::Keeper(Program::start_and_hear(self.tools.command_keep())?)
+            } else {
+                Beside::Nobody
+            };
+            let programs = vec![Program::start(self.tools.command_anew(contestant, case.work))?];
+            return Ok(Player { programs, server: None, beside });
         }
         let (own, partners) = Self::descriptors(case)?;
-        let program = start(contestant, case.work, own)?;
-        let partner = match case.setting {
-            Setting::Partner(work) => Some(start(contestant.partner(), work, partners)?),
-            _ => None,
-        };
-        Ok(Player { program, partner, server: None, _keeper: None })
+        let mut programs = vec![start(contestant, case.work, own)?];
+        if let Setting::Partner(work) = case.setting {
+            programs.push(start(contestant.partner(), work, partners)?);
+        }
+        Ok(Player { programs, server: None, beside: Beside::Nobody })
     }
 
     /// The fuel of one operation, as the engine counts it.

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The servers. Each connection has a receive under way, which stays, and at most one send.
+
+#![allow(unsafe_code, reason = "the kernel is told addresses")]
+
+use super::{
+    buffers::{
+        Buffers,
+        GROUP, //
+    },
+    checked,
+    queue,
+    ring, //
+};
+use crate::{
+    argument,
+    http::Http,
+    kv::Cache,
+    serve::{
+        BUFFER,
+        Echo,
+        LISTENER,
+        Protocol,
+        Unanswered,
+        accept, //
+    },
+};
+use io_uring::{
+    IoUring, cqueue, opcode,
+    squeue::{
+        Entry,
+        Flags, //
+    },
+    types::{
+        DestinationSlot,
+        Fd,
+        Fixed, //
+    },
+};
+use std::{
+    io::{
+        self,
+        ErrorKind, //
+    },
+    os::fd::AsRawFd as _,
+    ptr::null_mut,
+    time::Duration,
+};
+
+/// In an operation's number: it is a send, not a receive.
+const SEND: u64 = 1 << 32;
+
+/// A send of all of `bytes`.
+fn send(slot: u32, bytes: &[u8]) -> io::Result<Entry> {
+    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    Ok(opcode::Send::new(Fixed(slot), bytes.as_ptr(), len).flags(libc::MSG_WAITALL).build())
+}
+
+/// One party.
+#[derive(Default)]
+struct Connection {
+    unanswered: Unanswered,
+    /// Answers that are under way; untouched while they are.
+    sent: Vec<u8>,
+    /// Answers after those.
+    next: Vec<u8>,
+    is_sending: bool,
+    is_over: bool,
+}
+
+impl Connection {
+    /// The send of what there is to send, unless one is under way.
+    fn send(&mut self, slot: u32) -> io::Result<Option<Entry>> {
+        if self.is_sending || self.next.is_empty() {
+            return Ok(None);
+        }
+        std::mem::swap(&mut self.sent, &mut self.next);
+        self.next.clear();
+        self.is_sending = true;
+        Ok(Some(send(slot, &self.sent)?.user_data(SEND | u64::from(slot))))
+    }
+}
+
+/// All parties.
+struct Server<'a, P> {
+    connections: Vec<Connection>,
+    buffers: Buffers,
+    protocol: &'a mut P,
+    open: usize,
+}
+
+impl<P: Protocol> Server<'_, P> {
+    /// A receive of all that connection `slot` says.
+    fn receive(slot: u32) -> Entry {
+        opcode::RecvMulti::new(Fixed(slot), GROUP).build().user_data(u64::from(slot))
+    }
+
+    /// Looks at what was done; what is to be done next.
+    fn handle(&mut self, done: &cqueue::Entry) -> io::Result<[Option<Entry>; 2]> {
+        let slot = done.user_data() as u32;
+        let connection = self.connections.get_mut(slot as usize).ok_or(ErrorKind::NotFound)?;
+        let mut again = None;
+        if done.user_data() & SEND != 0 {
+            if checked(done.result())? != connection.sent.len() {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            connection.is_sending = false;
+        } else {
+            if done.result() != -libc::ENOBUFS {
+                let len = checked(done.result())?;
+                connection.is_over = len == 0;
+                if let Some(id) = cqueue::buffer_select(done.flags()) {
+                    connection.unanswered.answer(self.buffers.taken(id, len), &mut connection.next, self.protocol)?;
+                    self.buffers.provide(id);
+                }
+            }
+            again = (!connection.is_over && !cqueue::more(done.flags())).then(|| Self::receive(slot));
+        }
+        let send = connection.send(slot)?;
+        self.open -= usize::from(connection.is_over && !connection.is_sending);
+        Ok([send, again])
+    }
+}
+
+fn serve<P: Protocol>(args: &[String], protocol: &mut P) -> io::Result<Duration> {
+    let (began, streams) = accept(argument(args, 0)?)?;
+    let open = streams.len();
+    // The server outlives the ring: sends are from its memory.
+    let mut server;
+    let mut ring = ring(2 * open)?;
+    let fds: Vec<_> = streams.iter().map(|stream| stream.as_raw_fd()).collect();
+    ring.submitter().register_files(&fds)?;
+    let connections = streams.iter().map(|_| Connection::default()).collect();
+    server = Server { connections, buffers: Buffers::new(&ring, open)?, protocol, open };
+
+    let (mut submitter, mut submissions, mut completions) = ring.split();
+    // An older kernel looks the ring up each time.
+    submitter.register_ring_fd().ok();
+    for slot in (0..).take(open) {
+        // SAFETY: What it writes to are the buffers, which stay.
+        unsafe { submissions.push(&Server::<P>::receive(slot)) }.map_err(io::Error::other)?;
+    }
+    while server.open > 0 {
+        submissions.sync();
+        submitter.submit_and_wait(1)?;
+        completions.sync();
+        for done in &mut completions {
+            for entry in server.handle(&done)?.into_iter().flatten() {
+                // SAFETY: What a send reads stays and is left alone until it is done: the connection says that it is under way.
+                unsafe { submissions.push(&entry) }.map_err(io::Error::other)?;
+            }
+        }
+    }
+    // The sockets are closed now, not when the kernel gets around to taking the ring apart.
+    submitter.unregister_files()?;
+    Ok(began.elapsed())
+}
+
+/// Says what was said.
+pub(super) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Echo)
+}
+
+/// HTTP/1.1, each connection for as many requests as there are.
+pub(super) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Http)
+}
+
+/// A cache that speaks memcached's protocol.
+pub(super) fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Cache::default())
+}
+
+/// Submits what is queued, and waits for what is done first.
+fn first(ring: &mut IoUring) -> io::Result<usize> {
+    loop {
+        ring.submit_and_wait(1)?;
+        if let Some(done) = ring.completion().next() {
+            return checked(done.result());
+        }
+    }
+}
+
+/// HTTP/1.1, a connection for each request: the answer, the end of the connection, the next one and what it says are linked, and
+/// only the last of them is heard of, or the first that fails.
+pub(super) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
+    const QUIETLY: Flags = Flags::IO_LINK.union(Flags::SKIP_SUCCESS);
+    let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
+    let mut ring = ring(4)?;
+    ring.submitter().register_files_sparse(1)?;
+    let place = DestinationSlot::try_from_slot_target(0).map_err(|_| ErrorKind::InvalidInput)?;
+    let accept = opcode::Accept::new(Fd(LISTENER), null_mut(), null_mut()).file_index(Some(place)).build();
+    let receive = opcode::Recv::new(Fixed(0), buffer.as_mut_ptr(), BUFFER as u32).build();
+    let close = opcode::Close::new(Fixed(0)).build();
+    let begin = [accept.flags(QUIETLY), receive.clone()];
+    let mut left = count;
+    // SAFETY: The buffer outlives the ring, and is looked at only while there is nothing under way.
+    unsafe { queue(&mut ring, &begin) }?;
+    crate::time(count, || {
+        let mut unanswered = Unanswered::default();
+        output.clear();
+        loop {
+            let len = first(&mut ring)?;
+            unanswered.answer(buffer.get(..len).unwrap_or_default(), &mut output, &mut Http)?;
+            if len == 0 || !output.is_empty() {
+                break;
+            }
+            // SAFETY: As above.
+            unsafe { queue(&mut ring, std::slice::from_ref(&receive)) }?;
+        }
+        left -= 1;
+        let answer = send(0, &output)?.flags(QUIETLY);
+        if left == 0 {
+            // SAFETY: The output outlives the ring, and stays as it is until all is done.
+            unsafe { queue(&mut ring, &[answer, close.clone()]) }?;
+            return first(&mut ring).map(drop);
+        }
+        let [accept, receive] = begin.clone();
+        // SAFETY: As above.
+        unsafe { queue(&mut ring, &[answer, close.clone().flags(QUIETLY), accept, receive]) }
+    })
+}
