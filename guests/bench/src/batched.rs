@@ -238,8 +238,8 @@ fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
 }
 
 /// From a file to a connection.
-fn relay_file(count: u64, args: &[String]) -> io::Result<Duration> {
-    send_file(count, args, |file, to| {
+fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
+    send_file(count, |file, to| {
         let mut ops = [Op::copy(fd(file)?, fd(to)?, BUFFER as u64)];
         all(&mut ops)?;
         let [op] = ops;

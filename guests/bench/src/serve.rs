@@ -6,7 +6,8 @@
 use crate::{
     argument,
     http::Http,
-    kv::Cache, //
+    kv::Cache,
+    pipes, //
 };
 use mio::{
     Events,
@@ -215,15 +216,13 @@ pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     }
 }
 
-/// Sends the file whose folder is `args[0]`, over and over, to one connection: by `send`, which takes at most [`BUFFER`] bytes from
-/// its position, and tells how many.
+/// Sends the file that is descriptor 4, over and over, to one connection: by `send`, which takes at most [`BUFFER`] bytes from its
+/// position, and tells how many.
 pub(crate) fn send_file(
     count: u64,
-    args: &[String],
     mut send: impl FnMut(&mut File, &mut TcpStream) -> io::Result<usize>,
 ) -> io::Result<Duration> {
-    let folder: String = argument(args, 0)?;
-    let mut file = File::open(format!("{folder}/lines"))?;
+    let mut file = pipes::handed(4);
     let mut to = listener().accept()?.0;
     crate::time(count, || {
         if send(&mut file, &mut to)? == 0 {
@@ -235,9 +234,9 @@ pub(crate) fn send_file(
 }
 
 /// From a file to a connection.
-pub(crate) fn relay_file(count: u64, args: &[String]) -> io::Result<Duration> {
+pub(crate) fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut buffer = vec![0; BUFFER];
-    send_file(count, args, |file, to| {
+    send_file(count, |file, to| {
         let len = file.read(&mut buffer)?;
         to.write_all(buffer.get(..len).unwrap_or_default())?;
         Ok(len)
@@ -251,9 +250,9 @@ pub(crate) use relay_file as relay_file_syscall;
 /// From a file to a connection; natively by sendfile(2).
 #[cfg(not(target_os = "wasi"))]
 #[allow(unsafe_code, reason = "a system call that the library does not make")]
-pub(crate) fn relay_file_syscall(count: u64, args: &[String]) -> io::Result<Duration> {
+pub(crate) fn relay_file_syscall(count: u64, _args: &[String]) -> io::Result<Duration> {
     use std::os::fd::AsRawFd as _;
-    send_file(count, args, |file, to| {
+    send_file(count, |file, to| {
         let mut sent = 0;
         while sent < BUFFER {
             // SAFETY: Both descriptors are open, and there is no offset.

@@ -46,7 +46,7 @@ pub(crate) enum Client {
     Set(usize),
     /// To pass pieces on from one connection to another.
     Relay,
-    /// For pieces of a file.
+    /// For pieces of a file, which the server finds next to the socket.
     File,
 }
 

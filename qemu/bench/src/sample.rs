@@ -189,8 +189,7 @@ impl Sampler {
     }
 
     fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
-        let folder =
-            matches!(case.setting, Setting::Folder | Setting::Server(Client::File)).then(|| self.folder.path());
+        let folder = (case.setting == Setting::Folder).then(|| self.folder.path());
         let connections = match case.setting {
             Setting::Server(client) => Some(client.connections().to_string()),
             _ => None,
@@ -239,7 +238,11 @@ impl Sampler {
             }
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let server = Some((client, listener.local_addr()?));
-            let programs = vec![start(contestant, case.work, vec![listener.into()])?];
+            let mut fds = vec![listener.into()];
+            if client == Client::File {
+                fds.push(File::open(self.folder.path().join("lines"))?.into());
+            }
+            let programs = vec![start(contestant, case.work, fds)?];
             return Ok(Player { programs, server, beside: Beside::Nobody });
         }
         if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
