@@ -32,8 +32,7 @@ const PAGE: usize = 4096;
 /// # Invariants
 ///
 /// `entries` points to `count` of them, a power of two, which live as long as the program, and `memory` to as many times
-/// [`BUFFER`] bytes, which do as well. The kernel writes into a buffer only while this thread waits for a ring, and only if it
-/// was provided and was not taken since.
+/// [`BUFFER`] bytes, which do as well. The kernel writes into a buffer only if it was provided and was not taken since.
 pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,
     memory: NonNull<u8>,
