@@ -65,10 +65,14 @@ impl Buffers {
         unsafe { self.memory.add(usize::from(id % self.count) * BUFFER) }
     }
 
-    /// What the kernel has written into buffer `id`, which it has taken.
-    pub(super) fn taken(&self, id: u16, len: usize) -> &[u8] {
-        // SAFETY: It is within the memory, which was zero at first. By the type's invariants nobody writes to it before it is
-        // provided again, which borrows all of them mutably.
+    /// What the kernel has written into buffer `id`.
+    ///
+    /// # Safety
+    ///
+    /// The kernel has taken the buffer, and it was not provided since.
+    pub(super) unsafe fn taken(&self, id: u16, len: usize) -> &[u8] {
+        // SAFETY: It is within the memory, which was zero at first. By the type's invariants and the caller nobody writes to
+        // it before it is provided again, which borrows all of them mutably.
         unsafe { NonNull::slice_from_raw_parts(self.buffer(id), len.min(BUFFER)).as_ref() }
     }
 

@@ -111,7 +111,9 @@ impl<P: Protocol> Server<'_, P> {
                 let len = checked(done.result())?;
                 connection.is_over = len == 0;
                 if let Some(id) = cqueue::buffer_select(done.flags()) {
-                    connection.unanswered.answer(self.buffers.taken(id, len), &mut connection.next, self.protocol)?;
+                    // SAFETY: That is what the completion says.
+                    let fresh = unsafe { self.buffers.taken(id, len) };
+                    connection.unanswered.answer(fresh, &mut connection.next, self.protocol)?;
                     self.buffers.provide(id);
                 }
             }
