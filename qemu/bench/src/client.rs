@@ -132,6 +132,8 @@ impl Client {
             Self::Relay => relay(address, count),
             Self::File => {
                 let from = connect(address)?;
+                // It is taken once something comes.
+                from.peek(&mut [0])?;
                 let began = Instant::now();
                 receive(from, count)?;
                 Ok(u64::try_from(began.elapsed().as_nanos())?)
@@ -186,10 +188,13 @@ fn receive(mut from: TcpStream, count: u64) -> Result<()> {
 /// Sends `count` pieces on one connection and receives them on another.
 fn relay(address: SocketAddr, count: u64) -> Result<u64> {
     let mut from = connect(address)?;
-    let to = connect(address)?;
+    let mut to = connect(address)?;
+    let mut piece = [0x5a; PIECE];
+    // Both are taken once a piece has come through.
+    from.write_all(&piece)?;
+    to.read_exact(&mut piece)?;
     let began = Instant::now();
     let sender = thread::spawn(move || -> Result<()> {
-        let piece = [0x5a; PIECE];
         for _ in 0..count {
             from.write_all(&piece)?;
         }
