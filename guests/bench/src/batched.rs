@@ -43,7 +43,7 @@ use std::{
 };
 
 /// What is measured in batches, by name.
-pub(crate) const WORKS: [(&str, Work); 10] = [
+pub(crate) const WORKS: [(&str, Work); 11] = [
     ("selfpipe", own),
     ("ping", ping),
     ("pong", pong),
@@ -51,6 +51,7 @@ pub(crate) const WORKS: [(&str, Work); 10] = [
     ("policy", serve_policy),
     ("echo", echo),
     ("http", http),
+    ("http-file", http_file),
     ("kv", kv),
     ("relay", relay),
     ("relay-file", relay_file),
@@ -221,7 +222,11 @@ fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
 }
 
 fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
-    serve(args, &mut Http)
+    serve(args, &mut Http::default())
+}
+
+fn http_file(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Http::with_file())
 }
 
 fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {

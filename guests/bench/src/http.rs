@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! HTTP/1.1 with one answer.
+//! HTTP/1.1 with an answer or two.
 
-use crate::serve::Protocol;
-use std::io::{
-    self,
-    ErrorKind, //
+use crate::{
+    pipes,
+    serve::Protocol, //
+};
+use std::{
+    fs::File,
+    io::{
+        self,
+        ErrorKind,
+        Read as _,
+        Seek as _, //
+    },
+    mem::ManuallyDrop,
 };
 
 /// The answer to a request for `/`.
@@ -14,8 +23,40 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L
 /// The answer to every other one.
 const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-/// A server without a state.
-pub(crate) struct Http;
+/// What comes before what is in a file.
+const FILE_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\n";
+
+/// How much of the file it is.
+const FILE_LEN: usize = 4096;
+
+/// A server that has a page and, perhaps, a file.
+#[derive(Default)]
+pub(crate) struct Http {
+    file: Option<ManuallyDrop<File>>,
+}
+
+impl Http {
+    /// One that has the file that is descriptor 4, and reads it for each request.
+    pub(crate) fn with_file() -> Self {
+        Self { file: Some(pipes::handed(4)) }
+    }
+
+    /// Adds the answer to a request for `path`.
+    fn get(&mut self, path: &str, output: &mut Vec<u8>) -> io::Result<()> {
+        match (path, &mut self.file) {
+            ("/", _) => output.extend_from_slice(ANSWER),
+            ("/file", Some(file)) => {
+                output.extend_from_slice(FILE_HEAD);
+                let start = output.len();
+                output.resize(start + FILE_LEN, 0);
+                file.rewind()?;
+                file.read_exact(output.get_mut(start..).unwrap_or_default())?;
+            }
+            _ => output.extend_from_slice(NOT_FOUND),
+        }
+        Ok(())
+    }
+}
 
 impl Protocol for Http {
     fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
@@ -26,8 +67,10 @@ impl Protocol for Http {
             let mut request = httparse::Request::new(&mut headers);
             match request.parse(rest) {
                 Ok(httparse::Status::Complete(len)) => {
-                    let is_known = request.method == Some("GET") && request.path == Some("/");
-                    output.extend_from_slice(if is_known { ANSWER } else { NOT_FOUND });
+                    match (request.method, request.path) {
+                        (Some("GET"), Some(path)) => self.get(path, output)?,
+                        _ => output.extend_from_slice(NOT_FOUND),
+                    }
                     done += len;
                 }
                 Ok(httparse::Status::Partial) => return Ok(done),

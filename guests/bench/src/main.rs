@@ -36,7 +36,7 @@ use std::{
 type Work = fn(u64, &[String]) -> io::Result<Duration>;
 
 /// Everything there is to measure, by name.
-const WORKS: [(&str, Work); 26] = [
+const WORKS: [(&str, Work); 27] = [
     ("null", calls::null),
     ("null-engine", calls::null_engine),
     ("clock", calls::clock),
@@ -58,6 +58,7 @@ const WORKS: [(&str, Work); 26] = [
     ("coremark", coremark::run),
     ("echo", serve::echo),
     ("http", serve::http),
+    ("http-file", serve::http_file),
     ("http-close", serve::http_close),
     ("kv", serve::kv),
     ("relay", serve::relay),

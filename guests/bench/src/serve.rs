@@ -182,7 +182,12 @@ pub(crate) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
 
 /// HTTP/1.1, each connection for as many requests as there are.
 pub(crate) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
-    serve(args, &mut Http)
+    serve(args, &mut Http::default())
+}
+
+/// The same; what is in a file is read for each request.
+pub(crate) fn http_file(_count: u64, args: &[String]) -> io::Result<Duration> {
+    serve(args, &mut Http::with_file())
 }
 
 /// HTTP/1.1, a connection for each request.
@@ -191,7 +196,7 @@ pub(crate) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
     let listener = listener();
     crate::time(count, || {
         let mut connection = Connection::new(listener.accept()?.0);
-        connection.serve(&mut buffer, &mut output, &mut Http)?;
+        connection.serve(&mut buffer, &mut output, &mut Http::default())?;
         Ok(())
     })
 }

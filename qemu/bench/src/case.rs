@@ -197,6 +197,10 @@ pub(crate) const CASES: &[Case] = &[
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
     Case {
+        contestants: ALL.and(BATCH),
+        ..server("http", "http-file", "4 KiB of a file, kept alive", "http-file", Client::HttpFile(1))
+    },
+    Case {
         contestants: ALL.and(URING),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },

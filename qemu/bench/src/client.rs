@@ -29,6 +29,11 @@ const VALUE: [u8; 64] = [b'v'; 64];
 
 const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kwasmi-bench\r\nAccept: */*\r\n\r\n";
 
+const FILE_REQUEST: &[u8] = b"GET /file HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kwasmi-bench\r\nAccept: */*\r\n\r\n";
+
+/// Bytes of a file that come as an answer.
+const FILE_LEN: usize = 4096;
+
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nHello, world!\n";
 
 /// What is asked of a server.
@@ -38,6 +43,8 @@ pub(crate) enum Client {
     Echo(usize, usize),
     /// A page, on so many connections.
     Http(usize),
+    /// What is in a file, on so many connections.
+    HttpFile(usize),
     /// A page, on a connection of its own.
     HttpClose,
     /// A value, on so many connections.
@@ -48,6 +55,19 @@ pub(crate) enum Client {
     Relay,
     /// For pieces of a file, which the server finds next to the socket.
     File,
+}
+
+/// Text of so many bytes, in lines: what is in the file that servers find next to the socket.
+pub(crate) fn lines(len: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(len);
+    while text.len() < len {
+        // Lines of 8 to 71 characters.
+        let line = 8 + text.len() / 7 % 64;
+        text.resize(text.len() + line, b'x');
+        text.push(b'\n');
+    }
+    text.truncate(len);
+    text
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream> {
@@ -73,6 +93,11 @@ impl Exchange {
         Self { request: b"get key\r\n".to_vec(), answer }
     }
 
+    fn file() -> Self {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {FILE_LEN}\r\n\r\n");
+        Self { request: FILE_REQUEST.to_vec(), answer: [head.into_bytes(), lines(FILE_LEN)].concat() }
+    }
+
     fn make(&self, stream: &mut TcpStream) -> Result<()> {
         stream.write_all(&self.request)?;
         self.expect(stream)
@@ -90,9 +115,11 @@ impl Client {
     /// How many connections it makes; 0: one for each request.
     pub(crate) const fn connections(self) -> usize {
         match self {
-            Self::Echo(connections, _) | Self::Http(connections) | Self::Get(connections) | Self::Set(connections) => {
-                connections
-            }
+            Self::Echo(connections, _)
+            | Self::Http(connections)
+            | Self::HttpFile(connections)
+            | Self::Get(connections)
+            | Self::Set(connections) => connections,
             Self::File => 1,
             Self::HttpClose => 0,
             Self::Relay => 2,
@@ -119,6 +146,7 @@ impl Client {
                 let page = Exchange { request: HTTP_REQUEST.to_vec(), answer: HTTP_ANSWER.to_vec() };
                 rounds(address, connections, count, None, &page)
             }
+            Self::HttpFile(connections) => rounds(address, connections, count, None, &Exchange::file()),
             Self::HttpClose => {
                 let page = Exchange { request: HTTP_REQUEST.to_vec(), answer: HTTP_ANSWER.to_vec() };
                 let began = Instant::now();

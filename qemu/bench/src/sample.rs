@@ -45,7 +45,10 @@ use crate::{
         Case,
         Setting, //
     },
-    client::Client,
+    client::{
+        self,
+        Client, //
+    },
     contestant::{
         Contestant,
         Tools, //
@@ -167,16 +170,7 @@ impl Sampler {
     /// Those of writing files.
     pub(crate) fn new(tools: Tools) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut lines = File::create(folder.path().join("lines"))?;
-        let mut text = Vec::with_capacity(LINES_LEN);
-        while text.len() < LINES_LEN {
-            // Lines of 8 to 71 characters.
-            let len = 8 + text.len() / 7 % 64;
-            text.resize(text.len() + len, b'x');
-            text.push(b'\n');
-        }
-        text.truncate(LINES_LEN);
-        lines.write_all(&text)?;
+        fs::write(folder.path().join("lines"), client::lines(LINES_LEN))?;
         for index in 0..SMALL_FILES {
             fs::write(folder.path().join(format!("small-{index}")), [b'y'; 100])?;
         }
@@ -239,7 +233,7 @@ impl Sampler {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let server = Some((client, listener.local_addr()?));
             let mut fds = vec![listener.into()];
-            if client == Client::File {
+            if matches!(client, Client::File | Client::HttpFile(_)) {
                 fds.push(File::open(self.folder.path().join("lines"))?.into());
             }
             let programs = vec![start(contestant, case.work, fds)?];

@@ -166,7 +166,7 @@ pub(super) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
 
 /// HTTP/1.1, each connection for as many requests as there are.
 pub(super) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
-    serve(args, &mut Http)
+    serve(args, &mut Http::default())
 }
 
 /// A cache that speaks memcached's protocol.
@@ -204,7 +204,7 @@ pub(super) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
         output.clear();
         loop {
             let len = first(&mut ring)?;
-            unanswered.answer(buffer.get(..len).unwrap_or_default(), &mut output, &mut Http)?;
+            unanswered.answer(buffer.get(..len).unwrap_or_default(), &mut output, &mut Http::default())?;
             if len == 0 || !output.is_empty() {
                 break;
             }
