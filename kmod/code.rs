@@ -61,18 +61,31 @@ use kernel::{
     }, //
 };
 
-/// The limits that code depends on: loaded within others, it would be another one, or refused.
-pub(crate) const LIMITS: [u32; 9] = [
-    KWASMI_LIMIT_FUNCTIONS,
-    KWASMI_LIMIT_FUNCTION_SIZE,
-    KWASMI_LIMIT_LOCALS,
-    KWASMI_LIMIT_ARITY,
-    KWASMI_LIMIT_GLOBALS,
-    KWASMI_LIMIT_DATA_SEGMENTS,
-    KWASMI_LIMIT_ELEMENT_SEGMENTS,
-    KWASMI_LIMIT_STACK,
-    KWASMI_LIMIT_CODE,
-];
+/// What makes code another one, or refused, if it is loaded from the same bytes: what the engine is told, and the most that it may
+/// take.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CodeLimits {
+    module: ModuleLimits,
+    code: u64,
+}
+
+impl From<&Chosen> for CodeLimits {
+    fn from(limits: &Chosen) -> Self {
+        Self {
+            module: ModuleLimits {
+                functions: limits.get(KWASMI_LIMIT_FUNCTIONS),
+                function_size: limits.get(KWASMI_LIMIT_FUNCTION_SIZE),
+                locals: limits.get(KWASMI_LIMIT_LOCALS),
+                arity: limits.get(KWASMI_LIMIT_ARITY),
+                globals: limits.get(KWASMI_LIMIT_GLOBALS),
+                data_segments: limits.get(KWASMI_LIMIT_DATA_SEGMENTS),
+                element_segments: limits.get(KWASMI_LIMIT_ELEMENT_SEGMENTS),
+                stack: limits.get(KWASMI_LIMIT_STACK),
+            },
+            code: limits.get(KWASMI_LIMIT_CODE),
+        }
+    }
+}
 
 /// Code. It lives until the modules that have it are gone, and their instances.
 ///
@@ -181,16 +194,7 @@ impl Stay {
         let mut args = LoadArgs {
             wasm: bytes(envelope.signed),
             manifest: bytes(envelope.manifest.unwrap_or_default()),
-            limits: ModuleLimits {
-                functions: limits.get(KWASMI_LIMIT_FUNCTIONS),
-                function_size: limits.get(KWASMI_LIMIT_FUNCTION_SIZE),
-                locals: limits.get(KWASMI_LIMIT_LOCALS),
-                arity: limits.get(KWASMI_LIMIT_ARITY),
-                globals: limits.get(KWASMI_LIMIT_GLOBALS),
-                data_segments: limits.get(KWASMI_LIMIT_DATA_SEGMENTS),
-                element_segments: limits.get(KWASMI_LIMIT_ELEMENT_SEGMENTS),
-                stack: limits.get(KWASMI_LIMIT_STACK),
-            },
+            limits: CodeLimits::from(limits).module,
             fault_injection: limits::has_fault_injection(),
             limit: 0,
             log: ptr::null_mut(),

@@ -9,8 +9,8 @@
 
 use crate::{
     code::{
-        self,
-        Code, //
+        Code,
+        CodeLimits, //
     },
     limits::Chosen,
     policy::Hash,
@@ -23,7 +23,7 @@ use kernel::{
 };
 
 /// What makes two loads the same: the bytes, and the limits that code depends on.
-type Key = (Hash, [u64; code::LIMITS.len()]);
+type Key = (Hash, CodeLimits);
 
 /// # Invariants
 ///
@@ -78,7 +78,7 @@ impl Shared {
     ///
     /// Those of `load`.
     pub(crate) fn of(hash: &Hash, limits: &Chosen, load: impl FnOnce() -> Result<Arc<Code>>) -> Result<Self> {
-        let key = (*hash, code::LIMITS.map(|limit| limits.get(limit)));
+        let key = (*hash, CodeLimits::from(limits));
         if let Some(code) = take(&key) {
             return Ok(Self { key, code, was_there: true });
         }

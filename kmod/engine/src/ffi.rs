@@ -199,7 +199,7 @@ pub struct AccountArgs {
 
 /// What a module may have.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleLimits {
     /// Functions of its own.
     pub functions: u64,
