@@ -236,6 +236,7 @@ data-segments, element-segments, stack, code.
 
 Exit status:
   it has none: a signal ends it
+  124  a limit was reached
   125  kwasmi itself failed
   126  a module was refused
   127  there is no such file or device")]
