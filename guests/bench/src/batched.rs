@@ -70,6 +70,9 @@ fn failed(Errno(errno): Errno) -> io::Error {
     io::Error::other(format!("errno {errno}"))
 }
 
+/// What a party has gone with that did not wait for its answers: `connreset` and `pipe` of preview 1.
+const GONE: [Errno; 2] = [Errno(15), Errno(64)];
+
 fn fd(file: &impl std::os::fd::AsRawFd) -> io::Result<u32> {
     u32::try_from(file.as_raw_fd()).map_err(|_| ErrorKind::InvalidInput.into())
 }
@@ -202,7 +205,10 @@ fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> 
             let index = *index as usize;
             let parts = (ops.get_mut(index), talks.get_mut(index), streams.get(index), buffers.get(index));
             let (Some(op), Some(talk), Some(stream), Some((input, output))) = parts else { continue };
-            let len = usize::try_from(op.result().map_err(failed)?).unwrap_or(0);
+            let len = match op.result() {
+                Err(errno) if GONE.contains(&errno) => 0,
+                len => usize::try_from(len.map_err(failed)?).unwrap_or(0),
+            };
             if len == 0 {
                 *op = Op::nop();
                 open -= 1;

@@ -65,6 +65,13 @@ fn listener() -> ManuallyDrop<TcpListener> {
     ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(LISTENER) })
 }
 
+/// Whether that is a party that has gone without waiting for its answers, which ends its connection and no more.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    // wasi-common has no other word for a connection that was reset than `io`.
+    let is_unknown = cfg!(target_os = "wasi") && error.raw_os_error() == Some(29);
+    is_unknown || matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
 /// What a party has sent and was not answered yet.
 #[derive(Default)]
 pub(crate) struct Unanswered(Vec<u8>);
@@ -106,13 +113,16 @@ impl<S: Read + Write> Connection<S> {
     fn serve(&mut self, buffer: &mut [u8], output: &mut Vec<u8>, protocol: &mut impl Protocol) -> io::Result<bool> {
         let len = match self.stream.read(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if is_gone(&error) => return Ok(false),
             len => len?,
         };
         let fresh = buffer.get(..len).unwrap_or_default();
         output.clear();
         self.unanswered.answer(fresh, output, protocol)?;
-        self.stream.write_all(output)?;
-        Ok(len > 0)
+        match self.stream.write_all(output) {
+            Err(error) if is_gone(&error) => Ok(false),
+            written => written.map(|()| len > 0),
+        }
     }
 }
 
@@ -136,16 +146,25 @@ fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Resu
         poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
         connections.push(Some(Connection::new(stream)));
     }
-    let mut open = connections.len();
+    let (count, mut open) = (connections.len(), connections.len());
     while open > 0 {
-        poll.poll(&mut events, None)?;
-        for event in &events {
-            let Some(place) = connections.get_mut(event.token().0) else { continue };
-            let Some(connection) = place else { continue };
+        let polled = poll.poll(&mut events, None);
+        let mut serve = |index: usize| -> io::Result<()> {
+            let Some(place) = connections.get_mut(index) else { return Ok(()) };
+            let Some(connection) = place else { return Ok(()) };
             if !connection.serve(&mut buffer, &mut output, protocol)? {
                 poll.registry().deregister(&mut connection.stream)?;
                 *place = None;
                 open -= 1;
+            }
+            Ok(())
+        };
+        match polled {
+            // wasi-common does not tell who has gone.
+            Err(error) if is_gone(&error) => (0..count).try_for_each(serve)?,
+            polled => {
+                polled?;
+                events.iter().try_for_each(|event| serve(event.token().0))?;
             }
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum Setting {
     Partner(&'static str),
     /// A listening socket, and a client that asks for this.
     Server(Client),
+    /// A listening socket, and wrk, which asks for a page.
+    Wrk,
     /// Nothing, and it is over at once: it is begun each time.
     Anew,
     /// The same, while somebody keeps the program in the kernel.
@@ -196,6 +198,15 @@ pub(crate) const CASES: &[Case] = &[
     with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
     server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
     server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
+    Case {
+        group: "http",
+        name: "http-wrk",
+        unit: "page, one of wrk's 16 connections",
+        work: "http",
+        args: &[],
+        setting: Setting::Wrk,
+        contestants: ALL.and(URING).and(BATCH),
+    },
     Case {
         contestants: ALL.and(BATCH),
         ..server("http", "http-file", "4 KiB of a file, kept alive", "http-file", Client::HttpFile(1))

@@ -51,7 +51,7 @@ fn key(measurements: &Measurements) -> String {
 
 fn ratios(measurements: &Measurements) -> Ratios {
     let mut ratios = Ratios::new();
-    for case in &measurements.cases {
+    for case in measurements.cases.iter().filter(|case| !case.entries.is_empty()) {
         let own = OWN.into_iter().filter_map(|contestant| {
             // Three digits are more than the noise leaves.
             let ratio = table::ratio(case.ratio(contestant)?).parse().ok()?;

@@ -39,6 +39,9 @@ const MEMORY: &str = "2048";
 /// Seconds that a VM may take.
 const TIMEOUT: &str = "3600";
 
+/// Debian's programs. Each has a folder, in which a script of its name starts it, and `measure` an option of that name.
+const FETCHED: [&str; 2] = ["memcached", "wrk"];
+
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// What is measured; everything if there is none.
@@ -91,9 +94,9 @@ impl Top {
         self.0.join("target/kmod").join(kernel).join("kwasmi_limit.ko")
     }
 
-    /// The folder of memcached, if it could be fetched.
-    fn memcached(&self) -> Option<PathBuf> {
-        Some(self.0.join("target/memcached")).filter(|folder| folder.exists())
+    /// Those of [`FETCHED`] that could be fetched, and the folder of each.
+    fn fetched(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        FETCHED.into_iter().map(|name| (name, self.0.join("target").join(name))).filter(|(_, folder)| folder.exists())
     }
 }
 
@@ -111,8 +114,8 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
         let name = program.file_name().context("a program without a name")?.to_owned();
         vm.arg("--add").arg(program).arg(name);
     }
-    if let Some(folder) = top.memcached() {
-        vm.arg("--add").arg(folder).arg("memcached");
+    for (name, folder) in top.fetched() {
+        vm.arg("--add").arg(folder).arg(name);
     }
     vm.args([
         "--",
@@ -125,8 +128,8 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     ]);
     vm.args(["--limit", "/host/kwasmi_limit.ko"]);
     vm.args(["--guests", "/guests", "--kwasmi", "/bin/kwasmi", "--output", "/out"]);
-    if top.memcached().is_some() {
-        vm.args(["--memcached", "/host/memcached/memcached"]);
+    for (name, _) in top.fetched() {
+        vm.arg(format!("--{name}")).arg(format!("/host/{name}/{name}"));
     }
     measured(vm, options, place)
 }
@@ -137,8 +140,8 @@ fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
     own.arg("measure").arg("--rivals").arg(top.rivals());
     own.arg("--engine").arg(top.0.join("target/native").join(&options.kernel_name).join("kwasmi-native"));
     own.arg("--guests").arg(top.0.join("target/guests")).arg("--output").arg(out);
-    if let Some(folder) = top.memcached() {
-        own.arg("--memcached").arg(folder.join("memcached"));
+    for (name, folder) in top.fetched() {
+        own.arg(format!("--{name}")).arg(folder.join(name));
     }
     measured(own, options, Place::Host)
 }

@@ -23,6 +23,7 @@ mod result;
 mod sample;
 mod statistics;
 mod table;
+mod wrk;
 
 use std::{
     env,
@@ -62,6 +63,7 @@ use crate::{
     },
     result::Place,
     sample::Sampler,
+    wrk::Wrk,
 };
 
 /// Measures guests in the kernel against what a user would run instead.
@@ -123,6 +125,9 @@ struct MeasureOptions {
     /// What starts memcached, where it could be fetched.
     #[arg(long)]
     memcached: Option<PathBuf>,
+    /// What starts wrk, where it could be fetched.
+    #[arg(long)]
+    wrk: Option<PathBuf>,
     /// The folder of guests.
     #[arg(long)]
     guests: PathBuf,
@@ -157,7 +162,8 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
         memcached: options.memcached.clone(),
     };
     let effort = Effort::new(options.place, options.quick);
-    let measurements = measure(&Sampler::new(tools)?, &chosen(&options.names)?, options.place, effort)?;
+    let wrk = options.wrk.as_deref().and_then(|program| Wrk::find(program, effort.sample));
+    let measurements = measure(&Sampler::new(tools, wrk)?, &chosen(&options.names)?, options.place, effort)?;
     fs::create_dir_all(&options.output)?;
     let path = options.output.join(format!("{}.json", options.place.name()));
     Ok(fs::write(path, serde_json::to_string_pretty(&measurements)?)?)

@@ -62,9 +62,10 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
     // A server's client waits until the program has begun, which takes a guest long: the first time tells nothing.
     player.take(count)?;
     loop {
-        let took = player.take(count)?.max(1);
+        let taken = player.take(count)?;
+        let took = taken.nanoseconds.max(1);
         if took >= wanted {
-            return Ok(count);
+            return Ok(taken.count);
         }
         // A fifth more than it seems to need; short samples tell little.
         let needed = u128::from(count) * u128::from(wanted) * 6 / 5 / u128::from(took);
@@ -85,8 +86,8 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         let len = players.len().max(1);
         players.rotate_left(round % len);
         for (player, entry) in &mut players {
-            let took = player.take(entry.count)?;
-            entry.samples.push(as_float(took) / as_float(entry.count));
+            let taken = player.take(entry.count)?;
+            entry.samples.push(as_float(taken.nanoseconds) / as_float(taken.count));
         }
     }
     let mut entries: Vec<Entry> = players.into_iter().map(|(_, entry)| entry).collect();
@@ -96,7 +97,7 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         entry.deviation = statistics::deviation(&entry.samples);
     }
     let has_fuel = sampler.has(Contestant::Engine)
-        && !matches!(case.setting, Setting::Partner(_) | Setting::Server(_) | Setting::Anew | Setting::AnewKept);
+        && matches!(case.setting, Setting::Nothing | Setting::Pipe | Setting::Requests | Setting::Folder);
     let fuel = if has_fuel && place != Place::Icount { Some(sampler.fuel(case)?) } else { None };
     Ok(Measured { group: case.group.to_owned(), name: case.name.to_owned(), unit: case.unit.to_owned(), fuel, entries })
 }
@@ -114,6 +115,11 @@ pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: E
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         eprintln!("kwasmi: {} {}/{}: {}", place.name(), index + 1, cases.len(), case.name);
+        if case.setting == Setting::Wrk && !sampler.has_wrk() {
+            eprintln!("kwasmi: {}: no wrk: it could not be fetched, or does not run here", place.name());
+            measured.push(Measured::nothing(case, "no wrk here"));
+            continue;
+        }
         measured.push(measure_case(sampler, case, place, effort)?);
     }
     Ok(Measurements { place, facts, cases: measured })

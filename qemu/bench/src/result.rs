@@ -9,7 +9,10 @@ use serde::{
     Serialize, //
 };
 
-use crate::contestant::Contestant;
+use crate::{
+    case::Case,
+    contestant::Contestant, //
+};
 
 /// Where the contestants ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -80,6 +83,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Nobody could take part in `case`; `why` takes the place of what an operation is.
+    pub(crate) fn nothing(case: &Case, why: &str) -> Self {
+        let (group, name) = (case.group.to_owned(), case.name.to_owned());
+        Self { group, name, unit: why.to_owned(), fuel: None, entries: Vec::new() }
+    }
+
     /// The one of `contestant`.
     pub(crate) fn entry(&self, contestant: Contestant) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.contestant == contestant)

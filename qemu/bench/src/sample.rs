@@ -54,6 +54,10 @@ use crate::{
         Tools, //
     },
     memcached::Memcached,
+    wrk::{
+        self,
+        Wrk, //
+    },
 };
 
 /// Small files in the folder, as many as the guest opens.
@@ -65,6 +69,7 @@ const LINES_LEN: usize = 1 << 20;
 /// Where samples are taken.
 pub(crate) struct Sampler {
     tools: Tools,
+    wrk: Option<Wrk>,
     folder: tempfile::TempDir,
 }
 
@@ -139,42 +144,73 @@ enum Beside {
     Keeper(Program),
 }
 
+/// Who asks a server.
+#[derive(Clone, Debug)]
+enum Asker {
+    Client(Client),
+    Wrk(Wrk),
+}
+
+impl Asker {
+    fn ask(&self, address: SocketAddr, count: u64) -> Result<Sample> {
+        match self {
+            Self::Client(client) => Ok(Sample { count, nanoseconds: client.ask(address, count)? }),
+            Self::Wrk(wrk) => wrk.ask(address),
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// How often.
+    pub(crate) count: u64,
+    /// How long that took.
+    pub(crate) nanoseconds: u64,
+}
+
 /// A contestant, ready to do a case.
 pub(crate) struct Player {
     /// Those that are told how often; what the first one says counts, unless there is a server. memcached is told nothing.
     programs: Vec<Program>,
-    server: Option<(Client, SocketAddr)>,
+    server: Option<(Asker, SocketAddr)>,
     #[expect(dead_code, reason = "ended when the player is")]
     beside: Beside,
 }
 
 impl Player {
-    /// Has it done `count` times; how many nanoseconds that took.
+    /// Has it done `count` times, or as often as wrk has time for.
     ///
     /// # Errors
     /// It failed.
-    pub(crate) fn take(&mut self, count: u64) -> Result<u64> {
+    pub(crate) fn take(&mut self, count: u64) -> Result<Sample> {
         for program in &mut self.programs {
             program.tell(count)?;
         }
-        let asked = self.server.map(|(client, address)| client.ask(address, count)).transpose()?;
+        let asked = self.server.as_ref().map(|(asker, address)| asker.ask(*address, count)).transpose()?;
         let answers = self.programs.iter_mut().map(Program::answer).collect::<Result<Vec<_>>>()?;
-        asked.or(answers.first().copied()).context("nobody did it")
+        let own = answers.first().map(|nanoseconds| Sample { count, nanoseconds: *nanoseconds });
+        asked.or(own).context("nobody did it")
     }
 }
 
 impl Sampler {
-    /// Makes the folder that guests look into.
+    /// Makes the folder that guests look into. `wrk` is there where it can run.
     ///
     /// # Errors
     /// Those of writing files.
-    pub(crate) fn new(tools: Tools) -> Result<Self> {
+    pub(crate) fn new(tools: Tools, wrk: Option<Wrk>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("lines"), client::lines(LINES_LEN))?;
         for index in 0..SMALL_FILES {
             fs::write(folder.path().join(format!("small-{index}")), [b'y'; 100])?;
         }
-        Ok(Self { tools, folder })
+        Ok(Self { tools, wrk, folder })
+    }
+
+    /// Whether there is wrk here.
+    pub(crate) fn has_wrk(&self) -> bool {
+        self.wrk.is_some()
     }
 
     /// Whether `contestant` can take part here.
@@ -186,6 +222,7 @@ impl Sampler {
         let folder = (case.setting == Setting::Folder).then(|| self.folder.path());
         let connections = match case.setting {
             Setting::Server(client) => Some(client.connections().to_string()),
+            Setting::Wrk => Some(wrk::ACCEPTED.to_string()),
             _ => None,
         };
         let words = case.args.iter().map(OsString::from).chain(connections.map(OsString::from));
@@ -202,7 +239,7 @@ impl Sampler {
             Setting::Requests => {
                 vec![File::open("/dev/zero")?.into(), File::options().write(true).open("/dev/null")?.into()]
             }
-            Setting::Server(_) => anyhow::bail!("{}: a server finds a socket", case.name),
+            Setting::Server(_) | Setting::Wrk => anyhow::bail!("{}: a server finds a socket", case.name),
             Setting::Partner(_) => {
                 let ((there, out), (back_in, back)) = (pipe()?, pipe()?);
                 partners = vec![there, back];
@@ -227,17 +264,29 @@ impl Sampler {
             if contestant == Contestant::Memcached {
                 let command = self.tools.command(contestant, case.work, &args, 0, folder);
                 let (memcached, address) = Memcached::start(command)?;
-                let server = Some((client, address));
+                let server = Some((Asker::Client(client), address));
                 return Ok(Player { programs: Vec::new(), server, beside: Beside::Memcached(memcached) });
             }
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let server = Some((client, listener.local_addr()?));
+            let server = Some((Asker::Client(client), listener.local_addr()?));
             let mut fds = vec![listener.into()];
             if matches!(client, Client::File | Client::HttpFile(_)) {
                 fds.push(File::open(self.folder.path().join("lines"))?.into());
             }
             let programs = vec![start(contestant, case.work, fds)?];
             return Ok(Player { programs, server, beside: Beside::Nobody });
+        }
+        if case.setting == Setting::Wrk {
+            let wrk = self.wrk.clone().context("no wrk here")?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let address = listener.local_addr()?;
+            let programs = vec![start(contestant, case.work, vec![listener.into()])?];
+            let server = Some((Asker::Client(Client::Http(wrk::ACCEPTED)), address));
+            let mut player = Player { programs, server, beside: Beside::Nobody };
+            // It begins before wrk does, whose time is short.
+            player.take(u64::try_from(wrk::ACCEPTED)?)?;
+            player.server = Some((Asker::Wrk(wrk), address));
+            return Ok(player);
         }
         if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
             let is_kept = contestant == Contestant::Kernel && case.setting == Setting::AnewKept;

@@ -23,7 +23,8 @@ use crate::{
         LISTENER,
         Protocol,
         Unanswered,
-        accept, //
+        accept,
+        is_gone, //
     },
 };
 use io_uring::{
@@ -102,13 +103,20 @@ impl<P: Protocol> Server<'_, P> {
         let connection = self.connections.get_mut(slot as usize).ok_or(ErrorKind::NotFound)?;
         let mut again = None;
         if done.user_data() & SEND != 0 {
-            if checked(done.result())? != connection.sent.len() {
-                return Err(ErrorKind::WriteZero.into());
+            match checked(done.result()) {
+                Ok(len) if len == connection.sent.len() => {}
+                Ok(_) => return Err(ErrorKind::WriteZero.into()),
+                // What is received next says so, too.
+                Err(error) if is_gone(&error) => connection.next.clear(),
+                Err(error) => return Err(error),
             }
             connection.is_sending = false;
         } else {
             if done.result() != -libc::ENOBUFS {
-                let len = checked(done.result())?;
+                let len = match checked(done.result()) {
+                    Err(error) if is_gone(&error) => 0,
+                    len => len?,
+                };
                 connection.is_over = len == 0;
                 if let Some(id) = cqueue::buffer_select(done.flags()) {
                     // SAFETY: That is what the completion says.

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+
+//! wrk: for so long it asks a server for a page, on many connections, each of which asks again once it is answered.
+
+use std::{
+    net::SocketAddr,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command,
+    time::Duration, //
+};
+
+use anyhow::{
+    Context as _,
+    Result, //
+};
+
+use crate::sample::{
+    Sample,
+    as_float, //
+};
+
+/// Connections on which it asks.
+const CONNECTIONS: usize = 16;
+
+/// How many connections a server takes from it. It makes another one first, to see whether somebody listens, and says nothing on
+/// that.
+pub(crate) const ACCEPTED: usize = 1 + CONNECTIONS;
+
+/// How many times as long as others its samples are: it begins and ends less exactly.
+const LONGER: u32 = 20;
+
+/// A wrk that runs here.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrk {
+    program: PathBuf,
+    /// How long it asks. It knows whole ones only.
+    seconds: u64,
+}
+
+impl Wrk {
+    /// The one that `program` starts, if it can; `sample` is how long other samples are.
+    pub(crate) fn find(program: &Path, sample: Duration) -> Option<Self> {
+        // That it has said this is no success to it.
+        let output = Command::new(program).arg("--version").output().ok()?;
+        let seconds = whole(sample * LONGER);
+        output.stdout.starts_with(b"wrk ").then(|| Self { program: program.to_owned(), seconds })
+    }
+
+    /// Asks the server at `address`.
+    ///
+    /// # Errors
+    /// The server does not answer, or not as it should.
+    pub(crate) fn ask(&self, address: SocketAddr) -> Result<Sample> {
+        let mut command = Command::new(&self.program);
+        command.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
+        command.args(["--duration", &self.seconds.to_string()]).arg(format!("http://{address}/"));
+        let output = command.output().with_context(|| format!("{command:?}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let said = || format!("wrk: {}{}", text, String::from_utf8_lossy(&output.stderr));
+        anyhow::ensure!(output.status.success(), "{}: {}", said(), output.status);
+        read(&text).with_context(said)
+    }
+}
+
+/// As many seconds, or the next whole number of them.
+fn whole(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Reads what wrk prints: how many requests were answered, and in what time.
+fn read(text: &str) -> Result<Sample> {
+    // It has these lines only if there is something to be told.
+    let wrong =
+        text.lines().map(str::trim).find(|line| line.starts_with("Socket errors") || line.starts_with("Non-2xx"));
+    if let Some(line) = wrong {
+        anyhow::bail!("{line}");
+    }
+    let count = text.lines().find_map(|line| line.split_once(" requests in ")?.0.trim().parse().ok());
+    let count: u64 = count.context("no number of requests")?;
+    // The time itself is told in hundredths of a second.
+    let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok());
+    let rate: f64 = rate.context("no requests a second")?;
+    anyhow::ensure!(count > 0 && rate > 0.0, "no request was answered");
+    let took = Duration::try_from_secs_f64(as_float(count) / rate)?;
+    Ok(Sample { count, nanoseconds: u64::try_from(took.as_nanos())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+Running 1s test @ http://127.0.0.1:8080/
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   635.91us    0.89ms  12.92ms   93.69%
+    Req/Sec    56.20k     8.07k   62.00k    86.54%
+  61500 requests in 1.10s, 5.01MB read
+Requests/sec:  56100.25
+Transfer/sec:      4.57MB
+";
+
+    fn with_line(line: &str) -> String {
+        GOOD.replace("Requests/sec", &format!("  {line}\nRequests/sec"))
+    }
+
+    #[test]
+    fn good() {
+        let sample = read(GOOD).unwrap();
+        assert_eq!(sample.count, 61_500);
+        // 61500 / 56100.25 s
+        assert_eq!(sample.nanoseconds / 1000, 1_096_251);
+    }
+
+    #[test]
+    fn wrong_answers() {
+        let error = read(&with_line("Non-2xx or 3xx responses: 61500")).unwrap_err();
+        assert_eq!(error.to_string(), "Non-2xx or 3xx responses: 61500");
+        let errors = "Socket errors: connect 0, read 3, write 0, timeout 0";
+        assert_eq!(read(&with_line(errors)).unwrap_err().to_string(), errors);
+    }
+
+    #[test]
+    fn nothing() {
+        let text = GOOD.replace("61500 requests", "0 requests").replace("56100.25", "0.00");
+        assert_eq!(read(&text).unwrap_err().to_string(), "no request was answered");
+        assert_eq!(read("unable to connect").unwrap_err().to_string(), "no number of requests");
+        assert_eq!(read("  5 requests in 1.00s, 1KB read").unwrap_err().to_string(), "no requests a second");
+    }
+
+    #[test]
+    fn seconds() {
+        assert_eq!(whole(Duration::from_millis(400)), 1);
+        assert_eq!(whole(Duration::from_secs(2)), 2);
+    }
+}
