@@ -32,12 +32,28 @@ pub enum Work {
     Echo = 5,
     /// Takes two connections from the first file, a socket, and passes on what the first says to the second until it ends.
     Relay = 6,
+    /// Has the first file the flags that it has: nothing.
+    Null = 7,
+    /// As `Echo`, but answers requests of HTTP/1.1.
+    Http = 8,
+    /// As `Echo`, but is a cache that speaks memcached's protocol.
+    Kv = 9,
 }
 
 impl Work {
     /// All of them, by number.
-    pub const ALL: [Self; 7] =
-        [Self::Selfpipe, Self::Ping, Self::Pong, Self::Scan, Self::Policy, Self::Echo, Self::Relay];
+    pub const ALL: [Self; 10] = [
+        Self::Selfpipe,
+        Self::Ping,
+        Self::Pong,
+        Self::Scan,
+        Self::Policy,
+        Self::Echo,
+        Self::Relay,
+        Self::Null,
+        Self::Http,
+        Self::Kv,
+    ];
 }
 
 /// The argument of the ioctl.

@@ -24,19 +24,26 @@ use kernel::{
 mod abi;
 #[path = "../../kmod/bindings.rs"]
 mod bindings;
+#[path = "../../guests/bench/src/kv/command.rs"]
+mod command;
 #[path = "../../kmod/engine/src/ffi.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
 mod ffi;
 #[path = "../../kmod/host/files.rs"]
 #[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
 mod files;
+mod http;
+mod kv;
 #[path = "../../kmod/memory.rs"]
 #[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
 mod memory;
+#[path = "../../guests/bench/src/http/pages.rs"]
+mod pages;
 #[path = "../../kmod/host/ready.rs"]
 mod ready;
 #[path = "../../guests/bench/src/policy/rules.rs"]
 mod rules;
+mod servers;
 #[path = "../../kmod/host/signal.rs"]
 #[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
 mod signal;

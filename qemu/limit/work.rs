@@ -10,25 +10,28 @@ use crate::{
         LEN_MAX, //
     },
     ffi::{
-        poll,
         IoVec,
-        PollEntry,
-        AT_POSITION,
-        AT_POSITION_NOW, //
+        AT_POSITION, //
     },
     files::{
         Direction,
         Files,
         Open, //
     },
+    http::Http,
+    kv::Cache,
     memory,
-    ready,
     rules::{
         self,
         REQUEST, //
     },
-    signal,
-    sockets, //
+    servers::{
+        relay,
+        serve,
+        Echo,
+        Whole, //
+    },
+    signal, //
 };
 use kernel::{
     bindings,
@@ -54,7 +57,7 @@ const PIECE: usize = 64;
 /// `EINVAL`, `EBADF`, `ENOMEM`; `EINTR` for any signal; those of files.
 pub(crate) fn run(job: &Job) -> Result<u64> {
     let work = Work::ALL.into_iter().find(|work| *work as u32 == job.work).ok_or(EINVAL)?;
-    let is_server = matches!(work, Work::Echo | Work::Relay);
+    let is_server = matches!(work, Work::Echo | Work::Relay | Work::Http | Work::Kv);
     let has_len = is_server || work == Work::Selfpipe;
     if job.reserved != 0
         || job.len > LEN_MAX
@@ -73,14 +76,18 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
     }
     let mut buffer = memory::buffer(job.len as usize)?;
     buffer.resize(job.len as usize, 0, GFP_KERNEL_ACCOUNT)?;
+    let connections = job.connections;
     let result = match work {
         Work::Selfpipe => selfpipe(&files, handles, job.count, &mut buffer),
         Work::Ping => ping(&files, handles, job.count),
         Work::Pong => pong(&files, handles, job.count),
         Work::Scan => scan(&files, handles, job.count),
         Work::Policy => policy(&files, handles, job.count),
-        Work::Echo => echo(&mut files, handles, job.connections, &mut buffer),
-        Work::Relay => relay(&mut files, handles, job.connections, &mut buffer),
+        Work::Echo => serve(&mut files, handles, connections, &mut buffer, Echo),
+        Work::Relay => relay(&mut files, handles, connections, &mut buffer),
+        Work::Null => null(&mut files, handles, job.count),
+        Work::Http => serve(&mut files, handles, connections, &mut buffer, Whole::new(Http, connections)?),
+        Work::Kv => serve(&mut files, handles, connections, &mut buffer, Whole::new(Cache::new()?, connections)?),
     };
     // A call that a signal has ended is not made again: part of the work is done.
     result.map_err(|error| if error == ERESTARTSYS { EINTR } else { error })
@@ -88,7 +95,7 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
 
 /// Looks from time to time whether the work is to go on.
 #[derive(Default)]
-struct Pace {
+pub(crate) struct Pace {
     operations: u32,
     bytes: usize,
 }
@@ -96,7 +103,7 @@ struct Pace {
 impl Pace {
     /// Counts an operation that has moved so many bytes.
     #[inline]
-    fn count(&mut self, bytes: usize) -> Result {
+    pub(crate) fn count(&mut self, bytes: usize) -> Result {
         self.operations += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         if self.operations < OPERATIONS_PER_CHECK && self.bytes < BYTES_PER_CHECK {
@@ -122,13 +129,13 @@ fn time(count: u64, mut work: impl FnMut() -> Result<usize>) -> Result<u64> {
     Ok(since(began))
 }
 
-fn since(began: Instant<Monotonic>) -> u64 {
+pub(crate) fn since(began: Instant<Monotonic>) -> u64 {
     began.elapsed().as_nanos() as u64
 }
 
 /// Reads once; how many bytes.
 #[inline]
-fn read(open: &Open, bytes: &mut [u8], at: u64) -> Result<usize> {
+pub(crate) fn read(open: &Open, bytes: &mut [u8], at: u64) -> Result<usize> {
     let vector = IoVec { addr: bytes.as_mut_ptr(), len: bytes.len() };
     // SAFETY: The vector describes `bytes`, and both outlive the call.
     let done = unsafe { open.transfer((&raw const vector as u64, 1), at, Direction::Read) }?;
@@ -147,7 +154,7 @@ fn read_exact(open: &Open, bytes: &mut [u8]) -> Result {
     Ok(())
 }
 
-fn write_all(open: &Open, bytes: &[u8]) -> Result {
+pub(crate) fn write_all(open: &Open, bytes: &[u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
         let vector = IoVec { addr: rest.as_ptr().cast_mut(), len: rest.len() };
@@ -159,6 +166,14 @@ fn write_all(open: &Open, bytes: &[u8]) -> Result {
         rest = rest.get(done as usize..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Has the file the flags that it has.
+fn null(files: &mut Files, [input, _]: [u64; 2], count: u64) -> Result<u64> {
+    time(count, || {
+        core::hint::black_box(files.set_flags(core::hint::black_box(input), 0)?);
+        Ok(0)
+    })
 }
 
 fn selfpipe(files: &Files, [input, output]: [u64; 2], count: u64, bytes: &mut [u8]) -> Result<u64> {
@@ -230,85 +245,4 @@ fn policy(files: &Files, [input, output]: [u64; 2], count: u64) -> Result<u64> {
         write_all(output, &[u8::from(rules::is_allowed(&request))])?;
         Ok(REQUEST)
     })
-}
-
-/// Takes a connection; its handle.
-fn accept(files: &mut Files, listener: u64) -> Result<u32> {
-    let accepted = sockets::accept(files.get(listener)?, 0, false)?;
-    files.add(accepted)
-}
-
-/// Reads once and says the same; how many bytes, 0 where the connection ends.
-#[inline]
-fn answer(open: &Open, buffer: &mut [u8], at: u64) -> Result<usize> {
-    let len = read(open, buffer, at)?;
-    write_all(open, buffer.get(..len).unwrap_or_default())?;
-    Ok(len)
-}
-
-fn echo(files: &mut Files, [listener, _]: [u64; 2], count: u32, buffer: &mut [u8]) -> Result<u64> {
-    let began = Instant::<Monotonic>::now();
-    let mut entries = KVVec::with_capacity(count as usize, GFP_KERNEL_ACCOUNT)?;
-    for _ in 0..count {
-        let handle = accept(files, listener)?;
-        entries.push(PollEntry { handle, events: poll::READ, ..PollEntry::default() }, GFP_KERNEL_ACCOUNT)?;
-    }
-    match entries.as_slice() {
-        // Nobody else to wait for.
-        [only] => echo_one(files.get(u64::from(only.handle))?, buffer)?,
-        _ => echo_many(files, entries, buffer)?,
-    }
-    Ok(since(began))
-}
-
-fn echo_one(open: &Open, buffer: &mut [u8]) -> Result {
-    let mut pace = Pace::default();
-    loop {
-        match answer(open, buffer, AT_POSITION)? {
-            0 => return Ok(()),
-            len => pace.count(len)?,
-        }
-    }
-}
-
-fn echo_many(files: &mut Files, mut entries: KVVec<PollEntry>, buffer: &mut [u8]) -> Result {
-    let mut pace = Pace::default();
-    while !entries.is_empty() {
-        let (place, count) = (entries.as_mut_ptr() as u64, entries.len() as u64);
-        // SAFETY: There are as many entries, and nobody else uses them.
-        unsafe { ready::poll(files, place, count, u64::MAX) }?;
-        let mut ended = None;
-        for entry in entries.iter().filter(|entry| entry.ready != 0) {
-            let handle = u64::from(entry.handle);
-            match answer(files.get(handle)?, buffer, AT_POSITION_NOW) {
-                Ok(0) => ended = Some(entry.handle),
-                Err(error) if error == EAGAIN => {}
-                answered => pace.count(answered?)?,
-            }
-        }
-        // Others that have ended as well are ready still.
-        if let Some(handle) = ended {
-            files.close(u64::from(handle))?;
-            entries.retain(|entry| entry.handle != handle);
-        }
-    }
-    Ok(())
-}
-
-fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buffer: &mut [u8]) -> Result<u64> {
-    if count != 2 {
-        return Err(EINVAL);
-    }
-    let (from, to) = (accept(files, listener)?, accept(files, listener)?);
-    let (from, to) = (files.get(u64::from(from))?, files.get(u64::from(to))?);
-    let mut pace = Pace::default();
-    let began = Instant::<Monotonic>::now();
-    loop {
-        let len = read(from, buffer, AT_POSITION)?;
-        if len == 0 {
-            return Ok(since(began));
-        }
-        write_all(to, buffer.get(..len).unwrap_or_default())?;
-        pace.count(len)?;
-    }
 }

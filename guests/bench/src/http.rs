@@ -2,6 +2,12 @@
 
 //! HTTP/1.1 with an answer or two.
 
+mod pages;
+
+use self::pages::{
+    ANSWER,
+    NOT_FOUND, //
+};
 use crate::{
     pipes,
     serve::Protocol, //
@@ -16,12 +22,6 @@ use std::{
     },
     mem::ManuallyDrop,
 };
-
-/// The answer to a request for `/`.
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nHello, world!\n";
-
-/// The answer to every other one.
-const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
 /// What comes before what is in a file.
 const FILE_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\n";

@@ -3,6 +3,14 @@
 //! An in-memory cache that speaks `get` and `set` of memcached's
 //! [text protocol](https://github.com/memcached/memcached/blob/master/doc/protocol.txt).
 
+mod command;
+
+use self::command::{
+    Command,
+    Malformed,
+    command,
+    words, //
+};
 use crate::serve::Protocol;
 use std::{
     collections::HashMap,
@@ -25,21 +33,15 @@ pub(crate) struct Cache {
     items: HashMap<Vec<u8>, Item>,
 }
 
-fn number(word: Option<&[u8]>) -> io::Result<usize> {
-    word.and_then(|word| std::str::from_utf8(word).ok())
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(|| ErrorKind::InvalidData.into())
-}
-
 impl Cache {
     /// Does one command; the bytes that it takes, or none if it is not whole yet.
     fn command(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let Some(end) = memchr::memchr(b'\n', input) else { return Ok(None) };
-        let line = input.get(..end).unwrap_or_default().trim_ascii_end();
-        let mut words = line.split(|byte| *byte == b' ');
-        match words.next() {
-            Some(b"get") => {
-                for key in words {
+        let command = command(input, end).map_err(|Malformed| ErrorKind::InvalidData)?;
+        let Some((command, len)) = command else { return Ok(None) };
+        match command {
+            Command::Get(keys) => {
+                for key in words(keys) {
                     if let Some(item) = self.items.get(key) {
                         output.extend_from_slice(b"VALUE ");
                         output.extend_from_slice(key);
@@ -49,17 +51,8 @@ impl Cache {
                     }
                 }
                 output.extend_from_slice(b"END\r\n");
-                Ok(Some(end + 1))
             }
-            Some(b"set") => {
-                let key = words.next().unwrap_or_default();
-                let flags = number(words.next())?;
-                number(words.next())?;
-                let len = number(words.next())?;
-                // After the line come the data and another line end.
-                let Some(data) = input.get(end + 1..end + 1 + len + 2) else { return Ok(None) };
-                let data = data.get(..len).unwrap_or_default();
-                let flags = u32::try_from(flags).map_err(|_| ErrorKind::InvalidData)?;
+            Command::Set { key, flags, data } => {
                 match self.items.get_mut(key) {
                     Some(item) => {
                         item.flags = flags;
@@ -69,13 +62,10 @@ impl Cache {
                     None => drop(self.items.insert(key.to_vec(), Item { flags, data: data.to_vec() })),
                 }
                 output.extend_from_slice(b"STORED\r\n");
-                Ok(Some(end + 1 + len + 2))
             }
-            _ => {
-                output.extend_from_slice(b"ERROR\r\n");
-                Ok(Some(end + 1))
-            }
+            Command::Unknown => output.extend_from_slice(b"ERROR\r\n"),
         }
+        Ok(Some(len))
     }
 }
 

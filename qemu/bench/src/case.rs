@@ -66,8 +66,8 @@ const SYSCALL: &[Contestant] = &[Contestant::Syscall];
 const URING: &[Contestant] = &[Contestant::Uring];
 const BPF: &[Contestant] = &[Contestant::Bpf];
 const BATCH: &[Contestant] = &[Contestant::KernelBatch];
-const MEMCACHED: &[Contestant] = &[Contestant::Memcached];
 const LIMIT: &[Contestant] = &[Contestant::Limit];
+const MEMCACHED_AND_LIMIT: &[Contestant] = &[Contestant::Memcached, Contestant::Limit];
 const PARTNER: &[Contestant] = &[Contestant::KernelAndProcess];
 
 /// Those that tell what the break-even curve is about.
@@ -124,7 +124,7 @@ const fn compute(name: &'static str, unit: &'static str) -> Case {
 
 /// Everything that is measured, in the order of tables.
 pub(crate) const CASES: &[Case] = &[
-    calls("null", "null", ALL.and(BPF)),
+    calls("null", "null", ALL.and(BPF).and(LIMIT)),
     calls("null-engine", "null-engine", ALL),
     calls("clock", "clock", ALL.and(BPF).and(SYSCALL)),
     Case {
@@ -196,8 +196,8 @@ pub(crate) const CASES: &[Case] = &[
     with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
     with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
     with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
-    server("http", "http-1", "page, kept alive", "http", Client::Http(1)),
-    server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)),
+    with(server("http", "http-1", "page, kept alive", "http", Client::Http(1)), LIMIT),
+    with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), LIMIT),
     Case {
         group: "http",
         name: "http-wrk",
@@ -205,7 +205,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "http",
         args: &[],
         setting: Setting::Wrk,
-        contestants: ALL.and(URING).and(BATCH),
+        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
     },
     Case {
         contestants: ALL.and(BATCH),
@@ -215,9 +215,9 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(URING),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },
-    with(server("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED),
-    with(server("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED),
-    with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED),
+    with(server("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED_AND_LIMIT),
+    with(server("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED_AND_LIMIT),
+    with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED_AND_LIMIT),
     Case {
         contestants: ALL.and(BATCH).and(LIMIT),
         ..server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)

@@ -32,6 +32,8 @@ mod abi;
 
 const DEVICE: &str = "/dev/kwasmi-limit";
 
+const STDIN: RawFd = 0;
+
 /// The descriptors that a program is handed.
 const HANDED: [RawFd; 2] = [3, 4];
 
@@ -74,10 +76,19 @@ pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
             Work::Scan
         }
         "policy" => Work::Policy,
-        "echo" | "relay" => {
+        "null" => {
+            job.fds = [STDIN, -1];
+            Work::Null
+        }
+        "echo" | "http" | "kv" | "relay" => {
             job.fds = [HANDED[0], -1];
             job.connections = arg()?.parse()?;
-            let (work, len) = if work == "echo" { (Work::Echo, BUFFER) } else { (Work::Relay, COPY_BUFFER) };
+            let (work, len) = match work {
+                "echo" => (Work::Echo, BUFFER),
+                "http" => (Work::Http, BUFFER),
+                "kv" => (Work::Kv, BUFFER),
+                _ => (Work::Relay, COPY_BUFFER),
+            };
             job.len = len;
             work
         }

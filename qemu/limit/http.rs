@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! HTTP/1.1 with a page, as `guests/bench` has it. Of a request the same is looked at.
+
+use crate::{
+    pages::{
+        ANSWER,
+        NOT_FOUND, //
+    },
+    servers::Requests, //
+};
+use kernel::prelude::*;
+
+/// The most headers of a request.
+const HEADERS_MAX: usize = 16;
+
+/// A server of the page.
+pub(crate) struct Http;
+
+impl Requests for Http {
+    fn answer(&mut self, input: &[u8], output: &mut KVVec<u8>) -> Result<usize> {
+        let mut rest = Rest(input);
+        let mut done = 0;
+        while let Some(request) = rest.request() {
+            let answer = if request? == (b"GET", b"/") { ANSWER } else { NOT_FOUND };
+            output.extend_from_slice(answer, GFP_KERNEL_ACCOUNT)?;
+            done = input.len().saturating_sub(rest.0.len());
+        }
+        Ok(done)
+    }
+}
+
+/// What was not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    /// Reads a request: its method and its path; none if it is not whole.
+    fn request(&mut self) -> Option<Result<(&'a [u8], &'a [u8])>> {
+        // Lines without anything before a request are of no account.
+        while let [b'\r' | b'\n', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        let (method, space) = self.take(is_token)?;
+        let (path, another) = self.take(|byte| byte >= b'!' && byte != 0x7f)?;
+        let (version, end) = self.take(|byte| byte > b' ')?;
+        let is_known = matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
+        if method.is_empty() || (space, another) != (b' ', b' ') || !is_known || !self.ends_line(end)? {
+            return Some(Err(EINVAL));
+        }
+        for _ in 0..=HEADERS_MAX {
+            let (name, colon) = self.take(is_token)?;
+            if name.is_empty() && self.ends_line(colon)? {
+                return Some(Ok((method, path)));
+            }
+            let (_, end) = self.take(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)?;
+            if name.is_empty() || colon != b':' || !self.ends_line(end)? {
+                return Some(Err(EINVAL));
+            }
+        }
+        Some(Err(E2BIG))
+    }
+
+    /// Takes the bytes up to the first that `is_good` says no to, and that one.
+    #[inline]
+    fn take(&mut self, is_good: impl Fn(u8) -> bool) -> Option<(&'a [u8], u8)> {
+        let len = self.0.iter().position(|byte| !is_good(*byte))?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        let (next, rest) = rest.split_first()?;
+        self.0 = rest;
+        Some((bytes, *next))
+    }
+
+    /// Whether a line ends with `byte`, which was taken, and the next one, which is.
+    fn ends_line(&mut self, byte: u8) -> Option<bool> {
+        if byte != b'\r' {
+            return Some(byte == b'\n');
+        }
+        let (next, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*next == b'\n')
+    }
+}
+
+/// What methods and names of headers consist of.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
