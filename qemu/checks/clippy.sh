@@ -5,7 +5,9 @@
 # first: scripts/bench builds that.
 . qemu/suites/ktap.sh
 
-workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --workspace --all-targets -- -D warnings; }
+wasmi=$(scripts/wasmi)
+
+workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --workspace --all-targets -- -D warnings; }
 # What is linked only with the engine object.
 native() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
 guests() {
@@ -19,7 +21,7 @@ twins() {
 }
 # Into the target folder of the workspace: what both depend on is checked once.
 fuzz_targets() {
-    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
+    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
         --all-targets -- -D warnings
 }
 

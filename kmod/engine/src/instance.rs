@@ -22,6 +22,7 @@ use crate::{
     start_section,
     wasi::{
         self,
+        abi::Errno,
         Function,
         Stop, //
     },
@@ -45,10 +46,6 @@ use wasmi_core::LimiterError;
 
 /// The fuel of one slice, about as many instructions: well under a millisecond at native speed.
 const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
-
-/// Host calls between two looks at whether the guest may go on: they cost the kernel more than they cost fuel. One that
-/// moves many bytes counts as many.
-const CALLS_PER_CHECK: u32 = 64;
 
 /// The most arguments of a host function.
 const ARGS_MAX: usize = 9;
@@ -112,8 +109,6 @@ pub struct State<H> {
     /// Why a growth was denied: the guest is over.
     denied: Option<Denied>,
     interrupted: Option<Call>,
-    /// Host calls and other work since the host was last asked whether to go on.
-    work: u32,
     host_calls: u64,
     last_call: Option<Function>,
 }
@@ -208,30 +203,60 @@ pub(crate) fn host_function<H: Host + 'static>(
         Some(memory) => memory.data_and_store_mut(&mut caller),
         None => ([].as_mut_slice(), caller.data_mut()),
     };
-    state.host_calls = state.host_calls.saturating_add(1);
-    state.last_call = Some(function);
-    state.work = state.work.saturating_add(1).saturating_add(state.wasi.take_work());
-    let is_due = state.work >= CALLS_PER_CHECK;
-    if is_due {
-        state.work = 0;
+    call(state, bytes, function, args)
+}
+
+/// As [`host_function`], for a guest whose default memory is the one that it exports as `memory`, and with wasmi's own cells for
+/// arguments and result.
+pub(crate) fn direct_function<H: Host + 'static>(
+    state: &mut State<H>,
+    number: usize,
+    memory: &mut [u8],
+    cells: &mut [u64],
+) -> Result<(), Error> {
+    let errno = match Function::from_number(number) {
+        Some(function) => call(state, memory, function, cells)?,
+        None => Errno::NoSys as u32,
+    };
+    if let Some(result) = cells.first_mut() {
+        *result = u64::from(errno);
     }
-    let result = if is_due && state.wasi.host.checkpoint() != Pause::Continue {
+    Ok(())
+}
+
+/// Calls a function, if the guest may go on.
+#[inline(always)]
+fn call<H: Host + 'static>(
+    state: &mut State<H>,
+    memory: &mut [u8],
+    function: Function,
+    args: &[u64],
+) -> Result<u32, Error> {
+    // It would take centuries to overflow.
+    state.host_calls = state.host_calls.wrapping_add(1);
+    state.last_call = Some(function);
+    let result = if state.wasi.is_look_due() && state.wasi.host.checkpoint() != Pause::Continue {
         Err(Stop::Interrupted)
     } else {
-        wasi::call(&mut state.wasi, bytes, function, args)
+        wasi::call(&mut state.wasi, memory, function, args)
     };
     match result {
         Ok(errno) => Ok(u32::from(errno as u16)),
-        Err(stop @ Stop::End(_)) => Err(Error::host(stop)),
-        Err(stop @ Stop::Interrupted) => {
-            let mut call = Call { function, args: [0; ARGS_MAX], len: args.len() };
-            for (place, arg) in call.args.iter_mut().zip(args) {
-                *place = *arg;
-            }
-            state.interrupted = Some(call);
-            Err(Error::host(stop))
-        }
+        Err(stop) => Err(stopped(state, stop, function, args)),
     }
+}
+
+/// The error that ends, or interrupts, a guest in a host call.
+#[cold]
+fn stopped<H>(state: &mut State<H>, stop: Stop, function: Function, args: &[u64]) -> Error {
+    if stop == Stop::Interrupted {
+        let mut call = Call { function, args: [0; ARGS_MAX], len: args.len() };
+        for (place, arg) in call.args.iter_mut().zip(args) {
+            *place = *arg;
+        }
+        state.interrupted = Some(call);
+    }
+    Error::host(stop)
 }
 
 /// Where a guest stands.
@@ -300,7 +325,6 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             table_elements: Quantity::default(),
             denied: None,
             interrupted: None,
-            work: 0,
             host_calls: 0,
             last_call: None,
         };

@@ -11,6 +11,10 @@ use crate::{
     },
     host::Host,
     instance::State,
+    sections::{
+        id,
+        sections, //
+    },
     selects,
     start_section,
     wasi, //
@@ -33,6 +37,11 @@ use wasmi::{
     Linker,
     ValType,
     errors::ErrorKind, //
+};
+use wasmparser::{
+    BinaryReader,
+    ExportSectionReader,
+    ExternalKind, //
 };
 
 /// The function that a program begins with.
@@ -135,7 +144,7 @@ impl<H: Host + 'static> Module<H> {
         })?;
 
         let mut linker = Linker::new(&engine);
-        define(&mut linker, options).map_err(|error| Refusal::from(error.to_string()))?;
+        define(&mut linker, options, exports_default_memory(bytes)).map_err(|error| Refusal::from(error.to_string()))?;
         check_imports(&module, options)?;
         check_entry(&module, ENTRY, "function _start")?;
         if start.is_some() {
@@ -151,12 +160,23 @@ pub fn is_changed(wasm: &[u8]) -> bool {
     selects::rewrite(wasm).is_some()
 }
 
-fn define<H: Host + 'static>(linker: &mut Linker<State<H>>, options: Options) -> Result<(), wasmi::Error> {
-    wasi::link(linker)?;
+fn define<H: Host + 'static>(
+    linker: &mut Linker<State<H>>,
+    options: Options,
+    is_direct: bool,
+) -> Result<(), wasmi::Error> {
+    wasi::link(linker, is_direct)?;
     if options.fault_injection {
         linker.func_wrap(TEST_MODULE, "panic", test_panic)?;
     }
     Ok(())
+}
+
+/// Whether the memory that `wasm` exports as `memory` is its default one.
+fn exports_default_memory(wasm: &[u8]) -> bool {
+    let exports = sections(wasm).filter(|section| section.id == id::EXPORT);
+    let exports = exports.filter_map(|section| ExportSectionReader::new(BinaryReader::new(section.contents, 0)).ok());
+    exports.flatten().flatten().any(|export| export.name == "memory" && export.kind == ExternalKind::Memory && export.index == 0)
 }
 
 /// Panics, as a defect of the engine would.

@@ -143,7 +143,7 @@ pub(super) fn fd_readdir<H: Host>(
     slice_mut(memory, used, 4)?;
     let entries = slice_mut(memory, buf, buf_len)?;
     let bytes = context.host.read_directory(descriptor.handle, entries, file_size(cookie)?)?;
-    context.moved = context.moved.saturating_add(bytes);
+    context.count_moved(bytes);
     let bytes = u32::try_from(bytes).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, used, &bytes.min(buf_len).to_le_bytes())?)
 }

@@ -65,6 +65,7 @@ use crate::{
     },
     instance::{
         State,
+        direct_function,
         host_function, //
     },
 };
@@ -94,34 +95,60 @@ pub struct Signature {
     pub results: &'static [ValType],
 }
 
-/// The WebAssembly type of a parameter.
+/// A parameter of a WebAssembly type.
 trait Parameter {
     const TYPE: ValType;
+
+    /// Its value in a cell of wasmi's stack.
+    fn from_cell(cell: u64) -> Self;
 }
 
 impl Parameter for u32 {
     const TYPE: ValType = ValType::I32;
+
+    #[expect(clippy::cast_possible_truncation, reason = "what is above is not part of the value")]
+    fn from_cell(cell: u64) -> Self {
+        cell as Self
+    }
 }
 
 impl Parameter for u64 {
     const TYPE: ValType = ValType::I64;
+
+    fn from_cell(cell: u64) -> Self {
+        cell
+    }
 }
 
 /// The types of a function's parameters. Each list of types is linked by code of its own, which functions of the same types
 /// share.
 trait Parameters {
-    /// Defines `function`.
-    fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, function: Function) -> Result<(), wasmi::Error>;
+    /// Defines `function`; with `is_direct`, so that calls of it go by [`direct_function`].
+    fn link<H: Host + 'static>(
+        linker: &mut Linker<State<H>>,
+        function: Function,
+        is_direct: bool,
+    ) -> Result<(), wasmi::Error>;
 }
 
 macro_rules! parameters {
     ($($type:ident)*) => {
         #[allow(non_snake_case, reason = "a parameter is called as its type")]
         impl<$($type: WasmTy + Into<u64>),*> Parameters for ($($type,)*) {
-            fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, function: Function) -> Result<(), wasmi::Error> {
-                linker.func_wrap(function.module(), function.name(), move |caller: Caller<'_, State<H>>, $($type: $type),*| {
+            fn link<H: Host + 'static>(
+                linker: &mut Linker<State<H>>,
+                function: Function,
+                is_direct: bool,
+            ) -> Result<(), wasmi::Error> {
+                let (module, name) = (function.module(), function.name());
+                let closure = move |caller: Caller<'_, State<H>>, $($type: $type),*| {
                     host_function(caller, function, [$($type.into()),*].as_slice())
-                })?;
+                };
+                if is_direct {
+                    linker.func_wrap_direct(module, name, closure, direct_function, function as usize)?;
+                } else {
+                    linker.func_wrap(module, name, closure)?;
+                }
                 Ok(())
             }
         }
@@ -150,6 +177,14 @@ macro_rules! functions {
         }
 
         impl Function {
+            /// Each function, at the place that is its number.
+            const ALL: &[Self] = &[$($(Self::$name,)*)*];
+
+            /// The function of this number.
+            pub(crate) fn from_number(number: usize) -> Option<Self> {
+                Self::ALL.get(number).copied()
+            }
+
             /// Its name.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
@@ -177,8 +212,8 @@ macro_rules! functions {
         ];
 
         /// Defines every function but `proc_exit`.
-        fn link_each<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
-            $($(<($($type,)*)>::link(linker, Function::$name)?;)*)*
+        fn link_each<H: Host + 'static>(linker: &mut Linker<State<H>>, is_direct: bool) -> Result<(), wasmi::Error> {
+            $($(<($($type,)*)>::link(linker, Function::$name, is_direct)?;)*)*
             Ok(())
         }
 
@@ -188,7 +223,7 @@ macro_rules! functions {
                 $($(|context, memory, args| {
                     #[allow(unused_mut, unused_variables, reason = "some take none")]
                     let mut args = args.iter().copied();
-                    $(let $param = narrow::<$type>(args.next());)*
+                    $(let $param = <$type as Parameter>::from_cell(args.next().unwrap_or(0));)*
                     $name(context, memory, $($param),*)
                 },)*)*
             ];
@@ -277,18 +312,14 @@ functions! {
     }
 }
 
-/// Defines every function.
-pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>) -> Result<(), wasmi::Error> {
-    link_each(linker)?;
+/// Defines every function. With `is_direct` they take a guest's default memory for the one that it exports as `memory`, and are
+/// called with less in between.
+pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, is_direct: bool) -> Result<(), wasmi::Error> {
+    link_each(linker, is_direct)?;
     linker.func_wrap(PREVIEW1, "proc_exit", |status: u32| -> Result<(), wasmi::Error> {
         Err(wasmi::Error::i32_exit(status.cast_signed()))
     })?;
     Ok(())
-}
-
-/// An argument, as [`host_function`] widened it.
-fn narrow<T: TryFrom<u64> + Default>(arg: Option<u64>) -> T {
-    arg.and_then(|arg| T::try_from(arg).ok()).unwrap_or_default()
 }
 
 fn args_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], argv: u32, argv_buf: u32) -> Done {
@@ -398,7 +429,7 @@ fn transfer<H: Host>(
         Direction::In => context.host.read(descriptor.handle, memory, spans.as_slice(), at),
         Direction::Out => context.host.write(descriptor.handle, memory, spans.as_slice(), at),
     }?;
-    context.moved = context.moved.saturating_add(bytes);
+    context.count_moved(bytes);
     let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, done, &bytes.to_le_bytes())?)
 }

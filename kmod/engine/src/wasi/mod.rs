@@ -55,26 +55,38 @@ pub struct Context<H> {
     /// When the `poll_oneoff` or `wait` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
     /// start anew.
     polling_since: Option<u64>,
-    /// Bytes moved since [`Context::take_work`].
-    moved: usize,
+    /// What was done since the host was last asked whether to go on, see [`Context::is_look_due`].
+    work: u64,
     batch: batch::Batch,
 }
 
-/// The bytes that are as much work as a host call.
-const BYTES_PER_CALL: usize = 16 * 1024;
+/// A host call is as much work as the moving of so many bytes.
+const CALL_WORK: u64 = 16 * 1024;
+
+/// The work between two looks at whether the guest may go on: host calls cost the kernel more than they cost fuel.
+const WORK_PER_LOOK: u64 = 64 * CALL_WORK;
 
 impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
-        Self { host, args, env, fds, polling_since: None, moved: 0, batch: batch::Batch::default() }
+        Self { host, args, env, fds, polling_since: None, work: 0, batch: batch::Batch::default() }
     }
 }
 
 impl<H> Context<H> {
-    /// How much work the bytes were that were moved since this was asked last, in host calls.
-    pub(crate) fn take_work(&mut self) -> u32 {
-        let calls = core::mem::take(&mut self.moved) / BYTES_PER_CALL;
-        u32::try_from(calls).unwrap_or(u32::MAX)
+    /// Counts a host call; whether the host is to be asked whether the guest may go on.
+    pub(crate) fn is_look_due(&mut self) -> bool {
+        self.work = self.work.saturating_add(CALL_WORK);
+        if self.work < WORK_PER_LOOK {
+            return false;
+        }
+        self.work = 0;
+        true
+    }
+
+    /// Counts bytes that were moved.
+    fn count_moved(&mut self, bytes: usize) {
+        self.work = self.work.saturating_add(bytes as u64);
     }
 }
 

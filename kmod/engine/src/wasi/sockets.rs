@@ -71,7 +71,7 @@ pub(super) fn sock_recv<H: Host>(
     slice_mut(memory, received, 4)?;
     slice_mut(memory, out_flags, 2)?;
     let message = context.host.receive(descriptor.handle, memory, spans.as_slice(), flags)?;
-    context.moved = context.moved.saturating_add(message.bytes);
+    context.count_moved(message.bytes);
     let bytes = u32::try_from(message.bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
     write(memory, received, &bytes.to_le_bytes())?;
     let flags = if message.is_truncated { socket::RECV_DATA_TRUNCATED } else { 0 };
@@ -94,7 +94,7 @@ pub(super) fn sock_send<H: Host>(
     let spans = Spans::read(memory, data, data_len)?;
     slice_mut(memory, sent, 4)?;
     let bytes = context.host.send(descriptor.handle, memory, spans.as_slice())?;
-    context.moved = context.moved.saturating_add(bytes);
+    context.count_moved(bytes);
     let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, sent, &bytes.to_le_bytes())?)
 }
