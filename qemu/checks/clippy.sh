@@ -21,7 +21,7 @@ twins() {
 }
 # Into the target folder of the workspace: what both depend on is checked once.
 fuzz_targets() {
-    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
+    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
         --all-targets -- -D warnings
 }
 

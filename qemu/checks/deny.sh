@@ -3,6 +3,9 @@
 # sources only
 # Every crate comes from the registry, under a licence that goes with GPL-2.0 (see deny.toml).
 . qemu/suites/ktap.sh
+
+# The fuzz targets have it instead of the registry's.
+scripts/wasmi >/dev/null
 export PATH=/opt/rust/bin:$PATH
 
 version=0.18.9

@@ -16,7 +16,8 @@ instrument=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1)
 build() {
-    cargo build --locked --quiet "$(scripts/wasmi)" --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
+    scripts/wasmi >/dev/null
+    cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
         --target "$triple" --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
 }
 

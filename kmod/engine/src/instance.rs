@@ -22,9 +22,9 @@ use crate::{
     start_section,
     wasi::{
         self,
-        abi::Errno,
         Function,
         Stop, //
+        abi::Errno,
     },
 };
 use alloc::{

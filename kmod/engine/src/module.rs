@@ -144,7 +144,8 @@ impl<H: Host + 'static> Module<H> {
         })?;
 
         let mut linker = Linker::new(&engine);
-        define(&mut linker, options, exports_default_memory(bytes)).map_err(|error| Refusal::from(error.to_string()))?;
+        define(&mut linker, options, exports_default_memory(bytes))
+            .map_err(|error| Refusal::from(error.to_string()))?;
         check_imports(&module, options)?;
         check_entry(&module, ENTRY, "function _start")?;
         if start.is_some() {
@@ -176,7 +177,10 @@ fn define<H: Host + 'static>(
 fn exports_default_memory(wasm: &[u8]) -> bool {
     let exports = sections(wasm).filter(|section| section.id == id::EXPORT);
     let exports = exports.filter_map(|section| ExportSectionReader::new(BinaryReader::new(section.contents, 0)).ok());
-    exports.flatten().flatten().any(|export| export.name == "memory" && export.kind == ExternalKind::Memory && export.index == 0)
+    exports
+        .flatten()
+        .flatten()
+        .any(|export| export.name == "memory" && export.kind == ExternalKind::Memory && export.index == 0)
 }
 
 /// Panics, as a defect of the engine would.

@@ -423,7 +423,8 @@ fn transfer<H: Host>(
     let of_direction = if direction == Direction::In { Rights::FD_READ } else { Rights::FD_WRITE };
     let rights = if at == At::Position { of_direction } else { of_direction.with(Rights::FD_SEEK) };
     let descriptor = context.fds.get_with(fd, rights)?;
-    let spans = Spans::read(memory, iovs, iovs_len)?;
+    let mut spans = Spans::new();
+    spans.read(memory, iovs, iovs_len)?;
     slice_mut(memory, done, 4)?;
     let bytes = match direction {
         Direction::In => context.host.read(descriptor.handle, memory, spans.as_slice(), at),

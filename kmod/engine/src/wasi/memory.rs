@@ -68,38 +68,46 @@ pub(super) struct Spans {
 }
 
 impl Spans {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self { inline: [Span { start: 0, len: 0 }; INLINE_SPANS], more: Vec::new(), len: 0 }
+    }
+
     /// Reads `count` pairs of pointer and length at `pointer`, each once. The spans have at most [`TRANSFER_MAX`] bytes.
     ///
     /// # Errors
     ///
     /// [`Errno::Inval`] for more than [`IOVECS_MAX`] of them or more than 4 GiB together, [`Errno::Fault`] for one that
     /// is not inside of `memory`.
-    pub(super) fn read(memory: &[u8], pointer: u32, count: u32) -> Result<Self, Errno> {
+    pub(super) fn read(&mut self, memory: &[u8], pointer: u32, count: u32) -> Result<(), Errno> {
         let len = usize::try_from(count).map_err(|_| Errno::Inval)?;
         if len > IOVECS_MAX {
             return Err(Errno::Inval);
         }
-        let mut spans = Self { inline: [Span { start: 0, len: 0 }; INLINE_SPANS], more: Vec::new(), len };
         if len > INLINE_SPANS {
-            spans.more.try_reserve_exact(len).map_err(|_| Errno::NoMem)?;
+            self.more.try_reserve_exact(len).map_err(|_| Errno::NoMem)?;
         }
+        if len == 0 {
+            return Ok(());
+        }
+        self.len = len;
+        let pairs = slice(memory, pointer, count.checked_mul(8).ok_or(Errno::Fault)?)?;
         let mut total: u32 = 0;
-        for index in 0..count {
-            let entry = after(pointer, index.checked_mul(8).ok_or(Errno::Fault)?)?;
-            let start = u32::from_le_bytes(read(memory, entry)?);
-            let bytes = u32::from_le_bytes(read(memory, after(entry, 4)?)?);
+        for (index, pair) in pairs.as_chunks::<8>().0.iter().enumerate() {
+            let [a, b, c, d, e, f, g, h] = *pair;
+            let (start, bytes) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
             let before = total;
             total = total.checked_add(bytes).ok_or(Errno::Inval)?;
             let mut span = span(memory, start, bytes)?;
             // A part of what is asked for is as good, and the guest can be ended after it.
             span.len = span.len.min(TRANSFER_MAX.saturating_sub(usize::try_from(before).unwrap_or(usize::MAX)));
             if len > INLINE_SPANS {
-                spans.more.push(span);
-            } else if let Some(place) = usize::try_from(index).ok().and_then(|index| spans.inline.get_mut(index)) {
+                self.more.push(span);
+            } else if let Some(place) = self.inline.get_mut(index) {
                 *place = span;
             }
         }
-        Ok(spans)
+        Ok(())
     }
 
     /// The spans, in order.
@@ -137,15 +145,20 @@ mod tests {
             write(&mut memory, entry, &16_u32.to_le_bytes()).expect("inside");
             write(&mut memory, entry + 4, &1_u32.to_le_bytes()).expect("inside");
         }
-        assert_eq!(Spans::read(&memory, 0, 1024).map(|spans| spans.bytes()), Ok(1024));
-        assert_eq!(Spans::read(&memory, 0, 8).map(|spans| spans.bytes()), Ok(8));
-        assert_eq!(Spans::read(&memory, 0, 0).map(|spans| spans.bytes()), Ok(0));
-        assert_eq!(Spans::read(&memory, 0, 1025).err(), Some(Errno::Inval));
-        assert_eq!(Spans::read(&memory, u32::MAX - 3, 1).err(), Some(Errno::Fault));
+        let read = |memory: &[u8], pointer, count| {
+            let mut spans = Spans::new();
+            spans.read(memory, pointer, count).map(|()| spans.bytes())
+        };
+        assert_eq!(read(&memory, 0, 1024), Ok(1024));
+        assert_eq!(read(&memory, 0, 9), Ok(9));
+        assert_eq!(read(&memory, 0, 8), Ok(8));
+        assert_eq!(read(&memory, u32::MAX, 0), Ok(0));
+        assert_eq!(read(&memory, 0, 1025), Err(Errno::Inval));
+        assert_eq!(read(&memory, u32::MAX - 3, 1), Err(Errno::Fault));
         for entry in [0, 8] {
             write(&mut memory, entry, &0_u32.to_le_bytes()).expect("inside");
             write(&mut memory, entry + 4, &0x8000_0000_u32.to_le_bytes()).expect("inside");
         }
-        assert_eq!(Spans::read(&memory, 0, 1).err(), Some(Errno::Fault));
+        assert_eq!(read(&memory, 0, 1), Err(Errno::Fault));
     }
 }

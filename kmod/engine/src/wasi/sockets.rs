@@ -67,7 +67,8 @@ pub(super) fn sock_recv<H: Host>(
     if u32::from(flags) & !(socket::RECV_PEEK | socket::RECV_WAITALL) != 0 {
         return Err(Errno::Inval.into());
     }
-    let spans = Spans::read(memory, data, data_len)?;
+    let mut spans = Spans::new();
+    spans.read(memory, data, data_len)?;
     slice_mut(memory, received, 4)?;
     slice_mut(memory, out_flags, 2)?;
     let message = context.host.receive(descriptor.handle, memory, spans.as_slice(), flags)?;
@@ -91,7 +92,8 @@ pub(super) fn sock_send<H: Host>(
     if flags != 0 {
         return Err(Errno::Inval.into());
     }
-    let spans = Spans::read(memory, data, data_len)?;
+    let mut spans = Spans::new();
+    spans.read(memory, data, data_len)?;
     slice_mut(memory, sent, 4)?;
     let bytes = context.host.send(descriptor.handle, memory, spans.as_slice())?;
     context.count_moved(bytes);
