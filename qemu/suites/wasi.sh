@@ -68,6 +68,11 @@ batch() {
     "$@" /guests/wasi/batch.wasm nonblocking <random 2>count | { sleep 1; cat; } >copied
     equal "300000 bytes" "$(cat count)" && cmp random copied
 }
+# bytes COMMAND...: the other C header.
+bytes() {
+    { echo "the first"; head -c 300000 /dev/urandom; } >random
+    equal "$(tr -cd '\n' <random | wc -c) lines, the first of 9 bytes" "$("$@" /guests/wasi/bytes.wasm <random)"
+}
 # send PORT COMMAND...: a file to a socket, whose reader is late.
 send() {
     send_port=$1
@@ -124,6 +129,8 @@ check "a C library, in an ordinary process" twins /guests/wasi/libc.wasm /guests
 check "a C library" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
 check "batches from C, in an ordinary process" batch kwasmi-native
 check "batches from C" batch kwasmi run
+check "bytes from C, in an ordinary process" bytes kwasmi-native
+check "bytes from C" bytes kwasmi run
 check "a file to a socket, in an ordinary process" send 4005 kwasmi-native
 check "a file to a socket" send 4006 kwasmi run
 check "a server of batches, in an ordinary process" server 4003 kwasmi-native

@@ -14,6 +14,9 @@ pub const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// The module that they import batches of operations from.
 pub const BATCH: &str = "kwasmi_batch_1";
 
+/// The module that they import searches of bytes from.
+pub const BYTES: &str = "kwasmi_bytes_1";
+
 /// A function.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
@@ -32,11 +35,13 @@ const fn function(name: &'static str, params: &'static [ValType]) -> Function {
     Function { module: PREVIEW1, name, params, results: &[I32] }
 }
 
-/// All of them: those of batches, and those of the
+/// All of them: those of batches, of bytes, and those of the
 /// [definition of preview 1](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
 pub const FUNCTIONS: &[Function] = &[
     Function { module: BATCH, ..function("submit", &[I32, I32, I32]) },
     Function { module: BATCH, ..function("wait", &[I32, I32, I64, I32, I32, I32]) },
+    Function { module: BYTES, ..function("count", &[I32, I32, I32, I32]) },
+    Function { module: BYTES, ..function("find", &[I32, I32, I32, I32]) },
     function("args_get", &[I32, I32]),
     function("args_sizes_get", &[I32, I32]),
     function("clock_res_get", &[I32, I32]),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls every function of WASI preview 1 and of `kwasmi_batch_1`, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
+//! Calls every function of WASI preview 1, of `kwasmi_batch_1` and of `kwasmi_bytes_1`, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
 //! `FAILED TOPIC: CASE: got RESULT, wanted RESULT` where it is not what the specification wants.
 //!
 //!     wasi.wasm all one 'two words' '' ünïcode    with A=1 EMPTY= and 'SPACES= a b '; standard input is an empty pipe
@@ -13,6 +13,7 @@
 
 mod abi;
 mod batch;
+mod bytes;
 mod case;
 mod clocks;
 mod descriptors;
@@ -66,6 +67,7 @@ fn all(world: &World) -> Result {
     rights::cases(world)?;
     poll::cases(world)?;
     batch::cases(world)?;
+    bytes::cases();
     faults::cases(world)
 }
 

@@ -40,7 +40,10 @@ use kwasmi_engine::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
     ffi::CStr, //
 };
 
@@ -81,6 +84,8 @@ pub(crate) struct FuzzHost {
     /// Reads so far, and transfers that must not wait.
     reads: u32,
     nows: u32,
+    /// What can be copied by a buffer only.
+    buffered: BTreeSet<u32>,
     /// What was written, and bytes that were read.
     output: u64,
 }
@@ -102,8 +107,17 @@ impl FuzzHost {
     pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> Context<Self> {
         // So that nothing works that takes one for the other, handles begin somewhere else.
         let open = BTreeMap::new();
-        let mut host =
-            Self { open, next: 1000, interruptions, transfer_max, clock: 1_000, reads: 0, nows: 0, output: 0 };
+        let mut host = Self {
+            open,
+            next: 1000,
+            interruptions,
+            transfer_max,
+            clock: 1_000,
+            reads: 0,
+            nows: 0,
+            buffered: BTreeSet::new(),
+            output: 0,
+        };
         let mut fds = Descriptors::new(FDS_MAX);
         for (fd, (rights, inheriting)) in (0..).zip(rights) {
             let handle = host.add(*rights, *inheriting);
@@ -255,9 +269,13 @@ impl Host for FuzzHost {
         self.check(to, Rights::FD_WRITE);
         assert!((1..=TRANSFER_MAX).contains(&len), "{len} bytes at once");
         self.interruptible()?;
-        // Some take a buffer, and some now and then.
+        // Some take a buffer, and some from some time on.
+        if from.0.is_multiple_of(2) || self.buffered.contains(&from.0) {
+            return Ok(None);
+        }
         self.reads = self.reads.wrapping_add(1);
-        if from.0.is_multiple_of(2) || self.reads.is_multiple_of(7) {
+        if self.reads.is_multiple_of(7) {
+            self.buffered.insert(from.0);
             return Ok(None);
         }
         let moved = if self.reads.is_multiple_of(5) { 0 } else { len.min(self.transfer_max) };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The functions that there are: those of preview 1, after
-//! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md), and those of [`batch`](super::batch).
+//! [its definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md), those of [`batch`](super::batch), and
+//! those of [`bytes`](super::bytes).
 
 use super::{
     Context, Done, Failure, Stop,
@@ -18,6 +19,7 @@ use super::{
         submit,
         wait, //
     },
+    bytes,
     files::{
         fd_advise,
         fd_allocate,
@@ -310,6 +312,10 @@ functions! {
         submit(ops: u32, number: u32, ndone: u32);
         wait(ops: u32, number: u32, timeout: u64, completed: u32, max: u32, ncompleted: u32);
     }
+    bytes::MODULE {
+        find(bytes: u32, len: u32, byte: u32, found: u32);
+        count(bytes: u32, len: u32, byte: u32, counted: u32);
+    }
 }
 
 /// Defines every function. With `is_direct` they take a guest's default memory for the one that it exports as `memory`, and are
@@ -573,6 +579,14 @@ fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, bu
         }
     }
     Ok(())
+}
+
+fn find<H: Host>(context: &mut Context<H>, memory: &mut [u8], bytes: u32, len: u32, byte: u32, found: u32) -> Done {
+    bytes::find(context, memory, (bytes, len), byte, found)
+}
+
+fn count<H: Host>(context: &mut Context<H>, memory: &mut [u8], bytes: u32, len: u32, byte: u32, counted: u32) -> Done {
+    bytes::count(context, memory, (bytes, len), byte, counted)
 }
 
 fn sched_yield<H: Host>(context: &mut Context<H>, _memory: &mut [u8]) -> Done {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`, and `kwasmi_batch_1`
-//! for many operations at a time.
+//! for many operations at a time, and `kwasmi_bytes_1` for many bytes.
 //!
 //! Guest pointers are checked before they are used, and what they point to is read once. A call that the host interrupts
 //! has done nothing and is made again later with the same arguments, so that the guest does not notice.
 
 pub mod abi;
 mod batch;
+mod bytes;
 pub mod fds;
 mod files;
 mod functions;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes searched by the host, for guests of kwasmi: the functions of `kwasmi_bytes_1`, which `docs/bytes.md` describes.
+//!
+//! ```no_run
+//! let lines = kwasmi_bytes::count(b"two\nlines\n", b'\n');
+//! let end = kwasmi_bytes::find(b"a line\n", b'\n');
+//! ```
+//!
+//! A host call costs as much as an interpreted search of about sixteen bytes. A program that imports these functions runs in kwasmi
+//! only; built for another machine than Wasm it searches by itself.
+
+#![no_std]
+
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "functions of the host")]
+mod raw {
+    #[link(wasm_import_module = "kwasmi_bytes_1")]
+    unsafe extern "C" {
+        pub(super) fn find(bytes: *const u8, len: usize, byte: u32, found: *mut u32) -> u32;
+        pub(super) fn count(bytes: *const u8, len: usize, byte: u32, counted: *mut u32) -> u32;
+    }
+}
+
+/// The offset of the first of `bytes` that is `byte`.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "a function of the host")]
+#[inline]
+#[must_use]
+pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let mut found = 0;
+    // SAFETY: Address and length are those of a slice, and the host only reads it; the offset has a place.
+    let errno = unsafe { raw::find(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut found) };
+    // What is said of a slice is never refused.
+    (errno == 0 && (found as usize) < bytes.len()).then_some(found as usize)
+}
+
+/// How many of `bytes` are `byte`.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "a function of the host")]
+#[inline]
+#[must_use]
+pub fn count(bytes: &[u8], byte: u8) -> usize {
+    let mut counted = 0;
+    // SAFETY: Address and length are those of a slice, and the host only reads it; the count has a place.
+    let errno = unsafe { raw::count(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut counted) };
+    // What is said of a slice is never refused.
+    if errno == 0 { counted as usize } else { 0 }
+}
+
+/// The offset of the first of `bytes` that is `byte`.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().position(|other| *other == byte)
+}
+
+/// How many of `bytes` are `byte`.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn count(bytes: &[u8], byte: u8) -> usize {
+    bytes.iter().filter(|other| **other == byte).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_and_counted() {
+        assert_eq!((find(b"a line\n", b'\n'), find(b"a line", b'\n'), find(b"", b'\n')), (Some(6), None, None));
+        assert_eq!((count(b"two\nlines\n", b'\n'), count(b"", b'\n')), (2, 0));
+    }
+}

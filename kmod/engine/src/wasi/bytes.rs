@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi_bytes_1`: what is done to many bytes, and costs a guest many instructions. `docs/bytes.md` describes it.
+
+use super::{
+    Context, Done, Failure, Stop,
+    abi::Errno,
+    memory::{
+        slice,
+        slice_mut,
+        write, //
+    },
+};
+use crate::host::{
+    Host,
+    Pause, //
+};
+
+/// The module that guests import these from. Its number changes if one of them does.
+pub(crate) const MODULE: &str = "kwasmi_bytes_1";
+
+/// Bytes between two looks at whether the guest may go on: about as many as in a slice of fuel.
+const PIECE: usize = 1 << 20;
+
+/// A byte.
+fn needle(byte: u32) -> Result<u8, Errno> {
+    u8::try_from(byte).map_err(|_| Errno::Inval)
+}
+
+/// Looks whether the guest may go on. Signals that do not end it wait: the call would start anew after each.
+fn look<H: Host>(context: &mut Context<H>) -> Done {
+    match context.host.checkpoint() {
+        Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
+        Pause::Continue | Pause::Interrupt => Ok(()),
+    }
+}
+
+/// Puts the offset of the first of `bytes` that is `byte` at `found`, or `len` if there is none.
+pub(super) fn find<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    (bytes, len): (u32, u32),
+    byte: u32,
+    found: u32,
+) -> Done {
+    let needle = needle(byte)?;
+    slice_mut(memory, found, 4)?;
+    let mut before: usize = 0;
+    for piece in slice(memory, bytes, len)?.chunks(PIECE) {
+        if before > 0 {
+            look(context)?;
+        }
+        if let Some(offset) = memchr::memchr(needle, piece) {
+            before = before.saturating_add(offset);
+            break;
+        }
+        before = before.saturating_add(piece.len());
+    }
+    context.count_moved(before);
+    let offset = u32::try_from(before).map_err(|_| Errno::Overflow)?;
+    Ok(write(memory, found, &offset.to_le_bytes())?)
+}
+
+/// Puts how many of `bytes` are `byte` at `counted`.
+pub(super) fn count<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    (bytes, len): (u32, u32),
+    byte: u32,
+    counted: u32,
+) -> Done {
+    let needle = needle(byte)?;
+    slice_mut(memory, counted, 4)?;
+    let mut total: usize = 0;
+    for (index, piece) in slice(memory, bytes, len)?.chunks(PIECE).enumerate() {
+        if index > 0 {
+            look(context)?;
+        }
+        total = total.saturating_add(bytecount::count(piece, needle));
+    }
+    context.count_moved(usize::try_from(len).unwrap_or(usize::MAX));
+    let total = u32::try_from(total).map_err(|_| Errno::Overflow)?;
+    Ok(write(memory, counted, &total.to_le_bytes())?)
+}
