@@ -12,13 +12,10 @@ use self::command::{
     words, //
 };
 use crate::serve::Protocol;
-use std::{
-    collections::HashMap,
-    io::{
-        self,
-        ErrorKind,
-        Write as _, //
-    },
+use fnv::FnvHashMap;
+use std::io::{
+    self,
+    ErrorKind, //
 };
 
 /// What is kept under a key.
@@ -30,7 +27,7 @@ struct Item {
 /// The cache.
 #[derive(Default)]
 pub(crate) struct Cache {
-    items: HashMap<Vec<u8>, Item>,
+    items: FnvHashMap<Vec<u8>, Item>,
 }
 
 impl Cache {
@@ -45,7 +42,11 @@ impl Cache {
                     if let Some(item) = self.items.get(key) {
                         output.extend_from_slice(b"VALUE ");
                         output.extend_from_slice(key);
-                        write!(output, " {} {}\r\n", item.flags, item.data.len())?;
+                        for number in [u64::from(item.flags), item.data.len() as u64] {
+                            output.push(b' ');
+                            output.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+                        }
+                        output.extend_from_slice(b"\r\n");
                         output.extend_from_slice(&item.data);
                         output.extend_from_slice(b"\r\n");
                     }
