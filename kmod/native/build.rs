@@ -55,6 +55,9 @@ fn without_thunks(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
             continue;
         };
         let of = sections.section(section.info_link(endian))?;
+        if of.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) == 0 {
+            continue;
+        }
         for (index, relocation) in relocations.iter().enumerate() {
             let symbol = usize::try_from(relocation.r_sym(endian, false))?;
             let place = usize::try_from(of.sh_offset(endian) + relocation.r_offset.get(endian))?;

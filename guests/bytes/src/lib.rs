@@ -31,8 +31,10 @@ pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let mut found = 0;
     // SAFETY: Address and length are those of a slice, and the host only reads it; the offset has a place.
     let errno = unsafe { raw::find(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut found) };
-    // What is said of a slice is never refused.
-    (errno == 0 && (found as usize) < bytes.len()).then_some(found as usize)
+    if errno != 0 {
+        return found_here(bytes, byte);
+    }
+    ((found as usize) < bytes.len()).then_some(found as usize)
 }
 
 /// How many of `bytes` are `byte`.
@@ -44,21 +46,30 @@ pub fn count(bytes: &[u8], byte: u8) -> usize {
     let mut counted = 0;
     // SAFETY: Address and length are those of a slice, and the host only reads it; the count has a place.
     let errno = unsafe { raw::count(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut counted) };
-    // What is said of a slice is never refused.
-    if errno == 0 { counted as usize } else { 0 }
+    if errno == 0 { counted as usize } else { counted_here(bytes, byte) }
 }
 
 /// The offset of the first of `bytes` that is `byte`.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
-    bytes.iter().position(|other| *other == byte)
+    found_here(bytes, byte)
 }
 
 /// How many of `bytes` are `byte`.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn count(bytes: &[u8], byte: u8) -> usize {
+    counted_here(bytes, byte)
+}
+
+/// Without the host: it refuses a guest whose memory is not exported as `memory`.
+fn found_here(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().position(|other| *other == byte)
+}
+
+/// As [`found_here`].
+fn counted_here(bytes: &[u8], byte: u8) -> usize {
     bytes.iter().filter(|other| **other == byte).count()
 }
 

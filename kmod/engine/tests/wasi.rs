@@ -87,6 +87,32 @@ fn an_interrupted_call_is_made_again_unseen() {
     assert_eq!(host.world().interruptions, 0);
 }
 
+#[test]
+fn a_tail_call_that_is_interrupted_returns_to_its_caller() {
+    let host = TestHost::default();
+    let module = load(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 1024) "\00\08\00\00\05\00\00\00")
+            (data (i32.const 2048) "hello")
+            (func $tail (param i32 i32 i32 i32) (result i32)
+                (return_call $write (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+            (func (export "_start") (local i32 i32 i32 i32 i64 i32)
+                (local.set 4 (i64.const 0x1234567887654321))
+                (local.set 5 (call $tail (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0)))
+                (if (i64.ne (local.get 4) (i64.const 0x1234567887654321)) (then unreachable))
+                (call $exit (local.get 5))))"#,
+    )
+    .expect("loads");
+    let mut instance = start(&module, &host, ROOMY).expect("starts");
+    host.world().interruptions = 1;
+    let end = finish(&mut instance);
+    assert_eq!((end.ending, end.code), (Ending::Exited, 0), "{}", instance.words());
+    assert_eq!(host.world().output, b"hello");
+}
+
 /// Two writes and a copy in one call: what they have done together, and what is left of the host's troubles.
 fn batch(prepare: impl FnOnce(&TestHost)) -> (u32, Vec<u8>) {
     let host = TestHost::default();
