@@ -3,7 +3,7 @@
 //! `kwasmi_bytes_1`: what is done to many bytes, and costs a guest many instructions. `docs/bytes.md` describes it.
 
 use super::{
-    Context, Done, Failure, Stop,
+    Context, Done,
     abi::Errno,
     memory::{
         slice,
@@ -11,10 +11,7 @@ use super::{
         write, //
     },
 };
-use crate::host::{
-    Host,
-    Pause, //
-};
+use crate::host::Host;
 
 /// The module that guests import these from. Its number changes if one of them does.
 pub(crate) const MODULE: &str = "kwasmi_bytes_1";
@@ -25,14 +22,6 @@ const PIECE: usize = 1 << 20;
 /// A byte.
 fn needle(byte: u32) -> Result<u8, Errno> {
     u8::try_from(byte).map_err(|_| Errno::Inval)
-}
-
-/// Looks whether the guest may go on. Signals that do not end it wait: the call would start anew after each.
-fn look<H: Host>(context: &mut Context<H>) -> Done {
-    match context.host.checkpoint() {
-        Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
-        Pause::Continue | Pause::Interrupt => Ok(()),
-    }
 }
 
 /// Puts the offset of the first of `bytes` that is `byte` at `found`, or `len` if there is none.
@@ -48,7 +37,7 @@ pub(super) fn find<H: Host>(
     let mut before: usize = 0;
     for piece in slice(memory, bytes, len)?.chunks(PIECE) {
         if before > 0 {
-            look(context)?;
+            context.look()?;
         }
         if let Some(offset) = memchr::memchr(needle, piece) {
             before = before.saturating_add(offset);
@@ -74,7 +63,7 @@ pub(super) fn count<H: Host>(
     let mut total: usize = 0;
     for (index, piece) in slice(memory, bytes, len)?.chunks(PIECE).enumerate() {
         if index > 0 {
-            look(context)?;
+            context.look()?;
         }
         total = total.saturating_add(bytecount::count(piece, needle));
     }

@@ -62,8 +62,7 @@ use crate::{
         End,
         Fail,
         Handle,
-        Host,
-        Pause, //
+        Host, //
     },
     instance::{
         State,
@@ -573,10 +572,7 @@ fn proc_raise<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], signal: u3
 fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
     for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
         context.host.random(piece)?;
-        // Signals that do not end the guest wait: the call would start anew after each.
-        if let Pause::End(_) = context.host.checkpoint() {
-            return Err(Failure::Stop(Stop::Interrupted));
-        }
+        context.look()?;
     }
     Ok(())
 }

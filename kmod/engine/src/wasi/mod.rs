@@ -37,7 +37,8 @@ use self::{
 use crate::host::{
     End,
     Fail,
-    Host, //
+    Host,
+    Pause, //
 };
 use core::fmt;
 use wasmi::errors::HostError;
@@ -71,6 +72,15 @@ impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
         Self { host, args, env, fds, polling_since: None, work: 0, batch: batch::Batch::default() }
+    }
+
+    /// In the middle of a call, looks whether the guest may go on. Signals that do not end it wait: the call would start anew
+    /// after each.
+    fn look(&mut self) -> Done {
+        match self.host.checkpoint() {
+            Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
+            Pause::Continue | Pause::Interrupt => Ok(()),
+        }
     }
 }
 
