@@ -28,7 +28,8 @@ fn needle(byte: u32) -> Result<u8, Errno> {
 pub(super) fn find<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
-    (bytes, len): (u32, u32),
+    bytes: u32,
+    len: u32,
     byte: u32,
     found: u32,
 ) -> Done {
@@ -54,7 +55,8 @@ pub(super) fn find<H: Host>(
 pub(super) fn count<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
-    (bytes, len): (u32, u32),
+    bytes: u32,
+    len: u32,
     byte: u32,
     counted: u32,
 ) -> Done {

@@ -19,7 +19,11 @@ use super::{
         submit,
         wait, //
     },
-    bytes,
+    bytes::{
+        self,
+        count,
+        find, //
+    },
     files::{
         fd_advise,
         fd_allocate,
@@ -575,14 +579,6 @@ fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, bu
         context.look()?;
     }
     Ok(())
-}
-
-fn find<H: Host>(context: &mut Context<H>, memory: &mut [u8], bytes: u32, len: u32, byte: u32, found: u32) -> Done {
-    bytes::find(context, memory, (bytes, len), byte, found)
-}
-
-fn count<H: Host>(context: &mut Context<H>, memory: &mut [u8], bytes: u32, len: u32, byte: u32, counted: u32) -> Done {
-    bytes::count(context, memory, (bytes, len), byte, counted)
 }
 
 fn sched_yield<H: Host>(context: &mut Context<H>, _memory: &mut [u8]) -> Done {
