@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Links the engine object that `KWASMI_ENGINE_OBJECT` names, with its indirect jumps as the kernel makes them at load on a
-//! processor that needs no retpolines.
+//! Links the engine object that `KWASMI_ENGINE_OBJECT` names, with its indirect jumps as the kernel makes them at load: for one
+//! program on a processor that needs no retpolines, for the other on one where it uses them.
 
 use std::{
     collections::HashMap,
@@ -15,12 +15,22 @@ use object::{
     LittleEndian, elf,
     read::elf::{
         FileHeader as _,
-        SectionHeader as _, //
+        Rela as _,
+        SectionHeader as _,
+        Sym as _, //
     },
 };
 
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
 /// A jump or a call of a thunk: an opcode, and where the thunk is.
 const SITE_LEN: usize = 5;
+
+/// A `struct alt_instr` of arch/x86/include/asm/alternative.h.
+const ALTERNATIVE_LEN: u64 = 14;
+
+const INDIRECT_THUNK: &str = "__x86_indirect_thunk_r11";
+const RETURN_THUNK: &str = "__x86_return_thunk";
 
 /// What the kernel puts in place of a jump or a call of a thunk: `patch_retpolines` and `patch_returns` in
 /// arch/x86/kernel/alternative.c.
@@ -29,63 +39,146 @@ fn inline(thunk: &str, opcode: u8) -> Option<[u8; SITE_LEN]> {
     const JUMP: u8 = 0xe9;
     match (thunk, opcode) {
         // jmp *%r11; int3; int3
-        ("__x86_indirect_thunk_r11", JUMP) => Some([0x41, 0xff, 0xe3, 0xcc, 0xcc]),
+        (INDIRECT_THUNK, JUMP) => Some([0x41, 0xff, 0xe3, 0xcc, 0xcc]),
         // call *%r11; xchg %ax, %ax
-        ("__x86_indirect_thunk_r11", CALL) => Some([0x41, 0xff, 0xd3, 0x66, 0x90]),
+        (INDIRECT_THUNK, CALL) => Some([0x41, 0xff, 0xd3, 0x66, 0x90]),
         // ret; int3; int3; int3; int3
-        ("__x86_return_thunk", JUMP) => Some([0xc3, 0xcc, 0xcc, 0xcc, 0xcc]),
+        (RETURN_THUNK, JUMP) => Some([0xc3, 0xcc, 0xcc, 0xcc, 0xcc]),
         _ => None,
     }
 }
 
-/// The object without thunks where it can be.
-fn without_thunks(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let header = elf::FileHeader64::<LittleEndian>::parse(object)?;
-    let endian = header.endian()?;
-    let sections = header.sections(endian, object)?;
-    let symbols = sections.symbols(endian, object, elf::SHT_SYMTAB)?;
-    let names = symbols
-        .enumerate()
-        .map(|(index, symbol)| Ok((index.0, str::from_utf8(symbols.symbol_name(endian, symbol)?)?)))
-        .collect::<Result<HashMap<_, _>, Box<dyn Error>>>()?;
+/// A place that another refers to.
+struct Reference {
+    /// The section that it is in, and where there.
+    section: usize,
+    offset: u64,
+    /// What it refers to.
+    symbol: usize,
+    addend: i64,
+    /// Where this is written in the object.
+    entry: usize,
+}
 
-    let mut patched = object.to_vec();
-    for section in sections.iter() {
-        let Some((relocations, _)) = section.rela(endian, object)? else {
-            continue;
-        };
-        let of = sections.section(section.info_link(endian))?;
-        if of.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) == 0 {
-            continue;
-        }
-        for (index, relocation) in relocations.iter().enumerate() {
-            let symbol = usize::try_from(relocation.r_sym(endian, false))?;
-            let place = usize::try_from(of.sh_offset(endian) + relocation.r_offset.get(endian))?;
-            let Some(start) = place.checked_sub(1) else {
+/// An object, and who refers to what in it.
+struct Object {
+    bytes: Vec<u8>,
+    /// By number.
+    sections: Vec<Section>,
+    /// By number: name, section, value.
+    symbols: Vec<(String, usize, u64)>,
+    references: Vec<Reference>,
+}
+
+struct Section {
+    name: String,
+    offset: u64,
+    is_code: bool,
+}
+
+impl Object {
+    fn read(bytes: Vec<u8>) -> Result<Self> {
+        let header = elf::FileHeader64::<LittleEndian>::parse(bytes.as_slice())?;
+        let endian = header.endian()?;
+        let table = header.sections(endian, bytes.as_slice())?;
+        let mut sections = Vec::new();
+        let mut references = Vec::new();
+        for section in table.iter() {
+            let name = str::from_utf8(table.section_name(endian, section)?)?.to_owned();
+            let is_code = section.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) != 0;
+            sections.push(Section { name, offset: section.sh_offset(endian), is_code });
+            let Some((relocations, _)) = section.rela(endian, bytes.as_slice())? else {
                 continue;
             };
-            let Some(code) = names.get(&symbol).and_then(|name| inline(name, object[start])) else {
+            for (index, relocation) in relocations.iter().enumerate() {
+                references.push(Reference {
+                    section: section.info_link(endian).0,
+                    offset: relocation.r_offset(endian),
+                    symbol: usize::try_from(relocation.r_sym(endian, false))?,
+                    addend: relocation.r_addend(endian),
+                    entry: usize::try_from(section.sh_offset(endian))? + index * size_of::<elf::Rela64<LittleEndian>>(),
+                });
+            }
+        }
+        let table = table.symbols(endian, bytes.as_slice(), elf::SHT_SYMTAB)?;
+        let symbols = table.symbols().iter().map(|symbol| {
+            let name = str::from_utf8(table.symbol_name(endian, symbol)?)?.to_owned();
+            Ok((name, usize::from(symbol.st_shndx(endian)), symbol.st_value(endian)))
+        });
+        let symbols = symbols.collect::<Result<_>>()?;
+        Ok(Self { bytes, sections, symbols, references })
+    }
+
+    /// Jumps and calls of `thunk`: where each begins in the object, and its reference.
+    fn sites(&self, thunk: &str) -> impl Iterator<Item = (usize, &Reference)> {
+        self.references.iter().filter_map(move |reference| {
+            let section = self.sections.get(reference.section).filter(|section| section.is_code)?;
+            self.symbols.get(reference.symbol).filter(|(name, ..)| name == thunk)?;
+            Some((usize::try_from(section.offset + reference.offset).ok()?.checked_sub(1)?, reference))
+        })
+    }
+
+    /// Without jumps and calls of `thunk` where it can be.
+    fn without(&self, thunk: &str) -> Vec<u8> {
+        let mut patched = self.bytes.clone();
+        for (start, reference) in self.sites(thunk) {
+            let Some(code) = inline(thunk, self.bytes[start]) else {
                 continue;
             };
             patched[start..][..SITE_LEN].copy_from_slice(&code);
             // The relocation's type, in the low half of its second field.
-            let entry = usize::try_from(section.sh_offset(endian))? + index * size_of::<elf::Rela64<LittleEndian>>();
-            patched[entry + 8..][..4].copy_from_slice(&elf::R_X86_64_NONE.to_le_bytes());
+            patched[reference.entry + 8..][..4].copy_from_slice(&elf::R_X86_64_NONE.to_le_bytes());
         }
+        patched
     }
-    Ok(patched)
+
+    /// The references from the section `name`.
+    fn from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Reference> {
+        self.references
+            .iter()
+            .filter(move |reference| self.sections.get(reference.section).is_some_and(|section| section.name == name))
+    }
+
+    /// With the alternatives, which all are for where retpolines are in use (kmod/engine/dispatch.awk): jumps.
+    fn with_alternatives(&self) -> Result<Vec<u8>> {
+        let sites: HashMap<(usize, u64), &Reference> =
+            self.sites(INDIRECT_THUNK).map(|(_, site)| ((site.section, site.offset), site)).collect();
+        // Of the jumps that are put there, all go to the same place.
+        let search = self.from(".altinstr_replacement").next().ok_or("the engine has no alternatives")?;
+        let mut patched = self.bytes.clone();
+        let mut count = 0;
+        for alternative in self.from(".altinstructions").filter(|reference| reference.offset % ALTERNATIVE_LEN == 0) {
+            let (name, section, value) = self.symbols.get(alternative.symbol).ok_or("no such symbol")?;
+            let offset = value.checked_add_signed(alternative.addend).ok_or("no such place")? + 1;
+            let site = sites.get(&(*section, offset)).ok_or_else(|| format!("no jump at {name}: {offset}"))?;
+            // The relocation's symbol, in the high half of its second field.
+            patched[site.entry + 12..][..4].copy_from_slice(&u32::try_from(search.symbol)?.to_le_bytes());
+            patched[site.entry + 16..][..8].copy_from_slice(&search.addend.to_le_bytes());
+            count += 1;
+        }
+        if count == 0 {
+            return Err("the engine has no alternatives".into());
+        }
+        Ok(patched)
+    }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     println!("cargo::rerun-if-env-changed=KWASMI_ENGINE_OBJECT");
-    let Ok(object) = env::var("KWASMI_ENGINE_OBJECT") else {
+    let Ok(path) = env::var("KWASMI_ENGINE_OBJECT") else {
         return Ok(());
     };
-    println!("cargo::rerun-if-changed={object}");
-    let patched = PathBuf::from(env::var("OUT_DIR")?).join("engine.o");
-    fs::write(&patched, without_thunks(&fs::read(object)?)?)?;
+    println!("cargo::rerun-if-changed={path}");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let object = Object::read(Object::read(fs::read(path)?)?.without(RETURN_THUNK))?;
+    for (program, patched) in
+        [("kwasmi-native", object.without(INDIRECT_THUNK)), ("kwasmi-native-retpolines", object.with_alternatives()?)]
+    {
+        let file = out.join(program).with_extension("o");
+        fs::write(&file, patched)?;
+        println!("cargo::rustc-link-arg-bin={program}={}", file.display());
+    }
     // Kernel code is linked for addresses that fit into 32 bits with a sign: not for just any.
-    println!("cargo::rustc-link-arg-bins={}", patched.display());
     println!("cargo::rustc-link-arg-bins=-no-pie");
     Ok(())
 }

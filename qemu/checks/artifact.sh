@@ -24,6 +24,22 @@ globals() {
 is_stripped() { ! readelf -SW "$ko" | grep -q '\.debug_'; }
 is_for_the_kernel() { equal "$(cut -d' ' -f1 "$kernel/release")" "$(modinfo -F vermagic "$ko" | cut -d' ' -f1)"; }
 is_gpl() { equal GPL "$(modinfo -F license "$ko")"; }
+# A jump that is left out would still work, by a retpoline.
+none_left_out() {
+    local jumps alternatives
+    jumps=$(objdump -dr --no-show-raw-insn "$out/engine.o" | awk '
+        /^[0-9a-f]+ <.*>:$/ { is_handler = $2 ~ /^<kwe\.exec\./ }
+        is_handler && is_jump && /__x86_indirect_thunk_r11-0x4$/ { count++ }
+        { is_jump = $2 == "jmp" }
+        END { print count }')
+    alternatives=$(readelf -rW "$out/engine.o" | awk '/^Relocation section/ { is_ours = /\.rela\.altinstructions/ } is_ours && $5 ~ /^kwe\.exec\./' | wc -l)
+    echo "$jumps jumps, $alternatives alternatives"
+    [ "$jumps" -gt 1000 ] && [ "$jumps" -eq "$alternatives" ]
+}
+hot_handlers() {
+    equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | sort -u) \
+        <(readelf -sW "$out/engine.o" | sed -n 's/.* kwe\.exec\.\(.*\)\.[0-9]*$/\1/p' | sort -u))"
+}
 
 check "at most 3.5 MiB" at_most 3670016
 check "no debug information" is_stripped
@@ -31,6 +47,8 @@ check "no warning of objtool or modpost" no_warnings
 check "only symbols that the kernel exports" only_exported
 check "only its own entry points are global" equal \
     "__this_module cleanup_module init_module" "$(globals)"
+check "every jump of a handler has another way where retpolines are in use" none_left_out
+check "the hottest handlers are there" hot_handlers
 check "made for the kernel" is_for_the_kernel
 check "the licence" is_gpl
 finish

@@ -41,6 +41,7 @@ for language in rust c; do
     check "wc in $language" twin wc-$language "$work/numbers"
     check "primes in $language" twin primes-$language "$work/empty" 10000
 done
+native+=-retpolines check "primes as where the kernel uses retpolines" twin primes-rust "$work/empty" 10000
 check "a module of several megabytes" twin big "$work/empty"
 check "no Wasm is refused" status 126 "$work/numbers"
 check "the engine stack is less than half used" stack_peak

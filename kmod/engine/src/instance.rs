@@ -64,7 +64,6 @@ pub enum Outcome {
 struct Call {
     function: Function,
     args: [u64; ARGS_MAX],
-    len: usize,
 }
 
 /// A quantity with a limit.
@@ -185,11 +184,11 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
     }
 }
 
-/// Calls a preview 1 function for a guest.
+/// Calls a function for a guest; the cells are as those of a [`Direct`].
 pub(crate) fn host_function<H: Host + 'static>(
     mut caller: Caller<'_, State<H>>,
-    function: Function,
-    args: &[u64],
+    function: Direct<H>,
+    cells: &mut [u64],
 ) -> Result<u32, Error> {
     let memory = match caller.data().memory {
         Some(memory) => Some(memory),
@@ -203,46 +202,44 @@ pub(crate) fn host_function<H: Host + 'static>(
         Some(memory) => memory.data_and_store_mut(&mut caller),
         None => ([].as_mut_slice(), caller.data_mut()),
     };
-    call(state, bytes, function, args)
+    function(state, bytes, cells)?;
+    Ok(errno(cells).into())
 }
 
-/// As [`host_function`], for a guest whose default memory is the one that it exports as `memory`, and with wasmi's own cells for
-/// arguments and result.
-pub(crate) fn direct_function<H: Host + 'static>(
+/// What a [`Direct`] came to.
+fn errno(cells: &[u64]) -> u16 {
+    cells.first().and_then(|errno| u16::try_from(*errno).ok()).unwrap_or(Errno::NoSys as u16)
+}
+
+/// The whole of a host function, with the guest's default memory, and cells of which each is an argument; missing ones are 0. The
+/// first of them becomes the result. So does wasmi call it for a guest whose default memory is the one that it exports as `memory`.
+pub(crate) type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
+
+/// Makes a [`Direct`] of `body`: calls it if the guest may go on.
+#[inline(always)]
+pub(crate) fn direct<H: Host + 'static>(
     state: &mut State<H>,
-    number: usize,
     memory: &mut [u8],
     cells: &mut [u64],
-) -> Result<(), Error> {
-    let errno = match Function::from_number(number) {
-        Some(function) => call(state, memory, function, cells)?,
-        None => Errno::NoSys as u32,
-    };
-    if let Some(result) = cells.first_mut() {
-        *result = u64::from(errno);
-    }
-    Ok(())
-}
-
-/// Calls a function, if the guest may go on.
-#[inline(always)]
-fn call<H: Host + 'static>(
-    state: &mut State<H>,
-    memory: &mut [u8],
     function: Function,
-    args: &[u64],
-) -> Result<u32, Error> {
+    body: impl FnOnce(&mut wasi::Context<H>, &mut [u8], &[u64]) -> Result<Errno, Stop>,
+) -> Result<(), Error> {
     // It would take centuries to overflow.
     state.host_calls = state.host_calls.wrapping_add(1);
     state.last_call = Some(function);
     let result = if state.wasi.is_look_due() && state.wasi.host.checkpoint() != Pause::Continue {
         Err(Stop::Interrupted)
     } else {
-        wasi::call(&mut state.wasi, memory, function, args)
+        body(&mut state.wasi, memory, cells)
     };
     match result {
-        Ok(errno) => Ok(u32::from(errno as u16)),
-        Err(stop) => Err(stopped(state, stop, function, args)),
+        Ok(errno) => {
+            if let Some(result) = cells.first_mut() {
+                *result = u64::from(errno as u16);
+            }
+            Ok(())
+        }
+        Err(stop) => Err(stopped(state, stop, function, cells)),
     }
 }
 
@@ -250,7 +247,7 @@ fn call<H: Host + 'static>(
 #[cold]
 fn stopped<H>(state: &mut State<H>, stop: Stop, function: Function, args: &[u64]) -> Error {
     if stop == Stop::Interrupted {
-        let mut call = Call { function, args: [0; ARGS_MAX], len: args.len() };
+        let mut call = Call { function, args: [0; ARGS_MAX] };
         for (place, arg) in call.args.iter_mut().zip(args) {
             *place = *arg;
         }
@@ -476,17 +473,17 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
     /// Makes the interrupted host call again.
     fn call_again(&mut self) -> Option<Result<u16, Stop>> {
-        let call = self.store.data_mut().interrupted?;
+        let mut call = self.store.data_mut().interrupted.take()?;
         let (bytes, state) = match self.store.data().memory {
             Some(memory) => memory.data_and_store_mut(&mut self.store),
             None => ([].as_mut_slice(), self.store.data_mut()),
         };
-        let args = call.args.get(..call.len).unwrap_or(&[]);
-        let result = wasi::call(&mut state.wasi, bytes, call.function, args);
-        if result != Err(Stop::Interrupted) {
-            state.interrupted = None;
+        // It is counted already.
+        state.host_calls = state.host_calls.wrapping_sub(1);
+        match call.function.direct()(state, bytes, &mut call.args) {
+            Ok(()) => Some(Ok(errno(&call.args))),
+            Err(error) => error.downcast_ref().map(|stop| Err(*stop)),
         }
-        Some(result.map(|errno| errno as u16))
     }
 
     /// What an error means for the guest.

@@ -57,6 +57,7 @@ const ALL: Contestants = Contestants::of(&[
     Contestant::Process,
     Contestant::Kernel,
     Contestant::Engine,
+    Contestant::EngineRetpolines,
     Contestant::Wasmi,
     Contestant::Wasmtime,
 ]);

@@ -39,8 +39,13 @@ pub(crate) struct Baseline {
 }
 
 /// Contestants whose speed is the project's.
-const OWN: [Contestant; 4] =
-    [Contestant::Kernel, Contestant::KernelBatch, Contestant::KernelAndProcess, Contestant::Engine];
+const OWN: [Contestant; 5] = [
+    Contestant::Kernel,
+    Contestant::KernelBatch,
+    Contestant::KernelAndProcess,
+    Contestant::Engine,
+    Contestant::EngineRetpolines,
+];
 
 /// How much ratios differ from run to run on a machine that has other things to do.
 const TOLERANCE: f64 = 0.25;

@@ -45,6 +45,8 @@ pub(crate) enum Contestant {
     Limit,
     /// The engine object of the kernel module, in a process.
     Engine,
+    /// The same, patched as on a processor where the kernel uses retpolines.
+    EngineRetpolines,
     /// The guest in a process, on wasmi as it comes.
     Wasmi,
     /// The guest in a process, on wasmtime as it comes.
@@ -53,7 +55,7 @@ pub(crate) enum Contestant {
 
 impl Contestant {
     /// All of them, in the order of tables.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Process,
         Self::Syscall,
         Self::Uring,
@@ -64,6 +66,7 @@ impl Contestant {
         Self::KernelAndProcess,
         Self::Limit,
         Self::Engine,
+        Self::EngineRetpolines,
         Self::Wasmi,
         Self::Wasmtime,
     ];
@@ -81,6 +84,7 @@ impl Contestant {
             Self::KernelAndProcess => "kernel+process",
             Self::Limit => "limit",
             Self::Engine => "engine",
+            Self::EngineRetpolines => "retpolines",
             Self::Wasmi => "wasmi",
             Self::Wasmtime => "wasmtime",
         }
@@ -160,12 +164,20 @@ impl Tools {
             Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Contestant::Limit => limit::is_there(),
             Contestant::Engine => self.engine.exists(),
+            // Beside the other, but for a VM.
+            Contestant::EngineRetpolines => self.retpolines().exists(),
             Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
         }
     }
 
+    /// `kwasmi-native-retpolines`.
+    fn retpolines(&self) -> PathBuf {
+        self.engine.with_file_name("kwasmi-native-retpolines")
+    }
+
     /// The command by which `contestant` begins; `fds` descriptors from 3 on are the guest's, and so is `folder`.
     fn begin(&self, contestant: Contestant, fds: usize, folder: Option<&Path>) -> Command {
+        let retpolines = self.retpolines();
         let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
             Contestant::Process | Contestant::Syscall | Contestant::Uring => (&self.twin, &[], false),
             Contestant::Bpf => (&self.own, &["bpf"], false),
@@ -178,6 +190,7 @@ impl Tools {
             }
             Contestant::Limit => (&self.own, &["limit"], false),
             Contestant::Engine => (&self.engine, &[], true),
+            Contestant::EngineRetpolines => (&retpolines, &[], true),
             Contestant::Wasmi => (&self.rivals, &["wasmi"], true),
             Contestant::Wasmtime => (&self.rivals, &["wasmtime"], true),
         };

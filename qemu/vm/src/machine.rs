@@ -102,6 +102,8 @@ pub struct Machine {
     pub is_counted: bool,
     /// MiB of memory.
     pub memory: u32,
+    /// What its kernel is told after all else.
+    pub kernel_arguments: Vec<String>,
     /// How long a job may take, boot and all.
     pub time_limit: Option<Duration>,
     /// Where what a job leaves in /out is put.
@@ -182,6 +184,7 @@ impl Machine {
             memory: self.memory,
             kernel: &kernel,
             initramfs: file.path(),
+            kernel_arguments: &self.kernel_arguments,
         };
         Run::start(&hardware, streams, self.out.as_deref())?.judge(self.time_limit)
     }
@@ -193,7 +196,14 @@ fn probe(kernel: &Path, contents: &Contents) -> Result<bool> {
     let job = Job { argv: vec![b"true".to_vec()], ..Job::default() };
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(&image::build(&contents, &job)?)?;
-    let hardware = Hardware { accelerator: Accelerator::Kvm, cpus: 1, memory: 512, kernel, initramfs: file.path() };
+    let hardware = Hardware {
+        accelerator: Accelerator::Kvm,
+        cpus: 1,
+        memory: 512,
+        kernel,
+        initramfs: file.path(),
+        kernel_arguments: &[],
+    };
     let streams = Streams { stdin: Box::new(io::empty()), stdout: Box::new(io::sink()), stderr: Box::new(io::sink()) };
     match Run::start(&hardware, streams, None)?.judge(Some(PROBE_TIME))? {
         (Ending::Signal(signal), _) => Err(Interrupted(signal).into()),

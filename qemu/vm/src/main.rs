@@ -123,6 +123,9 @@ struct VmArgs {
     /// A parameter of the module.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
     param: Vec<String>,
+    /// An argument of the kernel, after those that it gets anyway.
+    #[arg(long, value_name = "ARG")]
+    kernel_argument: Vec<String>,
     /// A variable of the environment that the command gets too, if it is set.
     #[arg(long, value_name = "NAME")]
     env: Vec<String>,
@@ -204,6 +207,7 @@ impl VmArgs {
             cpus: self.cpus,
             is_counted: self.icount,
             memory: self.memory.max(least_memory),
+            kernel_arguments: self.kernel_argument.clone(),
             time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.saturating_mul(slowness))),
             out: self.out.clone(),
         })

@@ -69,8 +69,9 @@ use crate::{
         Host, //
     },
     instance::{
+        Direct,
         State,
-        direct_function,
+        direct,
         host_function, //
     },
 };
@@ -128,7 +129,7 @@ impl Parameter for u64 {
 /// The types of a function's parameters. Each list of types is linked by code of its own, which functions of the same types
 /// share.
 trait Parameters {
-    /// Defines `function`; with `is_direct`, so that calls of it go by [`direct_function`].
+    /// Defines `function`; with `is_direct`, so that wasmi calls its [`Direct`].
     fn link<H: Host + 'static>(
         linker: &mut Linker<State<H>>,
         function: Function,
@@ -145,12 +146,13 @@ macro_rules! parameters {
                 function: Function,
                 is_direct: bool,
             ) -> Result<(), wasmi::Error> {
-                let (module, name) = (function.module(), function.name());
+                let (module, name, direct) = (function.module(), function.name(), function.direct());
                 let closure = move |caller: Caller<'_, State<H>>, $($type: $type),*| {
-                    host_function(caller, function, [$($type.into()),*].as_slice())
+                    // One more, for the result where there are no parameters.
+                    host_function(caller, direct, [$($type.into(),)* 0].as_mut_slice())
                 };
                 if is_direct {
-                    linker.func_wrap_direct(module, name, closure, direct_function, function as usize)?;
+                    linker.func_wrap_direct(module, name, closure, direct)?;
                 } else {
                     linker.func_wrap(module, name, closure)?;
                 }
@@ -182,12 +184,18 @@ macro_rules! functions {
         }
 
         impl Function {
-            /// Each function, at the place that is its number.
-            const ALL: &[Self] = &[$($(Self::$name,)*)*];
-
-            /// The function of this number.
-            pub(crate) fn from_number(number: usize) -> Option<Self> {
-                Self::ALL.get(number).copied()
+            /// What it does.
+            pub(crate) fn direct<H: Host + 'static>(self) -> Direct<H> {
+                match self {
+                    $($(Self::$name => |state, memory, cells| {
+                        direct(state, memory, cells, Self::$name, |context, memory, args| {
+                            #[allow(unused_mut, unused_variables, reason = "some take none")]
+                            let mut args = args.iter().copied();
+                            $(let $param = <$type as Parameter>::from_cell(args.next().unwrap_or(0));)*
+                            done($name(context, memory, $($param),*))
+                        })
+                    },)*)*
+                }
             }
 
             /// Its name.
@@ -221,35 +229,12 @@ macro_rules! functions {
             $($(<($($type,)*)>::link(linker, Function::$name, is_direct)?;)*)*
             Ok(())
         }
-
-        /// What calls each function, in the order of [`Function`].
-        impl<H: Host + 'static> Context<H> {
-            const CALLS: &[Call<H>] = &[
-                $($(|context, memory, args| {
-                    #[allow(unused_mut, unused_variables, reason = "some take none")]
-                    let mut args = args.iter().copied();
-                    $(let $param = <$type as Parameter>::from_cell(args.next().unwrap_or(0));)*
-                    $name(context, memory, $($param),*)
-                },)*)*
-            ];
-        }
     };
 }
 
-/// Calls a function; missing arguments are 0.
-type Call<H> = fn(&mut Context<H>, &mut [u8], &[u64]) -> Done;
-
-/// Calls `function`; missing arguments are 0.
-pub(crate) fn call<H: Host + 'static>(
-    context: &mut Context<H>,
-    memory: &mut [u8],
-    function: Function,
-    args: &[u64],
-) -> Result<Errno, Stop> {
-    let Some(call) = Context::<H>::CALLS.get(function as usize) else {
-        return Ok(Errno::NoSys);
-    };
-    match call(context, memory, args) {
+/// What a function comes to.
+fn done(done: Done) -> Result<Errno, Stop> {
+    match done {
         Ok(()) => Ok(Errno::Success),
         Err(Failure::Errno(errno)) => Ok(errno),
         Err(Failure::Stop(stop)) => Err(stop),

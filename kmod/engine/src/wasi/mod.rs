@@ -26,7 +26,6 @@ pub use functions::{
 pub(crate) use functions::{
     Function,
     PREVIEW1,
-    call,
     link, //
 };
 

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# Writes assembly: the way from one of the interpreter's handlers to the next where the kernel uses retpolines.
+#
+#     objdump -dr --no-show-raw-insn ENGINE.o | awk -v hot=FILE -f dispatch.awk
+#
+# A retpoline is a misprediction on purpose, and here it would be one for each instruction of a guest. Where X86_FEATURE_RETPOLINE
+# is set, each handler's jump becomes one to kwe.search, which compares the address of the next with those that there
+# are and jumps there directly, as the kernel's dispatcher of BPF programs does (emit_bpf_dispatcher in
+# arch/x86/net/bpf_jit_comp.c). What it does not find goes by a retpoline. Elsewhere nothing changes: the kernel makes indirect
+# jumps of them.
+#
+# The handlers named in the file `hot` are found with the fewest comparisons.
+
+BEGIN {
+  while ((getline line < hot) > 0) if (line !~ /^#/) is_hot["kwe.exec." line] = 1
+  print "#include <linux/linkage.h>"
+  print "#include <asm/alternative.h>"
+  print "#include <asm/cpufeatures.h>"
+}
+
+/^[0-9a-f]+ <.*>:$/ {
+  name = substr($2, 2, length($2) - 3)
+  is_handler = name ~ /^kwe\.exec\./
+  offset = -1
+}
+# An instruction's offset in its function is what objdump tells of the first and of this one.
+is_handler && /^ *[0-9a-f]+:\t/ {
+  address = hex(substr($1, 1, length($1) - 1))
+  if (offset < 0) {
+    start = address
+    # Where an indirect jump may come to.
+    if ($2 == "endbr64") handlers[++count] = name
+  }
+  offset = address - start
+  is_jump = $2 == "jmp"
+}
+is_handler && is_jump && /R_X86_64_(PLT|PC)32\t__x86_indirect_thunk_r11-0x4$/ {
+  print ".section .altinstr_replacement, \"ax\""
+  print ".Lreplacement_" ++sites ": jmp kwe.search"
+  print ".section .altinstructions, \"a\""
+  printf "altinstr_entry %s+%d, .Lreplacement_%d, X86_FEATURE_RETPOLINE, 5, 5\n", name, offset, sites
+}
+
+END {
+  print ".text"
+  print "SYM_FUNC_START_LOCAL(kwe.search)"
+  for (i = 1; i <= count; i++) {
+    base = handlers[i]
+    sub(/\.[0-9]+$/, "", base)
+    before[i] = before[i - 1] + (base in is_hot ? 64 : 1)
+  }
+  search(1, count)
+  print ".Lother: jmp __x86_indirect_thunk_r11"
+  print "int3"
+  print "SYM_FUNC_END(kwe.search)"
+}
+
+# Looks among the handlers `first` to `last`, which have increasing addresses.
+function search(first, last,  middle, label) {
+  if (first > last) {
+    print "jmp .Lother"
+    return
+  }
+  middle = first
+  while (middle < last && before[middle] - before[first - 1] < before[last] - before[middle]) middle++
+  printf "cmp $%s, %%r11\nje %s\n", handlers[middle], handlers[middle]
+  if (middle > first && middle < last) {
+    label = ".Lafter_" middle
+    print "ja " label
+    search(first, middle - 1)
+    print label ":"
+    search(middle + 1, last)
+  } else if (middle > first) {
+    search(first, middle - 1)
+  } else {
+    search(middle + 1, last)
+  }
+}
+
+function hex(digits,  i, value) {
+  value = 0
+  for (i = 1; i <= length(digits); i++) value = value * 16 + index("0123456789abcdef", substr(digits, i, 1)) - 1
+  return value
+}

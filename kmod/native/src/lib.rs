@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs a Wasm program on the very engine object that is linked into `kwasmi.ko`, in an ordinary process.
+//!
+//!     kwasmi-native [--stats] [--env NAME=VALUE]... [--dir HOST[::GUEST][:ro]]... FILE.wasm [ARG]...
+//!
+//! Its host functions are those of the kernel module, made of system calls: what a guest gets here is what Linux does, and
+//! what it is to get in the kernel. Options and exit statuses are those of the `kwasmi` command. `--stats` tells time, fuel,
+//! heap and the depth of the engine stack on stderr.
+//!
+//! `kwasmi-native-retpolines` is the same with indirect jumps as a kernel that uses retpolines makes them.
+
+#[path = "../../engine/src/ffi.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
+mod ffi;
+mod host;
+mod options;
+mod stack;
+
+use clap::Parser as _;
+use ffi::{
+    AccountArgs,
+    AccountStats,
+    Bytes,
+    Context,
+    Ending,
+    EngineOp,
+    FdGrant,
+    InitArgs,
+    InstanceLimits,
+    Limit,
+    LoadArgs,
+    Log,
+    ModuleLimits,
+    ObjectArgs,
+    RunArgs,
+    StartArgs,
+    Status, //
+};
+use host::Files;
+use kwasmi::{
+    device::GuestFd,
+    handed::Handed,
+    stdio::Stdio,
+    strings, //
+};
+use options::Options;
+use stack::Stack;
+use std::{
+    ffi::{
+        OsString,
+        c_void, //
+    },
+    fs,
+    os::fd::BorrowedFd,
+    path::Path,
+    process::ExitCode,
+    ptr,
+    time::Instant, //
+};
+
+unsafe extern "C" {
+    fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
+}
+
+/// A stay in the engine that ended by itself, or the words of how it failed.
+type Outcome = Result<Status, (Status, String)>;
+
+/// The engine, as this process uses it.
+struct Engine {
+    stack: Stack,
+    account: *mut c_void,
+    text: Vec<u8>,
+}
+
+impl Engine {
+    fn new() -> Option<Self> {
+        let mut engine = Self { stack: Stack::new()?, account: ptr::null_mut(), text: vec![0; 4096] };
+        let reserve: &'static mut [u64] = Box::leak(vec![0; 128 * 1024].into_boxed_slice());
+        let mut init = InitArgs { reserve: reserve.as_mut_ptr().cast(), reserve_len: size_of_val(reserve) };
+        engine.enter(EngineOp::Init, &mut init).ok()?;
+        let mut open = AccountArgs {
+            account: ptr::null_mut(),
+            budget: usize::MAX,
+            limit: Limit::Heap as u32,
+            heir: ptr::null_mut(),
+            stats: AccountStats::default(),
+        };
+        engine.enter(EngineOp::AccountOpen, &mut open).ok()?;
+        engine.account = open.account;
+        Some(engine)
+    }
+
+    fn enter<A>(&mut self, op: EngineOp, args: &mut A) -> Outcome {
+        let mut context = Context::new(self.stack.top(), self.account, host::present());
+        host::set_context(&raw mut context);
+        // SAFETY: The argument is what the operation takes, and nobody runs on the stack.
+        let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
+        host::set_context(ptr::null_mut());
+        let status = Status::from_raw(status);
+        if !context.landed {
+            return Ok(status);
+        }
+        let text = context.fault_text.get(..context.fault_len).unwrap_or(&[]);
+        Err((status, String::from_utf8_lossy(text).into_owned()))
+    }
+
+    fn log(&mut self) -> Log {
+        Log { text: self.text.as_mut_ptr(), size: self.text.len(), len: 0 }
+    }
+
+    fn words(&self, log: &Log) -> String {
+        let text = self.text.get(..log.len.min(self.text.len())).unwrap_or(&[]);
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
+/// How the program ended: the exit status, and words for stderr.
+type End = (u8, Option<String>);
+
+fn landed((status, text): (Status, String)) -> End {
+    match status {
+        Status::NoMemory => (124, Some(format!("out of memory: {text}"))),
+        Status::Limited => (124, Some(format!("limit reached: {text}"))),
+        _ => (125, Some(format!("engine fault: {text}"))),
+    }
+}
+
+/// The defaults of the kernel module, see `kmod/limits.rs`, but for the arity, where it is the ceiling.
+const MODULE_LIMITS: ModuleLimits = ModuleLimits {
+    functions: 100_000,
+    function_size: 128 << 10,
+    locals: 4096,
+    arity: 1000,
+    globals: 10_000,
+    data_segments: 10_000,
+    element_segments: 10_000,
+    stack: 1 << 20,
+};
+
+fn limit_name(limit: u32) -> String {
+    let all = [
+        Limit::Functions,
+        Limit::FunctionSize,
+        Limit::Locals,
+        Limit::Arity,
+        Limit::Globals,
+        Limit::DataSegments,
+        Limit::ElementSegments,
+        Limit::Stack,
+        Limit::Code,
+        Limit::Memory,
+        Limit::Table,
+        Limit::Heap,
+        Limit::Fds,
+        Limit::Fuel,
+        Limit::Time,
+        Limit::CpuTime,
+        Limit::TotalHeap,
+    ];
+    // As the command writes it.
+    let name = all.into_iter().find(|known| *known as u32 == limit).map_or(String::new(), |limit| format!("{limit:?}"));
+    let mut words = String::new();
+    for char in name.chars() {
+        if char.is_uppercase() && !words.is_empty() {
+            words.push('-');
+        }
+        words.extend(char.to_lowercase());
+    }
+    words
+}
+
+fn refused(status: Status, limit: u32, words: String) -> End {
+    match status {
+        Status::Limited => (124, Some(format!("limit reached: {} ({words})", limit_name(limit)))),
+        Status::NoMemory => (124, Some(format!("out of memory: {words}"))),
+        _ => (126, Some(words)),
+    }
+}
+
+fn bytes(bytes: &[u8]) -> Bytes {
+    Bytes { addr: bytes.as_ptr(), len: bytes.len() }
+}
+
+/// What a guest begins with.
+struct Guest {
+    args: Vec<u8>,
+    env: Vec<u8>,
+    fds: Vec<(GuestFd, u32)>,
+}
+
+impl Guest {
+    /// As `options` say. The files are the host functions' from now on.
+    fn new(options: &Options, stdio: Stdio) -> Result<Self, String> {
+        let handed =
+            Handed::open(&options.dir, &options.tcp_listen, &options.fd).map_err(|failure| failure.to_string())?;
+        let mut files = Files::new();
+        let mut fds = Vec::new();
+        for fd in stdio.guest_fds().into_iter().chain(handed.guest_fds().iter().cloned()) {
+            // SAFETY: The standard streams are open, and so is what was handed over for as long as that lives.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(fd.fd) };
+            let handle = files.open(borrowed).map_err(|errno| errno.to_string())?;
+            fds.push((fd, u32::try_from(handle).map_err(|error| error.to_string())?));
+        }
+        host::set_files(files);
+        let mut args = options.program.clone();
+        // As the command does it.
+        if let Some(file) = args.first_mut() {
+            *file = Path::new(file).file_name().map_or_else(|| file.clone(), OsString::from);
+        }
+        Ok(Self { args: strings::join(args)?, env: strings::join(strings::environment(options.env.clone()))?, fds })
+    }
+
+    fn grants(&self) -> Vec<FdGrant> {
+        let grant = |(fd, handle): &(GuestFd, u32)| FdGrant {
+            guest_fd: fd.guest_fd,
+            handle: *handle,
+            rights: fd.rights,
+            rights_inheriting: fd.rights_inheriting,
+            name: bytes(&fd.name),
+        };
+        self.fds.iter().map(grant).collect()
+    }
+}
+
+fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
+    let began = Instant::now();
+    let mut log = engine.log();
+    let mut load = LoadArgs {
+        wasm: bytes(wasm),
+        limits: MODULE_LIMITS,
+        manifest: bytes(&[]),
+        fault_injection: true,
+        limit: 0,
+        log: &raw mut log,
+        module: ptr::null_mut(),
+    };
+    match engine.enter(EngineOp::Load, &mut load) {
+        Ok(Status::Ok) => {}
+        Ok(status) => return refused(status, load.limit, engine.words(&log)),
+        Err(failure) => return landed(failure),
+    }
+    let loaded = began.elapsed();
+    let load_stack = engine.stack.peak();
+
+    let grants = guest.grants();
+    let mut log = engine.log();
+    let mut start = StartArgs {
+        module: load.module,
+        args: bytes(&guest.args),
+        env: bytes(&guest.env),
+        fds: grants.as_ptr(),
+        fds_len: grants.len(),
+        limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
+        limit: 0,
+        log: &raw mut log,
+        instance: ptr::null_mut(),
+    };
+    match engine.enter(EngineOp::Start, &mut start) {
+        Ok(Status::Ok) => {}
+        Ok(status) => return refused(status, start.limit, engine.words(&log)),
+        Err(failure) => return landed(failure),
+    }
+
+    let began = Instant::now();
+    let mut log = engine.log();
+    let mut running =
+        RunArgs { instance: start.instance, ending: 0, code: 0, fuel_used: 0, memory_peak: 0, log: &raw mut log };
+    if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
+        return landed(failure);
+    }
+    let ran = began.elapsed();
+    let words = engine.words(&log);
+    for (op, object) in [(EngineOp::Drop, start.instance), (EngineOp::Unload, load.module)] {
+        if let Err(failure) = engine.enter(op, &mut ObjectArgs { object }) {
+            return landed(failure);
+        }
+    }
+    let mut close = AccountArgs {
+        account: engine.account,
+        budget: 0,
+        limit: 0,
+        heir: ptr::null_mut(),
+        stats: AccountStats::default(),
+    };
+    engine.account = ptr::null_mut();
+    if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
+        return landed(failure);
+    }
+    if stats {
+        eprintln!(
+            "load {:.3} ms, run {:.3} ms, fuel {}, memory peak {} bytes, heap peak {} bytes, \
+             engine stack {load_stack} bytes to load, {} to run",
+            loaded.as_secs_f64() * 1e3,
+            ran.as_secs_f64() * 1e3,
+            running.fuel_used,
+            running.memory_peak,
+            close.stats.peak,
+            engine.stack.peak(),
+        );
+    }
+    if close.stats.blocks != 0 {
+        return (125, Some(format!("{} blocks were not freed", close.stats.blocks)));
+    }
+    match running.ending {
+        ending if ending == Ending::Exited as u32 => (running.code.to_le_bytes()[0], None),
+        ending if ending == Ending::Trapped as u32 => (134, Some(format!("trap: {words}"))),
+        ending if ending == Ending::Limited as u32 => {
+            (124, Some(format!("limit reached: {} ({words})", limit_name(running.code))))
+        }
+        ending => (124, Some(format!("ending {ending} ({words})"))),
+    }
+}
+
+/// Runs the program that the command line names; the exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Before anything is opened.
+    let Ok(stdio) = Stdio::take() else {
+        return ExitCode::from(125);
+    };
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let status = if error.use_stderr() { 125 } else { 0 };
+            return error.print().map_or(ExitCode::from(125), |()| ExitCode::from(status));
+        }
+    };
+    let Some(file) = options.program.first() else {
+        return ExitCode::from(125);
+    };
+    let complain = |status: u8, words: &str| {
+        eprintln!("kwasmi-native: {}: {words}", file.display());
+        ExitCode::from(status)
+    };
+    let wasm = match fs::read(file) {
+        Ok(wasm) => wasm,
+        Err(error) => return complain(127, &error.to_string()),
+    };
+    let guest = match Guest::new(&options, stdio) {
+        Ok(guest) => guest,
+        Err(words) => return complain(125, &words),
+    };
+    if options.stats {
+        host::measure_stretches();
+    }
+    let Some(mut engine) = Engine::new() else {
+        return complain(125, "no memory");
+    };
+    let (status, words) = run(&mut engine, &wasm, &guest, options.stats);
+    if options.stats {
+        eprintln!("longest stretch {:.3} ms", host::longest_stretch().as_secs_f64() * 1e3);
+    }
+    match words {
+        Some(words) => complain(status, &words),
+        None => ExitCode::from(status),
+    }
+}
