@@ -193,20 +193,31 @@ impl Open {
 
     /// Calls `go`, which waits unless it is asked not to, as `now` or the guest's flags do; its argument says so. Waits for
     /// `events` where the file itself would not wait and the guest wants to.
+    #[inline]
     pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         let nonblocking = now || self.is_nonblocking();
-        loop {
-            let result = go(nonblocking);
-            if nonblocking || !self.is_file_nonblocking() || !matches!(&result, Err(error) if *error == EAGAIN) {
-                return result;
-            }
+        match go(nonblocking) {
+            Err(error) if error == EAGAIN && !nonblocking => self.waiting_after(events, error, go),
+            result => result,
+        }
+    }
+
+    /// Goes on with [`Open::waiting`] after `go` has failed.
+    #[cold]
+    fn waiting_after<T>(&self, events: u32, mut error: Error, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+        while error == EAGAIN && self.is_file_nonblocking() {
             ready::wait(self, events)?;
             // Whoever is ready and yet has nothing would have us here for ever.
             if kernel::current!().signal_pending() {
                 return Err(EINTR);
             }
             signal::yield_now();
+            match go(false) {
+                Err(again) => error = again,
+                done => return done,
+            }
         }
+        Err(error)
     }
 
     /// `RWF_*` for what the guest wants and the file itself does not do.
@@ -340,41 +351,56 @@ impl Open {
             return unsafe { sockets::send(self, vectors, at == AT_POSITION_NOW) };
         }
         let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
-        let mode = self.mode();
-        let is_stream = !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK);
-        self.waiting(events, at == AT_POSITION_NOW, |nonblocking| {
-            let mut rwf = self.rwf(direction);
-            if nonblocking && is_stream && !self.is_file_nonblocking() {
-                if mode & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 {
-                    rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
-                } else if !ready::is_ready(self, events) {
-                    return Err(EAGAIN);
-                }
+        let nonblocking = at == AT_POSITION_NOW || self.is_nonblocking();
+        // SAFETY: The caller guarantees it.
+        match unsafe { self.transfer_once(vectors, at, direction, nonblocking) } {
+            Err(error) if error == EAGAIN && !nonblocking => {
+                self.waiting_after(events, error, |nonblocking| {
+                    // SAFETY: As above.
+                    unsafe { self.transfer_once(vectors, at, direction, nonblocking) }
+                })
             }
-            // SAFETY: The caller guarantees it.
-            unsafe { self.transfer_once(vectors, at, direction, rwf) }
-        })
+            result => result,
+        }
+    }
+
+    /// Whether it may have nothing to read for a while, or no room.
+    fn is_stream(&self) -> bool {
+        !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK)
     }
 
     /// # Safety
     ///
     /// As for [`Open::transfer`].
+    #[inline(always)]
     unsafe fn transfer_once(
         &self,
         vectors: (u64, u64),
         at: u64,
         direction: Direction,
-        rwf: bindings::rwf_t,
+        nonblocking: bool,
     ) -> Result<u64> {
+        let mut rwf = self.rwf(direction);
+        if nonblocking && self.is_stream() && !self.is_file_nonblocking() {
+            if self.mode() & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 {
+                rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
+            } else {
+                let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
+                if !ready::is_ready(self, events) {
+                    return Err(EAGAIN);
+                }
+            }
+        }
         let file = self.as_ptr();
+        let mut iter = MaybeUninit::uninit();
         // SAFETY: The caller guarantees it.
-        let mut iter = unsafe { iterator(vectors, direction) }?;
+        let iter = unsafe { set_up(&mut iter, vectors, direction) }?;
         let mut go = |position: *mut bindings::loff_t| {
             let done = match direction {
                 // SAFETY: The file is referenced, the iterator is set up, the position valid or null.
-                Direction::Read => unsafe { bindings::vfs_iter_read(file, &mut iter, position, rwf) },
+                Direction::Read => unsafe { bindings::vfs_iter_read(file, &mut *iter, position, rwf) },
                 // SAFETY: As above.
-                Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut iter, position, rwf) },
+                Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut *iter, position, rwf) },
             };
             if done < 0 {
                 // A directory has nothing to read by.
@@ -461,6 +487,7 @@ impl Open {
     }
 
     /// Calls `go` with the file's position, locked as `fdget_pos` of `fs/file.c` locks it; with null where a file has none.
+    #[inline(always)]
     pub(super) fn with_position<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
         self.with_position_by(lock_interruptible, go)
     }
@@ -474,6 +501,7 @@ impl Open {
         self.with_position_by(try_lock, go)
     }
 
+    #[inline(always)]
     fn with_position_by<T>(
         &self,
         acquire: unsafe fn(*mut bindings::mutex) -> c_int,
@@ -506,23 +534,43 @@ impl Open {
 /// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction, and outlive the
 /// iterator.
 pub(super) unsafe fn iterator(vectors: (u64, u64), direction: Direction) -> Result<bindings::iov_iter> {
+    let mut iter = MaybeUninit::uninit();
+    // SAFETY: The caller guarantees it.
+    unsafe { set_up(&mut iter, vectors, direction) }?;
+    // SAFETY: It was just set up.
+    Ok(unsafe { iter.assume_init() })
+}
+
+/// The same, where it is to be.
+///
+/// # Safety
+///
+/// As for [`iterator`].
+#[inline]
+unsafe fn set_up(
+    iter: &mut MaybeUninit<bindings::iov_iter>,
+    vectors: (u64, u64),
+    direction: Direction,
+) -> Result<&mut bindings::iov_iter> {
     let (addr, count) = (vectors.0 as *const IoVec, usize::try_from(vectors.1)?);
     if count > IOVECS_MAX {
         return Err(EINVAL);
     }
     // SAFETY: The caller guarantees it.
     let slice = unsafe { core::slice::from_raw_parts(addr, count) };
-    let bytes = slice.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)).min(TRANSFER_MAX);
-    let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
+    let bytes = match slice {
+        [vector] => vector.len,
+        vectors => vectors.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)),
+    };
     let way = match direction {
         Direction::Read => bindings::ITER_DEST,
         Direction::Write => bindings::ITER_SOURCE,
     };
     // An `IoVec` is laid out as a `struct kvec`.
     // SAFETY: The vectors outlive the iterator.
-    unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes) };
+    unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes.min(TRANSFER_MAX)) };
     // SAFETY: It was just set up.
-    Ok(unsafe { iter.assume_init() })
+    Ok(unsafe { iter.assume_init_mut() })
 }
 
 /// Describes what `path` is, but for the flags and the type of a socket.

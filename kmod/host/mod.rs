@@ -150,8 +150,14 @@ impl Host {
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     // SAFETY: The caller guarantees that it is valid.
     let call = unsafe { &mut *call };
-    // SAFETY: The caller guarantees the arguments.
-    match unsafe { dispatch(op, call) } {
+    let answer = if op == HostOp::Read as u32 || op == HostOp::Write as u32 {
+        // SAFETY: The caller guarantees the arguments.
+        unsafe { transfer(op, call) }.map(Answer::Value)
+    } else {
+        // SAFETY: As above.
+        unsafe { dispatch(op, call) }
+    };
+    match answer {
         Ok(Answer::Value(value)) => {
             call.value = value;
             0
@@ -166,6 +172,7 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
 
 /// The status of an error: those by which the kernel says that a signal came are one. A driver may say `EINTR` for a reason of
 /// its own; that is the guest's to know.
+#[cold]
 fn status(error: Error) -> i32 {
     let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK];
     if !restarts.contains(&error) && error != EINTR {
@@ -184,9 +191,25 @@ enum Answer {
     Stop(Checkpoint),
 }
 
+/// Reads or writes: what is done most often, and without what all else needs on the stack.
+///
+/// # Safety
+///
+/// `call` is filled in as `op`, one of the two, says.
+unsafe fn transfer(op: u32, call: &HostCall) -> Result<u64> {
+    let [handle, vectors, count, at] = call.args;
+    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
+    let host = unsafe { call.host.cast::<Host>().as_ref() }.ok_or(EINVAL)?;
+    let file = host.files.get(handle)?;
+    let direction = if op == HostOp::Read as u32 { files::Direction::Read } else { files::Direction::Write };
+    // SAFETY: The engine guarantees the vectors and what they point to.
+    unsafe { file.transfer((vectors, count), at, direction) }
+}
+
 /// # Safety
 ///
 /// `call` is filled in as `op` says.
+#[inline(never)]
 unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
     let [a, b, _, _] = call.args;
     // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
@@ -216,14 +239,6 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
 unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
     match op {
         op if op == HostOp::Checkpoint as u32 => Ok(host.checkpoint() as u64),
-        op if op == HostOp::Read as u32 => {
-            // SAFETY: The engine guarantees the vectors and what they point to.
-            unsafe { host.files.get(a)?.transfer((b, c), d, files::Direction::Read) }
-        }
-        op if op == HostOp::Write as u32 => {
-            // SAFETY: As above.
-            unsafe { host.files.get(a)?.transfer((b, c), d, files::Direction::Write) }
-        }
         op if op == HostOp::Seek as u32 => host.files.get(a)?.seek(b as i64, c),
         op if op == HostOp::Close as u32 => host.files.close(a),
         op if op == HostOp::Stat as u32 => {

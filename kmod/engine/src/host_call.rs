@@ -31,6 +31,7 @@ pub(crate) fn context() -> *mut Context {
 /// # Safety
 ///
 /// `context` is that of the present stay in the engine, and addresses among `args` are what `op` says.
+#[inline]
 pub(crate) unsafe fn call_host_from(context: *mut Context, op: HostOp, args: [u64; 4]) -> (i32, u64) {
     // SAFETY: The caller guarantees that the context is valid.
     let (host, stack_top) = unsafe {

@@ -211,8 +211,8 @@ fn errno(cells: &[u64]) -> u16 {
     cells.first().and_then(|errno| u16::try_from(*errno).ok()).unwrap_or(Errno::NoSys as u16)
 }
 
-/// The whole of a host function, with the guest's default memory, and cells of which each is an argument; missing ones are 0. The
-/// first of them becomes the result. So does wasmi call it for a guest whose default memory is the one that it exports as `memory`.
+/// The whole of a host function, with the guest's default memory, and cells of which each is an argument; there may be more of them.
+/// The first of them becomes the result. So does wasmi call it for a guest whose default memory is the one that it exports as `memory`.
 pub(crate) type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
 
 /// Makes a [`Direct`] of `body`: calls it if the guest may go on.

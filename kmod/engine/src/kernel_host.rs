@@ -77,6 +77,15 @@ impl KernelHost {
     ///
     /// Addresses among `args` are what `op` says.
     unsafe fn call(&self, op: HostOp, args: [u64; 4]) -> Result<u64, Fail> {
+        // SAFETY: The caller guarantees it.
+        unsafe { self.call_inline(op, args) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`KernelHost::call`].
+    #[inline(always)]
+    unsafe fn call_inline(&self, op: HostOp, args: [u64; 4]) -> Result<u64, Fail> {
         // SAFETY: The context is that of the present stay, and the caller guarantees the rest.
         let (status, value) = unsafe { call_host_from(self.context, op, args) };
         match status {
@@ -89,6 +98,7 @@ impl KernelHost {
     /// # Safety
     ///
     /// `base` points to memory that all `spans` are inside of, and that may be used as `op` uses it.
+    #[inline(always)]
     unsafe fn transfer(
         &self,
         op: HostOp,
@@ -97,13 +107,29 @@ impl KernelHost {
         spans: &[Span],
         last: u64,
     ) -> Result<u64, Fail> {
-        let iovec = |span: &Span| IoVec { addr: base.wrapping_add(span.start), len: span.len };
         if let [span] = spans {
-            let iovec = iovec(span);
+            let iovec = IoVec { addr: base.wrapping_add(span.start), len: span.len };
             let args = [u64::from(handle.0), address(&raw const iovec), 1, last];
             // SAFETY: The vector lives until the call returns; the caller guarantees what it points to.
-            return unsafe { self.call(op, args) };
+            return unsafe { self.call_inline(op, args) };
         }
+        // SAFETY: The caller guarantees it.
+        unsafe { self.transfer_many(op, handle, base, spans, last) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`KernelHost::transfer`].
+    #[inline(never)]
+    unsafe fn transfer_many(
+        &self,
+        op: HostOp,
+        handle: Handle,
+        base: *mut u8,
+        spans: &[Span],
+        last: u64,
+    ) -> Result<u64, Fail> {
+        let iovec = |span: &Span| IoVec { addr: base.wrapping_add(span.start), len: span.len };
         let mut inline = [IoVec { addr: base, len: 0 }; INLINE_IOVECS];
         let mut many = Vec::new();
         let iovecs = match inline.get_mut(..spans.len()) {
@@ -201,11 +227,13 @@ impl Host for KernelHost {
         Account::current().map_or(Lack::Memory, Account::lack).end()
     }
 
+    #[inline(always)]
     fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         // SAFETY: Spans are inside of the linear memory, which is this function's alone.
         unsafe { self.transfer(HostOp::Read, handle, memory.as_mut_ptr(), spans, position(at)) }.and_then(count)
     }
 
+    #[inline(always)]
     fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
         // SAFETY: Spans are inside of the linear memory, and the host only reads it.
         unsafe { self.transfer(HostOp::Write, handle, memory.as_ptr().cast_mut(), spans, position(at)) }.and_then(count)

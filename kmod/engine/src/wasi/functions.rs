@@ -37,6 +37,7 @@ use super::{
     },
     memory::{
         Spans,
+        first_span,
         slice_mut,
         write, //
     },
@@ -66,7 +67,8 @@ use crate::{
         End,
         Fail,
         Handle,
-        Host, //
+        Host,
+        Span, //
     },
     instance::{
         Direct,
@@ -188,11 +190,11 @@ macro_rules! functions {
             pub(crate) fn direct<H: Host + 'static>(self) -> Direct<H> {
                 match self {
                     $($(Self::$name => |state, memory, cells| {
-                        direct(state, memory, cells, Self::$name, |context, memory, args| {
-                            #[allow(unused_mut, unused_variables, reason = "some take none")]
-                            let mut args = args.iter().copied();
-                            $(let $param = <$type as Parameter>::from_cell(args.next().unwrap_or(0));)*
-                            done($name(context, memory, $($param),*))
+                        direct(state, memory, cells, Self::$name, |context, memory, cells| {
+                            let Some(&[$($param),*]) = cells.first_chunk() else {
+                                return Ok(Errno::NoSys);
+                            };
+                            done($name(context, memory, $(<$type as Parameter>::from_cell($param)),*))
                         })
                     },)*)*
                 }
@@ -406,6 +408,7 @@ enum Direction {
 }
 
 /// Reads or writes; `done` is where the guest wants the number of bytes.
+#[inline(always)]
 fn transfer<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -416,16 +419,45 @@ fn transfer<H: Host>(
 ) -> Done {
     let of_direction = if direction == Direction::In { Rights::FD_READ } else { Rights::FD_WRITE };
     let rights = if at == At::Position { of_direction } else { of_direction.with(Rights::FD_SEEK) };
-    let descriptor = context.fds.get_with(fd, rights)?;
+    let handle = context.fds.get_with(fd, rights)?.handle;
+    if iovs_len == 1 {
+        let span = first_span(memory, iovs)?;
+        return transfer_spans(context, memory, (direction, at), handle, &[span], done);
+    }
+    transfer_many(context, memory, (direction, at), handle, (iovs, iovs_len), done)
+}
+
+/// As [`transfer_spans`], for as many as the guest says.
+#[inline(never)]
+fn transfer_many<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    (direction, at): (Direction, At),
+    handle: Handle,
+    (iovs, iovs_len): (u32, u32),
+    done: u32,
+) -> Done {
     let mut spans = Spans::new();
     spans.read(memory, iovs, iovs_len)?;
+    transfer_spans(context, memory, (direction, at), handle, spans.as_slice(), done)
+}
+
+#[inline(always)]
+fn transfer_spans<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    (direction, at): (Direction, At),
+    handle: Handle,
+    spans: &[Span],
+    done: u32,
+) -> Done {
     slice_mut(memory, done, 4)?;
     let bytes = match direction {
-        Direction::In => context.host.read(descriptor.handle, memory, spans.as_slice(), at),
-        Direction::Out => context.host.write(descriptor.handle, memory, spans.as_slice(), at),
+        Direction::In => context.host.read(handle, memory, spans, at),
+        Direction::Out => context.host.write(handle, memory, spans, at),
     }?;
     context.count_moved(bytes);
-    let bytes = u32::try_from(bytes.min(spans.bytes())).map_err(|_| Errno::Overflow)?;
+    let bytes = u32::try_from(bytes.min(spans.iter().map(|span| span.len).sum())).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, done, &bytes.to_le_bytes())?)
 }
 

@@ -60,6 +60,18 @@ pub(super) fn after(pointer: u32, offset: u32) -> Result<u32, Errno> {
     pointer.checked_add(offset).ok_or(Errno::Fault)
 }
 
+/// The span that a preview 1 `iovec` or `ciovec` describes, of at most [`TRANSFER_MAX`] bytes.
+///
+/// # Errors
+///
+/// [`Errno::Fault`] where one of the two is not inside of `memory`.
+#[inline]
+pub(super) fn first_span(memory: &[u8], pointer: u32) -> Result<Span, Errno> {
+    let [a, b, c, d, e, f, g, h] = read(memory, pointer)?;
+    let Span { start, len } = span(memory, u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))?;
+    Ok(Span { start, len: len.min(TRANSFER_MAX) })
+}
+
 /// The spans that an array of preview 1 `iovec` or `ciovec` describes.
 pub(super) struct Spans {
     inline: [Span; INLINE_SPANS],
