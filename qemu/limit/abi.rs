@@ -11,6 +11,9 @@ pub const NUMBER: u8 = 0x80;
 /// The most bytes of a buffer.
 pub const LEN_MAX: u32 = 1 << 20;
 
+/// The most descriptors.
+pub const FDS: usize = 2;
+
 /// The most connections of a server.
 pub const CONNECTIONS_MAX: u32 = 1024;
 
@@ -38,11 +41,17 @@ pub enum Work {
     Http = 8,
     /// As `Echo`, but is a cache that speaks memcached's protocol.
     Kv = 9,
+    /// As `Http`; what is in the second file is read for each request for it.
+    HttpFile = 10,
+    /// As `Http`, but `count` connections, one after the other, for one request each.
+    HttpClose = 11,
+    /// Takes a connection from the first file, a socket, and sends it `len` bytes of the second, from its start again at its end.
+    RelayFile = 12,
 }
 
 impl Work {
     /// All of them, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Selfpipe,
         Self::Ping,
         Self::Pong,
@@ -53,6 +62,9 @@ impl Work {
         Self::Null,
         Self::Http,
         Self::Kv,
+        Self::HttpFile,
+        Self::HttpClose,
+        Self::RelayFile,
     ];
 }
 
@@ -64,12 +76,12 @@ pub struct Job {
     pub work: u32,
     /// Bytes of a message or, of a server, of its buffer.
     pub len: u32,
-    /// Connections of a server.
+    /// Connections of a server; 1 where it has one at a time.
     pub connections: u32,
     /// Must be zero.
     pub reserved: u32,
     /// Descriptors; -1 for none.
-    pub fds: [i32; 2],
+    pub fds: [i32; FDS],
     /// How often; of no account to a server.
     pub count: u64,
     /// Out: how many nanoseconds that took.

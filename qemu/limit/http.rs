@@ -3,27 +3,57 @@
 //! HTTP/1.1 with a page, as `guests/bench` has it. Of a request the same is looked at.
 
 use crate::{
+    files::Open,
     pages::{
         ANSWER,
+        FILE_HEAD,
+        FILE_LEN,
         NOT_FOUND, //
     },
-    servers::Requests, //
+    servers::Requests,
+    work::read_exact, //
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 /// The most headers of a request.
 const HEADERS_MAX: usize = 16;
 
-/// A server of the page.
-pub(crate) struct Http;
+/// A server of the page and, perhaps, of a file, which it reads for each request.
+#[derive(Default)]
+pub(crate) struct Http<'a> {
+    pub(crate) file: Option<&'a Open>,
+}
 
-impl Requests for Http {
+impl Http<'_> {
+    /// Adds the answer to a request for `path`.
+    fn get(&mut self, path: &[u8], output: &mut KVVec<u8>) -> Result {
+        match (path, self.file) {
+            (b"/", _) => output.extend_from_slice(ANSWER, GFP_KERNEL_ACCOUNT)?,
+            (b"/file", Some(file)) => {
+                output.extend_from_slice(FILE_HEAD, GFP_KERNEL_ACCOUNT)?;
+                let start = output.len();
+                output.resize(start + FILE_LEN, 0, GFP_KERNEL_ACCOUNT)?;
+                file.seek(0, u64::from(bindings::SEEK_SET))?;
+                read_exact(file, output.get_mut(start..).unwrap_or_default())?;
+            }
+            _ => output.extend_from_slice(NOT_FOUND, GFP_KERNEL_ACCOUNT)?,
+        }
+        Ok(())
+    }
+}
+
+impl Requests for Http<'_> {
     fn answer(&mut self, input: &[u8], output: &mut KVVec<u8>) -> Result<usize> {
         let mut rest = Rest(input);
         let mut done = 0;
         while let Some(request) = rest.request() {
-            let answer = if request? == (b"GET", b"/") { ANSWER } else { NOT_FOUND };
-            output.extend_from_slice(answer, GFP_KERNEL_ACCOUNT)?;
+            match request? {
+                (b"GET", path) => self.get(path, output)?,
+                _ => output.extend_from_slice(NOT_FOUND, GFP_KERNEL_ACCOUNT)?,
+            }
             done = input.len().saturating_sub(rest.0.len());
         }
         Ok(done)

@@ -50,6 +50,8 @@ mod signal;
 #[path = "../../kmod/host/sockets.rs"]
 #[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
 mod sockets;
+#[path = "../../kmod/host/splice.rs"]
+mod splice;
 mod work;
 
 module! {

@@ -3,6 +3,7 @@
 //! Servers on a listening socket. Each takes as many connections as it is told, serves them until they are closed, and ends.
 
 use crate::{
+    abi::FDS,
     ffi::{
         poll,
         PollEntry,
@@ -10,15 +11,17 @@ use crate::{
         AT_POSITION_NOW, //
     },
     files::Files,
-    ready, sockets,
+    ready, sockets, splice,
     work::{
         read,
         since,
+        time,
         write_all,
         Pace, //
     },
 };
 use kernel::{
+    bindings,
     prelude::*,
     time::{
         Instant,
@@ -57,10 +60,10 @@ pub(crate) struct Whole<R> {
 }
 
 impl<R> Whole<R> {
-    /// For as many connections, whose handles are those after the socket's.
+    /// For as many connections, whose handles are those after the descriptors'.
     pub(crate) fn new(requests: R, connections: u32) -> Result<Self> {
         let mut unanswered = KVVec::new();
-        for _ in 0..=connections {
+        for _ in 0..connections as usize + FDS {
             unanswered.push(KVVec::new(), GFP_KERNEL_ACCOUNT)?;
         }
         Ok(Self { requests, unanswered, output: KVVec::new() })
@@ -182,4 +185,43 @@ pub(crate) fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buff
         write_all(to, buffer.get(..len).unwrap_or_default())?;
         pace.count(len)?;
     }
+}
+
+/// Answers one request of each of `count` connections, one after the other.
+pub(crate) fn serve_each(
+    files: &mut Files,
+    [listener, _]: [u64; 2],
+    count: u64,
+    buffer: &mut [u8],
+    mut protocol: impl Protocol,
+) -> Result<u64> {
+    time(count, || {
+        let handle = accept(files, listener)?;
+        let len = answer(files, handle, buffer, AT_POSITION, &mut protocol)?;
+        files.close(u64::from(handle))?;
+        Ok(len)
+    })
+}
+
+/// Sends the file, over and over, to one connection, `len` bytes at a time.
+pub(crate) fn relay_file(files: &mut Files, [listener, file]: [u64; 2], count: u64, len: u32) -> Result<u64> {
+    let to = accept(files, listener)?;
+    let (file, to) = (files.get(file)?, files.get(u64::from(to))?);
+    let send = || {
+        let mut sent = 0;
+        while sent < u64::from(len) {
+            match splice::splice(file, to, u64::from(len) - sent)? {
+                0 => break,
+                moved => sent += moved,
+            }
+        }
+        Ok::<_, Error>(sent as usize)
+    };
+    time(count, || match send()? {
+        0 => {
+            file.seek(0, u64::from(bindings::SEEK_SET))?;
+            send()
+        }
+        sent => Ok(sent),
+    })
 }

@@ -27,7 +27,9 @@ use crate::{
     },
     servers::{
         relay,
+        relay_file,
         serve,
+        serve_each,
         Echo,
         Whole, //
     },
@@ -57,7 +59,10 @@ const PIECE: usize = 64;
 /// `EINVAL`, `EBADF`, `ENOMEM`; `EINTR` for any signal; those of files.
 pub(crate) fn run(job: &Job) -> Result<u64> {
     let work = Work::ALL.into_iter().find(|work| *work as u32 == job.work).ok_or(EINVAL)?;
-    let is_server = matches!(work, Work::Echo | Work::Relay | Work::Http | Work::Kv);
+    let is_server = matches!(
+        work,
+        Work::Echo | Work::Relay | Work::Http | Work::Kv | Work::HttpFile | Work::HttpClose | Work::RelayFile
+    );
     let has_len = is_server || work == Work::Selfpipe;
     if job.reserved != 0
         || job.len > LEN_MAX
@@ -86,7 +91,19 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
         Work::Echo => serve(&mut files, handles, connections, &mut buffer, Echo),
         Work::Relay => relay(&mut files, handles, connections, &mut buffer),
         Work::Null => null(&mut files, handles, job.count),
-        Work::Http => serve(&mut files, handles, connections, &mut buffer, Whole::new(Http, connections)?),
+        Work::Http => serve(&mut files, handles, connections, &mut buffer, Whole::new(Http::default(), connections)?),
+        Work::HttpFile => {
+            // Apart from those that come and go.
+            let mut others = Files::new();
+            let file = others.open(job.fds[1])?.0;
+            let http = Http { file: Some(others.get(file.into())?) };
+            serve(&mut files, handles, connections, &mut buffer, Whole::new(http, connections)?)
+        }
+        Work::HttpClose => {
+            // Whichever number a connection has, the next one has it again.
+            serve_each(&mut files, handles, job.count, &mut buffer, Whole::new(Http::default(), connections)?)
+        }
+        Work::RelayFile => relay_file(&mut files, handles, job.count, job.len),
         Work::Kv => serve(&mut files, handles, connections, &mut buffer, Whole::new(Cache::new()?, connections)?),
     };
     // A call that a signal has ended is not made again: part of the work is done.
@@ -120,7 +137,7 @@ impl Pace {
 
 /// How long it takes to do `work` `count` times.
 #[inline]
-fn time(count: u64, mut work: impl FnMut() -> Result<usize>) -> Result<u64> {
+pub(crate) fn time(count: u64, mut work: impl FnMut() -> Result<usize>) -> Result<u64> {
     let mut pace = Pace::default();
     let began = Instant::<Monotonic>::now();
     for _ in 0..count {
@@ -142,7 +159,7 @@ pub(crate) fn read(open: &Open, bytes: &mut [u8], at: u64) -> Result<usize> {
     Ok((done as usize).min(bytes.len()))
 }
 
-fn read_exact(open: &Open, bytes: &mut [u8]) -> Result {
+pub(crate) fn read_exact(open: &Open, bytes: &mut [u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
         let done = read(open, rest, AT_POSITION)?;

@@ -6,6 +6,8 @@ mod pages;
 
 use self::pages::{
     ANSWER,
+    FILE_HEAD,
+    FILE_LEN,
     NOT_FOUND, //
 };
 use crate::{
@@ -20,14 +22,14 @@ use std::{
         Read as _,
         Seek as _, //
     },
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
 };
 
-/// What comes before what is in a file.
-const FILE_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\n";
-
-/// How much of the file it is.
-const FILE_LEN: usize = 4096;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 16;
 
 /// A server that has a page and, perhaps, a file.
 #[derive(Default)]
@@ -61,11 +63,10 @@ impl Http {
 impl Protocol for Http {
     fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
         let mut done = 0;
-        loop {
-            let rest = input.get(done..).unwrap_or_default();
-            let mut headers = [httparse::EMPTY_HEADER; 16];
-            let mut request = httparse::Request::new(&mut headers);
-            match request.parse(rest) {
+        while let rest @ [_, ..] = input.get(done..).unwrap_or_default() {
+            let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+            let mut request = httparse::Request::new(&mut []);
+            match request.parse_with_uninit_headers(rest, &mut headers) {
                 Ok(httparse::Status::Complete(len)) => {
                     match (request.method, request.path) {
                         (Some("GET"), Some(path)) => self.get(path, output)?,
@@ -73,9 +74,10 @@ impl Protocol for Http {
                     }
                     done += len;
                 }
-                Ok(httparse::Status::Partial) => return Ok(done),
+                Ok(httparse::Status::Partial) => break,
                 Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
             }
         }
+        Ok(done)
     }
 }

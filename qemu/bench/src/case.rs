@@ -209,11 +209,11 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(URING).and(BATCH).and(LIMIT),
     },
     Case {
-        contestants: ALL.and(BATCH),
+        contestants: ALL.and(BATCH).and(LIMIT),
         ..server("http", "http-file", "4 KiB of a file, kept alive", "http-file", Client::HttpFile(1))
     },
     Case {
-        contestants: ALL.and(URING),
+        contestants: ALL.and(URING).and(LIMIT),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },
     with(server("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED_AND_LIMIT),
@@ -224,7 +224,7 @@ pub(crate) const CASES: &[Case] = &[
         ..server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)
     },
     Case {
-        contestants: ALL.and(SYSCALL).and(BATCH),
+        contestants: ALL.and(SYSCALL).and(BATCH).and(LIMIT),
         ..server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)
     },
     Case {

@@ -80,17 +80,28 @@ pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
             job.fds = [STDIN, -1];
             Work::Null
         }
-        "echo" | "http" | "kv" | "relay" => {
-            job.fds = [HANDED[0], -1];
+        "echo" | "http" | "http-file" | "kv" | "relay" => {
             job.connections = arg()?.parse()?;
             let (work, len) = match work {
                 "echo" => (Work::Echo, BUFFER),
                 "http" => (Work::Http, BUFFER),
+                "http-file" => (Work::HttpFile, BUFFER),
                 "kv" => (Work::Kv, BUFFER),
                 _ => (Work::Relay, COPY_BUFFER),
             };
+            if work != Work::HttpFile {
+                job.fds = [HANDED[0], -1];
+            }
             job.len = len;
             work
+        }
+        "http-close" => {
+            (job.fds, job.connections, job.len) = ([HANDED[0], -1], 1, BUFFER);
+            Work::HttpClose
+        }
+        "relay-file" => {
+            (job.connections, job.len) = (1, BUFFER);
+            Work::RelayFile
         }
         _ => anyhow::bail!("{work}: the limit does not do it"),
     };
