@@ -24,11 +24,21 @@ mod host {
     unsafe extern "C" {
         safe fn fd_fdstat_set_flags(fd: u32, flags: u32) -> i32;
         safe fn fd_prestat_get(fd: u32, prestat: usize) -> i32;
+        fn clock_res_get(id: u32, resolution: *mut u64) -> i32;
     }
 
     /// A call that gets to what is behind the engine and does nothing there: standard input gets the flags that it has.
     pub(super) fn null() -> i32 {
         fd_fdstat_set_flags(0, 0)
+    }
+
+    /// A call that goes to the host, on its stack, which knows the answer: the resolution of the monotonic clock.
+    pub(super) fn null_switch() -> u64 {
+        const MONOTONIC: u32 = 1;
+        let mut resolution = 0;
+        // SAFETY: The place is there.
+        unsafe { clock_res_get(MONOTONIC, &raw mut resolution) };
+        resolution
     }
 
     /// A call that the engine answers by itself: that descriptor is not open.
@@ -45,6 +55,7 @@ mod host {
     }
 
     pub(super) use null as null_engine;
+    pub(super) use null as null_switch;
 }
 
 /// An empty call; natively getppid(2).
@@ -55,6 +66,11 @@ pub(crate) fn null(count: u64, _args: &[String]) -> io::Result<Duration> {
 /// A call that does not leave the engine; natively getppid(2).
 pub(crate) fn null_engine(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, host::null_engine)
+}
+
+/// A call that leaves the engine and does next to nothing there; natively getppid(2).
+pub(crate) fn null_switch(count: u64, _args: &[String]) -> io::Result<Duration> {
+    time_result(count, host::null_switch)
 }
 
 /// The monotonic clock; natively by way of the vDSO.

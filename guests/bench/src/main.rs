@@ -36,9 +36,10 @@ use std::{
 type Work = fn(u64, &[String]) -> io::Result<Duration>;
 
 /// Everything there is to measure, by name.
-const WORKS: [(&str, Work); 27] = [
+const WORKS: [(&str, Work); 28] = [
     ("null", calls::null),
     ("null-engine", calls::null_engine),
+    ("null-switch", calls::null_switch),
     ("clock", calls::clock),
     ("clock-syscall", calls::clock_syscall),
     ("spin", calls::spin),

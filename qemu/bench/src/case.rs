@@ -127,6 +127,7 @@ const fn compute(name: &'static str, unit: &'static str) -> Case {
 pub(crate) const CASES: &[Case] = &[
     calls("null", "null", ALL.and(BPF).and(LIMIT)),
     calls("null-engine", "null-engine", ALL),
+    calls("null-switch", "null-switch", ALL),
     calls("clock", "clock", ALL.and(BPF).and(SYSCALL)),
     Case {
         group: "selfpipe",

@@ -13,6 +13,7 @@ use rustix::{
         clock_gettime, //
     }, //
 };
+use std::sync::OnceLock;
 
 const PER_SECOND: i64 = 1_000_000_000;
 
@@ -41,8 +42,12 @@ pub(super) fn time(id: u64) -> Result {
     Ok(nanoseconds(clock_gettime(clock(id)?)))
 }
 
+/// As in the kernel, where it is known once the machine is up, it is asked for once.
 pub(super) fn resolution(id: u64) -> Result {
-    Ok(nanoseconds(clock_getres(clock(id)?)))
+    static KNOWN: [OnceLock<u64>; 4] = [const { OnceLock::new() }; 4];
+    let clock = clock(id)?;
+    let known = usize::try_from(id).ok().and_then(|id| KNOWN.get(id)).ok_or(Errno::INVAL)?;
+    Ok(*known.get_or_init(|| nanoseconds(clock_getres(clock))))
 }
 
 pub(super) fn sleep_until(id: u64, until: u64) -> Result {
