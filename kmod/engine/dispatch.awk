@@ -9,10 +9,10 @@
 # arch/x86/net/bpf_jit_comp.c). What it does not find goes by a retpoline. Elsewhere nothing changes: the kernel makes indirect
 # jumps of them.
 #
-# The handlers named in the file `hot` are found with the fewest comparisons.
+# The handlers named in the file `hot` are found with few comparisons, the first of them with the fewest.
 
 BEGIN {
-  while ((getline line < hot) > 0) if (line !~ /^#/) is_hot["kwe.exec." line] = 1
+  while ((getline line < hot) > 0) if (line !~ /^#/) weights["kwe.exec." line] = 512 / sqrt(++hottest)
   print "#include <linux/linkage.h>"
   print "#include <asm/alternative.h>"
   print "#include <asm/cpufeatures.h>"
@@ -47,7 +47,7 @@ END {
   for (i = 1; i <= count; i++) {
     base = handlers[i]
     sub(/\.[0-9]+$/, "", base)
-    before[i] = before[i - 1] + (base in is_hot ? 64 : 1)
+    before[i] = before[i - 1] + (base in weights ? weights[base] : 1)
   }
   search(1, count)
   print ".Lother: jmp __x86_indirect_thunk_r11"

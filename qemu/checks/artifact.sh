@@ -32,7 +32,7 @@ none_left_out() {
         is_handler && is_jump && /__x86_indirect_thunk_r11-0x4$/ { count++ }
         { is_jump = $2 == "jmp" }
         END { print count }')
-    alternatives=$(readelf -rW "$out/engine.o" | awk '/^Relocation section/ { is_ours = /\.rela\.altinstructions/ } is_ours && $5 ~ /^kwe\.exec\./' | wc -l)
+    alternatives=$(readelf -rW "$ko" | awk '/^Relocation section/ { is_ours = /\.rela\.altinstructions/ } is_ours && $5 ~ /^kwe\.exec\./' | wc -l)
     echo "$jumps jumps, $alternatives alternatives"
     [ "$jumps" -gt 1000 ] && [ "$jumps" -eq "$alternatives" ]
 }

@@ -68,6 +68,13 @@ impl<R> Whole<R> {
         }
         Ok(Self { requests, unanswered, output: KVVec::new() })
     }
+
+    /// Forgets what was not answered.
+    fn forget(&mut self, handle: u32) {
+        if let Some(kept) = self.unanswered.get_mut(handle as usize) {
+            kept.clear();
+        }
+    }
 }
 
 impl<R: Requests> Protocol for Whole<R> {
@@ -193,12 +200,14 @@ pub(crate) fn serve_each(
     [listener, _]: [u64; 2],
     count: u64,
     buffer: &mut [u8],
-    mut protocol: impl Protocol,
+    mut protocol: Whole<impl Requests>,
 ) -> Result<u64> {
     time(count, || {
         let handle = accept(files, listener)?;
         let len = answer(files, handle, buffer, AT_POSITION, &mut protocol)?;
         files.close(u64::from(handle))?;
+        // The next connection has the same handle.
+        protocol.forget(handle);
         Ok(len)
     })
 }

@@ -69,6 +69,7 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
         || has_len != (job.len > 0)
         || job.connections > CONNECTIONS_MAX
         || is_server != (job.connections > 0)
+        || matches!(work, Work::HttpClose | Work::RelayFile) && job.connections != 1
     {
         return Err(EINVAL);
     }
@@ -100,7 +101,6 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
             serve(&mut files, handles, connections, &mut buffer, Whole::new(http, connections)?)
         }
         Work::HttpClose => {
-            // Whichever number a connection has, the next one has it again.
             serve_each(&mut files, handles, job.count, &mut buffer, Whole::new(Http::default(), connections)?)
         }
         Work::RelayFile => relay_file(&mut files, handles, job.count, job.len),

@@ -41,7 +41,7 @@ const fn colour(contestant: Contestant) -> RGBColor {
         Contestant::KernelAndProcess => RGBColor(230, 159, 0),
         Contestant::Limit => RGBColor(127, 127, 127),
         Contestant::Engine => RGBColor(204, 121, 167),
-        Contestant::EngineRetpolines => RGBColor(230, 159, 0),
+        Contestant::EngineRetpolines => RGBColor(136, 34, 85),
         Contestant::Uring => RGBColor(0, 114, 178),
         Contestant::Bpf => RGBColor(240, 228, 66),
         Contestant::Memcached => RGBColor(153, 102, 51),

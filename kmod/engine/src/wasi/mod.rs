@@ -86,7 +86,7 @@ impl<H: Host> Context<H> {
 impl<H> Context<H> {
     /// Counts a host call; whether the host is to be asked whether the guest may go on.
     pub(crate) fn is_look_due(&mut self) -> bool {
-        // It would take centuries to overflow.
+        // One call moves far less than what would overflow.
         self.work = self.work.wrapping_add(CALL_WORK);
         if self.work < WORK_PER_LOOK {
             return false;
