@@ -9,7 +9,8 @@
 # arch/x86/net/bpf_jit_comp.c). What it does not find goes by a retpoline. Elsewhere nothing changes: the kernel makes indirect
 # jumps of them.
 #
-# The handlers named in the file `hot` are found with few comparisons, the first of them with the fewest.
+# The handlers named in the file `hot` are found with few comparisons, the first of them with the fewest. A handler's calls are of
+# host functions, and become ones to kwe.search_host, which looks among those.
 
 BEGIN {
   while ((getline line < hot) > 0) if (line !~ /^#/) weights["kwe.exec." line] = 512 / sqrt(++hottest)
@@ -21,51 +22,63 @@ BEGIN {
 /^[0-9a-f]+ <.*>:$/ {
   name = substr($2, 2, length($2) - 3)
   is_handler = name ~ /^kwe\.exec\./
+  is_host_function = name ~ /\.KernelHost\./
   offset = -1
 }
 # An instruction's offset in its function is what objdump tells of the first and of this one.
-is_handler && /^ *[0-9a-f]+:\t/ {
+(is_handler || is_host_function) && /^ *[0-9a-f]+:\t/ {
   address = hex(substr($1, 1, length($1) - 1))
   if (offset < 0) {
     start = address
-    # Where an indirect jump may come to.
-    if ($2 == "endbr64") handlers[++count] = name
+    # Where an indirect jump or call may come to.
+    if ($2 == "endbr64") {
+      if (is_handler) handlers[++handler_count] = name
+      else host_functions[++host_function_count] = name
+    }
   }
   offset = address - start
-  is_jump = $2 == "jmp"
+  instruction = $2
 }
-is_handler && is_jump && /R_X86_64_(PLT|PC)32\t__x86_indirect_thunk_r11-0x4$/ {
+is_handler && (instruction == "jmp" || instruction == "call") && /R_X86_64_(PLT|PC)32\t__x86_indirect_thunk_r11-0x4$/ {
   print ".section .altinstr_replacement, \"ax\""
-  print ".Lreplacement_" ++sites ": jmp kwe.search"
+  print ".Lreplacement_" ++sites ": " instruction (instruction == "jmp" ? " kwe.search" : " kwe.search_host")
   print ".section .altinstructions, \"a\""
   printf "altinstr_entry %s+%d, .Lreplacement_%d, X86_FEATURE_RETPOLINE, 5, 5\n", name, offset, sites
 }
 
 END {
   print ".text"
-  print "SYM_FUNC_START_LOCAL(kwe.search)"
+  define("kwe.search", handlers, handler_count)
+  define("kwe.search_host", host_functions, host_function_count)
+}
+
+# Defines the function `name`, which goes to that of `all`, of which there are `count`, that is at %r11.
+function define(name, all, count,  i, base) {
+  print "SYM_FUNC_START_LOCAL(" name ")"
   for (i = 1; i <= count; i++) {
-    base = handlers[i]
+    targets[i] = all[i]
+    base = all[i]
     sub(/\.[0-9]+$/, "", base)
     before[i] = before[i - 1] + (base in weights ? weights[base] : 1)
   }
+  other = ".Lother_" ++others
   search(1, count)
-  print ".Lother: jmp __x86_indirect_thunk_r11"
+  print other ": jmp __x86_indirect_thunk_r11"
   print "int3"
-  print "SYM_FUNC_END(kwe.search)"
+  print "SYM_FUNC_END(" name ")"
 }
 
-# Looks among the handlers `first` to `last`, which have increasing addresses.
+# Looks among the targets `first` to `last`, which have increasing addresses.
 function search(first, last,  middle, label) {
   if (first > last) {
-    print "jmp .Lother"
+    print "jmp " other
     return
   }
   middle = first
   while (middle < last && before[middle] - before[first - 1] < before[last] - before[middle]) middle++
-  printf "cmp $%s, %%r11\nje %s\n", handlers[middle], handlers[middle]
+  printf "cmp $%s, %%r11\nje %s\n", targets[middle], targets[middle]
   if (middle > first && middle < last) {
-    label = ".Lafter_" middle
+    label = other "_after_" middle
     print "ja " label
     search(first, middle - 1)
     print label ":"

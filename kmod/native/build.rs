@@ -139,21 +139,26 @@ impl Object {
             .filter(move |reference| self.sections.get(reference.section).is_some_and(|section| section.name == name))
     }
 
-    /// With the alternatives, which all are for where retpolines are in use (kmod/engine/dispatch.awk): jumps.
+    /// The section that a reference is to, and where there.
+    fn target(&self, reference: &Reference) -> Result<(usize, u64)> {
+        let (_, section, value) = self.symbols.get(reference.symbol).ok_or("no such symbol")?;
+        Ok((*section, value.checked_add_signed(reference.addend).ok_or("no such place")?))
+    }
+
+    /// With the alternatives, which all are for where retpolines are in use (kmod/engine/dispatch.awk): direct jumps and calls.
     fn with_alternatives(&self) -> Result<Vec<u8>> {
-        let sites: HashMap<(usize, u64), &Reference> =
-            self.sites(INDIRECT_THUNK).map(|(_, site)| ((site.section, site.offset), site)).collect();
-        // Of the jumps that are put there, all go to the same place.
-        let search = self.from(".altinstr_replacement").next().ok_or("the engine has no alternatives")?;
+        let by_place: HashMap<(usize, u64), &Reference> =
+            self.references.iter().map(|reference| ((reference.section, reference.offset), reference)).collect();
+        // The displacement of the jump or call that is there.
+        let jump_at = |(section, offset): (usize, u64)| by_place.get(&(section, offset + 1)).ok_or("no jump there");
         let mut patched = self.bytes.clone();
         let mut count = 0;
         for alternative in self.from(".altinstructions").filter(|reference| reference.offset % ALTERNATIVE_LEN == 0) {
-            let (name, section, value) = self.symbols.get(alternative.symbol).ok_or("no such symbol")?;
-            let offset = value.checked_add_signed(alternative.addend).ok_or("no such place")? + 1;
-            let site = sites.get(&(*section, offset)).ok_or_else(|| format!("no jump at {name}: {offset}"))?;
-            // The relocation's symbol, in the high half of its second field.
-            patched[site.entry + 12..][..4].copy_from_slice(&u32::try_from(search.symbol)?.to_le_bytes());
-            patched[site.entry + 16..][..8].copy_from_slice(&search.addend.to_le_bytes());
+            let replacement = by_place.get(&(alternative.section, alternative.offset + 4)).ok_or("no replacement")?;
+            let (site, way) = (jump_at(self.target(alternative)?)?, jump_at(self.target(replacement)?)?);
+            // The relocation's symbol, in the high half of its second field, and its addend.
+            patched[site.entry + 12..][..4].copy_from_slice(&u32::try_from(way.symbol)?.to_le_bytes());
+            patched[site.entry + 16..][..8].copy_from_slice(&way.addend.to_le_bytes());
             count += 1;
         }
         if count == 0 {

@@ -215,9 +215,9 @@ fn errno(cells: &[u64]) -> u16 {
 /// The first of them becomes the result. So does wasmi call it for a guest whose default memory is the one that it exports as `memory`.
 pub(crate) type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
 
-/// Makes a [`Direct`] of `body`: calls it if the guest may go on.
+/// What a [`Direct`] does with its `body`: calls it if the guest may go on.
 #[inline(always)]
-pub(crate) fn direct<H: Host + 'static>(
+pub(crate) fn call_direct<H: Host + 'static>(
     state: &mut State<H>,
     memory: &mut [u8],
     cells: &mut [u64],

@@ -73,7 +73,7 @@ use crate::{
     instance::{
         Direct,
         State,
-        direct,
+        call_direct,
         host_function, //
     },
 };
@@ -189,14 +189,7 @@ macro_rules! functions {
             /// What it does.
             pub(crate) fn direct<H: Host + 'static>(self) -> Direct<H> {
                 match self {
-                    $($(Self::$name => |state, memory, cells| {
-                        direct(state, memory, cells, Self::$name, |context, memory, cells| {
-                            let Some(&[$($param),*]) = cells.first_chunk() else {
-                                return Ok(Errno::NoSys);
-                            };
-                            done($name(context, memory, $(<$type as Parameter>::from_cell($param)),*))
-                        })
-                    },)*)*
+                    $($(Self::$name => direct::$name,)*)*
                 }
             }
 
@@ -213,6 +206,26 @@ macro_rules! functions {
                     $($(Self::$name => $module,)*)*
                 }
             }
+        }
+
+        /// The whole of each function. scripts/build-kmod knows them by the name of this module.
+        mod direct {
+            use super::*;
+
+            $($(
+                pub(super) fn $name<H: Host + 'static>(
+                    state: &mut State<H>,
+                    memory: &mut [u8],
+                    cells: &mut [u64],
+                ) -> Result<(), wasmi::Error> {
+                    call_direct(state, memory, cells, Function::$name, |context, memory, cells| {
+                        let Some(&[$($param),*]) = cells.first_chunk() else {
+                            return Ok(Errno::NoSys);
+                        };
+                        done(super::$name(context, memory, $(<$type as Parameter>::from_cell($param)),*))
+                    })
+                }
+            )*)*
         }
 
         /// Every function that a guest may import.
