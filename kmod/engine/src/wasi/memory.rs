@@ -60,6 +60,11 @@ pub(super) fn after(pointer: u32, offset: u32) -> Result<u32, Errno> {
     pointer.checked_add(offset).ok_or(Errno::Fault)
 }
 
+/// Pointer and length of a preview 1 `iovec` or `ciovec`.
+const fn iovec([a, b, c, d, e, f, g, h]: [u8; 8]) -> (u32, u32) {
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
 /// The span that a preview 1 `iovec` or `ciovec` describes, of at most [`TRANSFER_MAX`] bytes.
 ///
 /// # Errors
@@ -67,8 +72,8 @@ pub(super) fn after(pointer: u32, offset: u32) -> Result<u32, Errno> {
 /// [`Errno::Fault`] where one of the two is not inside of `memory`.
 #[inline]
 pub(super) fn first_span(memory: &[u8], pointer: u32) -> Result<Span, Errno> {
-    let [a, b, c, d, e, f, g, h] = read(memory, pointer)?;
-    let Span { start, len } = span(memory, u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))?;
+    let (start, len) = iovec(read(memory, pointer)?);
+    let Span { start, len } = span(memory, start, len)?;
     Ok(Span { start, len: len.min(TRANSFER_MAX) })
 }
 
@@ -106,8 +111,7 @@ impl Spans {
         let pairs = slice(memory, pointer, count.checked_mul(8).ok_or(Errno::Fault)?)?;
         let mut total: u32 = 0;
         for (index, pair) in pairs.as_chunks::<8>().0.iter().enumerate() {
-            let [a, b, c, d, e, f, g, h] = *pair;
-            let (start, bytes) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+            let (start, bytes) = iovec(*pair);
             let before = total;
             total = total.checked_add(bytes).ok_or(Errno::Inval)?;
             let mut span = span(memory, start, bytes)?;

@@ -17,6 +17,7 @@ mod paths;
 mod poll;
 mod sockets;
 pub mod strings;
+mod transfer;
 
 pub(crate) use batch::MODULE as BATCH;
 pub use functions::{
