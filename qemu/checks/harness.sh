@@ -93,6 +93,7 @@ kernel_warning() { fails 121 'WARNING: from a test' -- sh -c 'echo "WARNING: fro
 hang() { fails 122 'time-out after 15 s' --timeout=15 -- sleep 1000; }
 power_off() { fails 123 'the VM went away' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
 reboot() { fails 123 'the VM went away' --timeout=120 -- reboot -f; }
+kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }
 kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
 
 interrupt() {
@@ -178,6 +179,7 @@ check "kernel warning" kernel_warning
 check "hang" hang
 check "power off" power_off
 check "reboot" reboot
+check "arguments of the kernel" kernel_argument
 check "--log" kernel_log
 check "Ctrl-C" interrupt
 check "a terminal" terminal
