@@ -91,21 +91,28 @@ kernel_panic() { fails 121 'kwasmi: the kernel failed: .*sysrq triggered crash' 
 # The command itself ends well.
 kernel_warning() { fails 121 'WARNING: from a test' -- sh -c 'echo "WARNING: from a test" >/dev/kmsg'; }
 hang() { fails 122 'time-out after 15 s' --timeout=15 -- sleep 1000; }
-power_off() { fails 123 'the VM went away' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
-reboot() { fails 123 'the VM went away' --timeout=120 -- reboot -f; }
+power_off() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
+reboot() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- reboot -f; }
 kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }
 kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
 
-interrupt() {
+# A VM in the background that has come as far as its command; sets shell_id and tool_id.
+starts() {
     # Without job control bash starts it with SIGINT ignored; the tool wants it all the same.
     vm -- sh -c 'echo up; sleep 1000' >"$work/up" 2>"$work/err" &
-    local id=$!
+    shell_id=$!
     for ((i = 0; i < 600; i++)); do
         grep -q up "$work/up" && break
         sleep 0.1
     done
-    kill -INT "$(pgrep -P "$id" -f 'kwasmi-vm run' || echo "$id")"
-    ends 130 wait "$id"
+    tool_id=$(pgrep -P "$shell_id" -f 'kwasmi-vm run' || echo "$shell_id")
+}
+interrupt() {
+    starts && kill -INT "$tool_id" && ends 130 wait "$shell_id"
+}
+qemu_dies() {
+    starts && kill -ABRT "$(pgrep -P "$tool_id" qemu)" && ends 123 wait "$shell_id" &&
+        tail -n 1 "$work/err" | grep -q 'the VM went away before the command ended: QEMU ended by signal: 6'
 }
 terminal() {
     script -qec "stty rows 33 cols 77; $tool run --timeout=120 --terminal -- sh -c 'tty; stty size; exit 5'" /dev/null \
@@ -182,6 +189,7 @@ check "reboot" reboot
 check "arguments of the kernel" kernel_argument
 check "--log" kernel_log
 check "Ctrl-C" interrupt
+check "QEMU dies" qemu_dies
 check "a terminal" terminal
 check "side by side" side_by_side
 finish

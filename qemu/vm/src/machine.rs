@@ -15,6 +15,7 @@ use std::{
         Path,
         PathBuf, //
     },
+    process::ExitStatus,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{
@@ -119,8 +120,8 @@ pub enum Ending {
     KernelFault(String),
     /// It took too long.
     TimeOut,
-    /// The VM went away.
-    Lost,
+    /// The VM went away. How QEMU ended, if it has.
+    Lost(Option<ExitStatus>),
     /// A signal to this process ended it.
     Signal(i32),
     /// It could not be done.
@@ -135,9 +136,28 @@ impl Ending {
             Self::Command(status) => *status,
             Self::KernelFault(_) => 121,
             Self::TimeOut => 122,
-            Self::Lost => 123,
+            Self::Lost(_) => 123,
             Self::Failed(_) => 125,
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(255),
+        }
+    }
+
+    /// What is wrong, if something is; for a VM that had `time_limit`.
+    #[must_use]
+    pub fn problem(&self, time_limit: Option<Duration>) -> Option<String> {
+        match self {
+            Self::Command(_) | Self::Signal(_) => None,
+            Self::KernelFault(fault) => Some(format!("the kernel failed: {fault}")),
+            Self::TimeOut => Some(format!("time-out after {} s", time_limit.unwrap_or_default().as_secs())),
+            Self::Lost(status) => {
+                let how = match status {
+                    Some(status) if status.success() => "it was turned off or reset".into(),
+                    Some(status) => format!("QEMU ended by {status}"),
+                    None => "its control port was closed".into(),
+                };
+                Some(format!("the VM went away before the command ended: {how}"))
+            }
+            Self::Failed(why) => Some(why.clone()),
         }
     }
 }
@@ -274,15 +294,16 @@ impl Run {
         let ending = self.wait(deadline);
         self.signals.close();
         // QEMU closes its ports before it ends.
-        let patience = if ending == Ending::Lost { EXIT_TIME } else { Duration::ZERO };
+        let patience = if matches!(ending, Ending::Lost(_)) { EXIT_TIME } else { Duration::ZERO };
         let (ended, said) = self.qemu.end(patience)?;
         let log = std::mem::take(&mut *self.lock_log());
         let ending = match (ending, log.faults().first()) {
             (ending @ (Ending::Signal(_) | Ending::KernelFault(_)), _) => ending,
             (_, Some(fault)) => Ending::KernelFault(fault.clone()),
-            (Ending::Lost, None) if ended.is_some_and(|status| status.code().is_some_and(|code| code != 0)) => {
+            (Ending::Lost(_), None) if ended.is_some_and(|status| status.code().is_some_and(|code| code != 0)) => {
                 Ending::Failed(said.trim_end().to_owned())
             }
+            (Ending::Lost(_), None) => Ending::Lost(ended),
             (ending, None) => ending,
         };
         Ok((ending, log))
@@ -312,11 +333,11 @@ impl Run {
                     is_lost = true;
                     deadline = Some(Instant::now() + DRAIN_TIME);
                 }
-                Ok(Event::LogClosed) if is_lost => return Ending::Lost,
+                Ok(Event::LogClosed) if is_lost => return Ending::Lost(None),
                 Ok(Event::LogClosed) => {}
-                Err(RecvTimeoutError::Timeout) if is_lost => return Ending::Lost,
+                Err(RecvTimeoutError::Timeout) if is_lost => return Ending::Lost(None),
                 Err(RecvTimeoutError::Timeout) => return Ending::TimeOut,
-                Err(RecvTimeoutError::Disconnected) => return Ending::Lost,
+                Err(RecvTimeoutError::Disconnected) => return Ending::Lost(None),
             }
             if let Some(status) = status
                 && open_streams == 0

@@ -265,13 +265,7 @@ fn run(args: RunArgs) -> Result<ExitCode> {
 /// Says on standard error what is wrong, if something is.
 fn explain(ending: &Ending, log: &KernelLog, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
     let mut stderr = io::stderr().lock();
-    let why = match ending {
-        Ending::Command(_) | Ending::Signal(_) => None,
-        Ending::KernelFault(fault) => Some(format!("the kernel failed: {fault}")),
-        Ending::TimeOut => Some(format!("time-out after {} s", limit.unwrap_or_default().as_secs())),
-        Ending::Lost => Some("the VM went away before the command ended".into()),
-        Ending::Failed(why) => Some(why.clone()),
-    };
+    let why = ending.problem(limit);
     if is_log_wanted {
         stderr.write_all(log.text())?;
     } else if why.is_some() && !log.text().is_empty() {

@@ -239,7 +239,7 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
             let output = child.wait_with_output().with_context(|| suite.path.display().to_string())?;
             let ending = match output.status.code() {
                 Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
-                None => Ending::Lost,
+                None => Ending::Failed(output.status.to_string()),
             };
             Ok(Output { stdout: output.stdout, stderr: output.stderr, ending, log: KernelLog::default() })
         }
@@ -267,8 +267,7 @@ fn judge(output: &Output) -> Report {
         Ending::Command(_) => None,
         Ending::KernelFault(fault) => Some(format!("kernel: {fault}")),
         Ending::TimeOut => Some("time-out".into()),
-        Ending::Lost => Some("it went away".into()),
-        Ending::Failed(why) => Some(why.clone()),
+        Ending::Lost(_) | Ending::Failed(_) => output.ending.problem(None),
     };
     report.problems.extend(problem);
     report
