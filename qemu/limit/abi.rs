@@ -45,7 +45,7 @@ pub enum Work {
     HttpFile = 10,
     /// As `Http`, but `count` connections, one after the other, for one request each.
     HttpClose = 11,
-    /// Takes a connection from the first file, a socket, and sends it `len` bytes of the second, from its start again at its end.
+    /// Takes a connection from the first file, a socket, and sends it `count` times `len` bytes of the second, over and over.
     RelayFile = 12,
 }
 

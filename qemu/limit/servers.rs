@@ -212,25 +212,20 @@ pub(crate) fn serve_each(
     })
 }
 
-/// Sends the file, over and over, to one connection, `len` bytes at a time.
+/// Sends the file, over and over, to one connection: `count` times `len` bytes.
 pub(crate) fn relay_file(files: &mut Files, [listener, file]: [u64; 2], count: u64, len: u32) -> Result<u64> {
     let to = accept(files, listener)?;
     let (file, to) = (files.get(file)?, files.get(u64::from(to))?);
-    let send = || {
-        let mut sent = 0;
-        while sent < u64::from(len) {
-            match splice::splice(file, to, u64::from(len) - sent)? {
-                0 => break,
-                moved => sent += moved,
-            }
-        }
-        Ok::<_, Error>(sent as usize)
-    };
-    time(count, || match send()? {
-        0 => {
+    let mut left = count.checked_mul(len.into()).ok_or(EINVAL)?;
+    let mut pace = Pace::default();
+    let began = Instant::<Monotonic>::now();
+    while left > 0 {
+        let moved = splice::splice(file, to, left)?;
+        if moved == 0 {
             file.seek(0, u64::from(bindings::SEEK_SET))?;
-            send()
         }
-        sent => Ok(sent),
-    })
+        left = left.saturating_sub(moved);
+        pace.count(moved as usize)?;
+    }
+    Ok(since(began))
 }

@@ -14,6 +14,7 @@ use crate::{
         BUFFER,
         Echo,
         Protocol,
+        Unanswered,
         accept,
         send_file, //
     },
@@ -35,6 +36,7 @@ use std::{
         ErrorKind,
         Seek as _, //
     },
+    net::TcpStream,
     os::fd::AsRawFd as _,
     time::{
         Duration,
@@ -183,9 +185,34 @@ fn buffers(count: usize) -> impl Iterator<Item = (&'static [Cell<u8>], &'static 
     std::iter::from_fn(move || chunks.next().zip(chunks.next()))
 }
 
+/// How many bytes came; none if the party has gone.
+fn received(op: &Op<'_>) -> io::Result<usize> {
+    match op.result() {
+        Err(errno) if GONE.contains(&errno) => Ok(0),
+        len => Ok(usize::try_from(len.map_err(failed)?).unwrap_or(0)),
+    }
+}
+
+/// Serves a single connection: answers, and reads what it says next, in one call.
+fn serve_one(stream: &TcpStream, protocol: &mut impl Protocol) -> io::Result<()> {
+    let (mut input, mut output) = (vec![0; BUFFER], Vec::new());
+    let mut unanswered = Unanswered::default();
+    let stream = fd(stream)?;
+    loop {
+        let mut ops = [Op::exchange(stream, &output, &mut input)];
+        submit(&mut ops).map_err(failed)?;
+        let [op] = ops;
+        let len = received(&op)?;
+        if len == 0 {
+            return Ok(());
+        }
+        output.clear();
+        unanswered.answer(input.get(..len).unwrap_or_default(), &mut output, protocol)?;
+    }
+}
+
 /// Answers each connection, and waits for what it says next: in one call for all of them.
-fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> {
-    let (began, streams) = accept(argument(args, 0)?)?;
+fn serve_many(streams: &[TcpStream], protocol: &mut impl Protocol) -> io::Result<()> {
     let buffers: Vec<_> = buffers(streams.len()).collect();
     let mut ops = Vec::new();
     let mut talks = Vec::new();
@@ -196,22 +223,12 @@ fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> 
     let mut open = streams.len();
     let mut completed = [0; READY];
     while open > 0 {
-        let count = match ops.len() {
-            // Nobody else to wait for.
-            1 => submit(&mut ops).map(|_| {
-                completed = [0; READY];
-                1
-            }),
-            _ => wait(&mut ops, None, &mut completed),
-        };
-        for index in completed.iter().take(count.map_err(failed)?) {
+        let count = wait(&mut ops, None, &mut completed).map_err(failed)?;
+        for index in completed.iter().take(count) {
             let index = *index as usize;
             let parts = (ops.get_mut(index), talks.get_mut(index), streams.get(index), buffers.get(index));
             let (Some(op), Some(talk), Some(stream), Some((input, output))) = parts else { continue };
-            let len = match op.result() {
-                Err(errno) if GONE.contains(&errno) => 0,
-                len => usize::try_from(len.map_err(failed)?).unwrap_or(0),
-            };
+            let len = received(op)?;
             if len == 0 {
                 *op = Op::nop();
                 open -= 1;
@@ -222,6 +239,15 @@ fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> 
             let answer = output.get(..answer.len()).ok_or(ErrorKind::OutOfMemory)?;
             *op = Op::exchange_cells(fd(stream)?, answer, input);
         }
+    }
+    Ok(())
+}
+
+fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> {
+    let (began, streams) = accept(argument(args, 0)?)?;
+    match streams.as_slice() {
+        [stream] => serve_one(stream, protocol)?,
+        streams => serve_many(streams, protocol)?,
     }
     Ok(began.elapsed())
 }
@@ -253,10 +279,10 @@ fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
 
 /// From a file to a connection.
 fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
-    send_file(count, |file, to| {
-        let mut ops = [Op::copy(fd(file)?, fd(to)?, BUFFER as u64)];
+    send_file(count, |file, to, left| {
+        let mut ops = [Op::copy(fd(file)?, fd(to)?, left)];
         all(&mut ops)?;
         let [op] = ops;
-        op.result().map(|len| usize::try_from(len).unwrap_or(0)).map_err(failed)
+        op.result().map_err(failed)
     })
 }

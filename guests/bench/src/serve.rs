@@ -240,30 +240,33 @@ pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     }
 }
 
-/// Sends the file that is descriptor 4, over and over, to one connection: by `send`, which takes at most [`BUFFER`] bytes from its
-/// position, and tells how many.
+/// Sends the file that is descriptor 4, over and over, to one connection: `count` times [`BUFFER`] bytes, by `send`, which is told
+/// how many are left, takes as many as it likes from the file's position, and tells how many.
 pub(crate) fn send_file(
     count: u64,
-    mut send: impl FnMut(&mut File, &mut TcpStream) -> io::Result<usize>,
+    mut send: impl FnMut(&mut File, &mut TcpStream, u64) -> io::Result<u64>,
 ) -> io::Result<Duration> {
     let mut file = pipes::handed(4);
     let mut to = listener().accept()?.0;
-    crate::time(count, || {
-        if send(&mut file, &mut to)? == 0 {
-            file.rewind()?;
-            send(&mut file, &mut to)?;
+    let mut left = count * BUFFER as u64;
+    let began = Instant::now();
+    while left > 0 {
+        match send(&mut file, &mut to, left)? {
+            0 => file.rewind()?,
+            sent => left = left.saturating_sub(sent),
         }
-        Ok(())
-    })
+    }
+    Ok(began.elapsed())
 }
 
 /// From a file to a connection.
 pub(crate) fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut buffer = vec![0; BUFFER];
-    send_file(count, |file, to| {
-        let len = file.read(&mut buffer)?;
+    send_file(count, |file, to, left| {
+        let wanted = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+        let len = file.read(buffer.get_mut(..wanted).unwrap_or_default())?;
         to.write_all(buffer.get(..len).unwrap_or_default())?;
-        Ok(len)
+        Ok(len as u64)
     })
 }
 
@@ -276,17 +279,10 @@ pub(crate) use relay_file as relay_file_syscall;
 #[allow(unsafe_code, reason = "a system call that the library does not make")]
 pub(crate) fn relay_file_syscall(count: u64, _args: &[String]) -> io::Result<Duration> {
     use std::os::fd::AsRawFd as _;
-    send_file(count, |file, to| {
-        let mut sent = 0;
-        while sent < BUFFER {
-            // SAFETY: Both descriptors are open, and there is no offset.
-            let now = unsafe { libc::sendfile(to.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), BUFFER - sent) };
-            match usize::try_from(now) {
-                Ok(0) => break,
-                Ok(now) => sent += now,
-                Err(_) => return Err(io::Error::last_os_error()),
-            }
-        }
-        Ok(sent)
+    send_file(count, |file, to, left| {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        // SAFETY: Both descriptors are open, and there is no offset.
+        let sent = unsafe { libc::sendfile(to.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), left) };
+        u64::try_from(sent).map_err(|_| io::Error::last_os_error())
     })
 }

@@ -50,6 +50,8 @@ pub(crate) struct Case {
     pub(crate) setting: Setting,
     /// Who does it, where they can.
     pub(crate) contestants: Contestants,
+    /// How many system calls an operation is by a native process, where that is always the same; by both parties, where both are one.
+    pub(crate) system_calls: Option<u32>,
 }
 
 /// Whoever needs nothing else.
@@ -81,7 +83,16 @@ const KEPT: Contestants = Contestants::of(&[Contestant::Process, Contestant::Ker
 pub(crate) const CURVE_GROUP: &str = "break-even";
 
 const fn calls(name: &'static str, work: &'static str, contestants: Contestants) -> Case {
-    Case { group: "null", name, unit: "call", work, args: &[], setting: Setting::Nothing, contestants }
+    Case {
+        group: "null",
+        name,
+        unit: "call",
+        work,
+        args: &[],
+        setting: Setting::Nothing,
+        contestants,
+        system_calls: None,
+    }
 }
 
 const fn server(
@@ -99,7 +110,19 @@ const fn server(
         args: &[],
         setting: Setting::Server(client),
         contestants: ALL.and(URING).and(BATCH),
+        system_calls: None,
     }
+}
+
+/// A server of a single connection, which reads and writes once for each request.
+const fn server_of_one(
+    group: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    work: &'static str,
+    client: Client,
+) -> Case {
+    Case { system_calls: Some(2), ..server(group, name, unit, work, client) }
 }
 
 /// `case`, of which others do their part, too.
@@ -116,11 +139,21 @@ const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
         args,
         setting: Setting::Nothing,
         contestants: CURVE,
+        system_calls: None,
     }
 }
 
 const fn compute(name: &'static str, unit: &'static str) -> Case {
-    Case { group: "compute", name, unit, work: name, args: &[], setting: Setting::Nothing, contestants: ALL }
+    Case {
+        group: "compute",
+        name,
+        unit,
+        work: name,
+        args: &[],
+        setting: Setting::Nothing,
+        contestants: ALL,
+        system_calls: None,
+    }
 }
 
 /// Everything that is measured, in the order of tables.
@@ -137,6 +170,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &["1"],
         setting: Setting::Pipe,
         contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        system_calls: Some(2),
     },
     Case {
         group: "selfpipe",
@@ -146,6 +180,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &["4096"],
         setting: Setting::Pipe,
         contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        system_calls: Some(2),
     },
     Case {
         group: "pingpong",
@@ -155,6 +190,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Partner("pong"),
         contestants: ALL.and(BATCH).and(PARTNER).and(LIMIT),
+        system_calls: Some(4),
     },
     Case {
         group: "scan",
@@ -164,6 +200,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Folder,
         contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        system_calls: Some(1),
     },
     Case {
         group: "scan",
@@ -173,6 +210,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Folder,
         contestants: ALL.and(URING),
+        system_calls: Some(3),
     },
     Case {
         group: "policy",
@@ -182,6 +220,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Requests,
         contestants: ALL.and(BPF).and(BATCH).and(LIMIT),
+        system_calls: Some(2),
     },
     Case {
         group: "policy",
@@ -191,14 +230,15 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Nothing,
         contestants: ALL.and(BPF),
+        system_calls: None,
     },
-    with(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64)), LIMIT),
-    with(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096)), LIMIT),
+    with(server_of_one("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64)), LIMIT),
+    with(server_of_one("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096)), LIMIT),
     with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), LIMIT),
     with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
     with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
     with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
-    with(server("http", "http-1", "page, kept alive", "http", Client::Http(1)), LIMIT),
+    with(server_of_one("http", "http-1", "page, kept alive", "http", Client::Http(1)), LIMIT),
     with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), LIMIT),
     Case {
         group: "http",
@@ -208,6 +248,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Wrk,
         contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        system_calls: None,
     },
     Case {
         contestants: ALL.and(BATCH).and(LIMIT),
@@ -217,8 +258,8 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(URING).and(LIMIT),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },
-    with(server("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED_AND_LIMIT),
-    with(server("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED_AND_LIMIT),
+    with(server_of_one("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED_AND_LIMIT),
+    with(server_of_one("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED_AND_LIMIT),
     with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED_AND_LIMIT),
     Case {
         contestants: ALL.and(BATCH).and(LIMIT),
@@ -226,7 +267,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         contestants: ALL.and(SYSCALL).and(BATCH).and(LIMIT),
-        ..server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)
+        ..server_of_one("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)
     },
     Case {
         group: "start",
@@ -236,6 +277,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::Anew,
         contestants: ALL,
+        system_calls: None,
     },
     Case {
         group: "start",
@@ -245,6 +287,7 @@ pub(crate) const CASES: &[Case] = &[
         args: &[],
         setting: Setting::AnewKept,
         contestants: KEPT,
+        system_calls: None,
     },
     compute("fib", "fib(16)"),
     compute("sieve", "primes below 8192"),

@@ -175,6 +175,9 @@ fn write(run: &Run, dir: &Path) -> Result<()> {
 fn print(run: &Run) {
     for measurements in &run.places {
         println!("{}", table::table(measurements));
+        if let Some(table) = table::system_calls(measurements) {
+            println!("{table}");
+        }
         for contestant in [Contestant::Kernel, Contestant::Engine] {
             if let Some(fuel) = table::break_even(measurements, contestant) {
                 println!("Break-even of {}: {fuel:.0} fuel for each empty host call.\n", contestant.name());

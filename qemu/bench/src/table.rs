@@ -9,7 +9,10 @@ use comfy_table::{
 };
 
 use crate::{
-    case::CURVE_GROUP,
+    case::{
+        CASES,
+        CURVE_GROUP, //
+    },
     contestant::Contestant,
     result::{
         Measurements,
@@ -99,6 +102,36 @@ pub(crate) fn table(measurements: &Measurements) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{}\n\n{table}\n", heading(measurements))
+}
+
+/// What system calls are worth in one place: for each case of which it is known how many a native process makes, their time, each
+/// taken for that of an empty one, and how many times as fast the process would be without it. Nothing where an empty one was
+/// not measured.
+pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
+    let process = |name: &str| {
+        let case = measurements.cases.iter().find(|case| case.name == name)?;
+        Some(case.entry(Contestant::Process)?.median)
+    };
+    let each = process("null")?;
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["case", "process", "system calls", "as long as", "of it", "without"]);
+    for (case, calls) in CASES.iter().filter_map(|case| Some((case, case.system_calls?))) {
+        let Some(own) = process(case.name) else { continue };
+        let saved = each * f64::from(calls);
+        table.add_row([
+            case.name.to_owned(),
+            time(own, measurements.place),
+            calls.to_string(),
+            time(saved, measurements.place),
+            format!("{:.0} %", 100.0 * saved / own),
+            ratio(own / (own - saved)),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    (table.row_count() > 0).then(|| format!("{}, what system calls are worth:\n\n{table}\n", measurements.place.name()))
 }
 
 /// Where a guest in the kernel stops winning: the fuel of one host call at which its ratio is 1, between two cases of the curve.
