@@ -9,11 +9,18 @@
 # arch/x86/net/bpf_jit_comp.c). What it does not find goes by a retpoline. Elsewhere nothing changes: the kernel makes indirect
 # jumps of them.
 #
-# The handlers named in the file `hot` are found with few comparisons, the first of them with the fewest. A handler's calls are of
-# host functions, and become ones to kwe.search_host, which looks among those.
+# A line of the file `hot` names a handler, and those that often come after it, the most frequent first: each of the latter is
+# tried before the search, in the handler's own kwe.after.NAME, because a processor foretells a comparison the better the less else
+# is decided there. The handlers of all lines are found with few comparisons, that of the first with the fewest. A handler's
+# calls are of host functions, and become ones to kwe.search_host, which looks among those.
 
 BEGIN {
-  while ((getline line < hot) > 0) if (line !~ /^#/) weights["kwe.exec." line] = 512 / sqrt(++hottest)
+  while ((getline line < hot) > 0) {
+    if (line ~ /^#/) continue
+    split(line, words, " ")
+    weights[words[1]] = 512 / sqrt(++hottest)
+    if (line ~ / /) successors[words[1]] = line
+  }
   print "#include <linux/linkage.h>"
   print "#include <asm/alternative.h>"
   print "#include <asm/cpufeatures.h>"
@@ -32,8 +39,10 @@ BEGIN {
     start = address
     # Where an indirect jump or call may come to.
     if ($2 == "endbr64") {
-      if (is_handler) handlers[++handler_count] = name
-      else host_functions[++host_function_count] = name
+      if (is_handler) {
+        handlers[++handler_count] = name
+        whole[base(name)] = name
+      } else host_functions[++host_function_count] = name
     }
   }
   offset = address - start
@@ -41,7 +50,7 @@ BEGIN {
 }
 is_handler && (instruction == "jmp" || instruction == "call") && /R_X86_64_(PLT|PC)32\t__x86_indirect_thunk_r11-0x4$/ {
   print ".section .altinstr_replacement, \"ax\""
-  print ".Lreplacement_" ++sites ": " instruction (instruction == "jmp" ? " kwe.search" : " kwe.search_host")
+  print ".Lreplacement_" ++sites ": " instruction way()
   print ".section .altinstructions, \"a\""
   printf "altinstr_entry %s+%d, .Lreplacement_%d, X86_FEATURE_RETPOLINE, 5, 5\n", name, offset, sites
 }
@@ -50,16 +59,43 @@ END {
   print ".text"
   define("kwe.search", handlers, handler_count)
   define("kwe.search_host", host_functions, host_function_count)
+  for (name in needed) define_after(name)
+}
+
+# Where the instruction goes instead.
+function way() {
+  if (instruction == "call") return " kwe.search_host"
+  if (!(base(name) in successors)) return " kwe.search"
+  needed[base(name)] = 1
+  return " kwe.after." base(name)
+}
+
+# What the file calls the handler `name`.
+function base(name) {
+  sub(/^kwe\.exec\./, "", name)
+  sub(/\.[0-9]+$/, "", name)
+  return name
+}
+
+# Defines the function that tries the successors of the handler `name`.
+function define_after(name,  words, count, i) {
+  count = split(successors[name], words, " ")
+  print "SYM_FUNC_START_LOCAL_NOALIGN(kwe.after." name ")"
+  for (i = 2; i <= count; i++) if (words[i] in whole) compare(whole[words[i]])
+  print "jmp kwe.search"
+  print "SYM_FUNC_END(kwe.after." name ")"
+}
+
+function compare(target) {
+  printf "cmp $%s, %%r11\nje %s\n", target, target
 }
 
 # Defines the function `name`, which goes to that of `all`, of which there are `count`, that is at %r11.
-function define(name, all, count,  i, base) {
+function define(name, all, count,  i) {
   print "SYM_FUNC_START_LOCAL(" name ")"
   for (i = 1; i <= count; i++) {
     targets[i] = all[i]
-    base = all[i]
-    sub(/\.[0-9]+$/, "", base)
-    before[i] = before[i - 1] + (base in weights ? weights[base] : 1)
+    before[i] = before[i - 1] + (base(all[i]) in weights ? weights[base(all[i])] : 1)
   }
   other = ".Lother_" ++others
   search(1, count)
@@ -76,7 +112,7 @@ function search(first, last,  middle, label) {
   }
   middle = first
   while (middle < last && before[middle] - before[first - 1] < before[last] - before[middle]) middle++
-  printf "cmp $%s, %%r11\nje %s\n", targets[middle], targets[middle]
+  compare(targets[middle])
   if (middle > first && middle < last) {
     label = other "_after_" middle
     print "ja " label
