@@ -13,11 +13,14 @@ mod ready;
 pub(crate) mod signal;
 mod sockets;
 mod splice;
+mod transfer;
 
 pub(crate) use self::{
     alarm::Alarm,
     files::Files, //
 };
+
+use self::transfer::Direction;
 
 use crate::{
     ffi::{
@@ -201,7 +204,7 @@ unsafe fn transfer(op: u32, call: &HostCall) -> Result<u64> {
     // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
     let host = unsafe { call.host.cast::<Host>().as_ref() }.ok_or(EINVAL)?;
     let file = host.files.get(handle)?;
-    let direction = if op == HostOp::Read as u32 { files::Direction::Read } else { files::Direction::Write };
+    let direction = if op == HostOp::Read as u32 { Direction::Read } else { Direction::Write };
     // SAFETY: The engine guarantees the vectors and what they point to.
     unsafe { file.transfer((vectors, count), at, direction) }
 }

@@ -4,12 +4,16 @@
 //!
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
-use super::files::{
-    fdflags,
-    iterator,
-    linux_flags,
-    Direction,
-    Open, //
+use super::{
+    files::{
+        fdflags,
+        linux_flags,
+        Open, //
+    },
+    transfer::{
+        iterator,
+        Direction, //
+    },
 };
 use crate::ffi::{
     poll,

@@ -7,14 +7,12 @@
 //! [`include/linux/pipe_fs_i.h`](srctree/include/linux/pipe_fs_i.h)
 
 use super::{
-    files::{
+    files::Open,
+    ready, signal, sockets,
+    transfer::{
         iterator,
-        Direction,
-        Open, //
+        Direction, //
     },
-    ready,
-    signal,
-    sockets, //
 };
 use crate::{
     bindings as kwasmi_bindings,

@@ -52,6 +52,8 @@ mod signal;
 mod sockets;
 #[path = "../../kmod/host/splice.rs"]
 mod splice;
+#[path = "../../kmod/host/transfer.rs"]
+mod transfer;
 mod work;
 
 module! {

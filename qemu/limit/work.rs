@@ -14,7 +14,6 @@ use crate::{
         AT_POSITION, //
     },
     files::{
-        Direction,
         Files,
         Open, //
     },
@@ -33,7 +32,8 @@ use crate::{
         Echo,
         Whole, //
     },
-    signal, //
+    signal,
+    transfer::Direction, //
 };
 use kernel::{
     bindings,

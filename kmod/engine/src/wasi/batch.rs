@@ -184,8 +184,12 @@ impl Op {
 
     /// Writes its result down.
     fn finish(&self, memory: &mut [u8], error: Errno) -> Result<(), Errno> {
-        self.note_done(memory)?;
-        write(memory, after(self.place, 22)?, &(error as u16).to_le_bytes())
+        let start = usize::try_from(self.place).map_err(|_| Errno::Fault)?;
+        let bytes = memory.get_mut(start..).and_then(|rest| rest.first_chunk_mut::<{ OP as usize }>());
+        let bytes = bytes.ok_or(Errno::Fault)?;
+        bytes[8..16].copy_from_slice(&self.done.to_le_bytes());
+        bytes[22..24].copy_from_slice(&(error as u16).to_le_bytes());
+        Ok(())
     }
 
     /// Whether it has come to the end of what it reads.
