@@ -59,14 +59,14 @@ END {
   print ".text"
   define("kwe.search", handlers, handler_count)
   define("kwe.search_host", host_functions, host_function_count)
-  for (name in needed) define_after(name)
+  for (i = 1; i <= needed_count; i++) define_after(needed[i])
 }
 
 # Where the instruction goes instead.
 function way() {
   if (instruction == "call") return " kwe.search_host"
   if (!(base(name) in successors)) return " kwe.search"
-  needed[base(name)] = 1
+  if (needed[needed_count] != base(name)) needed[++needed_count] = base(name)
   return " kwe.after." base(name)
 }
 
