@@ -15,11 +15,15 @@
 # calls are of host functions, and become ones to kwe.search_host, which looks among those.
 
 BEGIN {
-  while ((getline line < hot) > 0) {
+  while ((result = getline line < hot) > 0) {
     if (line ~ /^#/) continue
     split(line, words, " ")
     weights[words[1]] = 512 / sqrt(++hottest)
     if (line ~ / /) successors[words[1]] = line
+  }
+  if (result < 0) {
+    print hot ": cannot be read" >"/dev/stderr"
+    exit 1
   }
   print "#include <linux/linkage.h>"
   print "#include <asm/alternative.h>"
@@ -56,6 +60,7 @@ is_handler && (instruction == "jmp" || instruction == "call") && /R_X86_64_(PLT|
 }
 
 END {
+  if (result < 0) exit 1
   print ".text"
   define("kwe.search", handlers, handler_count)
   define("kwe.search_host", host_functions, host_function_count)
@@ -66,7 +71,7 @@ END {
 function way() {
   if (instruction == "call") return " kwe.search_host"
   if (!(base(name) in successors)) return " kwe.search"
-  if (needed[needed_count] != base(name)) needed[++needed_count] = base(name)
+  if (!is_needed[base(name)]++) needed[++needed_count] = base(name)
   return " kwe.after." base(name)
 }
 

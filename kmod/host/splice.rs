@@ -128,7 +128,7 @@ impl Target<'_> {
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, source, len) })?;
         let mut how = kwasmi_bindings::splice_desc {
             total_len: len,
-            len: u32::try_from(len)?,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
             u: kwasmi_bindings::splice_desc__bindgen_ty_1 { data: (&raw mut *self).cast() },
             // SAFETY: The position is locked.
             pos: unsafe { source.read() },

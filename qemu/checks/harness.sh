@@ -98,21 +98,23 @@ kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
 
 # A VM in the background that has come as far as its command; sets shell_id and tool_id.
 starts() {
+    rm -f "$work/up"
     # Without job control bash starts it with SIGINT ignored; the tool wants it all the same.
     vm -- sh -c 'echo up; sleep 1000' >"$work/up" 2>"$work/err" &
     shell_id=$!
     for ((i = 0; i < 600; i++)); do
-        grep -q up "$work/up" && break
+        grep -qs up "$work/up" && break
         sleep 0.1
     done
+    grep -q up "$work/up" || return
     tool_id=$(pgrep -P "$shell_id" -f 'kwasmi-vm run' || echo "$shell_id")
 }
 interrupt() {
     starts && kill -INT "$tool_id" && ends 130 wait "$shell_id"
 }
 qemu_dies() {
-    starts && kill -ABRT "$(pgrep -P "$tool_id" qemu)" && ends 123 wait "$shell_id" &&
-        tail -n 1 "$work/err" | grep -q 'the VM went away before the command ended: QEMU ended by signal: 6'
+    starts && kill -KILL "$(pgrep -P "$tool_id" qemu)" && ends 123 wait "$shell_id" &&
+        tail -n 1 "$work/err" | grep -q 'the VM went away before the command ended: QEMU ended by signal: 9'
 }
 terminal() {
     script -qec "stty rows 33 cols 77; $tool run --timeout=120 --terminal -- sh -c 'tty; stty size; exit 5'" /dev/null \

@@ -248,12 +248,21 @@ pub(crate) fn send_file(
 ) -> io::Result<Duration> {
     let mut file = pipes::handed(4);
     let mut to = listener().accept()?.0;
-    let mut left = count * BUFFER as u64;
+    let mut left = count.checked_mul(BUFFER as u64).ok_or(ErrorKind::InvalidInput)?;
+    let mut is_rewound = false;
     let began = Instant::now();
     while left > 0 {
         match send(&mut file, &mut to, left)? {
-            0 => file.rewind()?,
-            sent => left = left.saturating_sub(sent),
+            // There is nothing in it.
+            0 if is_rewound => return Err(ErrorKind::UnexpectedEof.into()),
+            0 => {
+                file.rewind()?;
+                is_rewound = true;
+            }
+            sent => {
+                left = left.saturating_sub(sent);
+                is_rewound = false;
+            }
         }
     }
     Ok(began.elapsed())

@@ -85,7 +85,7 @@ pub(crate) unsafe fn land(status: i32) -> ! {
     let stack_top = unsafe { (*context).stack_top };
     // SAFETY: The top of the engine stack holds the stack pointer that `kwasmi_stack_enter` saved.
     unsafe { kwasmi_stack_land(status, stack_top) };
-    // It does not return; objtool wants to see that nothing follows.
+    // It does not return.
     loop {
         core::hint::spin_loop();
     }

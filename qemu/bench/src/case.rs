@@ -50,7 +50,7 @@ pub(crate) struct Case {
     pub(crate) setting: Setting,
     /// Who does it, where they can.
     pub(crate) contestants: Contestants,
-    /// How many system calls an operation is by a native process, where that is always the same; by both parties, where both are one.
+    /// How many system calls an operation is by a native process, where that is always the same; of `ping` and `pong` together.
     pub(crate) system_calls: Option<u32>,
 }
 

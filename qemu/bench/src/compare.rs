@@ -18,9 +18,15 @@ use serde::{
 };
 
 use crate::{
+    case::{
+        CASES,
+        Setting, //
+    },
     contestant::Contestant,
     result::{
+        Measured,
         Measurements,
+        Place,
         Run, //
     },
     table,
@@ -54,9 +60,17 @@ fn key(measurements: &Measurements) -> String {
     format!("{}, {}", measurements.place.name(), measurements.facts.accelerator)
 }
 
+/// Whether the ratios of `case` tell something in `place`: on the host, servers and their clients are mostly woken, and that takes
+/// whatever it takes.
+fn is_comparable(place: Place, case: &Measured) -> bool {
+    let known = CASES.iter().find(|known| known.name == case.name);
+    let is_server = known.is_some_and(|known| matches!(known.setting, Setting::Server(_)));
+    !case.entries.is_empty() && !(place == Place::Host && is_server)
+}
+
 fn ratios(measurements: &Measurements) -> Ratios {
     let mut ratios = Ratios::new();
-    for case in measurements.cases.iter().filter(|case| !case.entries.is_empty()) {
+    for case in measurements.cases.iter().filter(|case| is_comparable(measurements.place, case)) {
         let own = OWN.into_iter().filter_map(|contestant| {
             // Three digits are more than the noise leaves.
             let ratio = table::ratio(case.ratio(contestant)?).parse().ok()?;

@@ -125,7 +125,7 @@ pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
             calls.to_string(),
             time(saved, measurements.place),
             format!("{:.0} %", 100.0 * saved / own),
-            ratio(own / (own - saved)),
+            if own > saved { ratio(own / (own - saved)) } else { String::new() },
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -151,6 +151,43 @@ pub(crate) fn break_even(measurements: &Measurements, contestant: Contestant) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::{
+        Entry,
+        Facts,
+        Measured, //
+    };
+
+    fn measured(name: &str, median: f64) -> Measured {
+        let entry = Entry { contestant: Contestant::Process, count: 1, samples: vec![median], median, deviation: 0.0 };
+        let (group, unit) = (String::new(), String::new());
+        Measured { group, name: name.to_owned(), unit, fuel: None, entries: vec![entry] }
+    }
+
+    #[test]
+    fn worth_of_system_calls() {
+        let facts = Facts {
+            processor: String::new(),
+            processors: 1,
+            kernel: String::new(),
+            accelerator: String::new(),
+            mitigations: Default::default(),
+        };
+        let mut measurements = Measurements { place: Place::Host, facts, cases: vec![measured("selfpipe-1", 500.0)] };
+        assert_eq!(system_calls(&measurements), None, "an empty one was not measured");
+        measurements.cases.push(measured("null", 100.0));
+        measurements.cases.push(measured("scan-64", 100.0));
+        measurements.cases.push(measured("fib", 100.0));
+        let table = system_calls(&measurements).unwrap_or_default();
+        let rows: Vec<Vec<&str>> = table.lines().skip(4).map(|line| line.split('|').map(str::trim).collect()).collect();
+        assert_eq!(
+            rows,
+            [
+                ["", "selfpipe-1", "500 ns", "2", "200 ns", "40 %", "1.67", ""].to_vec(),
+                // Nothing would be left: one of the two is not what it was.
+                ["", "scan-64", "100 ns", "1", "100 ns", "100 %", "", ""].to_vec(),
+            ]
+        );
+    }
 
     #[test]
     fn numbers() {

@@ -78,7 +78,7 @@ const PROBE_TIME: Duration = Duration::from_secs(15);
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// How long QEMU may take to exit after it has closed its ports.
-const EXIT_TIME: Duration = Duration::from_secs(2);
+const EXIT_TIME: Duration = Duration::from_secs(10);
 
 /// The host's side of a job's standard streams.
 pub struct Streams {

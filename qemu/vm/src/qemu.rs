@@ -74,7 +74,7 @@ impl Accelerator {
     }
 
     /// What the kernel is told. An emulated processor does not speculate, but says of itself what makes the kernel use retpolines:
-    /// where they are in use, a guest that computes takes four times as long there.
+    /// where they are in use, a guest that computes takes two to three times the instructions there.
     const fn kernel_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &[],
