@@ -65,7 +65,7 @@ fn key(measurements: &Measurements) -> String {
 fn is_comparable(place: Place, case: &Measured) -> bool {
     let known = CASES.iter().find(|known| known.name == case.name);
     let is_server = known.is_some_and(|known| matches!(known.setting, Setting::Server(_)));
-    !case.entries.is_empty() && !(place == Place::Host && is_server)
+    !case.entries.is_empty() && (place != Place::Host || !is_server)
 }
 
 fn ratios(measurements: &Measurements) -> Ratios {
