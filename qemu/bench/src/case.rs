@@ -114,15 +114,9 @@ const fn server(
     }
 }
 
-/// A server of a single connection, which reads and writes once for each request.
-const fn server_of_one(
-    group: &'static str,
-    name: &'static str,
-    unit: &'static str,
-    work: &'static str,
-    client: Client,
-) -> Case {
-    Case { system_calls: Some(2), ..server(group, name, unit, work, client) }
+/// A server of a single connection: it reads and writes once for each request.
+const fn of_one(server: Case) -> Case {
+    Case { system_calls: Some(2), ..server }
 }
 
 /// `case`, of which others do their part, too.
@@ -232,13 +226,13 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(BPF),
         system_calls: None,
     },
-    with(server_of_one("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64)), LIMIT),
-    with(server_of_one("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096)), LIMIT),
+    with(of_one(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64))), LIMIT),
+    with(of_one(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096))), LIMIT),
     with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), LIMIT),
     with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
     with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
     with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
-    with(server_of_one("http", "http-1", "page, kept alive", "http", Client::Http(1)), LIMIT),
+    with(of_one(server("http", "http-1", "page, kept alive", "http", Client::Http(1))), LIMIT),
     with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), LIMIT),
     Case {
         group: "http",
@@ -258,8 +252,8 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(URING).and(LIMIT),
         ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
     },
-    with(server_of_one("kv", "kv-get", "value read", "kv", Client::Get(1)), MEMCACHED_AND_LIMIT),
-    with(server_of_one("kv", "kv-set", "value written", "kv", Client::Set(1)), MEMCACHED_AND_LIMIT),
+    with(of_one(server("kv", "kv-get", "value read", "kv", Client::Get(1))), MEMCACHED_AND_LIMIT),
+    with(of_one(server("kv", "kv-set", "value written", "kv", Client::Set(1))), MEMCACHED_AND_LIMIT),
     with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED_AND_LIMIT),
     Case {
         contestants: ALL.and(BATCH).and(LIMIT),
@@ -267,7 +261,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         contestants: ALL.and(SYSCALL).and(BATCH).and(LIMIT),
-        ..server_of_one("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File)
+        ..of_one(server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File))
     },
     Case {
         group: "start",
