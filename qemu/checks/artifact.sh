@@ -37,8 +37,20 @@ none_left_out() {
     [ "$jumps" -gt 1000 ] && [ "$jumps" -eq "$alternatives" ]
 }
 hot_handlers() {
-    equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | tr ' ' '\n' | sort -u) \
+    equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | cut -d' ' -f1 | sort -u) \
         <(readelf -sW "$out/engine.o" | sed -n 's/.* kwe\.exec\.\(.*\)\.[0-9]*$/\1/p' | sort -u))"
+}
+# Only what begins with endbr64 is come to by an indirect jump.
+successors() {
+    equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | cut -s -d' ' -f2- | tr ' ' '\n' | sort -u) \
+        <(objdump -d --no-show-raw-insn "$out/engine.o" | awk '
+            is_first && $2 == "endbr64" { print name }
+            { is_first = 0 }
+            match($0, /<kwe\.exec\..*>:$/) {
+                name = substr($0, RSTART + 10, RLENGTH - 12)
+                sub(/\.[0-9]+$/, "", name)
+                is_first = 1
+            }' | sort -u))"
 }
 
 check "at most 3.5 MiB" at_most 3670016
@@ -48,7 +60,8 @@ check "only symbols that the kernel exports" only_exported
 check "only its own entry points are global" equal \
     "__this_module cleanup_module init_module" "$(globals)"
 check "every jump and call of a handler has another way where retpolines are in use" none_left_out
-check "the hottest handlers and what follows them are there" hot_handlers
+check "the hottest handlers are there" hot_handlers
+check "what follows them is come to by indirect jumps" successors
 check "made for the kernel" is_for_the_kernel
 check "the licence" is_gpl
 finish
