@@ -18,7 +18,8 @@ use crate::{
     },
     host::{
         Files,
-        Host, //
+        Host,
+        Resident, //
     },
     limits::{
         self,
@@ -108,6 +109,8 @@ struct Stay {
     stack: Stack,
     /// There until the code is dropped.
     account: Option<Account>,
+    /// What `account` holds, counted for the process that caused the translation.
+    resident: Resident,
 }
 
 // SAFETY: The engine's module may be used by any task, and by several at once: it does not change.
@@ -129,7 +132,7 @@ impl Code {
                 object: Atomic::new(ptr::null_mut()),
                 poisoned: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
-                stay <- new_mutex!(Stay { stack, account: None }, "kwasmi::Code::stay"),
+                stay <- new_mutex!(Stay { stack, account: None, resident: Resident::new() }, "kwasmi::Code::stay"),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -201,12 +204,13 @@ impl Stay {
             module: ptr::null_mut(),
         };
         let stack = &mut self.stack;
-        let host = ptr::from_mut(&mut host).cast();
         let outcome = log.lend(|log| {
             args.log = log;
+            let host = ptr::from_mut(&mut host).cast();
             // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
             unsafe { engine::enter(stack, Some(account), host, EngineOp::Load, &mut args) }
         });
+        self.resident = host.take_resident();
         match (outcome, NonNull::new(args.module)) {
             (Ok(Status::Ok), Some(object)) => Ok(object),
             (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),
@@ -238,5 +242,6 @@ impl PinnedDrop for Code {
         }
         // SAFETY: It is gone, or will not be touched again.
         unsafe { account.reclaim(stack) };
+        stay.resident.clear();
     }
 }

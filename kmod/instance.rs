@@ -21,6 +21,7 @@ use crate::{
         Status, //
     },
     host::{
+        self,
         credentials::{
             self,
             Assumed, //
@@ -333,7 +334,7 @@ impl Inner {
         report.fuel_used = args.fuel_used;
         report.memory_peak = args.memory_peak;
         match outcome {
-            Ok(Status::Interrupted) => return Err(ERESTARTSYS),
+            Ok(Status::Interrupted) => return Err(host::signal::restart_syscall()),
             Ok(_) => {
                 report.ending = ending(args.ending);
                 report.code = args.code;

@@ -162,7 +162,7 @@ module! {
 }
 
 /// The loaded module. Fields are dropped in this order: the device goes first, so that nobody comes in any more; then what
-/// loads look at; the reserve last, when no engine is left. None holds more than that: descriptors that are still open keep
+/// loads look at; the reserve and the stacks last, when no engine is left. None holds more than that: descriptors that are still open keep
 /// the module from being unloaded.
 #[pin_data]
 struct Kwasmi {
@@ -172,6 +172,7 @@ struct Kwasmi {
     _policy: policy::Policy,
     _codes: shared::Codes,
     _reserve: engine::Reserve,
+    _stacks: stack::Stacks,
 }
 
 impl kernel::InPlaceModule for Kwasmi {
@@ -182,6 +183,8 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: As above.
             _codes: unsafe { shared::Codes::begin() },
             _keyring: verify_parameter::check().and_then(|()| keyring::Keyring::new())?,
+            // SAFETY: It is called here only, before the engine is entered.
+            _stacks: unsafe { stack::Stacks::begin() },
             // The engine must be able to run before anyone can ask for it.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi" }),

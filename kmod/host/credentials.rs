@@ -31,6 +31,13 @@ pub(crate) fn current() -> ARef<Credential> {
     ARef::from(unsafe { Credential::from_ptr(cred) })
 }
 
+/// The user that the current task accesses files as: `current_fsuid()`.
+pub(super) fn fsuid() -> bindings::kuid_t {
+    let cred = place().load(Ordering::Relaxed);
+    // SAFETY: The current task's credentials are valid, and only the task itself replaces them.
+    unsafe { (*cred).fsuid }
+}
+
 /// The current task acts with other credentials for as long as this lives: `override_creds`.
 pub(crate) struct Assumed<'a> {
     own: *mut bindings::cred,

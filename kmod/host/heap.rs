@@ -29,9 +29,9 @@ pub(super) enum Allocated {
 /// # Errors
 ///
 /// `ENOMEM`; `EDQUOT` if all engines together would have too much.
-pub(super) fn alloc(host: Option<&mut Host>, size: u64, align: u64) -> Result<Allocated> {
+pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Result<Allocated> {
     let layout = Layout::from_size_align(usize::try_from(size)?, usize::try_from(align)?).map_err(|_| ENOMEM)?;
-    if let Some(host) = host {
+    if let Some(host) = &mut host {
         if host.is_check_due(layout.size()) {
             match host.checkpoint() {
                 Checkpoint::Continue | Checkpoint::Interrupt => {}
@@ -44,6 +44,9 @@ pub(super) fn alloc(host: Option<&mut Host>, size: u64, align: u64) -> Result<Al
     }
     let block = memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
     counters::HEAP_BLOCKS.add(1);
+    if let Some(host) = host {
+        host.resident.add(layout.size());
+    }
     Ok(Allocated::At(block.as_ptr() as u64))
 }
 
@@ -52,8 +55,11 @@ pub(super) fn alloc(host: Option<&mut Host>, size: u64, align: u64) -> Result<Al
 /// # Safety
 ///
 /// `addr` came from [`alloc`] for `size` bytes, and is freed once.
-pub(super) unsafe fn free(addr: u64, size: u64) {
+pub(super) unsafe fn free(host: Option<&mut Host>, addr: u64, size: u64) {
     if let Some(block) = NonNull::new(addr as *mut u8) {
+        if let Some(host) = host {
+            host.resident.sub(size as usize);
+        }
         counters::HEAP_BLOCKS.sub(1);
         counters::HEAP_BYTES.sub(size as usize);
         // SAFETY: The caller guarantees it.

@@ -10,6 +10,7 @@ mod files;
 mod heap;
 mod paths;
 mod ready;
+mod resident;
 pub(crate) mod signal;
 mod sockets;
 mod splice;
@@ -17,10 +18,14 @@ mod transfer;
 
 pub(crate) use self::{
     alarm::Alarm,
-    files::Files, //
+    files::Files,
+    resident::Resident, //
 };
 
-use self::transfer::Direction;
+use self::{
+    paths::Lookups,
+    transfer::Direction, //
+};
 
 use crate::{
     ffi::{
@@ -68,6 +73,9 @@ pub(crate) struct Host {
     /// The task's CPU time when this stay began.
     cpu_began: u64,
     allocations: u32,
+    lookups: Lookups,
+    /// What the engine has allocated with this host.
+    resident: Resident,
 }
 
 // SAFETY: `instance` is only used while it runs, by who runs it.
@@ -84,6 +92,8 @@ impl Host {
             cpu_used: 0,
             cpu_began: 0,
             allocations: 0,
+            lookups: Lookups::new(),
+            resident: Resident::new(),
         }
     }
 
@@ -99,6 +109,8 @@ impl Host {
     /// A stay of the current task in the engine begins.
     pub(crate) fn begin(&mut self) {
         self.cpu_began = clock::cpu_time();
+        self.lookups.reset();
+        self.resident.move_to_current();
     }
 
     /// It ends.
@@ -126,7 +138,10 @@ impl Host {
         if self.cpu_max != UNLIMITED && self.cpu_time() > self.cpu_max {
             return Checkpoint::CpuTime;
         }
-        if kernel::current!().signal_pending() {
+        if kernel::current!().signal_pending()
+            || signal::is_return_work_pending()
+            || self.lookups.is_spent()
+        {
             return Checkpoint::Interrupt;
         }
         Checkpoint::Continue
@@ -138,8 +153,14 @@ impl Host {
         self.allocations % ALLOCATIONS_PER_CHECK == 0 || size >= LARGE_ALLOCATION
     }
 
-    /// Gives up all files.
+    /// The memory that was allocated with this host, counted for the process that caused it.
+    pub(crate) fn take_resident(&mut self) -> Resident {
+        core::mem::replace(&mut self.resident, Resident::new())
+    }
+
+    /// Gives up all files, and counts no memory any more: the guest is gone.
     pub(crate) fn close_all(&mut self) {
+        self.resident.clear();
         self.files = Files::new();
     }
 }
@@ -181,7 +202,8 @@ fn status(error: Error) -> i32 {
     if !restarts.contains(&error) && error != EINTR {
         return error.to_errno();
     }
-    if kernel::current!().signal_pending() {
+    // `Lookups` gives this one without a signal.
+    if kernel::current!().signal_pending() || error == code::ERESTARTNOINTR {
         HOST_INTERRUPTED
     } else {
         EINTR.to_errno()
@@ -224,7 +246,7 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
         }),
         op if op == HostOp::Free as u32 => {
             // SAFETY: The engine frees what it allocated, once.
-            unsafe { heap::free(a, b) };
+            unsafe { heap::free(host, a, b) };
             Ok(Answer::Value(0))
         }
         op if op == HostOp::Yield as u32 => {
@@ -316,8 +338,9 @@ unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64
     if !(HostOp::Open as u32..=HostOp::ReadLink as u32).contains(&op) {
         return Err(ENOSYS);
     }
+    host.lookups.check()?;
     // SAFETY: The engine guarantees that the first argument is the address of a place.
-    let place = unsafe { path(&host.files, a) }?;
+    let place = unsafe { path(host, a) }?;
     match op {
         op if op == HostOp::Open as u32 => {
             let opened = place.open(b, c)?;
@@ -340,7 +363,7 @@ unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64
         }
         op if op == HostOp::Link as u32 || op == HostOp::Rename as u32 => {
             // SAFETY: The engine guarantees that the second argument is the address of a place.
-            let other = unsafe { path(&host.files, b) }?;
+            let other = unsafe { path(host, b) }?;
             if op == HostOp::Link as u32 {
                 place.link(&other)
             } else {
@@ -360,12 +383,12 @@ unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64
 /// # Safety
 ///
 /// `place` is the address of one, which outlives what is returned.
-unsafe fn path(files: &Files, place: u64) -> Result<paths::Path<'_>> {
+unsafe fn path(host: &Host, place: u64) -> Result<paths::Path<'_>> {
     // SAFETY: The caller guarantees it.
     let place = unsafe { *(place as *const Place) };
-    let dir = files.get(u64::from(place.dir))?;
+    let dir = host.files.get(u64::from(place.dir))?;
     // SAFETY: The engine guarantees that the path has a NUL at its end.
-    Ok(unsafe { paths::Path::new(dir, place.path.cast(), place.follow != 0) })
+    Ok(unsafe { paths::Path::new(dir, place.path.cast(), place.follow != 0, &host.lookups) })
 }
 
 /// # Safety

@@ -29,6 +29,7 @@ use crate::{
     },
 };
 use core::{
+    cell::Cell,
     mem::MaybeUninit,
     ptr::{
         self,
@@ -62,19 +63,66 @@ const LINKS_MAX: usize = 40;
 const FILE_MODE: bindings::umode_t = 0o666;
 const DIRECTORY_MODE: bindings::umode_t = 0o777;
 
-/// Calls `go` until it does not fail with `EAGAIN`: a walk crossed a rename, or a file is leased to a client that is asked
-/// to give it back.
-fn again<T>(mut go: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 1..TRIES {
-        match go() {
-            Err(error) if error == EAGAIN => {
-                let until = Instant::<Monotonic>::now().as_nanos() as u64 + PAUSE;
-                signal::sleep_until(until)?;
-            }
-            result => return result,
+/// Counts the path lookups of one stay in the engine.
+///
+/// Where audit rules are loaded, the kernel keeps the names of each lookup until the system call ends, and searches them at
+/// each further one. A file whose opening fails late is released on the way to userspace. So a guest that looks up many
+/// paths leaves its system call now and then.
+pub(super) struct Lookups(Cell<u32>);
+
+impl Lookups {
+    /// The lookups of one stay.
+    const MAX: u32 = 256;
+
+    /// A count of none.
+    pub(super) fn new() -> Self {
+        Self(Cell::new(0))
+    }
+
+    /// Begins another stay.
+    pub(super) fn reset(&self) {
+        self.0.set(0);
+    }
+
+    /// Counts a lookup.
+    fn add(&self) {
+        self.0.set(self.0.get().saturating_add(1));
+    }
+
+    /// Returns true if this stay has no more lookups.
+    pub(super) fn is_spent(&self) -> bool {
+        self.0.get() >= Self::MAX
+    }
+
+    /// Fails if the task is to go on its way to userspace before the next lookup. The first lookup of a stay is always made,
+    /// so that each stay gets further.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTNOINTR`.
+    pub(super) fn check(&self) -> Result {
+        if self.is_spent() || self.0.get() > 0 && signal::is_return_work_pending() {
+            Err(ERESTARTNOINTR)
+        } else {
+            Ok(())
         }
     }
-    go()
+
+    /// Calls `go` until it does not fail with `EAGAIN`: a walk crossed a rename, or a file is leased to a client that is
+    /// asked to give it back.
+    fn again<T>(&self, mut go: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 1..TRIES {
+            match go() {
+                Err(error) if error == EAGAIN => {
+                    let until = Instant::<Monotonic>::now().as_nanos() as u64 + PAUSE;
+                    signal::sleep_until(until)?;
+                    self.check()?;
+                }
+                result => return result,
+            }
+        }
+        go()
+    }
 }
 
 /// Something that a walk has found.
@@ -105,12 +153,21 @@ impl Found {
     }
 }
 
-/// Walks `name`, which has a NUL at its end, from `dir` on, and does not leave it.
-fn walk(dir: *const bindings::path, name: &[u8], flags: u32) -> Result<Found> {
-    // SAFETY: The caller's directory is referenced.
-    let bindings::path { dentry, mnt } = unsafe { *dir };
+/// A directory that a guest has, to look paths up in.
+#[derive(Clone, Copy)]
+struct Base<'a> {
+    /// That of a file of the guest's, which is referenced for `'a`.
+    path: *const bindings::path,
+    lookups: &'a Lookups,
+}
+
+/// Walks `name`, which has a NUL at its end, from `base` on, and does not leave it.
+fn walk(base: Base<'_>, name: &[u8], flags: u32) -> Result<Found> {
+    // SAFETY: The directory is referenced.
+    let bindings::path { dentry, mnt } = unsafe { *base.path };
     let flags = flags | kwasmi_bindings::KWASMI_CONST_LOOKUP_BENEATH;
-    again(|| {
+    base.lookups.again(|| {
+        base.lookups.add();
         let mut found = MaybeUninit::<bindings::path>::zeroed();
         // SAFETY: The directory is referenced; the name has a NUL at its end; there is room for what is found.
         let status =
@@ -138,7 +195,7 @@ enum Last {
 
 /// A path, as a guest gave it, below a directory that it has.
 pub(super) struct Path<'a> {
-    dir: *const bindings::path,
+    base: Base<'a>,
     /// With a NUL at its end.
     name: &'a [u8],
     follow: bool,
@@ -148,16 +205,16 @@ impl<'a> Path<'a> {
     /// # Safety
     ///
     /// `name` has a NUL at its end; both outlive this.
-    pub(super) unsafe fn new(dir: &'a Open, name: *const c_char, follow: bool) -> Self {
+    pub(super) unsafe fn new(dir: &'a Open, name: *const c_char, follow: bool, lookups: &'a Lookups) -> Self {
         // SAFETY: The caller guarantees it.
         let name = unsafe { CStr::from_char_ptr(name) };
-        Self { dir: dir.path(), name: name.to_bytes_with_nul(), follow }
+        Self { base: Base { path: dir.path(), lookups }, name: name.to_bytes_with_nul(), follow }
     }
 
     /// What it names.
     fn find(&self, flags: u32) -> Result<Found> {
         let follow = if self.follow { kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW } else { 0 };
-        walk(self.dir, self.name, flags | follow)
+        walk(self.base, self.name, flags | follow)
     }
 
     /// The directory that its last part is in, and that part.
@@ -176,7 +233,7 @@ impl<'a> Path<'a> {
             b".." => Last::DotDot,
             _ => Last::Name,
         };
-        Ok(Entry { parent: walk(self.dir, &parent, flags)?, name, last, is_directory })
+        Ok(Entry { parent: walk(self.base, &parent, flags)?, name, last, is_directory })
     }
 }
 
@@ -199,6 +256,16 @@ impl Drop for Locked {
     fn drop(&mut self) {
         // SAFETY: The directory is locked since the name was looked up.
         unsafe { bindings::end_dirop(self.dentry) };
+    }
+}
+
+/// A reference to an inode.
+struct Held(NonNull<bindings::inode>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: `Locked::hold_inode` took the reference, and no lock is held that freeing the inode takes.
+        unsafe { bindings::iput(self.0.as_ptr()) };
     }
 }
 
@@ -266,6 +333,15 @@ impl Locked {
         }
     }
 
+    /// Takes a reference to the inode that the name has, if it has one.
+    fn hold_inode(&self) -> Option<Held> {
+        // SAFETY: The name is locked, so that it keeps its inode.
+        let inode = NonNull::new(unsafe { (*self.dentry).d_inode })?;
+        // SAFETY: The locked name has a reference to the inode, so its count is not zero.
+        unsafe { bindings::ihold(inode.as_ptr()) };
+        Some(Held(inode))
+    }
+
     /// Whether the name is that of a directory.
     fn is_directory(&self) -> bool {
         // SAFETY: The name is locked.
@@ -309,7 +385,7 @@ impl Path<'_> {
 
     /// Makes a directory.
     pub(super) fn create_directory(&self) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
             let writing = Writing::new(&entry.parent);
@@ -332,7 +408,7 @@ impl Path<'_> {
 
     /// Removes a directory.
     pub(super) fn remove_directory(&self) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let entry = self.parent()?;
             match entry.last {
                 Last::Name => {}
@@ -351,16 +427,19 @@ impl Path<'_> {
 
     /// Removes a file.
     pub(super) fn unlink(&self) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let entry = self.parent()?;
             if entry.last != Last::Name {
                 return Err(EISDIR);
             }
             let _writing = Writing::new(&entry.parent)?;
+            // It is dropped after `locked`: the blocks of a large file are freed without the directory's lock.
+            let _inode;
             let locked = entry.lock_to_remove()?;
             if entry.is_directory {
                 return Err(if locked.is_directory() { EISDIR } else { ENOTDIR });
             }
+            _inode = locked.hold_inode();
             #[cfg(CONFIG_SECURITY_PATH)]
             // SAFETY: The directory is referenced, the name locked.
             to_result(unsafe { bindings::security_path_unlink(&entry.parent.0, locked.dentry) })?;
@@ -377,7 +456,7 @@ impl Path<'_> {
     ///
     /// `target` has a NUL at its end.
     pub(super) unsafe fn symlink(&self, target: *const c_char) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
             let writing = Writing::new(&entry.parent);
@@ -399,7 +478,7 @@ impl Path<'_> {
 
     /// Gives what `self` names the name `new`, too.
     pub(super) fn link(&self, new: &Path<'_>) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let old = self.find(0)?;
             let entry = new.parent()?;
             entry.expect_new()?;
@@ -425,7 +504,7 @@ impl Path<'_> {
 
     /// Gives what `self` names the name `new`.
     pub(super) fn rename(&self, new: &Path<'_>) -> Result<u64> {
-        again(|| {
+        self.base.lookups.again(|| {
             let (old, new) = (self.parent()?, new.parent()?);
             if old.parent.0.mnt != new.parent.0.mnt {
                 return Err(EXDEV);
@@ -491,7 +570,7 @@ impl Path<'_> {
 
     /// What it names; a symbolic link at its end is not followed.
     fn find_itself(&self) -> Result<Found> {
-        walk(self.dir, self.name, 0)
+        walk(self.base, self.name, 0)
     }
 
     /// Opens it if it is there, else makes it.
@@ -500,10 +579,13 @@ impl Path<'_> {
         name.extend_from_slice(self.name, GFP_KERNEL_ACCOUNT)?;
         let mut links = 0;
         for _ in 0..TRIES {
-            let path = Path { dir: self.dir, name: &name, follow: self.follow };
+            let path = Path { base: self.base, name: &name, follow: self.follow };
             match path.find(0) {
                 Ok(found) if found.kind() == bindings::S_IFDIR => return Err(EISDIR),
-                Ok(found) => return found.open(linux, flags),
+                Ok(found) => {
+                    found.may_create_in_sticky(&path)?;
+                    return found.open(linux, flags);
+                }
                 // A slash after a file, which is none if nothing is to be made by way of it, may come from a symbolic link.
                 Err(error) if error == ENOENT || error == ENOTDIR => {}
                 Err(error) => return Err(error),
@@ -516,6 +598,7 @@ impl Path<'_> {
                 Err(error) if error == EEXIST => {}
                 result => return result,
             }
+            self.base.lookups.check()?;
             // It is there, and it is not: someone made it meanwhile, or it is a symbolic link to nothing, which the system call
             // would make.
             let Ok(found) = path.find_itself() else {
@@ -531,6 +614,7 @@ impl Path<'_> {
             if kernel::current!().signal_pending() {
                 return Err(EINTR);
             }
+            self.base.lookups.check()?;
         }
         Err(EAGAIN)
     }
@@ -665,6 +749,72 @@ fn may_link(old: &Found) -> Result {
     let access = (bindings::MAY_READ | bindings::MAY_WRITE) as c_int;
     // SAFETY: As above.
     to_result(unsafe { bindings::inode_permission(idmap, inode, access) }).map_err(|_| EPERM)
+}
+
+impl Found {
+    /// `may_create_in_sticky` of `fs/namei.c`, with `protected_regular` and `protected_fifos` at 2, whatever they are: their
+    /// values are not exported. The file is there, at `path`, and was to be created unless it is.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` for a regular file or FIFO of another user in a sticky directory that its group or others can write, unless
+    /// the file belongs to the directory's owner.
+    fn may_create_in_sticky(&self, path: &Path<'_>) -> Result {
+        if !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFIFO) {
+            return Ok(());
+        }
+        // SAFETY: The path keeps its mount.
+        let root = unsafe { (*self.0.mnt).mnt_root };
+        let owner = self.owner(self.inode());
+        let (mode, directory_owner) = if self.0.dentry == root {
+            // A file that is a mount point is in the directory of the mount above.
+            let parent = path.parent()?.parent;
+            (parent.mode(), parent.owner(parent.inode()))
+        } else {
+            // SAFETY: The path keeps its dentry.
+            let parent = Parent(unsafe { bindings::dget_parent(self.0.dentry) });
+            // SAFETY: The dentry is referenced, and a parent has an inode.
+            let inode = unsafe { (*parent.0).d_inode };
+            // SAFETY: A referenced dentry keeps its inode; the mode is written as a whole.
+            (u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() }), self.owner(inode))
+        };
+        let others_write = bindings::S_IWGRP | bindings::S_IWOTH;
+        if mode & bindings::S_ISVTX == 0 || mode & others_write == 0 {
+            return Ok(());
+        }
+        let is_known = owner != bindings::uid_t::MAX;
+        if is_known && (owner == directory_owner || owner == super::credentials::fsuid().val) {
+            return Ok(());
+        }
+        Err(EACCES)
+    }
+
+    /// The permissions and the kind.
+    fn mode(&self) -> u32 {
+        // SAFETY: The path keeps its inode; the mode is written as a whole.
+        u32::from(unsafe { (&raw const (*self.inode()).i_mode).read_volatile() })
+    }
+
+    /// The owner of `inode`, which is on the same mount: `i_uid_into_vfsuid` of `include/linux/fs.h`. `u32::MAX` if there is
+    /// none.
+    fn owner(&self, inode: *mut bindings::inode) -> bindings::uid_t {
+        // SAFETY: The caller's inode is kept by a dentry that is referenced, and keeps its file system.
+        let user_ns = unsafe { (*(*inode).i_sb).s_user_ns };
+        // SAFETY: The caller's inode is kept by a dentry that is referenced; the owner is written as a whole.
+        let owner = unsafe { (&raw const (*inode).i_uid).read_volatile() };
+        // SAFETY: The mount keeps its mapping, and the file system its namespace.
+        unsafe { bindings::make_vfsuid(self.idmap(), user_ns, owner) }.val
+    }
+}
+
+/// A reference to a dentry.
+struct Parent(*mut bindings::dentry);
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        // SAFETY: `dget_parent` took the reference.
+        unsafe { bindings::dput(self.0) };
+    }
 }
 
 /// Asks the security modules that go by paths. The hooks for removing directories and for links are not exported: this one

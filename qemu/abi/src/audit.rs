@@ -39,18 +39,49 @@ const AUDIT_SET: u16 = 1001;
 /// `AUDIT_STATUS_ENABLED`.
 const STATUS_ENABLED: u32 = 1;
 
-/// Switches audit on or off.
-fn enable(is_on: bool) {
+/// `AUDIT_ADD_RULE` and `AUDIT_DEL_RULE`.
+const AUDIT_ADD_RULE: u16 = 1011;
+const AUDIT_DEL_RULE: u16 = 1012;
+
+/// Sends a request of this kind to the kernel's audit.
+fn send(kind: u16, payload: &[u32]) {
     let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::AUDIT)).expect("a socket");
-    // struct audit_status: mask, enabled, and eight more.
-    let status = [STATUS_ENABLED, is_on.into(), 0, 0, 0, 0, 0, 0, 0, 0];
-    let payload: Vec<u8> = status.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+    let payload: Vec<u8> = payload.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let len = u32::try_from(16 + payload.len()).expect("short");
     // struct nlmsghdr; NLM_F_REQUEST.
-    let header = [len.to_ne_bytes().as_slice(), &AUDIT_SET.to_ne_bytes(), &1_u16.to_ne_bytes(), &[0; 8]].concat();
+    let header = [len.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), &1_u16.to_ne_bytes(), &[0; 8]].concat();
     let message = [header, payload].concat();
     let kernel = SocketAddrNetlink::new(0, 0);
     rustix::net::sendto(&socket, &message, SendFlags::empty(), &kernel).expect("it is sent");
+}
+
+/// Switches audit on or off.
+pub(crate) fn enable(is_on: bool) {
+    // struct audit_status: mask, enabled, and eight more.
+    send(AUDIT_SET, &[STATUS_ENABLED, is_on.into(), 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// An audit rule for a system call that nobody makes; it goes when it is dropped. While there is a rule, each system call
+/// collects what a record would need.
+pub(crate) struct Rule(Vec<u32>);
+
+impl Rule {
+    /// Adds the rule.
+    pub(crate) fn add() -> Self {
+        // struct audit_rule_data: AUDIT_FILTER_EXIT, AUDIT_ALWAYS, no fields; a mask of system calls; fields; no text.
+        let mut rule = vec![0; 3 + 64 + 3 * 64 + 1];
+        (rule[0], rule[1]) = (4, 2);
+        let call = usize::try_from(libc::SYS_kexec_load).expect("small");
+        rule[3 + call / 32] = 1 << (call % 32);
+        send(AUDIT_ADD_RULE, &rule);
+        Self(rule)
+    }
+}
+
+impl Drop for Rule {
+    fn drop(&mut self) {
+        send(AUDIT_DEL_RULE, &self.0);
+    }
 }
 
 /// What comes into the kernel log from now on.

@@ -34,7 +34,9 @@ use std::{
         unix::{
             ffi::OsStrExt as _,
             fs::{
+                OpenOptionsExt as _,
                 PermissionsExt as _,
+                chown,
                 symlink, //
             },
         },
@@ -58,17 +60,17 @@ const ACCES: u32 = 2;
 const NOTCAPABLE: u32 = 76;
 
 /// A folder for one test, gone afterwards.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = PathBuf::from("/tmp").join(name);
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a new folder");
         Self(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
@@ -153,11 +155,11 @@ fn start_in(module: &OwnedFd, path: &Path, rights: u64, limits: &[kwasmi_limit])
 
 const ALL: u64 = (1 << 30) - 1;
 
-fn run_in(module: &OwnedFd, path: &Path) -> kwasmi_run {
+pub(crate) fn run_in(module: &OwnedFd, path: &Path) -> kwasmi_run {
     run(&start_in(module, path, ALL, &[])).expect("runs")
 }
 
-fn exited(end: &kwasmi_run) -> u32 {
+pub(crate) fn exited(end: &kwasmi_run) -> u32 {
     assert_eq!(end.status, uapi::KWASMI_EXITED, "code {}", end.code);
     end.code
 }
@@ -282,6 +284,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(exited(&end), 0, "after {swaps} swaps");
     });
     tests.add("a guest acts with the rights of who started it, whoever runs it", credentials);
+    tests.add("a file of another user in a sticky directory is opened for creation as open(2) does", sticky_directories);
     tests.add("rights that were not handed over are not to be had", || {
         let folder = Folder::new("rights");
         folder.write("f", "text");
@@ -308,6 +311,84 @@ pub(crate) fn tests(tests: &mut Tests) {
         let end = run_in(&program("f", body), &folder.0);
         assert_eq!((end.status, end.code, end.limit_value), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FDS, 1024));
     });
+}
+
+/// The values of `fs.protected_regular` and `fs.protected_fifos`; they are what they were when this is dropped.
+struct Protected([(String, String); 2]);
+
+impl Protected {
+    fn set(value: &str) -> Self {
+        Self(["regular", "fifos"].map(|name| {
+            let path = format!("/proc/sys/fs/protected_{name}");
+            let before = fs::read_to_string(&path).expect("readable");
+            fs::write(&path, value).expect("root may");
+            (path, before)
+        }))
+    }
+}
+
+impl Drop for Protected {
+    fn drop(&mut self) {
+        for (path, before) in &self.0 {
+            let _ = fs::write(path, before);
+        }
+    }
+}
+
+/// `open(2)` with `O_CREAT` for reading and writing; the error number, or 0.
+fn create(path: &Path) -> i32 {
+    let opened = File::options().read(true).write(true).create(true).custom_flags(libc::O_NONBLOCK).open(path);
+    opened.map_or_else(|error| error.raw_os_error().expect("one of the kernel's"), |_| 0)
+}
+
+/// Preview 1 `errno` of an error number that may come here.
+fn errno(linux: i32) -> u32 {
+    match linux {
+        0 => 0,
+        libc::EACCES => ACCES,
+        other => panic!("error {other}"),
+    }
+}
+
+fn sticky_directories() {
+    // Modes of the directory, its owner, and the owner of the file, of which the guest is neither or one.
+    let modes = [0o777, 0o1777, 0o1775, 0o1770, 0o1757, 0o1755, 0o3777];
+    let owners = [(0, 0), (0, 1000), (1000, 1000), (1000, 0), (1000, 1001), (1001, 1000)];
+    // Flags: `creat`; fdflags: `nonblock`; rights: `fd_read` and `fd_write`.
+    let open = "(call $proc_exit (call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 1)
+        (i64.const 66) (i64.const 0) (i32.const 4) (i32.const 0)))";
+    let module = program("f", open);
+    let without = program("f", ONCE);
+    // The strictest: the guest is refused no less, whatever the values are.
+    let protected = Protected::set("2");
+    let mut refused = 0;
+    for is_fifo in [false, true] {
+        for mode in modes {
+            for (directory, file) in owners {
+                let folder = Folder::new("sticky");
+                let path = folder.path("f");
+                if is_fifo {
+                    let name = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+                    // SAFETY: It is a string.
+                    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o666) }, 0);
+                } else {
+                    fs::write(&path, "text").expect("written");
+                }
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
+                chown(&path, Some(file), Some(file)).expect("root may");
+                chown(&folder.0, Some(directory), Some(directory)).expect("root may");
+                fs::set_permissions(&folder.0, fs::Permissions::from_mode(mode)).expect("changed");
+                let process = errno(create(&path));
+                let guest = exited(&run_in(&module, &folder.0));
+                assert_eq!(guest, process, "mode {mode:o}, directory of {directory}, file of {file}, FIFO: {is_fifo}");
+                refused += u32::from(guest != 0);
+                assert!(is_fifo || exited(&run_in(&without, &folder.0)) == 0);
+                fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("changed");
+            }
+        }
+    }
+    drop(protected);
+    assert!(refused >= 10, "{refused}");
 }
 
 fn names_are_checked() {

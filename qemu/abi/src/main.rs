@@ -19,6 +19,7 @@ mod ktap;
 mod limits;
 mod load;
 mod privilege;
+mod process_limits;
 mod race;
 mod run;
 mod share;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 19] = [
+const PARTS: [(&str, Part); 20] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -54,6 +55,7 @@ const PARTS: [(&str, Part); 19] = [
     ("traces", traces::tests),
     ("cgroup", cgroup::tests),
     ("share", share::tests),
+    ("process-limits", process_limits::tests),
     ("hostile", hostile::tests),
     ("soak", soak::tests),
     ("signing", signing::tests),

@@ -71,6 +71,21 @@ impl Child {
         Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).expect("not negative"))
     }
 
+    /// Waits for its end; the status as wait(2) has it, and the CPU time.
+    pub(crate) fn wait_with_time(self) -> (i32, Duration) {
+        let mut status = 0;
+        // SAFETY: All of it zero is a value.
+        let mut usage: libc::rusage = unsafe { MaybeUninit::zeroed().assume_init() };
+        // SAFETY: There is room for a status and for what was used.
+        assert_eq!(unsafe { libc::wait4(self.0, &raw mut status, 0, &raw mut usage) }, self.0);
+        std::mem::forget(self);
+        let time = |time: libc::timeval| {
+            let micros = time.tv_sec * 1_000_000 + time.tv_usec;
+            Duration::from_micros(u64::try_from(micros).expect("not negative"))
+        };
+        (status, time(usage.ru_utime) + time(usage.ru_stime))
+    }
+
     /// Waits for its end; the status.
     pub(crate) fn wait(self) -> u8 {
         let status = signals::wait(self.0);

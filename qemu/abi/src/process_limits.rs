@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel enforces, or frees, on the way back to userspace: a guest obeys it as a process does, though it stays in
+//! one ioctl.
+
+use crate::{
+    audit,
+    directories::{
+        Folder,
+        exited,
+        run_in, //
+    },
+    effort,
+    kernel::{
+        module,
+        run,
+        start, //
+    },
+    ktap::Tests,
+    signals::{
+        self,
+        LOOP, //
+    },
+    task::{
+        self,
+        Child, //
+    },
+};
+use std::{
+    fs,
+    hint,
+    os::{
+        fd::{
+            AsRawFd as _,
+            OwnedFd, //
+        },
+        unix::process::CommandExt as _,
+    },
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command,
+    sync::{
+        atomic::{
+            AtomicBool,
+            Ordering, //
+        },
+        mpsc, //
+    },
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// A cgroup; it goes when it is dropped.
+struct Group(PathBuf);
+
+impl Group {
+    /// A group with `value` in the file `name`.
+    fn new(group: &str, (controller, name, value): (&str, &str, &str)) -> Self {
+        fs::write(format!("{ROOT}/cgroup.subtree_control"), format!("+{controller}")).expect("the controller is there");
+        let group = Self(PathBuf::from(ROOT).join(group));
+        fs::create_dir(&group.0).expect("a new group");
+        fs::write(group.0.join(name), value).expect("a value");
+        group
+    }
+
+    /// Has the current process join it.
+    fn join(&self) {
+        fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).expect(name)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// An ordinary process that is busy.
+fn busy() -> ! {
+    let mut n = 0_u64;
+    loop {
+        n = hint::black_box(n.wrapping_add(1));
+    }
+}
+
+/// A guest that is busy.
+fn guest() -> u8 {
+    let _ = run(&start(&module(LOOP)));
+    0
+}
+
+/// `cpu.max`: a guest and a process have the same tenth of a processor, each in a group of its own.
+fn share_of_a_processor() {
+    let groups = ["kwasmi-guest", "kwasmi-process"].map(|name| Group::new(name, ("cpu", "cpu.max", "10000 100000")));
+    let [group, other] = &groups;
+    let children = [
+        Child::start(|| {
+            group.join();
+            guest()
+        }),
+        Child::start(|| {
+            other.join();
+            busy()
+        }),
+    ];
+    // Both are there, and have used up what they had at first.
+    thread::sleep(Duration::from_secs(1));
+    let (begin, before) = (Instant::now(), children.each_ref().map(Child::cpu_time));
+    thread::sleep(Duration::from_secs(5));
+    let (time, after) = (begin.elapsed(), children.each_ref().map(Child::cpu_time));
+    drop(children);
+    let [guest, process] = [0, 1].map(|which| (after[which] - before[which]).as_secs_f64());
+    println!("# guest {guest:.3} s, process {process:.3} s of CPU time in {:.3} s", time.as_secs_f64());
+    assert!((guest - process).abs() <= 0.1 * process);
+}
+
+/// `RLIMIT_CPU`: the signal comes after the same CPU time.
+fn cpu_time() {
+    let end = |work: fn() -> u8| {
+        let child = Child::start(move || {
+            let limit = libc::rlimit { rlim_cur: 1, rlim_max: 5 };
+            // SAFETY: It is a limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) }, 0);
+            work()
+        });
+        let (status, time) = child.wait_with_time();
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGXCPU, "{status:#x}");
+        time.as_secs_f64()
+    };
+    let (guest, process) = (end(guest), end(|| busy()));
+    println!("# guest {guest:.3} s, process {process:.3} s of CPU time until SIGXCPU");
+    assert!((guest - process).abs() <= 0.2);
+}
+
+/// Makes one directory after another, named by four letters.
+const DIRECTORIES: &str = "
+    (i32.store (i32.const 5120)
+        (i32.add (i32.const 0x61616161)
+            (i32.or (i32.or
+                (i32.and (local.get $n) (i32.const 15))
+                (i32.shl (i32.and (local.get $n) (i32.const 0xf0)) (i32.const 4)))
+                (i32.or
+                (i32.shl (i32.and (local.get $n) (i32.const 0xf00)) (i32.const 8))
+                (i32.shl (i32.and (local.get $n) (i32.const 0xf000)) (i32.const 12))))))
+    (call $must (call $mkdir (i32.const 3) (i32.const 5120) (i32.const 4)))";
+
+/// How many: with 1 KiB each in the kernel, far more than `memory.high` allows.
+const DIRECTORIES_MAX: u32 = 60_000;
+
+/// `memory.high`: both are slowed down as soon as they have more, though each of their calls takes little.
+fn memory_high() {
+    const HIGH: u64 = 8 << 20;
+    let amount = |work: &dyn Fn(&Path) -> u8| {
+        let group = Group::new("kwasmi-high", ("memory", "memory.high", &HIGH.to_string()));
+        let folder = Folder::new("high");
+        let child = Child::start(|| {
+            group.join();
+            work(&folder.0)
+        });
+        thread::sleep(Duration::from_secs(6));
+        let amount = group.read("memory.current").trim().parse::<u64>().expect("a number");
+        drop(child);
+        amount
+    };
+    let module = paths(DIRECTORIES_MAX, DIRECTORIES);
+    let guest = amount(&|folder| {
+        run_in(&module, folder);
+        0
+    });
+    let process = amount(&|folder| {
+        for n in 0..DIRECTORIES_MAX {
+            fs::create_dir(folder.join(n.to_string())).expect("a new directory");
+        }
+        0
+    });
+    println!("# after 6 s: guest {} KiB, process {} KiB", guest >> 10, process >> 10);
+    assert!(process > HIGH / 2 && guest > HIGH / 2, "they do not get that far");
+    assert!(guest <= process.max(HIGH) + (HIGH / 2));
+}
+
+/// A program that does `body` `times` times, with the functions on paths; 200 bytes of a name are at 1024, and `d` at 4096.
+fn paths(times: u32, body: &str) -> OwnedFd {
+    module(&format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_remove_directory" (func $rmdir (param i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_open"
+                (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 1024) "{name}")
+            (data (i32.const 4096) "d")
+            (func $must (param i32) (if (local.get 0) (then (call $exit (local.get 0)))))
+            (func $must_not (param i32) (if (i32.eqz (local.get 0)) (then (call $exit (i32.const 99)))))
+            (func (export "_start") (local $n i32)
+                (loop
+                    {body}
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if 0 (i32.lt_u (local.get $n) (i32.const {times}))))))"#,
+        name = "n".repeat(200),
+    ))
+}
+
+/// Operations on paths, two each: of a long name that is not there, and of a directory that comes and goes.
+const LOOK: &str = "
+    (call $must_not (call $stat (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 200) (i32.const 64)))
+    (call $must_not (call $stat (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 200) (i32.const 64)))";
+const CHANGE: &str = "
+    (call $must (call $mkdir (i32.const 3) (i32.const 4096) (i32.const 1)))
+    (call $must (call $rmdir (i32.const 3) (i32.const 4096) (i32.const 1)))";
+
+/// The least memory that is available while `work` is done, and what it was before, in bytes.
+fn memory_during<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
+    let available = || {
+        let text = fs::read_to_string("/proc/meminfo").expect("there");
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).expect("told");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    };
+    let before = available();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut least = before;
+            while !is_over.load(Ordering::Relaxed) {
+                least = least.min(available());
+                thread::sleep(Duration::from_millis(50));
+            }
+            least
+        });
+        let result = work();
+        is_over.store(true, Ordering::Relaxed);
+        (before, watcher.join().expect("no panic"), result)
+    })
+}
+
+/// Path operations of one guest, while audit collects names: in one run, and in ten runs of a tenth each.
+fn audited_paths(what: &str, body: &str) {
+    let operations = effort::times(300_000);
+    let folder = Folder::new("audited");
+    audit::enable(true);
+    let rule = audit::Rule::add();
+    let time = |runs: u32| {
+        let module = paths(operations / 2 / runs, body);
+        // A process that began before audit was switched on is not looked at.
+        let child = || Child::start(|| u8::try_from(exited(&run_in(&module, &folder.0))).expect("small")).wait();
+        let begin = Instant::now();
+        let (before, least, ends) = memory_during(|| (0..runs).map(|_| child()).collect::<Vec<_>>());
+        assert!(ends.iter().all(|status| *status == 0), "{ends:?}");
+        (begin.elapsed().as_secs_f64(), before.saturating_sub(least))
+    };
+    let (parts, _) = time(10);
+    let (whole, memory) = time(1);
+    drop(rule);
+    audit::enable(false);
+    println!("# {operations} operations, {what}: {whole:.2} s in one run, {parts:.2} s in ten; {} KiB", memory >> 10);
+    assert!(memory < 32 << 20);
+    assert!(whole < 2.0 * parts + 0.5);
+}
+
+/// Opens that are refused after the kernel has made a file: their files do not pile up.
+fn refused_opens() {
+    let folder = Folder::new("busy");
+    let program = folder.path("d");
+    fs::copy("/bin/busybox", &program).expect("copied");
+    let mut running = Command::new(&program).arg0("sleep").arg("1000").spawn().expect("a process");
+    let count = || {
+        let text = fs::read_to_string("/proc/sys/fs/file-nr").expect("there");
+        text.split_whitespace().next().expect("a number").parse::<u64>().expect("a number")
+    };
+    let times = effort::times(100_000);
+    // For writing, and for writing with what is there cut off: `txtbsy`.
+    let mut most = Vec::new();
+    for flags in [0, 8] {
+        let module = paths(
+            times,
+            &format!(
+                "(call $must_not (call $open (i32.const 3) (i32.const 0) (i32.const 4096) (i32.const 1) (i32.const {flags})
+                    (i64.const 0x40) (i64.const 0) (i32.const 0) (i32.const 64)))"
+            ),
+        );
+        let (before, is_over) = (count(), AtomicBool::new(false));
+        let peak = thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut peak = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    peak = peak.max(count());
+                    thread::sleep(Duration::from_millis(5));
+                }
+                peak
+            });
+            let end = exited(&run_in(&module, &folder.0));
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(end, 0);
+            watcher.join().expect("no panic")
+        });
+        most.push(peak.saturating_sub(before));
+    }
+    running.kill().expect("our child");
+    running.wait().expect("our child");
+    println!("# {times} opens each: {most:?} more files than before at most");
+    assert!(most.iter().all(|more| *more < 1024));
+}
+
+/// The time for tracing to be switched on and off a few times.
+fn time_to_trace() -> Duration {
+    const TRACING: &str = "/sys/kernel/tracing";
+    let begin = Instant::now();
+    for _ in 0..3 {
+        let instance = format!("{TRACING}/instances/kwasmi-test");
+        if fs::create_dir(&instance).is_ok() {
+            let tracers = fs::read_to_string(format!("{TRACING}/available_tracers")).expect("readable");
+            if tracers.split_whitespace().any(|tracer| tracer == "function") {
+                fs::write(format!("{instance}/set_ftrace_filter"), "do_sys_openat2").expect("a function");
+                fs::write(format!("{instance}/current_tracer"), "function").expect("a tracer");
+                fs::write(format!("{instance}/current_tracer"), "nop").expect("none");
+            }
+            fs::remove_dir(&instance).expect("not in use");
+        }
+        fs::write(format!("{TRACING}/kprobe_events"), "p:kwasmi_test do_sys_openat2").expect("a probe");
+        let enable = format!("{TRACING}/events/kprobes/kwasmi_test/enable");
+        fs::write(&enable, "1").expect("on");
+        // It is made faster a while later.
+        thread::sleep(Duration::from_millis(300));
+        fs::write(&enable, "0").expect("off");
+        // Opening it for writing removes all.
+        fs::write(format!("{TRACING}/kprobe_events"), "").expect("removed");
+    }
+    begin.elapsed()
+}
+
+/// RCU-tasks: tracing waits for each task to pass a place where it is in no trampoline.
+fn tracing() {
+    let tracing = Path::new("/sys/kernel/tracing");
+    if !tracing.join("kprobe_events").exists() {
+        let name = c"tracefs";
+        let target = c"/sys/kernel/tracing";
+        // SAFETY: All are strings, and tracefs takes no data.
+        assert_eq!(unsafe { libc::mount(name.as_ptr(), target.as_ptr(), name.as_ptr(), 0, std::ptr::null()) }, 0);
+    }
+    let beside = |work: fn() -> u8| {
+        let _child = Child::start(work);
+        thread::sleep(Duration::from_millis(300));
+        time_to_trace().as_secs_f64()
+    };
+    let (process, guest) = (beside(|| busy()), beside(guest));
+    println!("# three times on and off: {guest:.2} s beside a guest, {process:.2} s beside a process");
+    assert!(guest < 2.0 * process + 1.0);
+}
+
+/// What a line of the current process's thread's `status` tells.
+fn switches(id: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/self/task/{id}/status")).expect("it is there");
+    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("told");
+    line.trim().parse().expect("a number")
+}
+
+/// `KWASMI_IOC_KILL` does not wake a task that waits for something else than a signal: here, in the allocator, until its group's
+/// memory is to be had again.
+fn kill_in_another_sleep() {
+    let group = Group::new("kwasmi-asleep", ("memory", "memory.high", "4194304"));
+    let child = Child::start(|| {
+        group.join();
+        // 16 MiB at a time: so much is slowed down within the allocation.
+        let instance = start(&module(
+            r#"(module (memory (export "memory") 1) (func (export "_start") (loop (drop (memory.grow (i32.const 256))) (br 0))))"#,
+        ));
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            let instance = &instance;
+            scope.spawn(move || {
+                sender.send(task::id()).expect("waits for it");
+                let _ = run(instance);
+            });
+            let id = receiver.recv().expect("told");
+            let is_asleep = || {
+                let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).expect("it is there");
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('D'))
+            };
+            let begin = Instant::now();
+            let mut woken = None;
+            while woken.is_none() && begin.elapsed() < Duration::from_secs(20) {
+                thread::sleep(Duration::from_millis(5));
+                let before = switches(id);
+                if is_asleep() {
+                    for _ in 0..20 {
+                        signals::kill(instance.as_raw_fd());
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    woken = Some(switches(id) - before);
+                }
+            }
+            signals::kill(instance.as_raw_fd());
+            // Not 255: it slept, and was not woken each time.
+            u8::try_from(woken.unwrap_or(255)).unwrap_or(254)
+        })
+    });
+    let woken = child.wait();
+    println!("# woken {woken} times by 20 KILLs");
+    assert!(woken < 5);
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("cpu.max: a guest has the share of a process", share_of_a_processor);
+    tests.add("RLIMIT_CPU: a guest is signalled as a process", cpu_time);
+    tests.add("memory.high: a guest is slowed down as a process", memory_high);
+    tests.add("audit: looking up paths takes no memory", || audited_paths("looking", LOOK));
+    tests.add("audit: directories that come and go take no memory", || audited_paths("changing", CHANGE));
+    tests.add("opens that are refused late leave no files", refused_opens);
+    tests.add("tracing is not held up by a guest that computes", tracing);
+    tests.add("KILL wakes only who waits for a signal", kill_in_another_sleep);
+}
