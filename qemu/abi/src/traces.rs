@@ -217,6 +217,59 @@ fn each_by_itself(ids: &[i32]) {
     }
 }
 
+/// Traces of a task whose guests come and go, and so do the stacks that they were preempted on. All tasks share their
+/// processors with others, so that each may lose its processor at any moment.
+fn short_guests() {
+    let module = module(
+        r#"(module (func (export "_start") (local $n i32)
+            (loop
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get $n) (i32.const 20000))))))"#,
+    );
+    let is_over = AtomicBool::new(false);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let guests = crate::effort::times(3000);
+    let traces = thread::scope(|scope| {
+        for processor in [0, 1] {
+            let is_over = &is_over;
+            scope.spawn(move || {
+                task::pin(processor);
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let runner = scope.spawn(|| {
+            task::pin(1);
+            sender.send(task::id()).expect("waits for it");
+            for _ in 0..guests {
+                assert_eq!(run(&start(&module)).expect("runs").status, uapi::KWASMI_EXITED);
+            }
+        });
+        let path = format!("/proc/self/task/{}/stack", receiver.recv().expect("it runs"));
+        let (guests_are_over, path) = (&is_over, path);
+        let reader = scope.spawn(move || {
+            task::pin(0);
+            let mut traces = 0;
+            while !guests_are_over.load(Ordering::Relaxed) {
+                if let Ok(trace) = fs::read_to_string(&path) {
+                    traces += u64::from(!trace.is_empty());
+                }
+            }
+            traces
+        });
+        while !runner.is_finished() {
+            fs::write("/proc/sysrq-trigger", "t").expect("root may");
+            thread::sleep(Duration::from_millis(500));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        runner.join().expect("no panic");
+        reader.join().expect("no panic")
+    });
+    println!("# {guests} guests, {traces} traces");
+    assert!(traces > 0);
+}
+
 /// The kernel's own `dump_stack`, from the middle of writing to a pipe for a guest: the pipe wants memory, and gets none.
 fn from_within() {
     let module = module(
@@ -248,6 +301,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("traces of all tasks while guests compute, call and sleep", || beside_guests(all_tasks));
     tests.add("traces of all processors while guests compute and call", || beside_guests(all_processors));
     tests.add("traces of the tasks of guests, 1,000 times", || beside_guests(each_by_itself));
+    tests.add("traces of a task whose guests come and go", short_guests);
     if faults::is_there() {
         tests.add("traces from within host calls", from_within);
     } else {
