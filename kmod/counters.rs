@@ -2,6 +2,7 @@
 
 //! What kwasmi holds now, for `KWASMI_IOC_INFO` and for the limits of all together.
 
+use crate::host::credentials;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -11,7 +12,8 @@ use kernel::sync::atomic::{
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
-    const fn new() -> Self {
+    /// 0.
+    pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
@@ -27,13 +29,20 @@ impl Counter {
 
     /// Adds to it, unless it would be more than `max` then; whether it did.
     pub(crate) fn add_below(&self, more: usize, max: u64) -> bool {
-        let more = more as u64;
-        let before = self.0.fetch_add(more, Relaxed);
-        if before.checked_add(more).is_some_and(|now| now <= max) {
-            return true;
+        // What is refused is never seen by others: who tries again and again at the limit keeps nobody else from what is left.
+        let mut seen = self.0.load(Relaxed);
+        while let Some(now) = seen.checked_add(more as u64).filter(|now| *now <= max) {
+            match self.0.cmpxchg(seen, now, Relaxed) {
+                Ok(_) => return true,
+                Err(other) => seen = other,
+            }
         }
-        self.0.add(more.wrapping_neg(), Relaxed);
         false
+    }
+
+    /// Adds to it, unless it would be more than the caller may have of `total` then; whether it did.
+    pub(crate) fn add_of_total(&self, more: usize, total: u64) -> bool {
+        self.add_below(more, open_to_all(total)) || credentials::is_caller_root() && self.add_below(more, total)
     }
 
     /// Takes from it.
@@ -51,6 +60,20 @@ impl Counter {
                 Err(now) => seen = now,
             }
         }
+    }
+}
+
+/// The part of `total` that is not kept for callers with CAP_SYS_ADMIN: they have the last eighth to themselves.
+const fn open_to_all(total: u64) -> u64 {
+    total - total / 8
+}
+
+/// The most that the caller may have of `total`.
+pub(crate) fn most(total: u64) -> u64 {
+    if credentials::is_caller_root() {
+        total
+    } else {
+        open_to_all(total)
     }
 }
 

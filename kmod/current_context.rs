@@ -33,7 +33,7 @@ const SLOTS: usize = 2048;
 /// which must not fail.
 const GUESTS: usize = SLOTS / 2;
 
-/// How many tasks may be in the engine at once to load, start or run.
+/// How many tasks may be in the engine at once to load, start or run, whoever they are.
 pub(crate) fn most_running() -> u64 {
     limits::ceiling(KWASMI_LIMIT_TOTAL_RUNNING).min(GUESTS as u64)
 }
@@ -79,7 +79,7 @@ impl Stay {
     ///
     /// `EDQUOT` if too many tasks are: `KWASMI_LIMIT_TOTAL_RUNNING`. Never for [`Purpose::CleanUp`].
     pub(crate) fn begin(context: NonNull<Context>, purpose: Purpose) -> Result<Self> {
-        if purpose == Purpose::Work && !counters::RUNNING.add_below(1, most_running()) {
+        if purpose == Purpose::Work && !counters::RUNNING.add_of_total(1, most_running()) {
             return Err(EDQUOT);
         }
         let task = current();

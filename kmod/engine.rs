@@ -67,7 +67,7 @@ impl Failure {
     pub(crate) fn report(&self, log: &mut LogBuffer, limits: &Chosen) -> Error {
         match self {
             Self::Refused(error) if *error == EDQUOT => {
-                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, current_context::most_running());
+                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, counters::most(current_context::most_running()));
                 EDQUOT
             }
             Self::Refused(error) => *error,

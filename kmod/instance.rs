@@ -5,7 +5,6 @@
 use crate::{
     anon_file::AnonFile,
     code::bytes,
-    counters,
     engine::{
         self,
         Account,
@@ -34,10 +33,7 @@ use crate::{
         self,
         Argument, //
     },
-    limits::{
-        self,
-        Chosen, //
-    },
+    limits::Chosen,
     log::LogBuffer,
     memory,
     module::Module,
@@ -57,10 +53,10 @@ use crate::{
         KWASMI_LIMIT_STACK,
         KWASMI_LIMIT_TABLE,
         KWASMI_LIMIT_TIME,
-        KWASMI_LIMIT_TOTAL_INSTANCES,
         KWASMI_NAMES_MAX,
         KWASMI_NAME_MAX, //
     },
+    user::Counted,
 };
 use core::{
     ffi::c_void,
@@ -101,6 +97,7 @@ const KILL: u32 = ioctl::io(0x84);
 #[pin_data(PinnedDrop)]
 pub(crate) struct Instance {
     module: Arc<Module>,
+    counted: Counted,
     /// Those of who started it: it acts with them, whoever runs it.
     credentials: ARef<Credential>,
     #[pin]
@@ -176,11 +173,7 @@ impl Instance {
             }
         }
         let (files, grants, _names) = open_files(fds, module.identity().capabilities(), log)?;
-        let most = limits::ceiling(KWASMI_LIMIT_TOTAL_INSTANCES);
-        if !counters::INSTANCES.add_below(1, most) {
-            log.reached(KWASMI_LIMIT_TOTAL_INSTANCES, most);
-            return Err(EDQUOT);
-        }
+        let counted = Counted::new(log)?;
 
         // From here on, `drop` cleans up.
         let this = Arc::pin_init(
@@ -199,10 +192,10 @@ impl Instance {
                 runner <- new_spinlock!(Runner::default(), "kwasmi::Instance::runner"),
                 credentials: credentials::current(),
                 module,
+                counted,
             }),
             GFP_KERNEL_ACCOUNT,
-        )
-        .inspect_err(|_| counters::INSTANCES.sub(1))?;
+        )?;
 
         let mut start = StartArgs {
             module: ptr::null(),
@@ -215,7 +208,9 @@ impl Instance {
             log: ptr::null_mut(),
             instance: ptr::null_mut(),
         };
+        let entered = this.counted.enter(log)?;
         this.inner.lock().instantiate(&this.module, &mut start, log)?;
+        drop(entered);
         Ok(this)
     }
 
@@ -231,7 +226,8 @@ impl Instance {
             // The call is made again.
             Err(error) if error == ERESTARTSYS => return Err(error),
             Err(error) => {
-                arg.write(&kwasmi_run { log_len: log.give()?, ..request })?;
+                let (code, limit_value) = log.limit();
+                arg.write(&kwasmi_run { code, limit_value, log_len: log.give()?, ..request })?;
                 return Err(error);
             }
         }
@@ -305,6 +301,7 @@ impl Inner {
         let Some(live) = &self.live else {
             return Ok(());
         };
+        let entered = instance.counted.enter(caller_log)?;
         if !self.has_run {
             self.has_run = true;
             self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
@@ -329,6 +326,7 @@ impl Inner {
         let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
         drop(assumed);
         drop(running);
+        drop(entered);
         self.host.end();
         let report = &mut self.report;
         report.fuel_used = args.fuel_used;
@@ -573,7 +571,6 @@ impl AnonFile for Instance {
 #[pinned_drop]
 impl PinnedDrop for Instance {
     fn drop(self: Pin<&mut Self>) {
-        counters::INSTANCES.sub(1);
         self.inner.lock().end(&self);
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Lock order: `Code::stay`, then nothing; `Instance::inner`, then `Code::stay`; `Instance::runner`, then nothing; the table of
-//! shared code, then nothing.
+//! shared code, then nothing; the table of users, then nothing.
 
 use kernel::{
     miscdevice::{
@@ -52,6 +52,7 @@ mod table;
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod text;
 mod uapi;
+mod user;
 mod verify;
 mod verify_parameter;
 
@@ -131,8 +132,8 @@ module! {
             description: "Ceiling for the CPU time of an instance, in nanoseconds",
         },
         total_heap_max: u64 {
-            default: 18446744073709551615,
-            description: "Ceiling for the memory that engines take together, in bytes",
+            default: 0,
+            description: "Ceiling for the memory that engines take together, in bytes; 0 for half of the machine's memory",
         },
         total_modules_max: u64 {
             default: 4096,
@@ -145,6 +146,14 @@ module! {
         total_running_max: u64 {
             default: 1024,
             description: "Ceiling for the tasks that load, start or run at the same time; there are no more than 1024",
+        },
+        user_instances_max: u64 {
+            default: 1024,
+            description: "Ceiling for the instances of a user without CAP_SYS_ADMIN at the same time",
+        },
+        user_running_max: u64 {
+            default: 256,
+            description: "Ceiling for the tasks that start or run instances of a user without CAP_SYS_ADMIN at the same time",
         },
         reserve_kib: u64 {
             default: 1024,
@@ -171,17 +180,21 @@ struct Kwasmi {
     _keyring: keyring::Keyring,
     _policy: policy::Policy,
     _codes: shared::Codes,
+    _users: user::Users,
     _reserve: engine::Reserve,
     _stacks: stack::Stacks,
 }
 
 impl kernel::InPlaceModule for Kwasmi {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        limits::begin();
         try_pin_init!(Self {
             // SAFETY: It is called here only, before the device.
             _policy: unsafe { policy::Policy::begin() },
             // SAFETY: As above.
             _codes: unsafe { shared::Codes::begin() },
+            // SAFETY: It must be called once and first: it is called here only, before there is a device.
+            _users: unsafe { user::Users::begin() },
             _keyring: verify_parameter::check().and_then(|()| keyring::Keyring::new())?,
             // SAFETY: It is called here only, before the engine is entered.
             _stacks: unsafe { stack::Stacks::begin() },

@@ -4,13 +4,21 @@
 //! kernel module, and a caller may ask for anything up to the ceiling.
 
 use crate::{
+    counters,
     ioctl,
     log::LogBuffer,
     module_parameters,
     uapi, //
 };
 use core::fmt::Write;
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -31,7 +39,10 @@ pub(crate) struct Limit {
 impl Limit {
     /// The most that can be asked for.
     pub(crate) fn ceiling(&self) -> u64 {
-        (self.ceiling)()
+        match (self.ceiling)() {
+            0 if self.id == uapi::KWASMI_LIMIT_TOTAL_HEAP => HALF_OF_MEMORY.load(Relaxed),
+            ceiling => ceiling,
+        }
     }
 
     /// What counts if nothing is asked for.
@@ -40,8 +51,19 @@ impl Limit {
     }
 }
 
+/// Half of the machine's memory as it was when kwasmi was loaded, in bytes.
+static HALF_OF_MEMORY: Atomic<u64> = Atomic::new(0);
+
+/// Sees how much memory the machine has. Called before any limit is asked for.
+pub(crate) fn begin() {
+    let mut info = bindings::sysinfo::default();
+    // SAFETY: There is room for the answer.
+    unsafe { bindings::si_meminfo(&mut info) };
+    HALF_OF_MEMORY.store((info.totalram as u64).saturating_mul(info.mem_unit.into()) / 2, Relaxed);
+}
+
 /// How many limits there are.
-pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_TOTAL_RUNNING as usize;
+pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_USER_RUNNING as usize;
 
 macro_rules! limits {
     ($($id:ident, $name:literal, $parameter:ident, $default:expr, $least:expr;)*) => {
@@ -84,6 +106,8 @@ limits! {
     KWASMI_LIMIT_TOTAL_MODULES,    "total-modules",    total_modules_max,    UNLIMITED,  0;
     KWASMI_LIMIT_TOTAL_INSTANCES,  "total-instances",  total_instances_max,  UNLIMITED,  0;
     KWASMI_LIMIT_TOTAL_RUNNING,    "total-running",    total_running_max,    UNLIMITED,  0;
+    KWASMI_LIMIT_USER_INSTANCES,   "user-instances",   user_instances_max,   UNLIMITED,  0;
+    KWASMI_LIMIT_USER_RUNNING,     "user-running",     user_running_max,     UNLIMITED,  0;
 }
 
 const _: () = {
@@ -201,7 +225,13 @@ impl Chosen {
 
     /// The value of the limit with this number.
     pub(crate) fn get(&self, id: u32) -> u64 {
-        self.values.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0)
+        let value = self.values.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0);
+        // Here, only who has reached it asks for it.
+        if id == uapi::KWASMI_LIMIT_TOTAL_HEAP {
+            counters::most(value)
+        } else {
+            value
+        }
     }
 
     /// Fails if `amount` is more than the limit with this number.

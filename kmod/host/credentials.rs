@@ -11,6 +11,7 @@ use core::sync::atomic::{
 use kernel::{
     bindings,
     cred::Credential,
+    prelude::*,
     sync::aref::ARef,
     task::Task, //
 };
@@ -36,6 +37,39 @@ pub(super) fn fsuid() -> bindings::kuid_t {
     let cred = place().load(Ordering::Relaxed);
     // SAFETY: The current task's credentials are valid, and only the task itself replaces them.
     unsafe { (*cred).fsuid }
+}
+
+/// The number of the user whom what is done with `credentials` is counted for: the real user, as for the number of processes. A
+/// user namespace is no other user: in one, it is who made the outermost.
+pub(crate) fn accountable(credentials: &Credential) -> u32 {
+    let cred = credentials.as_ptr();
+    // SAFETY: The credentials are referenced, and their user does not change.
+    let mut user = unsafe { (*cred).uid };
+    // SAFETY: The credentials are referenced, and their namespace does not change.
+    let mut namespace = unsafe { (*cred).user_ns };
+    loop {
+        // SAFETY: Credentials hold a reference to their namespace, which holds one to its parent. That does not change.
+        let parent = unsafe { (*namespace).parent };
+        if parent.is_null() {
+            return user.val;
+        }
+        // SAFETY: The namespace is referenced, and its owner does not change.
+        user = unsafe { (*namespace).owner };
+        namespace = parent;
+    }
+}
+
+/// Whether the current task itself has CAP_SYS_ADMIN in the first user namespace, whichever credentials it acts with. Audit
+/// hears nothing of it: a limit asks, at any time.
+pub(crate) fn is_caller_root() -> bool {
+    let task = Task::current_raw();
+    // SAFETY: The current task is there, and only it changes its own credentials.
+    let real = unsafe { (*task).real_cred };
+    // SAFETY: They are valid for as long as the task has them, and it does not change them meanwhile.
+    let _assumed = Assumed::new(unsafe { Credential::from_ptr(real) });
+    let first = &raw mut bindings::init_user_ns;
+    // SAFETY: It is a namespace.
+    unsafe { bindings::ns_capable_noaudit(first, bindings::CAP_SYS_ADMIN as c_int) }
 }
 
 /// The current task acts with other credentials for as long as this lives: `override_creds`.

@@ -39,7 +39,7 @@ pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Resul
             }
         }
     }
-    if !counters::HEAP_BYTES.add_below(layout.size(), limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+    if !counters::HEAP_BYTES.add_of_total(layout.size(), limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
         return Err(EDQUOT);
     }
     let block = memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;

@@ -76,11 +76,21 @@ struct kwasmi_info {
 /* Of both: of the call itself for KWASMI_IOC_LOAD, from the first KWASMI_IOC_RUN on for an instance. */
 #define KWASMI_LIMIT_TIME		16	/* nanoseconds */
 #define KWASMI_LIMIT_CPU_TIME		17	/* nanoseconds of CPU time */
-/* Of all modules and instances together; there are only ceilings, and no caller can ask for less. */
+/*
+ * Of all modules and instances together; there are only ceilings, and no caller can ask for less. The last eighth of
+ * TOTAL_HEAP, TOTAL_INSTANCES and TOTAL_RUNNING is kept for callers with CAP_SYS_ADMIN; where another reaches one,
+ * `limit_value` is what it could have.
+ */
 #define KWASMI_LIMIT_TOTAL_HEAP		18	/* bytes that engines may take */
 #define KWASMI_LIMIT_TOTAL_MODULES	19	/* modules */
 #define KWASMI_LIMIT_TOTAL_INSTANCES	20	/* instances */
 #define KWASMI_LIMIT_TOTAL_RUNNING	21	/* tasks that load, start or run at the same time */
+/*
+ * Of what a user has started; again, there are only ceilings. That is the real user of who called KWASMI_IOC_START, or in
+ * a user namespace the one who made the outermost. A caller with CAP_SYS_ADMIN is not stopped by them.
+ */
+#define KWASMI_LIMIT_USER_INSTANCES	22	/* instances */
+#define KWASMI_LIMIT_USER_RUNNING	23	/* tasks that start or run the user's instances at the same time */
 
 /* No limit, where a limit allows that: the default of FUEL, TIME and CPU_TIME. */
 #define KWASMI_UNLIMITED		(~0ULL)
@@ -232,13 +242,13 @@ struct kwasmi_start {
  * ended badly; a further call tells the same again.
  *
  * EBUSY	another thread runs it
- * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING
+ * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING: `code` tells which, `limit_value` its value
  * ENOMEM	no memory
  * EINTR	interrupted by a signal whose handler was installed without SA_RESTART
  */
 struct kwasmi_run {
 	__u32 status;			/* out: KWASMI_EXITED ... */
-	__u32 code;			/* out */
+	__u32 code;			/* out; if EDQUOT: KWASMI_LIMIT_* */
 	__u64 fuel_used;		/* out: instructions, about */
 	__u64 memory_peak;		/* out: bytes of linear memory */
 	__u64 heap_peak;		/* out: bytes that the engine took for the instance, linear memories included */

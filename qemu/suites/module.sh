@@ -111,6 +111,12 @@ check "no more instances than allowed" one_at_a_time
 check "loaded with a ceiling for all heaps" remade total_heap_max=1000000
 check "all heaps together have their limit" says 'limit reached: total-heap 1000000 bytes' kwasmi run /guests/fixtures/grow.wat
 check "the machine's memory is not the limit" sh -c 'kwasmi status | grep -q "^heap: 0 bytes"'
+total_heap() { kwasmi limits | awk '$1 == "total-heap" { print $2 }'; }
+in_bytes() { case $1 in *G) echo $((${1%G} << 30)) ;; *M) echo $((${1%M} << 20)) ;; *K) echo $((${1%K} << 10)) ;; *) echo "$1" ;; esac; }
+# What insmod and the kernel themselves take does not matter: MemTotal is what the kernel manages.
+half_of_memory() { equal $(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) * 512)) "$(in_bytes "$(total_heap)")"; }
+check "loaded without one" remade
+check "all heaps together have half of the memory" half_of_memory
 check "loaded for no modules" remade total_modules_max=0
 check "no more modules than allowed" says 'limit reached: total-modules 0$' kwasmi run /guests/hello-c.wasm
 check "loaded for nobody to run" remade total_running_max=0

@@ -58,7 +58,7 @@ impl Exit {
         }
     }
 
-    /// For a module that is not instantiated. `E2BIG` is about arguments here.
+    /// For a module that is not instantiated, or an instance that is not run. `E2BIG` is about arguments here.
     #[must_use]
     pub fn of_start(errno: Errno) -> Self {
         match errno {

@@ -492,7 +492,7 @@ impl Instance for KernelInstance {
                 heap_peak: run.heap_peak,
                 stack_peak: run.stack_peak,
             }),
-            Err(errno) => Err(Refusal { errno, text, reached: None }),
+            Err(errno) => Err(Refusal { errno, text, reached: reached(run.code, run.limit_value) }),
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum Unit {
 pub struct Limit(pub u32);
 
 /// Every limit: its number, its name, what it counts, what it is about.
-const LIMITS: [(u32, &str, Unit, &str); 21] = [
+const LIMITS: [(u32, &str, Unit, &str); 23] = [
     (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "the module's size"),
     (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "the module's functions"),
     (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "the code of one function"),
@@ -54,6 +54,8 @@ const LIMITS: [(u32, &str, Unit, &str); 21] = [
     (uapi::KWASMI_LIMIT_TOTAL_MODULES, "total-modules", Unit::Count, "modules at the same time"),
     (uapi::KWASMI_LIMIT_TOTAL_INSTANCES, "total-instances", Unit::Count, "instances at the same time"),
     (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine at the same time"),
+    (uapi::KWASMI_LIMIT_USER_INSTANCES, "user-instances", Unit::Count, "instances of one user at the same time"),
+    (uapi::KWASMI_LIMIT_USER_RUNNING, "user-running", Unit::Count, "tasks in the engine for one user's instances"),
 ];
 
 /// The least Wasm stack, in bytes.
@@ -207,7 +209,7 @@ mod tests {
     fn names_are_looked_up() {
         assert_eq!(Limit::of_call("memory"), Some(Limit(uapi::KWASMI_LIMIT_MEMORY)));
         assert_eq!(Limit::of_call("cpu-time"), Some(Limit(uapi::KWASMI_LIMIT_CPU_TIME)));
-        for name in ["", "Memory", "unknown", "total-heap", "total-running"] {
+        for name in ["", "Memory", "unknown", "total-heap", "total-running", "user-running"] {
             assert_eq!(Limit::of_call(name), None, "{name}");
         }
     }

@@ -97,7 +97,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
         match instance.run() {
             // A signal was handled; the guest goes on where it was.
             Err(refusal) if refusal.errno == Errno::INTR => {}
-            result => break result.map_err(|refusal| failure(Exit::Failed, &refusal))?,
+            result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
         }
     };
     Ok(Run { identity, ended, time: begin.elapsed() })
@@ -299,6 +299,10 @@ mod tests {
         let failure = run(&fake(State::default()), &program()).expect_err("busy");
         assert_eq!(failure.exit.status(), 125);
         assert_eq!(failure.to_string(), "a.wasm: Device or resource busy");
+        for (errno, status) in [(Errno::DQUOT, 124), (Errno::KEYREJECTED, 126), (Errno::NOMEM, 125)] {
+            let fake = fake(State { runs: [Err(refusal(errno, ""))].into(), ..State::default() });
+            assert_eq!(run(&fake, &program()).expect_err("not run").exit.status(), status, "{errno}");
+        }
     }
 
     #[test]

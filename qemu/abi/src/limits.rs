@@ -39,7 +39,7 @@ use std::{
 };
 
 /// The largest number of a limit.
-const COUNT: u32 = uapi::KWASMI_LIMIT_TOTAL_RUNNING;
+const COUNT: u32 = uapi::KWASMI_LIMIT_USER_RUNNING;
 
 fn end(text: &str, request: kwasmi_start) -> kwasmi_run {
     let module = module(text);

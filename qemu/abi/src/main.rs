@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod privilege;
 mod process_limits;
+mod quotas;
 mod race;
 mod run;
 mod share;
@@ -38,13 +39,14 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 20] = [
+const PARTS: [(&str, Part); 21] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
     ("shared-code", shared_code::tests),
     ("limits", limits::tests),
+    ("quotas", quotas::tests),
     ("directories", directories::tests),
     ("signals", signals::tests),
     ("kill", kill::tests),

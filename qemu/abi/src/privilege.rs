@@ -75,12 +75,17 @@ fn receive(socket: &UnixStream) -> Option<OwnedFd> {
 
 /// Gives up all that root has.
 fn become_nobody() -> bool {
+    become_user(NOBODY)
+}
+
+/// Becomes a user who has nothing of root's; whether that went well.
+pub(crate) fn become_user(id: u32) -> bool {
     // SAFETY: It has no requirements.
     let groups = unsafe { libc::setgroups(0, std::ptr::null()) };
     // SAFETY: As above.
-    let group = unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) };
+    let group = unsafe { libc::setresgid(id, id, id) };
     // SAFETY: As above.
-    let user = unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+    let user = unsafe { libc::setresuid(id, id, id) };
     [groups, group, user] == [0; 3]
 }
 
