@@ -19,6 +19,7 @@ mod ktap;
 mod limits;
 mod load;
 mod privilege;
+mod probes;
 mod process_limits;
 mod quotas;
 mod race;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 21] = [
+const PARTS: [(&str, Part); 22] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -55,6 +56,7 @@ const PARTS: [(&str, Part); 21] = [
     ("race", race::tests),
     ("command", command::tests),
     ("traces", traces::tests),
+    ("probes", probes::tests),
     ("cgroup", cgroup::tests),
     ("share", share::tests),
     ("process-limits", process_limits::tests),
