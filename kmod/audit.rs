@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Records for the kernel's audit: each load, refused load, and start that happened or that policy refused. Who did it, which module, who signed it, what came of
+//! Records for the kernel's audit: each load, refused load, start that happened or that policy refused, and run that policy refused. Who did it, which module, who signed it, what came of
 //! it. Where audit is switched off, only of what was refused to root. Without an audit daemon the kernel prints records to
 //! its log, at a limited rate.
 //!
@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Load,
     /// An instance of one is started.
     Start,
+    /// An instance runs for the first time.
+    Run,
 }
 
 /// Records `event`; `error` says why it did not happen. If there is no memory for a record, audit itself counts it as lost.
@@ -33,6 +35,7 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
     let op = match event {
         Event::Load => "load",
         Event::Start => "start",
+        Event::Run => "run",
     };
     let is_refused_load = matches!(event, Event::Load) && error.is_some();
     // Whoever holds a module's descriptor can make mistakes as often as it likes: they are nobody's business.

@@ -151,7 +151,8 @@ impl Identity {
         Ok(())
     }
 
-    /// Sees that it may be started, which may have changed since it was loaded: it was denied since, or the kernel locked down.
+    /// Sees that it may be started, or an instance may run for the first time, which may have changed since it was loaded: it was
+    /// denied since, or the kernel locked down.
     ///
     /// # Errors
     ///

@@ -122,6 +122,8 @@ struct Inner {
     host: Host,
     limits: Chosen,
     has_run: bool,
+    /// Whether the guest may have done something: then it may go on, though its module was denied since.
+    has_entered: bool,
     report: Report,
 }
 
@@ -185,6 +187,7 @@ impl Instance {
                         host: Host::new(files),
                         limits,
                         has_run: false,
+                        has_entered: false,
                         report: Report::new(),
                     },
                     "kwasmi::Instance::inner"
@@ -301,6 +304,9 @@ impl Inner {
         let Some(live) = &self.live else {
             return Ok(());
         };
+        if !self.has_entered {
+            instance.module.check_run(caller_log)?;
+        }
         let entered = instance.counted.enter(caller_log)?;
         if !self.has_run {
             self.has_run = true;
@@ -328,6 +334,7 @@ impl Inner {
         drop(running);
         drop(entered);
         self.host.end();
+        self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
         let report = &mut self.report;
         report.fuel_used = args.fuel_used;
         report.memory_peak = args.memory_peak;

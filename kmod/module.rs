@@ -109,6 +109,15 @@ impl Module {
         &self.code
     }
 
+    /// Sees that an instance may run for the first time, which may have changed since it was started.
+    ///
+    /// # Errors
+    ///
+    /// `EKEYREJECTED`, with words in `log`.
+    pub(crate) fn check_run(&self, log: &mut LogBuffer) -> Result {
+        self.identity.check_start(log).inspect_err(|error| audit::record(Event::Run, &self.identity, Some(*error)))
+    }
+
     /// `KWASMI_IOC_MODULE`.
     fn tell(&self, arg: &Argument) -> Result<isize> {
         let mut answer = self.identity.tell();

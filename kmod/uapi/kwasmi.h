@@ -242,6 +242,8 @@ struct kwasmi_start {
  * ended badly; a further call tells the same again.
  *
  * EBUSY	another thread runs it
+ * EKEYREJECTED	it has not run yet, and the module was denied since it was started, or is older than its least version, or not
+ *		signed and the kernel locked down
  * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING: `code` tells which, `limit_value` its value
  * ENOMEM	no memory
  * EINTR	interrupted by a signal whose handler was installed without SA_RESTART
@@ -302,8 +304,8 @@ struct kwasmi_policy {
 #define KWASMI_POLICY_KERNEL_KEYS	(1U << 1)	/* keys that the kernel itself trusts count, too */
 
 /*
- * KWASMI_IOC_DENY on /dev/kwasmi: the module with this SHA-256 is not loaded nor started any more, until kwasmi is unloaded.
- * Instances that there are go on.
+ * KWASMI_IOC_DENY on /dev/kwasmi: the module with this SHA-256 is not loaded nor started any more, until kwasmi is unloaded, and
+ * instances that have not run yet do not run. Guests that run already go on, also after an interruption.
  *
  * EPERM	the caller lacks CAP_SYS_ADMIN
  * EDQUOT	KWASMI_POLICY_MAX are denied
@@ -315,7 +317,7 @@ struct kwasmi_deny {
 
 /*
  * KWASMI_IOC_LEAST on /dev/kwasmi: modules of this name with a lower version are not loaded nor started any more, until
- * kwasmi is unloaded. A least version can be raised, not lowered.
+ * kwasmi is unloaded, and instances of them that have not run yet do not run. A least version can be raised, not lowered.
  *
  * EPERM	the caller lacks CAP_SYS_ADMIN
  * EINVAL	not a name; or a version lower than the one there is

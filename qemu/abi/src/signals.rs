@@ -13,6 +13,10 @@ use crate::{
         start_with_fds, //
     },
     ktap::Tests,
+    signing::{
+        deny,
+        identity, //
+    },
 };
 use kwasmi::uapi::{
     self,
@@ -103,6 +107,31 @@ pub(crate) fn tests(tests: &mut Tests) {
         kill(instance.as_raw_fd());
         assert_eq!(run(&instance).expect("ends").status, uapi::KWASMI_KILLED);
         drop(feed);
+    });
+    tests.add("a guest that was interrupted goes on after its module is denied, and another does not run", || {
+        handle(0);
+        // One of its own: others sleep, too.
+        let module = module(&SLEEP.replace("3600000000000", "3600000000001"));
+        let (instance, other) = (start(&module), start(&module));
+        // SAFETY: It has no requirements.
+        let runner = unsafe { libc::pthread_self() };
+        let interrupt = || {
+            thread::sleep(Duration::from_millis(100));
+            // SAFETY: The thread waits for this one before it ends.
+            unsafe { libc::pthread_kill(runner, libc::SIGUSR1) };
+        };
+        thread::scope(|scope| {
+            scope.spawn(interrupt);
+            assert_eq!(run(&instance).err(), Some(libc::EINTR));
+        });
+        assert_eq!(deny(identity(&module).sha256), Ok(0));
+        assert_eq!(run(&other).err(), Some(libc::EKEYREJECTED));
+        thread::scope(|scope| {
+            scope.spawn(interrupt);
+            assert_eq!(run(&instance).err(), Some(libc::EINTR));
+        });
+        kill(instance.as_raw_fd());
+        assert_eq!(run(&instance).expect("ends").status, uapi::KWASMI_KILLED);
     });
     tests.add("KILL of a guest that computes, sleeps, or waits for input", || {
         let (guests, feed) = guests();

@@ -26,6 +26,7 @@ use kwasmi::uapi::{
     kwasmi_module,
     kwasmi_policy,
     kwasmi_policy_list,
+    kwasmi_run,
     kwasmi_start, //
 };
 use std::{
@@ -70,7 +71,7 @@ pub(crate) fn exit_status(module: &OwnedFd) -> u32 {
 }
 
 /// What is known of a module.
-fn identity(module: &OwnedFd) -> kwasmi_module {
+pub(crate) fn identity(module: &OwnedFd) -> kwasmi_module {
     let mut identity = kwasmi_module::default();
     assert_eq!(call(module, uapi::IOC_MODULE, &mut identity), Ok(0));
     identity
@@ -87,7 +88,17 @@ fn policy() -> kwasmi_policy {
     policy
 }
 
-fn deny(sha256: [u8; 32]) -> Result<i32, i32> {
+/// What RUN comes to, and the log's text.
+fn run_with_log(instance: &OwnedFd) -> (Result<i32, i32>, String) {
+    let mut text = vec![0_u8; 4096];
+    let log = text.as_mut_ptr().expose_provenance() as u64;
+    let mut request = kwasmi_run { log, log_size: 4096, ..kwasmi_run::default() };
+    let answer = call(instance, uapi::IOC_RUN, &mut request);
+    text.truncate(request.log_len as usize);
+    (answer, String::from_utf8(text).expect("UTF-8"))
+}
+
+pub(crate) fn deny(sha256: [u8; 32]) -> Result<i32, i32> {
     call(&device(), uapi::IOC_DENY, &mut kwasmi_deny { sha256 })
 }
 
@@ -227,7 +238,8 @@ fn limits() {
 
 fn denied() {
     let module = accepted("capability");
-    let instance = start(&module);
+    let (ended, instance) = (start(&module), start(&module));
+    assert_eq!(run(&ended).expect("it runs").code, 42);
     let sha256 = identity(&module).sha256;
     let before = policy().denied_len;
     assert_eq!(deny(sha256), Ok(0));
@@ -244,8 +256,13 @@ fn denied() {
     let (answer, log) = start_with(&module, kwasmi_start::default());
     assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
     assert!(log.contains("denied"), "{log}");
-    // What is there goes on.
-    assert_eq!(run(&instance).expect("it runs").code, 42);
+    // What has not run yet does not run, however often it is tried; how another ended is told.
+    for _ in 0..2 {
+        let (answer, log) = run_with_log(&instance);
+        assert_eq!(answer, Err(libc::EKEYREJECTED));
+        assert!(log.contains("denied"), "{log}");
+    }
+    assert_eq!(run(&ended).expect("it has run").code, 42);
 }
 
 fn least_versions() {
@@ -255,6 +272,7 @@ fn least_versions() {
     let old = accepted("version-1.2.3");
     assert_eq!(identity(&old).version, [1, 2, 3]);
     assert_eq!(text(&identity(&old).name), "versioned");
+    let instance = start(&old);
     assert_eq!(least(b"versioned", [1, 2, 4]), Ok(0));
     assert_eq!(least(b"versioned", [1, 2, 3]), Err(libc::EINVAL));
     let (entries, _) = list::<kwasmi_least>(uapi::IOC_LEASTS, 10);
@@ -264,6 +282,9 @@ fn least_versions() {
     assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
     assert!(log.contains("1.2.4"), "{log}");
     assert_eq!(start_with(&old, kwasmi_start::default()).0.err(), Some(libc::EKEYREJECTED));
+    let (answer, log) = run_with_log(&instance);
+    assert_eq!(answer, Err(libc::EKEYREJECTED));
+    assert!(log.contains("1.2.4"), "{log}");
     // Numbers are compared as numbers.
     for name in ["version-1.2.4", "version-1.10.0"] {
         assert_eq!(exit_status(&accepted(name)), 42);
