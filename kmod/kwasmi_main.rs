@@ -39,6 +39,7 @@ mod ioctl;
 mod keyring;
 mod limits;
 mod log;
+mod machine;
 mod memory;
 mod module;
 mod policy;
@@ -195,7 +196,7 @@ impl kernel::InPlaceModule for Kwasmi {
             _codes: unsafe { shared::Codes::begin() },
             // SAFETY: It must be called once and first: it is called here only, before there is a device.
             _users: unsafe { user::Users::begin() },
-            _keyring: verify_parameter::check().and_then(|()| keyring::Keyring::new())?,
+            _keyring: machine::check().and_then(|()| verify_parameter::check()).and_then(|()| keyring::Keyring::new())?,
             // SAFETY: It is called here only, before the engine is entered.
             _stacks: unsafe { stack::Stacks::begin() },
             // The engine must be able to run before anyone can ask for it.
