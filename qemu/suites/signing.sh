@@ -115,6 +115,11 @@ check "loaded with a word that there is not" fails insmod $ko verify=perhaps
 check "loaded so that the kernel's own keys count" remade kernel_keys=1
 check "the policy tells that" says "kernel keys: yes" kwasmi policy
 check "a stranger's do not" ends 126 "not in the keyring" $modules/of-a-stranger.wasm
+# No certificate is in .kwasmi now, so it is the kernel's own keys that are asked for, of the kinds that count and no other.
+check "nor do those of P-256 and P-384 that the kernel does not know" ends 126 "not in the keyring" $modules/p384-sha384.wasm
+check "keys of P-521 do not count" ends 126 "not on the curve P-256 or P-384" $modules/p521.wasm
+check "nor do those of P-192" ends 126 "not on the curve P-256 or P-384" $modules/p192.wasm
+check "nor do those of RSA with 1,024 bits" ends 126 "less than 2048 bits" $modules/rsa-1024.wasm
 
 # The kernel is locked down last: there is no way back.
 lock_down() { echo integrity >/sys/kernel/security/lockdown; }

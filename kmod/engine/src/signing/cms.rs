@@ -68,6 +68,8 @@ pub struct Signature<'a> {
     pub signer: Signer<'a>,
     /// With what kind of key.
     pub kind: Kind,
+    /// The bytes of the signature's number, or of the longer one of an ECDSA signature's two: about as many as the key has.
+    pub width: usize,
 }
 
 impl<'a> Signature<'a> {
@@ -138,10 +140,23 @@ impl<'a> Signature<'a> {
         if kind == Kind::Rsa && value.bytes().len() < RSA_BYTES_MIN {
             return Err(begin.wrong("an RSA key of less than 2048 bits"));
         }
-        if kind == Kind::Ecdsa {
-            ecdsa_value(value)?;
+        let width = match kind {
+            Kind::Rsa => value.bytes().len(),
+            Kind::Ecdsa => ecdsa_value(value)?,
+        };
+        Ok(Self { signer, kind, width })
+    }
+
+    /// Whether the signature may be by a key that is strong enough, as far as can be told without the key. An RSA signature has
+    /// as many bytes as its key. The numbers of an ECDSA signature are random ones below the order of the curve: by a key on P-192
+    /// they have 24 bytes at most, and on P-256, P-384 or P-521 both are that short once in 2^128. On P-521 both have 48 bytes at
+    /// most once in 2^274.
+    #[must_use]
+    pub fn may_be_strong(&self) -> bool {
+        match self.kind {
+            Kind::Rsa => self.width >= RSA_BYTES_MIN,
+            Kind::Ecdsa => (25..=48).contains(&self.width),
         }
-        Ok(Self { signer, kind })
     }
 }
 
@@ -153,18 +168,22 @@ enum Digest {
 }
 
 /// Sees that `value` is an `ECDSA-Sig-Value`: two numbers, see [RFC 3279](https://www.rfc-editor.org/rfc/rfc3279#section-2.2.3).
-fn ecdsa_value(mut value: Reader<'_>) -> Result<(), Malformed> {
+/// Returns the bytes of the longer one.
+fn ecdsa_value(mut value: Reader<'_>) -> Result<usize, Malformed> {
     let mut pair = value.value(tag::SEQUENCE, "not a pair of numbers")?;
     value.end("more than a pair of numbers")?;
+    let mut width = 0;
     for _ in 0..2 {
         let begin = pair;
-        match pair.value(tag::INTEGER, "not a pair of numbers")?.bytes() {
+        let bytes = match pair.value(tag::INTEGER, "not a pair of numbers")?.bytes() {
             [0x80..=0xff, ..] | [] => return Err(begin.wrong("a number that is not positive")),
             [0, ..=0x7f, ..] => return Err(begin.wrong("a number that is not in its shortest form")),
-            _ => {}
-        }
+            [0, bytes @ ..] | bytes => bytes,
+        };
+        width = width.max(bytes.len());
     }
-    pair.end("more than a pair of numbers")
+    pair.end("more than a pair of numbers")?;
+    Ok(width)
 }
 
 fn not_empty(reader: Reader<'_>) -> Result<&[u8], Malformed> {
@@ -334,7 +353,31 @@ mod tests {
         assert_eq!(signature.signer, Signer::Certificate { issuer: &issuer, serial: &[7] });
         let bytes = Message::ecdsa().encode();
         let signature = Signature::read(&bytes).expect("accepted");
-        assert_eq!(signature, Signature { signer: Signer::Key(b"key"), kind: Kind::Ecdsa });
+        assert_eq!(signature, Signature { signer: Signer::Key(b"key"), kind: Kind::Ecdsa, width: 2 });
+    }
+
+    #[test]
+    fn what_a_signature_tells_of_its_key() {
+        let rsa = Message::rsa().encode();
+        assert!(Signature::read(&rsa).expect("accepted").may_be_strong());
+        let of = |r: &[u8], s: &[u8]| {
+            let signature = value(tag::OCTET_STRING, &pair(r, s));
+            let bytes = Message { signature, ..Message::ecdsa() }.encode();
+            let signature = Signature::read(&bytes).expect("accepted");
+            (signature.width, signature.may_be_strong())
+        };
+        let long = |len: usize| [&[0, 0xff][..], &vec![0xff; len - 1]].concat();
+        for (r, s, told) in [
+            (long(24), long(24), (24, false)),
+            (long(25), vec![1], (25, true)),
+            (vec![1], long(25), (25, true)),
+            (vec![0x7f; 32], long(32), (32, true)),
+            (long(48), long(48), (48, true)),
+            (long(48), vec![1; 49], (49, false)),
+            (vec![1; 66], vec![1; 20], (66, false)),
+        ] {
+            assert_eq!(of(&r, &s), told);
+        }
     }
 
     #[test]
