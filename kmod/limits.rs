@@ -49,6 +49,15 @@ impl Limit {
     pub(crate) fn default(&self) -> u64 {
         self.default.min(self.ceiling())
     }
+
+    /// Says in `log` that `requested` is out of range, and what the range is.
+    fn log_out_of_range(&self, requested: u64, log: &mut LogBuffer) {
+        let _ = write!(log, "{}: requested {requested}, least {}, greatest ", self.name, self.least);
+        let _ = match self.ceiling() {
+            UNLIMITED => log.write_str("unlimited"),
+            ceiling => write!(log, "{ceiling}"),
+        };
+    }
 }
 
 /// Half of the machine's memory as it was when kwasmi was loaded, in bytes.
@@ -136,15 +145,15 @@ pub(crate) fn ceiling(id: u32) -> u64 {
 pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: &mut LogBuffer) -> Result {
     let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.least != 0);
     let Some((limit, place)) = known else {
-        let _ = log.write_str("the manifest has a limit that there is not");
+        let _ = write!(log, "the manifest has an unknown limit: {name:?}");
         return Err(ENOEXEC);
     };
     if value < limit.least {
-        let _ = write!(log, "the manifest has {value} for {}, which is less than it can be", limit.name);
+        let _ = write!(log, "{}: the manifest has {value}, least {}", limit.name, limit.least);
         return Err(ENOEXEC);
     }
     if value > limit.ceiling() {
-        let _ = write!(log, "{}: the manifest asks for {value}, which is above the ceiling", limit.name);
+        let _ = write!(log, "{}: the manifest has {value}, greatest {}", limit.name, limit.ceiling());
         log.reached(limit.id, limit.ceiling());
         return Err(EDQUOT);
     }
@@ -164,11 +173,11 @@ impl Chosen {
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `EINVAL` for a limit that there is not, or twice, or with a value that it cannot have; `EDQUOT` for one
-    /// above the ceiling.
+    /// `EFAULT`; `EINVAL` for an unknown or duplicate limit, or for a value below the least; `EDQUOT` for one above the
+    /// ceiling. `log` says which, and the range.
     pub(crate) fn from_user(addr: u64, len: u32, log: &mut LogBuffer) -> Result<Self> {
         if len as usize > COUNT {
-            let _ = write!(log, "more limits than there are");
+            let _ = write!(log, "{len} limits requested: there are {COUNT}");
             return Err(EINVAL);
         }
         let mut asked_for = [0; COUNT];
@@ -176,15 +185,23 @@ impl Chosen {
             let asked: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
             let Some((limit, value)) = find(asked.limit).zip(asked_for.get_mut((asked.limit as usize).wrapping_sub(1)))
             else {
-                let _ = write!(log, "there is no limit {}", asked.limit);
+                let _ = write!(log, "unknown limit {}", asked.limit);
                 return Err(EINVAL);
             };
-            if *value != 0 || asked.reserved != 0 || asked.value < limit.least.max(1) || limit.least == 0 {
-                let _ = write!(log, "{}: there twice, or not a value that it can have", limit.name);
+            if limit.least == 0 || asked.reserved != 0 {
+                let _ = write!(log, "{}: not a limit of one call, or a reserved field is not 0", limit.name);
+                return Err(EINVAL);
+            }
+            if *value != 0 {
+                let _ = write!(log, "{}: duplicate limit", limit.name);
+                return Err(EINVAL);
+            }
+            if asked.value < limit.least {
+                limit.log_out_of_range(asked.value, log);
                 return Err(EINVAL);
             }
             if asked.value > limit.ceiling() {
-                let _ = write!(log, "{}: {} is above the ceiling of {}", limit.name, asked.value, limit.ceiling());
+                limit.log_out_of_range(asked.value, log);
                 log.reached(limit.id, limit.ceiling());
                 return Err(EDQUOT);
             }
@@ -212,7 +229,7 @@ impl Chosen {
                 continue;
             }
             if *asked > *most {
-                let _ = write!(log, "{}: {asked} is more than the {most} that the manifest allows", limit.name);
+                let _ = write!(log, "{}: requested {asked}, limit of the manifest {most}", limit.name);
                 log.reached(limit.id, *most);
                 return Err(EDQUOT);
             }
@@ -243,7 +260,8 @@ impl Chosen {
         if amount <= self.get(id) {
             return Ok(());
         }
-        let _ = write!(log, "{amount} are wanted");
+        let name = find(id).map_or("unknown", |limit| limit.name);
+        let _ = write!(log, "{name}: requested {amount}, limit {}", self.get(id));
         log.reached(id, self.get(id));
         Err(EDQUOT)
     }

@@ -111,22 +111,26 @@ fn bad_requests(tests: &mut Tests) {
         let zero = kwasmi_limit { value: 0, ..fuel };
         let total = limit(uapi::KWASMI_LIMIT_TOTAL_HEAP, 1);
         let short = limit(uapi::KWASMI_LIMIT_STACK, 4095);
-        let cases: [&[kwasmi_limit]; 8] = [
-            &[limit(0, 1)],
-            &[limit(COUNT + 1, 1)],
-            &[limit(u32::MAX, 1)],
-            &[fuel, fuel],
-            &[reserved],
-            &[zero],
-            &[total],
-            &[short],
+        let stack = known().iter().find(|info| info.limit == uapi::KWASMI_LIMIT_STACK).expect("known").ceiling;
+        let cases: [(&[kwasmi_limit], &str); 8] = [
+            (&[limit(0, 1)], "unknown limit 0"),
+            (&[limit(COUNT + 1, 1)], &format!("unknown limit {}", COUNT + 1)),
+            (&[limit(u32::MAX, 1)], "unknown limit 4294967295"),
+            (&[fuel, fuel], "fuel: duplicate limit"),
+            (&[reserved], "fuel: not a limit of one call, or a reserved field is not 0"),
+            (&[zero], "fuel: requested 0, least 1, greatest unlimited"),
+            (&[total], "total-heap: not a limit of one call, or a reserved field is not 0"),
+            (&[short], &format!("stack: requested 4095, least 4096, greatest {stack}")),
         ];
-        for limits in cases {
+        for (limits, words) in cases {
             assert_eq!(load_limited(&wasm, limits).0.err(), Some(libc::EINVAL), "{limits:?}");
-            assert_eq!(start_with(&module, limited(limits)).0.err(), Some(libc::EINVAL), "{limits:?}");
+            let (answer, log) = start_with(&module, limited(limits));
+            assert_eq!((answer.err(), log.as_str()), (Some(libc::EINVAL), words), "{limits:?}");
         }
         let many = vec![fuel; COUNT as usize + 1];
-        assert_eq!(start_with(&module, limited(&many)).0.err(), Some(libc::EINVAL));
+        let (answer, log) = start_with(&module, limited(&many));
+        let words = format!("{} limits requested: there are {COUNT}", many.len());
+        assert_eq!((answer.err(), log), (Some(libc::EINVAL), words));
         let unreadable = kwasmi_start { limits: 8, limits_len: 1, ..kwasmi_start::default() };
         assert_eq!(start_with(&module, unreadable).0.err(), Some(libc::EFAULT));
     });
