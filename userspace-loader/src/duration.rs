@@ -2,6 +2,7 @@
 
 //! Durations as a person writes them.
 
+use crate::quantity;
 use std::num::NonZeroU64;
 
 /// Units and their nanoseconds.
@@ -15,27 +16,17 @@ const UNITS: [(&str, u64); 7] = [
     ("h", 3_600 * 1_000_000_000),
 ];
 
-const WANTED: &str = "a number is wanted, with or without ns, us, ms, s, m or h";
+const WANTED: &str = "a duration is wanted, such as 1.5s or 500ms: a number, with or without ns, us, ms, s, m or h";
 
-/// Nanoseconds, from a whole number with a unit: `ns`, `us`, `ms`, `s`, `m`, `h`; without one it is seconds, as for
-/// timeout(1).
+/// Nanoseconds, from a number with a unit: `ns`, `us`, `ms`, `s`, `m`, `h`; without one it is seconds, as for timeout(1).
 ///
 /// # Errors
 ///
-/// In words: not a number, unknown unit, zero, more than 64 bits hold.
+/// In words: not a number, unknown unit, zero, no whole number of nanoseconds, more than 64 bits hold.
 pub fn parse(text: &str) -> Result<NonZeroU64, String> {
-    let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    if number.is_empty() {
-        return Err(WANTED.to_owned());
-    }
+    let (number, unit) = quantity::split(text);
     let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(WANTED)?;
-    let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*nanoseconds));
-    match product.map(NonZeroU64::new) {
-        Some(Some(product)) => Ok(product),
-        Some(None) => Err("must be more than 0".to_owned()),
-        None => Err("too long".to_owned()),
-    }
+    quantity::scale(number, *nanoseconds, "nanosecond", WANTED)
 }
 
 #[cfg(test)]
@@ -52,6 +43,10 @@ mod tests {
             ("2", 2_000_000_000),
             ("3m", 180_000_000_000),
             ("1h", 3_600_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0.5", 500_000_000),
+            ("0.25ms", 250_000),
+            ("1.5m", 90_000_000_000),
         ];
         for (text, nanoseconds) in cases {
             assert_eq!(parse(text).map(NonZeroU64::get), Ok(nanoseconds), "{text}");
@@ -60,9 +55,22 @@ mod tests {
 
     #[test]
     fn not_durations() {
-        for text in
-            ["", "s", "-1s", "1.5s", "1 s", "1S", "1min", "0", "0ms", "18446744073709551616ns", "18446744073710"]
-        {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1.s",
+            ".5s",
+            "1.5ns",
+            "1,5s",
+            "1 s",
+            "1S",
+            "1min",
+            "0",
+            "0ms",
+            "18446744073709551616ns",
+            "18446744073710",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -23,6 +23,7 @@ pub mod keyring;
 pub mod limits;
 pub mod policy;
 pub mod provided;
+pub mod quantity;
 pub mod report;
 pub mod rights;
 pub mod run;

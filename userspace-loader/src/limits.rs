@@ -61,6 +61,18 @@ const LIMITS: [(u32, &str, Unit, &str); 23] = [
 /// The least Wasm stack, in bytes.
 const STACK_MIN: u64 = 4096;
 
+/// A page of linear memory, in bytes: the least that a program can make use of.
+const WASM_PAGE: u64 = 65_536;
+
+/// The body of an empty function, in bytes: no locals, and its end.
+const FUNCTION_MIN: u64 = 2;
+
+/// An empty module, in bytes: magic and version.
+const MODULE_MIN: u64 = 8;
+
+/// What the engine takes for any module at all, in bytes.
+const CODE_MIN: u64 = 1024;
+
 impl Limit {
     fn row(self) -> Option<&'static (u32, &'static str, Unit, &'static str)> {
         LIMITS.iter().find(|(number, ..)| *number == self.0)
@@ -88,6 +100,18 @@ impl Limit {
         }
     }
 
+    /// The least number of bytes that can be meant without a unit, and the unit that was probably meant.
+    fn least_bare(self) -> (u64, &'static str) {
+        match self.0 {
+            uapi::KWASMI_LIMIT_MEMORY | uapi::KWASMI_LIMIT_HEAP => (WASM_PAGE, "M"),
+            uapi::KWASMI_LIMIT_STACK => (STACK_MIN, "K"),
+            uapi::KWASMI_LIMIT_FUNCTION_SIZE => (FUNCTION_MIN, "K"),
+            uapi::KWASMI_LIMIT_CODE => (CODE_MIN, "M"),
+            uapi::KWASMI_LIMIT_MODULE_SIZE => (MODULE_MIN, "M"),
+            _ => (1, ""),
+        }
+    }
+
     /// What it is about.
     #[must_use]
     pub fn about(self) -> &'static str {
@@ -107,9 +131,20 @@ impl Limit {
     /// In words.
     pub fn parse(self, text: &str) -> Result<NonZeroU64, String> {
         match self.unit() {
-            Unit::Bytes => size::parse(text),
+            Unit::Bytes => {
+                let bytes = size::parse(text)?;
+                let (least, unit) = self.least_bare();
+                if size::is_bare(text) && bytes.get() < least {
+                    return Err(format!(
+                        "without a unit it is bytes, and less than {} cannot be meant: did you mean {text}{unit}? ({text}B \
+                         is bytes)",
+                        self.show(least)
+                    ));
+                }
+                Ok(bytes)
+            }
             Unit::Nanoseconds => duration::parse(text),
-            Unit::Count => text.parse().map_err(|_| "a whole number is wanted, more than 0".to_owned()),
+            Unit::Count => text.parse().map_err(|_| "a whole number is wanted, from 1 to 2^64 - 1".to_owned()),
         }
     }
 
@@ -203,6 +238,32 @@ mod tests {
         assert!(fuel.parse("0").is_err() && fuel.parse("1K").is_err());
         assert_eq!(Reached { limit: fuel, value: 1_000_000 }.to_string(), "limit reached: fuel 1000000");
         assert_eq!(Limit(99).name(), "unknown");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_gets_a_hint() {
+        let cases = [
+            (uapi::KWASMI_LIMIT_MEMORY, "1", "64K", "1M"),
+            (uapi::KWASMI_LIMIT_MEMORY, "65535", "64K", "65535M"),
+            (uapi::KWASMI_LIMIT_HEAP, "64", "64K", "64M"),
+            (uapi::KWASMI_LIMIT_STACK, "256", "4K", "256K"),
+            (uapi::KWASMI_LIMIT_CODE, "32", "1K", "32M"),
+            (uapi::KWASMI_LIMIT_MODULE_SIZE, "1", "8 bytes", "1M"),
+            (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "1", "2 bytes", "1K"),
+        ];
+        for (limit, text, least, meant) in cases {
+            let reason = Limit(limit).parse(text).expect_err(text);
+            let words = format!(
+                "without a unit it is bytes, and less than {least} cannot be meant: did you mean {meant}? ({text}B is bytes)"
+            );
+            assert_eq!(reason, words);
+            // With a unit it is what it says.
+            for unit in ["B", "K"] {
+                assert!(Limit(limit).parse(&format!("{text}{unit}")).is_ok(), "{text}{unit}");
+            }
+        }
+        assert_eq!(Limit(uapi::KWASMI_LIMIT_MEMORY).parse("65536").map(NonZeroU64::get), Ok(65_536));
+        assert_eq!(Limit(uapi::KWASMI_LIMIT_STACK).parse("4096").map(NonZeroU64::get), Ok(4096));
     }
 
     #[test]

@@ -2,35 +2,36 @@
 
 //! Sizes as a person writes them.
 
+use crate::quantity;
 use std::num::NonZeroU64;
 
-/// Letters and the powers of two that they stand for.
-const UNITS: [(&str, u32); 4] = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+/// Letters and what they stand for.
+const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
 
-/// Bytes, from a number with or without `K`, `M`, `G` or `T` (powers of 1024, in either case, `KiB` and the like too).
+const WANTED: &str = "a size is wanted, such as 64M: a number, with or without K, M, G, T, or B for bytes";
+
+/// Bytes, from a number with or without `K`, `M`, `G` or `T` (powers of 1024, in either case, `KiB` and the like too); `B`
+/// is bytes, as no unit is.
 ///
 /// # Errors
 ///
-/// In words: not a number, unknown unit, zero, more than 64 bits hold.
+/// In words: not a number, unknown unit, zero, no whole number of bytes, more than 64 bits hold.
 pub fn parse(text: &str) -> Result<NonZeroU64, String> {
-    let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let letter = unit.to_ascii_uppercase();
-    let letter = letter.strip_suffix("IB").unwrap_or(&letter);
-    let shift = match UNITS.iter().find(|(name, _)| *name == letter) {
-        Some((_, shift)) => *shift,
-        None if unit.is_empty() => 0,
-        None => return Err("a number is wanted, with or without K, M, G or T".to_owned()),
+    let (number, unit) = quantity::split(text);
+    let unit = unit.to_ascii_uppercase();
+    let letter = unit.strip_suffix("IB").unwrap_or(&unit);
+    let bytes = match UNITS.iter().find(|(name, _)| *name == letter) {
+        Some((_, bytes)) => *bytes,
+        None if unit.is_empty() || unit == "B" => 1,
+        None => return Err(WANTED.to_owned()),
     };
-    if number.is_empty() {
-        return Err("a number is wanted, with or without K, M, G or T".to_owned());
-    }
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    match bytes.map(NonZeroU64::new) {
-        Some(Some(bytes)) => Ok(bytes),
-        Some(None) => Err("must be more than 0".to_owned()),
-        None => Err("too large".to_owned()),
-    }
+    quantity::scale(number, bytes, "byte", WANTED)
+}
+
+/// Whether `text` is a number without a unit.
+#[must_use]
+pub fn is_bare(text: &str) -> bool {
+    quantity::split(text).1.is_empty()
 }
 
 #[cfg(test)]
@@ -48,6 +49,10 @@ mod tests {
             ("64MiB", 64 << 20),
             ("2G", 2 << 30),
             ("1T", 1 << 40),
+            ("1.5K", 1536),
+            ("0.5M", 1 << 19),
+            ("1B", 1),
+            ("512b", 512),
             ("18446744073709551615", u64::MAX),
         ];
         for (text, bytes) in cases {
@@ -57,9 +62,24 @@ mod tests {
 
     #[test]
     fn not_sizes() {
-        for text in
-            ["", "K", "-1", "1.5M", "1X", "1KM", "iB", "64 M", "1iB", "0", "0M", "18446744073709551616", "16777216T"]
-        {
+        for text in [
+            "",
+            "K",
+            "-1",
+            "1.5",
+            "0.1K",
+            "1.M",
+            "1X",
+            "1KM",
+            "64MB",
+            "iB",
+            "64 M",
+            "1iB",
+            "0",
+            "0M",
+            "18446744073709551616",
+            "16777216T",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -224,9 +224,9 @@ mod tests {
             ("name = \"x\"\n[imports]\na = [\"b\", \"b\"]", "imports of a: one is there twice"),
             ("name = \"x\"\n[limits]\nspeed = 1", "there is no limit 'speed'"),
             ("name = \"x\"\n[limits]\ntotal-heap = 1", "there is no limit 'total-heap'"),
-            ("name = \"x\"\n[limits]\nfuel = 0", "limit fuel: a whole number is wanted, more than 0"),
-            ("name = \"x\"\n[limits]\nstack = \"2K\"", "the limit stack is less than it can be, 4K"),
-            ("name = \"x\"\n[limits]\nmemory = \"64X\"", "limit memory: a number is wanted, with or without K"),
+            ("name = \"x\"\n[limits]\nfuel = 0", "limit fuel: a whole number is wanted, from 1 to"),
+            ("name = \"x\"\n[limits]\nstack = \"2K\"", "limit stack: too low, the least is 4K"),
+            ("name = \"x\"\n[limits]\nmemory = \"64X\"", "limit memory: a size is wanted, such as 64M"),
             ("name = \"x\"\n[limits]\nmemory = 1.5", "line 3, column 10: a whole number is wanted, or a text"),
         ];
         for (text, reason) in cases {

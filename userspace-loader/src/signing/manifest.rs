@@ -245,7 +245,7 @@ fn limits(item: &Item) -> Result<Asked, String> {
 /// For a limit that nothing could be loaded or run within.
 #[must_use]
 pub fn too_low(limit: Limit) -> String {
-    format!("the limit {limit} is less than it can be, {}", limit.show(limit.least()))
+    format!("limit {limit}: too low, the least is {}", limit.show(limit.least()))
 }
 
 fn imports(item: &Item) -> Result<Imports, String> {
@@ -360,8 +360,8 @@ mod tests {
         let one = |key: &str, value| Item::Map(vec![(text(key), value)]);
         assert_eq!(reason("limits", one("speed", Item::Number(1))), "there is no limit 'speed'");
         assert_eq!(reason("limits", one("total-heap", Item::Number(1))), "there is no limit 'total-heap'");
-        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "the limit fuel is less than it can be, 1");
-        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "the limit stack is less than it can be, 4K");
+        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "limit fuel: too low, the least is 1");
+        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "limit stack: too low, the least is 4K");
         assert_eq!(reason("limits", one("fuel", text("1M"))), "fuel: a number is wanted");
         let names = one("m", texts(&["bb", "a"]));
         assert_eq!(reason("imports", names), "imports of m: 'a' is not in ascending order");
