@@ -391,11 +391,13 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         &mut self.store.data_mut().wasi.host
     }
 
-    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice what it has used.
+    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice, and if there is none, what it
+    /// has used.
     pub fn run(&mut self, mut report: impl FnMut(Usage)) -> Outcome {
         // What happened since it ran last counts before anything else: it may be the last chance, if it sleeps next. Only a
         // pause waits for the end of a slice, so that there is one.
         if let Some(ended @ Outcome::Ended(_)) = self.pause() {
+            report(self.usage());
             return ended;
         }
         loop {

@@ -109,6 +109,19 @@ fn a_checkpoint_ends_an_endless_loop_and_a_start_function() {
 }
 
 #[test]
+fn what_was_used_is_told_of_a_guest_that_ends_in_a_pause() {
+    let module = load(LOOP).expect("loads");
+    let host = TestHost::default();
+    let mut instance = start(&module, &host, ROOMY).expect("starts");
+    host.world().pauses = vec![Pause::Interrupt, Pause::Continue];
+    assert!(matches!(instance.run(|_| {}), Outcome::Interrupted));
+    host.world().pauses = vec![Pause::End(End::KILLED)];
+    let mut told = None;
+    assert!(matches!(instance.run(|usage| told = Some(usage.fuel)), Outcome::Ended(End::KILLED)));
+    assert!(told.is_some_and(|fuel| fuel > 0), "{told:?}");
+}
+
+#[test]
 fn a_start_function_runs_first() {
     let end = run(
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
