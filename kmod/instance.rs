@@ -307,7 +307,10 @@ impl Inner {
         if !self.has_entered {
             instance.module.check_run(caller_log)?;
         }
-        let entered = instance.counted.enter(caller_log)?;
+        let entered = match instance.counted.enter(caller_log) {
+            Err(error) if error == EDQUOT && self.has_entered => return Err(wait_for_turn()),
+            entered => entered?,
+        };
         if !self.has_run {
             self.has_run = true;
             self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
@@ -346,6 +349,7 @@ impl Inner {
                 report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
                 self.end(instance);
             }
+            Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => return Err(wait_for_turn()),
             Err(failure @ Failure::Refused(_)) => return Err(failure.report(caller_log, &self.limits)),
             Err(Failure::Landed { status, limit, text, len }) => {
                 report.ending = match status {
@@ -437,6 +441,13 @@ fn ending(raw: u32) -> Ending {
         .into_iter()
         .find(|ending| *ending as u32 == raw)
         .unwrap_or(Ending::EngineFault)
+}
+
+/// Waits a moment, for a guest that runs already and was on the way to userspace; there others took its place among those
+/// that may run at the same time. Returns the error by which the call is made again.
+fn wait_for_turn() -> Error {
+    host::signal::pause();
+    host::signal::restart_syscall()
 }
 
 /// The current task runs the instance for as long as this lives.

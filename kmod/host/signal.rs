@@ -13,7 +13,12 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
-    task::Task, //
+    task::Task,
+    time::{
+        hrtimer::HrTimerExpires,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// Lets others run, if the scheduler wants to, and tells RCU-tasks that the current task is in no trampoline:
@@ -98,6 +103,14 @@ pub(super) fn is_fatal_signal_pending() -> bool {
 pub(super) fn sleep_until(until: u64) -> Result {
     while sleep(until, 0, || false)? {}
     Ok(())
+}
+
+/// Sleeps for a millisecond, or until a signal comes.
+pub(crate) fn pause() {
+    const PAUSE: u64 = 1_000_000;
+    let until = (Instant::<Monotonic>::now().as_nanos() as u64).saturating_add(PAUSE);
+    // A signal is the caller's to see.
+    let _ = sleep_until(until);
 }
 
 /// Sleeps until someone wakes the task, unless `is_woken` says that it has happened already; whether that was before the
