@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# options: --param verify=off --memory 1024
+# The machine runs out of memory: the kernel ends the process that holds a large guest, not a small neighbour.
+. /suites/ktap.sh
+
+resident_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
+is_resident() {
+    for _ in $(seq 300); do
+        [ "$(resident_kib "$guest")" -ge 409600 ] && break
+        sleep 0.1
+    done
+    echo "the process with the guest has $(resident_kib "$guest") KiB"
+    [ "$(resident_kib "$guest")" -ge 409600 ] && [ "$(resident_kib "$guest")" -lt 460000 ]
+}
+kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
+# What is in a tmpfs belongs to no process: the kernel cannot get it back by ending dd.
+takes_500_mib() {
+    before=$(kills)
+    dd if=/dev/zero of=/mnt/tmpfs/file bs=1M count=500 || return
+    [ "$(kills)" -gt "$before" ] || { echo "nobody was killed"; return 1; }
+}
+guest_was_killed() {
+    wait "$guest"
+    equal 137 $?
+}
+neighbour_is_there() { kill -0 "$neighbour"; }
+nothing_held() {
+    sleep 1
+    kwasmi status >/tmp/status
+    grep -qx 'instances: 0' /tmp/status && grep -qx 'heap: 0 bytes in 0 blocks' /tmp/status || { cat /tmp/status; return 1; }
+}
+
+mkdir -p /mnt/tmpfs
+mount -t tmpfs -o size=90% tmpfs /mnt/tmpfs
+sleep 1000 &
+neighbour=$!
+kwasmi run --memory 512M /guests/fixtures/hold.wat &
+guest=$!
+check "the memory of a guest is resident memory of its process" is_resident
+check "another process takes memory until there is none" takes_500_mib
+check "the process with the guest was killed for it" guest_was_killed
+check "a small process was not" neighbour_is_there
+check "nothing is held afterwards" nothing_held
+rm /mnt/tmpfs/file
+check "a guest runs" kwasmi run /guests/hello-c.wasm
+kill "$neighbour"
+finish
