@@ -70,8 +70,8 @@ const FUNCTION_MIN: u64 = 2;
 /// An empty module, in bytes: magic and version.
 const MODULE_MIN: u64 = 8;
 
-/// What the engine takes for any module at all, in bytes.
-const CODE_MIN: u64 = 1024;
+/// Less than what the engine takes for any module at all, in bytes.
+const CODE_MIN: u64 = 16_384;
 
 impl Limit {
     fn row(self) -> Option<&'static (u32, &'static str, Unit, &'static str)> {
@@ -135,6 +135,8 @@ impl Limit {
                 let bytes = size::parse(text)?;
                 let (least, unit) = self.least_bare();
                 if size::is_bare(text) && bytes.get() < least {
+                    // What is proposed is not too little, too.
+                    let unit = if bytes.get().saturating_mul(1024) < least { "M" } else { unit };
                     return Err(format!(
                         "without a unit it is bytes, and less than {} cannot be meant: did you mean {text}{unit}? ({text}B \
                          is bytes)",
@@ -247,7 +249,8 @@ mod tests {
             (uapi::KWASMI_LIMIT_MEMORY, "65535", "64K", "65535M"),
             (uapi::KWASMI_LIMIT_HEAP, "64", "64K", "64M"),
             (uapi::KWASMI_LIMIT_STACK, "256", "4K", "256K"),
-            (uapi::KWASMI_LIMIT_CODE, "32", "1K", "32M"),
+            (uapi::KWASMI_LIMIT_STACK, "1", "4K", "1M"),
+            (uapi::KWASMI_LIMIT_CODE, "32", "16K", "32M"),
             (uapi::KWASMI_LIMIT_MODULE_SIZE, "1", "8 bytes", "1M"),
             (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "1", "2 bytes", "1K"),
         ];
