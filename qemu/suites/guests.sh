@@ -65,6 +65,31 @@ silent() {
     kwasmi run "$@" >out 2>err
     equal "$wanted" $? && equal "" "$(cat err)"
 }
+# says WANTED LINE ARG...: the status of `kwasmi run`, and the line that it says.
+says() {
+    wanted=$1 line=$2
+    shift 2
+    kwasmi run "$@" >out 2>err
+    equal "$wanted" $? && equal "kwasmi: $line" "$(cat err)"
+}
+from_input() {
+    kwasmi run - one <$fixtures/exit-42.wat 2>err
+    equal 42 $? && equal "" "$(cat err)" || return
+    equal "$(kwasmi run /guests/hello-c.wasm one | sed 's/hello-c.wasm/-/')" "$(kwasmi run - one </guests/hello-c.wasm)" || return
+    cat /guests/cat-c.wasm | kwasmi run --stdin numbers - | cmp numbers
+}
+text_in_wasm() {
+    cp $fixtures/exit-42.wat text.wasm
+    silent 42 text.wasm
+}
+component() {
+    words='this is a WebAssembly component; kwasmi runs core modules of WASI preview 1'
+    printf '(component)' >component.wat && cp component.wat component-text.wasm
+    printf '\0asm\r\0\1\0' >component.wasm && cp component.wasm component-binary.wat
+    for file in component.wat component-text.wasm component.wasm component-binary.wat; do
+        says 126 "$file: $words" "$file" || return
+    done
+}
 killed() {
     kwasmi run "$2" <"$3" &
     sleep 0.5
@@ -100,13 +125,26 @@ check "a directory of 10,000 files" lists
 check "a directory under another name" at_the_guests_place
 check "standard input from a file" copied --stdin numbers
 check "a directory that is not there" status 127 --dir nowhere /guests/ls-c.wasm /
-check "a directory that is a file" status 127 --dir numbers /guests/ls-c.wasm /
+check "a directory that is a file" says 125 'numbers: Not a directory' --dir numbers /guests/ls-c.wasm /
+check "a directory in a file" status 127 --dir numbers/x /guests/ls-c.wasm /
+check "one colon for two" says 127 '/tmp:/d: No such file or directory (two colons separate HOST::GUEST)' --dir /tmp:/d \
+    /guests/ls-c.wasm /
+check "two directories of one name" says 125 '/d/: two directories have this name for the guest: many and place' \
+    --dir many::/d --dir place::/d/ /guests/ls-c.wasm /d
+check "a directory that can be written, and says so" silent 0 --dir place::/d:rw /guests/ls-c.wasm /d
+check "standard input from a directory" says 125 'place: Is a directory' --stdin place /guests/cat-c.wasm
+check "a program that is a directory" says 126 'place: a directory, not a WebAssembly module' place
+check "an address in use" says 125 '127.0.0.1:4099: Address already in use' --tcp-listen 127.0.0.1:4099 \
+    --tcp-listen 127.0.0.1:4099 /guests/hello-c.wasm
 check "a descriptor that is not open" status 125 --fd 99 /guests/ls-c.wasm /
 check "1 MiB through two guests and two pipes" in_a_pipe
 check "a reader that closes early" head_closes_early
 check "two guests at once" at_once 2
 check "eight guests at once" at_once 8
 fixtures=/guests/fixtures
+check "a program on standard input" from_input
+check "text without the name of one" text_in_wasm
+check "components" component
 check "an exit status" silent 42 $fixtures/exit-42.wat
 check "a minimal program" silent 0 $fixtures/minimal.wat
 for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
@@ -120,6 +158,15 @@ check "a limit on the stack" status 124 --stack 64K $fixtures/recursion.wat
 check "a limit on memory" status 124 --memory 1M $fixtures/grow.wat
 check "a limit on functions" status 124 --functions 1 /guests/hello-c.wasm
 check "a limit is named, with its value and where the guest was" names_limit
+check "a value below the least" says 125 \
+    "/guests/hello-c.wasm: stack: requested 1024, least 4096, greatest 16777216" --stack 1K /guests/hello-c.wasm
+check "a value above the ceiling" says 124 \
+    "/guests/hello-c.wasm: limit reached: memory 1G (memory: requested 2147483648, least 1, greatest 1073741824)" \
+    --memory 2G /guests/hello-c.wasm
+check "a module that is too large" says 124 \
+    "/guests/hello-c.wasm: limit reached: module-size 100 bytes (module-size: requested $(stat -c %s /guests/hello-c.wasm), limit 100)" \
+    --module-size 100 /guests/hello-c.wasm
+check "a fraction of a second" status 124 --timeout 0.3s $fixtures/loop.wat
 check "the limits are told" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
 check "missing imports" status 126 $fixtures/missing-imports.wat
 check "an import of another type" status 126 $fixtures/import-type.wat

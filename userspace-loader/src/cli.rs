@@ -12,7 +12,10 @@ use self::signing::{
     VerifyArgs, //
 };
 use crate::{
-    handed::Directory,
+    handed::{
+        self,
+        Directory, //
+    },
     limits::{
         Asked,
         Limit, //
@@ -44,11 +47,11 @@ const EXIT_STATUS: &str = "\
 Exit status:
   the guest's own, when it ran to an end
   124  a limit was reached: fuel, time, memory, ...
-  125  kwasmi itself failed
-  126  the module was refused
+  125  kwasmi itself failed, or cannot do what the options say
+  126  the module was refused, or is none
   127  there is no such file or device
   134  the guest trapped
-  137  the guest was killed";
+  128+n  signal n ended it; 137 also if the guest was killed";
 
 /// Runs WebAssembly programs inside the Linux kernel.
 #[derive(Clone, Debug, Parser)]
@@ -101,27 +104,24 @@ pub struct RunArgs {
     #[arg(long)]
     pub inherit_env: bool,
 
-    /// Hand a directory to the guest, which finds it as GUEST (else as HOST); with :ro nothing in it can change. May be
-    /// repeated; descriptors 3 and up
-    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    /// Hand a directory to the guest, which finds it as GUEST (else as HOST); with :ro nothing in it can change, with :rw
+    /// or neither it can. May be repeated, with a GUEST of its own each; descriptors 3 and up
+    #[arg(long, value_name = "HOST[::GUEST][:ro|:rw]")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|text| Directory::parse(&text)))]
     pub dir: Vec<Directory>,
 
-    /// Listen on this address and hand the socket to the guest; may be repeated; the descriptors after the directories
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Listen on this address, such as 127.0.0.1:8080 (names are not resolved), and hand the socket to the guest; may be
+    /// repeated; the descriptors after the directories
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = handed::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
     /// Hand this descriptor of the caller to the guest; may be repeated; the descriptors after the sockets
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = handed::parse_fd, allow_negative_numbers = true)]
     pub fd: Vec<RawFd>,
 
-    /// Read the guest's standard input from this file
+    /// Read the guest's standard input from this file; otherwise it is the caller's
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
-
-    /// Limits.
-    #[command(flatten)]
-    pub limits: LimitArgs,
 
     /// At the end, print on standard error what the guest took: fuel, memory, time
     #[arg(long)]
@@ -133,8 +133,12 @@ pub struct RunArgs {
 
     /// The program's file and its arguments: one list, so that nothing after the file is taken for an option.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
-    #[arg(help = "The program: Wasm, or its text format if the name ends in .wat; what follows are its arguments")]
+    #[arg(help = "The program: Wasm, or its text format; \"-\" is standard input; what follows are its arguments")]
     pub program: Vec<OsString>,
+
+    /// Limits: the last, since what follows would be under their heading in the help.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 impl RunArgs {
@@ -148,16 +152,21 @@ impl RunArgs {
     }
 }
 
+/// The heading of the options for limits.
+const LIMITS: &str = "Limits (SIZE in bytes or with K, M, G or T; DURATION in seconds or with ms, s, m or h; defaults: \
+    kwasmi limits)";
+
 /// Declares the options for limits: the field, the limit, what else clap is told.
 macro_rules! limit_args {
     ($($(#[$attribute:meta])* $field:ident: $limit:ident;)*) => {
         /// The options for limits. What is not given is up to the kernel module; see `kwasmi limits`.
         #[derive(Args, Clone, Debug, Default)]
-        #[command(next_help_heading = "Limits (defaults and ceilings: kwasmi limits)")]
+        #[command(next_help_heading = LIMITS)]
         pub struct LimitArgs {
             $(
                 $(#[$attribute])*
-                #[arg(long, value_parser = |text: &str| Limit(uapi::$limit).parse(text))]
+                #[arg(long, allow_negative_numbers = true)]
+                #[arg(value_parser = |text: &str| Limit(uapi::$limit).parse(text))]
                 pub $field: Option<NonZeroU64>,
             )*
         }
@@ -180,10 +189,10 @@ limit_args! {
     /// Linear memory, such as 64M
     #[arg(value_name = "SIZE")]
     memory: KWASMI_LIMIT_MEMORY;
-    /// End the guest after this time, such as 2s or 500ms
+    /// End the guest after this time, such as 1.5s or 500ms; without a unit it is seconds
     #[arg(value_name = "DURATION")]
     timeout: KWASMI_LIMIT_TIME;
-    /// End the guest after this much CPU time
+    /// End the guest after this much CPU time, as for --timeout
     #[arg(value_name = "DURATION")]
     cpu_time: KWASMI_LIMIT_CPU_TIME;
     /// The Wasm stack, such as 256K: values, and 64 bytes for each call
@@ -241,13 +250,13 @@ Exit status:
   126  a module was refused
   127  there is no such file or device")]
 pub struct LoadArgs {
+    /// The programs: Wasm, or its text format; "-" is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
     /// Limits.
     #[command(flatten)]
     pub limits: LimitArgs,
-
-    /// The programs: Wasm, or its text format if the name ends in .wat
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
 }
 
 /// Arguments of `inspect`.
@@ -263,7 +272,7 @@ pub struct InspectArgs {
     #[arg(short, long)]
     pub json: bool,
 
-    /// The module: Wasm, or its text format if the name ends in .wat
+    /// The module: Wasm, or its text format; "-" is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -308,7 +317,7 @@ mod tests {
 
     #[test]
     fn values_are_checked() {
-        let wrong: [&[&str]; 12] = [
+        let wrong: [&[&str]; 15] = [
             &[],
             &["--fuel", "0", "a"],
             &["--fuel", "-1", "a"],
@@ -316,9 +325,12 @@ mod tests {
             &["--timeout", "soon", "a"],
             &["--env", "A", "a"],
             &["--env", "=A", "a"],
-            &["--json", "a"],
+            &["--memory", "1", "a"],
             &["--dir", "::x", "a"],
+            &["--dir", "x::/a:ro:ro", "a"],
+            &["--fd", "-1", "a"],
             &["--tcp-listen", "8080", "a"],
+            &["--tcp-listen", "localhost:8080", "a"],
             &["--fd", "three", "a"],
             &["--nonsense", "a"],
         ];

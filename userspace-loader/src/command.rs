@@ -44,6 +44,7 @@ use crate::{
         Program, //
     },
     source::{
+        self,
         FILE_BYTES_MAX,
         Source, //
     },
@@ -58,7 +59,10 @@ use crate::{
     },
     uapi, //
 };
-use clap::Parser as _;
+use clap::{
+    Parser as _,
+    error::ErrorKind, //
+};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::{
@@ -87,7 +91,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Err(error) => {
             // Help and version come this way too, and are no failure.
             let exit = if error.use_stderr() { Exit::Failed } else { Exit::Guest(0) };
-            return error.print().map_or(Exit::Failed, |()| exit);
+            let printed = match error.kind() {
+                _ if !error.use_stderr() => error.print(),
+                // A command without a word after it is asked for one by its help.
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.print(),
+                _ => writeln!(io::stderr(), "kwasmi: {}", usage(&error)),
+            };
+            return printed.map_or(Exit::Failed, |()| exit);
         }
     };
     let result = match &cli.command {
@@ -113,6 +123,24 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     })
 }
 
+/// What is wrong with a command line, in one line: clap's words, less the usage and the advice to look at the help.
+fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let is_advice = |part: &&str| !part.starts_with("Usage:") && !part.starts_with("For more information");
+    let parts = text.split("\n\n").take_while(is_advice).map(|part| match part.trim().strip_prefix("tip: ") {
+        // One is enough.
+        Some(tips) => format!("({})", line(tips.lines().next().unwrap_or_default())),
+        None => line(part),
+    });
+    let words = parts.collect::<Vec<_>>().join(" ");
+    match error.kind() {
+        // These say what is wanted.
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => words,
+        _ => words + "; see --help",
+    }
+}
+
 /// One line on standard error. Where even that is closed there is nobody to tell.
 fn complain(what: &Failure) {
     let _ = writeln!(io::stderr(), "kwasmi: {what}");
@@ -120,9 +148,14 @@ fn complain(what: &Failure) {
 
 /// Prints `text` on standard output.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints `bytes` on standard output.
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout
-        .write_all(text.as_bytes())
+        .write_all(bytes)
         .and_then(|()| stdout.flush())
         .map_err(|error| Failure::new(Exit::Failed, "standard output", words(error)))
 }
@@ -161,7 +194,7 @@ fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Var
 
 fn run(args: &RunArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let (file, guest) = args.file_and_args();
-    let name = file.to_string_lossy().into_owned();
+    let name = source::name(file);
     let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name.as_str(), format!("{what}: {reason}"));
     let source = Source::open(file)?;
     source.check()?;
@@ -209,7 +242,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     for file in &args.files {
         let source = Source::open(file)?;
         source.check()?;
-        let name = file.to_string_lossy();
+        let name = source::name(file);
         let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits)?;
         print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
         kept.push(loaded);
@@ -224,7 +257,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
 fn inspect(args: &InspectArgs) -> Result<Exit, Failure> {
     let source = Source::open(&args.file)?;
     let inspection = Inspection::new(&source.into_wasm(FILE_BYTES_MAX)?);
-    let name = args.file.to_string_lossy();
+    let name = source::name(&args.file);
     if args.json {
         print(&json(&inspection)?)?;
     } else {

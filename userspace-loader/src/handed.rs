@@ -31,11 +31,13 @@ use rustix::{
     }, //
 };
 use std::{
+    collections::BTreeMap,
     ffi::{
         OsStr,
         OsString, //
     },
     net::{
+        Ipv6Addr,
         SocketAddr,
         TcpListener, //
     },
@@ -52,7 +54,10 @@ use std::{
             OsStringExt as _, //
         },
     },
-    path::PathBuf,
+    path::{
+        Path,
+        PathBuf, //
+    },
 };
 
 /// The first number after the standard streams.
@@ -70,25 +75,31 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// What `HOST[::GUEST][:ro]` says.
+    /// What `HOST[::GUEST][:ro|:rw]` says.
     ///
     /// # Errors
     ///
-    /// Words, if one of the names is empty.
+    /// In words: an empty name, an unknown suffix, or more than one.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
-        let (names, is_read_only) = match (bytes.strip_suffix(b":ro"), bytes.strip_suffix(b":rw")) {
-            (Some(names), _) => (names, true),
-            (_, Some(names)) => (names, false),
-            _ => (bytes, false),
+        let (names, is_read_only) = match split_access(bytes) {
+            Some((names, suffix)) => (names, suffix == READ_ONLY),
+            None => (bytes, false),
         };
+        if split_access(names).is_some() {
+            return Err("it has more than one of the suffixes :ro and :rw".to_owned());
+        }
         let separator = names.windows(2).position(|two| two == b"::");
         let (host, guest) = match separator {
             Some(at) => (&names[..at], &names[at + 2..]),
             None => (names, names),
         };
         if host.is_empty() || guest.is_empty() {
-            return Err("not HOST[::GUEST][:ro]".to_owned());
+            return Err("HOST[::GUEST][:ro|:rw] is wanted, and no name can be empty".to_owned());
+        }
+        if let (Some(_), Some(colon)) = (separator, guest.iter().position(|byte| *byte == b':')) {
+            let suffix = String::from_utf8_lossy(&guest[colon..]);
+            return Err(format!("'{}' is no suffix: :ro and :rw are", suffix.escape_debug()));
         }
         let own = |name: &[u8]| OsString::from_vec(name.to_vec());
         Ok(Self { host: own(host).into(), guest: own(guest), is_read_only })
@@ -96,9 +107,76 @@ impl Directory {
 
     fn open(&self) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::open(&self.host, flags, Mode::empty())
-            .map_err(|errno| Failure::new(Exit::of_open(errno), self.host.to_string_lossy(), words(errno.into())))
+        fs::open(&self.host, flags, Mode::empty()).map_err(|errno| {
+            // Something that is there, but no directory, is not the same as nothing.
+            let is_there = errno == Errno::NOTDIR && self.host.exists();
+            let exit = if is_there { Exit::Failed } else { Exit::of_open(errno) };
+            let one_colon = errno == Errno::NOENT && self.host.as_os_str().as_bytes().contains(&b':');
+            let hint = if one_colon { " (two colons separate HOST::GUEST)" } else { "" };
+            Failure::new(exit, self.host.to_string_lossy(), words(errno.into()) + hint)
+        })
     }
+}
+
+const READ_ONLY: &[u8] = b":ro";
+const READ_WRITE: &[u8] = b":rw";
+
+/// What `text` ends with that says whether a directory can be changed, and what is before that.
+fn split_access(text: &[u8]) -> Option<(&[u8], &'static [u8])> {
+    [READ_ONLY, READ_WRITE].into_iter().find_map(|suffix| Some((text.strip_suffix(suffix)?, suffix)))
+}
+
+/// Sees that each directory has a name of its own, by which the guest finds it. Slashes at the end make no difference.
+fn check_names(directories: &[Directory]) -> Result<(), Failure> {
+    let mut names: BTreeMap<&[u8], &Path> = BTreeMap::new();
+    for directory in directories {
+        let name = directory.guest.as_bytes();
+        let end = name.iter().rposition(|byte| *byte != b'/').map_or(name.len().min(1), |last| last + 1);
+        if let Some(other) = names.insert(&name[..end], &directory.host) {
+            let (other, host) = (other.to_string_lossy(), directory.host.to_string_lossy());
+            let reason = format!("two directories have this name for the guest: {other} and {host}");
+            return Err(Failure::new(Exit::Failed, directory.guest.to_string_lossy(), reason));
+        }
+    }
+    Ok(())
+}
+
+/// The address and port that `text` says. Names are not resolved: the command is a static program, and what resolves names
+/// is loaded at run time.
+///
+/// # Errors
+///
+/// In words, with an example.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let wanted = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
+        match text.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_err() => {
+                format!(
+                    "'{}' is no port, which is from 0 to 65535, after '{}:'",
+                    port.escape_debug(),
+                    host.escape_debug()
+                )
+            }
+            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+                format!("{wanted}: did you mean [{host}]:{port}?")
+            }
+            Some((host, _)) if !host.is_empty() => {
+                format!("{wanted}; the name '{}' is not resolved", host.escape_debug())
+            }
+            _ => wanted.to_owned(),
+        }
+    })
+}
+
+/// The number of a descriptor that `text` says.
+///
+/// # Errors
+///
+/// In words.
+pub fn parse_fd(text: &str) -> Result<RawFd, String> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| format!("the number of an open descriptor is wanted, from 0 to {}", RawFd::MAX))
 }
 
 /// What a guest is handed, open.
@@ -115,6 +193,7 @@ impl Handed {
     ///
     /// [`Exit::NotFound`] if something is not there, else [`Exit::Failed`].
     pub fn open(directories: &[Directory], listen: &[SocketAddr], fds: &[RawFd]) -> Result<Self, Failure> {
+        check_names(directories)?;
         let mut handed = Self::default();
         for directory in directories {
             let (own, inheriting) = if directory.is_read_only {
@@ -207,10 +286,59 @@ mod tests {
         assert_eq!(parse("a:ro"), Ok(directory("a", "a", true)));
         assert_eq!(parse("a::b:ro"), Ok(directory("a", "b", true)));
         assert_eq!(parse("a:b"), Ok(directory("a:b", "a:b", false)));
-        assert_eq!(parse("a:ro:rw"), Ok(directory("a:ro", "a:ro", false)));
+        assert_eq!(parse("a:rw"), Ok(directory("a", "a", false)));
+        assert_eq!(parse("a::/b:rw"), Ok(directory("a", "/b", false)));
         assert_eq!(parse("."), Ok(directory(".", ".", false)));
-        for text in ["", "::b", "a::", ":ro", "::"] {
+        for text in ["", "::b", "a::", ":ro", "::", "a::b::c"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        let twice = "it has more than one of the suffixes :ro and :rw";
+        for text in ["a::/b:ro:ro", "a:ro:ro", "a:ro:rw", "a::/b:rw:ro", "a::/b:rw:rw"] {
+            assert_eq!(parse(text), Err(twice.to_owned()), "{text}");
+        }
+        assert_eq!(parse("a::/b:rx"), Err("':rx' is no suffix: :ro and :rw are".to_owned()));
+        assert_eq!(parse("a::/b:ro:x"), Err("':ro:x' is no suffix: :ro and :rw are".to_owned()));
+    }
+
+    #[test]
+    fn directories_have_names_of_their_own() {
+        let two = |one: &str, other: &str| check_names(&[directory("x", one, false), directory("y", other, true)]);
+        for (one, other) in [("/a", "/a"), ("/a", "/a//"), ("/", "//"), ("/", "/")] {
+            let failure = two(one, other).expect_err(one);
+            assert_eq!(failure.exit, Exit::Failed);
+            assert_eq!(failure.to_string(), format!("{other}: two directories have this name for the guest: x and y"));
+        }
+        for (one, other) in [("/a", "/b"), ("/a", "/a/b"), ("/", "/a"), ("a", "/a")] {
+            assert_eq!(two(one, other), Ok(()), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_not_resolved() {
+        assert_eq!(parse_address("127.0.0.1:80").map(|address| address.to_string()), Ok("127.0.0.1:80".to_owned()));
+        assert_eq!(parse_address("[::1]:0").map(|address| address.to_string()), Ok("[::1]:0".to_owned()));
+        let wanted = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
+        let cases = [
+            ("localhost:80", format!("{wanted}; the name 'localhost' is not resolved")),
+            ("8080", wanted.to_owned()),
+            ("", wanted.to_owned()),
+            (":80", wanted.to_owned()),
+            ("::1:80", format!("{wanted}: did you mean [::1]:80?")),
+            ("127.0.0.1:", "'' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
+            ("127.0.0.1:http", "'http' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
+            ("127.0.0.1:65536", "'65536' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
+        ];
+        for (text, reason) in cases {
+            assert_eq!(parse_address(text), Err(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn descriptors_are_numbers() {
+        assert_eq!(parse_fd("7"), Ok(7));
+        for text in ["", "-1", "three", "2147483648"] {
+            let wanted = "the number of an open descriptor is wanted, from 0 to 2147483647";
+            assert_eq!(parse_fd(text), Err(wanted.to_owned()), "{text}");
         }
     }
 
@@ -236,6 +364,13 @@ mod tests {
         let missing = directory("/does/not/exist", "/", false);
         let failure = Handed::open(&[missing], &[], &[]).expect_err("not there");
         assert_eq!((failure.exit, failure.subject.as_str()), (Exit::NotFound, "/does/not/exist"));
+        let failure = directory("/does/not:/exist", "/", false).open().expect_err("not there");
+        let words = "/does/not:/exist: No such file or directory (two colons separate HOST::GUEST)";
+        assert_eq!(failure.to_string(), words);
+        let failure = directory("/dev/null", "/", false).open().expect_err("no directory");
+        assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Failed, "/dev/null: Not a directory"));
+        let failure = directory("/dev/null/x", "/", false).open().expect_err("not there");
+        assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::NotFound, "/dev/null/x: Not a directory"));
         let failure = Handed::open(&[], &[], &[987]).expect_err("closed");
         assert_eq!(failure.to_string(), "descriptor 987: Bad file descriptor");
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in files: Wasm, or its text format.
+//! Programs in files: Wasm, or its text format. The first bytes tell which, and for a text with an error in it the name.
 
 use crate::{
     exit::Exit,
@@ -12,30 +12,60 @@ use crate::{
     },
     uapi, //
 };
+use rustix::io::Errno;
 use std::{
     fs::File,
-    io::Read,
+    io::{
+        self,
+        Read, //
+    },
+    os::fd::AsFd as _,
     path::{
         Path,
         PathBuf, //
-    }, //
+    },
+    str::Utf8Error, //
 };
 use wast::{
     Wat,
     parser::{
         self,
-        ParseBuffer, //
-    }, //
+        Parse,
+        ParseBuffer,
+        Parser, //
+    },
+    token::LParen, //
 };
 
 /// The first bytes of Wasm.
 const MAGIC: [u8; 4] = *b"\0asm";
 
-/// The version of the component model, in place of a module's.
-const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+/// The layer that a component has, in the place of the upper half of a module's version.
+const COMPONENT: [u8; 2] = [1, 0];
+
+/// Components are refused with these words, binary or text.
+const IS_COMPONENT: &str = "this is a WebAssembly component; kwasmi runs core modules of WASI preview 1";
+
+/// How much of a file is read to tell what it is, in bytes: a text may begin with white space.
+const HEAD_BYTES: u64 = 4096;
+
+/// The path that means a standard stream.
+const STANDARD: &str = "-";
 
 /// The largest file that is read where the device says nothing of it: a text, or to be inspected only.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Whether `path` means standard input, or for what is written standard output.
+#[must_use]
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == STANDARD
+}
+
+/// The name of the file at `path` in messages.
+#[must_use]
+pub fn name(path: &Path) -> String {
+    if is_standard(path) { "standard input".to_owned() } else { path.to_string_lossy().into_owned() }
+}
 
 /// A file that is open, of which the first bytes are read.
 #[derive(Debug)]
@@ -43,24 +73,32 @@ pub struct Source {
     path: PathBuf,
     file: File,
     head: Vec<u8>,
+    is_text: bool,
 }
 
 impl Source {
-    /// Opens the file at `path`.
+    /// Opens the file at `path`; `-` is standard input.
     ///
     /// # Errors
     ///
-    /// [`Exit::NotFound`] if it is not there, [`Exit::Failed`] if it cannot be read.
+    /// [`Exit::NotFound`] if it is not there, [`Exit::Refused`] if it is a directory, [`Exit::Failed`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let file = File::open(path).map_err(|error| failure(path, error))?;
-        let mut source = Self { path: path.to_owned(), file, head: Vec::new() };
-        source.head = source.read_more(8)?;
+        let file =
+            if is_standard(path) { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
+        let file = file.map_err(|error| unreadable(path, error))?;
+        let mut source = Self { path: path.to_owned(), file, head: Vec::new(), is_text: false };
+        source.head = source.read_more(HEAD_BYTES)?;
+        source.is_text = !source.head.starts_with(&MAGIC) && (source.is_named_text() || begins_text(&source.head));
         Ok(source)
     }
 
-    /// Whether the file is taken for text, by its name.
+    /// Whether the file is taken for text: it is no Wasm, and begins like text or has its name.
     #[must_use]
     pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    fn is_named_text(&self) -> bool {
         self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wat"))
     }
 
@@ -92,7 +130,11 @@ impl Source {
             return Err(self.failure(Exit::Limit, too_large(file_max)));
         }
         if self.is_text() {
-            bytes = assemble(&bytes).map_err(|reason| self.failure(Exit::Refused, reason))?;
+            bytes = assemble(&bytes).map_err(|reason| {
+                let is_clear = self.is_named_text() || reason == IS_COMPONENT;
+                let why = if is_clear { "" } else { "taken for text, since it does not begin as Wasm does: " };
+                self.failure(Exit::Refused, format!("{why}{reason}"))
+            })?;
             if bytes.len() as u64 > bytes_max {
                 return Err(self.failure(Exit::Limit, too_large(bytes_max)));
             }
@@ -104,13 +146,27 @@ impl Source {
         let mut bytes = Vec::new();
         match (&mut self.file).take(max).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
-            Err(error) => Err(failure(&self.path, error)),
+            Err(error) => Err(unreadable(&self.path, error)),
         }
     }
 
     fn failure(&self, exit: Exit, reason: impl Into<String>) -> Failure {
-        Failure::new(exit, self.path.to_string_lossy(), reason)
+        Failure::new(exit, name(&self.path), reason)
     }
+}
+
+/// For a program's file that cannot be read.
+fn unreadable(path: &Path, error: io::Error) -> Failure {
+    match Errno::from_io_error(&error) {
+        Some(Errno::ISDIR) => Failure::new(Exit::Refused, name(path), "a directory, not a WebAssembly module"),
+        _ => Failure { subject: name(path), ..failure(path, error) },
+    }
+}
+
+/// Whether `head` begins as the text format does: with a parenthesis or a comment, after white space.
+fn begins_text(head: &[u8]) -> bool {
+    let head = head.trim_ascii_start();
+    head.starts_with(b"(") || head.starts_with(b";;")
 }
 
 fn too_large(max: u64) -> String {
@@ -130,10 +186,32 @@ pub fn identify(head: &[u8]) -> Result<(), String> {
     } else if magic != MAGIC {
         let bytes: Vec<_> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
         Err(format!("not a WebAssembly module: it begins with {}, not with 00 61 73 6d", bytes.join(" ")))
-    } else if version.starts_with(&COMPONENT) {
-        Err("a WebAssembly component: only modules can be run".to_owned())
+    } else if version.get(2..4) == Some(COMPONENT.as_slice()) {
+        Err(IS_COMPONENT.to_owned())
     } else {
         Ok(())
+    }
+}
+
+/// For bytes that are no text.
+#[must_use]
+pub fn not_text(error: &Utf8Error) -> String {
+    format!("not text: no UTF-8 at offset {}", error.valid_up_to())
+}
+
+mod keyword {
+    wast::custom_keyword!(component);
+}
+
+/// The text of a module.
+struct Text<'a>(Wat<'a>);
+
+impl<'a> Parse<'a> for Text<'a> {
+    fn parse(parser: Parser<'a>) -> parser::Result<Self> {
+        if parser.peek::<LParen>()? && parser.peek2::<keyword::component>()? {
+            return Err(parser.error(IS_COMPONENT));
+        }
+        parser.parse().map(Self)
     }
 }
 
@@ -143,13 +221,16 @@ pub fn identify(head: &[u8]) -> Result<(), String> {
 ///
 /// In words, with line and column.
 pub fn assemble(text: &[u8]) -> Result<Vec<u8>, String> {
-    let text = std::str::from_utf8(text).map_err(|error| format!("not text: {error}"))?;
+    let text = std::str::from_utf8(text).map_err(|error| not_text(&error))?;
     let describe = |error: wast::Error| {
+        if error.message() == IS_COMPONENT {
+            return error.message();
+        }
         let (line, column) = error.span().linecol_in(text);
         format!("line {}, column {}: {}", line + 1, column + 1, error.message())
     };
     let buffer = ParseBuffer::new(text).map_err(describe)?;
-    let mut module = parser::parse::<Wat<'_>>(&buffer).map_err(describe)?;
+    let Text(mut module) = parser::parse(&buffer).map_err(describe)?;
     module.encode().map_err(describe)
 }
 
@@ -193,7 +274,9 @@ mod tests {
             "not a WebAssembly module: it begins with 7f 45 4c 46, not with 00 61 73 6d"
         );
         assert_eq!(reason(b"\0as"), "not a WebAssembly module: it begins with 00 61 73, not with 00 61 73 6d");
-        assert!(reason(b"\0asm\x0d\0\x01\0").starts_with("a WebAssembly component"));
+        for component in [b"\0asm\x0d\0\x01\0", b"\0asm\x0c\0\x01\0"] {
+            assert_eq!(reason(component), IS_COMPONENT);
+        }
         assert_eq!(identify(b"\0asm"), Ok(()));
     }
 
@@ -202,6 +285,40 @@ mod tests {
         let (_folder, source) = source("a.WAT", b"(module)");
         assert_eq!(source.check(), Ok(()));
         assert_eq!(source.into_wasm(8), Ok(b"\0asm\x01\0\0\0".to_vec()));
+    }
+
+    #[test]
+    fn content_tells_text_from_wasm() {
+        for text in ["(module)", "\n\t (module)", ";; a comment\n(module)", "(; one ;)(module)", "(func)"] {
+            let (_folder, source) = source("a.wasm", text.as_bytes());
+            assert!(source.is_text(), "{text}");
+            assert_eq!(source.check(), Ok(()));
+            assert!(source.into_wasm(100).expect(text).starts_with(b"\0asm\x01\0\0\0"), "{text}");
+        }
+        let (_folder, source) = self::source("a.wat", b"\0asm\x01\0\0\0");
+        assert!(!source.is_text());
+        assert_eq!(source.into_wasm(8), Ok(b"\0asm\x01\0\0\0".to_vec()));
+        let (_folder, source) = self::source("a.wasm", b"(modul)");
+        let reason = source.into_wasm(100).expect_err("no module").reason;
+        assert!(
+            reason.starts_with("taken for text, since it does not begin as Wasm does: line 1, column 2: "),
+            "{reason}"
+        );
+        for other in [b"".as_slice(), b"   ", b";", b"hello", b"#!/bin/sh"] {
+            let (_folder, source) = self::source("a.wasm", other);
+            assert!(!source.is_text(), "{other:?}");
+            assert_eq!(source.check().expect_err("nothing").exit, Exit::Refused, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn components_are_told() {
+        for text in ["(component)", ";; (module)\n ( component (core module))", "(component $a"] {
+            let (_folder, source) = source("a.wasm", text.as_bytes());
+            let failure = source.into_wasm(100).expect_err(text);
+            assert_eq!(failure.exit, Exit::Refused);
+            assert_eq!(failure.reason, IS_COMPONENT);
+        }
     }
 
     #[test]
@@ -214,7 +331,7 @@ mod tests {
     fn errors_in_text_have_a_place() {
         assert_eq!(assemble(b"(module\n  (fnc))"), Err("line 2, column 4: expected valid module field".to_owned()));
         assert!(assemble(b"(module (func (call $f)))").expect_err("no $f").contains("unknown func"));
-        assert!(assemble(b"\xff").expect_err("not text").starts_with("not text"));
+        assert_eq!(assemble(b"(\xff"), Err("not text: no UTF-8 at offset 1".to_owned()));
         assert!(assemble(b"").is_err());
     }
 
@@ -224,7 +341,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::NotFound);
         assert_eq!(failure.to_string(), "/nonexistent.wasm: No such file or directory");
         let failure = Source::open(Path::new("/")).expect_err("a folder");
-        assert_eq!(failure.exit, Exit::Failed);
-        assert_eq!(failure.to_string(), "/: Is a directory");
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.to_string(), "/: a directory, not a WebAssembly module");
     }
 }

@@ -5,11 +5,13 @@
 use crate::{
     device::GuestFd,
     handed::is_seekable,
-    rights, //
+    rights,
+    source::is_standard, //
 };
 use rustix::{
     fs::{
         self,
+        FileType,
         Mode,
         OFlags, //
     },
@@ -78,13 +80,19 @@ impl Stdio {
         Ok(Self { open })
     }
 
-    /// Puts the file at `path` in the place of the input.
+    /// Puts the file at `path` in the place of the input; `-` is the input that is there.
     ///
     /// # Errors
     ///
-    /// Those of open(2).
+    /// Those of open(2); `EISDIR` for a directory.
     pub fn read_from(&mut self, path: &Path) -> Result<(), Errno> {
+        if is_standard(path) {
+            return Ok(());
+        }
         let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        if FileType::from_raw_mode(fs::fstat(&file)?.st_mode) == FileType::Directory {
+            return Err(Errno::ISDIR);
+        }
         rustix::stdio::dup2_stdin(file)?;
         self.open[0] = true;
         Ok(())

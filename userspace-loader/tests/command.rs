@@ -89,6 +89,168 @@ fn a_wrong_command_line_is_kwasmis_failure() {
 }
 
 #[test]
+fn what_is_wrong_with_a_command_line_is_one_line() {
+    let address = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
+    let size = "a size is wanted, such as 64M: a number, with or without K, M, G, T, or B for bytes";
+    let duration = "a duration is wanted, such as 1.5s or 500ms: a number, with or without ns, us, ms, s, m or h";
+    let bare = |least: &str, meant: &str| {
+        format!(
+            "without a unit it is bytes, and less than {least} cannot be meant: did you mean {meant}? (1B is bytes)"
+        )
+    };
+    let count = "a whole number is wanted, from 1 to 2^64 - 1";
+    let value = |value: &str, option: &str, reason: &str| format!("invalid value '{value}' for '{option}': {reason}");
+    let cases: [(&[&str], String); 19] = [
+        (&["--memory", "1"], value("1", "--memory <SIZE>", &bare("64K", "1M"))),
+        (&["--heap", "1"], value("1", "--heap <SIZE>", &bare("64K", "1M"))),
+        (&["--stack", "1"], value("1", "--stack <SIZE>", &bare("4K", "1M"))),
+        (&["--module-size", "1"], value("1", "--module-size <SIZE>", &bare("8 bytes", "1M"))),
+        (&["--memory", "64MB"], value("64MB", "--memory <SIZE>", size)),
+        (&["--timeout", "soon"], value("soon", "--timeout <DURATION>", duration)),
+        (&["--cpu-time", "1.5ns"], value("1.5ns", "--cpu-time <DURATION>", "not a whole number of nanoseconds")),
+        (&["--fuel", "many"], value("many", "--fuel <N>", count)),
+        (&["--fuel", "-1"], value("-1", "--fuel <N>", count)),
+        (
+            &["--fd", "three"],
+            value("three", "--fd <N>", "the number of an open descriptor is wanted, from 0 to 2147483647"),
+        ),
+        (&["--env", "A"], value("A", "--env <NAME=VALUE>", "NAME=VALUE is wanted")),
+        (
+            &["--tcp-listen", "localhost:80"],
+            value(
+                "localhost:80",
+                "--tcp-listen <ADDRESS:PORT>",
+                &format!("{address}; the name 'localhost' is not resolved"),
+            ),
+        ),
+        (&["--tcp-listen", "80"], value("80", "--tcp-listen <ADDRESS:PORT>", address)),
+        (
+            &["--dir", "X::/a:ro:ro"],
+            value("X::/a:ro:ro", "--dir <HOST[::GUEST][:ro|:rw]>", "it has more than one of the suffixes :ro and :rw"),
+        ),
+        (
+            &["--dir", "X::/a:rx"],
+            value("X::/a:rx", "--dir <HOST[::GUEST][:ro|:rw]>", "':rx' is no suffix: :ro and :rw are"),
+        ),
+        (
+            &["--fule", "5"],
+            "unexpected argument '--fule' found (a similar argument exists: '--fuel'); see --help".to_owned(),
+        ),
+        (&["--fuel"], "a value is required for '--fuel <N>' but none was supplied".to_owned()),
+        (
+            &["--fuel", "1", "--fuel", "2"],
+            "the argument '--fuel <N>' cannot be used multiple times; see --help".to_owned(),
+        ),
+        (&[], "the following required arguments were not provided: <FILE>...; see --help".to_owned()),
+    ];
+    for (args, line) in cases {
+        let mut all = vec!["run"];
+        all.extend_from_slice(args);
+        if !args.is_empty() && args != ["--fuel"] {
+            all.push("x.wasm");
+        }
+        assert_fails(&kwasmi(&all), 125, &line);
+    }
+    let days = "a whole number of days is wanted, from 1 to 1000000";
+    let output = kwasmi(&["key", "new", "--days", "x", "--key", "k", "--cert", "c"]);
+    assert_fails(&output, 125, &value("x", "--days <N>", days));
+    assert_fails(&kwasmi(&["walk"]), 125, "unrecognized subcommand 'walk'; see --help");
+}
+
+#[test]
+fn help_tells_the_units() {
+    let help = stdout(&kwasmi(&["run", "--help"]));
+    for words in
+        ["SIZE in bytes or with K, M, G or T", "DURATION in seconds or with ms", "without a unit it is seconds"]
+    {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+    // What is no limit is not among them.
+    let (others, limits) = help.split_once("\nLimits (").expect("there are");
+    assert!(others.contains("--stats") && others.contains("<FILE>...") && !limits.contains("--json"), "{help}");
+}
+
+#[test]
+fn text_is_known_by_what_is_in_it() {
+    let (folder, path) = file("text.wasm", GOOD);
+    assert_eq!(kwasmi(&["inspect", &path]).status.code(), Some(0));
+    let binary = write(folder.path(), "binary.wat", wasm(GOOD));
+    assert_eq!(kwasmi(&["inspect", &binary]).status.code(), Some(0));
+    let path = write(folder.path(), "wrong.wasm", "(modul)");
+    assert_fails(
+        &kwasmi(&["inspect", &path]),
+        126,
+        &format!(
+            "{path}: taken for text, since it does not begin as Wasm does: line 1, column 2: expected valid module field"
+        ),
+    );
+    let path = write(folder.path(), "other.wat", "hello");
+    assert_fails(&kwasmi(&["inspect", &path]), 126, &format!("{path}: line 1, column 1: expected `(`"));
+}
+
+#[test]
+fn components_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = "this is a WebAssembly component; kwasmi runs core modules of WASI preview 1";
+    let device = Path::new("/dev/kwasmi").exists();
+    for name in ["x.wat", "x.wasm"] {
+        let path = write(folder.path(), name, "\n(component (core module))");
+        assert_fails(&kwasmi(&["inspect", &path]), 126, &format!("{path}: {words}"));
+        if device {
+            assert_fails(&kwasmi(&["run", &path]), 126, &format!("{path}: {words}"));
+        }
+        let path = write(folder.path(), name, b"\0asm\x0d\0\x01\0");
+        assert_fails(&kwasmi(&["run", &path]), 126, &format!("{path}: {words}"));
+        let output = kwasmi(&["inspect", &path]);
+        assert_eq!(output.status.code(), Some(126));
+        assert!(stdout(&output).ends_with(&format!("would be refused:\n  {words}\n")), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn files_of_other_kinds_are_told() {
+    let (folder, other) = file("other", "hello");
+    let module = write(folder.path(), "x.wat", GOOD);
+    let [key, cert, output] = ["key", "cert", "output"].map(|name| format!("{}/{name}", folder.path().display()));
+    assert_eq!(kwasmi(&["key", "new", "--key", &key, "--cert", &cert]).status.code(), Some(0));
+    let no_key = format!("{other}: not a private key in PEM: no line begins with -----BEGIN");
+    assert_fails(&kwasmi(&["sign", "--key", &other, "--cert", &cert, "-o", &output, &module]), 125, &no_key);
+    let no_signature = format!("{other}: not a signature: CMS in DER is wanted");
+    assert_fails(&kwasmi(&["sign", "--signature", &other, "-o", &output, &module]), 125, &no_signature);
+    let no_hash = "12ab: neither a SHA-256, which has 64 hexadecimal digits, nor a file";
+    assert_fails(&kwasmi(&["deny", "12ab"]), 127, no_hash);
+    let no_module = format!("{other}: not a WebAssembly module: it begins with 68 65 6c 6c, not with 00 61 73 6d");
+    assert_fails(&kwasmi(&["verify", "--cert", &cert, &other]), 126, &no_module);
+    let manifest = write(folder.path(), "manifest", b"\xff");
+    let args = ["sign", "--key", &key, "--cert", &cert, "--manifest", &manifest, "-o", &output, &module];
+    assert_fails(&kwasmi(&args), 125, &format!("{manifest}: not text: no UTF-8 at offset 0"));
+}
+
+#[test]
+fn a_module_on_standard_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for contents in [GOOD.as_bytes().to_vec(), wasm(GOOD)] {
+        let path = write(folder.path(), "x", contents);
+        let output = command(&["inspect", "-"]).stdin(fs::File::open(path).expect("is there")).output();
+        let output = output.expect("the program can be run");
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+        assert!(stdout(&output).starts_with("standard input: "), "{}", stdout(&output));
+    }
+    assert_fails(&kwasmi(&["run", "-"]), 126, "standard input: not a WebAssembly module: the file is empty");
+    let path = write(folder.path(), "x", wasm(GOOD));
+    let sign = |output: &[&str]| {
+        let mut command = command(&["sign", "--unsigned", "--name", "x", "-"]);
+        let input = fs::File::open(&path).expect("is there");
+        command.args(output).stdin(input).output().expect("the program can be run")
+    };
+    let output = sign(&[]);
+    assert_fails(&output, 125, "standard input: --output is wanted");
+    let output = sign(&["--output", "-"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert!(output.stdout.starts_with(&wasm(GOOD)) && output.stdout.len() > wasm(GOOD).len());
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     for command in ["run", "inspect"] {
         let output = kwasmi(&[command, "/nonexistent/x.wasm"]);
@@ -99,7 +261,7 @@ fn a_file_that_is_not_there() {
 #[test]
 fn a_file_that_cannot_be_read() {
     for command in ["run", "inspect"] {
-        assert_fails(&kwasmi(&[command, "/"]), 125, "/: Is a directory");
+        assert_fails(&kwasmi(&[command, "/"]), 126, "/: a directory, not a WebAssembly module");
     }
 }
 

@@ -26,6 +26,15 @@ pub enum KeyCommand {
     Seal,
 }
 
+/// A number of days.
+fn days(text: &str) -> Result<u32, String> {
+    let days = text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days));
+    days.ok_or_else(|| format!("a whole number of days is wanted, from 1 to {DAYS_MAX}"))
+}
+
+/// The most days that a certificate can be valid.
+const DAYS_MAX: u32 = 1_000_000;
+
 /// Arguments of `key new`.
 #[derive(Args, Clone, Debug)]
 pub struct KeyNewArgs {
@@ -37,8 +46,8 @@ pub struct KeyNewArgs {
     #[arg(long, value_name = "NAME", default_value = "kwasmi signing key")]
     pub name: String,
 
-    /// How long the certificate is valid. The kernel does not look at it; others do
-    #[arg(long, value_name = "N", default_value = "3650", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// How many days the certificate is valid. The kernel does not look at it; others do
+    #[arg(long, value_name = "N", default_value = "3650", allow_negative_numbers = true, value_parser = days)]
     pub days: u32,
 
     /// Where to put the private key (PEM, with permissions for its owner only)
@@ -104,11 +113,12 @@ pub struct SignArgs {
     #[arg(long)]
     pub version: Option<Version>,
 
-    /// Where to put the module; FILE is replaced otherwise, at once or not at all. Needed if FILE is text
+    /// Where to put the module; FILE is replaced otherwise, at once or not at all. Needed if FILE is text or "-"; "-" is
+    /// standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The module: Wasm, or its text format if the name ends in .wat
+    /// The module: Wasm, or its text format; "-" is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -128,7 +138,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "CERT", required = true)]
     pub cert: Vec<PathBuf>,
 
-    /// The module
+    /// The module; "-" is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }

@@ -67,12 +67,18 @@ pub(super) fn policy(args: ReportArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
+/// For digits that are not as many as a hash has.
+const NO_HASH: &str = "neither a SHA-256, which has 64 hexadecimal digits, nor a file";
+
 /// The hash that an argument means: itself, or that of the module in the file.
 fn hash(module: &str) -> Result<Sha256, Failure> {
     if let Ok(hash) = module.parse() {
         return Ok(hash);
     }
-    let source = Source::open(Path::new(module))?;
+    let source = Source::open(Path::new(module)).map_err(|failure| {
+        let is_hash = failure.exit == Exit::NotFound && module.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hash { Failure { reason: NO_HASH.to_owned(), ..failure } } else { failure }
+    })?;
     source.check()?;
     let wasm = source.into_wasm(FILE_BYTES_MAX)?;
     let parts = Parts::split(&wasm).map_err(|reason| Failure::new(Exit::Refused, module, reason))?;

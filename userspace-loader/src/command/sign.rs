@@ -4,7 +4,8 @@
 
 use super::{
     complain,
-    print, //
+    print,
+    print_bytes, //
 };
 use crate::{
     cli::signing::{
@@ -37,6 +38,7 @@ use crate::{
         verdict,
     },
     source::{
+        self,
         FILE_BYTES_MAX,
         Source, //
     },
@@ -63,10 +65,13 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     let output = match &args.output {
         Some(output) => output.clone(),
         None if source.is_text() => return Err(file::wrong(&args.file, "it is text: --output is wanted")),
+        None if source::is_standard(&args.file) => {
+            return Err(Failure::new(Exit::Failed, source::name(&args.file), "--output is wanted"));
+        }
         None => args.file.clone(),
     };
     let wasm = source.into_wasm(FILE_BYTES_MAX)?;
-    let refused = |reason: String| Failure::new(Exit::Refused, args.file.to_string_lossy(), reason);
+    let refused = |reason: String| Failure::new(Exit::Refused, source::name(&args.file), reason);
     let parts = Parts::split(&wasm).map_err(refused)?;
     if !parts.is_whole {
         return Err(refused("not valid Wasm: it does not end with a section".to_owned()));
@@ -89,7 +94,11 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
         Some(signature) => parts::with_section(&signed, parts::SIGNATURE, &signature),
         None => signed,
     };
-    file::write(&output, &file, MODULE_MODE, Existing::Replace)?;
+    if source::is_standard(&output) {
+        print_bytes(&file)?;
+    } else {
+        file::write(&output, &file, MODULE_MODE, Existing::Replace)?;
+    }
     Ok(Exit::Guest(0))
 }
 
@@ -136,7 +145,8 @@ fn manifest(args: &SignArgs, parts: &Parts<'_>) -> Result<Manifest, Failure> {
     }
     let mut draft = match &args.manifest {
         Some(path) => {
-            let text = String::from_utf8(file::read(path)?).map_err(|error| wrong(format!("not text: {error}")))?;
+            let text =
+                String::from_utf8(file::read(path)?).map_err(|error| wrong(source::not_text(&error.utf8_error())))?;
             Draft::read(&text).map_err(wrong)?
         }
         None => Draft::default(),
@@ -170,8 +180,10 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         }
         trusted.push(certificate);
     }
-    let wasm = Source::open(&args.file)?.into_wasm(FILE_BYTES_MAX)?;
-    let name = args.file.to_string_lossy();
+    let source = Source::open(&args.file)?;
+    source.check()?;
+    let wasm = source.into_wasm(FILE_BYTES_MAX)?;
+    let name = source::name(&args.file);
     match verdict::check(&wasm, &trusted) {
         Ok(accepted) => {
             let manifest::Manifest { name: module, version, .. } = &accepted.manifest;

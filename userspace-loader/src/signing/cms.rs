@@ -46,6 +46,9 @@ pub struct Signature {
     pub value: Vec<u8>,
 }
 
+/// The first byte of what is in DER here.
+const SEQUENCE: u8 = 0x30;
+
 impl Signature {
     /// Reads a signature.
     ///
@@ -53,6 +56,9 @@ impl Signature {
     ///
     /// In words, for one of another shape.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.first().is_some_and(|tag| *tag != SEQUENCE) {
+            return Err("not a signature: CMS in DER is wanted".to_owned());
+        }
         let words = |error: der::Error| der_words(&error);
         let info = ContentInfo::from_der(bytes).map_err(words)?;
         if info.content_type != oid::SIGNED_DATA {

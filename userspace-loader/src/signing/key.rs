@@ -58,6 +58,9 @@ pub enum Algorithm {
 /// The sizes of RSA keys that count, in bits: those that the kernel can compute with, from 2,048 on.
 const RSA_BITS: [u32; 3] = [2048, 3072, 4096];
 
+/// A file in PEM has a line that begins with this.
+const PEM_BEGIN: &[u8] = b"-----BEGIN ";
+
 /// A private key.
 #[derive(Clone, Debug)]
 pub enum PrivateKey {
@@ -93,6 +96,9 @@ impl PrivateKey {
     ///
     /// In words: no key, one of another kind, or an encrypted one.
     pub fn from_pem(text: &[u8]) -> Result<Self, String> {
+        if !text.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) {
+            return Err("not a private key in PEM: no line begins with -----BEGIN".to_owned());
+        }
         let (label, der) = pem::decode_vec(text).map_err(|error| format!("not a private key in PEM: {error}"))?;
         let der = Zeroizing::new(der);
         let words = |error: &dyn fmt::Display| format!("not a private key that can be used: {error}");
