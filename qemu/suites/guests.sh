@@ -90,6 +90,31 @@ component() {
         says 126 "$file: $words" "$file" || return
     done
 }
+# json STATUS ENDED ARG...: the line of JSON that `kwasmi run -j` ends with.
+json() {
+    wanted=$1 ended=$2
+    shift 2
+    kwasmi run -j "$@" >out 2>err
+    equal "$wanted" $? || { cat err; return 1; }
+    tail -n 1 err | grep -q "^{\"file\":.*\"ended\":\"$ended\",\"exit_status\":$wanted,.*}\$" || { cat err; return 1; }
+    # At most the reason before it.
+    [ "$(wc -l <err)" -le 2 ]
+}
+# stats STATUS ARG...: what `kwasmi run --stats` says at the end.
+stats() {
+    wanted=$1
+    shift
+    kwasmi run --stats "$@" >out 2>err
+    equal "$wanted" $? && tail -n 1 err | grep -q ': fuel [0-9]*, memory peak ' || { cat err; return 1; }
+}
+# ended_by SIGNAL NUMBER OPTION WORDS PROGRAM INPUT: a signal ends the guest, and then it is said what that took.
+ended_by() {
+    kwasmi run "$3" "$5" <"$6" 2>err &
+    sleep 0.5
+    kill "-$1" $!
+    wait $! 2>/dev/null
+    equal $((128 + $2)) $? && grep -q "$4" err && equal 2 "$(wc -l <err | tr -d ' ')" || { cat err; return 1; }
+}
 killed() {
     kwasmi run "$2" <"$3" &
     sleep 0.5
@@ -182,5 +207,25 @@ sleep 100 >fifo &
 check "SIGKILL in a read that waits" killed 9 /guests/cat-rust.wasm fifo
 check "SIGTERM in a read that waits" killed 15 /guests/cat-c.wasm fifo
 kill %1 2>/dev/null
+check "JSON of an exit" json 42 exited $fixtures/exit-42.wat
+check "JSON of a trap" json 134 trapped $fixtures/unreachable.wat
+check "JSON of a limit" json 124 limited --fuel 1000000 $fixtures/loop.wat
+check "JSON of a limit before the start" json 124 limited --functions 1 /guests/hello-c.wasm
+check "JSON of a refusal" json 126 refused $fixtures/no-entry.wat
+check "JSON of no program at all" json 126 refused numbers
+check "JSON of text that is wrong" json 126 refused component.wat
+check "JSON of no file" json 127 not-found /no/such/file
+check "JSON of a directory that is a file" json 125 failed --dir numbers $fixtures/exit-42.wat
+check "JSON of a value that cannot be" json 125 failed --stack 1K $fixtures/exit-42.wat
+check "statistics of an exit" stats 42 $fixtures/exit-42.wat
+check "statistics of a trap" stats 134 $fixtures/unreachable.wat
+check "statistics of a limit" stats 124 --fuel 1000000 $fixtures/loop.wat
+check "statistics of SIGTERM" ended_by TERM 15 --stats ': fuel [1-9]' $fixtures/loop.wat empty
+check "JSON of SIGTERM" ended_by TERM 15 -j '"ended":"killed","exit_status":143,' $fixtures/loop.wat empty
+mkfifo waits
+sleep 100 >waits &
+writer=$!
+check "JSON of SIGHUP in a read that waits" ended_by HUP 1 -j '"ended":"killed","exit_status":129,' /guests/cat-c.wasm waits
+kill $writer 2>/dev/null
 check "nothing is held afterwards" nothing_held
 finish

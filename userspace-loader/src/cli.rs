@@ -123,12 +123,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
 
-    /// At the end, print on standard error what the guest took: fuel, memory, time
+    /// When the guest has ended, however it did, print on standard error what it took: fuel, memory, time
     #[arg(long)]
     pub stats: bool,
 
-    /// With --stats: print it as JSON
-    #[arg(short, long, requires = "stats")]
+    /// Print that as a line of JSON (docs/stats.md), with how the run ended; also if the guest was not even started
+    #[arg(short, long)]
     pub json: bool,
 
     /// The program's file and its arguments: one list, so that nothing after the file is taken for an option.

@@ -41,8 +41,10 @@ use crate::{
     },
     run::{
         self,
-        Program, //
+        Program,
+        Run, //
     },
+    signals,
     source::{
         self,
         FILE_BYTES_MAX,
@@ -192,10 +194,43 @@ fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Var
     strings::join(strings::environment(inherited.chain(given.iter().cloned())))
 }
 
-fn run(args: &RunArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
+fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
+    let name = source::name(args.file_and_args().0);
+    let run = match run_program(args, &name, stdio) {
+        Ok(run) => run,
+        Err(failure) if args.json => {
+            complain(&failure);
+            print_stats(&Stats::of_failure(&name, &failure))?;
+            return Ok(failure.exit);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let exit = run.ended.end.exit();
+    if let Some(reason) = run.ended.reason() {
+        complain(&Failure::new(exit, name.as_str(), reason));
+    }
+    let stats = Stats::new(&name, &run);
+    if args.json {
+        print_stats(&stats)?;
+    } else if args.stats {
+        complain(&Failure::new(exit, name, stats.to_string()));
+    }
+    if let Some(signal) = run.signal {
+        signals::raise(signal);
+    }
+    Ok(exit)
+}
+
+/// Prints statistics as a line of JSON, on standard error.
+fn print_stats(stats: &Stats) -> Result<(), Failure> {
+    let _ = io::stderr().write_all(json(stats)?.as_bytes());
+    Ok(())
+}
+
+/// Runs the program that the command line says, which messages call `name`.
+fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Failure> {
     let (file, guest) = args.file_and_args();
-    let name = source::name(file);
-    let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name.as_str(), format!("{what}: {reason}"));
+    let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));
     let source = Source::open(file)?;
     source.check()?;
     let device = open_device()?;
@@ -216,21 +251,9 @@ fn run(args: &RunArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         fds,
         limits: args.limits.asked(),
     };
-    let program = Program { wasm: source.into_wasm(size_max)?, name, start };
-    let run = run::run(&device, &program)?;
-    let exit = run.ended.end.exit();
-    if let Some(reason) = run.ended.reason() {
-        complain(&Failure::new(exit, program.name.as_str(), reason));
-    }
-    if args.stats {
-        let stats = Stats::new(&program.name, &run);
-        if args.json {
-            let _ = io::stderr().write_all(json(&stats)?.as_bytes());
-        } else {
-            complain(&Failure::new(exit, program.name.as_str(), stats.to_string()));
-        }
-    }
-    Ok(exit)
+    let catches_signals = args.stats || args.json;
+    let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, catches_signals };
+    run::run(&device, &program)
 }
 
 fn load(args: &LoadArgs) -> Result<Exit, Failure> {

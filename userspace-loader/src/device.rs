@@ -24,7 +24,10 @@ use serde::Serialize;
 use std::{
     fmt,
     io,
-    os::fd::RawFd, //
+    os::fd::{
+        BorrowedFd,
+        RawFd, //
+    }, //
 };
 
 /// Why a call failed.
@@ -229,6 +232,9 @@ pub trait Instance {
     ///
     /// Those of `KWASMI_IOC_RUN`, `EINTR` among them: then it goes on when it is called again.
     fn run(&self) -> Result<Ended, Refusal>;
+
+    /// The descriptor by which a signal ends it, if it has one.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
 }
 
 #[cfg(test)]

@@ -38,6 +38,20 @@ impl Exit {
         }
     }
 
+    /// A word for programs, for an end without a run: as [`End::name`](crate::end::End::name) is for one with a run.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest(_) => "exited",
+            Self::Limit => "limited",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::NotFound => "not-found",
+            Self::Trapped => "trapped",
+            Self::Killed => "killed",
+        }
+    }
+
     /// For a file or device that cannot be opened.
     #[must_use]
     pub fn of_open(errno: Errno) -> Self {

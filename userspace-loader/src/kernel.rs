@@ -70,6 +70,7 @@ use std::{
     },
     os::fd::{
         AsFd,
+        BorrowedFd,
         FromRawFd,
         OwnedFd, //
     }, //
@@ -494,6 +495,10 @@ impl Instance for KernelInstance {
             }),
             Err(errno) => Err(Refusal { errno, text, reached: reached(run.code, run.limit_value) }),
         }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 }
 

@@ -27,6 +27,8 @@ pub mod quantity;
 pub mod report;
 pub mod rights;
 pub mod run;
+#[expect(unsafe_code, reason = "a border: sigaction")]
+pub mod signals;
 pub mod signing;
 pub mod size;
 pub mod source;

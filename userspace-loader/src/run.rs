@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     kernel,
     limits::Asked,
+    signals::Catcher,
     uapi::KWASMI_ABI, //
 };
 use rustix::io::Errno;
@@ -34,6 +35,8 @@ pub struct Program {
     pub wasm: Vec<u8>,
     /// What it begins with.
     pub start: Start,
+    /// Whether a signal that ends this process ends the guest first, for its statistics.
+    pub catches_signals: bool,
 }
 
 /// A run that is over.
@@ -45,6 +48,17 @@ pub struct Run {
     pub ended: Ended,
     /// How long it ran.
     pub time: Duration,
+    /// The signal that is to end this process: it was caught.
+    pub signal: Option<i32>,
+}
+
+impl Run {
+    /// The exit status of the command; for a signal that of a shell.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        let of_signal = self.signal.and_then(|signal| u8::try_from(signal).ok()?.checked_add(128));
+        of_signal.unwrap_or_else(|| self.ended.end.exit().status())
+    }
 }
 
 /// Asks the device what it is, and sees that it is of this command's kind.
@@ -92,6 +106,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
     let Loaded { module, identity } = load(device, &program.name, &program.wasm, &program.start.limits)?;
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
+    let catcher = instance.fd().filter(|_| program.catches_signals).map(Catcher::new);
     let begin = Instant::now();
     let ended = loop {
         match instance.run() {
@@ -100,7 +115,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
             result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
         }
     };
-    Ok(Run { identity, ended, time: begin.elapsed() })
+    Ok(Run { identity, ended, time: begin.elapsed(), signal: catcher.and_then(Catcher::signal) })
 }
 
 #[cfg(test)]
@@ -128,6 +143,7 @@ mod tests {
         cell::RefCell,
         collections::VecDeque,
         num::NonZeroU64,
+        os::fd::BorrowedFd,
         rc::Rc, //
     };
 
@@ -205,6 +221,10 @@ mod tests {
             state.run += 1;
             state.runs.pop_front().unwrap_or(Err(Errno::BUSY.into()))
         }
+
+        fn fd(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
     }
 
     fn fake(state: State) -> Fake {
@@ -230,6 +250,7 @@ mod tests {
             name: "a.wasm".to_owned(),
             wasm: b"\0asm".to_vec(),
             start: Start { args: b"a.wasm\0\0x y\0".to_vec(), env: b"A=\0".to_vec(), fds: vec![], limits: limits() },
+            catches_signals: false,
         }
     }
 

@@ -4,6 +4,10 @@
 
 use crate::{
     end::End,
+    failure::{
+        Failure,
+        line, //
+    },
     policy::Verdict,
     run::Run,
     signing::hash::Sha256, //
@@ -11,14 +15,14 @@ use crate::{
 use serde::Serialize;
 use std::fmt;
 
-/// What a run took.
+/// What a run took, or why there was none. `docs/stats.md` says what is in it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
     file: String,
-    sha256: Sha256,
-    signature: Verdict,
+    sha256: Option<Sha256>,
+    signature: Option<Verdict>,
     signer: Option<String>,
-    shared: bool,
+    shared: Option<bool>,
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -36,18 +40,38 @@ impl Stats {
         let end: End = run.ended.end;
         Self {
             file: file.to_owned(),
-            sha256: run.identity.sha256,
-            signature: run.identity.verdict,
+            sha256: Some(run.identity.sha256),
+            signature: Some(run.identity.verdict),
             signer: Some(run.identity.signer.clone()).filter(|signer| !signer.is_empty()),
-            shared: run.identity.shared,
+            shared: Some(run.identity.shared),
             ended: end.name(),
-            exit_status: end.exit().status(),
+            exit_status: run.exit_status(),
             reason: run.ended.reason(),
             fuel_used: run.ended.fuel_used,
             memory_peak_bytes: run.ended.memory_peak,
             heap_peak_bytes: run.ended.heap_peak,
             engine_stack_peak_bytes: run.ended.stack_peak,
             time_ns: run.time.as_nanos(),
+        }
+    }
+
+    /// Of `file`, which did not run.
+    #[must_use]
+    pub fn of_failure(file: &str, failure: &Failure) -> Self {
+        Self {
+            file: file.to_owned(),
+            sha256: None,
+            signature: None,
+            signer: None,
+            shared: None,
+            ended: failure.exit.name(),
+            exit_status: failure.exit.status(),
+            reason: Some(if failure.subject == file { line(&failure.reason) } else { failure.to_string() }),
+            fuel_used: 0,
+            memory_peak_bytes: 0,
+            heap_peak_bytes: 0,
+            engine_stack_peak_bytes: 0,
+            time_ns: 0,
         }
     }
 }
@@ -72,7 +96,8 @@ mod tests {
     use super::*;
     use crate::{
         device::Identity,
-        end::Ended, //
+        end::Ended,
+        exit::Exit, //
     };
     use std::time::Duration;
 
@@ -86,7 +111,7 @@ mod tests {
             stack_peak: 4,
         };
         let time = Duration::from_micros(12_034);
-        Stats::new("a.wasm", &Run { identity: Identity::default(), ended, time })
+        Stats::new("a.wasm", &Run { identity: Identity::default(), ended, time, signal: None })
     }
 
     #[test]
@@ -105,5 +130,30 @@ mod tests {
              \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"ended\":\"exited\",\"exit_status\":3,\
              \"reason\":null,\"fuel_used\":1,\"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
         );
+    }
+    #[test]
+    fn without_a_run() {
+        let failure = Failure::new(Exit::Refused, "a.wasm", "no\nmodule");
+        assert_eq!(
+            serde_json::to_string(&Stats::of_failure("a.wasm", &failure)).expect("is plain data"),
+            "{\"file\":\"a.wasm\",\"sha256\":null,\"signature\":null,\"signer\":null,\"shared\":null,\
+             \"ended\":\"refused\",\"exit_status\":126,\"reason\":\"no module\",\"fuel_used\":0,\
+             \"memory_peak_bytes\":0,\"heap_peak_bytes\":0,\"engine_stack_peak_bytes\":0,\"time_ns\":0}"
+        );
+    }
+
+    #[test]
+    fn the_document_has_every_field() {
+        let document = include_str!("../../docs/stats.md");
+        let rows = document.lines().skip_while(|line| !line.starts_with("| `file`"));
+        let fields: Vec<_> =
+            rows.map_while(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
+        let value = serde_json::to_string(&stats()).expect("is plain data");
+        let named: Vec<_> =
+            value.split(['{', ',']).filter_map(|part| Some(part.split_once("\":")?.0[1..].to_owned())).collect();
+        assert_eq!(fields, named);
+        for exit in [Exit::Limit, Exit::Failed, Exit::Refused, Exit::NotFound, Exit::Killed] {
+            assert!(document.contains(&format!("`{}`", exit.name())), "{exit:?}");
+        }
     }
 }

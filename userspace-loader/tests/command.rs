@@ -251,6 +251,34 @@ fn a_module_on_standard_input() {
 }
 
 #[test]
+fn json_is_printed_without_a_run() {
+    let (_folder, path) = file("x.wasm", "hello");
+    let not_wasm = "not a WebAssembly module: it begins with 68 65 6c 6c, not with 00 61 73 6d";
+    let cases = [
+        (path.as_str(), "refused", 126, not_wasm),
+        ("/nonexistent", "not-found", 127, "No such file or directory"),
+        ("/", "refused", 126, "a directory, not a WebAssembly module"),
+    ];
+    for (path, ended, status, reason) in cases {
+        for args in [["run", "-j", path].as_slice(), &["run", "--stats", "--json", path]] {
+            let output = kwasmi(args);
+            assert_eq!(output.status.code(), Some(status), "{path}");
+            let text = stderr(&output);
+            let (line, json) = text.split_once('\n').expect("two lines");
+            assert_eq!(line, format!("kwasmi: {path}: {reason}"));
+            let value: serde_json::Value = serde_json::from_str(json).expect("is JSON");
+            assert_eq!(value["file"], path);
+            assert_eq!(value["ended"], ended);
+            assert_eq!(value["exit_status"], status);
+            assert_eq!(value["reason"], reason);
+            assert_eq!(value["sha256"], serde_json::Value::Null);
+        }
+        // Without JSON there is only the reason.
+        assert_fails(&kwasmi(&["run", "--stats", path]), status, &format!("{path}: {reason}"));
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     for command in ["run", "inspect"] {
         let output = kwasmi(&[command, "/nonexistent/x.wasm"]);
