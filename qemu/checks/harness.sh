@@ -96,6 +96,56 @@ reboot() { fails 123 'the VM went away before the command ended: it was turned o
 kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }
 kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
 
+# boots STATUS COUNT OPTION... -- COMMAND...: the run ends with STATUS and says COUNT times on standard error that a boot
+# failed. Leaves the standard error in $work/err.
+boots() {
+    local status=$1 count=$2
+    shift 2
+    ends "$status" vm "$@" 2>"$work/err" && equal "$count" "$(grep -c "$again" "$work/err")" && return
+    cat "$work/err"
+    return 1
+}
+again='^kwasmi: boot [12] failed before kwasmi\.ko was inserted, booting again: '
+says() { grep -q "$1" "$work/err" || { cat "$work/err"; return 1; }; }
+
+# There is no such program, and no root file system either.
+panics='rdinit=/nonexistent'
+# These end the first process, or let it wait for ever.
+resets='rdinit=/sbin/reboot -f'
+hangs='rdinit=/bin/cat'
+boot_panic() {
+    boots 5 1 --first-boots 1 "$panics" -- sh -c 'cat; exit 5' <<<input >"$work/out" && equal input "$(cat "$work/out")" &&
+        equal 1 "$(wc -l <"$work/err")" && says 'booting again: the kernel failed: .*Kernel panic'
+}
+boot_reset() { boots 0 2 --first-boots 2 "$resets" -- true && says 'booting again: the VM went away .*turned off or reset'; }
+boot_hang() { boots 0 1 --boot-timeout=60 --first-boots 1 "$hangs" -- true && says 'booting again: the boot took longer than 60 s'; }
+boot_fault() { boots 0 1 --first-boots 1 'text="BUG: from a test"' -- true && says 'booting again: the kernel failed: .*BUG: from a test'; }
+boots_fail() {
+    boots 121 2 --first-boots 3 "$panics" -- true &&
+        tail -n 1 "$work/err" | grep -q '^kwasmi: all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: '
+}
+boot_logs() {
+    boots 0 1 --log --first-boots 1 "$panics" -- true && equal 2 "$(grep -c 'Linux version' "$work/err")"
+}
+boot_qemu_dies() {
+    vm --first-boots 1 "$hangs" -- true 2>"$work/err" &
+    shell_id=$!
+    for ((i = 0; i < 600; i++)); do
+        tool_id=$(pgrep -P "$shell_id" -f 'kwasmi-vm run' || echo "$shell_id")
+        pgrep -P "$tool_id" qemu >"$work/qemu" && break
+        sleep 0.1
+    done
+    kill -KILL "$(cat "$work/qemu")" && ends 0 wait "$shell_id" && says 'booting again: the VM went away .*QEMU ended by signal: 9'
+}
+# The kernel panics when it takes in a module that is not of its tree: within the system call that inserts it.
+insertion_panics() { boots 121 0 --kernel-argument panic_on_taint=0x1000 -- true && says 'panic_on_taint set'; }
+# The module is in the kernel by then.
+later_failures() {
+    boots 121 0 -- sh -c 'echo c >/proc/sysrq-trigger; sleep 100' && boots 123 0 -- reboot -f &&
+        boots 122 0 --timeout=60 -- sleep 1000
+}
+refused() { boots 125 0 --param verify=nonsense -- true && says 'the kernel refused kwasmi.ko'; }
+
 # A VM in the background that has come as far as its command; sets shell_id and tool_id.
 starts() {
     rm -f "$work/up"
@@ -192,6 +242,16 @@ check "arguments of the kernel" kernel_argument
 check "--log" kernel_log
 check "Ctrl-C" interrupt
 check "QEMU dies" qemu_dies
+check "a boot that panics is tried again" boot_panic
+check "a boot that resets the VM is tried again" boot_reset
+check "a boot that hangs is tried again" boot_hang
+check "a boot with a defect in the kernel log is tried again" boot_fault
+check "a boot during which QEMU dies is tried again" boot_qemu_dies
+check "no more than three boots" boots_fail
+check "--log has the logs of all boots" boot_logs
+check "a panic while the module is inserted is not tried again" insertion_panics
+check "what fails later is not tried again" later_failures
+check "a module that the kernel refuses is not tried again" refused
 check "a terminal" terminal
 check "side by side" side_by_side
 finish

@@ -39,10 +39,10 @@ use kwasmi_vm::{
         self,
         Outcome, //
     },
-    log::KernelLog,
     machine::{
         self,
         Ending,
+        Finished,
         Interrupted,
         Machine,
         Streams, //
@@ -117,9 +117,15 @@ struct VmArgs {
     /// Memory.
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
-    /// How long it may all take; 0: for ever.
+    /// How long the run may take, boots included; 0: for ever.
     #[arg(long, default_value_t = 600, value_name = "S")]
     timeout: u64,
+    /// How long a boot may take until the module is inserted. A boot that takes longer is tried again.
+    #[arg(long, default_value_t = 120, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    boot_timeout: u64,
+    /// An argument that the kernel gets in the first N boots only: for tests of boots that fail.
+    #[arg(long, hide = true, num_args = 2, value_names = ["N", "ARG"])]
+    first_boots: Vec<String>,
     /// A parameter of the module.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
     param: Vec<String>,
@@ -189,6 +195,10 @@ impl VmArgs {
         });
         let kernel = Kernel::new(&built.kernel, &built.cache)?;
         let (least_memory, slowness) = if kernel.is_instrumented() { INSTRUMENTED } else { (0, 1) };
+        let first_boots = match self.first_boots.as_slice() {
+            [count, argument] => Some((count.parse().context("--first-boots")?, argument.clone())),
+            _ => None,
+        };
         Ok(Machine {
             kernel,
             contents: Contents {
@@ -208,6 +218,8 @@ impl VmArgs {
             is_counted: self.icount,
             memory: self.memory.max(least_memory),
             kernel_arguments: self.kernel_argument.clone(),
+            first_boots,
+            boot_limit: Duration::from_secs(self.boot_timeout.saturating_mul(slowness)),
             time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.saturating_mul(slowness))),
             out: self.out.clone(),
         })
@@ -257,17 +269,18 @@ fn run(args: RunArgs) -> Result<ExitCode> {
     };
     let result = machine.run(&job, machine::own_streams()?);
     drop(raw);
-    let (ending, log) = result?;
-    explain(&ending, &log, machine.time_limit, args.log)?;
-    Ok(ending.status().into())
+    let finished = result?;
+    explain(&finished, machine.time_limit, args.log)?;
+    Ok(finished.ending.status().into())
 }
 
 /// Says on standard error what is wrong, if something is.
-fn explain(ending: &Ending, log: &KernelLog, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
+fn explain(finished: &Finished, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
     let mut stderr = io::stderr().lock();
-    let why = ending.problem(limit);
+    let log = &finished.log;
+    let why = finished.ending.problem(limit);
     if is_log_wanted {
-        stderr.write_all(log.text())?;
+        finished.write_log(&mut stderr)?;
     } else if why.is_some() && !log.text().is_empty() {
         writeln!(stderr, "kwasmi: the end of the kernel log:")?;
         stderr.write_all(log.end(SHOWN_LINES))?;
@@ -285,7 +298,7 @@ struct SuiteRunner {
 }
 
 impl suites::RunInVm for SuiteRunner {
-    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)> {
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<Finished> {
         let options = SuiteOptions::try_parse_from(options)?;
         let job = options.vm.job(argv.iter().map(|argument| argument.as_bytes().to_vec()).collect());
         options.vm.machine(&self.built)?.run(&job, streams)

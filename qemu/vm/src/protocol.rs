@@ -106,6 +106,8 @@ pub struct Job {
 /// Messages from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
+    /// The answer to [`ToHost::Ready`].
+    Proceed,
     /// Nobody reads standard output any more.
     StdoutClosed,
     /// Nobody reads standard error any more.
@@ -117,7 +119,8 @@ pub enum ToGuest {
 /// Messages from the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
-    /// `init` runs.
+    /// The system is up. `init` inserts the module only after [`ToGuest::Proceed`] has come: as long as the host has not sent
+    /// that, the module is not in the kernel, whatever became of this message.
     Ready,
     /// The command ended with this status: 128+n if by signal n. The streams may still bring data.
     Ended(u8),
@@ -274,6 +277,11 @@ mod tests {
         for message in [ToHost::Ready, ToHost::Ended(130), ToHost::Failed("why".into())] {
             write_message(&mut port, &message).unwrap();
             assert_eq!(read_message::<ToHost>(&mut port.as_slice()).unwrap(), message);
+            port.clear();
+        }
+        for message in [ToGuest::Proceed, ToGuest::Resize(TerminalSize { rows: 24, columns: 80 })] {
+            write_message(&mut port, &message).unwrap();
+            assert_eq!(read_message::<ToGuest>(&mut port.as_slice()).unwrap(), message);
             port.clear();
         }
     }

@@ -105,7 +105,7 @@ pub struct Hardware<'a> {
     /// The initramfs's file.
     pub initramfs: &'a Path,
     /// What the kernel is told after all else.
-    pub kernel_arguments: &'a [String],
+    pub kernel_arguments: &'a [&'a str],
 }
 
 impl Qemu {
@@ -120,10 +120,8 @@ impl Qemu {
         command.args(hardware.accelerator.options());
         command.args(["-smp", &hardware.cpus.to_string(), "-m", &hardware.memory.to_string()]);
         command.arg("-kernel").arg(hardware.kernel).arg("-initrd").arg(hardware.initramfs);
-        let more = hardware.kernel_arguments.iter().map(String::as_str);
-        let arguments =
-            [KERNEL_ARGUMENTS].into_iter().chain(hardware.accelerator.kernel_arguments().iter().copied()).chain(more);
-        command.arg("-append").arg(arguments.collect::<Vec<_>>().join(" "));
+        let arguments = [&[KERNEL_ARGUMENTS], hardware.accelerator.kernel_arguments(), hardware.kernel_arguments];
+        command.arg("-append").arg(arguments.concat().join(" "));
         let mut sockets = Vec::new();
         let mut inherited = Vec::new();
         let guard = process::nobody_starts();

@@ -58,6 +58,7 @@ use crate::{
     log::KernelLog,
     machine::{
         Ending,
+        Finished,
         Interrupted,
         Streams, //
     },
@@ -101,10 +102,8 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Anything.
     pub stderr: Vec<u8>,
-    /// How it ended; a suite's own status is that of its last command.
-    pub ending: Ending,
-    /// The VM's.
-    pub log: KernelLog,
+    /// How it ended; a suite's own status is that of its last command. The kernel log is the VM's.
+    pub finished: Finished,
 }
 
 /// Runs one suite in a VM with these options.
@@ -113,7 +112,7 @@ pub trait RunInVm: Send + Sync {
     ///
     /// # Errors
     /// What kept the VM from being started.
-    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<(Ending, KernelLog)>;
+    fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<Finished>;
 }
 
 /// The suites under `top` that have one of `names`, or all; those that run here come first, and those that run alone last.
@@ -193,6 +192,9 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
                 let output = output?;
                 if let Some(suite) = running.remove(&number) {
                     keep(&output, kept, &suite.name)?;
+                    for boot in &output.finished.failed_boots {
+                        eprintln!("kwasmi: suite {}: {}", suite.name, boot.notice);
+                    }
                 }
                 ended.insert(number, (output, time));
             }
@@ -200,7 +202,7 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
             Event::Signal(signal) => return Err(Interrupted(signal).into()),
         }
         while let Some((suite, (output, time))) = suites.get(printed).zip(ended.remove(&printed)) {
-            if let Ending::Signal(signal) = output.ending {
+            if let Ending::Signal(signal) = output.finished.ending {
                 return Err(Interrupted(signal).into());
             }
             let report = judge(&output);
@@ -241,7 +243,8 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
                 Some(code) => Ending::Command(u8::try_from(code).unwrap_or(255)),
                 None => Ending::Failed(output.status.to_string()),
             };
-            Ok(Output { stdout: output.stdout, stderr: output.stderr, ending, log: KernelLog::default() })
+            let finished = Finished { ending, log: KernelLog::default(), failed_boots: Vec::new() };
+            Ok(Output { stdout: output.stdout, stderr: output.stderr, finished })
         }
         Place::Vm => {
             let (stdout, stderr) = (Buffer::default(), Buffer::default());
@@ -251,8 +254,8 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
                 stderr: Box::new(stderr.clone()),
             };
             let script = format!("/suites/{}.sh", suite.name);
-            let (ending, log) = vm.run(&suite.options, &["sh", &script], streams)?;
-            Ok(Output { stdout: stdout.take(), stderr: stderr.take(), ending, log })
+            let finished = vm.run(&suite.options, &["sh", &script], streams)?;
+            Ok(Output { stdout: stdout.take(), stderr: stderr.take(), finished })
         }
     }
 }
@@ -260,23 +263,24 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
 /// What the suite's results come to, how it ended taken into account.
 fn judge(output: &Output) -> Report {
     let mut report = ktap::read(&String::from_utf8_lossy(&output.stdout));
-    let problem = match &output.ending {
+    let ending = &output.finished.ending;
+    let problem = match ending {
         // A suite whose results are complete may end with the status of its last case.
         Ending::Command(0) | Ending::Signal(_) => None,
         Ending::Command(status) if report.failed() == 0 => Some(format!("exit status {status}")),
         Ending::Command(_) => None,
         Ending::KernelFault(fault) => Some(format!("kernel: {fault}")),
         Ending::TimeOut => Some("time-out".into()),
-        Ending::Lost(_) | Ending::Failed(_) => output.ending.problem(None),
+        Ending::BootTimeOut(_) | Ending::NeverBooted(_) | Ending::Lost(_) | Ending::Failed(_) => ending.problem(None),
     };
     report.problems.extend(problem);
     report
 }
 
 fn keep(output: &Output, kept: &Path, name: &str) -> Result<()> {
-    for (end, bytes) in
-        [("ktap", output.stdout.as_slice()), ("stderr", output.stderr.as_slice()), ("log", output.log.text())]
-    {
+    let mut log = Vec::new();
+    output.finished.write_log(&mut log)?;
+    for (end, bytes) in [("ktap", &output.stdout), ("stderr", &output.stderr), ("log", &log)] {
         let path = kept.join(format!("{name}.{end}"));
         fs::write(&path, bytes).with_context(|| path.display().to_string())?;
     }
@@ -308,8 +312,8 @@ fn print(
         for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
             writeln!(to, "    {line}")?;
         }
-        if suite.place == Place::Vm && !matches!(output.ending, Ending::Command(_)) {
-            writeln!(to, "{}", String::from_utf8_lossy(output.log.end(SHOWN_LINES)))?;
+        if suite.place == Place::Vm && !matches!(output.finished.ending, Ending::Command(_)) {
+            writeln!(to, "{}", String::from_utf8_lossy(output.finished.log.end(SHOWN_LINES)))?;
         }
         writeln!(to, "    all of it: {}", kept.join(&suite.name).with_extension("*").display())?;
     }

@@ -21,6 +21,8 @@ use kwasmi_vm::{
     log::KernelLog,
     machine::{
         Ending,
+        FailedBoot,
+        Finished,
         Streams, //
     },
     suites::{
@@ -29,7 +31,7 @@ use kwasmi_vm::{
     },
 };
 
-/// No VM: a suite passes after a while, unless its name is `fails`.
+/// No VM: a suite passes after a while, unless its name is `fails`; `again` takes two boots.
 #[derive(Default)]
 struct Fake {
     running: AtomicUsize,
@@ -38,7 +40,7 @@ struct Fake {
 }
 
 impl RunInVm for Fake {
-    fn run(&self, options: &[String], argv: &[&str], mut streams: Streams) -> anyhow::Result<(Ending, KernelLog)> {
+    fn run(&self, options: &[String], argv: &[&str], mut streams: Streams) -> anyhow::Result<Finished> {
         let name = argv.last().and_then(|path| Path::new(path).file_stem()).unwrap().to_str().unwrap();
         assert!(!options.iter().any(|option| option == "--alone"));
         let count = self.running.fetch_add(1, Ordering::SeqCst) + 1;
@@ -48,8 +50,18 @@ impl RunInVm for Fake {
         let result = if name == "fails" { "not ok" } else { "ok" };
         write!(streams.stdout, "KTAP version 1\n1..1\n{result} 1 case of {name}\n").unwrap();
         self.running.fetch_sub(1, Ordering::SeqCst);
-        Ok((Ending::Command(0), KernelLog::default()))
+        let mut failed_boots = Vec::new();
+        if name == "again" {
+            failed_boots.push(FailedBoot { notice: "boot 1 failed".into(), log: log_of("[ 0.1] Oops: int3\n") });
+        }
+        Ok(Finished { ending: Ending::Command(0), log: log_of("[ 0.2] all is well\n"), failed_boots })
     }
+}
+
+fn log_of(text: &str) -> KernelLog {
+    let mut log = KernelLog::default();
+    log.push(text.as_bytes());
+    log
 }
 
 fn make(top: &Path, suites: &[(&str, &str)]) {
@@ -127,4 +139,15 @@ fn failures_are_shown_and_all_output_is_kept() {
     assert!(lines.contains(&"  FAILED: fails: case of fails".to_owned()), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some("1 passed, 2 failed"));
     assert_eq!(fs::read_to_string(top.path().join("kept/check.stderr")).unwrap(), "more\n");
+}
+
+#[test]
+fn a_boot_that_failed_is_in_the_log_and_no_failure() {
+    let top = tempfile::tempdir().unwrap();
+    make(top.path(), &[("qemu/suites/again.sh", "")]);
+    let (lines, passed, _) = run(top.path(), 1);
+    assert_eq!(lines, ["again: 1 passed, 0 failed", "1 passed, 0 failed"]);
+    assert!(passed);
+    let log = fs::read_to_string(top.path().join("kept/again.log")).unwrap();
+    assert_eq!(log, "[ 0.1] Oops: int3\n\nkwasmi: boot 1 failed\n[ 0.2] all is well\n");
 }

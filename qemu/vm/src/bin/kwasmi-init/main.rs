@@ -29,7 +29,9 @@ use kwasmi_vm::protocol::{
     LOG_END,
     OUT_PATH,
     Port,
+    ToGuest,
     ToHost,
+    read_message,
     write_message, //
 };
 
@@ -63,9 +65,10 @@ fn main() {
 
 fn run(mut ports: Ports) -> Result<()> {
     let mut control = ports.take(Port::Control)?;
-    write_message(&mut control, &ToHost::Ready)?;
-    let job: Job = postcard::from_bytes(&fs::read(JOB_PATH)?).context(JOB_PATH)?;
+    let mut job: Job = postcard::from_bytes(&fs::read(JOB_PATH)?).context(JOB_PATH)?;
     system::set_up()?;
+    write_message(&mut control, &ToHost::Ready)?;
+    wait_to_proceed(&mut control, &mut job)?;
     system::load_module(&job.parameters)?;
 
     let signals = Arc::new(Signals::new()?);
@@ -101,6 +104,22 @@ fn run(mut ports: Ports) -> Result<()> {
     fs::write("/dev/kmsg", format!("{LOG_END}\n"))?;
     write_message(&mut control, &ToHost::Ended(status))?;
     Ok(())
+}
+
+/// Waits until the host lets the module be inserted.
+fn wait_to_proceed(control: &mut PortFile, job: &mut Job) -> io::Result<()> {
+    loop {
+        match read_message(control)? {
+            ToGuest::Proceed => return Ok(()),
+            ToGuest::Resize(size) => {
+                if let Some(terminal) = &mut job.terminal {
+                    terminal.size = size;
+                }
+            }
+            // The host attaches these streams after it has sent Proceed.
+            ToGuest::StdoutClosed | ToGuest::StderrClosed => {}
+        }
+    }
 }
 
 /// Sends what the command left in [`OUT_PATH`].

@@ -69,6 +69,8 @@ pub(crate) fn follow_control(mut port: PortFile, terminal: Option<Arc<OwnedFd>>,
     thread::spawn(move || -> Never {
         loop {
             match read_message(&mut port)? {
+                // `init` has read it before the command was started.
+                ToGuest::Proceed => {}
                 ToGuest::StdoutClosed => Signals::raise(&signals.stdout_closed)?,
                 ToGuest::StderrClosed => Signals::raise(&signals.stderr_closed)?,
                 ToGuest::Resize(size) => {
