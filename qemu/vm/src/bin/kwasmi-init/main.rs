@@ -67,6 +67,7 @@ fn run(mut ports: Ports) -> Result<()> {
     let mut control = ports.take(Port::Control)?;
     let mut job: Job = postcard::from_bytes(&fs::read(JOB_PATH)?).context(JOB_PATH)?;
     system::set_up()?;
+    system::start_processors()?;
     write_message(&mut control, &ToHost::Ready)?;
     wait_to_proceed(&mut control, &mut job)?;
     system::load_module(&job.parameters)?;

@@ -55,6 +55,9 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
+/// The folder that has a folder cpuN for each processor.
+const PROCESSORS: &str = "/sys/devices/system/cpu";
+
 /// Mounts the file systems.
 pub(crate) fn mount() -> Result<()> {
     for (kind, target, needed) in MOUNTS {
@@ -81,6 +84,22 @@ pub(crate) fn set_up() -> Result<()> {
             power_off();
         }
     });
+    Ok(())
+}
+
+/// Starts the processors that the kernel was told to leave off while it boots.
+pub(crate) fn start_processors() -> Result<()> {
+    for number in 0.. {
+        let folder = Path::new(PROCESSORS).join(format!("cpu{number}"));
+        if !folder.exists() {
+            break;
+        }
+        // A processor that cannot be turned off has no such file.
+        let switch = folder.join("online");
+        if fs::read(&switch).is_ok_and(|state| state.starts_with(b"0")) {
+            fs::write(&switch, "1").with_context(|| format!("cannot start processor {number}"))?;
+        }
+    }
     Ok(())
 }
 
