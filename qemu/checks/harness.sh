@@ -90,7 +90,7 @@ fails() {
 kernel_panic() { fails 121 'kwasmi: the kernel failed: .*sysrq triggered crash' -- sh -c 'echo c >/proc/sysrq-trigger; sleep 100'; }
 # The command itself ends well.
 kernel_warning() { fails 121 'WARNING: from a test' -- sh -c 'echo "WARNING: from a test" >/dev/kmsg'; }
-hang() { fails 122 'time-out after 15 s' --timeout=15 -- sleep 1000; }
+hang() { fails 122 'time-out: the run took longer than 15 s' --timeout=15 -- sleep 1000; }
 power_off() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
 reboot() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- reboot -f; }
 kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }

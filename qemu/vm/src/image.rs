@@ -89,7 +89,7 @@ pub struct Contents {
 /// # Errors
 /// Those of reading what it is made from; a name twice among what is added.
 pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
-    let lock = contents.lock.as_ref().map(File::open).transpose().context("the builds' lock")?;
+    let lock = contents.lock.as_ref().map(File::open).transpose().context("cannot open the lock of the builds")?;
     if let Some(lock) = &lock {
         rustix::fs::flock(lock, FlockOperation::LockShared)?;
     }
@@ -112,7 +112,7 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
         archive.file(MODULE_PATH, 0o644, &bytes)?;
     }
     for command in contents.commands.iter().filter(|command| command.exists()) {
-        let name = command.file_name().context("a program without a name")?;
+        let name = command.file_name().with_context(|| format!("{} has no file name", command.display()))?;
         archive.file(Path::new("/bin").join(name), 0o755, &read(command)?)?;
     }
     if let Some(guests) = &contents.guests {
@@ -123,7 +123,7 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     }
     let mut names = BTreeSet::new();
     for (source, name) in &contents.added {
-        anyhow::ensure!(names.insert(name), "two things to add are called {}", name.display());
+        anyhow::ensure!(names.insert(name), "--add gives the name '{}' twice", name.display());
         archive.tree(&Path::new("/host").join(name), source)?;
     }
     Ok(archive.finish()?)
@@ -152,7 +152,7 @@ fn has_parameter(module: &[u8], name: &str) -> bool {
 /// Adds busybox and a link for each of its commands.
 fn add_busybox(archive: &mut Archive) -> Result<()> {
     archive.file(BUSYBOX, 0o755, &read(Path::new(BUSYBOX))?)?;
-    let listed = Command::new(BUSYBOX).arg("--list-full").output().context(BUSYBOX)?;
+    let listed = Command::new(BUSYBOX).arg("--list-full").output().context("cannot run /bin/busybox --list-full")?;
     for path in String::from_utf8(listed.stdout)?.lines() {
         let path = Path::new("/").join(path);
         let has_place = path.parent().is_some_and(|place| FOLDERS.iter().any(|(folder, _)| Path::new(folder) == place));
@@ -181,6 +181,6 @@ mod tests {
         let twice = vec![("/proc/self/status".into(), "x".into()); 2];
         let contents = Contents { init: "/proc/self/exe".into(), added: twice, ..Contents::default() };
         let error = build(&contents, &Job::default()).unwrap_err();
-        assert_eq!(error.to_string(), "two things to add are called x");
+        assert_eq!(error.to_string(), "--add gives the name 'x' twice");
     }
 }

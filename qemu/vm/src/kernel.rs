@@ -46,8 +46,8 @@ impl Kernel {
     /// # Errors
     /// The folder has no name or no kernel, or the cache cannot be written.
     pub fn new(folder: &Path, cache: &Path) -> Result<Self> {
-        let name = folder.file_name().with_context(|| format!("{}: not the folder of a kernel", folder.display()))?;
-        anyhow::ensure!(folder.join("vmlinuz").exists(), "{}: no kernel there", folder.display());
+        let name = folder.file_name().with_context(|| format!("{} is not the folder of a kernel", folder.display()))?;
+        anyhow::ensure!(folder.join("vmlinuz").exists(), "{} holds no vmlinuz", folder.display());
         let notes = cache.join("vm").join(name);
         fs::create_dir_all(&notes).with_context(|| notes.display().to_string())?;
         Ok(Self { folder: folder.to_owned(), notes })
@@ -71,8 +71,8 @@ impl Kernel {
         let mut command = Command::new("sh");
         command.arg(self.folder.join("build/scripts/extract-vmlinux")).arg(&packed);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = process::spawn(&mut command).context("extract-vmlinux")?;
-        let output = child.wait_with_output().context("extract-vmlinux")?;
+        let child = process::spawn(&mut command).context("cannot run extract-vmlinux")?;
+        let output = child.wait_with_output().context("cannot run extract-vmlinux")?;
         if output.status.success() && has_pvh_entry(&output.stdout) {
             self.keep(&unpacked, &output.stdout)?;
             Ok(unpacked)
@@ -97,7 +97,8 @@ impl Kernel {
         if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Ok(false);
         }
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("boot_id")?;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .context("cannot read /proc/sys/kernel/random/boot_id")?;
         let answer = self.notes.join(format!("kvm-{}", boot.trim_end()));
         match fs::read(&answer) {
             Ok(text) => Ok(text == b"yes"),

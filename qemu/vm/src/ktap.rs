@@ -123,14 +123,14 @@ impl Reader {
             Line::Diagnostic(text) => self.diagnostic(indent, text),
             Line::BailOut(reason) => {
                 self.has_bailed_out = true;
-                self.report.problems.push(format!("bailed out: {reason}"));
+                self.report.problems.push(format!("the tests bailed out: {reason}"));
             }
             Line::Plan { count, is_skipped } => {
                 if self.settle(indent)
                     && let Some(level) = self.levels.last_mut()
                 {
                     if level.plan.replace(count).is_some() {
-                        self.report.problems.push("a second plan".into());
+                        self.report.problems.push("there is a second plan".into());
                     }
                     level.is_skipped = is_skipped;
                 }
@@ -160,7 +160,7 @@ impl Reader {
     pub fn finish(mut self) -> Report {
         while self.close() {}
         if !self.is_versioned {
-            self.report.problems.push("no KTAP version line".into());
+            self.report.problems.push("there is no KTAP version line".into());
         }
         self.report
     }
@@ -205,9 +205,9 @@ impl Reader {
         let diagnostics = std::mem::take(&mut level.diagnostics);
         let number = number.unwrap_or(expected);
         if !level.numbers.insert(number) {
-            self.report.problems.push(format!("{name}: number {number} twice"));
+            self.report.problems.push(format!("{name}: result number {number} is there twice"));
         } else if number != expected {
-            self.report.problems.push(format!("{name}: number {number} where {expected} was due"));
+            self.report.problems.push(format!("{name}: result number {number} comes where {expected} was expected"));
         }
         if !std::mem::take(&mut level.has_pending) {
             level.cases.push(Case { name, outcome, note, diagnostics });
@@ -235,17 +235,17 @@ impl Reader {
         };
         let place = if level.indent == 0 { "" } else { "subtests: " };
         if level.has_pending {
-            self.report.problems.push(format!("{place}subtests without a result of their own"));
+            self.report.problems.push(format!("{place}the test that holds subtests has no result"));
             level.cases.append(&mut level.pending);
         }
         if !self.has_bailed_out {
             match level.plan {
-                None => self.report.problems.push(format!("{place}no plan")),
+                None => self.report.problems.push(format!("{place}there is no plan")),
                 Some(0) if !level.is_skipped && level.results == 0 => {
-                    self.report.problems.push(format!("{place}an empty plan without a reason"));
+                    self.report.problems.push(format!("{place}the plan is empty and gives no reason"));
                 }
                 Some(plan) if plan != level.results => {
-                    self.report.problems.push(format!("{place}{} results, {plan} planned", level.results));
+                    self.report.problems.push(format!("{place}{plan} results were planned, {} came", level.results));
                 }
                 Some(_) => {}
             }

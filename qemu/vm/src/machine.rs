@@ -163,7 +163,9 @@ impl Ending {
         match self {
             Self::Command(_) | Self::Signal(_) => None,
             Self::KernelFault(fault) => Some(format!("the kernel failed: {fault}")),
-            Self::TimeOut => Some(format!("time-out after {} s", time_limit.unwrap_or_default().as_secs())),
+            Self::TimeOut => {
+                Some(format!("time-out: the run took longer than {} s", time_limit.unwrap_or_default().as_secs()))
+            }
             Self::BootTimeOut(limit) => Some(format!("the boot took longer than {} s", limit.as_secs())),
             Self::NeverBooted(last) => {
                 let why = last.problem(time_limit).unwrap_or_default();
@@ -276,7 +278,7 @@ impl Machine {
         // The kernel holds it packed and unpacked, and gives half of the memory to the latter.
         anyhow::ensure!(
             mebibytes * 5 / 2 + 64 <= usize::try_from(self.memory)?,
-            "the VM's files take {mebibytes} MiB, too much for one with {} MiB of memory; see --memory",
+            "the initramfs takes {mebibytes} MiB, too much for a VM with {} MiB of memory; see --memory",
             self.memory
         );
         let mut file = tempfile::NamedTempFile::new()?;
@@ -559,7 +561,7 @@ fn feed_stdin(mut source: Box<dyn Read + Send>, socket: UnixStream, events: Send
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What cannot be read is told, not taken for the end.
                 Err(error) => {
-                    events.send(Event::Failed(format!("standard input: {error}"))).ok();
+                    events.send(Event::Failed(format!("cannot read standard input: {error}"))).ok();
                     return Ok(());
                 }
             }
@@ -593,7 +595,7 @@ fn drain_stream(
                     is_closed = true;
                     close().ok();
                 }
-                Err(error) => return events.send(Event::Failed(format!("output: {error}"))),
+                Err(error) => return events.send(Event::Failed(format!("cannot write the command's output: {error}"))),
             }
         }
         Ok(())
@@ -613,9 +615,9 @@ fn unpack_out(socket: UnixStream, target: PathBuf, events: Sender<Event>) {
                 let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
                 anyhow::ensure!(
                     kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link(),
-                    "/out/{name}: not a file, folder or link"
+                    "/out/{name} is not a file, folder or link"
                 );
-                entry.unpack_in(&target).with_context(|| format!("/out/{name}"))?;
+                entry.unpack_in(&target).with_context(|| format!("cannot unpack /out/{name}"))?;
             }
             io::copy(&mut reader, &mut io::sink())?;
             Ok(())
@@ -663,7 +665,8 @@ mod tests {
         let never = Ending::NeverBooted(Box::new(fault));
         assert!(!never.is_of_the_boot());
         assert_eq!(never.status(), 121);
-        let wanted = "all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: [ 0.1] Oops: int3";
+        let wanted =
+            "all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: [ 0.1] Oops: int3";
         assert_eq!(never.problem(None).as_deref(), Some(wanted));
     }
 }

@@ -75,7 +75,7 @@ enum Subcommands {
     Run(RunArgs),
     /// Runs test suites; the last line is "N passed, N failed".
     Test(TestArgs),
-    /// Judges KTAP.
+    /// Prints the results that KTAP files hold; the last line is "N passed, N failed".
     Ktap {
         /// Recorded results; standard input if there is none.
         files: Vec<PathBuf>,
@@ -105,22 +105,23 @@ struct VmArgs {
     /// Puts PATH at /host/NAME.
     #[arg(long, num_args = 2, value_names = ["PATH", "NAME"], allow_hyphen_values = true)]
     add: Vec<OsString>,
-    /// Puts what the command leaves in /out there.
+    /// Puts what the command leaves in /out into DIR.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Processors.
+    /// Number of processors.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
     /// One processor, in emulation, with a clock that an instruction moves by a nanosecond.
     #[arg(long)]
     icount: bool,
-    /// Memory.
+    /// MiB of memory.
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
-    /// How long the run may take, boots included; 0: for ever.
+    /// Seconds that the run may take, boots included; 0: no limit.
     #[arg(long, default_value_t = 600, value_name = "S")]
     timeout: u64,
-    /// How long a boot may take until the module is inserted. A boot that takes longer is tried again.
+    /// Seconds that a boot may take until the module is inserted. After more, and after a kernel failure until then, the VM
+    /// is booted again, at most twice.
     #[arg(long, default_value_t = 120, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
     /// An argument that the kernel gets in the first N boots only: for tests of boots that fail.
@@ -159,7 +160,7 @@ struct RunArgs {
 struct TestArgs {
     #[command(flatten)]
     built: Built,
-    /// How many suites go on at the same time.
+    /// Number of suites that run at the same time.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
     /// The suites to run; all if there is none.
@@ -180,7 +181,7 @@ fn parse_parameter(text: &str) -> Result<String, String> {
         return Err("expected NAME=VALUE".into());
     };
     if name.is_empty() || text.contains('"') || name.contains(char::is_whitespace) {
-        return Err("the kernel cannot parse it".into());
+        return Err("the kernel cannot parse a parameter with a quote, or with spaces in its name".into());
     }
     Ok(if value.contains(char::is_whitespace) { format!("{name}=\"{value}\"") } else { text.to_owned() })
 }
@@ -196,7 +197,7 @@ impl VmArgs {
         let kernel = Kernel::new(&built.kernel, &built.cache)?;
         let (least_memory, slowness) = if kernel.is_instrumented() { INSTRUMENTED } else { (0, 1) };
         let first_boots = match self.first_boots.as_slice() {
-            [count, argument] => Some((count.parse().context("--first-boots")?, argument.clone())),
+            [count, argument] => Some((count.parse().context("--first-boots: N is not a number")?, argument.clone())),
             _ => None,
         };
         Ok(Machine {

@@ -162,7 +162,7 @@ impl Qemu {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("qemu-system-x86_64")?;
+            .context("cannot start setpriv, which starts qemu-system-x86_64")?;
         drop(inherited);
         drop(guard);
         let stderr = child.stderr.take().map(|mut pipe| {
@@ -195,7 +195,7 @@ impl Qemu {
     }
 
     fn socket(&self, index: usize) -> Result<UnixStream> {
-        Ok(self.sockets.get(index).context("no such port")?.try_clone()?)
+        Ok(self.sockets.get(index).with_context(|| format!("QEMU has no socket number {index}"))?.try_clone()?)
     }
 
     /// Ends it, unless it does so itself within `patience`. Tells how it ended, if it did, and what it had to say.

@@ -143,7 +143,7 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
     }
     let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
     for name in names {
-        anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; there are: {}", all.join(" "));
+        anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; the suites are: {}", all.join(" "));
     }
     if !names.is_empty() {
         suites.retain(|suite| names.contains(&suite.name));
@@ -182,7 +182,7 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
         let is_room_for = |suite: &Suite| running.is_empty() || running.len() < jobs && !is_alone && !suite.is_alone;
         if let Some((number, suite)) = waiting.next_if(|(_, suite)| is_room_for(suite)) {
             // Some take minutes.
-            eprintln!("kwasmi: suite {} ...", suite.name);
+            eprintln!("kwasmi: running suite {} ...", suite.name);
             start(number, suite, vm, &sender);
             running.insert(number, suite);
             continue;
@@ -267,11 +267,12 @@ fn judge(output: &Output) -> Report {
     let problem = match ending {
         // A suite whose results are complete may end with the status of its last case.
         Ending::Command(0) | Ending::Signal(_) => None,
-        Ending::Command(status) if report.failed() == 0 => Some(format!("exit status {status}")),
+        Ending::Command(status) if report.failed() == 0 => {
+            Some(format!("the script ended with status {status}, though no case failed"))
+        }
         Ending::Command(_) => None,
-        Ending::KernelFault(fault) => Some(format!("kernel: {fault}")),
-        Ending::TimeOut => Some("time-out".into()),
-        Ending::BootTimeOut(_) | Ending::NeverBooted(_) | Ending::Lost(_) | Ending::Failed(_) => ending.problem(None),
+        Ending::TimeOut => Some("time-out: the suite took longer than its VM may run".into()),
+        _ => ending.problem(None),
     };
     report.problems.extend(problem);
     report
@@ -315,7 +316,7 @@ fn print(
         if suite.place == Place::Vm && !matches!(output.finished.ending, Ending::Command(_)) {
             writeln!(to, "{}", String::from_utf8_lossy(output.finished.log.end(SHOWN_LINES)))?;
         }
-        writeln!(to, "    all of it: {}", kept.join(&suite.name).with_extension("*").display())?;
+        writeln!(to, "    the whole output: {}", kept.join(&suite.name).with_extension("*").display())?;
     }
     writeln!(
         to,

@@ -81,17 +81,17 @@ fn on_the_console() {
 
 #[test]
 fn plans() {
-    assert_report("no-plan", [2, 0, 0], &["no plan"]);
+    assert_report("no-plan", [2, 0, 0], &["there is no plan"]);
     assert_report("late-plan", [2, 0, 0], &[]);
-    assert_report("plan-mismatch", [2, 0, 0], &["2 results, 4 planned"]);
-    assert_report("empty-plan", [0, 0, 0], &["an empty plan without a reason"]);
-    assert_report("two-plans", [3, 0, 0], &["a second plan"]);
+    assert_report("plan-mismatch", [2, 0, 0], &["4 results were planned, 2 came"]);
+    assert_report("empty-plan", [0, 0, 0], &["the plan is empty and gives no reason"]);
+    assert_report("two-plans", [3, 0, 0], &["there is a second plan"]);
     assert_eq!(names(&read("two-plans"))[2], "2nd name");
 }
 
 #[test]
 fn bailed_out() {
-    assert_report("bail-out", [1, 0, 0], &["bailed out: the device is gone"]);
+    assert_report("bail-out", [1, 0, 0], &["the tests bailed out: the device is gone"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn kernel_crash() {
             "kernel: Oops: Oops: 0000 [#1] SMP NOPTI",
             "kernel: Call Trace:",
             "kernel: Kernel panic - not syncing: Fatal exception",
-            "2 results, 4 planned",
+            "4 results were planned, 2 came",
         ],
     );
 }
@@ -114,9 +114,13 @@ fn cut_off() {
     assert_report(
         "truncated",
         [2, 0, 0],
-        &["subtests: 1 results, 2 planned", "subtests without a result of their own", "1 results, 3 planned"],
+        &[
+            "subtests: 2 results were planned, 1 came",
+            "the test that holds subtests has no result",
+            "3 results were planned, 1 came",
+        ],
     );
-    assert_report("empty", [0, 0, 0], &["no KTAP version line"]);
+    assert_report("empty", [0, 0, 0], &["there is no KTAP version line"]);
 }
 
 #[test]
@@ -126,8 +130,12 @@ fn timed_out() {
 
 #[test]
 fn numbers() {
-    assert_report("duplicate-number", [3, 0, 0], &["first again: number 1 twice"]);
-    assert_report("out-of-order", [3, 0, 0], &["third: number 3 where 2 was due", "second: number 2 where 3 was due"]);
+    assert_report("duplicate-number", [3, 0, 0], &["first again: result number 1 is there twice"]);
+    assert_report(
+        "out-of-order",
+        [3, 0, 0],
+        &["third: result number 3 comes where 2 was expected", "second: result number 2 comes where 3 was expected"],
+    );
 }
 
 #[test]
@@ -137,7 +145,7 @@ fn several_streams() {
 
 #[test]
 fn not_ktap() {
-    assert_report("not-ktap", [0, 0, 0], &["no KTAP version line"]);
+    assert_report("not-ktap", [0, 0, 0], &["there is no KTAP version line"]);
 }
 
 /// Cut off anywhere, a stream that passes does not pass any more, but for the end of its last line.

@@ -65,7 +65,7 @@ fn main() {
 
 fn run(mut ports: Ports) -> Result<()> {
     let mut control = ports.take(Port::Control)?;
-    let mut job: Job = postcard::from_bytes(&fs::read(JOB_PATH)?).context(JOB_PATH)?;
+    let mut job: Job = postcard::from_bytes(&fs::read(JOB_PATH).context(JOB_PATH)?).context("cannot decode the job")?;
     system::set_up()?;
     system::start_processors()?;
     write_message(&mut control, &ToHost::Ready)?;
@@ -85,7 +85,7 @@ fn run(mut ports: Ports) -> Result<()> {
             let status = command::wait(id)?;
             signals.raise_ended()?;
             for relay in relays {
-                relay.join().map_err(|_| anyhow::anyhow!("a relay failed"))??;
+                relay.join().map_err(|_| anyhow::anyhow!("a thread that carries the command's output failed"))??;
             }
             status
         }
@@ -99,7 +99,7 @@ fn run(mut ports: Ports) -> Result<()> {
         }
     };
     if job.is_out_wanted {
-        send_out(ports.take(Port::Out)?).context(OUT_PATH)?;
+        send_out(ports.take(Port::Out)?).context("cannot send /out")?;
     }
     // A record without a newline stays open, and off the console.
     fs::write("/dev/kmsg", format!("{LOG_END}\n"))?;

@@ -76,7 +76,11 @@ impl Ports {
             if found.0.len() == Port::ALL.len() {
                 return Ok(found);
             }
-            anyhow::ensure!(start.elapsed() < PATIENCE, "the virtio-serial ports are not there");
+            anyhow::ensure!(
+                start.elapsed() < PATIENCE,
+                "not all virtio-serial ports appeared within {} s",
+                PATIENCE.as_secs()
+            );
             drop(found);
             thread::sleep(Duration::from_millis(2));
         }
@@ -102,7 +106,11 @@ impl Ports {
 
     /// The port, which is then the caller's.
     pub(crate) fn take(&mut self, port: Port) -> Result<PortFile> {
-        let index = self.0.iter().position(|(other, _)| *other == port).context("the port is taken")?;
+        let index = self
+            .0
+            .iter()
+            .position(|(other, _)| *other == port)
+            .with_context(|| format!("the port {} is taken", port.name()))?;
         Ok(self.0.swap_remove(index).1)
     }
 }

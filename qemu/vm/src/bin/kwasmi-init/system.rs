@@ -65,7 +65,7 @@ pub(crate) fn mount() -> Result<()> {
         let mounted = fs::create_dir_all(target)
             .and_then(|()| Ok(rustix::mount::mount(kind, target, kind, MountFlags::empty(), None)?));
         if needed {
-            mounted.with_context(|| format!("mount {target}"))?;
+            mounted.with_context(|| format!("cannot mount {target}"))?;
         }
     }
     for (target, link) in LINKS {
@@ -77,7 +77,7 @@ pub(crate) fn mount() -> Result<()> {
 /// Sets the host name, brings the loopback device up, and lets `poweroff`, `halt` and `reboot` end the VM.
 pub(crate) fn set_up() -> Result<()> {
     rustix::system::sethostname(b"kwasmi")?;
-    Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status().context("busybox")?;
+    Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status().context("cannot run busybox ip")?;
     let mut signals = Signals::new([SIGUSR1, SIGUSR2, SIGTERM])?;
     thread::spawn(move || {
         if signals.forever().next().is_some() {
@@ -107,7 +107,7 @@ pub(crate) fn start_processors() -> Result<()> {
 pub(crate) fn power_off() {
     rustix::fs::sync();
     if let Err(error) = rustix::system::reboot(RebootCommand::PowerOff) {
-        eprintln!("kwasmi-init: power off: {error}");
+        eprintln!("kwasmi-init: cannot power off: {error}");
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn power_off() {
 pub(crate) fn load_module(parameters: &str) -> Result<()> {
     let file = match File::open(MODULE_PATH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            anyhow::ensure!(parameters.is_empty(), "parameters without a module");
+            anyhow::ensure!(parameters.is_empty(), "there are module parameters, but no module to insert");
             return Ok(());
         }
         opened => opened?,
@@ -135,6 +135,6 @@ fn trust_signer() -> Result<()> {
     }
     let output = Command::new(COMMAND_PATH).args(["key", "add", SIGNER_PATH]).output().context(COMMAND_PATH)?;
     let words = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "the guests' signer cannot be trusted: {words}");
+    anyhow::ensure!(output.status.success(), "kwasmi key add {SIGNER_PATH} failed: {words}");
     Ok(())
 }
