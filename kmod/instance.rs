@@ -54,7 +54,8 @@ use crate::{
         KWASMI_LIMIT_TABLE,
         KWASMI_LIMIT_TIME,
         KWASMI_NAMES_MAX,
-        KWASMI_NAME_MAX, //
+        KWASMI_NAME_MAX,
+        KWASMI_START_SIGPIPE, //
     },
     user::Counted,
 };
@@ -157,7 +158,7 @@ type LogText = KVVec<u8>;
 const TEXT_MAX: usize = 512;
 
 impl Instance {
-    /// Makes an instance of `module`.
+    /// Makes an instance of `module`; `flags` are `KWASMI_START_*`.
     ///
     /// # Errors
     ///
@@ -166,6 +167,7 @@ impl Instance {
         module: Arc<Module>,
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
         limits: Chosen,
+        flags: u32,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
         for strings in [args, env] {
@@ -177,6 +179,9 @@ impl Instance {
         let (files, grants, _names) = open_files(fds, module.identity().capabilities(), log)?;
         let counted = Counted::new(log)?;
 
+        let host = Host::new(files);
+        let host = if flags & KWASMI_START_SIGPIPE != 0 { host.end_without_reader() } else { host };
+
         // From here on, `drop` cleans up.
         let this = Arc::pin_init(
             try_pin_init!(Self {
@@ -184,7 +189,7 @@ impl Instance {
                     Inner {
                         stack: Stack::new()?,
                         live: None,
-                        host: Host::new(files),
+                        host,
                         limits,
                         has_run: false,
                         has_entered: false,

@@ -34,6 +34,7 @@ use crate::{
         KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_TOTAL_MODULES,
         KWASMI_MODULE_SHARED,
+        KWASMI_START_SIGPIPE,
         KWASMI_STRINGS_MAX, //
     },
 };
@@ -129,7 +130,7 @@ impl Module {
 
     fn start(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
         let mut request: kwasmi_start = arg.read()?;
-        if request.flags != 0 || request.reserved != [0; 2] {
+        if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != [0; 2] {
             return Err(EINVAL);
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
@@ -163,7 +164,7 @@ impl Module {
         let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
         let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
         let fds = fds_from_user(request.fds, request.fds_len)?;
-        Instance::new(this.into(), (&args, &env, &fds), limits, log)
+        Instance::new(this.into(), (&args, &env, &fds), limits, request.flags, log)
     }
 }
 

@@ -76,6 +76,10 @@ pub(crate) struct Host {
     lookups: Lookups,
     /// What the engine has allocated with this host.
     resident: Resident,
+    /// A write to a pipe or stream socket that nobody reads ends the guest.
+    ends_without_reader: bool,
+    /// That has happened.
+    has_lost_reader: bool,
 }
 
 // SAFETY: `instance` is only used while it runs, by who runs it.
@@ -94,7 +98,15 @@ impl Host {
             allocations: 0,
             lookups: Lookups::new(),
             resident: Resident::new(),
+            ends_without_reader: false,
+            has_lost_reader: false,
         }
+    }
+
+    /// Has a write to a pipe or stream socket that nobody reads end the guest, as SIGPIPE ends a process.
+    pub(crate) fn end_without_reader(mut self) -> Self {
+        self.ends_without_reader = true;
+        self
     }
 
     /// Sets the deadline to `nanoseconds` from now.
@@ -132,6 +144,9 @@ impl Host {
         if is_killed || signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
         }
+        if self.has_lost_reader {
+            return Checkpoint::BrokenPipe;
+        }
         if self.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
             return Checkpoint::Time;
         }
@@ -156,6 +171,20 @@ impl Host {
     /// The memory that was allocated with this host, counted for the process that caused it.
     pub(crate) fn take_resident(&mut self) -> Resident {
         core::mem::replace(&mut self.resident, Resident::new())
+    }
+
+    /// Whether `op`, which has failed with `EPIPE`, ends the guest.
+    fn ends_at_pipe(&mut self, op: u32, [a, b, _, _]: [u64; 4]) -> bool {
+        let handle = match op {
+            op if op == HostOp::Write as u32 || op == HostOp::Send as u32 => a,
+            op if op == HostOp::Splice as u32 => b,
+            _ => return false,
+        };
+        let is_stream = self.files.get(handle).is_ok_and(|open| {
+            open.kind() == bindings::S_IFIFO || sockets::kind(open) == bindings::sock_type_SOCK_STREAM
+        });
+        self.has_lost_reader = self.ends_without_reader && is_stream;
+        self.has_lost_reader
     }
 
     /// Gives up all files, and counts no memory any more: the guest is gone.
@@ -190,8 +219,16 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
             call.value = checkpoint as u64;
             HOST_INTERRUPTED
         }
+        Err(error) if error == EPIPE && ends_at_pipe(op, call) => HOST_INTERRUPTED,
         Err(error) => status(error),
     }
+}
+
+/// Whether `op`, which has failed with `EPIPE`, ends the guest.
+#[cold]
+fn ends_at_pipe(op: u32, call: &HostCall) -> bool {
+    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
+    unsafe { call.host.cast::<Host>().as_mut() }.is_some_and(|host| host.ends_at_pipe(op, call.args))
 }
 
 /// The status of an error: those by which the kernel says that a signal came are one. A driver may say `EINTR` for a reason of

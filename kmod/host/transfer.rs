@@ -160,6 +160,8 @@ impl Open {
         let (wants, has) = (self.flags, self.linux_flags());
         let mut rwf = 0;
         if direction == Direction::Write {
+            // A pipe that nobody reads is the guest's to know: the process that runs it may have more to do.
+            rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOSIGNAL;
             if wants & fdflags::APPEND != 0 && has & bindings::O_APPEND == 0 {
                 rwf |= kwasmi_bindings::KWASMI_CONST_RWF_APPEND;
             }

@@ -206,18 +206,24 @@ struct kwasmi_start {
 	__u64 limits;			/* address of struct kwasmi_limit[] */
 	__u64 limit_value;		/* out, if EDQUOT: its value */
 	__u32 limit;			/* out, if EDQUOT: KWASMI_LIMIT_* */
-	__u32 flags;			/* none defined */
+	__u32 flags;			/* KWASMI_START_* */
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
 	__u64 reserved[2];
 };
 
+/*
+ * A write to a pipe or stream socket that nobody reads ends the guest, as SIGPIPE ends a process: KWASMI_KILLED with SIGPIPE
+ * in `code`. Without this flag the guest is told preview 1 `pipe` and goes on. No signal is sent either way.
+ */
+#define KWASMI_START_SIGPIPE		(1U << 0)
+
 /* How a guest ended: struct kwasmi_run's `status`. */
 #define KWASMI_EXITED			0	/* `code` is the exit status */
 #define KWASMI_TRAPPED			1	/* `code` is one of KWASMI_TRAP_* */
 #define KWASMI_LIMITED			2	/* `code` is the KWASMI_LIMIT_* that it reached, `limit_value` its value */
-#define KWASMI_KILLED			3	/* by a signal, or by KWASMI_IOC_KILL */
+#define KWASMI_KILLED			3	/* by a signal, or by KWASMI_IOC_KILL: `code` is 0; KWASMI_START_SIGPIPE: SIGPIPE */
 #define KWASMI_OUT_OF_MEMORY		4	/* the machine, or the caller's memory cgroup, has no more */
 #define KWASMI_ENGINE_FAULT		5	/* a defect of kwasmi: please report the log's text */
 

@@ -49,7 +49,19 @@ at_the_guests_place() {
     printf '.\n..\nfile\n' | cmp - listed
 }
 in_a_pipe() { equal "$(md5sum <random)" "$(cat random | kwasmi run /guests/cat-c.wasm | kwasmi run /guests/cat-rust.wasm | cat | md5sum)"; }
-head_closes_early() { equal 1 "$(kwasmi run /guests/cat-rust.wasm </dev/zero 2>/dev/null | head -c 1 | wc -c | tr -d ' ')"; }
+# to_nobody OPTION...: the end of a guest whose output nobody reads, and what the command and the guest say, in err.
+to_nobody() { { kwasmi run --stats "$@" /guests/cat-rust.wasm </dev/zero 2>err; echo $? >ended; } | head -c 1 | wc -c | tr -d ' ' >read; }
+# The guest is told, says so, and ends by itself.
+head_closes_early() {
+    to_nobody
+    equal 1 "$(cat read)" && equal 1 "$(cat ended)" && grep -q "cannot write" err && grep -q "fuel " err || { cat ended err; return 1; }
+}
+# It ends as a filter does, without a word of its own.
+head_kills_early() {
+    to_nobody --sigpipe
+    equal 1 "$(cat read)" && equal 141 "$(cat ended)" && equal 1 "$(grep -c "" err)" && grep -q "fuel " err ||
+        { cat ended err; return 1; }
+}
 # status WANTED ARG...: the status of `kwasmi run`, and that it says why in one line.
 status() {
     wanted=$1
@@ -164,6 +176,7 @@ check "an address in use" says 125 '127.0.0.1:4099: Address already in use' --tc
 check "a descriptor that is not open" status 125 --fd 99 /guests/ls-c.wasm /
 check "1 MiB through two guests and two pipes" in_a_pipe
 check "a reader that closes early" head_closes_early
+check "a reader that closes early, with --sigpipe" head_kills_early
 check "two guests at once" at_once 2
 check "eight guests at once" at_once 8
 fixtures=/guests/fixtures

@@ -51,7 +51,8 @@ Exit status:
   126  the module was refused, or is none
   127  there is no such file or device
   134  the guest trapped
-  128+n  signal n ended it; 137 also if the guest was killed";
+  128+n  signal n ended it; 137 also if the guest was killed
+With --sigpipe, SIGPIPE ends the command when the guest writes to a pipe that nobody reads.";
 
 /// Runs WebAssembly programs inside the Linux kernel.
 #[derive(Clone, Debug, Parser)]
@@ -122,6 +123,10 @@ pub struct RunArgs {
     /// Read the guest's standard input from this file; otherwise it is the caller's
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
+
+    /// Die by SIGPIPE when the guest writes to a pipe that nobody reads, as other filters do; else the guest gets an error
+    #[arg(long)]
+    pub sigpipe: bool,
 
     /// When the guest has ended, however it did, print on standard error what it took: fuel, memory, time
     #[arg(long)]

@@ -250,6 +250,7 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
         env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
         fds,
         limits: args.limits.asked(),
+        sigpipe: args.sigpipe,
     };
     let catches_signals = args.stats || args.json;
     let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, catches_signals };

@@ -140,6 +140,8 @@ pub struct Start {
     pub fds: Vec<GuestFd>,
     /// Limits; the kernel's defaults for those that are not there.
     pub limits: Asked,
+    /// A write to a pipe or stream socket that nobody reads ends the guest, see [`End::BrokenPipe`](crate::end::End).
+    pub sigpipe: bool,
 }
 
 /// A kwasmi.

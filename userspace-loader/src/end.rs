@@ -11,6 +11,9 @@ use crate::{
     uapi, //
 };
 
+/// Linux's number of SIGPIPE.
+const SIGPIPE: u32 = 13;
+
 /// How, in one word: `status` and `code` of `struct kwasmi_run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -22,6 +25,8 @@ pub enum End {
     Limited(Reached),
     /// It was killed.
     Killed,
+    /// It wrote to a pipe that nobody reads, and was to end then.
+    BrokenPipe,
     /// There was no memory for it.
     OutOfMemory,
     /// The engine failed.
@@ -38,6 +43,7 @@ impl End {
             uapi::KWASMI_EXITED => Self::Exited(code),
             uapi::KWASMI_TRAPPED => Self::Trapped(code),
             uapi::KWASMI_LIMITED => Self::Limited(Reached { limit: Limit(code), value: limit_value }),
+            uapi::KWASMI_KILLED if code == SIGPIPE => Self::BrokenPipe,
             uapi::KWASMI_KILLED => Self::Killed,
             uapi::KWASMI_OUT_OF_MEMORY => Self::OutOfMemory,
             uapi::KWASMI_ENGINE_FAULT => Self::EngineFault,
@@ -53,6 +59,7 @@ impl End {
             Self::Trapped(_) => Exit::Trapped,
             Self::Limited(_) | Self::OutOfMemory => Exit::Limit,
             Self::Killed => Exit::Killed,
+            Self::BrokenPipe => Exit::BrokenPipe,
             Self::EngineFault | Self::Unknown(_) => Exit::Failed,
         }
     }
@@ -65,16 +72,17 @@ impl End {
             Self::Trapped(_) => "trapped",
             Self::Limited(_) => "limited",
             Self::Killed => "killed",
+            Self::BrokenPipe => "broken-pipe",
             Self::OutOfMemory => "out-of-memory",
             Self::EngineFault => "engine-fault",
             Self::Unknown(_) => "unknown",
         }
     }
 
-    /// Words for people; none for an end that is the guest's own.
+    /// Words for people; none for an end that is the guest's own, or that every filter comes to.
     fn words(self) -> Option<String> {
         let words = match self {
-            Self::Exited(_) => return None,
+            Self::Exited(_) | Self::BrokenPipe => return None,
             Self::Trapped(_) => "trap",
             Self::Limited(reached) => return Some(reached.to_string()),
             Self::Killed => "killed",
@@ -163,6 +171,7 @@ mod tests {
             (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, 124),
             (uapi::KWASMI_LIMITED, 999, 124),
             (uapi::KWASMI_KILLED, 0, 137),
+            (uapi::KWASMI_KILLED, SIGPIPE, 141),
             (uapi::KWASMI_OUT_OF_MEMORY, 0, 124),
             (uapi::KWASMI_ENGINE_FAULT, 0, 125),
             (999, 0, 125),
@@ -175,6 +184,7 @@ mod tests {
     #[test]
     fn only_an_exit_needs_no_reason() {
         assert_eq!(ended(uapi::KWASMI_EXITED, 1, "").reason(), None);
+        assert_eq!(ended(uapi::KWASMI_KILLED, SIGPIPE, "in _start").reason(), None);
         for status in [1, 2, 3, 4, 5, 999] {
             assert!(ended(status, 1, "").reason().is_some(), "{status}");
         }

@@ -21,6 +21,8 @@ pub enum Exit {
     Trapped,
     /// The guest was killed. As a shell shows it.
     Killed,
+    /// Nobody reads what the guest writes. Whoever gets this is to end by SIGPIPE; the number is what a shell shows then.
+    BrokenPipe,
 }
 
 impl Exit {
@@ -35,6 +37,7 @@ impl Exit {
             Self::NotFound => 127,
             Self::Trapped => 134,
             Self::Killed => 137,
+            Self::BrokenPipe => 141,
         }
     }
 

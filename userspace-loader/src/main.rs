@@ -8,7 +8,11 @@
 
 #![no_main]
 
-use kwasmi::command;
+use kwasmi::{
+    command,
+    exit::Exit, //
+};
+use rustix::process;
 use std::{
     env,
     ffi::{
@@ -22,7 +26,12 @@ use std::{
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     default_sigpipe();
-    c_int::from(command::main(env::args_os()).status())
+    let exit = command::main(env::args_os());
+    if exit == Exit::BrokenPipe {
+        // Where the signal is blocked, the status has to do.
+        let _ = process::kill_process(process::getpid(), process::Signal::PIPE);
+    }
+    c_int::from(exit.status())
 }
 
 /// Lets a write to a pipe that nobody reads end the process, also if the caller ignores the signal.

@@ -249,7 +249,13 @@ mod tests {
         Program {
             name: "a.wasm".to_owned(),
             wasm: b"\0asm".to_vec(),
-            start: Start { args: b"a.wasm\0\0x y\0".to_vec(), env: b"A=\0".to_vec(), fds: vec![], limits: limits() },
+            start: Start {
+                args: b"a.wasm\0\0x y\0".to_vec(),
+                env: b"A=\0".to_vec(),
+                fds: vec![],
+                limits: limits(),
+                sigpipe: true,
+            },
             catches_signals: false,
         }
     }

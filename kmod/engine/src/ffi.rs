@@ -311,13 +311,16 @@ pub enum Ending {
     Trapped = 1,
     /// `code` is a [`Limit`].
     Limited = 2,
-    /// Killed. Decided by the host.
+    /// Killed. Decided by the host. `code` is [`SIGPIPE`], or 0 for all else.
     Killed = 3,
     /// There was no memory for it.
     OutOfMemory = 4,
     /// The engine panicked.
     EngineFault = 5,
 }
+
+/// Linux's number of the signal that a process gets when it writes to a pipe that nobody reads.
+pub const SIGPIPE: u32 = 13;
 
 /// Why a guest trapped.
 #[repr(u32)]
@@ -549,6 +552,8 @@ pub enum Checkpoint {
     Time = 3,
     /// End it with [`Limit::CpuTime`].
     CpuTime = 4,
+    /// End it with [`Ending::Killed`], by SIGPIPE.
+    BrokenPipe = 5,
 }
 
 impl Checkpoint {
@@ -560,6 +565,7 @@ impl Checkpoint {
             1 => Self::Interrupt,
             3 => Self::Time,
             4 => Self::CpuTime,
+            5 => Self::BrokenPipe,
             _ => Self::Killed,
         }
     }

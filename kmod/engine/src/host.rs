@@ -8,6 +8,7 @@ use crate::{
         FileStat,
         Limit,
         PollEntry,
+        SIGPIPE,
         Times, //
     },
     wasi::abi::{
@@ -48,6 +49,8 @@ pub struct End {
 impl End {
     /// It was killed.
     pub const KILLED: Self = Self { ending: Ending::Killed, code: 0 };
+    /// It wrote to a pipe that nobody reads, and is to end then.
+    pub const BROKEN_PIPE: Self = Self { ending: Ending::Killed, code: SIGPIPE };
     /// There was no memory for it.
     pub const OUT_OF_MEMORY: Self = Self { ending: Ending::OutOfMemory, code: 0 };
 

@@ -67,7 +67,7 @@ pub(crate) fn poll() {
 pub(crate) fn heed(checkpoint: Checkpoint) {
     let (status, limit) = match checkpoint {
         Checkpoint::Continue | Checkpoint::Interrupt => return,
-        Checkpoint::Killed => (Status::Killed, None),
+        Checkpoint::Killed | Checkpoint::BrokenPipe => (Status::Killed, None),
         Checkpoint::Time => (Status::Limited, Some(Limit::Time)),
         Checkpoint::CpuTime => (Status::Limited, Some(Limit::CpuTime)),
     };

@@ -217,6 +217,7 @@ impl Host for KernelHost {
         match self.call_numbers(HostOp::Checkpoint, [0; 4]).map(Checkpoint::from_raw) {
             Ok(Checkpoint::Continue) => Pause::Continue,
             Ok(Checkpoint::Killed) => Pause::End(End::KILLED),
+            Ok(Checkpoint::BrokenPipe) => Pause::End(End::BROKEN_PIPE),
             Ok(Checkpoint::Time) => Pause::End(End::limited(Limit::Time)),
             Ok(Checkpoint::CpuTime) => Pause::End(End::limited(Limit::CpuTime)),
             Ok(Checkpoint::Interrupt) | Err(_) => Pause::Interrupt,

@@ -29,7 +29,10 @@ use std::{
         Write,
         pipe, //
     },
-    os::fd::AsRawFd,
+    os::{
+        fd::AsRawFd,
+        unix::net::UnixStream, //
+    },
     thread,
 };
 
@@ -57,6 +60,32 @@ pub(crate) const CAT: &str = r#"(module
                     (local.set $left (i32.sub (local.get $left) (i32.load (i32.const 12))))
                     (br_if $rest (local.get $left)))
                 (br $again))))))"#;
+
+/// Copies descriptor 0 to descriptor 1 by one operation of a batch; exits with the error of that.
+const BATCH_COPY: &str = r#"(module
+    (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (i64.store (i32.const 0) (i64.const -1))
+        (i32.store8 (i32.const 20) (i32.const 6))
+        (i32.store (i32.const 32) (i32.const 1))
+        (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 64)))
+        (call $exit (i32.load16_u (i32.const 22)))))"#;
+
+/// Runs `text` with `output` as its descriptor 1 and 100 KiB to copy; status and code.
+fn copies_to(text: &str, output: &impl AsRawFd, flags: u32) -> (u32, u32) {
+    let path = "/tmp/kwasmi-abi-copied";
+    std::fs::write(path, vec![b'x'; 100 << 10]).expect("writable");
+    let input = std::fs::File::open(path).expect("there");
+    let fds = [grant(input.as_raw_fd(), 0), grant(output.as_raw_fd(), 1)];
+    let request = kwasmi_start { fds: address(&fds), fds_len: 2, flags, ..kwasmi_start::default() };
+    let module = module(text);
+    let instance = start_with(&module, request).0.expect("starts");
+    let end = run(&instance).expect("runs");
+    assert_eq!(run(&instance).expect("tells it again").code, end.code);
+    (end.status, end.code)
+}
 
 /// A program whose `_start` is `body`.
 fn program(body: &str) -> String {
@@ -192,6 +221,23 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 0));
         writer.join().expect("no panic").expect("written");
         assert!(reader.join().expect("no panic").expect("read") == data);
+    });
+    tests.add("a pipe or a socket that nobody reads is an error, or ends the guest if that is asked for", || {
+        // This process is no Rust program in this respect: the signal would end it.
+        // SAFETY: No handler is installed.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let pipe_errno = 64;
+        let sigpipe = libc::SIGPIPE.cast_unsigned();
+        for text in [CAT, BATCH_COPY] {
+            let (reader, writer) = pipe().expect("a pipe");
+            drop(reader);
+            assert_eq!(copies_to(text, &writer, 0), (uapi::KWASMI_EXITED, pipe_errno));
+            assert_eq!(copies_to(text, &writer, uapi::KWASMI_START_SIGPIPE), (uapi::KWASMI_KILLED, sigpipe));
+            let (reader, writer) = UnixStream::pair().expect("a pair");
+            drop(reader);
+            assert_eq!(copies_to(text, &writer, 0), (uapi::KWASMI_EXITED, pipe_errno));
+            assert_eq!(copies_to(text, &writer, uapi::KWASMI_START_SIGPIPE), (uapi::KWASMI_KILLED, sigpipe));
+        }
     });
     tests.add("a file's position is shared with the caller's", || {
         let path = "/tmp/kwasmi-abi-position";
