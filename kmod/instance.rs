@@ -494,6 +494,10 @@ const RIGHTS_READ: u64 = 1 << 1 | 1 << 14;
 /// Those that take one that can be written: `fd_write`, `fd_allocate`, `fd_filestat_set_size`.
 const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
 
+/// Those that a directory never has: `fd_read`, `fd_seek`, `fd_tell`, `fd_write`, `fd_advise`, `fd_allocate`,
+/// `fd_filestat_set_size`, `sock_shutdown`, `sock_accept`.
+const RIGHTS_NOT_OF_DIRECTORIES: u64 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
+
 /// The guest's standard streams are those below: they need no capability.
 const STANDARD_FDS: u32 = 3;
 
@@ -544,6 +548,9 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
         }
         if !is_writable {
             rights &= !RIGHTS_WRITE;
+        }
+        if files.is_directory(handle) {
+            rights &= !RIGHTS_NOT_OF_DIRECTORIES;
         }
         let grant = FdGrant {
             guest_fd: fd.guest_fd,

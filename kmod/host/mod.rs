@@ -33,7 +33,8 @@ use crate::{
         HostCall,
         HostOp,
         Place,
-        HOST_INTERRUPTED, //
+        HOST_INTERRUPTED,
+        OPENED_DIRECTORY, //
     },
     instance::Instance,
     limits::UNLIMITED, //
@@ -381,7 +382,8 @@ unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64
     match op {
         op if op == HostOp::Open as u32 => {
             let opened = place.open(b, c)?;
-            host.files.add(opened).map(u64::from)
+            let kind = if opened.kind() == bindings::S_IFDIR { OPENED_DIRECTORY } else { 0 };
+            host.files.add(opened).map(|handle| u64::from(handle) | kind)
         }
         op if op == HostOp::StatAt as u32 => {
             // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.

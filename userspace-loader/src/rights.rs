@@ -65,13 +65,13 @@ pub const DIRECTORY: u64 = DIRECTORY_READ_ONLY | DIRECTORY_CHANGES | FD_SYNC | F
 
 /// The same, where nothing may change.
 pub const DIRECTORY_READ_ONLY: u64 =
-    COMMON | FD_READDIR | FD_READ | PATH_OPEN | PATH_READLINK | PATH_FILESTAT_GET | SEEKABLE;
+    COMMON | FD_READDIR | PATH_OPEN | PATH_READLINK | PATH_FILESTAT_GET;
 
 /// What it may do with what is in the directory: files and further directories.
-pub const INHERITING: u64 = DIRECTORY | FILE_CHANGES;
+pub const INHERITING: u64 = DIRECTORY | FILE_CHANGES | FD_READ | SEEKABLE;
 
 /// The same, where nothing may change.
-pub const INHERITING_READ_ONLY: u64 = DIRECTORY_READ_ONLY;
+pub const INHERITING_READ_ONLY: u64 = DIRECTORY_READ_ONLY | FD_READ | SEEKABLE;
 
 /// What it may do with a socket that it was handed or has accepted.
 pub const SOCKET: u64 = COMMON | FD_READ | FD_WRITE | SOCK_SHUTDOWN;

@@ -29,7 +29,7 @@ fn flags(fd: Fd) -> Result<u16> {
     Ok(sys::fd_fdstat_get(fd)?.flags)
 }
 
-fn fdstat(dir: Dir) -> Result {
+fn fdstat(world: &World, dir: Dir) -> Result {
     let topic = Topic("fd_fdstat_get");
     topic.is("type of an empty pipe", sys::fd_fdstat_get(0).map(|stat| kind(stat.filetype)), "unknown");
     topic.is("type of a directory", sys::fd_fdstat_get(dir.0).map(|stat| kind(stat.filetype)), "directory");
@@ -38,6 +38,15 @@ fn fdstat(dir: Dir) -> Result {
     topic.is("flags of a file", flags(file), "0");
     topic.told("rights of standard input", sys::fd_fdstat_get(0).map(|stat| format!("{:x}", stat.rights)));
     topic.told("rights of a directory", sys::fd_fdstat_get(dir.0).map(|stat| format!("{:x}", stat.rights)));
+    // fd_read, fd_seek, fd_tell, fd_write, fd_advise, fd_allocate, fd_filestat_set_size, those of sockets.
+    let of_bytes = 0x3040_01e6;
+    let has = |fd| sys::fd_fdstat_get(fd).map(|stat| stat.rights & of_bytes);
+    topic.is("of those of files it has", has(dir.0), "0");
+    topic.is("nor has one that was handed over", has(world.scratch.0), "0");
+    let all = sys::path_open(dir.0, FOLLOW, b".", 0, (right::ALL & !right::FD_WRITE & !0x0040_0100, right::ALL), 0)?;
+    topic.is("nor one that was to have all", has(all), "0");
+    topic.is("but it reads a directory", sys::fd_readdir(all, &mut [0; 100], 0).map(|used| used > 0), "yes");
+    sys::fd_close(all)?;
     topic.told("rights that it passes on", sys::fd_fdstat_get(dir.0).map(|stat| format!("{:x}", stat.inheriting)));
     topic.told("rights of a file", sys::fd_fdstat_get(file).map(|stat| format!("{:x}", stat.rights)));
     topic.is("none", sys::fd_fdstat_get(NONE).map(drop), "badf");
@@ -132,7 +141,7 @@ fn numbers(world: &World, dir: Dir) -> Result {
 
 pub(crate) fn cases(world: &World) -> Result {
     let dir = world.scratch.make("descriptors")?;
-    fdstat(dir)?;
+    fdstat(world, dir)?;
     preopened(world, dir)?;
     numbers(world, dir)?;
     sys::fd_close(dir.0)

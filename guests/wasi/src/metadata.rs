@@ -103,7 +103,7 @@ fn sizes(dir: Dir) -> Result {
     topic.is("the last size", sys::fd_filestat_set_size(fd, u64::MAX), "inval");
     topic.is("no such descriptor", sys::fd_filestat_set_size(1000, 0), "badf");
     topic.is("standard output", sys::fd_filestat_set_size(1, 0), "notcapable");
-    topic.is("a directory", sys::fd_filestat_set_size(dir.0, 0), "notcapable");
+    topic.is("a directory", sys::fd_filestat_set_size(dir.0, 0), "badf");
 
     let topic = Topic("fd_allocate");
     topic.is("room", sys::fd_allocate(fd, 0, 100), "ok");
@@ -117,6 +117,7 @@ fn sizes(dir: Dir) -> Result {
     topic.is("a negative length", sys::fd_allocate(fd, 0, 1 << 63), "inval");
     topic.is("beyond the last offset", sys::fd_allocate(fd, (1 << 63) - 1, 1), "fbig");
     topic.is("no such descriptor", sys::fd_allocate(1000, 0, 1), "badf");
+    topic.is("a directory", sys::fd_allocate(dir.0, 0, 1), "badf");
     sys::fd_close(fd)
 }
 
@@ -133,6 +134,7 @@ fn hints(dir: Dir) -> Result {
     topic.is("a negative length", sys::fd_advise(fd, 0, 1 << 63, 0), "inval");
     topic.is("beyond the end", sys::fd_advise(fd, 1 << 40, 1, 0), "ok");
     topic.is("no such descriptor", sys::fd_advise(1000, 0, 0, 0), "badf");
+    topic.is("a directory", sys::fd_advise(dir.0, 0, 0, 0), "badf");
 
     for (name, call) in [("fd_sync", sys::fd_sync as fn(u32) -> Result), ("fd_datasync", sys::fd_datasync)] {
         let topic = Topic(name);

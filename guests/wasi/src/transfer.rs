@@ -67,12 +67,12 @@ fn positions(dir: Dir) -> Result {
     topic.is("what is between", pread(fd, 20, 9), r"9\x00\x00\x00\x00\x00x");
     topic.is("no such descriptor", sys::fd_seek(1000, 0, 0), "badf");
     sys::fd_close(fd)?;
-    let fd = dir.open_read(FOLLOW, b".", 0)?;
-    topic.is("a directory", sys::fd_seek(fd, 0, whence::SET), "0");
-    sys::fd_close(fd)?;
+    topic.is("a directory", sys::fd_seek(dir.0, 0, whence::SET), "badf");
+    topic.is("a directory, nowhere", sys::fd_seek(dir.0, 0, whence::CUR), "badf");
 
     let topic = Topic("fd_tell");
     topic.is("no such descriptor", sys::fd_tell(1000), "badf");
+    topic.is("a directory", sys::fd_tell(dir.0), "badf");
     let fd = dir.open("positions", 0)?;
     topic.is("a new one", sys::fd_tell(fd), "0");
     let other = dir.open("positions", 0)?;
@@ -150,7 +150,7 @@ fn append(dir: Dir) -> Result {
     sys::fd_close(fd)
 }
 
-fn vectors(dir: Dir) -> Result {
+fn vectors(world: &World, dir: Dir) -> Result {
     let topic = Topic("fd_write");
     let fd = dir.open("vectors", CREAT)?;
     let parts = [Vector::from(b"one"), Vector::from(b""), Vector::from(b"-two"), Vector::from(b"-three")];
@@ -189,7 +189,10 @@ fn vectors(dir: Dir) -> Result {
     let fd = dir.open_read(FOLLOW, b".", 0)?;
     topic.is("a directory", sys::fd_read(fd, &mut back), "isdir");
     topic.is("a directory at an offset", sys::fd_pread(fd, &mut back, 0), "isdir");
+    topic.is("a directory that was handed over", sys::fd_read(world.scratch.0, &mut back), "isdir");
     sys::fd_close(fd)?;
+    Topic("fd_write").is("a directory", sys::fd_write(dir.0, b"x"), "badf");
+    Topic("fd_pwrite").is("a directory", sys::fd_pwrite(dir.0, b"x", 0), "badf");
     let fd = sys::path_open(dir.0, 0, b"vectors", 0, (right::FD_WRITE, 0), 0)?;
     topic.is("without the right", sys::fd_read(fd, &mut back), "notcapable");
     sys::fd_close(fd)?;
@@ -205,6 +208,6 @@ pub(crate) fn cases(world: &World) -> Result {
     positions(dir)?;
     at_offsets(dir)?;
     append(dir)?;
-    vectors(dir)?;
+    vectors(world, dir)?;
     sys::fd_close(dir.0)
 }

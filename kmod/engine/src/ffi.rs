@@ -519,6 +519,9 @@ pub mod poll {
 /// [`HostOp::Receive`]: the message was longer.
 pub const RECEIVED_TRUNCATED: u64 = 1 << 63;
 
+/// In the `value` of [`HostOp::Open`]: it is a directory.
+pub const OPENED_DIRECTORY: u64 = 1 << 63;
+
 /// [`HostOp::Read`] and [`HostOp::Write`]: at the file's position.
 pub const AT_POSITION: u64 = u64::MAX;
 

@@ -114,6 +114,15 @@ pub struct Place<'a> {
     pub follow: bool,
 }
 
+/// What [`Host::open`] has opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// It.
+    pub handle: Handle,
+    /// It is a directory.
+    pub is_directory: bool,
+}
+
 /// What [`Host::receive`] has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -223,7 +232,7 @@ pub trait Host {
     /// # Errors
     ///
     /// [`Fail`].
-    fn open(&mut self, _place: Place<'_>, _how: u64, _flags: FdFlags) -> Result<Handle, Fail> {
+    fn open(&mut self, _place: Place<'_>, _how: u64, _flags: FdFlags) -> Result<Opened, Fail> {
         Err(Errno::NotSup.into())
     }
 

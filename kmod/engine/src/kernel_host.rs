@@ -14,6 +14,7 @@ use crate::{
         HostOp,
         IoVec,
         Limit,
+        OPENED_DIRECTORY,
         PollEntry,
         RECEIVED_TRUNCATED,
         Times, //
@@ -28,6 +29,7 @@ use crate::{
         Fail,
         Handle,
         Host,
+        Opened,
         Pause,
         Place,
         Received,
@@ -292,9 +294,10 @@ impl Host for KernelHost {
         let _ = self.call_numbers(HostOp::Yield, [0; 4]);
     }
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Handle, Fail> {
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened, Fail> {
         // SAFETY: The other arguments are numbers.
-        unsafe { self.call_at(HostOp::Open, place, [how, u64::from(flags.bits())]) }.and_then(handle)
+        let value = unsafe { self.call_at(HostOp::Open, place, [how, u64::from(flags.bits())]) }?;
+        Ok(Opened { handle: handle(value & !OPENED_DIRECTORY)?, is_directory: value & OPENED_DIRECTORY != 0 })
     }
 
     fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Fail> {

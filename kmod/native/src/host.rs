@@ -22,11 +22,13 @@ use crate::ffi::{
     HostCall,
     HostOp,
     IoVec,
+    OPENED_DIRECTORY,
     Place,
     PollEntry,
     Times, //
 };
 use rustix::{
+    fs::FileType,
     io::Errno,
     rand::GetRandomFlags, //
 };
@@ -262,7 +264,8 @@ unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], files: &mut Files) -> Result {
     match op {
         op if op == HostOp::Open as u32 => {
             let opened = place.open(b, c)?;
-            Ok(files.add(opened))
+            let kind = if opened.kind()? == FileType::Directory { OPENED_DIRECTORY } else { 0 };
+            Ok(files.add(opened) | kind)
         }
         op if op == HostOp::StatAt as u32 => {
             let stat = place.stat()?;

@@ -17,6 +17,7 @@ use kwasmi_engine::{
         Fail,
         Handle,
         Host,
+        Opened,
         Pause,
         Place,
         Received,
@@ -337,7 +338,7 @@ impl Host for FuzzHost {
 
     fn yield_now(&mut self) {}
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Handle, Fail> {
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened, Fail> {
         let mut needed = Rights::PATH_OPEN;
         for (flag, right) in
             [(open::CREATE, Rights::PATH_CREATE_FILE), (open::TRUNCATE, Rights::PATH_FILESTAT_SET_SIZE)]
@@ -354,7 +355,8 @@ impl Host for FuzzHost {
                 rights &= !of_flag.bits();
             }
         }
-        Ok(self.add(Rights::from_raw(rights).expect("known ones"), inheriting))
+        let handle = self.add(Rights::from_raw(rights).expect("known ones"), inheriting);
+        Ok(Opened { handle, is_directory: how & open::DIRECTORY != 0 })
     }
 
     fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Fail> {

@@ -245,6 +245,16 @@ impl Rights {
     pub const POLL_FD_READWRITE: Self = Self(1 << 27);
     pub const SOCK_SHUTDOWN: Self = Self(1 << 28);
     pub const SOCK_ACCEPT: Self = Self(1 << 29);
+    /// Those of what has bytes, or is a socket: a directory has none of them.
+    pub const NOT_OF_DIRECTORIES: Self = Self::FD_READ
+        .with(Self::FD_SEEK)
+        .with(Self::FD_TELL)
+        .with(Self::FD_WRITE)
+        .with(Self::FD_ADVISE)
+        .with(Self::FD_ALLOCATE)
+        .with(Self::FD_FILESTAT_SET_SIZE)
+        .with(Self::SOCK_SHUTDOWN)
+        .with(Self::SOCK_ACCEPT);
     /// None.
     pub const NONE: Self = Self(0);
     /// All that preview 1 knows.
@@ -284,6 +294,12 @@ impl Rights {
     #[must_use]
     pub const fn both(self, others: Self) -> Self {
         Self(self.0 & others.0)
+    }
+
+    /// Those that are not among `others`.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// These and `others`.

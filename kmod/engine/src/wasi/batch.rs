@@ -313,10 +313,11 @@ fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now:
 /// Reads or writes.
 fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, kind: Kind, now: At) -> Done {
     let reads = matches!(kind, Kind::Read | Kind::ReadAt);
-    let of_direction = if reads { Rights::FD_READ } else { Rights::FD_WRITE };
+    let (of_direction, of_directory) =
+        if reads { (Rights::FD_READ, Errno::IsDir) } else { (Rights::FD_WRITE, Errno::BadF) };
     let is_positioned = matches!(kind, Kind::ReadAt | Kind::WriteAt);
     let rights = if is_positioned { of_direction.with(Rights::FD_SEEK) } else { of_direction };
-    let handle = context.fds.get_with(op.fd, rights)?.handle;
+    let handle = context.file(op.fd, rights, of_directory)?.handle;
     loop {
         let spans = [rest(memory, op.data, op.len, op.done)?];
         let at = if is_positioned { place(op)? } else { now };
@@ -364,8 +365,8 @@ fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, n
 
 /// Moves bytes from one descriptor to another: with [`At::PositionNow`] as many as there are at once, else until the end.
 fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
-    let from = context.fds.get_with(op.fd, Rights::FD_READ)?.handle;
-    let to = context.fds.get_with(op.then, Rights::FD_WRITE)?.handle;
+    let from = context.file(op.fd, Rights::FD_READ, Errno::IsDir)?.handle;
+    let to = context.file(op.then, Rights::FD_WRITE, Errno::BadF)?.handle;
     let mut copying = core::mem::take(&mut context.batch.copy);
     let result = copying.go_on(context, op, (from, to), now);
     if !matches!(result, Err(Failure::Stop(Stop::Interrupted))) {

@@ -78,7 +78,7 @@ pub(super) fn fd_advise<H: Host>(
     advice: u32,
 ) -> Done {
     let advice = u8::try_from(advice).ok().and_then(Advice::from_raw).ok_or(Errno::Inval)?;
-    let descriptor = context.fds.get_with(fd, Rights::FD_ADVISE)?;
+    let descriptor = context.file(fd, Rights::FD_ADVISE, Errno::BadF)?;
     Ok(context.host.advise(descriptor.handle, file_size(offset)?, file_size(len)?, advice)?)
 }
 
@@ -89,7 +89,7 @@ pub(super) fn fd_allocate<H: Host>(
     offset: u64,
     len: u64,
 ) -> Done {
-    let descriptor = context.fds.get_with(fd, Rights::FD_ALLOCATE)?;
+    let descriptor = context.file(fd, Rights::FD_ALLOCATE, Errno::BadF)?;
     Ok(context.host.allocate(descriptor.handle, file_size(offset)?, file_size(len)?)?)
 }
 
@@ -104,7 +104,7 @@ pub(super) fn fd_sync<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd:
 }
 
 pub(super) fn fd_filestat_set_size<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, size: u64) -> Done {
-    let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_SET_SIZE)?;
+    let descriptor = context.file(fd, Rights::FD_FILESTAT_SET_SIZE, Errno::BadF)?;
     Ok(context.host.set_size(descriptor.handle, file_size(size)?)?)
 }
 

@@ -454,14 +454,14 @@ fn fd_seek<H: Host>(
     let offset = offset.cast_signed();
     let rights =
         if whence == Whence::Cur && offset == 0 { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) };
-    let descriptor = context.fds.get_with(fd, rights)?;
+    let descriptor = context.file(fd, rights, Errno::BadF)?;
     slice_mut(memory, position, 8)?;
     let now = context.host.seek(descriptor.handle, offset, whence)?;
     Ok(write(memory, position, &now.to_le_bytes())?)
 }
 
 fn fd_tell<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, position: u32) -> Done {
-    let descriptor = context.fds.get_with(fd, Rights::FD_TELL)?;
+    let descriptor = context.file(fd, Rights::FD_TELL, Errno::BadF)?;
     let now = context.host.seek(descriptor.handle, 0, Whence::Cur)?;
     Ok(write(memory, position, &now.to_le_bytes())?)
 }

@@ -31,7 +31,10 @@ pub(crate) use functions::{
 };
 
 use self::{
-    fds::Descriptors,
+    fds::{
+        Descriptor,
+        Descriptors, //
+    },
     strings::Strings, //
 };
 use crate::host::{
@@ -72,6 +75,36 @@ impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
         Self { host, args, env, fds, polling_since: None, work: 0, batch: batch::Batch::default() }
+    }
+
+    /// The descriptor `fd` of something that has bytes, if it has all of `rights`.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadF`](abi::Errno::BadF) if there is none, `of_directory` if it is a directory, else
+    /// [`Errno::NotCapable`](abi::Errno::NotCapable) if it lacks a right.
+    #[inline(always)]
+    fn file(&mut self, fd: u32, rights: abi::Rights, of_directory: abi::Errno) -> Result<Descriptor, Failure> {
+        match self.fds.get_with(fd, rights) {
+            Ok(descriptor) => Ok(descriptor),
+            Err(errno) => Err(self.refused(fd, errno, of_directory)),
+        }
+    }
+
+    /// Why `fd`, of which [`Descriptors::get_with`] says `errno`, is none to use so.
+    #[cold]
+    fn refused(&mut self, fd: u32, errno: abi::Errno, of_directory: abi::Errno) -> Failure {
+        match self.file_type(fd) {
+            Ok(abi::FileType::Directory) => of_directory.into(),
+            Err(stop @ Failure::Stop(_)) => stop,
+            _ => errno.into(),
+        }
+    }
+
+    /// What `fd` is, whatever its rights are.
+    fn file_type(&mut self, fd: u32) -> Result<abi::FileType, Failure> {
+        let descriptor = self.fds.get(fd)?;
+        Ok(files::file_type(&self.host.stat(descriptor.handle)?))
     }
 
     /// In the middle of a call, looks whether the guest may go on. Signals that do not end it wait: the call would start anew

@@ -35,6 +35,7 @@ use crate::{
         End,
         Handle,
         Host,
+        Opened,
         Place, //
     },
 };
@@ -292,8 +293,9 @@ pub(super) fn path_open<H: Host>(
     let flags = fdflags(flags)?;
     slice_mut(memory, opened, 4)?;
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
-    let handle = context.host.open(place, host_how, flags)?;
+    let Opened { handle, is_directory } = context.host.open(place, host_how, flags)?;
     let inheriting = Rights::from_raw_known(inheriting).both(dir.inheriting);
+    let rights = if is_directory { rights.without(Rights::NOT_OF_DIRECTORIES) } else { rights };
     adopt(context, fd, Descriptor { handle, rights, inheriting, preopen: None })?;
     Ok(write(memory, opened, &fd.to_le_bytes())?)
 }

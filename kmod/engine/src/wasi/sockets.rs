@@ -7,6 +7,7 @@ use super::{
     abi::{
         Errno,
         FdFlags,
+        FileType,
         Rights,
         socket, //
     },
@@ -27,6 +28,17 @@ use crate::{
     },
 };
 
+/// What a function came to that is for sockets: of what is none that is said before anything else.
+fn of_socket<H: Host, T>(context: &mut Context<H>, fd: u32, result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Err(Failure::Errno(Errno::NotCapable | Errno::Inval | Errno::Fault)) => match context.file_type(fd)? {
+            FileType::SocketDgram | FileType::SocketStream => result,
+            _ => Err(Errno::NotSock.into()),
+        },
+        result => result,
+    }
+}
+
 /// What is accepted has the rights that the listening socket passes on.
 pub(super) fn sock_accept<H: Host>(
     context: &mut Context<H>,
@@ -35,15 +47,16 @@ pub(super) fn sock_accept<H: Host>(
     flags: u32,
     accepted: u32,
 ) -> Done {
-    let flags = fdflags(flags)?;
-    slice_mut(memory, accepted, 4)?;
+    let result = fdflags(flags).and_then(|flags| slice_mut(memory, accepted, 4).map(|_| flags));
+    let flags = of_socket(context, fd, result.map_err(Failure::from))?;
     let fd = accept(context, fd, flags, true)?;
     Ok(write(memory, accepted, &fd.to_le_bytes())?)
 }
 
 /// Takes a connection from `fd`; the new descriptor has `flags`. Waits for one, or fails with [`Errno::Again`].
 pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags, waits: bool) -> Result<u32, Failure> {
-    let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT)?;
+    let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT).map_err(Failure::from);
+    let listening = of_socket(context, fd, listening)?;
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
     let handle = context.host.accept(listening.handle, flags, waits)?;
     let rights = listening.inheriting;
@@ -61,6 +74,18 @@ pub(super) fn sock_recv<H: Host>(
     flags: u32,
     received: u32,
     out_flags: u32,
+) -> Done {
+    let result = receive(context, memory, fd, (data, data_len), flags, (received, out_flags));
+    of_socket(context, fd, result)
+}
+
+fn receive<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (data, data_len): (u32, u32),
+    flags: u32,
+    (received, out_flags): (u32, u32),
 ) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_READ)?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
@@ -88,6 +113,18 @@ pub(super) fn sock_send<H: Host>(
     flags: u32,
     sent: u32,
 ) -> Done {
+    let result = send(context, memory, fd, (data, data_len), flags, sent);
+    of_socket(context, fd, result)
+}
+
+fn send<H: Host>(
+    context: &mut Context<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (data, data_len): (u32, u32),
+    flags: u32,
+    sent: u32,
+) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_WRITE)?;
     if flags != 0 {
         return Err(Errno::Inval.into());
@@ -102,10 +139,11 @@ pub(super) fn sock_send<H: Host>(
 }
 
 pub(super) fn sock_shutdown<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, how: u32) -> Done {
-    let descriptor = context.fds.get_with(fd, Rights::SOCK_SHUTDOWN)?;
-    if how == 0 || how & !(socket::SHUT_RD | socket::SHUT_WR) != 0 {
-        return Err(Errno::Inval.into());
-    }
+    let descriptor = context.fds.get_with(fd, Rights::SOCK_SHUTDOWN).map_err(Failure::from).and_then(|descriptor| {
+        let is_known = how != 0 && how & !(socket::SHUT_RD | socket::SHUT_WR) == 0;
+        if is_known { Ok(descriptor) } else { Err(Errno::Inval.into()) }
+    });
+    let descriptor = of_socket(context, fd, descriptor)?;
     let how = u8::try_from(how).map_err(|_| Errno::Inval)?;
     Ok(context.host.shutdown(descriptor.handle, how)?)
 }

@@ -41,9 +41,10 @@ fn transfer<H: Host>(
     (iovs, iovs_len): (u32, u32),
     done: u32,
 ) -> Done {
-    let of_direction = if direction == Direction::In { Rights::FD_READ } else { Rights::FD_WRITE };
+    let (of_direction, of_directory) =
+        if direction == Direction::In { (Rights::FD_READ, Errno::IsDir) } else { (Rights::FD_WRITE, Errno::BadF) };
     let rights = if at == At::Position { of_direction } else { of_direction.with(Rights::FD_SEEK) };
-    let handle = context.fds.get_with(fd, rights)?.handle;
+    let handle = context.file(fd, rights, of_directory)?.handle;
     if iovs_len == 1 {
         let span = first_span(memory, iovs)?;
         return transfer_spans(context, memory, (direction, at), handle, &[span], done);

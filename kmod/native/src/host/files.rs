@@ -127,7 +127,7 @@ impl Open {
         rustix::fs::fcntl_getfl(self)
     }
 
-    fn kind(&self) -> Result<FileType> {
+    pub(super) fn kind(&self) -> Result<FileType> {
         Ok(FileType::from_raw_mode(rustix::fs::fstat(self)?.st_mode))
     }
 
