@@ -220,7 +220,7 @@ struct kwasmi_start {
 #define KWASMI_START_SIGPIPE		(1U << 0)
 
 /* How a guest ended: struct kwasmi_run's `status`. */
-#define KWASMI_EXITED			0	/* `code` is the exit status */
+#define KWASMI_EXITED			0	/* `code` is the exit status, 0 to 255 */
 #define KWASMI_TRAPPED			1	/* `code` is one of KWASMI_TRAP_* */
 #define KWASMI_LIMITED			2	/* `code` is the KWASMI_LIMIT_* that it reached, `limit_value` its value */
 #define KWASMI_KILLED			3	/* by a signal, or by KWASMI_IOC_KILL: `code` is 0; KWASMI_START_SIGPIPE: SIGPIPE */
@@ -236,6 +236,7 @@ struct kwasmi_start {
 #define KWASMI_TRAP_INTEGER_OVERFLOW	6
 #define KWASMI_TRAP_BAD_CONVERSION	7
 #define KWASMI_TRAP_BAD_SIGNATURE	8
+/* Another one: an exit status beyond 255, or what the log's text says. */
 #define KWASMI_TRAP_OTHER		9
 
 /*

@@ -1,6 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Exits with -1: the low 8 bits are what is left of it.
-;; ends: exit 255
+;; Exits with -1.
+;; ends: trap proc_exit: exit status 4294967295 is outside 0..=255
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (func (export "_start")

@@ -47,6 +47,9 @@ use wasmi_core::LimiterError;
 /// The fuel of one slice, about as many instructions: well under a millisecond at native speed.
 const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 
+/// The highest exit status.
+const STATUS_MAX: u32 = 255;
+
 /// The most arguments of a host function.
 const ARGS_MAX: usize = 9;
 
@@ -488,10 +491,20 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
+    /// What `proc_exit` with this status means for the guest: one that no process could have is a trap, so that nothing that
+    /// failed looks as if it had not.
+    fn exited(&mut self, status: u32) -> End {
+        if status <= STATUS_MAX {
+            return End::exited(status);
+        }
+        self.trap = Some(alloc::format!("proc_exit: exit status {status} is outside 0..={STATUS_MAX}"));
+        End { ending: Ending::Trapped, code: Trap::Other as u32 }
+    }
+
     /// What an error means for the guest.
     fn ended(&mut self, error: &Error) -> End {
         if let Some(status) = error.i32_exit_status() {
-            return End::exited(status.cast_unsigned());
+            return self.exited(status.cast_unsigned());
         }
         let code = match error.as_trap_code() {
             Some(TrapCode::OutOfFuel) => return End::limited(Limit::Fuel),
