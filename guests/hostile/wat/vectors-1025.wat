@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; One vector more than there may be.
+;; One vector more than is read at a time; those that are have no bytes.
 ;; ends: exit 28
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))

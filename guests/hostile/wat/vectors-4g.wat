@@ -1,6 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
 ;; 4 billion vectors.
-;; ends: exit 28
+;; ends: exit 21
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -101,8 +101,12 @@ pub fn fuzz(data: &[u8]) {
     let undisturbed = script.run(&module, 0);
     if script.interruptions != 0 {
         let interrupted = script.run(&module, script.interruptions);
-        assert_eq!((undisturbed.0, &undisturbed.1), (interrupted.0, &interrupted.1), "interruptions are seen");
-        for (ours, other) in undisturbed.2.values().zip(interrupted.2.values()) {
+        assert_eq!(
+            (undisturbed.0, &undisturbed.1, &undisturbed.2),
+            (interrupted.0, &interrupted.1, &interrupted.2),
+            "interruptions are seen"
+        );
+        for (ours, other) in undisturbed.3.values().zip(interrupted.3.values()) {
             assert!(ours == other, "interruptions are seen: {}", ours.difference(other));
         }
     }

@@ -90,27 +90,26 @@ impl Spans {
         Self { inline: [Span { start: 0, len: 0 }; INLINE_SPANS], more: Vec::new(), len: 0 }
     }
 
-    /// Reads `count` pairs of pointer and length at `pointer`, each once. The spans have at most [`TRANSFER_MAX`] bytes.
+    /// Reads `count` pairs of pointer and length at `pointer`, each once: the first [`IOVECS_MAX`], for the guest comes again for
+    /// what is left. The spans have at most [`TRANSFER_MAX`] bytes.
     ///
     /// # Errors
     ///
-    /// [`Errno::Inval`] for more than [`IOVECS_MAX`] of them or more than 4 GiB together, [`Errno::Fault`] for one that
-    /// is not inside of `memory`.
+    /// [`Errno::Fault`] for pairs, or bytes of a span, that are not inside of `memory`; [`Errno::Inval`] for spans of more than
+    /// 4 GiB together, and for more pairs than are read if those have no bytes: it would look like the end of the file.
     pub(super) fn read(&mut self, memory: &[u8], pointer: u32, count: u32) -> Result<(), Errno> {
-        let len = usize::try_from(count).map_err(|_| Errno::Inval)?;
-        if len > IOVECS_MAX {
-            return Err(Errno::Inval);
+        if count == 0 {
+            return Ok(());
         }
+        let all = slice(memory, pointer, count.checked_mul(8).ok_or(Errno::Fault)?)?.as_chunks::<8>().0;
+        let pairs = all.get(..IOVECS_MAX).unwrap_or(all);
+        let len = pairs.len();
         if len > INLINE_SPANS {
             self.more.try_reserve_exact(len).map_err(|_| Errno::NoMem)?;
         }
-        if len == 0 {
-            return Ok(());
-        }
         self.len = len;
-        let pairs = slice(memory, pointer, count.checked_mul(8).ok_or(Errno::Fault)?)?;
         let mut total: u32 = 0;
-        for (index, pair) in pairs.as_chunks::<8>().0.iter().enumerate() {
+        for (index, pair) in pairs.iter().enumerate() {
             let (start, bytes) = iovec(*pair);
             let before = total;
             total = total.checked_add(bytes).ok_or(Errno::Inval)?;
@@ -122,6 +121,9 @@ impl Spans {
             } else if let Some(place) = self.inline.get_mut(index) {
                 *place = span;
             }
+        }
+        if total == 0 && len < all.len() {
+            return Err(Errno::Inval);
         }
         Ok(())
     }
@@ -169,7 +171,15 @@ mod tests {
         assert_eq!(read(&memory, 0, 9), Ok(9));
         assert_eq!(read(&memory, 0, 8), Ok(8));
         assert_eq!(read(&memory, u32::MAX, 0), Ok(0));
-        assert_eq!(read(&memory, 0, 1025), Err(Errno::Inval));
+        // The rest is for the next call.
+        assert_eq!(read(&memory, 0, 1025), Ok(1024));
+        assert_eq!(read(&memory, 0, 1100), Ok(1024));
+        assert_eq!(read(&memory, 0, 8192), Ok(1024));
+        assert_eq!(read(&memory, 0, 8193), Err(Errno::Fault));
+        assert_eq!(read(&memory, 0, u32::MAX), Err(Errno::Fault));
+        // Nothing, though there is something to come: neither the end of a file nor an endless loop.
+        assert_eq!(read(&memory, 9000, 1024), Ok(0));
+        assert_eq!(read(&memory, 9000, 1025), Err(Errno::Inval));
         assert_eq!(read(&memory, u32::MAX - 3, 1), Err(Errno::Fault));
         for entry in [0, 8] {
             write(&mut memory, entry, &0_u32.to_le_bytes()).expect("inside");
