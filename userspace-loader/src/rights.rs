@@ -61,11 +61,11 @@ const DIRECTORY_CHANGES: u64 = PATH_CREATE_DIRECTORY
     | FD_FILESTAT_SET_TIMES;
 
 /// What a guest may do with a directory.
-pub const DIRECTORY: u64 = DIRECTORY_READ_ONLY | DIRECTORY_CHANGES | FD_SYNC | FD_DATASYNC;
+pub const DIRECTORY: u64 = DIRECTORY_READ_ONLY | DIRECTORY_CHANGES;
 
 /// The same, where nothing may change.
 pub const DIRECTORY_READ_ONLY: u64 =
-    COMMON | FD_READDIR | PATH_OPEN | PATH_READLINK | PATH_FILESTAT_GET;
+    COMMON | FD_READDIR | FD_SYNC | FD_DATASYNC | PATH_OPEN | PATH_READLINK | PATH_FILESTAT_GET;
 
 /// What it may do with what is in the directory: files and further directories.
 pub const INHERITING: u64 = DIRECTORY | FILE_CHANGES | FD_READ | SEEKABLE;

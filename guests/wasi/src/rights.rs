@@ -157,6 +157,26 @@ fn passed_on(dir: Dir) -> Result {
     sys::fd_close(again.0)
 }
 
+/// What a C library does for open(2): it asks for the rights that the directory tells to pass on, but for those of the other
+/// kind of access, O_RDONLY or O_RDWR.
+fn libc_open(dir: Dir, name: &str, writes: bool) -> Result<u32> {
+    let passed = sys::fd_fdstat_get(dir.0)?.inheriting;
+    let of_writing = right::FD_WRITE | (1 << 0) | (1 << 8) | (1 << 22);
+    let rights = if writes { right::ALL } else { right::ALL & !of_writing };
+    sys::path_open(dir.0, FOLLOW, name.as_bytes(), 0, (rights & passed, passed), 0)
+}
+
+/// What a C library opens for writing where nothing may be written, and syncs where it may only read.
+fn by_libc(topic: &Topic, dir: Dir, name: &str) -> Result {
+    topic.is("a C library opens to write", libc_open(dir, name, true).map(drop), "notcapable");
+    let file = libc_open(dir, name, false)?;
+    topic.is("it opens to read", sys::fd_read(file, &mut [0]), "1");
+    topic.is("it does not write", sys::fd_write(file, b"x"), "notcapable");
+    topic.is("fsync", sys::fd_sync(file), "ok");
+    topic.is("fdatasync", sys::fd_datasync(file), "ok");
+    sys::fd_close(file)
+}
+
 fn read_only(world: &World) -> Result {
     let topic = Topic("read only");
     let dir = world.read_only;
@@ -165,6 +185,7 @@ fn read_only(world: &World) -> Result {
     topic.is("read a link", dir.read_link("link"), "file");
     topic.is("open a directory", dir.try_open_read(FOLLOW, "dir", oflags::DIRECTORY), "ok");
     topic.is("open to write", dir.try_open(FOLLOW, "file", 0), "notcapable");
+    by_libc(&topic, dir, "file")?;
     topic.is("make", dir.try_open_read(FOLLOW, "new", oflags::CREAT), "notcapable");
     topic.is("empty", dir.try_open_read(FOLLOW, "file", oflags::TRUNC), "notcapable");
     topic.is("make a directory", dir.mkdir("new"), "notcapable");
@@ -181,7 +202,15 @@ fn read_only(world: &World) -> Result {
     let inner = dir.directory("dir")?;
     topic.is("make in a directory inside", inner.mkdir("new"), "notcapable");
     topic.is("read in a directory inside", inner.read("inner"), "inner");
+    by_libc(&topic, inner, "inner")?;
+    let stat = sys::fd_fdstat_get(inner.0)?;
+    topic.is("the rights that it tells", sys::fd_fdstat_set_rights(inner.0, stat.rights, stat.inheriting), "ok");
+    topic.is("to write, still", libc_open(inner, "inner", true).map(drop), "notcapable");
     sys::fd_close(inner.0)?;
+    let fd = libc_open(world.scratch, "outside", false)?;
+    topic.is("fsync of a file that is only read", sys::fd_sync(fd), "ok");
+    topic.is("fdatasync of it", sys::fd_datasync(fd), "ok");
+    sys::fd_close(fd)?;
     topic.is("the directory above", dir.stat_follow("../scratch"), "perm");
     Ok(())
 }

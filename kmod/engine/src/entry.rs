@@ -292,12 +292,11 @@ unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> 
         // SAFETY: As above.
         let name = unsafe { slice_of(grant.name) };
         let preopen = if name.is_empty() { None } else { Some(fds.add_name(name)?) };
-        let descriptor = Descriptor {
-            preopen,
-            handle: Handle(grant.handle),
-            rights: Rights::from_raw(grant.rights).ok_or(Errno::Inval)?,
-            inheriting: Rights::from_raw(grant.rights_inheriting).ok_or(Errno::Inval)?,
-        };
+        let rights = Rights::from_raw(grant.rights).ok_or(Errno::Inval)?;
+        let inheriting = Rights::from_raw(grant.rights_inheriting).ok_or(Errno::Inval)?;
+        let opens = rights.contains(Rights::PATH_OPEN);
+        let refused = if opens { Rights::FD_WRITE.without(inheriting) } else { Rights::NONE };
+        let descriptor = Descriptor { preopen, handle: Handle(grant.handle), rights, inheriting, refused };
         fds.insert(grant.guest_fd, descriptor)?;
     }
     Ok(Context::new(KernelHost::new(), arguments, environment, fds))

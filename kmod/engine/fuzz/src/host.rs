@@ -123,7 +123,8 @@ impl FuzzHost {
         for (fd, (rights, inheriting)) in (0..).zip(rights) {
             let handle = host.add(*rights, *inheriting);
             let preopen = (fd % 2 == 1).then(|| fds.add_name(b"/directory").expect("there is room"));
-            let descriptor = Descriptor { handle, rights: *rights, inheriting: *inheriting, preopen };
+            let (rights, inheriting) = (*rights, *inheriting);
+            let descriptor = Descriptor { handle, rights, inheriting, refused: Rights::NONE, preopen };
             fds.insert(fd, descriptor).expect("free");
         }
         let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");

@@ -21,6 +21,9 @@ pub struct Descriptor {
     pub rights: Rights,
     /// The rights of what is made from it. Only ever shrink.
     pub inheriting: Rights,
+    /// Rights that it tells to pass on and does not: whoever asks for one is refused. A C library asks for those only that it is
+    /// told of, and would open a file for writing that cannot be written. Only ever shrink.
+    pub refused: Rights,
     /// For a preopened directory the number of its name, see [`Descriptors::name`].
     pub preopen: Option<u16>,
 }
@@ -144,11 +147,12 @@ impl Descriptors {
     /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one of the new ones.
     pub fn shrink(&mut self, fd: u32, rights: Rights, inheriting: Rights) -> Result<(), Errno> {
         let place = self.table.get_mut(index(fd)?).and_then(Option::as_mut).ok_or(Errno::BadF)?;
-        if !place.rights.contains(rights) || !place.inheriting.contains(inheriting) {
+        if !place.rights.contains(rights) || !place.inheriting.with(place.refused).contains(inheriting) {
             return Err(Errno::NotCapable);
         }
         place.rights = rights;
-        place.inheriting = inheriting;
+        place.inheriting = place.inheriting.both(inheriting);
+        place.refused = place.refused.both(inheriting);
         Ok(())
     }
 
@@ -180,6 +184,7 @@ mod tests {
             handle: Handle(handle),
             rights: Rights::FD_READ.with(Rights::FD_TELL),
             inheriting: Rights::NONE,
+            refused: Rights::NONE,
             preopen: None,
         }
     }
@@ -231,6 +236,18 @@ mod tests {
         assert_eq!(fds.shrink(0, Rights::FD_READ.with(Rights::FD_TELL), Rights::NONE), Err(Errno::NotCapable));
         assert_eq!(fds.shrink(0, Rights::FD_READ, Rights::FD_READ), Err(Errno::NotCapable));
         assert_eq!(fds.get_with(0, Rights::FD_TELL), Err(Errno::NotCapable));
+    }
+
+    #[test]
+    fn what_is_refused_can_be_given_up_and_stays_refused() {
+        let mut fds = Descriptors::new(FDS_MAX);
+        fds.insert(0, Descriptor { refused: Rights::FD_WRITE, ..descriptor(1) }).expect("free");
+        assert_eq!(fds.shrink(0, Rights::NONE, Rights::FD_WRITE.with(Rights::FD_READ)), Err(Errno::NotCapable));
+        assert_eq!(fds.shrink(0, Rights::NONE, Rights::FD_WRITE), Ok(()));
+        let Descriptor { inheriting, refused, .. } = fds.get(0).expect("there");
+        assert_eq!((inheriting, refused), (Rights::NONE, Rights::FD_WRITE));
+        assert_eq!(fds.shrink(0, Rights::NONE, Rights::NONE), Ok(()));
+        assert_eq!(fds.get(0).expect("there").refused, Rights::NONE);
     }
 
     #[test]

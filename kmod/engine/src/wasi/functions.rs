@@ -385,7 +385,7 @@ fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, 
     let mut fields = [0; 22];
     fields[..2].copy_from_slice(&FdFlags::from_linux(file.flags).bits().to_le_bytes());
     fields[6..14].copy_from_slice(&descriptor.rights.bits().to_le_bytes());
-    fields[14..].copy_from_slice(&descriptor.inheriting.bits().to_le_bytes());
+    fields[14..].copy_from_slice(&descriptor.inheriting.with(descriptor.refused).bits().to_le_bytes());
     flags.copy_from_slice(&fields);
     Ok(())
 }

@@ -277,7 +277,11 @@ pub(super) fn path_open<H: Host>(
         return Err(Errno::Inval.into());
     }
     let dir = context.fds.get_with(fd, needed)?;
-    let asked = Rights::from_raw_known(rights);
+    // A file that is only read can be synced, too; a C library does not ask for the one right then, but for the other.
+    let asked = match Rights::from_raw_known(rights) {
+        asked if asked.contains(Rights::FD_SYNC) => asked.with(Rights::FD_DATASYNC),
+        asked => asked,
+    };
     if !dir.inheriting.contains(asked.both(Rights::FD_READ.with(Rights::FD_WRITE))) {
         return Err(Errno::NotCapable.into());
     }
@@ -294,9 +298,10 @@ pub(super) fn path_open<H: Host>(
     slice_mut(memory, opened, 4)?;
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
     let Opened { handle, is_directory } = context.host.open(place, host_how, flags)?;
-    let inheriting = Rights::from_raw_known(inheriting).both(dir.inheriting);
+    let inheriting = Rights::from_raw_known(inheriting);
+    let (inheriting, refused) = (inheriting.both(dir.inheriting), inheriting.both(dir.refused));
     let rights = if is_directory { rights.without(Rights::NOT_OF_DIRECTORIES) } else { rights };
-    adopt(context, fd, Descriptor { handle, rights, inheriting, preopen: None })?;
+    adopt(context, fd, Descriptor { handle, rights, inheriting, refused, preopen: None })?;
     Ok(write(memory, opened, &fd.to_le_bytes())?)
 }
 

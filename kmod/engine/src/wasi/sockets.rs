@@ -60,7 +60,7 @@ pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags,
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
     let handle = context.host.accept(listening.handle, flags, waits)?;
     let rights = listening.inheriting;
-    adopt(context, fd, Descriptor { handle, rights, inheriting: rights, preopen: None })?;
+    adopt(context, fd, Descriptor { handle, rights, inheriting: rights, refused: Rights::NONE, preopen: None })?;
     Ok(fd)
 }
 

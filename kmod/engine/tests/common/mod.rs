@@ -217,7 +217,8 @@ pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits)
         Rights::FD_WRITE,
     ];
     for (fd, rights) in (0..).zip(rights) {
-        let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: Rights::NONE, preopen: None };
+        let none = Rights::NONE;
+        let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: none, refused: none, preopen: None };
         fds.insert(fd, descriptor).expect("free");
     }
     let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");
