@@ -233,7 +233,12 @@ impl<'a> Path<'a> {
             b".." => Last::DotDot,
             _ => Last::Name,
         };
-        Ok(Entry { parent: walk(self.base, &parent, flags)?, name, last, is_directory })
+        let parent = walk(self.base, &parent, flags)?;
+        if last == Last::DotDot {
+            // That it leads out of the directory comes before whatever else is wrong with it.
+            walk(self.base, self.name, flags)?;
+        }
+        Ok(Entry { parent, name, last, is_directory })
     }
 }
 

@@ -86,7 +86,9 @@ fn clocks(topic: &Topic) {
         "1 clock, 3 clock",
     );
     topic.is("clock 4", poll(&[clock(1, 4, 0, 0)]), "1 clock inval");
-    topic.is("unknown flags", poll(&[clock(1, MONOTONIC, 0, 2)]), "1 clock inval");
+    topic.is("unknown flags", poll(&[clock(1, MONOTONIC, 0, 2)]), "inval");
+    topic.is("the last of them", poll(&[clock(1, MONOTONIC, LONG, 1 << 15)]), "inval");
+    topic.is("unknown flags and another", poll(&[clock(1, MONOTONIC, 0, 0), clock(2, MONOTONIC, 0, 3)]), "inval");
     topic.is("clock 4 and a long time", poll(&[clock(1, 4, 0, 0), clock(2, MONOTONIC, LONG, 0)]), "1 clock inval");
     topic.is("no subscriptions", poll(&[]), "inval");
     topic.is("an unknown kind", poll(&[Subscription { tag: 3, ..Subscription::default() }]), "inval");

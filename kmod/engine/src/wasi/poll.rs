@@ -77,11 +77,12 @@ fn subscription(
             let clock = u32::from_le_bytes(read(memory, after(at, 16)?)?);
             let timeout = u64::from_le_bytes(read(memory, after(at, 24)?)?);
             let flags = u16::from_le_bytes(read(memory, after(at, 40)?)?);
+            if flags & !ABSTIME != 0 {
+                return Err(Errno::Inval);
+            }
             match ClockId::from_raw(clock) {
-                Some(clock) if flags & !ABSTIME == 0 => {
-                    Waiting::Clock { clock, timeout, absolute: flags & ABSTIME != 0 }
-                }
-                _ => Waiting::Never(EventType::Clock, Errno::Inval),
+                Some(clock) => Waiting::Clock { clock, timeout, absolute: flags & ABSTIME != 0 },
+                None => Waiting::Never(EventType::Clock, Errno::Inval),
             }
         }
         EventType::FdRead | EventType::FdWrite => {

@@ -91,7 +91,12 @@ impl<'a> Path<'a> {
         let before = if start == 0 { b"." } else { &bytes[..start] };
         let parent = CString::new(before).map_err(|_| Errno::INVAL)?;
         let name = CString::new(&bytes[start..]).map_err(|_| Errno::INVAL)?;
-        Ok(Entry { parent: self.walk(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, name })
+        let parent = self.walk(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        if bytes[start..end] == *b".." {
+            // That it leads out of the directory comes before whatever else is wrong with it.
+            self.walk(self.name, OFlags::PATH, Mode::empty())?;
+        }
+        Ok(Entry { parent, name })
     }
 
     /// Describes what it names.
