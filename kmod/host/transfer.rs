@@ -26,6 +26,7 @@ use crate::{
 use core::mem::MaybeUninit;
 use kernel::{
     bindings,
+    error::to_result,
     prelude::*, //
 };
 
@@ -106,9 +107,7 @@ impl Open {
                 Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut *iter, position, rwf) },
             };
             if done < 0 {
-                // A directory has nothing to read by.
-                let error = Error::from_errno(done as i32);
-                return Err(if error == EINVAL && self.kind() == bindings::S_IFDIR { EISDIR } else { error });
+                return self.transfer_otherwise(&mut *iter, position, direction, Error::from_errno(done as i32));
             }
             Ok(done as u64)
         };
@@ -124,6 +123,71 @@ impl Open {
         }
         let mut position = i64::try_from(at)?;
         go(&mut position)
+    }
+
+    /// Goes on with [`Open::transfer_once`] after `error`: the file may have no function for iterators.
+    #[cold]
+    fn transfer_otherwise(
+        &self,
+        iter: &mut bindings::iov_iter,
+        position: *mut bindings::loff_t,
+        direction: Direction,
+        error: Error,
+    ) -> Result<u64> {
+        if error != EINVAL {
+            return Err(error);
+        }
+        if self.kind() == bindings::S_IFDIR {
+            return Err(EISDIR);
+        }
+        // SAFETY: The file is referenced; its operations do not change.
+        let operations = unsafe { &*(*self.as_ptr()).f_op };
+        match direction {
+            Direction::Read if operations.read_iter.is_none() => {
+                let Some(read) = operations.read else {
+                    return Err(error);
+                };
+                if read as usize != bindings::seq_read as usize || position.is_null() {
+                    // It wants an address of userspace.
+                    return Err(EOPNOTSUPP);
+                }
+                self.read_sequence(iter, position)
+            }
+            Direction::Write if operations.write_iter.is_none() && operations.write.is_some() => {
+                Err(if self.is_full_device() { ENOSPC } else { EOPNOTSUPP })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// What `seq_read` of `fs/seq_file.c`, which is the file's `read`, does with an iterator over memory of userspace.
+    fn read_sequence(&self, iter: &mut bindings::iov_iter, position: *mut bindings::loff_t) -> Result<u64> {
+        let file = self.as_ptr();
+        if !self.access().0 {
+            return Err(EBADF);
+        }
+        // The length only matters for the sum of it and the position, which these files do not look at.
+        // SAFETY: The file is referenced, the position valid.
+        to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, position, 1) })?;
+        // SAFETY: The position is valid.
+        let ki_pos = unsafe { position.read() };
+        let mut call = bindings::kiocb { ki_filp: file, ki_pos, ..Default::default() };
+        // SAFETY: The file's `read` is `seq_read`, so that it is one of `seq_open`; the iterator is set up.
+        let done = unsafe { bindings::seq_read_iter(&mut call, iter) };
+        if done < 0 {
+            return Err(Error::from_errno(done as i32));
+        }
+        // SAFETY: The position is valid.
+        unsafe { position.write(call.ki_pos) };
+        Ok(done as u64)
+    }
+
+    /// Whether it is `/dev/full`, whose `write` always fails for lack of space.
+    fn is_full_device(&self) -> bool {
+        const NUMBER: bindings::dev_t = 1 << 20 | 7;
+        // SAFETY: The file is referenced, and keeps its inode; the number of a device does not change.
+        let number = unsafe { (*(*self.as_ptr()).f_inode).i_rdev };
+        self.kind() == bindings::S_IFCHR && number == NUMBER
     }
 
     /// Calls `go`, which waits unless it is asked not to, as `now` or the guest's flags do; its argument says so. Waits for

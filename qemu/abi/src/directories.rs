@@ -58,6 +58,7 @@ const DIRECTORY: u32 = 3;
 /// Preview 1 `errno`.
 const ACCES: u32 = 2;
 const NOTCAPABLE: u32 = 76;
+const NOTSUP: u32 = 58;
 
 /// A folder for one test, gone afterwards.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -254,6 +255,21 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("what is mounted below a directory is part of it", || {
         assert_eq!(exited(&run_in(&program("self/status", ONCE), Path::new("/proc"))), 0);
         assert_eq!(exited(&run_in(&program("proc/version", ONCE), Path::new("/"))), 0);
+    });
+    tests.add("a file of procfs is read, or is notsup", || {
+        let twice = "(if (call $open) (then (call $proc_exit (i32.const 200))))
+            (local.set $n (call $fd_read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 8)))
+            (if (local.get $n) (then (call $proc_exit (local.get $n))))
+            (drop (call $fd_read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 8)))
+            (call $proc_exit (i32.load8_u (i32.const 64)))";
+        let read = |path| exited(&run_in(&program(path, twice), Path::new("/proc")));
+        // The second letters of Name:, Limit, Linux and MemTotal:.
+        for (path, letter) in [("self/status", b'a'), ("self/limits", b'i'), ("version", b'i'), ("meminfo", b'e')] {
+            assert_eq!(read(path), u32::from(letter), "{path}");
+        }
+        for path in ["self/cmdline", "self/environ", "self/mem"] {
+            assert_eq!(read(path), NOTSUP, "{path}");
+        }
     });
     tests.add("a directory that is swapped for a link out of it is never left", || {
         let folder = Folder::new("swap");

@@ -24,6 +24,7 @@ use kwasmi::uapi::{
     kwasmi_start, //
 };
 use std::{
+    fs::File,
     io::{
         Read,
         Write,
@@ -255,6 +256,25 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(run(&instance).expect("runs").code, 0);
         assert_eq!(std::io::Seek::stream_position(&mut file).expect("seekable"), 10_000);
         std::fs::remove_file(path).expect("there");
+    });
+    tests.add("a file without a function for iterators is read if it is a sequence, else it is notsup", || {
+        let cat = |input: &File, output: &File| {
+            let module = module(CAT);
+            let instance = start_with_fds(&module, &[grant(input.as_raw_fd(), 0), grant(output.as_raw_fd(), 1)]);
+            run(&instance).expect("runs").code
+        };
+        let to_write = |path| File::options().write(true).open(path).expect(path);
+        let to_read = |path| File::open(path).expect(path);
+        let copy = "/tmp/kwasmi-abi-copied";
+        for path in ["/proc/self/limits", "/proc/version"] {
+            let output = File::create(copy).expect("writable");
+            assert_eq!(cat(&to_read(path), &output), 0, "{path}");
+            assert!(std::fs::read(copy).expect("there") == std::fs::read(path).expect("there"), "{path}");
+        }
+        let (notsup, nospc) = (58, 51);
+        assert_eq!(cat(&to_read("/dev/kmsg"), &to_write("/dev/null")), notsup);
+        assert_eq!(cat(&to_read("/proc/version"), &to_write("/proc/self/oom_score_adj")), notsup);
+        assert_eq!(cat(&to_read("/proc/version"), &to_write("/dev/full")), nospc);
     });
     tests.add("a directory or a file open for writing cannot be read", || {
         let module = module(CAT);
