@@ -90,20 +90,29 @@ impl Open {
         Self { is_own: true, ..Self::new(file) }
     }
 
+    /// What close(2) does before it gives up a file.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says of data that it could not write.
+    fn flush(&self) -> Result {
+        let file = self.as_ptr();
+        // SAFETY: The file is referenced; its operations do not change.
+        let flush = unsafe { (*(*file).f_op).flush };
+        match flush {
+            // SAFETY: The file is referenced. It has no locks of the guest's, so that nobody is their owner.
+            Some(flush) => to_result(unsafe { flush(file, ptr::null_mut()) }),
+            None => Ok(()),
+        }
+    }
+
     /// Gives it up, as close(2) does: the other side of a pipe or socket sees it at once.
     ///
     /// # Errors
     ///
-    /// What the file system says of data that it could not write. It is closed all the same.
+    /// Those of [`Open::flush`]. It is closed all the same.
     fn close(self) -> Result<u64> {
-        let file = self.as_ptr();
-        // SAFETY: The file is referenced; its operations do not change.
-        let flush = unsafe { (*(*file).f_op).flush };
-        let flushed = match flush {
-            // SAFETY: The file is referenced. It has no locks of the guest's, so that nobody is their owner.
-            Some(flush) => to_result(unsafe { flush(file, ptr::null_mut()) }),
-            None => Ok(()),
-        };
+        let flushed = self.flush();
         // The last reference to a file is given up when the task returns to userspace, which a guest may do late. Not so
         // these. Others are what they are; one of kwasmi's own must not be released from within the engine.
         if self.is_own || matches!(self.kind(), bindings::S_IFIFO | bindings::S_IFSOCK) {
@@ -243,6 +252,14 @@ impl Files {
     pub(super) fn close(&mut self, handle: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;
         self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?.close()
+    }
+
+    /// Gives all files up, as exit(2) does with the descriptors of a process, those that were handed over among them. An error is
+    /// nobody's to know.
+    pub(super) fn close_all(&mut self) {
+        for open in core::mem::replace(&mut self.table, KVVec::new()).into_iter().flatten() {
+            let _ = open.flush();
+        }
     }
 
     /// Sets preview 1 `fdflags`. Calls cannot write less durably than the file was opened for.

@@ -191,7 +191,7 @@ impl Host {
     /// Gives up all files, and counts no memory any more: the guest is gone.
     pub(crate) fn close_all(&mut self) {
         self.resident.clear();
-        self.files = Files::new();
+        self.files.close_all();
     }
 }
 

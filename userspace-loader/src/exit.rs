@@ -52,6 +52,7 @@ impl Exit {
             Self::NotFound => "not-found",
             Self::Trapped => "trapped",
             Self::Killed => "killed",
+            Self::BrokenPipe => "broken-pipe",
         }
     }
 

@@ -9,7 +9,8 @@ use crate::{
         limit,
         module,
         run,
-        start_with, //
+        start_with,
+        start_with_fds, //
     },
     ktap::Tests,
 };
@@ -21,7 +22,10 @@ use kwasmi::uapi::{
     kwasmi_start, //
 };
 use std::{
-    ffi::CString,
+    ffi::{
+        CStr,
+        CString, //
+    },
     fs::{
         self,
         File, //
@@ -130,6 +134,42 @@ fn often(tries: u32) -> String {
             (br_if $again (i32.lt_u (local.get $n) (i32.const {tries}))))
         (call $proc_exit (i32.eqz (local.get $opened)))"
     )
+}
+
+/// A message queue.
+struct Queue(libc::mqd_t);
+
+impl Queue {
+    const NAME: &CStr = c"/kwasmi-abi";
+
+    fn new() -> Self {
+        let no_attributes = std::ptr::null_mut::<libc::mq_attr>();
+        // SAFETY: The name is a string.
+        let queue = unsafe { libc::mq_open(Self::NAME.as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o600, no_attributes) };
+        assert!(queue >= 0, "{}", std::io::Error::last_os_error());
+        Self(queue)
+    }
+
+    /// Has a message notify this process, without a signal; returns the error number.
+    fn notify(&self) -> i32 {
+        // SAFETY: It is integers and addresses.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_NONE;
+        // SAFETY: The queue is open.
+        match unsafe { libc::mq_notify(self.0, &event) } {
+            0 => 0,
+            _ => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: The queue is open.
+        unsafe { libc::mq_close(self.0) };
+        // SAFETY: The name is a string.
+        unsafe { libc::mq_unlink(Self::NAME.as_ptr()) };
+    }
 }
 
 /// Starts a program with one directory.
@@ -270,6 +310,26 @@ pub(crate) fn tests(tests: &mut Tests) {
         for path in ["self/cmdline", "self/environ", "self/mem"] {
             assert_eq!(read(path), NOTSUP, "{path}");
         }
+    });
+    tests.add("what a guest leaves open is flushed when it ends", || {
+        // The notification of a message queue goes with the first of its descriptors that the process closes.
+        let folder = Folder::new("queues");
+        let path = CString::new(folder.0.as_os_str().as_bytes()).expect("no NUL");
+        let queue = Queue::new();
+        // SAFETY: The names are strings.
+        let mounted = unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"mqueue".as_ptr(), 0, std::ptr::null()) };
+        assert_eq!(mounted, 0);
+        assert_eq!((queue.notify(), queue.notify()), (0, libc::EBUSY));
+        assert_eq!(exited(&run_in(&program("kwasmi-abi", ONCE), &folder.0)), 0);
+        assert_eq!((queue.notify(), queue.notify()), (0, libc::EBUSY), "a file that the guest has opened");
+        let module = module(r#"(module (func (export "_start")))"#);
+        let instance = start_with_fds(&module, &[grant(queue.0, 0)]);
+        assert_eq!(queue.notify(), libc::EBUSY);
+        assert_eq!(exited(&run(&instance).expect("runs")), 0);
+        assert_eq!(queue.notify(), 0, "a descriptor that it was handed");
+        drop(queue);
+        // SAFETY: The name is a string.
+        assert_eq!(unsafe { libc::umount(path.as_ptr()) }, 0);
     });
     tests.add("a directory that is swapped for a link out of it is never left", || {
         let folder = Folder::new("swap");
