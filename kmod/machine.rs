@@ -29,7 +29,9 @@ fn has_encrypted_state() -> bool {
 /// `EOPNOTSUPP`, and the kernel log says why.
 pub(crate) fn check() -> Result {
     if has_encrypted_state() {
-        pr_err!("guests of AMD SEV-ES and SEV-SNP are not supported: the kernel cannot handle #VC on the engine's stack\n");
+        pr_err!(
+            "guests of AMD SEV-ES and SEV-SNP are not supported: the kernel cannot handle #VC on the engine's stack\n"
+        );
         return Err(EOPNOTSUPP);
     }
     Ok(())

@@ -147,7 +147,8 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
         Err(error) if error == code::ENOKEY && kernel_keys_count() => {
             // Which key the kernel takes it does not tell.
             if !parsed.may_be_strong() {
-                let _ = log.write_str("the signature is not accepted: the signer's key is not on the curve P-256 or P-384");
+                let _ =
+                    log.write_str("the signature is not accepted: the signer's key is not on the curve P-256 or P-384");
                 return Err(code::EKEYREJECTED);
             }
             // SAFETY: The value stands for the kernel's secondary keyring, which holds the built-in one, see

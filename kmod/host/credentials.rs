@@ -68,7 +68,7 @@ pub(crate) fn is_caller_root() -> bool {
     // SAFETY: They are valid for as long as the task has them, and it does not change them meanwhile.
     let _assumed = Assumed::new(unsafe { Credential::from_ptr(real) });
     let first = &raw mut bindings::init_user_ns;
-    // SAFETY: It is a namespace.
+    // SAFETY: It takes a namespace, which this one is for ever.
     unsafe { bindings::ns_capable_noaudit(first, bindings::CAP_SYS_ADMIN as c_int) }
 }
 

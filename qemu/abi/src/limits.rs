@@ -75,7 +75,12 @@ fn is_not_started(text: &str, number: u32, value: u64) {
 /// Far more than any of these may take, on a slow machine as well.
 const LONG: Duration = Duration::from_secs(20);
 
-fn known() -> Vec<kwasmi_limit_info> {
+/// What the kernel module says of the limit with this number.
+pub(crate) fn known(number: u32) -> kwasmi_limit_info {
+    all_known().into_iter().find(|info| info.limit == number).expect("it is there")
+}
+
+fn all_known() -> Vec<kwasmi_limit_info> {
     let mut infos = vec![kwasmi_limit_info::default(); 64];
     let limits = infos.as_mut_ptr().expose_provenance() as u64;
     let mut request = kwasmi_limits { limits, limits_len: 64, ..kwasmi_limits::default() };
@@ -86,7 +91,7 @@ fn known() -> Vec<kwasmi_limit_info> {
 
 fn bad_requests(tests: &mut Tests) {
     tests.add("LIMITS tells every limit, as many as there is room for", || {
-        let infos = known();
+        let infos = all_known();
         assert!(infos.iter().map(|info| info.limit).eq(1..=COUNT));
         assert!(infos.iter().all(|info| info.value <= info.ceiling && info.reserved == 0));
         let mut few = [kwasmi_limit_info { limit: 77, ..kwasmi_limit_info::default() }; 3];
@@ -136,7 +141,7 @@ fn bad_requests(tests: &mut Tests) {
     });
     tests.add("a limit above its ceiling is EDQUOT, and named", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");
-        for info in known() {
+        for info in all_known() {
             if info.limit >= uapi::KWASMI_LIMIT_TOTAL_HEAP || info.ceiling == u64::MAX {
                 continue;
             }

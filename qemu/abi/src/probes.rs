@@ -176,7 +176,10 @@ fn probes_around_it() {
     println!("# {hits} hits");
     assert!(hits > ROUNDS as u64);
     if is_possible {
-        assert!(profile.lines().any(|line| line.trim_start().starts_with("own_") && !line.contains(" 0 ")), "{profile}");
+        assert!(
+            profile.lines().any(|line| line.trim_start().starts_with("own_") && !line.contains(" 0 ")),
+            "{profile}"
+        );
     }
 }
 

@@ -8,12 +8,16 @@ use crate::{
         assert_nothing_held,
         call,
         info,
+        limit,
+        limited,
         module,
         owned,
         run,
-        start, //
+        start,
+        start_with, //
     },
     ktap::Tests,
+    limits::known,
     privilege::become_user,
     signals::{
         self,
@@ -53,6 +57,10 @@ const TOTAL_INSTANCES: usize = 4096;
 
 /// What is not kept for root.
 const OPEN_INSTANCES: usize = TOTAL_INSTANCES / 8 * 7;
+
+/// Takes memory until it is stopped.
+const GROW: &str = r#"(module (memory (export "memory") 1)
+    (func (export "_start") (loop (drop (memory.grow (i32.const 256))) (br 0))))"#;
 
 /// Starts an instance; else the error number, and the limit and its value.
 fn try_start(module: &OwnedFd) -> Result<OwnedFd, (i32, u32, u64)> {
@@ -260,6 +268,28 @@ fn runs() {
     holder.end();
 }
 
+/// A guest takes all memory that its user may have, and root has some more.
+fn memory() {
+    let total = known(uapi::KWASMI_LIMIT_TOTAL_HEAP).ceiling;
+    let program = module(GROW);
+    let takes = move |program: &OwnedFd, most: u64| {
+        let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 1 << 30), limit(uapi::KWASMI_LIMIT_HEAP, 1 << 32)];
+        let instance = start_with(program, limited(&limits)).0.expect("it starts");
+        let end = run(&instance).expect("it runs");
+        assert_eq!(
+            (end.status, end.code, end.limit_value),
+            (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TOTAL_HEAP, most)
+        );
+    };
+    let child = Child::start(|| {
+        assert!(become_user(USER));
+        takes(&program, total - total / 8);
+        0
+    });
+    assert_eq!(child.wait(), 0);
+    takes(&program, total);
+}
+
 /// An instance is counted for who started it, whoever that process becomes.
 fn other_users_later() {
     let program = module(LOOP_ONCE);
@@ -334,5 +364,6 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("many users take all instances that they may have, and root goes on", kept_for_root);
     tests.add("a user runs as many instances as it may, and others go on", runs);
     tests.add("an instance is counted for who started it", other_users_later);
+    tests.add("a guest takes all memory that its user may have", memory);
     tests.add("instances started and ended by eight threads at the limit", races);
 }
