@@ -175,7 +175,8 @@ fn grower(memory: &str, body: &str) -> String {
 
 #[test]
 fn an_exit_status_that_no_process_has_is_a_trap() {
-    for (status, trapped) in [(0_u32, false), (1, false), (255, false), (256, true), (1 << 16, true), (u32::MAX, true)] {
+    for (status, trapped) in [(0_u32, false), (1, false), (255, false), (256, true), (1 << 16, true), (u32::MAX, true)]
+    {
         let text = grower("1", &format!("(call $exit (i32.const {}))", status.cast_signed()));
         let module = load(&text).expect("loads");
         let mut instance = start(&module, &TestHost::default(), ROOMY).expect("starts");

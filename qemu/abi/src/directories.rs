@@ -173,7 +173,7 @@ impl Drop for Queue {
 }
 
 /// Starts a program with one directory.
-fn start_in(module: &OwnedFd, path: &Path, rights: u64, limits: &[kwasmi_limit]) -> OwnedFd {
+pub(crate) fn start_in(module: &OwnedFd, path: &Path, rights: u64, limits: &[kwasmi_limit]) -> OwnedFd {
     let directory = File::open(path).expect("a directory");
     let name = b"/d";
     let fd = kwasmi_fd {
@@ -194,7 +194,7 @@ fn start_in(module: &OwnedFd, path: &Path, rights: u64, limits: &[kwasmi_limit])
     instance.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
 }
 
-const ALL: u64 = (1 << 30) - 1;
+pub(crate) const ALL: u64 = (1 << 30) - 1;
 
 pub(crate) fn run_in(module: &OwnedFd, path: &Path) -> kwasmi_run {
     run(&start_in(module, path, ALL, &[])).expect("runs")
@@ -238,7 +238,7 @@ fn tries() -> u32 {
 }
 
 /// In a child process as user and group `id`: `exit` with what `then` returns.
-fn as_user(id: u32, then: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn as_user(id: u32, then: impl FnOnce() -> i32) -> i32 {
     // SAFETY: The child does no more than make calls, and leaves by `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -360,7 +360,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(exited(&end), 0, "after {swaps} swaps");
     });
     tests.add("a guest acts with the rights of who started it, whoever runs it", credentials);
-    tests.add("a file of another user in a sticky directory is opened for creation as open(2) does", sticky_directories);
+    tests
+        .add("a file of another user in a sticky directory is opened for creation as open(2) does", sticky_directories);
     tests.add("rights that were not handed over are not to be had", || {
         let folder = Folder::new("rights");
         folder.write("f", "text");
@@ -431,7 +432,8 @@ fn sticky_directories() {
     let modes = [0o777, 0o1777, 0o1775, 0o1770, 0o1757, 0o1755, 0o3777];
     let owners = [(0, 0), (0, 1000), (1000, 1000), (1000, 0), (1000, 1001), (1001, 1000)];
     // Flags: `creat`; fdflags: `nonblock`; rights: `fd_read` and `fd_write`.
-    let open = "(call $proc_exit (call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 1)
+    let open =
+        "(call $proc_exit (call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 1)
         (i64.const 66) (i64.const 0) (i32.const 4) (i32.const 0)))";
     let module = program("f", open);
     let without = program("f", ONCE);

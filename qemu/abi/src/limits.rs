@@ -116,7 +116,7 @@ fn bad_requests(tests: &mut Tests) {
         let zero = kwasmi_limit { value: 0, ..fuel };
         let total = limit(uapi::KWASMI_LIMIT_TOTAL_HEAP, 1);
         let short = limit(uapi::KWASMI_LIMIT_STACK, 4095);
-        let stack = known().iter().find(|info| info.limit == uapi::KWASMI_LIMIT_STACK).expect("known").ceiling;
+        let stack = known(uapi::KWASMI_LIMIT_STACK).ceiling;
         let cases: [(&[kwasmi_limit], &str); 8] = [
             (&[limit(0, 1)], "unknown limit 0"),
             (&[limit(COUNT + 1, 1)], &format!("unknown limit {}", COUNT + 1)),

@@ -23,6 +23,7 @@ mod probes;
 mod process_limits;
 mod quotas;
 mod race;
+mod rebuilt;
 mod run;
 mod share;
 mod shared_code;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// The parts, by name.
-const PARTS: [(&str, Part); 22] = [
+const PARTS: [(&str, Part); 23] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -60,6 +61,7 @@ const PARTS: [(&str, Part); 22] = [
     ("cgroup", cgroup::tests),
     ("share", share::tests),
     ("process-limits", process_limits::tests),
+    ("rebuilt", rebuilt::tests),
     ("hostile", hostile::tests),
     ("soak", soak::tests),
     ("signing", signing::tests),

@@ -27,8 +27,7 @@ use crate::{
     },
 };
 use std::{
-    fs,
-    hint,
+    fs, hint,
     os::{
         fd::{
             AsRawFd as _,
