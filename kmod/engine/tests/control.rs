@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Values keep what they are where control meets again, and locals what they are on the stack.
+
+mod common;
+
+use common::{
+    TestHost,
+    run, //
+};
+use kwasmi_engine::ffi::Ending;
+
+/// Runs a guest that traps if a value is not what it is to be.
+macro_rules! fixture {
+    ($test:ident, $name:literal) => {
+        #[test]
+        fn $test() {
+            let end = run(include_str!(concat!("../../../guests/fixtures/", $name, ".wat")), &TestHost::default());
+            assert_eq!((end.ending, end.code), (Ending::Exited, 0));
+        }
+    };
+}
+
+fixture!(an_if_without_else_has_its_parameters_as_results, "control-if-without-else");
+fixture!(a_local_below_a_parameter_is_kept, "control-local-below-parameter");
+fixture!(a_loop_puts_its_parameter_into_a_register_in_use, "control-loop-parameter");
+fixture!(a_branch_table_moves_values_down, "control-br-table");
+fixture!(a_local_is_stored_at_its_own_address, "store-own-address");
