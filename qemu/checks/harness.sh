@@ -10,6 +10,11 @@ tool=target/x86_64-unknown-linux-gnu/release/kwasmi-vm
 # vm [OPTION]... -- COMMAND [ARG]...: with a limit, so that a test that hangs fails.
 vm() { "$tool" run --timeout=120 "$@"; }
 
+# The line on standard error about a boot that failed and was followed by another.
+again='^kwasmi: boot [12] failed before kwasmi\.ko was inserted, booting again: '
+# own_errors FILE: FILE without such lines, which any run may have.
+own_errors() { LC_ALL=C sed "/$again/d" "$1"; }
+
 # ends STATUS COMMAND...: whether it ends so.
 ends() {
     local wanted=$1 status=0
@@ -21,11 +26,11 @@ ends() {
 head -c 1100000 /dev/urandom >"$work/random"
 
 stdin_to_stdout() {
-    vm -- cat <"$work/random" >"$work/out" 2>"$work/err" && cmp "$work/random" "$work/out" && equal "" "$(cat "$work/err")"
+    vm -- cat <"$work/random" >"$work/out" 2>"$work/err" && cmp "$work/random" "$work/out" && equal "" "$(own_errors "$work/err")"
 }
 stdin_to_both() {
     vm -- tee /dev/stderr <"$work/random" >"$work/out" 2>"$work/err" && cmp "$work/random" "$work/out" &&
-        cmp "$work/random" "$work/err"
+        own_errors "$work/err" | cmp "$work/random"
 }
 slow_reader() {
     vm -- cat <"$work/random" | { sleep 10; cat; } | cmp - "$work/random"
@@ -35,7 +40,7 @@ slow_writer() {
 }
 closed_reader() {
     vm -- sh -c 'yes; echo "yes $?" >&2' 2>"$work/err" | head -n 1 >"$work/out"
-    equal "y yes 141" "$(cat "$work/out" "$work/err" | paste -sd' ')"
+    equal "y yes 141" "$({ cat "$work/out"; own_errors "$work/err"; } | paste -sd' ')"
 }
 unread_stdin() { yes | vm -- true; }
 no_streams() { ends 3 vm -- sh -c 'cat; exit 3' <&- >&- 2>&-; }
@@ -95,6 +100,11 @@ power_off() { fails 123 'the VM went away before the command ended: it was turne
 reboot() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- reboot -f; }
 kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }
 kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
+# Both without the spaces that end lines.
+whole_kernel_log() {
+    vm --log -- dmesg 2>"$work/err" | sed 's/ *$//' >"$work/out" && sed 's/ *$//' "$work/err" >"$work/log" &&
+        grep -q 'Linux version' "$work/out" && equal "" "$(grep -vxFf "$work/log" "$work/out")"
+}
 
 # boots STATUS COUNT OPTION... -- COMMAND...: the run ends with STATUS and says COUNT times on standard error that a boot
 # failed. Leaves the standard error in $work/err.
@@ -105,7 +115,6 @@ boots() {
     cat "$work/err"
     return 1
 }
-again='^kwasmi: boot [12] failed before kwasmi\.ko was inserted, booting again: '
 says() { grep -q "$1" "$work/err" || { cat "$work/err"; return 1; }; }
 
 # There is no such program, and no root file system either.
@@ -124,8 +133,9 @@ boots_fail() {
     boots 121 2 --first-boots 3 "$panics" -- true &&
         tail -n 1 "$work/err" | grep -q '^kwasmi: all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: '
 }
+# The line about the boot is there when the boot fails, and again between the logs.
 boot_logs() {
-    boots 0 1 --log --first-boots 1 "$panics" -- true && equal 2 "$(grep -c 'Linux version' "$work/err")"
+    boots 0 2 --log --first-boots 1 "$panics" -- true && equal 2 "$(grep -c 'Linux version' "$work/err")"
 }
 boot_qemu_dies() {
     vm --first-boots 1 "$hangs" -- true 2>"$work/err" &
@@ -240,6 +250,7 @@ check "power off" power_off
 check "reboot" reboot
 check "arguments of the kernel" kernel_argument
 check "--log" kernel_log
+check "no line of the kernel log is lost" whole_kernel_log
 check "Ctrl-C" interrupt
 check "QEMU dies" qemu_dies
 check "a boot that panics is tried again" boot_panic

@@ -333,7 +333,8 @@ impl Machine {
             let notice = format!("boot {number} failed before kwasmi.ko was inserted, booting again: {why}");
             // A terminal in raw mode wants both; who does not read it any more is told nothing.
             let line_end = if job.terminal.is_some() { "\r\n" } else { "\n" };
-            write!(streams.stderr, "kwasmi: {notice}{line_end}").and_then(|()| streams.stderr.flush()).ok();
+            let line = format!("kwasmi: {notice}{line_end}");
+            streams.stderr.write_all(line.as_bytes()).and_then(|()| streams.stderr.flush()).ok();
             failed_boots.push(FailedBoot { notice, log });
         }
     }
@@ -525,10 +526,10 @@ impl<'a> Run<'a> {
 }
 
 /// Keeps the kernel log.
-fn follow_log(mut socket: UnixStream, log: Arc<Mutex<KernelLog>>, events: Sender<Event>) -> JoinHandle<()> {
+fn follow_log(mut pipe: File, log: Arc<Mutex<KernelLog>>, events: Sender<Event>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = socket.read(&mut buffer) {
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
             log.push(buffer.get(..count).unwrap_or_default());
             if log.is_ended() {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU as a child process, with a socket for each port.
+//! QEMU as a child process, with a socket for each port and a pipe for the kernel log.
 
 use std::{
+    fs::File,
     io::Read as _,
     net::Shutdown,
     os::{
-        fd::AsRawFd as _,
+        fd::{
+            AsRawFd as _,
+            OwnedFd, //
+        },
         unix::{
             net::UnixStream,
             process::CommandExt as _, //
@@ -33,7 +37,10 @@ use anyhow::{
     Context as _,
     Result, //
 };
-use rustix::io::FdFlags;
+use rustix::{
+    io::FdFlags,
+    pipe::PipeFlags, //
+};
 
 use crate::{
     process,
@@ -46,6 +53,10 @@ use crate::{
 /// VM does not have, and the self-tests of the crypto code take almost a second in emulation.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on log_buf_len=2M oops=panic panic=-1 \
     tsc=reliable no_timer_check cryptomgr.notests";
+
+/// Bytes that the pipe of the kernel log holds: as many as any user may ask for, and more than the log of a boot. QEMU throws
+/// characters away when its output is not taken at once. It writes them one by one, and a socket holds a few hundred such.
+const LOG_PIPE_SIZE: usize = 1 << 20;
 
 /// What is not needed takes time to look for.
 const MACHINE: &str = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,usb=off";
@@ -101,6 +112,7 @@ impl Accelerator {
 pub struct Qemu {
     child: Child,
     stderr: Option<JoinHandle<String>>,
+    log: OwnedFd,
     sockets: Vec<UnixStream>,
 }
 
@@ -147,7 +159,13 @@ impl Qemu {
             inherited.push(far);
             Ok(option)
         };
-        command.arg("-chardev").arg(add_socket("log")?).args(["-serial", "chardev:log"]);
+        let (log, log_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        // A smaller pipe does as well while this process gets its turns.
+        rustix::pipe::fcntl_setpipe_size(&log, LOG_PIPE_SIZE).ok();
+        rustix::io::fcntl_setfd(&log_end, FdFlags::empty())?;
+        command.args(["-add-fd", &format!("fd={},set=1", log_end.as_raw_fd())]);
+        // Without append=on QEMU truncates the file, and no pipe can be truncated.
+        command.args(["-chardev", "file,id=log,path=/dev/fdset/1,append=on", "-serial", "chardev:log"]);
         command.args(["-device", "virtio-serial-pci"]);
         for (index, port) in Port::ALL.into_iter().enumerate() {
             let name = port.name();
@@ -163,7 +181,7 @@ impl Qemu {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start setpriv, which starts qemu-system-x86_64")?;
-        drop(inherited);
+        drop((inherited, log_end));
         drop(guard);
         let stderr = child.stderr.take().map(|mut pipe| {
             thread::spawn(move || {
@@ -175,15 +193,15 @@ impl Qemu {
                 }
             })
         });
-        Ok(Self { child, stderr, sockets })
+        Ok(Self { child, stderr, log, sockets })
     }
 
     /// The kernel log, as it comes.
     ///
     /// # Errors
     /// No descriptors are left.
-    pub fn log(&self) -> Result<UnixStream> {
-        self.socket(0)
+    pub fn log(&self) -> Result<File> {
+        Ok(self.log.try_clone()?.into())
     }
 
     /// The host's end of a port.
@@ -191,10 +209,7 @@ impl Qemu {
     /// # Errors
     /// As above.
     pub fn port(&self, port: Port) -> Result<UnixStream> {
-        self.socket(1 + Port::ALL.iter().position(|other| *other == port).unwrap_or_default())
-    }
-
-    fn socket(&self, index: usize) -> Result<UnixStream> {
+        let index = Port::ALL.iter().position(|other| *other == port).unwrap_or_default();
         Ok(self.sockets.get(index).with_context(|| format!("QEMU has no socket number {index}"))?.try_clone()?)
     }
 
