@@ -496,7 +496,8 @@ const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
 
 /// Those that a directory never has: `fd_read`, `fd_seek`, `fd_tell`, `fd_write`, `fd_advise`, `fd_allocate`,
 /// `fd_filestat_set_size`, `sock_shutdown`, `sock_accept`.
-const RIGHTS_NOT_OF_DIRECTORIES: u64 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
+const RIGHTS_NOT_OF_DIRECTORIES: u64 =
+    1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
 
 /// The guest's standard streams are those below: they need no capability.
 const STANDARD_FDS: u32 = 3;

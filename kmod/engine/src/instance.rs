@@ -230,10 +230,9 @@ pub(crate) fn call_direct<H: Host + 'static>(
     // It would take centuries to overflow.
     state.host_calls = state.host_calls.wrapping_add(1);
     state.last_call = Some(function);
-    let result = if state.wasi.is_look_due() && state.wasi.host.checkpoint() != Pause::Continue {
-        Err(Stop::Interrupted)
-    } else {
-        body(&mut state.wasi, memory, cells)
+    let result = match if state.wasi.is_look_due() { look(state) } else { Ok(()) } {
+        Ok(()) => body(&mut state.wasi, memory, cells),
+        Err(stop) => Err(stop),
     };
     match result {
         Ok(errno) => {
@@ -244,6 +243,13 @@ pub(crate) fn call_direct<H: Host + 'static>(
         }
         Err(stop) => Err(stopped(state, stop, function, cells)),
     }
+}
+
+/// Whether the guest may go on.
+#[cold]
+fn look<H: Host>(state: &mut State<H>) -> Result<(), Stop> {
+    state.wasi.check_fuel()?;
+    if state.wasi.host.checkpoint() == Pause::Continue { Ok(()) } else { Err(Stop::Interrupted) }
 }
 
 /// The error that ends, or interrupts, a guest in a host call.
@@ -371,7 +377,9 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
     /// What the guest has used so far.
     pub fn usage(&self) -> Usage {
-        Usage { fuel: self.fuel_used, memory_peak: self.store.data().memory_bytes.peak() }
+        let state = self.store.data();
+        let fuel = self.fuel_used.saturating_add(state.wasi.fuel()).min(state.limits.fuel);
+        Usage { fuel, memory_peak: state.memory_bytes.peak() }
     }
 
     /// Words about how the guest ended: a trap, or where it was.
@@ -428,9 +436,13 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Runs one slice.
+    /// Runs one slice. Host calls cost fuel, too: what they have cost is taken off before the next one.
     fn slice(&mut self, progress: Progress) -> Progress {
-        let left = self.store.data().limits.fuel.saturating_sub(self.fuel_used);
+        let state = self.store.data_mut();
+        // What the last slice has come to in host calls, however it has ended.
+        self.fuel_used = self.fuel_used.saturating_add(state.wasi.take_fuel());
+        let left = state.limits.fuel.saturating_sub(self.fuel_used);
+        state.wasi.refuel(left);
         let needed = match &progress {
             Progress::Within(_, ResumableCall::OutOfFuel(call)) => call.required_fuel(),
             _ => 1,

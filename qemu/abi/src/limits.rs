@@ -16,6 +16,7 @@ use crate::{
         start_with, //
     },
     ktap::Tests,
+    run::BATCH_COPY,
     signals::{
         LOOP,
         SLEEP, //
@@ -30,6 +31,7 @@ use kwasmi::uapi::{
     kwasmi_start, //
 };
 use std::{
+    fs::File,
     io::pipe,
     os::fd::AsRawFd,
     time::{
@@ -199,6 +201,15 @@ fn of_instances(tests: &mut Tests) {
             let end = reaches(LOOP, uapi::KWASMI_LIMIT_FUEL, fuel);
             assert!(end.fuel_used <= fuel, "{} of {fuel}", end.fuel_used);
         }
+    });
+    tests.add("fuel of a copy without an end, in one host call", || {
+        let to_nothing = File::options().write(true).open("/dev/null").expect("there");
+        let from_zeros = File::open("/dev/zero").expect("there");
+        let fds = [grant(from_zeros.as_raw_fd(), 0), grant(to_nothing.as_raw_fd(), 1)];
+        let limits = [limit(uapi::KWASMI_LIMIT_FUEL, 3_000_000)];
+        let end = end(BATCH_COPY, kwasmi_start { fds: address(&fds), fds_len: 2, ..limited(&limits) });
+        assert_eq!((end.status, end.code), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL));
+        assert_eq!(end.fuel_used, 3_000_000);
     });
     tests.add("fuel in a start function", || {
         let text = r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#;

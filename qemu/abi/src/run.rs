@@ -63,7 +63,7 @@ pub(crate) const CAT: &str = r#"(module
                 (br $again))))))"#;
 
 /// Copies descriptor 0 to descriptor 1 by one operation of a batch; exits with the error of that.
-const BATCH_COPY: &str = r#"(module
+pub(crate) const BATCH_COPY: &str = r#"(module
     (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
     (memory (export "memory") 1)

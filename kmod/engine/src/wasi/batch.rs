@@ -25,7 +25,7 @@ mod waiting;
 pub(super) use self::waiting::wait;
 
 use super::{
-    Context, Done, Failure, Stop,
+    CALL_FUEL, Context, Done, Failure, Stop,
     abi::{
         Errno,
         Rights, //
@@ -260,6 +260,8 @@ impl Copying {
 
 /// Counts an operation that has moved `moved` bytes; from time to time asks whether the guest may go on.
 fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure> {
+    context.fuel = context.fuel.wrapping_add(CALL_FUEL);
+    context.charge(moved);
     let batch = &mut context.batch;
     batch.operations = batch.operations.saturating_add(1);
     batch.bytes = batch.bytes.saturating_add(moved);
@@ -268,6 +270,7 @@ fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure>
     }
     batch.operations = 0;
     batch.bytes = 0;
+    context.check_fuel()?;
     match context.host.checkpoint() {
         Pause::Continue => Ok(()),
         Pause::Interrupt | Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
@@ -441,6 +444,7 @@ fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
 /// Counts bytes only: who called counts the operation.
 fn count_bytes<H>(context: &mut Context<H>, moved: usize) -> Done {
     context.batch.bytes = context.batch.bytes.saturating_add(moved);
+    context.charge(moved);
     Ok(())
 }
 

@@ -40,13 +40,14 @@ pub(super) fn find<H: Host>(
         if before > 0 {
             context.look()?;
         }
-        if let Some(offset) = memchr::memchr(needle, piece) {
-            before = before.saturating_add(offset);
+        let offset = memchr::memchr(needle, piece);
+        let passed = offset.unwrap_or(piece.len());
+        context.count_moved(passed);
+        before = before.saturating_add(passed);
+        if offset.is_some() {
             break;
         }
-        before = before.saturating_add(piece.len());
     }
-    context.count_moved(before);
     let offset = u32::try_from(before).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, found, &offset.to_le_bytes())?)
 }
@@ -67,9 +68,9 @@ pub(super) fn count<H: Host>(
         if index > 0 {
             context.look()?;
         }
+        context.count_moved(piece.len());
         total = total.saturating_add(bytecount::count(piece, needle));
     }
-    context.count_moved(usize::try_from(len).unwrap_or(usize::MAX));
     let total = u32::try_from(total).map_err(|_| Errno::Overflow)?;
     Ok(write(memory, counted, &total.to_le_bytes())?)
 }

@@ -493,6 +493,7 @@ fn proc_raise<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], signal: u3
 fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
     for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
         context.host.random(piece)?;
+        context.charge(piece.len());
         context.look()?;
     }
     Ok(())

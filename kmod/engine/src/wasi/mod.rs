@@ -37,11 +37,14 @@ use self::{
     },
     strings::Strings, //
 };
-use crate::host::{
-    End,
-    Fail,
-    Host,
-    Pause, //
+use crate::{
+    ffi::Limit,
+    host::{
+        End,
+        Fail,
+        Host,
+        Pause, //
+    },
 };
 use core::fmt;
 use wasmi::errors::HostError;
@@ -62,11 +65,21 @@ pub struct Context<H> {
     polling_since: Option<u64>,
     /// What was done since the host was last asked whether to go on, see [`Context::is_look_due`].
     work: u64,
+    /// The fuel that host calls have cost since [`Context::take_fuel`].
+    fuel: u64,
+    /// How much there was then.
+    fuel_left: u64,
     batch: batch::Batch,
 }
 
 /// A host call is as much work as the moving of so many bytes.
 const CALL_WORK: u64 = 16 * 1024;
+
+/// The fuel of a host call, and of each operation of a batch.
+const CALL_FUEL: u64 = 16;
+
+/// The bytes that are moved, or looked at, for one fuel: as many as wasmi's own bulk operations.
+const BYTES_PER_FUEL: u64 = 64;
 
 /// The work between two looks at whether the guest may go on: host calls cost the kernel more than they cost fuel.
 const WORK_PER_LOOK: u64 = 64 * CALL_WORK;
@@ -74,7 +87,17 @@ const WORK_PER_LOOK: u64 = 64 * CALL_WORK;
 impl<H: Host> Context<H> {
     /// A guest's view of `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
-        Self { host, args, env, fds, polling_since: None, work: 0, batch: batch::Batch::default() }
+        Self {
+            host,
+            args,
+            env,
+            fds,
+            polling_since: None,
+            work: 0,
+            fuel: 0,
+            fuel_left: u64::MAX,
+            batch: batch::Batch::default(),
+        }
     }
 
     /// The descriptor `fd` of something that has bytes, if it has all of `rights`.
@@ -110,6 +133,7 @@ impl<H: Host> Context<H> {
     /// In the middle of a call, looks whether the guest may go on. Signals that do not end it wait: the call would start anew
     /// after each.
     fn look(&mut self) -> Done {
+        self.check_fuel()?;
         match self.host.checkpoint() {
             Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
             Pause::Continue | Pause::Interrupt => Ok(()),
@@ -122,6 +146,7 @@ impl<H> Context<H> {
     pub(crate) fn is_look_due(&mut self) -> bool {
         // One call moves far less than what would overflow.
         self.work = self.work.wrapping_add(CALL_WORK);
+        self.fuel = self.fuel.wrapping_add(CALL_FUEL);
         if self.work < WORK_PER_LOOK {
             return false;
         }
@@ -132,6 +157,32 @@ impl<H> Context<H> {
     /// Counts bytes that were moved.
     fn count_moved(&mut self, bytes: usize) {
         self.work = self.work.wrapping_add(bytes as u64);
+        self.charge(bytes);
+    }
+
+    /// Counts the fuel for bytes only.
+    fn charge(&mut self, bytes: usize) {
+        self.fuel = self.fuel.wrapping_add(bytes as u64 / BYTES_PER_FUEL);
+    }
+
+    /// The fuel that host calls have cost since [`Context::take_fuel`].
+    pub(crate) fn fuel(&self) -> u64 {
+        self.fuel
+    }
+
+    /// The same; from now on it counts anew.
+    pub(crate) fn take_fuel(&mut self) -> u64 {
+        core::mem::take(&mut self.fuel)
+    }
+
+    /// There is so much fuel left, of which host calls may take all.
+    pub(crate) fn refuel(&mut self, left: u64) {
+        self.fuel_left = left;
+    }
+
+    /// Ends the guest if host calls have cost more fuel than there was.
+    pub(crate) fn check_fuel(&self) -> Result<(), Stop> {
+        if self.fuel > self.fuel_left { Err(Stop::End(End::limited(Limit::Fuel))) } else { Ok(()) }
     }
 }
 
@@ -173,6 +224,12 @@ impl From<Fail> for Failure {
             Fail::Errno(errno) => Self::Errno(errno),
             Fail::Interrupted => Self::Stop(Stop::Interrupted),
         }
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
     }
 }
 

@@ -170,6 +170,7 @@ pub(super) fn oneoff<H: Host>(
     // Everything that is written is inside of memory, before anything is waited for.
     slice_mut(memory, nevents, 4)?;
     slice_mut(memory, events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
+    context.charge(usize::try_from(count.saturating_mul(SUBSCRIPTION.saturating_add(EVENT))).unwrap_or(usize::MAX));
 
     // They are read before any event is written: they may overlap.
     let mut waits = Vec::new();
