@@ -177,8 +177,7 @@ struct Head(UnsafeCell<bindings::callback_head>);
 // being handed over meanwhile.
 unsafe impl Sync for Head {}
 
-static HEAD: Head =
-    Head(UnsafeCell::new(bindings::callback_head { next: ptr::null_mut(), func: None }));
+static HEAD: Head = Head(UnsafeCell::new(bindings::callback_head { next: ptr::null_mut(), func: None }));
 
 /// Keeps a stack until nobody reads it any more.
 fn retire(stack: Stack) {

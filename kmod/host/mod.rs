@@ -154,10 +154,7 @@ impl Host {
         if self.cpu_max != UNLIMITED && self.cpu_time() > self.cpu_max {
             return Checkpoint::CpuTime;
         }
-        if kernel::current!().signal_pending()
-            || signal::is_return_work_pending()
-            || self.lookups.is_spent()
-        {
+        if kernel::current!().signal_pending() || signal::is_return_work_pending() || self.lookups.is_spent() {
             return Checkpoint::Interrupt;
         }
         Checkpoint::Continue
