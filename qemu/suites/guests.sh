@@ -50,16 +50,16 @@ at_the_guests_place() {
 }
 in_a_pipe() { equal "$(md5sum <random)" "$(cat random | kwasmi run /guests/cat-c.wasm | kwasmi run /guests/cat-rust.wasm | cat | md5sum)"; }
 # to_nobody OPTION...: the end of a guest whose output nobody reads, and what the command and the guest say, in err.
-to_nobody() { { kwasmi run --stats "$@" /guests/cat-rust.wasm </dev/zero 2>err; echo $? >ended; } | head -c 1 | wc -c | tr -d ' ' >read; }
+to_nobody() { { kwasmi run --stats "$@" /guests/cat-rust.wasm </dev/zero 2>err; echo $? >ended; } | head -c 1 | wc -c | tr -d ' ' >bytes_read; }
 # The guest is told, says so, and ends by itself.
 head_closes_early() {
     to_nobody
-    equal 1 "$(cat read)" && equal 1 "$(cat ended)" && grep -q "cannot write" err && grep -q "fuel " err || { cat ended err; return 1; }
+    equal 1 "$(cat bytes_read)" && equal 1 "$(cat ended)" && grep -q "cannot write" err && grep -q "fuel " err || { cat ended err; return 1; }
 }
 # It ends as a filter does, without a word of its own.
 head_kills_early() {
     to_nobody --sigpipe
-    equal 1 "$(cat read)" && equal 141 "$(cat ended)" && equal 1 "$(grep -c "" err)" && grep -q "fuel " err ||
+    equal 1 "$(cat bytes_read)" && equal 141 "$(cat ended)" && equal 1 "$(grep -c "" err)" && grep -q "fuel " err ||
         { cat ended err; return 1; }
 }
 # status WANTED ARG...: the status of `kwasmi run`, and that it says why in one line.
