@@ -262,7 +262,7 @@ fn memory_during<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
 /// Path operations of one guest, while audit collects names: in one run, and in ten runs of a tenth each.
 fn audited_paths(what: &str, body: &str) {
     // A kernel that looks at everything is slow at this.
-    let operations = if effort::is_instrumented() { 4_000 } else { effort::times(300_000) };
+    let operations = if effort::is_instrumented() { 1_000 } else { effort::times(300_000) };
     let folder = Folder::new("audited");
     audit::enable(true);
     let rule = audit::Rule::add();
