@@ -109,7 +109,7 @@ struct Stay {
     stack: Stack,
     /// There until the code is dropped.
     account: Option<Account>,
-    /// What `account` holds, counted for the process that caused the translation.
+    /// The memory on `account`, counted for the process that caused the translation.
     resident: Resident,
 }
 

@@ -33,7 +33,7 @@ const SLOTS: usize = 2048;
 /// which must not fail.
 const GUESTS: usize = SLOTS / 2;
 
-/// How many tasks may be in the engine at once to load, start or run, whoever they are.
+/// The most tasks, of all users together, that may be in the engine at once to load, start or run.
 pub(crate) fn most_running() -> u64 {
     limits::ceiling(KWASMI_LIMIT_TOTAL_RUNNING).min(GUESTS as u64)
 }

@@ -192,7 +192,7 @@ impl kernel::InPlaceModule for Kwasmi {
         try_pin_init!(Self {
             // SAFETY: It is called here only, before the device.
             _policy: unsafe { policy::Policy::begin() },
-            // SAFETY: As above.
+            // SAFETY: `Codes::begin` must be called once and first: it is called here only, before there is a device.
             _codes: unsafe { shared::Codes::begin() },
             // SAFETY: It must be called once and first: it is called here only, before there is a device.
             _users: unsafe { user::Users::begin() },

@@ -157,7 +157,7 @@ fn passed_on(dir: Dir) -> Result {
     sys::fd_close(again.0)
 }
 
-/// What a C library does for open(2): it asks for the rights that the directory tells to pass on, but for those of the other
+/// Opens as a C library does for open(2): it asks for the rights that the directory tells to pass on, but for those of the other
 /// kind of access, O_RDONLY or O_RDWR.
 fn libc_open(dir: Dir, name: &str, writes: bool) -> Result<u32> {
     let passed = sys::fd_fdstat_get(dir.0)?.inheriting;
@@ -166,7 +166,7 @@ fn libc_open(dir: Dir, name: &str, writes: bool) -> Result<u32> {
     sys::path_open(dir.0, FOLLOW, name.as_bytes(), 0, (rights & passed, passed), 0)
 }
 
-/// What a C library opens for writing where nothing may be written, and syncs where it may only read.
+/// Opens for writing, as a C library does, where nothing may be written; syncs where the file may only be read.
 fn by_libc(topic: &Topic, dir: Dir, name: &str) -> Result {
     topic.is("a C library opens to write", libc_open(dir, name, true).map(drop), "notcapable");
     let file = libc_open(dir, name, false)?;

@@ -114,7 +114,7 @@ pub struct Place<'a> {
     pub follow: bool,
 }
 
-/// What [`Host::open`] has opened.
+/// A file or directory that [`Host::open`] has opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// It.

@@ -503,8 +503,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// What `proc_exit` with this status means for the guest: one that no process could have is a trap, so that nothing that
-    /// failed looks as if it had not.
+    /// The end of a guest that calls `proc_exit` with `status`. A status that no process could have is a trap, so that a failure
+    /// does not look like success.
     fn exited(&mut self, status: u32) -> End {
         if status <= STATUS_MAX {
             return End::exited(status);

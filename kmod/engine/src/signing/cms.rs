@@ -147,7 +147,7 @@ impl<'a> Signature<'a> {
         Ok(Self { signer, kind, width })
     }
 
-    /// Whether the signature may be by a key that is strong enough, as far as can be told without the key. An RSA signature has
+    /// Returns false if the signature itself shows that its key is too weak; the key is not looked at. An RSA signature has
     /// as many bytes as its key. The numbers of an ECDSA signature are random ones below the order of the curve: by a key on P-192
     /// they have 24 bytes at most, and on P-256, P-384 or P-521 both are that short once in 2^128. On P-521 both have 48 bytes at
     /// most once in 2^274.

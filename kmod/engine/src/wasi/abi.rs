@@ -245,7 +245,7 @@ impl Rights {
     pub const POLL_FD_READWRITE: Self = Self(1 << 27);
     pub const SOCK_SHUTDOWN: Self = Self(1 << 28);
     pub const SOCK_ACCEPT: Self = Self(1 << 29);
-    /// Those of what has bytes, or is a socket: a directory has none of them.
+    /// The rights of files with bytes and of sockets: a directory has none of them.
     pub const NOT_OF_DIRECTORIES: Self = Self::FD_READ
         .with(Self::FD_SEEK)
         .with(Self::FD_TELL)
@@ -296,7 +296,7 @@ impl Rights {
         Self(self.0 & others.0)
     }
 
-    /// Those that are not among `others`.
+    /// The rights that are not among `others`.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)

@@ -67,7 +67,7 @@ pub struct Context<H> {
     work: u64,
     /// The fuel that host calls have cost since [`Context::take_fuel`].
     fuel: u64,
-    /// How much there was then.
+    /// The fuel that the guest had at the last [`Context::take_fuel`].
     fuel_left: u64,
     batch: batch::Batch,
 }
