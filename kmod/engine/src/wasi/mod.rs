@@ -67,7 +67,7 @@ pub struct Context<H> {
     work: u64,
     /// The fuel that host calls have cost since [`Context::take_fuel`].
     fuel: u64,
-    /// The fuel that the guest had at the last [`Context::take_fuel`].
+    /// The fuel that the guest had at the last [`Context::refuel`].
     fuel_left: u64,
     batch: batch::Batch,
 }
@@ -170,12 +170,12 @@ impl<H> Context<H> {
         self.fuel
     }
 
-    /// The same; from now on it counts anew.
+    /// Returns the fuel that host calls have cost, and sets the count to 0.
     pub(crate) fn take_fuel(&mut self) -> u64 {
         core::mem::take(&mut self.fuel)
     }
 
-    /// There is so much fuel left, of which host calls may take all.
+    /// Sets the fuel that host calls may take.
     pub(crate) fn refuel(&mut self, left: u64) {
         self.fuel_left = left;
     }
