@@ -188,7 +188,7 @@ check "a minimal program" silent 0 $fixtures/minimal.wat
 for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
     check "a trap: $trap" status 134 $fixtures/$trap.wat
 done
-for program in if-without-else local-below-parameter loop-parameter br-table; do
+for program in if-without-else local-below-parameter loop-parameter br-table select; do
     check "values keep what they are where control meets: $program" silent 0 $fixtures/control-$program.wat
 done
 check "a local is stored at its own address" silent 0 $fixtures/store-own-address.wat

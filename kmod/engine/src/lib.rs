@@ -34,7 +34,6 @@ pub mod host;
 pub mod instance;
 pub mod module;
 mod sections;
-mod selects;
 pub mod signing;
 mod start_section;
 pub mod text;

@@ -15,7 +15,6 @@ use crate::{
         id,
         sections, //
     },
-    selects,
     start_section,
     wasi, //
 };
@@ -134,13 +133,8 @@ impl<H: Host + 'static> Module<H> {
         let engine = Engine::new(&config(&options.limits));
         let start = start_section::rewrite(wasm);
         let bytes = start.as_ref().map_or(wasm, |start| start.wasm.as_slice());
-        let selects = selects::rewrite(bytes);
-        let bytes = selects.as_ref().map_or(bytes, |selects| selects.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
-            invalid(&error, |offset| {
-                let offset = selects.as_ref().map_or(offset, |selects| selects.original_offset(offset));
-                start.as_ref().map_or(offset, |start| start.original_offset(offset))
-            })
+            invalid(&error, |offset| start.as_ref().map_or(offset, |start| start.original_offset(offset)))
         })?;
 
         let mut linker = Linker::new(&engine);
@@ -153,12 +147,6 @@ impl<H: Host + 'static> Module<H> {
         }
         Ok(Self { has_start: start.is_some(), engine, module, linker })
     }
-}
-
-/// Whether wasmi gets other instructions than those of `wasm`.
-#[cfg(feature = "fuzzing")]
-pub fn is_changed(wasm: &[u8]) -> bool {
-    selects::rewrite(wasm).is_some()
 }
 
 fn define<H: Host + 'static>(

@@ -25,4 +25,5 @@ fixture!(an_if_without_else_has_its_parameters_as_results, "control-if-without-e
 fixture!(a_local_below_a_parameter_is_kept, "control-local-below-parameter");
 fixture!(a_loop_puts_its_parameter_into_a_register_in_use, "control-loop-parameter");
 fixture!(a_branch_table_moves_values_down, "control-br-table");
+fixture!(a_select_by_a_comparison_with_zero_compares, "control-select");
 fixture!(a_local_is_stored_at_its_own_address, "store-own-address");
