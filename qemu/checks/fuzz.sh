@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # The engine with inputs that a fuzzer thinks of, see kmod/engine/fuzz. As long for each target as KWASMI_FUZZ_SECONDS says,
 # 30 seconds otherwise; for the targets that KWASMI_FUZZ_TARGETS names, all otherwise. What it learns stays in
-# target/fuzz/corpus, and an input that fails in target/fuzz/artifacts.
+# target/fuzz/corpus, and an input that fails in target/fuzz/artifacts. `run` and `control` compare with wasmtime, which is built
+# for that; KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to FILE.
 . qemu/suites/ktap.sh
 export PATH=/opt/rust/bin:$PATH
 
 seconds=${KWASMI_FUZZ_SECONDS:-30}
-targets=${KWASMI_FUZZ_TARGETS:-load run wasi signing}
+targets=${KWASMI_FUZZ_TARGETS:-load run control wasi signing}
 triple=x86_64-unknown-linux-gnu
 work=target/fuzz
 
@@ -17,7 +18,8 @@ instrument=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1)
 build() {
     scripts/wasmi >/dev/null
-    cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
+    RUSTC_WRAPPER=$PWD/kmod/engine/fuzz/rustc \
+        cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
         --target "$triple" --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
 }
 
@@ -31,10 +33,12 @@ seeds() {
 }
 
 fuzz() {
-    local target=$1 status=0
+    local target=$1 status=0 inputs=("$work/corpus/$1" "$work/seeds") length=65536
+    # Its programs are made of a few bytes, and it does not read guests.
+    [ "$target" != control ] || { inputs=("$work/corpus/$1") length=4096; }
     mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
-    "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 \
-        -print_final_stats=1 -artifact_prefix="$work/artifacts/$target/" "$work/corpus/$target" "$work/seeds" \
+    "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len="$length" \
+        -print_final_stats=1 -artifact_prefix="$work/artifacts/$target/" "${inputs[@]}" \
         >"$work/$target.log" 2>&1 || status=$?
     [ "$status" = 0 ] || tail -n 40 "$work/$target.log"
     return "$status"

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod load;
 pub mod run;
 pub mod signing;

@@ -52,15 +52,25 @@ pub fn fuzz(data: &[u8]) {
     let Some(wasm) = program(&mut Unstructured::new(data)) else {
         return;
     };
+    keep(&wasm);
+    by_all(&wasm);
+}
+
+/// Keeps a program, for whoever wants to look at it.
+pub(crate) fn keep(wasm: &[u8]) {
     if let Some(path) = env::var_os(KEEP) {
-        fs::write(path, &wasm).expect("it can be written");
+        fs::write(path, wasm).expect("it can be written");
     }
-    let ours = by_kwasmi(&wasm);
+}
+
+/// Runs a program by all engines.
+pub(crate) fn by_all(wasm: &[u8]) {
+    let ours = by_kwasmi(wasm);
     if matches!(ours.end, End::NotComparable) {
         return;
     }
-    compare("wasmi 2", &ours, &oracle::wasmi_2::run(&wasm, FUEL));
-    compare("wasmi 1", &ours, &oracle::wasmi_1::run(&wasm, 100 * FUEL));
+    compare("wasmi", &ours, &oracle::wasmi::run(wasm, FUEL));
+    compare("wasmtime", &ours, &oracle::wasmtime::run(wasm, 100 * FUEL));
 }
 
 fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
@@ -130,7 +140,7 @@ fn by_kwasmi(wasm: &[u8]) -> Ended {
     };
     let fuel = instance.usage().fuel;
     let (store, exports) = instance.inspect();
-    Ended { end, fuel: Some(fuel), left: oracle::wasmi_2::left(store, exports) }
+    Ended { end, fuel: Some(fuel), left: oracle::wasmi::left(store, exports) }
 }
 
 fn compare(by: &str, ours: &Ended, other: &Ended) {

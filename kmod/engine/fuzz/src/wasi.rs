@@ -182,7 +182,7 @@ impl Script {
         assert!(is_known || words.starts_with("proc_exit: "), "{end:?}: {}", instance.words());
         let effects = instance.host_mut().effects();
         let (store, exports) = instance.inspect();
-        (end, words, effects, oracle::wasmi_2::left(store, exports))
+        (end, words, effects, oracle::wasmi::left(store, exports))
     }
 
     /// The guest: makes the calls, and exits with a number in which all results are.

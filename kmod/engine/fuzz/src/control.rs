@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs in which control branches and meets again, by this engine and by wasmtime.
+//!
+//! Blocks, loops and ifs have parameters and several results; branches of all kinds leave them with more on the stack than they
+//! take along; locals that lie on the stack are set on one way and not on another. wasm-smith seldom makes such programs.
+
+mod body;
+mod source;
+
+use crate::{
+    driver,
+    run, //
+};
+use arbitrary::Unstructured;
+use body::Body;
+use source::Source;
+use wasm_encoder::{
+    CodeSection,
+    ConstExpr,
+    ElementSection,
+    Elements,
+    ExportKind,
+    ExportSection,
+    FunctionSection,
+    GlobalSection,
+    GlobalType,
+    HeapType,
+    MemorySection,
+    MemoryType,
+    Module,
+    RefType,
+    TableSection,
+    TableType,
+    TypeSection,
+    ValType, //
+};
+
+/// The types of values.
+const TYPES: [ValType; 5] = [ValType::I32, ValType::I64, ValType::F64, ValType::F32, ValType::FUNCREF];
+
+/// Pages of each memory: more than any address that is not meant to be out of bounds.
+const PAGES: u64 = 3;
+
+/// Memories of a program.
+const MEMORIES: u32 = 2;
+
+/// The global after one of each type: a number that each value goes into that is used for nothing else.
+const USED: usize = TYPES.len();
+
+/// Functions that are in the table. They call no function of the table, so that there is no recursion.
+const IN_TABLE: usize = 2;
+
+/// The most parameters or results.
+const ARITY: usize = 4;
+
+/// Parameters and results of a function or a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Signature {
+    params: Vec<ValType>,
+    results: Vec<ValType>,
+}
+
+/// What functions know of the program that they are in.
+struct Program {
+    types: Vec<Signature>,
+    /// Those functions that can be called already, in order.
+    functions: Vec<Signature>,
+}
+
+impl Program {
+    /// The number of a type.
+    fn ty(&mut self, signature: &Signature) -> u32 {
+        let index = self.types.iter().position(|ty| ty == signature).unwrap_or_else(|| {
+            self.types.push(signature.clone());
+            self.types.len() - 1
+        });
+        number(index)
+    }
+}
+
+/// An index of something that there are few of.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("there are few")
+}
+
+/// Runs a program that is made from `data`.
+pub fn fuzz(data: &[u8]) {
+    let wasm = program(&mut Source::new(data));
+    let wasm = driver::add(&wasm, &mut Unstructured::new(&[])).expect("nothing is imported");
+    run::keep(&wasm);
+    run::by_all(&wasm);
+}
+
+fn ty(source: &mut Source<'_>) -> ValType {
+    // References are of use for little.
+    if source.chance(16) { ValType::FUNCREF } else { *source.pick(&[&TYPES[..4], &TYPES[..2]].concat()) }
+}
+
+fn types(source: &mut Source<'_>) -> Vec<ValType> {
+    // Several of one type need slots of the stack, of different types they are in registers.
+    let count = source.below(ARITY + 1);
+    let one = source.chance(3).then(|| ty(source));
+    (0..count).map(|_| one.unwrap_or_else(|| ty(source))).collect()
+}
+
+/// Makes a module that exports functions without parameters.
+fn program(source: &mut Source<'_>) -> Vec<u8> {
+    let mut program = Program { types: Vec::new(), functions: Vec::new() };
+    let mut functions = FunctionSection::new();
+    let mut code = CodeSection::new();
+    let mut exports = ExportSection::new();
+    // Few and short ones are quick, and easy to read if they are of interest.
+    let size = 4 << source.below(6);
+    for _ in 0..=source.below(IN_TABLE + 3) {
+        let signature = Signature { params: types(source), results: types(source) };
+        let index = program.ty(&signature);
+        functions.function(index);
+        code.function(&Body::make(source, &mut program, &signature, size));
+        program.functions.push(signature);
+    }
+    for function in 0..program.functions.len() {
+        let Signature { params, results } = program.functions[function].clone();
+        for call in 0..3 {
+            let index = program.ty(&Signature { params: Vec::new(), results: results.clone() });
+            exports.export(&format!("{function}.{call}"), ExportKind::Func, functions.len());
+            functions.function(index);
+            code.function(&Body::call(source, number(function), &params));
+        }
+    }
+
+    let mut types = TypeSection::new();
+    for ty in &program.types {
+        types.ty().function(ty.params.iter().copied(), ty.results.iter().copied());
+    }
+    let mut globals = GlobalSection::new();
+    for (index, ty) in TYPES.iter().chain(&[ValType::I64]).enumerate() {
+        let zero = match *ty {
+            ValType::I32 => ConstExpr::i32_const(0),
+            ValType::I64 => ConstExpr::i64_const(0),
+            ValType::F32 => ConstExpr::f32_const(0.0.into()),
+            ValType::F64 => ConstExpr::f64_const(0.0.into()),
+            _ => ConstExpr::ref_null(HeapType::FUNC),
+        };
+        globals.global(GlobalType { val_type: *ty, mutable: true, shared: false }, &zero);
+        exports.export(&format!("global {index}"), ExportKind::Global, number(index));
+    }
+    let mut memories = MemorySection::new();
+    for index in 0..MEMORIES {
+        memories.memory(MemoryType {
+            minimum: PAGES,
+            maximum: Some(PAGES),
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        exports.export(&format!("memory {index}"), ExportKind::Memory, index);
+    }
+    let in_table: Vec<_> = (0..number(program.functions.len().min(IN_TABLE))).collect();
+    let mut tables = TableSection::new();
+    let len = IN_TABLE as u64 + 1;
+    tables.table(TableType {
+        element_type: RefType::FUNCREF,
+        minimum: len,
+        maximum: Some(len),
+        table64: false,
+        shared: false,
+    });
+    exports.export("table", ExportKind::Table, 0);
+    let mut elements = ElementSection::new();
+    elements.active(None, &ConstExpr::i32_const(0), Elements::Functions(in_table.into()));
+
+    let mut module = Module::new();
+    module
+        .section(&types)
+        .section(&functions)
+        .section(&tables)
+        .section(&memories)
+        .section(&globals)
+        .section(&exports)
+        .section(&elements)
+        .section(&code);
+    module.finish()
+}

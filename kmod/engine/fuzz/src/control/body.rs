@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bodies of functions. The stack is known at each instruction, so that what is made is valid.
+
+mod values;
+
+use super::{
+    ARITY,
+    Program,
+    Signature,
+    Source,
+    TYPES,
+    number, //
+};
+use wasm_encoder::{
+    BlockType,
+    Function,
+    Instruction,
+    ValType, //
+};
+
+/// How deep blocks are nested.
+const DEPTH: usize = 6;
+
+/// How often a loop is begun anew at most, each time that control comes to it.
+const ROUNDS: i32 = 3;
+
+/// A block, loop or if, or the function.
+struct Frame {
+    /// The height of the stack below its parameters.
+    height: usize,
+    /// The types of what a branch takes along.
+    label: Vec<ValType>,
+    /// The local that counts how often a loop was begun anew.
+    counter: Option<u32>,
+}
+
+/// Whether the next instruction can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Reached,
+    Unreachable,
+}
+
+/// A function in the making.
+pub(super) struct Body<'a, 'b> {
+    source: &'a mut Source<'b>,
+    program: &'a mut Program,
+    code: Vec<Instruction<'static>>,
+    locals: Vec<ValType>,
+    /// Those of `locals` that can be set to anything; then one for an address, and one each for an `f32` and an `f64`.
+    ordinary: usize,
+    /// The local that was used last.
+    last: usize,
+    results: Vec<ValType>,
+    stack: Vec<ValType>,
+    /// The function first.
+    frames: Vec<Frame>,
+    /// How many more steps there are.
+    left: usize,
+}
+
+impl<'a, 'b> Body<'a, 'b> {
+    /// Makes a function of this signature with about `size` steps.
+    pub(super) fn make(
+        source: &'a mut Source<'b>,
+        program: &'a mut Program,
+        signature: &Signature,
+        size: usize,
+    ) -> Function {
+        let mut locals = [signature.params.as_slice(), &TYPES].concat();
+        let ordinary = locals.len();
+        locals.extend([ValType::I32, ValType::F32, ValType::F64]);
+        let mut body = Self {
+            source,
+            program,
+            code: Vec::new(),
+            locals,
+            ordinary,
+            last: 0,
+            results: signature.results.clone(),
+            stack: Vec::new(),
+            frames: vec![Frame { height: 0, label: signature.results.clone(), counter: None }],
+            left: size,
+        };
+        while body.left > 0 {
+            if body.sequence() == Next::Unreachable {
+                break;
+            }
+        }
+        body.finish(&signature.results);
+        let mut function = Function::new_with_locals_types(body.locals.split_off(signature.params.len()));
+        for instruction in &body.code {
+            function.instruction(instruction);
+        }
+        function.instruction(&Instruction::End);
+        function
+    }
+
+    /// Makes a function that calls another one.
+    pub(super) fn call(source: &mut Source<'_>, function: u32, params: &[ValType]) -> Function {
+        let mut body = Function::new([]);
+        for param in params {
+            body.instruction(&values::constant(source, *param));
+        }
+        body.instruction(&Instruction::Call(function));
+        body.instruction(&Instruction::End);
+        body
+    }
+
+    fn emit(&mut self, instruction: Instruction<'static>) {
+        self.code.push(instruction);
+    }
+
+    /// What of the stack belongs to the innermost frame.
+    fn operands(&self) -> &[ValType] {
+        &self.stack[self.frames.last().map_or(0, |frame| frame.height)..]
+    }
+
+    /// Some steps. If the end is not reached, the operands of the frame are gone.
+    fn sequence(&mut self) -> Next {
+        for _ in 0..=self.source.below(8) {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            if self.step() == Next::Unreachable {
+                self.stack.truncate(self.stack.len() - self.operands().len());
+                self.unreachable();
+                return Next::Unreachable;
+            }
+        }
+        Next::Reached
+    }
+
+    fn step(&mut self) -> Next {
+        match self.source.below(25) {
+            0..=4 => {
+                let ty = super::ty(self.source);
+                self.push(ty);
+            }
+            5..=8 => self.set_local(),
+            9 => self.tee_local(),
+            10 => self.operate(),
+            11 => self.drop(),
+            12 => self.select(),
+            13 => self.store(),
+            14 => self.set_global(),
+            15..=18 => self.block(),
+            19 | 20 => self.branch_if(),
+            21 | 22 => self.call_any(),
+            // The end of a function is to be reached more often.
+            _ if self.frames.len() == 1 && !self.source.chance(8) => {}
+            23 => return self.branch_table(),
+            _ => return self.leave(),
+        }
+        Next::Reached
+    }
+
+    /// Instructions that are not reached. Whatever operands they want are there.
+    fn unreachable(&mut self) {
+        for _ in 0..self.source.below(4) {
+            let local = number(self.source.below(self.locals.len()));
+            let instructions: &[Instruction<'static>] = match self.source.below(9) {
+                0 => &[Instruction::Drop],
+                1 => &[Instruction::I32Add, Instruction::Drop],
+                2 => &[Instruction::LocalSet(local)],
+                3 => &[Instruction::LocalTee(local), Instruction::Drop],
+                4 => &[Instruction::LocalGet(local), Instruction::Drop],
+                5 => &[Instruction::Block(BlockType::Empty), Instruction::End],
+                6 => &[Instruction::Loop(BlockType::Empty), Instruction::Br(0), Instruction::End],
+                7 => {
+                    &[Instruction::If(BlockType::Empty), Instruction::Else, Instruction::Unreachable, Instruction::End]
+                }
+                _ => &[Instruction::Br(0)],
+            };
+            self.code.extend_from_slice(instructions);
+        }
+    }
+
+    /// Leaves `types`, and nothing else, as the operands of the innermost frame.
+    fn finish(&mut self, types: &[ValType]) {
+        while self.operands().len() > types.len() || !types.starts_with(self.operands()) {
+            self.drop();
+        }
+        for ty in &types[self.operands().len()..] {
+            self.push(*ty);
+        }
+    }
+
+    /// Has `types` on top of the stack: what is there already, or new ones.
+    fn expect(&mut self, types: &[ValType]) {
+        if !self.operands().ends_with(types) || self.source.chance(3) {
+            for ty in types {
+                self.push(*ty);
+            }
+        }
+    }
+
+    fn block(&mut self) {
+        if self.frames.len() > DEPTH {
+            return;
+        }
+        if self.source.chance(2) {
+            let ty = super::ty(self.source);
+            self.push(ty);
+        }
+        let params = self.source.below(self.operands().len().min(ARITY) + 1);
+        let params = self.stack[self.stack.len() - params..].to_vec();
+        // Only then can an if be without else.
+        let results = if self.source.chance(3) { super::types(self.source) } else { params.clone() };
+        let signature = Signature { params, results };
+        let block_type = match (signature.params.as_slice(), signature.results.as_slice()) {
+            ([], []) => BlockType::Empty,
+            ([], [result]) => BlockType::Result(*result),
+            _ => BlockType::FunctionType(self.program.ty(&signature)),
+        };
+        let Signature { params, results } = signature;
+        let mut frame = Frame { height: self.stack.len() - params.len(), label: results.clone(), counter: None };
+        let height = frame.height;
+        let mut has_else = false;
+        match self.source.below(6) {
+            0 | 1 => self.emit(Instruction::Block(block_type)),
+            2 => {
+                frame.label = params.clone();
+                frame.counter = Some(number(self.locals.len()));
+                self.locals.push(ValType::I32);
+                self.emit(Instruction::Loop(block_type));
+            }
+            _ => {
+                self.condition();
+                self.stack.pop();
+                self.emit(Instruction::If(block_type));
+                has_else = params != results || self.source.chance(3);
+            }
+        }
+        let counter = frame.counter;
+        self.frames.push(frame);
+        self.part(&results);
+        if has_else {
+            self.emit(Instruction::Else);
+            self.stack.truncate(height);
+            self.stack.extend_from_slice(&params);
+            self.part(&results);
+        }
+        self.emit(Instruction::End);
+        self.frames.pop();
+        if let Some(counter) = counter {
+            self.emit(Instruction::I32Const(0));
+            self.emit(Instruction::LocalSet(counter));
+        }
+    }
+
+    /// What is in a block, or in one branch of an if.
+    fn part(&mut self, results: &[ValType]) {
+        match self.sequence() {
+            Next::Reached => self.finish(results),
+            Next::Unreachable => {
+                // The last results may be there, the others are as if they were.
+                let there = if self.source.chance(2) { results.len() } else { self.source.below(results.len() + 1) };
+                for ty in &results[there..] {
+                    self.push(*ty);
+                }
+                self.stack.truncate(self.stack.len() - self.operands().len());
+                self.stack.extend_from_slice(results);
+            }
+        }
+    }
+
+    /// The frame at `depth`, 0 being the innermost.
+    fn frame(&self, depth: usize) -> &Frame {
+        &self.frames[self.frames.len() - 1 - depth]
+    }
+
+    /// Has on top of the stack whether the loop that this is the counter of is begun anew.
+    fn once_more(&mut self, counter: u32) {
+        self.code.extend([
+            Instruction::LocalGet(counter),
+            Instruction::I32Const(1),
+            Instruction::I32Add,
+            Instruction::LocalTee(counter),
+            Instruction::I32Const(ROUNDS),
+            Instruction::I32LeU,
+        ]);
+    }
+
+    fn branch_if(&mut self) {
+        let depth = self.source.below(self.frames.len());
+        let Frame { label, counter, .. } = self.frame(depth);
+        let (label, counter) = (label.clone(), *counter);
+        self.expect(&label);
+        match counter {
+            Some(counter) if self.source.chance(2) => self.once_more(counter),
+            Some(counter) => {
+                self.condition();
+                self.stack.pop();
+                self.once_more(counter);
+                self.emit(Instruction::I32And);
+            }
+            None => {
+                self.condition();
+                self.stack.pop();
+            }
+        }
+        self.emit(Instruction::BrIf(number(depth)));
+    }
+
+    fn branch_table(&mut self) -> Next {
+        let depth = self.source.below(self.frames.len());
+        let label = self.frame(depth).label.clone();
+        let alike: Vec<_> = (0..self.frames.len()).filter(|depth| self.frame(*depth).label == label).collect();
+        // Control goes to the first target when a loop is not to be begun anew.
+        let Some(first) = alike.iter().find(|depth| self.frame(**depth).counter.is_none()) else {
+            return Next::Reached;
+        };
+        let default = *self.source.pick(&alike);
+        let mut targets = vec![*first];
+        for _ in 0..self.source.below(4) {
+            targets.push(*self.source.pick(&alike));
+        }
+        self.expect(&label);
+        self.condition();
+        self.stack.pop();
+        if self.source.chance(2) {
+            self.emit(Instruction::I32Const(3));
+            self.emit(Instruction::I32And);
+        }
+        if let Some(counter) = targets.iter().chain([&default]).find_map(|depth| self.frame(*depth).counter) {
+            self.once_more(counter);
+            self.emit(Instruction::I32Mul);
+        }
+        self.emit(Instruction::BrTable(targets.into_iter().map(number).collect(), number(default)));
+        Next::Unreachable
+    }
+
+    /// Goes somewhere, in any case.
+    fn leave(&mut self) -> Next {
+        match self.source.below(8) {
+            0 => {
+                let results = self.results.clone();
+                self.expect(&results);
+                self.emit(Instruction::Return);
+            }
+            1 => {
+                let alike = |ty: &Signature| ty.results == self.results;
+                let Some(function) = self.program.functions.iter().position(alike) else {
+                    return Next::Reached;
+                };
+                let params = self.program.functions[function].params.clone();
+                self.expect(&params);
+                self.emit(Instruction::ReturnCall(number(function)));
+            }
+            2 if self.source.chance(8) => self.emit(Instruction::Unreachable),
+            _ => {
+                let depth = self.source.below(self.frames.len());
+                let Frame { label, counter: None, .. } = self.frame(depth) else {
+                    return Next::Reached;
+                };
+                let label = label.clone();
+                self.expect(&label);
+                self.emit(Instruction::Br(number(depth)));
+            }
+        }
+        Next::Unreachable
+    }
+
+    fn call_any(&mut self) {
+        if self.program.functions.is_empty() {
+            return;
+        }
+        let function = self.source.below(self.program.functions.len());
+        let Signature { params, results } = self.program.functions[function].clone();
+        self.expect(&params);
+        if function < super::IN_TABLE && self.program.functions.len() >= super::IN_TABLE && self.source.chance(2) {
+            let type_index = self.program.ty(&Signature { params: params.clone(), results: results.clone() });
+            self.emit(Instruction::I32Const(i32::try_from(function).expect("there are few")));
+            if self.source.chance(2) {
+                // Not known before it runs.
+                let counter = number(self.locals.len());
+                self.locals.push(ValType::I32);
+                self.code.extend([Instruction::LocalGet(counter), Instruction::I32Or]);
+            }
+            self.emit(Instruction::CallIndirect { type_index, table_index: 0 });
+        } else {
+            self.emit(Instruction::Call(number(function)));
+        }
+        self.stack.truncate(self.stack.len() - params.len());
+        self.stack.extend(results);
+    }
+}

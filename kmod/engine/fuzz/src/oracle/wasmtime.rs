@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wasmtime, which compiles programs by Cranelift.
+
+use super::{
+    End,
+    Ended,
+    Left, //
+};
+use std::{
+    collections::BTreeMap,
+    sync::LazyLock, //
+};
+use wasmtime::{
+    Collector,
+    Config,
+    Engine,
+    Error,
+    Extern,
+    Instance,
+    Module,
+    OptLevel,
+    Ref,
+    Store,
+    Trap,
+    Val, //
+};
+
+/// Programs are small, and run once: they are compiled quickly, and without handlers of signals, which the fuzzer has.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .collector(Collector::Null)
+        .cranelift_opt_level(OptLevel::None)
+        .memory_reservation(0)
+        .memory_guard_size(0)
+        .memory_init_cow(false)
+        .signals_based_traps(false)
+        .wasm_backtrace(false)
+        .wasm_multi_memory(true)
+        .wasm_tail_call(true)
+        .wasm_extended_const(true);
+    Engine::new(&config).expect("a configuration for this machine")
+});
+
+/// Runs a program that has no imports.
+pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
+    let module = match Module::new(&ENGINE, wasm) {
+        Ok(module) => module,
+        Err(error) => panic!("wasmtime: {error:?}"),
+    };
+    let mut store = Store::new(&ENGINE, ());
+    store.set_fuel(fuel).expect("it is measured");
+    let instance = match Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => instance,
+        Err(error) => return end(&error, End::Failed).into(),
+    };
+    let function = instance.get_func(&mut store, "_start").expect("it is exported");
+    let end = match function.call(&mut store, &[], &mut []) {
+        Ok(()) => End::Finished,
+        Err(error) => end(&error, End::Trapped),
+    };
+    Ended { end, fuel: None, left: left(&mut store, instance) }
+}
+
+fn end(error: &Error, otherwise: fn(String) -> End) -> End {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel | Trap::StackOverflow) => End::NotComparable,
+        Some(trap) => {
+            let words = trap.to_string();
+            otherwise(words.strip_prefix("wasm trap: ").unwrap_or(&words).to_owned())
+        }
+        None => otherwise(error.to_string()),
+    }
+}
+
+/// What the exports hold.
+fn left(store: &mut Store<()>, instance: Instance) -> BTreeMap<String, Left> {
+    let exports: Vec<_> =
+        instance.exports(&mut *store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
+    let mut holds = |export: Extern| {
+        Some(match export {
+            Extern::Global(global) => Left::Global(match global.get(&mut *store) {
+                Val::I32(value) => u64::from(value.cast_unsigned()),
+                Val::I64(value) => value.cast_unsigned(),
+                Val::F32(bits) => u64::from(bits),
+                Val::F64(bits) => bits,
+                Val::FuncRef(value) => u64::from(value.is_none()),
+                Val::ExternRef(value) => u64::from(value.is_none()),
+                _ => return None,
+            }),
+            Extern::Table(table) => Left::Table(
+                (0..table.size(&*store))
+                    .map(|index| matches!(table.get(&mut *store, index), Some(Ref::Func(None) | Ref::Extern(None))))
+                    .collect(),
+            ),
+            Extern::Memory(memory) => Left::Memory(memory.data(&*store).to_vec()),
+            _ => return None,
+        })
+    };
+    exports.into_iter().filter_map(|(name, export)| Some((name, holds(export)?))).collect()
+}
