@@ -172,12 +172,15 @@ fn write(run: &Run, dir: &Path) -> Result<()> {
     Ok(fs::write(dir.join("all.json"), serde_json::to_string_pretty(run)?)?)
 }
 
+/// Returns the tables of `measurements`, as Markdown: what was measured, and what system calls are worth.
+fn tables(measurements: &Measurements) -> String {
+    let system_calls = table::system_calls(measurements).map_or(String::new(), |table| format!("\n{table}"));
+    format!("{}{system_calls}", table::table(measurements))
+}
+
 fn print(run: &Run) {
     for measurements in &run.places {
-        println!("{}", table::table(measurements));
-        if let Some(table) = table::system_calls(measurements) {
-            println!("{table}");
-        }
+        println!("{}", tables(measurements));
         for contestant in [Contestant::Kernel, Contestant::Engine] {
             if let Some(fuel) = table::break_even(measurements, contestant) {
                 println!("Break-even of {}: {fuel:.0} fuel for each empty host call.\n", contestant.name());
@@ -227,6 +230,13 @@ pub(crate) fn drive(options: &Options) -> Result<bool> {
     }
     if options.store {
         baseline.store(&run, &path)?;
+        // A table of some of the cases would replace one of all.
+        if options.names.is_empty() {
+            for measurements in &run.places {
+                let path = top.0.join("qemu/bench/results").join(format!("{}.md", measurements.place.name()));
+                fs::write(path, tables(measurements))?;
+            }
+        }
     }
     Ok(slower.is_empty())
 }
