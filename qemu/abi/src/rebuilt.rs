@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Checks that system calls make and kwasmi makes itself, since the kernel does not export them: a guest is refused where a process is
-//! (`docs/wasi.md`, "What the kernel does not export").
+//! (`docs/wasi.md`, "Functions that the kernel does not export").
 
 use crate::{
     directories::{
