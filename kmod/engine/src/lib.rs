@@ -29,6 +29,7 @@ extern crate alloc;
 
 mod counts;
 mod cover;
+pub mod ebpf;
 pub mod ffi;
 pub mod host;
 pub mod instance;
@@ -37,6 +38,7 @@ mod sections;
 pub mod signing;
 mod start_section;
 pub mod text;
+pub mod vmctx;
 pub mod wasi;
 
 #[cfg(feature = "object")]
