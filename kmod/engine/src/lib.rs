@@ -27,6 +27,8 @@
 
 extern crate alloc;
 
+pub mod compiled;
+pub mod compiler;
 mod counts;
 mod cover;
 pub mod ebpf;

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One instance of a compiled module.
+
+use super::{
+    numeric,
+    program::{
+        ConstOp,
+        Mode,
+        Program, //
+    },
+};
+use crate::{
+    compiler::Declarations,
+    vmctx::{
+        ARGS,
+        GLOBALS,
+        Helper,
+        MemoryField,
+        PAGE,
+        TrapReason,
+        WINDOW,
+        memory_offset, //
+    },
+};
+use alloc::vec::Vec;
+
+/// Most pages of a memory.
+const PAGES_MAX: u64 = 65536;
+
+/// Limits of growth, and the addresses of memories.
+pub trait Surroundings {
+    /// Address of the first byte of memory `index`, whose bytes are `bytes`.
+    fn base(&self, index: usize, bytes: &[u8]) -> u64;
+
+    /// Set if memories may grow to `bytes` in all.
+    fn may_have_memory(&self, bytes: u64) -> bool;
+
+    /// Set if tables may grow to `elements` in all.
+    fn may_have_elements(&self, elements: u64) -> bool;
+}
+
+/// Reasons for a helper not to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A trap.
+    Trap(TrapReason),
+    /// A limit of memory.
+    MemoryLimit,
+    /// A limit of table elements.
+    TableLimit,
+    /// No memory.
+    OutOfMemory,
+}
+
+impl From<TrapReason> for Stop {
+    fn from(reason: TrapReason) -> Self {
+        Self::Trap(reason)
+    }
+}
+
+/// A memory or table, and its declared maximum.
+#[derive(Debug)]
+struct Growing<T> {
+    items: Vec<T>,
+    maximum: u64,
+}
+
+/// An instance.
+#[derive(Debug)]
+pub struct Instance {
+    /// The context of the contract, in words.
+    context: Vec<u64>,
+    memories: Vec<Growing<u8>>,
+    tables: Vec<Growing<u64>>,
+    /// Segments that were not dropped yet.
+    data: Vec<bool>,
+    elements: Vec<bool>,
+    /// Function that [`Helper::Resolve`] has looked up.
+    resolved: u32,
+}
+
+impl Instance {
+    /// Makes an instance: memories, tables and globals have their initial values, active segments are copied.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if a limit does not allow it, there is no memory, or a segment does not fit.
+    pub fn new(program: &Program, surroundings: &impl Surroundings) -> Result<Self, Stop> {
+        let words = usize::from(GLOBALS.unsigned_abs() / 8).saturating_add(program.globals.len());
+        let mut instance = Self {
+            context: filled(words, 0)?,
+            memories: Vec::new(),
+            tables: Vec::new(),
+            data: filled(program.data.len(), true)?,
+            elements: filled(program.elements.len(), true)?,
+            resolved: 0,
+        };
+        for (index, expression) in program.globals.iter().enumerate() {
+            let value = instance.evaluate(expression);
+            if let Some(global) = instance.global_mut(index) {
+                *global = value;
+            }
+        }
+        let mut bytes: u64 = 0;
+        for memory in &program.memories {
+            let size = memory.minimum.saturating_mul(PAGE);
+            bytes = bytes.saturating_add(size);
+            if !surroundings.may_have_memory(bytes) {
+                return Err(Stop::MemoryLimit);
+            }
+            let items = filled(usize::try_from(size).map_err(|_| Stop::OutOfMemory)?, 0)?;
+            let maximum = memory.maximum.unwrap_or(PAGES_MAX).min(PAGES_MAX);
+            instance.memories.push(Growing { items, maximum });
+        }
+        let mut elements: u64 = 0;
+        for table in &program.tables {
+            elements = elements.saturating_add(table.minimum);
+            if !surroundings.may_have_elements(elements) {
+                return Err(Stop::TableLimit);
+            }
+            let value = instance.evaluate(&table.init);
+            let items = filled(usize::try_from(table.minimum).map_err(|_| Stop::OutOfMemory)?, value)?;
+            let maximum = table.maximum.unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX));
+            instance.tables.push(Growing { items, maximum });
+        }
+        instance.refresh(surroundings);
+        for (index, (mode, items)) in program.elements.iter().enumerate() {
+            if let Mode::Active(table, offset) = mode {
+                let offset = instance.evaluate(offset);
+                instance.table_init(program, *table, index, [offset, 0, items.len() as u64])?;
+            }
+            if *mode != Mode::Passive {
+                instance.drop_element(index);
+            }
+        }
+        for (index, (mode, bytes)) in program.data.iter().enumerate() {
+            if let Mode::Active(memory, offset) = mode {
+                let offset = instance.evaluate(offset);
+                instance.memory_init(program, *memory, index, [offset, 0, bytes.len() as u64])?;
+                instance.drop_data(index);
+            }
+        }
+        Ok(instance)
+    }
+
+    /// Value of a constant expression.
+    fn evaluate(&self, expression: &[ConstOp]) -> u64 {
+        let mut stack: Vec<u64> = Vec::new();
+        let low = |value: u64| value & u64::from(u32::MAX);
+        for operation in expression {
+            let mut pop = || stack.pop().unwrap_or(0);
+            let value = match operation {
+                ConstOp::Push(value) => *value,
+                ConstOp::Global(index) => self.global(*index as usize),
+                ConstOp::Add32 => {
+                    let rhs = pop();
+                    low(pop().wrapping_add(rhs))
+                }
+                ConstOp::Sub32 => {
+                    let rhs = pop();
+                    low(pop().wrapping_sub(rhs))
+                }
+                ConstOp::Mul32 => {
+                    let rhs = pop();
+                    low(pop().wrapping_mul(rhs))
+                }
+                ConstOp::Add64 => {
+                    let rhs = pop();
+                    pop().wrapping_add(rhs)
+                }
+                ConstOp::Sub64 => {
+                    let rhs = pop();
+                    pop().wrapping_sub(rhs)
+                }
+                ConstOp::Mul64 => {
+                    let rhs = pop();
+                    pop().wrapping_mul(rhs)
+                }
+            };
+            stack.push(value);
+        }
+        stack.pop().unwrap_or(0)
+    }
+
+    /// Writes addresses and sizes of the memories into the context.
+    pub fn refresh(&mut self, surroundings: &impl Surroundings) {
+        for index in 0..self.memories.len() {
+            let Some(memory) = self.memories.get(index) else { break };
+            let size = memory.items.len() as u64;
+            let base = surroundings.base(index, &memory.items);
+            let end = if size == 0 { 0 } else { size.saturating_sub(WINDOW).saturating_add(1) };
+            let number = u32::try_from(index).unwrap_or(0);
+            self.set(memory_offset(number, MemoryField::Base), base);
+            self.set(memory_offset(number, MemoryField::Size), size);
+            self.set(memory_offset(number, MemoryField::WindowEnd), end);
+        }
+    }
+
+    /// The context, in words.
+    pub fn context(&mut self) -> &mut [u64] {
+        &mut self.context
+    }
+
+    /// Sets the word at `offset`.
+    pub fn set(&mut self, offset: i16, value: u64) {
+        if let Some(word) = self.context.get_mut(usize::from(offset.unsigned_abs()) / 8) {
+            *word = value;
+        }
+    }
+
+    /// Word `index` of the arguments.
+    #[must_use]
+    pub fn arg(&self, index: usize) -> u64 {
+        let first = usize::from(ARGS.unsigned_abs()) / 8;
+        self.context.get(first.saturating_add(index)).copied().unwrap_or(0)
+    }
+
+    /// Sets word `index` of the arguments.
+    pub fn set_arg(&mut self, index: usize, value: u64) {
+        let first = usize::from(ARGS.unsigned_abs()) / 8;
+        if let Some(word) = self.context.get_mut(first.saturating_add(index)) {
+            *word = value;
+        }
+    }
+
+    fn global(&self, index: usize) -> u64 {
+        let first = usize::from(GLOBALS.unsigned_abs()) / 8;
+        self.context.get(first.saturating_add(index)).copied().unwrap_or(0)
+    }
+
+    fn global_mut(&mut self, index: usize) -> Option<&mut u64> {
+        let first = usize::from(GLOBALS.unsigned_abs()) / 8;
+        self.context.get_mut(first.saturating_add(index))
+    }
+
+    /// Bytes of memory `index`.
+    #[must_use]
+    pub fn memory(&self, index: usize) -> &[u8] {
+        self.memories.get(index).map_or(&[], |memory| &memory.items)
+    }
+
+    /// Bytes of memory `index`.
+    pub fn memory_mut(&mut self, index: usize) -> &mut [u8] {
+        self.memories.get_mut(index).map_or(&mut [], |memory| &mut memory.items)
+    }
+
+    /// Function that [`Helper::Resolve`] has looked up last, by its index among all functions.
+    #[must_use]
+    pub fn resolved(&self) -> u32 {
+        self.resolved
+    }
+
+    /// Does what `helper` does, but for those that call functions, end the guest or pause it.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`]: the guest ends.
+    pub fn help(
+        &mut self,
+        program: &Program,
+        declarations: &Declarations,
+        surroundings: &impl Surroundings,
+        helper: Helper,
+        args: [u64; 5],
+    ) -> Result<u64, Stop> {
+        let [a, b, c, d, _] = args;
+        if let Some(value) = numeric::compute(helper, [a, b]) {
+            return Ok(value);
+        }
+        // The first argument is the context.
+        let index = |word: u64| usize::try_from(word).unwrap_or(usize::MAX);
+        let number = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+        let triple = [self.arg(0), self.arg(1), self.arg(2)];
+        match helper {
+            Helper::TrappingNumeric => return Ok(numeric::convert(b, c)?),
+            Helper::Resolve => return self.resolve(declarations, index(b), index(c), number(d)),
+            Helper::MemoryGrow => return self.grow_memory(surroundings, index(b), c),
+            Helper::MemoryFill => self.memory_fill(index(b), triple)?,
+            Helper::MemoryCopy => self.memory_copy(index(b), index(c), triple)?,
+            Helper::MemoryInit => self.memory_init(program, number(b), index(c), triple)?,
+            Helper::DataDrop => self.drop_data(index(b)),
+            Helper::TableGet => {
+                let element = self.tables.get(index(b)).and_then(|table| table.items.get(index(c)));
+                return element.copied().ok_or(Stop::Trap(TrapReason::TableBounds));
+            }
+            Helper::TableSet => {
+                let element = self.tables.get_mut(index(b)).and_then(|table| table.items.get_mut(index(c)));
+                *element.ok_or(Stop::Trap(TrapReason::TableBounds))? = d;
+            }
+            Helper::TableSize => return Ok(self.tables.get(index(b)).map_or(0, |table| table.items.len() as u64)),
+            Helper::TableGrow => return self.grow_table(surroundings, index(b), c, d),
+            Helper::TableFill => {
+                let [start, value, len] = triple;
+                let table = self.tables.get_mut(index(b)).ok_or(TrapReason::TableBounds)?;
+                range_mut(&mut table.items, start, len).ok_or(TrapReason::TableBounds)?.fill(value);
+            }
+            Helper::TableCopy => self.table_copy(index(b), index(c), triple)?,
+            Helper::TableInit => self.table_init(program, number(b), index(c), triple)?,
+            Helper::ElemDrop => self.drop_element(index(b)),
+            _ => return Err(Stop::Trap(TrapReason::Unreachable)),
+        }
+        Ok(0)
+    }
+
+    fn resolve(&mut self, declarations: &Declarations, table: usize, element: usize, id: u32) -> Result<u64, Stop> {
+        let elements = self.tables.get(table).map_or(&[][..], |table| &table.items);
+        let reference = elements.get(element).copied().ok_or(TrapReason::TableBounds)?;
+        let function = reference.checked_sub(1).ok_or(TrapReason::NullElement)?;
+        let function = u32::try_from(function).map_err(|_| TrapReason::NullElement)?;
+        let ty = declarations.functions.get(function as usize).copied().ok_or(TrapReason::NullElement)?;
+        if declarations.type_ids.get(ty as usize) != Some(&id) {
+            return Err(TrapReason::BadSignature.into());
+        }
+        self.resolved = function;
+        Ok(0)
+    }
+
+    fn grow_memory(&mut self, surroundings: &impl Surroundings, index: usize, pages: u64) -> Result<u64, Stop> {
+        let total: u64 = self.memories.iter().map(|memory| memory.items.len() as u64).sum();
+        let memory = self.memories.get_mut(index).ok_or(TrapReason::MemoryBounds)?;
+        let before = memory.items.len() as u64 / PAGE;
+        let refused = Ok(u64::from(u32::MAX));
+        let Some(after) = before.checked_add(pages & u64::from(u32::MAX)).filter(|pages| *pages <= memory.maximum) else {
+            return refused;
+        };
+        let more = after.saturating_sub(before).saturating_mul(PAGE);
+        if !surroundings.may_have_memory(total.saturating_add(more)) {
+            return Err(Stop::MemoryLimit);
+        }
+        let size = usize::try_from(after.saturating_mul(PAGE)).map_err(|_| Stop::OutOfMemory)?;
+        memory.items.try_reserve_exact(size.saturating_sub(memory.items.len())).map_err(|_| Stop::OutOfMemory)?;
+        memory.items.resize(size, 0);
+        self.refresh(surroundings);
+        Ok(before)
+    }
+
+    fn grow_table(&mut self, surroundings: &impl Surroundings, index: usize, count: u64, value: u64) -> Result<u64, Stop> {
+        let total: u64 = self.tables.iter().map(|table| table.items.len() as u64).sum();
+        let table = self.tables.get_mut(index).ok_or(TrapReason::TableBounds)?;
+        let before = table.items.len() as u64;
+        let count = count & u64::from(u32::MAX);
+        let refused = Ok(u64::from(u32::MAX));
+        let Some(after) = before.checked_add(count).filter(|elements| *elements <= table.maximum) else { return refused };
+        if !surroundings.may_have_elements(total.saturating_add(count)) {
+            return Err(Stop::TableLimit);
+        }
+        let size = usize::try_from(after).map_err(|_| Stop::OutOfMemory)?;
+        table.items.try_reserve_exact(size.saturating_sub(table.items.len())).map_err(|_| Stop::OutOfMemory)?;
+        table.items.resize(size, value);
+        Ok(before)
+    }
+
+    fn memory_fill(&mut self, memory: usize, [start, value, len]: [u64; 3]) -> Result<(), Stop> {
+        let memory = self.memories.get_mut(memory).ok_or(TrapReason::MemoryBounds)?;
+        let [value, ..] = value.to_le_bytes();
+        range_mut(&mut memory.items, start, len).ok_or(TrapReason::MemoryBounds)?.fill(value);
+        Ok(())
+    }
+
+    fn memory_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+        copy(&mut self.memories, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::MemoryBounds))
+    }
+
+    fn table_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+        copy(&mut self.tables, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::TableBounds))
+    }
+
+    fn memory_init(&mut self, program: &Program, memory: u32, segment: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+        let is_there = self.data.get(segment).copied().unwrap_or(false);
+        let bytes = program.data.get(segment).filter(|_| is_there).map_or(&[][..], |(_, bytes)| bytes);
+        let source = range(bytes, src, len).ok_or(TrapReason::MemoryBounds)?;
+        let memory = self.memories.get_mut(memory as usize).ok_or(TrapReason::MemoryBounds)?;
+        range_mut(&mut memory.items, dst, len).ok_or(TrapReason::MemoryBounds)?.copy_from_slice(source);
+        Ok(())
+    }
+
+    fn table_init(&mut self, program: &Program, table: u32, segment: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+        let is_there = self.elements.get(segment).copied().unwrap_or(false);
+        let items = program.elements.get(segment).filter(|_| is_there).map_or(&[][..], |(_, items)| items);
+        let source = range(items, src, len).ok_or(TrapReason::TableBounds)?;
+        let size = self.tables.get(table as usize).map_or(0, |table| table.items.len() as u64);
+        if dst.checked_add(len).is_none_or(|end| end > size) {
+            return Err(TrapReason::TableBounds.into());
+        }
+        for (offset, expression) in source.iter().enumerate() {
+            let value = self.evaluate(expression);
+            let place = usize::try_from(dst).ok().and_then(|dst| dst.checked_add(offset));
+            let element = self.tables.get_mut(table as usize).zip(place).and_then(|(table, at)| table.items.get_mut(at));
+            *element.ok_or(TrapReason::TableBounds)? = value;
+        }
+        Ok(())
+    }
+
+    fn drop_data(&mut self, segment: usize) {
+        if let Some(is_there) = self.data.get_mut(segment) {
+            *is_there = false;
+        }
+    }
+
+    fn drop_element(&mut self, segment: usize) {
+        if let Some(is_there) = self.elements.get_mut(segment) {
+            *is_there = false;
+        }
+    }
+}
+
+fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Stop> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(len).map_err(|_| Stop::OutOfMemory)?;
+    items.resize(len, value);
+    Ok(items)
+}
+
+fn bounds(start: u64, len: u64) -> Option<core::ops::Range<usize>> {
+    let start = usize::try_from(start).ok()?;
+    Some(start..start.checked_add(usize::try_from(len).ok()?)?)
+}
+
+fn range<T>(items: &[T], start: u64, len: u64) -> Option<&[T]> {
+    items.get(bounds(start, len)?)
+}
+
+fn range_mut<T>(items: &mut [T], start: u64, len: u64) -> Option<&mut [T]> {
+    items.get_mut(bounds(start, len)?)
+}
+
+fn copy<T: Copy>(all: &mut [Growing<T>], to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Option<()> {
+    if to == from {
+        let items = &mut all.get_mut(to)?.items;
+        let (source, target) = (bounds(src, len)?, bounds(dst, len)?);
+        if source.end > items.len() || target.end > items.len() {
+            return None;
+        }
+        items.copy_within(source, target.start);
+        return Some(());
+    }
+    let [target, source] = all.get_disjoint_mut([to, from]).ok()?;
+    range_mut(&mut target.items, dst, len)?.copy_from_slice(range(&source.items, src, len)?);
+    Some(())
+}

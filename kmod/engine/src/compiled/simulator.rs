@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An interpreter of compiled code, for tests on the host: it judges every access.
+//!
+//! Addresses are not those of the process: each memory, the context and the stack have a range of their own, far apart.
+
+#![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "only tests use it: a panic fails them")]
+
+use super::{
+    instance::{
+        Instance,
+        Stop,
+        Surroundings, //
+    },
+    program::Program,
+};
+use crate::{
+    compiler::Compiled,
+    ebpf::{
+        Insn,
+        PSEUDO_CALL,
+        Reg,
+        X,
+        alu,
+        class,
+        jmp,
+        mode, //
+    },
+    vmctx::{
+        Helper,
+        STACK_LIMIT,
+        TrapReason, //
+    },
+};
+use alloc::{
+    format,
+    string::String,
+    vec::Vec, //
+};
+
+/// Distance of the ranges.
+const RANGE: u32 = 44;
+
+/// Number of the range of the context.
+const CONTEXT: u64 = 1;
+
+/// Number of the range of the stack.
+const STACK: u64 = 2;
+
+/// Number of the range of memory 0.
+const MEMORY: u64 = 16;
+
+/// Room below the stack limit for small frames and helpers.
+const RESERVE: u64 = 4096;
+
+/// End of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The function returned, with R0.
+    Returned(u64),
+    /// The guest ended with a status.
+    Exited(u32),
+    /// A trap, or a limit.
+    Stopped(Stop),
+    /// The stack is used up.
+    StackOverflow,
+    /// No steps are left.
+    OutOfSteps,
+    /// The code did something that it must not.
+    Violation(String),
+}
+
+/// Calls imported functions.
+pub trait Imports {
+    /// Calls import `index`; arguments and results are in `instance`.
+    ///
+    /// # Errors
+    ///
+    /// The end of the guest.
+    fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End>;
+}
+
+/// Surroundings without limits, with the simulator's addresses.
+#[derive(Debug)]
+pub struct Unlimited {
+    /// Most bytes of memories.
+    pub memory: u64,
+}
+
+impl Surroundings for Unlimited {
+    fn base(&self, index: usize, _bytes: &[u8]) -> u64 {
+        (MEMORY + index as u64) << RANGE
+    }
+
+    fn may_have_memory(&self, bytes: u64) -> bool {
+        bytes <= self.memory
+    }
+
+    fn may_have_elements(&self, elements: u64) -> bool {
+        elements <= 10_000_000
+    }
+}
+
+/// A frame of the simulated call stack.
+struct Frame {
+    function: usize,
+    at: usize,
+    saved: [u64; 4],
+    top: u64,
+}
+
+/// A compiled module in the simulator.
+pub struct Simulator<'a> {
+    compiled: &'a Compiled,
+    program: &'a Program,
+    surroundings: Unlimited,
+    /// The instance.
+    pub instance: Instance,
+    stack: Vec<u8>,
+    /// Steps that are left.
+    pub steps: u64,
+}
+
+impl<'a> Simulator<'a> {
+    /// A simulator with a stack of `stack` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Instance::new`].
+    pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, Stop> {
+        let surroundings = Unlimited { memory: 1 << 32 };
+        let mut instance = Instance::new(program, &surroundings)?;
+        instance.set(STACK_LIMIT, (STACK << RANGE) + RESERVE);
+        Ok(Self { compiled, program, surroundings, instance, stack: alloc::vec![0xa5; stack], steps: u64::MAX })
+    }
+
+    /// Calls function `index`, one that the module defines, without arguments.
+    pub fn run(&mut self, index: u32, imports: &mut impl Imports) -> End {
+        let imported = self.compiled.declarations.imported;
+        match index.checked_sub(imported) {
+            Some(function) => match self.execute(function as usize, imports) {
+                Ok(end) | Err(end) => end,
+            },
+            None => match imports.call(index, &mut self.instance) {
+                Ok(()) => End::Returned(0),
+                Err(end) => end,
+            },
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one match over all instructions")]
+    fn execute(&mut self, function: usize, imports: &mut impl Imports) -> Result<End, End> {
+        let mut regs = [0x5a5a_5a5a_5a5a_5a5a_u64; 11];
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut function = function;
+        let mut at = 0;
+        let mut top = (STACK << RANGE) + self.stack.len() as u64;
+        regs[6] = CONTEXT << RANGE;
+        regs[10] = top;
+        let compiled = self.compiled;
+        let mut code = &compiled.functions[function].code;
+        let mut frame = u64::from(compiled.functions[function].frame);
+        loop {
+            if self.steps == 0 {
+                return Err(End::OutOfSteps);
+            }
+            self.steps -= 1;
+            let place = (function, at);
+            let violation = move |text: &str| End::Violation(format!("function {} at {}: {text}", place.0, place.1));
+            let insn = *code.get(at).ok_or_else(|| violation("ran off the code"))?;
+            at += 1;
+            let (dst, src) = (usize::from(insn.dst().0), usize::from(insn.src().0));
+            if dst > 10 || src > 10 {
+                return Err(violation("register"));
+            }
+            match insn.class() {
+                class::ALU | class::ALU64 => {
+                    if dst == 6 || dst == 10 {
+                        return Err(violation("a fixed register is written"));
+                    }
+                    let is_wide = insn.class() == class::ALU64;
+                    let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
+                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
+                }
+                class::LD => {
+                    let high = code.get(at).ok_or_else(|| violation("half an instruction"))?.imm;
+                    at += 1;
+                    regs[dst] = u64::from(insn.imm.cast_unsigned()) | u64::from(high.cast_unsigned()) << 32;
+                }
+                class::LDX => {
+                    let address = regs[src].wrapping_add_signed(i64::from(insn.off));
+                    let size = size(insn);
+                    let value = self
+                        .load(address, size, regs[10], frame)
+                        .ok_or_else(|| violation(&format!("load of {size} bytes at {address:x}")))?;
+                    regs[dst] = if insn.code & 0xe0 == mode::MEMSX {
+                        let unused = 64 - 8 * u32::try_from(size).unwrap_or(8);
+                        ((value << unused).cast_signed() >> unused).cast_unsigned()
+                    } else {
+                        value
+                    };
+                }
+                class::ST | class::STX => {
+                    let address = regs[dst].wrapping_add_signed(i64::from(insn.off));
+                    let size = size(insn);
+                    let value = if insn.class() == class::ST { i64::from(insn.imm).cast_unsigned() } else { regs[src] };
+                    self.store(address, size, value, regs[10], frame)
+                        .ok_or_else(|| violation(&format!("store of {size} bytes at {address:x}")))?;
+                }
+                class::JMP | class::JMP32 => {
+                    let op = insn.code & 0xf0;
+                    match op {
+                        jmp::EXIT => {
+                            let Some(caller) = frames.pop() else { return Ok(End::Returned(regs[0])) };
+                            function = caller.function;
+                            code = &compiled.functions[function].code;
+                            frame = u64::from(compiled.functions[function].frame);
+                            at = caller.at;
+                            top = caller.top;
+                            regs[7..10].copy_from_slice(&caller.saved[1..]);
+                            regs[10] = top;
+                            for reg in 1..6 {
+                                regs[reg] = 0x1234_5678_9abc_def0;
+                            }
+                            continue;
+                        }
+                        jmp::CALL => {
+                            let callee = if insn.src() == PSEUDO_CALL {
+                                Some(usize::try_from(insn.imm).unwrap_or(usize::MAX))
+                            } else {
+                                let helper = Helper::from_number(insn.imm).ok_or_else(|| violation("helper"))?;
+                                match helper {
+                                    Helper::CallResolved => {
+                                        let index = self.instance.resolved();
+                                        match index.checked_sub(compiled.declarations.imported) {
+                                            Some(defined) => Some(defined as usize),
+                                            None => {
+                                                self.call_import_directly(index, &mut regs, imports)?;
+                                                None
+                                            }
+                                        }
+                                    }
+                                    _ => {
+                                        self.helper(helper, &mut regs, imports)?;
+                                        None
+                                    }
+                                }
+                            };
+                            if let Some(callee) = callee {
+                                let next = compiled.functions.get(callee).ok_or_else(|| violation("callee"))?;
+                                frames.push(Frame { function, at, saved: [0, regs[7], regs[8], regs[9]], top });
+                                // Return address, frame pointer and saved registers lie below the frame.
+                                top = top.wrapping_sub(frame).wrapping_sub(48);
+                                function = callee;
+                                code = &next.code;
+                                frame = u64::from(next.frame);
+                                at = 0;
+                                regs[10] = top;
+                                for reg in 7..10 {
+                                    regs[reg] = 0x7777_7777_7777_7777;
+                                }
+                            }
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
+                    let is_wide = insn.class() == class::JMP;
+                    let distance = if op == jmp::JA && !is_wide { i64::from(insn.imm) } else { i64::from(insn.off) };
+                    if op == jmp::JA || holds(op, is_wide, regs[dst], operand) {
+                        at = usize::try_from(i64::try_from(at).unwrap_or(0) + distance)
+                            .map_err(|_| violation("jump before the code"))?;
+                    }
+                }
+                _ => return Err(violation("class")),
+            }
+        }
+    }
+
+    fn helper(&mut self, helper: Helper, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
+        let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
+        let result = match helper {
+            Helper::Trap => {
+                let reason = args[1];
+                if reason == TrapReason::Stack as u64 {
+                    return Err(End::StackOverflow);
+                }
+                return Err(End::Stopped(Stop::Trap(reason_of(reason))));
+            }
+            Helper::Checkpoint => 0,
+            Helper::CallImport => {
+                imports.call(u32::try_from(args[1]).unwrap_or(u32::MAX), &mut self.instance)?;
+                0
+            }
+            _ => self
+                .instance
+                .help(self.program, &self.compiled.declarations, &self.surroundings, helper, args)
+                .map_err(End::Stopped)?,
+        };
+        regs[0] = result;
+        for reg in 1..6 {
+            regs[reg] = 0x0fed_cba9_8765_4321;
+        }
+        Ok(())
+    }
+
+    /// An imported function by way of a table: its arguments are those of a function.
+    fn call_import_directly(&mut self, index: u32, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
+        for number in 0..5 {
+            self.instance.set_arg(number, regs[number + 1]);
+        }
+        imports.call(index, &mut self.instance)?;
+        regs[0] = self.instance.arg(0);
+        Ok(())
+    }
+
+    /// The bytes at `address`, if compiled code may use them.
+    fn bytes(&mut self, address: u64, size: usize, pointer: u64, frame: u64) -> Option<&mut [u8]> {
+        let (range, offset) = (address >> RANGE, usize::try_from(address & ((1 << RANGE) - 1)).ok()?);
+        let end = offset.checked_add(size)?;
+        match range {
+            STACK => {
+                let end = address.checked_add(size as u64)?;
+                if end > pointer || address < pointer.wrapping_sub(frame) {
+                    return None;
+                }
+                self.stack.get_mut(offset..offset + size)
+            }
+            _ => {
+                let index = usize::try_from(range.checked_sub(MEMORY)?).ok()?;
+                self.instance.memory_mut(index).get_mut(offset..end)
+            }
+        }
+    }
+
+    fn load(&mut self, address: u64, size: usize, pointer: u64, frame: u64) -> Option<u64> {
+        if address >> RANGE == CONTEXT {
+            let offset = usize::try_from(address & ((1 << RANGE) - 1)).ok()?;
+            let word = *self.instance.context().get(offset / 8)?;
+            return match (size, offset % 8) {
+                (8, 0) => Some(word),
+                (4, 0) => Some(word & u64::from(u32::MAX)),
+                _ => None,
+            };
+        }
+        let bytes = self.bytes(address, size, pointer, frame)?;
+        let mut value = [0; 8];
+        value.get_mut(..size)?.copy_from_slice(bytes);
+        Some(u64::from_le_bytes(value))
+    }
+
+    fn store(&mut self, address: u64, size: usize, value: u64, pointer: u64, frame: u64) -> Option<()> {
+        if address >> RANGE == CONTEXT {
+            let offset = address & ((1 << RANGE) - 1);
+            if size != 8 || offset % 8 != 0 || offset < crate::vmctx::ARGS.unsigned_abs().into() {
+                return None;
+            }
+            *self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)? = value;
+            return Some(());
+        }
+        let bytes = self.bytes(address, size, pointer, frame)?;
+        bytes.copy_from_slice(value.to_le_bytes().get(..size)?);
+        Some(())
+    }
+}
+
+/// The reason of a number.
+#[must_use]
+pub fn reason_of(number: u64) -> TrapReason {
+    use TrapReason as R;
+    [
+        R::Unreachable,
+        R::MemoryBounds,
+        R::TableBounds,
+        R::NullElement,
+        R::BadSignature,
+        R::DivideByZero,
+        R::IntegerOverflow,
+        R::BadConversion,
+        R::Stack,
+    ]
+    .into_iter()
+    .find(|reason| *reason as u64 == number)
+    .unwrap_or(R::Unreachable)
+}
+
+fn size(insn: Insn) -> usize {
+    match insn.code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "32-bit operations use the low half")]
+fn arithmetic(insn: Insn, is_wide: bool, dst: u64, src: u64) -> Option<u64> {
+    let op = insn.code & 0xf0;
+    let Reg(_) = insn.dst();
+    let is_signed = insn.off == 1;
+    if is_wide {
+        return Some(match op {
+            alu::ADD => dst.wrapping_add(src),
+            alu::SUB => dst.wrapping_sub(src),
+            alu::MUL => dst.wrapping_mul(src),
+            alu::DIV if is_signed => dst.cast_signed().checked_div(src.cast_signed())?.cast_unsigned(),
+            alu::DIV => dst.checked_div(src)?,
+            alu::MOD if is_signed => dst.cast_signed().checked_rem(src.cast_signed())?.cast_unsigned(),
+            alu::MOD => dst.checked_rem(src)?,
+            alu::OR => dst | src,
+            alu::AND => dst & src,
+            alu::XOR => dst ^ src,
+            alu::LSH => dst.wrapping_shl(src as u32),
+            alu::RSH => dst.wrapping_shr(src as u32),
+            alu::ARSH => dst.cast_signed().wrapping_shr(src as u32).cast_unsigned(),
+            alu::NEG => dst.wrapping_neg(),
+            alu::MOV => match insn.off {
+                8 => i64::from(src as u8 as i8).cast_unsigned(),
+                16 => i64::from(src as u16 as i16).cast_unsigned(),
+                32 => i64::from(src as u32 as i32).cast_unsigned(),
+                _ => src,
+            },
+            _ => return None,
+        });
+    }
+    let (dst, src) = (dst as u32, src as u32);
+    Some(u64::from(match op {
+        alu::ADD => dst.wrapping_add(src),
+        alu::SUB => dst.wrapping_sub(src),
+        alu::MUL => dst.wrapping_mul(src),
+        alu::DIV if is_signed => dst.cast_signed().checked_div(src.cast_signed())?.cast_unsigned(),
+        alu::DIV => dst.checked_div(src)?,
+        alu::MOD if is_signed => dst.cast_signed().checked_rem(src.cast_signed())?.cast_unsigned(),
+        alu::MOD => dst.checked_rem(src)?,
+        alu::OR => dst | src,
+        alu::AND => dst & src,
+        alu::XOR => dst ^ src,
+        alu::LSH => dst.wrapping_shl(src),
+        alu::RSH => dst.wrapping_shr(src),
+        alu::ARSH => dst.cast_signed().wrapping_shr(src).cast_unsigned(),
+        alu::NEG => dst.wrapping_neg(),
+        alu::MOV => match insn.off {
+            8 => i32::from(src as u8 as i8).cast_unsigned(),
+            16 => i32::from(src as u16 as i16).cast_unsigned(),
+            _ => src,
+        },
+        _ => return None,
+    }))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "32-bit jumps compare the low half")]
+fn holds(op: u8, is_wide: bool, dst: u64, src: u64) -> bool {
+    let (dst, src) = if is_wide { (dst, src) } else { (u64::from(dst as u32), u64::from(src as u32)) };
+    let signed = |value: u64| if is_wide { value.cast_signed() } else { i64::from(value as u32 as i32) };
+    match op {
+        jmp::JEQ => dst == src,
+        jmp::JNE => dst != src,
+        jmp::JGT => dst > src,
+        jmp::JGE => dst >= src,
+        jmp::JLT => dst < src,
+        jmp::JLE => dst <= src,
+        jmp::JSET => dst & src != 0,
+        jmp::JSGT => signed(dst) > signed(src),
+        jmp::JSGE => signed(dst) >= signed(src),
+        jmp::JSLT => signed(dst) < signed(src),
+        _ => signed(dst) <= signed(src),
+    }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The assembler: instructions, labels, and the claims about them.
+
+use super::Error;
+use crate::{
+    ebpf::{
+        Insn,
+        PSEUDO_CALL,
+        R0,
+        R1,
+        R6,
+        R10,
+        Reg,
+        X,
+        alu,
+        class,
+        jmp,
+        mode,
+        width, //
+    },
+    vmctx::{
+        Claim,
+        Fact,
+        Function,
+        Helper,
+        Place, //
+    },
+};
+use alloc::vec::Vec;
+
+/// A jump target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label(u32);
+
+/// Position of a label that is not bound yet.
+const UNBOUND: u32 = u32::MAX;
+
+/// Most instructions of a function.
+const CODE_MAX: usize = 1 << 20;
+
+/// Second operand of an arithmetic instruction or a compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A register.
+    Reg(Reg),
+    /// An immediate, sign-extended to the width of the operation.
+    Imm(i32),
+}
+
+/// A condition of a jump: an operation of [`jmp`] that compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Condition(pub(super) u8);
+
+impl Condition {
+    /// The opposite condition.
+    pub(super) fn inverse(self) -> Self {
+        Self(match self.0 {
+            jmp::JEQ => jmp::JNE,
+            jmp::JNE => jmp::JEQ,
+            jmp::JGT => jmp::JLE,
+            jmp::JLE => jmp::JGT,
+            jmp::JGE => jmp::JLT,
+            jmp::JLT => jmp::JGE,
+            jmp::JSGT => jmp::JSLE,
+            jmp::JSLE => jmp::JSGT,
+            jmp::JSGE => jmp::JSLT,
+            _ => jmp::JSGE,
+        })
+    }
+
+    /// The condition for swapped operands.
+    pub(super) fn swapped(self) -> Self {
+        Self(match self.0 {
+            jmp::JGT => jmp::JLT,
+            jmp::JLT => jmp::JGT,
+            jmp::JGE => jmp::JLE,
+            jmp::JLE => jmp::JGE,
+            jmp::JSGT => jmp::JSLT,
+            jmp::JSLT => jmp::JSGT,
+            jmp::JSGE => jmp::JSLE,
+            jmp::JSLE => jmp::JSGE,
+            same => same,
+        })
+    }
+}
+
+/// A function that is being assembled.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    code: Vec<Insn>,
+    labels: Vec<u32>,
+    jumps: Vec<(u32, Label)>,
+    claims: Vec<Claim>,
+}
+
+impl Assembler {
+    /// Clears it for another function.
+    pub(super) fn clear(&mut self) {
+        self.code.clear();
+        self.labels.clear();
+        self.jumps.clear();
+        self.claims.clear();
+    }
+
+    /// Number of instructions so far.
+    pub(super) fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    fn here(&self) -> u32 {
+        u32::try_from(self.code.len()).unwrap_or(UNBOUND)
+    }
+
+    fn push(&mut self, insn: Insn) -> Result<(), Error> {
+        if self.code.len() >= CODE_MAX {
+            return Err(Error::TooLarge("instructions of a function"));
+        }
+        self.code.try_reserve(1).map_err(|_| Error::Memory)?;
+        self.code.push(insn);
+        Ok(())
+    }
+
+    /// A new label, not bound.
+    pub(super) fn label(&mut self) -> Label {
+        let label = Label(u32::try_from(self.labels.len()).unwrap_or(UNBOUND));
+        self.labels.push(UNBOUND);
+        label
+    }
+
+    /// Binds `label` to the next instruction.
+    pub(super) fn bind(&mut self, label: Label) -> Result<(), Error> {
+        let here = self.here();
+        match self.labels.get_mut(label.0 as usize) {
+            Some(at) if *at == UNBOUND => *at = here,
+            _ => return Err(Error::Internal("label bound twice")),
+        }
+        Ok(())
+    }
+
+    /// Claims a fact about `place` at the next instruction.
+    pub(super) fn claim(&mut self, place: Place, fact: Fact) {
+        let claim = Claim { at: self.here(), place, fact };
+        let is_new = self.claims.iter().rev().take_while(|other| other.at == claim.at).all(|other| *other != claim);
+        if is_new {
+            self.claims.push(claim);
+        }
+    }
+
+    /// Arithmetic: `dst = dst op source`, in 64 bits if `is_wide`.
+    pub(super) fn alu(&mut self, op: u8, is_wide: bool, dst: Reg, source: Source) -> Result<(), Error> {
+        self.alu_with(op, is_wide, dst, source, 0)
+    }
+
+    /// Arithmetic with an offset: 1 for signed division, the source's width for a sign-extending move.
+    pub(super) fn alu_with(
+        &mut self,
+        op: u8,
+        is_wide: bool,
+        dst: Reg,
+        source: Source,
+        off: i16,
+    ) -> Result<(), Error> {
+        let class = if is_wide { class::ALU64 } else { class::ALU };
+        self.push(match source {
+            Source::Reg(src) => Insn::new(class | X | op, dst, src, off, 0),
+            Source::Imm(imm) => Insn::new(class | op, dst, R0, off, imm),
+        })
+    }
+
+    /// `dst = src`, all 64 bits.
+    pub(super) fn mov(&mut self, dst: Reg, src: Reg) -> Result<(), Error> {
+        if dst == src { Ok(()) } else { self.alu(alu::MOV, true, dst, Source::Reg(src)) }
+    }
+
+    /// `dst = value`.
+    pub(super) fn constant(&mut self, dst: Reg, value: u64) -> Result<(), Error> {
+        if let Ok(imm) = i32::try_from(value.cast_signed()) {
+            return self.alu(alu::MOV, true, dst, Source::Imm(imm));
+        }
+        if let Ok(low) = u32::try_from(value) {
+            return self.alu(alu::MOV, false, dst, Source::Imm(low.cast_signed()));
+        }
+        let [low, high] = halves(value);
+        self.push(Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, low))?;
+        self.push(Insn::new(0, R0, R0, 0, high))
+    }
+
+    /// `dst = -dst`.
+    pub(super) fn neg(&mut self, is_wide: bool, dst: Reg) -> Result<(), Error> {
+        self.alu(alu::NEG, is_wide, dst, Source::Imm(0))
+    }
+
+    /// Loads: `dst = [base + off]`, zero-extended.
+    pub(super) fn load(&mut self, width: u8, dst: Reg, base: Reg, off: i16) -> Result<(), Error> {
+        self.push(Insn::new(class::LDX | mode::MEM | width, dst, base, off, 0))
+    }
+
+    /// Loads: `dst = [base + off]`, sign-extended to 64 bits.
+    pub(super) fn load_signed(&mut self, width: u8, dst: Reg, base: Reg, off: i16) -> Result<(), Error> {
+        self.push(Insn::new(class::LDX | mode::MEMSX | width, dst, base, off, 0))
+    }
+
+    /// Stores: `[base + off] = source`.
+    pub(super) fn store(&mut self, width: u8, base: Reg, off: i16, source: Source) -> Result<(), Error> {
+        self.push(match source {
+            Source::Reg(src) => Insn::new(class::STX | mode::MEM | width, base, src, off, 0),
+            Source::Imm(imm) => Insn::new(class::ST | mode::MEM | width, base, R0, off, imm),
+        })
+    }
+
+    /// Loads a frame slot.
+    pub(super) fn load_slot(&mut self, dst: Reg, slot: u32) -> Result<(), Error> {
+        self.load(width::DW, dst, R10, slot_offset(slot)?)
+    }
+
+    /// Stores into a frame slot.
+    pub(super) fn store_slot(&mut self, slot: u32, source: Source) -> Result<(), Error> {
+        self.store(width::DW, R10, slot_offset(slot)?, source)
+    }
+
+    /// Jumps to `label`.
+    pub(super) fn jump(&mut self, label: Label) -> Result<(), Error> {
+        self.jumps.push((self.here(), label));
+        self.push(Insn::new(class::JMP | jmp::JA, R0, R0, 0, 0))
+    }
+
+    /// Jumps to `label` if `dst condition source` holds, in 64 bits if `is_wide`.
+    pub(super) fn jump_if(
+        &mut self,
+        condition: Condition,
+        is_wide: bool,
+        dst: Reg,
+        source: Source,
+        label: Label,
+    ) -> Result<(), Error> {
+        let class = if is_wide { class::JMP } else { class::JMP32 };
+        self.jumps.push((self.here(), label));
+        self.push(match source {
+            Source::Reg(src) => Insn::new(class | X | condition.0, dst, src, 0, 0),
+            Source::Imm(imm) => Insn::new(class | condition.0, dst, R0, 0, imm),
+        })
+    }
+
+    /// Calls a helper.
+    pub(super) fn call_helper(&mut self, helper: Helper) -> Result<(), Error> {
+        self.push(Insn::new(class::JMP | jmp::CALL, R0, R0, 0, i32::from(helper as u8)))
+    }
+
+    /// Puts the context into R1.
+    pub(super) fn pass_context(&mut self) -> Result<(), Error> {
+        self.mov(R1, R6)
+    }
+
+    /// Calls a function of the module.
+    pub(super) fn call_function(&mut self, index: u32) -> Result<(), Error> {
+        let imm = i32::try_from(index).map_err(|_| Error::TooLarge("functions"))?;
+        self.push(Insn::new(class::JMP | jmp::CALL, R0, PSEUDO_CALL, 0, imm))
+    }
+
+    /// Returns.
+    pub(super) fn exit(&mut self) -> Result<(), Error> {
+        self.push(Insn::new(class::JMP | jmp::EXIT, R0, R0, 0, 0))
+    }
+
+    /// Resolves the jumps.
+    pub(super) fn finish(&mut self, frame: u32) -> Result<Function, Error> {
+        for (at, label) in self.jumps.drain(..) {
+            let target = self.labels.get(label.0 as usize).copied().filter(|target| *target != UNBOUND);
+            let target = target.ok_or(Error::Internal("label not bound"))?;
+            let distance = i64::from(target) - i64::from(at) - 1;
+            let insn = self.code.get_mut(at as usize).ok_or(Error::Internal("jump outside the code"))?;
+            if let Ok(off) = i16::try_from(distance) {
+                insn.off = off;
+            } else if insn.code == class::JMP | jmp::JA {
+                insn.code = class::JMP32 | jmp::JA;
+                insn.imm = i32::try_from(distance).map_err(|_| Error::TooLarge("distance of a jump"))?;
+            } else {
+                return Err(Error::TooLarge("distance of a conditional jump"));
+            }
+        }
+        let mut code = Vec::new();
+        code.try_reserve_exact(self.code.len()).map_err(|_| Error::Memory)?;
+        code.extend_from_slice(&self.code);
+        let mut claims = Vec::new();
+        claims.try_reserve_exact(self.claims.len()).map_err(|_| Error::Memory)?;
+        claims.extend_from_slice(&self.claims);
+        Ok(Function { code, frame, claims })
+    }
+}
+
+/// Offset of a frame slot from R10.
+fn slot_offset(slot: u32) -> Result<i16, Error> {
+    slot.checked_add(1)
+        .and_then(|count| count.checked_mul(8))
+        .and_then(|bytes| i16::try_from(bytes).ok())
+        .and_then(i16::checked_neg)
+        .ok_or(Error::TooLarge("frame of a function"))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
+fn halves(value: u64) -> [i32; 2] {
+    [(value as u32).cast_signed(), ((value >> 32) as u32).cast_signed()]
+}

@@ -1,0 +1,900 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Control flow of a function.
+
+use super::{
+    Declarations,
+    Error,
+    analysis::{
+        FIRST_POSITION,
+        analyse, //
+    },
+    assembler::{
+        Assembler,
+        Condition,
+        Label,
+        Source, //
+    },
+    registers::{
+        Frame,
+        Holder,
+        Operand,
+        Snapshot,
+        Value,
+        claim, //
+    },
+};
+use crate::{
+    ebpf::{
+        R0,
+        R2,
+        R6,
+        R7,
+        R10,
+        Reg,
+        alu,
+        jmp,
+        width, //
+    },
+    vmctx::{
+        ARGS,
+        Function,
+        Helper,
+        INTERRUPT,
+        MemoryField,
+        STACK_LIMIT,
+        STACK_RED_ZONE,
+        TrapReason,
+        memory_offset, //
+    },
+};
+use alloc::vec::Vec;
+use wasmparser::{
+    BlockType,
+    BrTable,
+    FunctionBody,
+    Operator,
+    OperatorsReader, //
+};
+
+/// Parameters that are passed in registers.
+pub(super) const REG_PARAMS: u32 = 5;
+
+/// Offset of word `index` of the arguments in the context.
+pub(super) fn args_offset(index: u32) -> Result<i16, Error> {
+    i16::try_from(index)
+        .ok()
+        .and_then(|index| index.checked_mul(8))
+        .and_then(|bytes| ARGS.checked_add(bytes))
+        .ok_or(Error::TooLarge("parameters or results"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Function,
+    Block,
+    Loop,
+    If,
+    Else,
+}
+
+/// An open construct.
+struct Control {
+    kind: Kind,
+    label: Label,
+    /// State at the label, decided by the first branch to it.
+    state: Option<Snapshot>,
+    /// Height of the operand stack below the parameters.
+    height: usize,
+    params: usize,
+    results: usize,
+    /// Position after which the label's state is used: for a loop its beginning.
+    position: u32,
+    /// Label and state of the path of an `if` whose condition is 0.
+    otherwise: Option<(Label, Snapshot)>,
+}
+
+impl Control {
+    /// Number of values that a branch carries.
+    fn arity(&self) -> usize {
+        if self.kind == Kind::Loop { self.params } else { self.results }
+    }
+}
+
+/// Code out of the way.
+enum Cold {
+    Checkpoint { label: Label, head: Label, state: Snapshot },
+    Trap { label: Label, reason: TrapReason },
+}
+
+/// A compare whose result the next operator uses.
+#[derive(Clone, Copy)]
+pub(super) struct Compare {
+    pub(super) condition: Condition,
+    pub(super) is_wide: bool,
+    pub(super) lhs: Operand,
+    pub(super) rhs: Operand,
+}
+
+/// A function that is being compiled.
+pub(super) struct Compiler<'a> {
+    pub(super) declarations: &'a Declarations,
+    pub(super) frame: Frame,
+    reader: OperatorsReader<'a>,
+    /// The operator after the present one.
+    pub(super) next: Option<Operator<'a>>,
+    controls: Vec<Control>,
+    cold: Vec<Cold>,
+    pub(super) compare: Option<Compare>,
+    is_reachable: bool,
+    /// Constructs that were opened in unreachable code.
+    skipped: u32,
+    loops: usize,
+    constructs: usize,
+}
+
+/// Compiles function `index`, whose body has been validated.
+pub(super) fn compile(
+    declarations: &Declarations,
+    index: u32,
+    body: &FunctionBody<'_>,
+    mut asm: Assembler,
+) -> Result<(Function, Assembler), Error> {
+    let ty = declarations.function_type(index)?;
+    let params = u32::try_from(ty.params.len()).unwrap_or(u32::MAX);
+    let mut locals = params;
+    for group in body.get_locals_reader()? {
+        locals = locals.saturating_add(group?.0);
+    }
+    for is_large in [false, true] {
+        let analysis = analyse(body.get_operators_reader()?, params, locals)?;
+        let frame = Frame::new(asm, analysis, locals)?;
+        let mut compiler = Compiler {
+            declarations,
+            frame,
+            reader: body.get_operators_reader()?,
+            next: None,
+            controls: Vec::new(),
+            cold: Vec::new(),
+            compare: None,
+            is_reachable: true,
+            skipped: 0,
+            loops: 0,
+            constructs: 0,
+        };
+        compiler.run(params, locals, ty.results.len(), is_large)?;
+        let size = compiler.frame.size();
+        if size <= STACK_RED_ZONE || is_large {
+            let function = compiler.frame.asm.finish(size)?;
+            return Ok((function, compiler.frame.asm));
+        }
+        asm = compiler.frame.asm;
+    }
+    Err(Error::Internal("frame size"))
+}
+
+impl<'a> Compiler<'a> {
+    fn run(&mut self, params: u32, locals: u32, results: usize, is_large: bool) -> Result<(), Error> {
+        let entry = self.frame.asm.label();
+        let stack = self.frame.asm.label();
+        self.frame.asm.bind(entry)?;
+        self.frame.asm.load(width::DW, R0, R6, STACK_LIMIT)?;
+        if is_large {
+            // The size is not known yet; it is at most this.
+            self.frame.asm.alu(alu::ADD, true, R0, Source::Imm(i32::from(i16::MAX)))?;
+        }
+        self.frame.asm.jump_if(Condition(jmp::JLT), true, R10, Source::Reg(R0), stack)?;
+        self.enter(params, locals)?;
+        let label = self.frame.asm.label();
+        self.controls.push(Control {
+            kind: Kind::Function,
+            label,
+            state: Some(Snapshot::default()),
+            height: 0,
+            params: 0,
+            results,
+            position: u32::MAX,
+            otherwise: None,
+        });
+        self.frame.position = FIRST_POSITION.saturating_sub(1);
+        self.advance()?;
+        while let Some(operator) = self.next.take() {
+            self.frame.position = self.frame.position.saturating_add(1);
+            self.advance()?;
+            self.operator(&operator)?;
+        }
+        self.finish(entry, stack, params)
+    }
+
+    fn advance(&mut self) -> Result<(), Error> {
+        self.next = if self.reader.eof() { None } else { Some(self.reader.read()?) };
+        Ok(())
+    }
+
+    /// The local that the next operator assigns the result to.
+    pub(super) fn next_local(&self) -> Option<u32> {
+        match self.next {
+            Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => Some(local_index),
+            _ => None,
+        }
+    }
+
+    /// Brings parameters and locals into their places.
+    fn enter(&mut self, params: u32, locals: u32) -> Result<(), Error> {
+        let frame = &mut self.frame;
+        for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
+            if frame.is_live(param) {
+                frame.hold(Reg(reg), Holder::Local { local: param, is_dirty: true })?;
+            }
+        }
+        for param in 0..params.min(REG_PARAMS) {
+            frame.settle(param)?;
+        }
+        for param in REG_PARAMS..params {
+            if frame.is_live(param) {
+                frame.asm.load(width::DW, R0, R6, args_offset(param)?)?;
+                frame.asm.store_slot(param, Source::Reg(R0))?;
+            }
+        }
+        for local in params..locals {
+            if frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.needs_zero) {
+                frame.asm.store_slot(local, Source::Imm(0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits the end of the function and the code out of the way.
+    fn finish(&mut self, entry: Label, stack: Label, params: u32) -> Result<(), Error> {
+        let cold = core::mem::take(&mut self.cold);
+        let asm = &mut self.frame.asm;
+        asm.bind(stack)?;
+        for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
+            asm.store(width::DW, R6, args_offset(param)?, Source::Reg(Reg(reg)))?;
+        }
+        asm.pass_context()?;
+        asm.constant(R2, TrapReason::Stack as u64)?;
+        asm.call_helper(Helper::Trap)?;
+        for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
+            asm.load(width::DW, Reg(reg), R6, args_offset(param)?)?;
+        }
+        asm.jump(entry)?;
+        for item in cold {
+            match item {
+                Cold::Checkpoint { label, head, state } => {
+                    asm.bind(label)?;
+                    claim(asm, &state);
+                    let saved = |reg: &u8| match state.cell(Reg(*reg)).holder {
+                        Holder::Local { local, is_dirty } => Some((local, is_dirty || state.cell(Reg(*reg)).bytes > 0)),
+                        _ => None,
+                    };
+                    for reg in 0..6 {
+                        if let Some((local, true)) = saved(&reg) {
+                            asm.store_slot(local, Source::Reg(Reg(reg)))?;
+                        }
+                    }
+                    asm.pass_context()?;
+                    asm.call_helper(Helper::Checkpoint)?;
+                    for reg in 0..6 {
+                        if let Some((local, _)) = saved(&reg) {
+                            asm.load_slot(Reg(reg), local)?;
+                        }
+                    }
+                    if state.has_base {
+                        asm.load(width::DW, R7, R6, memory_offset(0, MemoryField::Base))?;
+                    }
+                    asm.jump(head)?;
+                }
+                Cold::Trap { label, reason } => {
+                    asm.bind(label)?;
+                    asm.pass_context()?;
+                    asm.constant(R2, reason as u64)?;
+                    asm.call_helper(Helper::Trap)?;
+                    asm.exit()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Label of the code that traps with `reason`.
+    pub(super) fn trap(&mut self, reason: TrapReason) -> Label {
+        let known = self.cold.iter().find_map(|item| match item {
+            Cold::Trap { label, reason: other } if *other == reason => Some(*label),
+            _ => None,
+        });
+        known.unwrap_or_else(|| {
+            let label = self.frame.asm.label();
+            self.cold.push(Cold::Trap { label, reason });
+            label
+        })
+    }
+
+    /// Ends the reachable part of the present construct.
+    pub(super) fn diverge(&mut self) -> Result<(), Error> {
+        let height = self.controls.last().map_or(0, |control| control.height);
+        self.frame.truncate(height)?;
+        self.compare = None;
+        self.is_reachable = false;
+        Ok(())
+    }
+
+    fn operator(&mut self, operator: &Operator<'a>) -> Result<(), Error> {
+        if !self.is_reachable {
+            return self.skip(operator);
+        }
+        if self.compare.is_some()
+            && !matches!(
+                operator,
+                Operator::BrIf { .. } | Operator::If { .. } | Operator::I32Eqz | Operator::Select | Operator::TypedSelect { .. }
+            )
+        {
+            return Err(Error::Internal("compare left over"));
+        }
+        match operator {
+            Operator::Block { blockty } => self.open(Kind::Block, *blockty),
+            Operator::Loop { blockty } => self.open(Kind::Loop, *blockty),
+            Operator::If { blockty } => self.open(Kind::If, *blockty),
+            Operator::Else => self.otherwise(),
+            Operator::End => self.end(),
+            Operator::Br { relative_depth } => {
+                let target = self.target(*relative_depth)?;
+                self.branch(target)?;
+                self.diverge()
+            }
+            Operator::BrIf { relative_depth } => self.branch_if(*relative_depth),
+            Operator::BrTable { targets } => self.branch_table(targets),
+            Operator::Return => {
+                self.branch(0)?;
+                self.diverge()
+            }
+            Operator::Unreachable => {
+                let label = self.trap(TrapReason::Unreachable);
+                self.frame.asm.jump(label)?;
+                self.diverge()
+            }
+            Operator::Nop => Ok(()),
+            _ => self.plain(operator),
+        }
+    }
+
+    /// Skips an unreachable operator.
+    fn skip(&mut self, operator: &Operator<'a>) -> Result<(), Error> {
+        match operator {
+            Operator::Block { .. } | Operator::If { .. } | Operator::Loop { .. } => {
+                self.skipped = self.skipped.saturating_add(1);
+                self.constructs = self.constructs.saturating_add(1);
+                if matches!(operator, Operator::Loop { .. }) {
+                    self.loops = self.loops.saturating_add(1);
+                }
+                Ok(())
+            }
+            Operator::End if self.skipped > 0 => {
+                self.skipped = self.skipped.saturating_sub(1);
+                Ok(())
+            }
+            Operator::Else if self.skipped > 0 => Ok(()),
+            Operator::Else => self.otherwise(),
+            Operator::End => self.end(),
+            _ => Ok(()),
+        }
+    }
+
+    fn block_type(&self, ty: BlockType) -> Result<(usize, usize), Error> {
+        Ok(match ty {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(index) => {
+                let ty = self.declarations.types.get(index as usize).ok_or(Error::Internal("type index"))?;
+                (ty.params.len(), ty.results.len())
+            }
+        })
+    }
+
+    fn target(&self, relative_depth: u32) -> Result<usize, Error> {
+        self.controls
+            .len()
+            .checked_sub(1)
+            .and_then(|last| last.checked_sub(relative_depth as usize))
+            .ok_or(Error::Internal("branch depth"))
+    }
+
+    fn open(&mut self, kind: Kind, ty: BlockType) -> Result<(), Error> {
+        let (params, results) = self.block_type(ty)?;
+        let condition = if kind == Kind::If { Some(self.condition()?) } else { None };
+        self.frame.spill_all(params)?;
+        let height = self.frame.stack.len().checked_sub(params).ok_or(Error::Internal("block parameters"))?;
+        let end = self.frame.analysis.ends.get(self.constructs).copied().unwrap_or(u32::MAX);
+        self.constructs = self.constructs.saturating_add(1);
+        let label = self.frame.asm.label();
+        let mut control =
+            Control { kind, label, state: None, height, params, results, position: end, otherwise: None };
+        if let Some(compare) = condition {
+            let otherwise = self.frame.asm.label();
+            self.jump_if(&compare.inverse(), otherwise)?;
+            self.frame.unlock();
+            control.otherwise = Some((otherwise, self.frame.now));
+        }
+        if kind != Kind::Loop {
+            self.controls.push(control);
+            return Ok(());
+        }
+        let number = self.loops;
+        self.loops = self.loops.saturating_add(1);
+        control.position = self.frame.position;
+        let head = self.frame.enter_loop(number);
+        control.state = Some(head);
+        self.controls.push(control);
+        self.transfer(self.controls.len().saturating_sub(1))?;
+        self.frame.now = head;
+        self.frame.asm.bind(label)?;
+        self.frame.claim();
+        let word = self.frame.alloc()?;
+        let cold = self.frame.asm.label();
+        self.frame.asm.load(width::DW, word, R6, INTERRUPT)?;
+        self.frame.asm.jump_if(Condition(jmp::JNE), true, word, Source::Imm(0), cold)?;
+        self.frame.unlock();
+        let state = self.frame.now;
+        self.cold.push(Cold::Checkpoint { label: cold, head: label, state });
+        Ok(())
+    }
+
+    fn otherwise(&mut self) -> Result<(), Error> {
+        let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("else"))?;
+        if self.is_reachable {
+            self.branch(last)?;
+        }
+        let control = self.controls.get_mut(last).ok_or(Error::Internal("else"))?;
+        let (label, state) = control.otherwise.take().ok_or(Error::Internal("else without if"))?;
+        control.kind = Kind::Else;
+        let (height, params) = (control.height, control.params);
+        self.resume(label, &state, height)?;
+        for _ in 0..params {
+            self.frame.push(Value::Slot)?;
+        }
+        Ok(())
+    }
+
+    /// Continues at `label` in `state`, with `height` operands.
+    fn resume(&mut self, label: Label, state: &Snapshot, height: usize) -> Result<(), Error> {
+        self.frame.truncate(height)?;
+        self.frame.now = *state;
+        self.frame.asm.bind(label)?;
+        self.frame.claim();
+        self.is_reachable = true;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("end"))?;
+        let control = self.controls.get_mut(last).ok_or(Error::Internal("end"))?;
+        let (kind, height, params, results) = (control.kind, control.height, control.params, control.results);
+        match kind {
+            Kind::Loop => {
+                self.controls.pop();
+                self.frame.leave_loop();
+                return Ok(());
+            }
+            Kind::If => {
+                // The path without an else ends with the parameters as results.
+                let (label, state) = control.otherwise.take().ok_or(Error::Internal("if"))?;
+                control.kind = Kind::Else;
+                if control.state.is_none() && results == 0 {
+                    let now = core::mem::replace(&mut self.frame.now, state);
+                    self.decide(last)?;
+                    self.frame.now = now;
+                }
+                if self.is_reachable {
+                    self.branch(last)?;
+                }
+                self.resume(label, &state, height)?;
+                for _ in 0..params {
+                    self.frame.push(Value::Slot)?;
+                }
+            }
+            Kind::Block | Kind::Else if control.state.is_none() => {
+                // Nothing branches here.
+                self.controls.pop();
+                return Ok(());
+            }
+            Kind::Function | Kind::Block | Kind::Else => {}
+        }
+        if self.is_reachable {
+            self.frame.place_results(results)?;
+            self.transfer(last)?;
+        }
+        let control = self.controls.pop().ok_or(Error::Internal("end"))?;
+        let state = control.state.unwrap_or_default();
+        self.resume(control.label, &state, height)?;
+        self.push_results(results)?;
+        if kind == Kind::Function {
+            self.leave(results)?;
+        }
+        Ok(())
+    }
+
+    fn push_results(&mut self, results: usize) -> Result<(), Error> {
+        if results == 1 {
+            return self.frame.push(Value::Reg(R0));
+        }
+        for _ in 0..results {
+            self.frame.push(Value::Slot)?;
+        }
+        Ok(())
+    }
+
+    /// Returns from the function; the results are the operands.
+    fn leave(&mut self, results: usize) -> Result<(), Error> {
+        if results > 1 {
+            for index in (0..results).rev() {
+                let operand = self.frame.pop()?;
+                let slot = self.frame.operand_slot(operand.depth);
+                self.frame.asm.load_slot(R0, slot)?;
+                if index > 0 {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    self.frame.asm.store(width::DW, R6, args_offset(index)?, Source::Reg(R0))?;
+                }
+            }
+        }
+        self.frame.asm.exit()?;
+        self.frame.truncate(0)?;
+        self.is_reachable = false;
+        Ok(())
+    }
+
+    /// Decides the state at the label of construct `target`: as it is now, as far as somebody may need it there.
+    fn decide(&mut self, target: usize) -> Result<(), Error> {
+        let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
+        if control.state.is_some() {
+            return Ok(());
+        }
+        let mut state = self.frame.now;
+        for number in 0..=9 {
+            let reg = Reg(number);
+            let keeps = match state.cell(reg).holder {
+                Holder::Local { local, .. } => {
+                    self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > control.position)
+                }
+                _ => false,
+            };
+            if !keeps || control.results == 1 && reg == R0 {
+                *state.cell_mut(reg)? = super::registers::Cell::default();
+            }
+        }
+        control.state = Some(state);
+        Ok(())
+    }
+
+    /// Branches to construct `target` for good; the values that it carries are on the stack.
+    fn branch(&mut self, target: usize) -> Result<(), Error> {
+        let (arity, is_loop) = self
+            .controls
+            .get(target)
+            .map(|control| (control.arity(), control.kind == Kind::Loop))
+            .ok_or(Error::Internal("branch"))?;
+        self.place(arity, is_loop)?;
+        self.reposition(target, arity, is_loop)?;
+        self.decide(target)?;
+        self.transfer(target)?;
+        let label = self.controls.get(target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
+        self.frame.asm.jump(label)
+    }
+
+    /// Moves the values of a branch to where labels of this kind expect them.
+    fn place(&mut self, arity: usize, is_loop: bool) -> Result<(), Error> {
+        if is_loop { self.frame.spill_all(arity) } else { self.frame.place_results(arity) }
+    }
+
+    /// Set if the values of a branch that lie in frame slots must move down to the height of the label.
+    fn must_reposition(&self, target: usize, arity: usize, is_loop: bool) -> bool {
+        let in_slots = arity > 1 || is_loop && arity > 0;
+        let height = self.controls.get(target).map_or(0, |control| control.height);
+        in_slots && self.frame.stack.len() != height.saturating_add(arity)
+    }
+
+    /// Moves the values of a branch that lie in frame slots to the slots of the label.
+    fn reposition(&mut self, target: usize, arity: usize, is_loop: bool) -> Result<(), Error> {
+        if !self.must_reposition(target, arity, is_loop) {
+            return Ok(());
+        }
+        let height = self.controls.get(target).map_or(0, |control| control.height);
+        let from = self.frame.stack.len().checked_sub(arity).ok_or(Error::Internal("branch values"))?;
+        // R7 is loaded again where it is needed.
+        self.frame.now.has_base = false;
+        for index in 0..arity {
+            let slot = |depth: usize| u32::try_from(depth).unwrap_or(u32::MAX);
+            let source = self.frame.operand_slot(slot(from.saturating_add(index)));
+            let target = self.frame.operand_slot(slot(height.saturating_add(index)));
+            self.frame.asm.load_slot(R7, source)?;
+            self.frame.asm.store_slot(target, Source::Reg(R7))?;
+        }
+        Ok(())
+    }
+
+    /// Brings registers and frame slots from the present state to that of the label of construct `target`.
+    fn transfer(&mut self, target: usize) -> Result<(), Error> {
+        let plan = self.plan(target)?;
+        self.execute(target, &plan)
+    }
+
+    fn plan(&mut self, target: usize) -> Result<Plan, Error> {
+        let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
+        let is_loop = control.kind == Kind::Loop;
+        let position = control.position;
+        let state = control.state.as_mut().ok_or(Error::Internal("state of a label"))?;
+        let mut plan = Plan::default();
+        let now = &self.frame.now;
+        for number in 0..=9 {
+            let reg = Reg(number);
+            if let Holder::Local { local, is_dirty: true } = now.cell(reg).holder {
+                let is_clean = match state.reg_of(local).map(|there| state.cell(there).holder) {
+                    Some(Holder::Local { is_dirty, .. }) => !is_dirty,
+                    _ => self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > position),
+                };
+                if is_clean {
+                    plan.stores.push((local, reg));
+                }
+            }
+        }
+        for number in 0..=9 {
+            let reg = Reg(number);
+            let Holder::Local { local, .. } = state.cell(reg).holder else { continue };
+            let source = now.reg_of(local);
+            match source {
+                Some(source) if source == reg => {}
+                Some(source) => plan.moves.push((reg, source, local)),
+                None => plan.loads.push((reg, local)),
+            }
+            let known = source.map_or(0, |source| now.cell(source).bytes);
+            if let Ok(cell) = state.cell_mut(reg)
+                && known < cell.bytes
+            {
+                if is_loop {
+                    plan.checks.push((reg, cell.bytes));
+                } else {
+                    cell.bytes = known;
+                }
+            }
+        }
+        if state.has_base && !now.has_base {
+            if is_loop {
+                plan.loads_base = true;
+            } else {
+                state.has_base = false;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn execute(&mut self, target: usize, plan: &Plan) -> Result<(), Error> {
+        for (local, reg) in &plan.stores {
+            self.frame.asm.store_slot(*local, Source::Reg(*reg))?;
+        }
+        let mut moves = plan.moves.clone();
+        let mut loads = plan.loads.clone();
+        while !moves.is_empty() {
+            let free = moves.iter().position(|(to, ..)| !moves.iter().any(|(_, from, _)| from == to));
+            let (to, from, local) = moves.swap_remove(free.unwrap_or(0));
+            if free.is_some() {
+                self.frame.asm.mov(to, from)?;
+            } else {
+                // A cycle: by way of the frame.
+                self.frame.asm.store_slot(local, Source::Reg(from))?;
+                loads.push((to, local));
+            }
+        }
+        for (reg, local) in &loads {
+            self.frame.asm.load_slot(*reg, *local)?;
+        }
+        if plan.loads_base {
+            self.frame.asm.load(width::DW, R7, R6, memory_offset(0, MemoryField::Base))?;
+        }
+        if !plan.checks.is_empty() {
+            let state = self.controls.get(target).and_then(|control| control.state).unwrap_or_default();
+            let scratch = (0..6).map(Reg).find(|reg| state.cell(*reg).holder == Holder::Free);
+            let scratch = scratch.ok_or(Error::Internal("no scratch register"))?;
+            for (reg, bytes) in &plan.checks {
+                // It cannot fail: the local is as it was, and a memory never shrinks.
+                self.check(*reg, 0, u64::from(*bytes), scratch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The condition that an operator pops: a compare, or that an operand is not 0.
+    pub(super) fn condition(&mut self) -> Result<Compare, Error> {
+        if let Some(compare) = self.compare.take() {
+            return Ok(compare);
+        }
+        let lhs = self.frame.pop()?;
+        let rhs = Operand { value: Value::Const(0), depth: 0 };
+        Ok(Compare { condition: Condition(jmp::JNE), is_wide: false, lhs, rhs })
+    }
+
+    /// Jumps to `label` if `compare` holds.
+    pub(super) fn jump_if(&mut self, compare: &Compare, label: Label) -> Result<(), Error> {
+        let (mut lhs, mut rhs, mut condition) = (compare.lhs, compare.rhs, compare.condition);
+        if matches!(lhs.value, Value::Const(_)) {
+            core::mem::swap(&mut lhs, &mut rhs);
+            condition = condition.swapped();
+        }
+        let reg = self.frame.source(lhs)?;
+        let source = self.frame.source_or_imm(rhs, compare.is_wide)?;
+        self.frame.asm.jump_if(condition, compare.is_wide, reg, source, label)
+    }
+
+    fn branch_if(&mut self, relative_depth: u32) -> Result<(), Error> {
+        let target = self.target(relative_depth)?;
+        let mut compare = self.condition()?;
+        let (arity, is_loop) = self
+            .controls
+            .get(target)
+            .map(|control| (control.arity(), control.kind == Kind::Loop))
+            .ok_or(Error::Internal("branch"))?;
+        if arity > 0 {
+            // The values of the branch need R0, and may take every register: the condition goes into one that is kept.
+            let flag = self.flag(&compare)?;
+            self.frame.push(Value::Reg(flag))?;
+            self.frame.unlock();
+            let depth = self.frame.stack.len();
+            self.frame.spill(depth)?;
+            let operand = self.frame.pop()?;
+            self.place(arity, is_loop)?;
+            compare = Compare {
+                condition: Condition(jmp::JNE),
+                is_wide: false,
+                lhs: operand,
+                rhs: Operand { value: Value::Const(0), depth: 0 },
+            };
+        }
+        // Sources are brought into registers first, so that the state is that of both paths.
+        if matches!(compare.lhs.value, Value::Const(_)) {
+            core::mem::swap(&mut compare.lhs, &mut compare.rhs);
+            compare.condition = compare.condition.swapped();
+        }
+        let reg = self.frame.source(compare.lhs)?;
+        let source = self.frame.source_or_imm(compare.rhs, compare.is_wide)?;
+        self.decide(target)?;
+        let moves_down = self.must_reposition(target, arity, is_loop);
+        let plan = self.plan(target)?;
+        let label = self.controls.get(target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
+        if plan.is_empty() && !moves_down {
+            self.frame.asm.jump_if(compare.condition, compare.is_wide, reg, source, label)?;
+            self.frame.unlock();
+            return Ok(());
+        }
+        let skip = self.frame.asm.label();
+        self.frame.asm.jump_if(compare.condition.inverse(), compare.is_wide, reg, source, skip)?;
+        self.frame.unlock();
+        let state = self.frame.now;
+        if moves_down {
+            self.reposition(target, arity, is_loop)?;
+            self.transfer(target)?;
+        } else {
+            self.execute(target, &plan)?;
+        }
+        self.frame.asm.jump(label)?;
+        self.frame.now = state;
+        self.frame.asm.bind(skip)?;
+        self.frame.claim();
+        Ok(())
+    }
+
+    fn branch_table(&mut self, targets: &BrTable<'a>) -> Result<(), Error> {
+        let index = self.frame.pop()?;
+        let default = self.target(targets.default())?;
+        let arity = self.controls.get(default).map(Control::arity).ok_or(Error::Internal("branch"))?;
+        // Runs of equal targets, each with the first index that it is for.
+        let mut runs: Vec<(u32, usize)> = Vec::new();
+        let mut next: u32 = 0;
+        for depth in targets.targets() {
+            let target = self.target(depth?)?;
+            if runs.last().is_none_or(|(_, last)| *last != target) {
+                runs.push((next, target));
+            }
+            next = next.saturating_add(1);
+        }
+        if runs.last().is_none_or(|(_, last)| *last != default) {
+            runs.push((next, default));
+        }
+        // Each target moves the values from their slots to where it expects them.
+        self.frame.spill_all(arity)?;
+        let reg = self.frame.source(index)?;
+        // A jump to each target, by way of what the target needs.
+        let mut labels: Vec<(usize, Label)> = Vec::new();
+        for (_, target) in &runs {
+            if labels.iter().any(|(other, _)| other == target) {
+                continue;
+            }
+            let label = self.frame.asm.label();
+            labels.push((*target, label));
+        }
+        let label_of = |target: usize| labels.iter().find(|(other, _)| *other == target).map(|(_, label)| *label);
+        let mut work: Vec<(usize, usize, Option<Label>)> = alloc::vec![(0, runs.len(), None)];
+        while let Some((from, to, label)) = work.pop() {
+            if let Some(label) = label {
+                self.frame.asm.bind(label)?;
+                self.frame.claim();
+            }
+            let mut to = to;
+            while to.saturating_sub(from) > 1 {
+                let middle = from.saturating_add(to.saturating_sub(from) / 2);
+                let first = runs.get(middle).map(|(first, _)| *first).ok_or(Error::Internal("br_table"))?;
+                let right = self.frame.asm.label();
+                let source = Source::Imm(first.cast_signed());
+                self.frame.asm.jump_if(Condition(jmp::JGE), false, reg, source, right)?;
+                work.push((middle, to, Some(right)));
+                to = middle;
+            }
+            let target = runs.get(from).map(|(_, target)| *target).ok_or(Error::Internal("br_table"))?;
+            self.frame.asm.jump(label_of(target).ok_or(Error::Internal("br_table"))?)?;
+        }
+        self.frame.unlock();
+        let state = self.frame.now;
+        for (target, label) in &labels {
+            self.frame.now = state;
+            self.frame.asm.bind(*label)?;
+            self.frame.claim();
+            let control = self.controls.get(*target).ok_or(Error::Internal("branch"))?;
+            let (arity, is_loop) = (control.arity(), control.kind == Kind::Loop);
+            if arity == 1 && !is_loop {
+                // The value is in its slot, so that each target can have it where it expects it.
+                let top = self.frame.stack.last().copied().ok_or(Error::Internal("br_table"))?;
+                let slot = self.frame.operand_slot(top.depth);
+                self.frame.now = self.without_r0(&state)?;
+                self.frame.asm.load_slot(R0, slot)?;
+            } else {
+                self.reposition(*target, arity, is_loop)?;
+            }
+            self.decide(*target)?;
+            self.transfer(*target)?;
+            let end = self.controls.get(*target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
+            self.frame.asm.jump(end)?;
+        }
+        self.frame.now = state;
+        self.diverge()
+    }
+
+    /// `state` after R0 was given up.
+    fn without_r0(&mut self, state: &Snapshot) -> Result<Snapshot, Error> {
+        let mut without = *state;
+        if let Holder::Local { local, is_dirty: true } = state.cell(R0).holder
+            && self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > self.frame.position)
+        {
+            self.frame.asm.store_slot(local, Source::Reg(R0))?;
+        }
+        *without.cell_mut(R0)? = super::registers::Cell::default();
+        Ok(without)
+    }
+}
+
+impl Compare {
+    /// The opposite.
+    pub(super) fn inverse(self) -> Self {
+        Self { condition: self.condition.inverse(), ..self }
+    }
+}
+
+/// Code that brings one state to another.
+#[derive(Clone, Debug, Default)]
+struct Plan {
+    /// Locals to store from registers.
+    stores: Vec<(u32, Reg)>,
+    /// Moves of locals among registers: to, from.
+    moves: Vec<(Reg, Reg, u32)>,
+    /// Locals to load.
+    loads: Vec<(Reg, u32)>,
+    /// Facts to establish anew.
+    checks: Vec<(Reg, u32)>,
+    loads_base: bool,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        self.stores.is_empty()
+            && self.moves.is_empty()
+            && self.loads.is_empty()
+            && self.checks.is_empty()
+            && !self.loads_base
+    }
+}

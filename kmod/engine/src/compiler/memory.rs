@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Accesses to linear memory.
+
+use super::{
+    Error,
+    assembler::{
+        Condition,
+        Source, //
+    },
+    function::Compiler,
+    registers::{
+        Operand,
+        Value,
+        immediate, //
+    },
+};
+use crate::{
+    ebpf::{
+        R6,
+        Reg,
+        alu,
+        jmp,
+        width, //
+    },
+    vmctx::{
+        MemoryField,
+        TrapReason,
+        memory_offset, //
+    },
+};
+use wasmparser::MemArg;
+
+/// A load.
+#[derive(Clone, Copy)]
+pub(super) struct Load {
+    /// Width in the operation code.
+    pub(super) width: u8,
+    /// Set if it is sign-extended to 64 bits.
+    pub(super) is_signed: bool,
+    /// Set if what is above 32 bits is cleared then.
+    pub(super) is_narrowed: bool,
+}
+
+/// Number of bytes of a width.
+fn bytes(width: u8) -> u64 {
+    match width {
+        width::B => 1,
+        width::H => 2,
+        width::W => 4,
+        _ => 8,
+    }
+}
+
+/// A checked address: register and offset.
+type Address = Option<(Reg, i16)>;
+
+impl Compiler<'_> {
+    /// Loads.
+    pub(super) fn load(&mut self, memarg: MemArg, load: Load) -> Result<(), Error> {
+        let Some((base, off)) = self.address(memarg, bytes(load.width))? else { return self.diverge() };
+        let hint = self.frame.hint(self.next_local(), &[Some(base)]);
+        let dst = match hint {
+            Some(reg) => {
+                self.frame.hold(reg, super::registers::Holder::Temporary)?;
+                reg
+            }
+            // The address is needed no more, unless it is the base.
+            None if base != crate::ebpf::R7 => base,
+            None => self.frame.alloc()?,
+        };
+        if load.is_signed {
+            self.frame.asm.load_signed(load.width, dst, base, off)?;
+        } else {
+            self.frame.asm.load(load.width, dst, base, off)?;
+        }
+        if load.is_narrowed {
+            self.frame.asm.alu(alu::MOV, false, dst, Source::Reg(dst))?;
+        }
+        self.finish_result(dst)
+    }
+
+    /// Stores.
+    pub(super) fn store(&mut self, memarg: MemArg, width: u8) -> Result<(), Error> {
+        let value = self.frame.pop()?;
+        let Some((base, off)) = self.address(memarg, bytes(width))? else { return self.diverge() };
+        let source = self.frame.source_or_imm(value, width == width::DW)?;
+        self.frame.asm.store(width, base, off, source)?;
+        self.frame.unlock();
+        Ok(())
+    }
+
+    /// Pops an address, and checks that `width` bytes are there; none if they cannot be. The register may be overwritten
+    /// unless it is R7.
+    fn address(&mut self, memarg: MemArg, width: u64) -> Result<Address, Error> {
+        let memory = memarg.memory;
+        let operand = self.frame.pop()?;
+        let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
+        let need = memarg.offset.checked_add(width).filter(|need| *need <= 1 << 32);
+        let Some(need) = need else {
+            let trap = self.trap(TrapReason::MemoryBounds);
+            self.frame.asm.jump(trap)?;
+            return Ok(None);
+        };
+        if let Value::Const(index) = operand.value
+            && let Some(start) = index.checked_add(memarg.offset)
+            && start.checked_add(width).is_some_and(|end| end <= minimum)
+        {
+            return self.fixed(memory, start).map(Some);
+        }
+        let reg = self.frame.source(operand)?;
+        let known = if memory == 0 { self.frame.now.cell(reg).bytes } else { 0 };
+        if u64::from(known) < need {
+            let scratch = self.frame.alloc()?;
+            self.check(reg, memory, need, scratch)?;
+            if memory == 0
+                && let Ok(bytes) = u32::try_from(need)
+            {
+                self.frame.now.cell_mut(reg)?.bytes = bytes;
+            }
+            self.frame.release(scratch)?;
+        }
+        let address = self.sum(operand, reg, memory)?;
+        let off = if let Ok(off) = i16::try_from(memarg.offset) {
+            off
+        } else {
+            let imm = immediate(memarg.offset, true).ok_or(Error::Unsupported("memory offsets of 2 GiB"))?;
+            self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+            0
+        };
+        Ok(Some((address, off)))
+    }
+
+    /// A register with the address of index `reg`.
+    fn sum(&mut self, operand: Operand, reg: Reg, memory: u32) -> Result<Reg, Error> {
+        if memory == 0 {
+            let base = self.frame.base()?;
+            if operand.value == Value::Reg(reg) {
+                self.frame.asm.alu(alu::ADD, true, reg, Source::Reg(base))?;
+                self.frame.now.cell_mut(reg)?.bytes = 0;
+                return Ok(reg);
+            }
+            let address = self.frame.alloc()?;
+            self.frame.asm.mov(address, base)?;
+            self.frame.asm.alu(alu::ADD, true, address, Source::Reg(reg))?;
+            return Ok(address);
+        }
+        let address = self.frame.alloc()?;
+        self.frame.asm.load(width::DW, address, R6, memory_offset(memory, MemoryField::Base))?;
+        self.frame.asm.alu(alu::ADD, true, address, Source::Reg(reg))?;
+        Ok(address)
+    }
+
+    /// Address of byte `start`, which every memory of this type has.
+    fn fixed(&mut self, memory: u32, start: u64) -> Result<(Reg, i16), Error> {
+        if memory == 0 {
+            let base = self.frame.base()?;
+            if let Ok(off) = i16::try_from(start) {
+                return Ok((base, off));
+            }
+            let address = self.frame.alloc()?;
+            self.frame.asm.mov(address, base)?;
+            let imm = immediate(start, true).ok_or(Error::Unsupported("addresses above 2 GiB"))?;
+            self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+            return Ok((address, 0));
+        }
+        let address = self.frame.alloc()?;
+        self.frame.asm.load(width::DW, address, R6, memory_offset(memory, MemoryField::Base))?;
+        let imm = immediate(start, true).ok_or(Error::Unsupported("addresses above 2 GiB"))?;
+        self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+        Ok((address, 0))
+    }
+
+    /// Traps unless `need` bytes lie behind index `reg`.
+    pub(super) fn check(&mut self, reg: Reg, memory: u32, need: u64, scratch: Reg) -> Result<(), Error> {
+        let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
+        let trap = self.trap(TrapReason::MemoryBounds);
+        let imm = immediate(need, true).ok_or(Error::Unsupported("memory offsets of 2 GiB"))?;
+        self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Size))?;
+        if minimum < need {
+            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, Source::Imm(imm), trap)?;
+        }
+        self.frame.asm.alu(alu::SUB, true, scratch, Source::Imm(imm))?;
+        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap)
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The compiler: translates validated WebAssembly, function by function, to eBPF instructions.
+//!
+//! It makes one pass over each function after [`analysis`]: operands are deferred (constants and locals are used where they
+//! are), values live in registers until something else needs them, and the first branch to a label decides where values are
+//! there. A mistake made here gives a wrong result; that it never gives unsafe code is what the checker proves.
+
+mod analysis;
+mod assembler;
+mod calls;
+mod function;
+mod memory;
+mod operators;
+mod registers;
+
+use crate::vmctx::{
+    ARGS_MAX,
+    FRAME_MAX,
+    Function,
+    GLOBALS_MAX,
+    MEMORIES_MAX,
+    PAGE,
+    Shape, //
+};
+use alloc::vec::Vec;
+use core::fmt;
+use wasmparser::{
+    BinaryReaderError,
+    FuncValidatorAllocations,
+    Parser,
+    Payload,
+    TypeRef,
+    ValType,
+    ValidPayload,
+    Validator,
+    WasmFeatures, //
+};
+
+/// Reasons not to compile a module; it can still be interpreted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It is not valid: message and offset.
+    Invalid(&'static str, usize),
+    /// It uses something that the compiler does not know.
+    Unsupported(&'static str),
+    /// Something in it is larger than compiled code can have.
+    TooLarge(&'static str),
+    /// No memory.
+    Memory,
+    /// A mistake of the compiler.
+    Internal(&'static str),
+}
+
+impl From<BinaryReaderError> for Error {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Invalid("not valid", error.offset())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(message, offset) => write!(f, "{message} at offset {offset}"),
+            Self::Unsupported(what) => write!(f, "the compiler does not support {what}"),
+            Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
+            Self::Memory => f.write_str("no memory for the compiler"),
+            Self::Internal(what) => write!(f, "mistake of the compiler: {what}"),
+        }
+    }
+}
+
+/// A function type, as far as the compiler needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Type {
+    /// Parameters.
+    pub params: Vec<ValType>,
+    /// Results.
+    pub results: Vec<ValType>,
+}
+
+/// Declarations of a module.
+#[derive(Clone, Debug, Default)]
+pub struct Declarations {
+    /// Types.
+    pub types: Vec<Type>,
+    /// Canonical number of each type: equal types have the same.
+    pub type_ids: Vec<u32>,
+    /// Type of each function, imported ones first.
+    pub functions: Vec<u32>,
+    /// Number of imported functions.
+    pub imported: u32,
+    /// Minimum size of each memory in bytes.
+    pub memories: Vec<u64>,
+    /// Number of globals.
+    pub globals: u32,
+    /// Number of tables.
+    pub tables: u32,
+}
+
+impl Declarations {
+    /// Type of function `index`.
+    fn function_type(&self, index: u32) -> Result<&Type, Error> {
+        let ty = self.functions.get(index as usize).ok_or(Error::Internal("function index"))?;
+        self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
+    }
+
+    /// What the checker is told.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let defined = self.functions.len().saturating_sub(self.imported as usize);
+        Shape {
+            functions: u32::try_from(defined).unwrap_or(u32::MAX),
+            globals: self.globals,
+            memories: self.memories.clone(),
+        }
+    }
+
+    fn add_type(&mut self, ty: Type) -> Result<(), Error> {
+        if ty.params.len().max(ty.results.len()) > ARGS_MAX as usize {
+            return Err(Error::TooLarge("parameters or results of a function"));
+        }
+        let number = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
+        let id = self.types.iter().position(|other| *other == ty).and_then(|index| u32::try_from(index).ok());
+        self.type_ids.push(id.unwrap_or(number));
+        self.types.push(ty);
+        Ok(())
+    }
+}
+
+/// A compiled module.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    /// Its declarations.
+    pub declarations: Declarations,
+    /// Its functions, without the imported ones.
+    pub functions: Vec<Function>,
+}
+
+/// The proposals that compiled modules may use.
+pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .difference(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::MULTI_MEMORY);
+
+/// Validates and compiles `wasm`.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
+    let mut validator = Validator::new_with_features(FEATURES);
+    let mut allocations = Some(FuncValidatorAllocations::default());
+    let mut compiled = Compiled::default();
+    let mut assembler = assembler::Assembler::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        let valid = validator.payload(&payload)?;
+        declare(&mut compiled.declarations, &payload)?;
+        if let ValidPayload::Func(function, body) = valid {
+            let mut function = function.into_validator(allocations.take().unwrap_or_default());
+            function.validate(&body)?;
+            let index = function.index();
+            allocations = Some(function.into_allocations());
+            let (compiled_function, reused) =
+                function::compile(&compiled.declarations, index, &body, assembler)?;
+            assembler = reused;
+            if compiled_function.frame > FRAME_MAX {
+                return Err(Error::TooLarge("frame of a function"));
+            }
+            compiled.functions.try_reserve(1).map_err(|_| Error::Memory)?;
+            compiled.functions.push(compiled_function);
+        }
+    }
+    Ok(compiled)
+}
+
+fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(), Error> {
+    match payload {
+        Payload::TypeSection(types) => {
+            for ty in types.clone().into_iter_err_on_gc_types() {
+                let ty = ty?;
+                declarations.add_type(Type { params: ty.params().to_vec(), results: ty.results().to_vec() })?;
+            }
+        }
+        Payload::ImportSection(imports) => {
+            for import in imports.clone() {
+                match import?.ty {
+                    TypeRef::Func(ty) => {
+                        declarations.functions.push(ty);
+                        declarations.imported = declarations.imported.saturating_add(1);
+                    }
+                    _ => return Err(Error::Unsupported("imports other than functions")),
+                }
+            }
+        }
+        Payload::FunctionSection(functions) => {
+            for ty in functions.clone() {
+                declarations.functions.push(ty?);
+            }
+        }
+        Payload::MemorySection(memories) => {
+            for memory in memories.clone() {
+                declarations.memories.push(memory?.initial.saturating_mul(PAGE));
+            }
+            if declarations.memories.len() > MEMORIES_MAX as usize {
+                return Err(Error::TooLarge("memories"));
+            }
+        }
+        Payload::GlobalSection(globals) => {
+            declarations.globals = globals.count();
+            if declarations.globals > GLOBALS_MAX {
+                return Err(Error::TooLarge("globals"));
+            }
+        }
+        Payload::TableSection(tables) => declarations.tables = tables.count(),
+        _ => {}
+    }
+    Ok(())
+}
