@@ -20,9 +20,6 @@ pub const PAGE: u64 = 65536;
 /// Most memories of a module.
 pub const MEMORIES_MAX: u32 = 16;
 
-/// Size of the window behind an index that one compare with [`MemoryField::WindowEnd`] covers, in bytes.
-pub const WINDOW: u64 = 4096;
-
 /// A field of a memory. Compiled code reads it and never writes it. A memory never shrinks; its base may change in any call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryField {
@@ -30,14 +27,12 @@ pub enum MemoryField {
     Base,
     /// Size in bytes, a multiple of [`PAGE`], at most 2^32.
     Size,
-    /// `size - WINDOW + 1`, or 0 for an empty memory: an index below it has [`WINDOW`] bytes behind it.
-    WindowEnd,
 }
 
 /// Offset of a memory's field in the context, in bytes.
 #[must_use]
 pub const fn memory_offset(memory: u32, field: MemoryField) -> i16 {
-    let start = if memory == 0 { 0 } else { 64 + 24 * (memory as i16 - 1) };
+    let start = if memory == 0 { 0 } else { 64 + 16 * (memory as i16 - 1) };
     start + 8 * field as i16
 }
 
@@ -51,8 +46,15 @@ pub const STACK_LIMIT: i16 = 32;
 /// A function whose frame has at most so many bytes may compare R10 itself with [`STACK_LIMIT`].
 pub const STACK_RED_ZONE: u32 = 1024;
 
+/// Offset of the limits of memory 0, 8 bytes each, read-only: word `n` minus 1 is the size minus `n`, the highest index that has
+/// `n` bytes behind it. Compiled code may use it if the memory's declared minimum is at least `n` bytes.
+pub const LIMITS: i16 = 512;
+
+/// Number of words at [`LIMITS`].
+pub const LIMITS_MAX: u32 = 64;
+
 /// Offset of the arguments and results that registers have no room for, [`ARGS_MAX`] words of 8 bytes.
-pub const ARGS: i16 = 512;
+pub const ARGS: i16 = LIMITS + 8 * LIMITS_MAX as i16;
 
 /// Number of words at [`ARGS`].
 pub const ARGS_MAX: u32 = 1024;

@@ -16,10 +16,11 @@ use crate::{
         ARGS,
         GLOBALS,
         Helper,
+        LIMITS,
+        LIMITS_MAX,
         MemoryField,
         PAGE,
         TrapReason,
-        WINDOW,
         memory_offset, //
     },
 };
@@ -189,11 +190,16 @@ impl Instance {
             let Some(memory) = self.memories.get(index) else { break };
             let size = memory.items.len() as u64;
             let base = surroundings.base(index, &memory.items);
-            let end = if size == 0 { 0 } else { size.saturating_sub(WINDOW).saturating_add(1) };
             let number = u32::try_from(index).unwrap_or(0);
             self.set(memory_offset(number, MemoryField::Base), base);
             self.set(memory_offset(number, MemoryField::Size), size);
-            self.set(memory_offset(number, MemoryField::WindowEnd), end);
+            if index == 0 {
+                for (bytes, word) in (1..=u64::from(LIMITS_MAX)).zip(0..) {
+                    // Code that uses it is of a module whose memory is never smaller.
+                    let offset = LIMITS.saturating_add(word_offset(word));
+                    self.set(offset, size.saturating_sub(bytes));
+                }
+            }
         }
     }
 
@@ -403,6 +409,10 @@ impl Instance {
             *is_there = false;
         }
     }
+}
+
+fn word_offset(word: i16) -> i16 {
+    word.saturating_mul(8)
 }
 
 fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Stop> {

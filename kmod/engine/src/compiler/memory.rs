@@ -24,6 +24,8 @@ use crate::{
         width, //
     },
     vmctx::{
+        LIMITS,
+        LIMITS_MAX,
         MemoryField,
         TrapReason,
         memory_offset, //
@@ -176,6 +178,12 @@ impl Compiler<'_> {
         let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
         let trap = self.trap(TrapReason::MemoryBounds);
         let imm = immediate(need, true).ok_or(Error::Unsupported("memory offsets of 2 GiB"))?;
+        let word = i16::try_from(need).ok().filter(|need| (1..=LIMITS_MAX).contains(&u32::from(need.unsigned_abs())));
+        if let Some(word) = word.filter(|_| memory == 0 && need <= minimum) {
+            let off = LIMITS.saturating_add(word.saturating_sub(1).saturating_mul(8));
+            self.frame.asm.load(width::DW, scratch, R6, off)?;
+            return self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap);
+        }
         self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Size))?;
         if minimum < need {
             self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, Source::Imm(imm), trap)?;

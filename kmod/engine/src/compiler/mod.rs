@@ -23,7 +23,10 @@ use crate::vmctx::{
     PAGE,
     Shape, //
 };
-use alloc::vec::Vec;
+use alloc::{
+    string::String,
+    vec::Vec, //
+};
 use core::fmt;
 use wasmparser::{
     BinaryReaderError,
@@ -41,7 +44,7 @@ use wasmparser::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// It is not valid: message and offset.
-    Invalid(&'static str, usize),
+    Invalid(String, usize),
     /// It uses something that the compiler does not know.
     Unsupported(&'static str),
     /// Something in it is larger than compiled code can have.
@@ -54,14 +57,14 @@ pub enum Error {
 
 impl From<BinaryReaderError> for Error {
     fn from(error: BinaryReaderError) -> Self {
-        Self::Invalid("not valid", error.offset())
+        Self::Invalid(error.message().into(), error.offset())
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(message, offset) => write!(f, "{message} at offset {offset}"),
+            Self::Invalid(message, offset) => write!(f, "not valid Wasm: {message} at offset {offset}"),
             Self::Unsupported(what) => write!(f, "the compiler does not support {what}"),
             Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
             Self::Memory => f.write_str("no memory for the compiler"),
@@ -138,10 +141,17 @@ pub struct Compiled {
 }
 
 /// The proposals that compiled modules may use.
-pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
-    .difference(WasmFeatures::SIMD)
+pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::MULTI_MEMORY);
+    .union(WasmFeatures::FLOATS);
 
 /// Validates and compiles `wasm`.
 ///
