@@ -8,6 +8,7 @@
     non_camel_case_types,
     non_upper_case_globals,
     unreachable_pub,
+    unsafe_op_in_unsafe_fn,
     reason = "generated, as the kernel's own bindings are"
 )]
 

@@ -199,6 +199,7 @@ impl Stay {
             manifest: bytes(envelope.manifest.unwrap_or_default()),
             limits: CodeLimits::from(limits).module,
             fault_injection: limits::has_fault_injection(),
+            compiler: limits::has_compiler(),
             limit: 0,
             log: ptr::null_mut(),
             module: ptr::null_mut(),

@@ -43,6 +43,7 @@ mod machine;
 mod memory;
 mod module;
 mod policy;
+mod programs;
 mod shared;
 #[path = "engine/src/signing/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
@@ -163,6 +164,10 @@ module! {
         kernel_keys: bool {
             default: false,
             description: "Signatures by keys that the kernel itself trusts count, too",
+        },
+        compiler: bool {
+            default: false,
+            description: "Compile modules by the kernel's eBPF JIT; what cannot be compiled is interpreted",
         },
         fault_injection: bool {
             default: false,

@@ -276,3 +276,8 @@ pub(crate) fn reserve_bytes() -> usize {
 pub(crate) fn has_fault_injection() -> bool {
     module_parameters::fault_injection.value()
 }
+
+/// Set if modules are compiled where that is possible.
+pub(crate) fn has_compiler() -> bool {
+    module_parameters::compiler.value()
+}

@@ -6,6 +6,8 @@
 #include <keys/asymmetric-type.h>
 #include <linux/anon_inodes.h>
 #include <linux/audit.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/namei.h>
 #include <linux/poll.h>
@@ -40,3 +42,5 @@ const __poll_t KWASMI_CONST_EPOLLERR = EPOLLERR;
 const __poll_t KWASMI_CONST_EPOLLHUP = EPOLLHUP;
 const __poll_t KWASMI_CONST_EPOLLRDNORM = EPOLLRDNORM;
 const __poll_t KWASMI_CONST_EPOLLWRNORM = EPOLLWRNORM;
+const size_t KWASMI_CONST_BPF_PROG_INSNSI = offsetof(struct bpf_prog, insnsi);
+const size_t KWASMI_CONST_BPF_AUX_STACK_DEPTH = offsetof(struct bpf_prog_aux, stack_depth);

@@ -14,6 +14,7 @@ mod resident;
 pub(crate) mod signal;
 mod sockets;
 mod splice;
+mod ticker;
 mod transfer;
 
 pub(crate) use self::{
@@ -24,6 +25,7 @@ pub(crate) use self::{
 
 use self::{
     paths::Lookups,
+    ticker::Ticker,
     transfer::Direction, //
 };
 
@@ -32,12 +34,14 @@ use crate::{
         Checkpoint,
         HostCall,
         HostOp,
+        Jit,
         Place,
         HOST_INTERRUPTED,
         OPENED_DIRECTORY, //
     },
     instance::Instance,
-    limits::UNLIMITED, //
+    limits::UNLIMITED,
+    programs::Programs, //
 };
 use core::ptr;
 use kernel::{
@@ -48,6 +52,7 @@ use kernel::{
     },
     prelude::*,
     time::{
+        hrtimer::ArcHrTimerHandle,
         Delta,
         Instant,
         Monotonic, //
@@ -77,6 +82,8 @@ pub(crate) struct Host {
     lookups: Lookups,
     /// What the engine has allocated with this host.
     resident: Resident,
+    /// Requests checkpoints of compiled code.
+    ticker: Option<ArcHrTimerHandle<Ticker>>,
     /// A write to a pipe or stream socket that nobody reads ends the guest.
     ends_without_reader: bool,
     /// That has happened.
@@ -99,6 +106,7 @@ impl Host {
             allocations: 0,
             lookups: Lookups::new(),
             resident: Resident::new(),
+            ticker: None,
             ends_without_reader: false,
             has_lost_reader: false,
         }
@@ -128,6 +136,7 @@ impl Host {
 
     /// It ends.
     pub(crate) fn end(&mut self) {
+        self.ticker = None;
         self.cpu_used = self.cpu_time();
         self.cpu_began = clock::cpu_time();
     }
@@ -286,6 +295,28 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
         }
         op if op == HostOp::Yield as u32 => {
             signal::yield_now();
+            Ok(Answer::Value(0))
+        }
+        op if op == HostOp::Compile as u32 => {
+            // SAFETY: The engine guarantees that the first argument is the address of a `Jit` that nobody else uses.
+            let jit = unsafe { &mut *(a as *mut Jit) };
+            // SAFETY: The engine guarantees that it is filled in.
+            let programs = KBox::new(unsafe { Programs::compile(jit) }?, GFP_KERNEL_ACCOUNT)?;
+            jit.programs = KBox::into_raw(programs).cast();
+            Ok(Answer::Value(0))
+        }
+        op if op == HostOp::Discard as u32 => {
+            // SAFETY: The engine guarantees that the address came from `Compile`, and that nobody runs the programs any more.
+            drop(unsafe { KBox::from_raw(a as *mut Programs) });
+            Ok(Answer::Value(0))
+        }
+        op if op == HostOp::Tick as u32 => {
+            let host = host.ok_or(EINVAL)?;
+            host.ticker = None;
+            if a != 0 {
+                // SAFETY: The engine guarantees that the words live until the stay ends, which drops the ticker.
+                host.ticker = Some(unsafe { Ticker::start([a as usize, b as usize]) }?);
+            }
             Ok(Answer::Value(0))
         }
         // SAFETY: The caller guarantees the arguments.

@@ -85,7 +85,7 @@ pub(crate) fn restart_syscall() -> Error {
 
 /// `fatal_signal_pending` of `include/linux/sched/signal.h`: a signal that ends the process has set SIGKILL for all its
 /// threads.
-pub(super) fn is_fatal_signal_pending() -> bool {
+pub(crate) fn is_fatal_signal_pending() -> bool {
     if !kernel::current!().signal_pending() {
         return false;
     }

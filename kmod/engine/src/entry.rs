@@ -208,7 +208,7 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
     let options = Options { limits: args.limits, fault_injection: args.fault_injection };
     // SAFETY: As above.
     let manifest = unsafe { slice_of(args.manifest) };
-    match load_covered(wasm, manifest, options) {
+    match load_covered(wasm, manifest, options, args.compiler) {
         // What the reserve had to serve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(module) => {
@@ -224,8 +224,12 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
 }
 
 /// Loads a module that its manifest covers, if it has one.
-fn load_covered(wasm: &[u8], manifest: &[u8], options: Options) -> Result<KernelModule, Refusal> {
-    let module = KernelModule::new(wasm, options)?;
+fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, compiles: bool) -> Result<KernelModule, Refusal> {
+    let mut module = KernelModule::new(wasm, options)?;
+    if compiles {
+        // What cannot be compiled is interpreted.
+        let _ = module.compile(wasm, &options.limits);
+    }
     if !manifest.is_empty() {
         let manifest = Manifest::read(manifest).map_err(|wrong| Refusal::from(wrong.to_string()))?;
         module.check_manifest(&manifest)?;

@@ -247,6 +247,8 @@ pub struct LoadArgs {
     pub manifest: Bytes,
     /// Whether the imports of `kwasmi_test` are provided.
     pub fault_injection: bool,
+    /// Set if it is to be compiled, where that is possible.
+    pub compiler: bool,
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
     /// Why it failed.
@@ -441,6 +443,48 @@ pub enum HostOp {
     /// Moves at most `args[2]` bytes from handle `args[0]` to handle `args[1]`, at the positions of both, and waits until some can
     /// be. `value`: bytes, 0 at the end of what it reads. Fails with `ENOSYS`, with nothing done, where it takes a buffer.
     Splice = 35,
+    /// Makes machine code of the functions in the [`Jit`] at `args[0]`. Fails with `EOPNOTSUPP` where there is no such compiler, and
+    /// with `EINTR` if the work is to end.
+    Compile = 36,
+    /// Frees the machine code of the programs at `args[0]`, from [`Jit::programs`].
+    Discard = 37,
+    /// From now on sets the words at `args[0]` and `args[1]` to `u64::MAX` every few milliseconds, until the stay in the engine ends or
+    /// the next such call; 0: not any more.
+    Tick = 38,
+}
+
+/// A function for the host's compiler.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct JitFunction {
+    /// Instructions, as eBPF has them; a call of a function has its index as immediate, one of a helper the helper's number.
+    pub code: *const u64,
+    /// Number of instructions.
+    pub len: usize,
+    /// Size of the frame in bytes.
+    pub frame: u32,
+    /// Out: size of the machine code in bytes.
+    pub size: u32,
+    /// Out: address of the machine code.
+    pub entry: usize,
+    /// Must be zero.
+    pub reserved: u64,
+}
+
+/// The argument of [`HostOp::Compile`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Jit {
+    /// Functions that may call each other.
+    pub functions: *mut JitFunction,
+    /// How many.
+    pub count: usize,
+    /// Addresses of helpers by their numbers; 0: there is none.
+    pub helpers: *const usize,
+    /// How many.
+    pub helpers_len: usize,
+    /// Out: for [`HostOp::Discard`].
+    pub programs: *mut c_void,
 }
 
 /// What [`HostOp::Open`] is to do.

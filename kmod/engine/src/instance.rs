@@ -27,6 +27,10 @@ use crate::{
         abi::Errno,
     },
 };
+#[cfg(feature = "object")]
+use crate::compiled::guest::Guest;
+#[cfg(feature = "object")]
+use alloc::boxed::Box;
 use alloc::{
     string::String,
     vec::Vec, //
@@ -51,7 +55,7 @@ const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 const STATUS_MAX: u32 = 255;
 
 /// The most arguments of a host function.
-const ARGS_MAX: usize = 9;
+pub(crate) const ARGS_MAX: usize = 9;
 
 /// What [`Instance::run`] comes back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +68,7 @@ pub enum Outcome {
 
 /// A host call that was interrupted, to be made again.
 #[derive(Clone, Copy, Debug)]
-struct Call {
+pub(crate) struct Call {
     function: Function,
     args: [u64; ARGS_MAX],
 }
@@ -103,16 +107,33 @@ impl Quantity {
 
 /// What host functions find in the store.
 pub struct State<H> {
-    wasi: wasi::Context<H>,
+    pub(crate) wasi: wasi::Context<H>,
     memory: Option<Memory>,
-    limits: InstanceLimits,
+    pub(crate) limits: InstanceLimits,
     memory_bytes: Quantity,
     table_elements: Quantity,
     /// Why a growth was denied: the guest is over.
     denied: Option<Denied>,
-    interrupted: Option<Call>,
-    host_calls: u64,
+    pub(crate) interrupted: Option<Call>,
+    pub(crate) host_calls: u64,
     last_call: Option<Function>,
+}
+
+impl<H> State<H> {
+    /// The state of a guest that has done nothing.
+    fn new(wasi: wasi::Context<H>, limits: InstanceLimits) -> Self {
+        Self {
+            wasi,
+            memory: None,
+            limits,
+            memory_bytes: Quantity::default(),
+            table_elements: Quantity::default(),
+            denied: None,
+            interrupted: None,
+            host_calls: 0,
+            last_call: None,
+        }
+    }
 }
 
 /// Why a growth was denied.
@@ -276,7 +297,84 @@ enum Progress {
 }
 
 /// One program.
-pub struct Instance<H: Host + 'static> {
+pub enum Instance<H: Host + 'static> {
+    /// The interpreter runs it.
+    Interpreted(Interpreted<H>),
+    /// It runs as machine code.
+    #[cfg(feature = "object")]
+    Compiled(Box<Guest<H>>),
+}
+
+impl<H: Host + Send + Sync + 'static> Instance<H> {
+    /// Instantiates `module`: allocates and fills its memories and tables, runs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
+    pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
+        // Compiled code counts no fuel.
+        #[cfg(feature = "object")]
+        if let Some(native) = module.native.as_ref().filter(|_| limits.fuel == u64::MAX) {
+            let guest = Guest::new(native.clone(), State::new(wasi, limits))?;
+            return Ok(Self::Compiled(Box::new(guest)));
+        }
+        Interpreted::new(module, wasi, limits).map(Self::Interpreted)
+    }
+
+    /// What the guest exports, and where that is, to compare it with what another engine leaves behind.
+    #[cfg(feature = "fuzzing")]
+    pub fn inspect(&self) -> (&Store<State<H>>, wasmi::Instance) {
+        let Self::Interpreted(instance) = self;
+        (&instance.store, instance.exports)
+    }
+
+    /// What the guest has used so far.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Interpreted(instance) => instance.usage(),
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => guest.usage(),
+        }
+    }
+
+    /// Words about how the guest ended: a trap, or where it was.
+    pub fn words(&self) -> impl Display {
+        let (state, trap, is_in_start) = match self {
+            Self::Interpreted(instance) => {
+                (instance.store.data(), instance.trap.as_deref(), instance.has_start && instance.entry == 0)
+            }
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => (guest.state(), guest.trap(), guest.is_in_start()),
+        };
+        let place = Place { is_in_start, host_calls: state.host_calls, last_call: state.last_call };
+        fmt::from_fn(move |f| match trap {
+            Some(trap) => f.write_str(trap),
+            None => place.fmt(f),
+        })
+    }
+
+    /// The world around the guest.
+    pub fn host_mut(&mut self) -> &mut H {
+        match self {
+            Self::Interpreted(instance) => instance.host_mut(),
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => guest.host_mut(),
+        }
+    }
+
+    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice, and if there is none, what it
+    /// has used.
+    pub fn run(&mut self, report: impl FnMut(Usage)) -> Outcome {
+        match self {
+            Self::Interpreted(instance) => instance.run(report),
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => guest.run(report),
+        }
+    }
+}
+
+/// A program that the interpreter runs.
+pub struct Interpreted<H: Host + 'static> {
     store: Store<State<H>>,
     #[cfg(feature = "fuzzing")]
     exports: wasmi::Instance,
@@ -316,24 +414,14 @@ impl Display for Place {
     }
 }
 
-impl<H: Host + Send + Sync + 'static> Instance<H> {
+impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     /// Instantiates `module`: allocates and fills its memories and tables, runs nothing.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
-        let state = State {
-            wasi,
-            memory: None,
-            limits,
-            memory_bytes: Quantity::default(),
-            table_elements: Quantity::default(),
-            denied: None,
-            interrupted: None,
-            host_calls: 0,
-            last_call: None,
-        };
+        let state = State::new(wasi, limits);
         let mut store = Store::new(&module.engine, state);
         store.limiter(|state| state);
         // Growing what a module asks for from the start costs fuel as well.
@@ -369,32 +457,11 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         })
     }
 
-    /// What the guest exports, and where that is, to compare it with what another engine leaves behind.
-    #[cfg(feature = "fuzzing")]
-    pub fn inspect(&self) -> (&Store<State<H>>, wasmi::Instance) {
-        (&self.store, self.exports)
-    }
-
     /// What the guest has used so far.
     pub fn usage(&self) -> Usage {
         let state = self.store.data();
         let fuel = self.fuel_used.saturating_add(state.wasi.fuel()).min(state.limits.fuel);
         Usage { fuel, memory_peak: state.memory_bytes.peak() }
-    }
-
-    /// Words about how the guest ended: a trap, or where it was.
-    pub fn words(&self) -> impl Display {
-        let state = self.store.data();
-        let place = Place {
-            is_in_start: self.has_start && self.entry == 0,
-            host_calls: state.host_calls,
-            last_call: state.last_call,
-        };
-        let trap = self.trap.as_deref();
-        fmt::from_fn(move |f| match trap {
-            Some(trap) => f.write_str(trap),
-            None => place.fmt(f),
-        })
     }
 
     /// The world around the guest.
@@ -503,22 +570,14 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// The end of a guest that calls `proc_exit` with `status`. A status that no process could have is a trap, so that a failure
-    /// does not look like success.
-    fn exited(&mut self, status: u32) -> End {
-        if status <= STATUS_MAX {
-            return End::exited(status);
-        }
-        self.trap = Some(alloc::format!("proc_exit: exit status {status} is outside 0..={STATUS_MAX}"));
-        End { ending: Ending::Trapped, code: Trap::Other as u32 }
-    }
-
     /// What an error means for the guest.
     fn ended(&mut self, error: &Error) -> End {
         if let Some(status) = error.i32_exit_status() {
-            return self.exited(status.cast_unsigned());
+            let (end, trap) = exited(status.cast_unsigned());
+            self.trap = trap;
+            return end;
         }
-        let code = match error.as_trap_code() {
+        let trap = match error.as_trap_code() {
             Some(TrapCode::OutOfFuel) => return End::limited(Limit::Fuel),
             Some(TrapCode::OutOfSystemMemory | TrapCode::GrowthOperationLimited) => {
                 let state = self.store.data();
@@ -532,20 +591,38 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
                 }
             }
             Some(TrapCode::StackOverflow) => return End::limited(Limit::Stack),
-            Some(TrapCode::UnreachableCodeReached) => Trap::Unreachable,
-            Some(TrapCode::MemoryOutOfBounds) => Trap::MemoryBounds,
-            Some(TrapCode::TableOutOfBounds) => Trap::TableBounds,
-            Some(TrapCode::IndirectCallToNull) => Trap::NullElement,
-            Some(TrapCode::IntegerDivisionByZero) => Trap::DivideByZero,
-            Some(TrapCode::IntegerOverflow) => Trap::IntegerOverflow,
-            Some(TrapCode::BadConversionToInteger) => Trap::BadConversion,
-            Some(TrapCode::BadSignature) => Trap::BadSignature,
-            _ => Trap::Other,
+            Some(code) => trap_of(code),
+            None => Trap::Other,
         };
         self.trap = Some(alloc::format!("{error}"));
-        End { ending: Ending::Trapped, code: code as u32 }
+        End { ending: Ending::Trapped, code: trap as u32 }
     }
 }
 
 /// What there is no way to see.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
+
+/// The end of a guest that calls `proc_exit` with `status`, and the message of the trap if it is one. A status that no process
+/// could have is a trap, so that a failure does not look like success.
+pub(crate) fn exited(status: u32) -> (End, Option<String>) {
+    if status <= STATUS_MAX {
+        return (End::exited(status), None);
+    }
+    let trap = alloc::format!("proc_exit: exit status {status} is outside 0..={STATUS_MAX}");
+    (End { ending: Ending::Trapped, code: Trap::Other as u32 }, Some(trap))
+}
+
+/// The interface's number of a trap.
+pub(crate) fn trap_of(code: TrapCode) -> Trap {
+    match code {
+        TrapCode::UnreachableCodeReached => Trap::Unreachable,
+        TrapCode::MemoryOutOfBounds => Trap::MemoryBounds,
+        TrapCode::TableOutOfBounds => Trap::TableBounds,
+        TrapCode::IndirectCallToNull => Trap::NullElement,
+        TrapCode::IntegerDivisionByZero => Trap::DivideByZero,
+        TrapCode::IntegerOverflow => Trap::IntegerOverflow,
+        TrapCode::BadConversionToInteger => Trap::BadConversion,
+        TrapCode::BadSignature => Trap::BadSignature,
+        _ => Trap::Other,
+    }
+}

@@ -103,6 +103,9 @@ pub struct Module<H: Host + 'static> {
     pub(crate) linker: Linker<State<H>>,
     /// Whether there is a start function, exported as [`start_section::EXPORT`].
     pub(crate) has_start: bool,
+    /// The module as machine code.
+    #[cfg(feature = "object")]
+    pub(crate) native: Option<alloc::sync::Arc<crate::compiled::guest::Native>>,
 }
 
 fn config(limits: &ModuleLimits) -> Config {
@@ -145,7 +148,27 @@ impl<H: Host + 'static> Module<H> {
         if start.is_some() {
             check_entry(&module, start_section::EXPORT, "the start function")?;
         }
-        Ok(Self { has_start: start.is_some(), engine, module, linker })
+        Ok(Self {
+            has_start: start.is_some(),
+            engine,
+            module,
+            linker,
+            #[cfg(feature = "object")]
+            native: None,
+        })
+    }
+
+    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel; returns the bytes of machine code.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it can only be interpreted.
+    #[cfg(feature = "object")]
+    pub(crate) fn compile(&mut self, wasm: &[u8], limits: &ModuleLimits) -> Result<u64, crate::compiler::Error> {
+        let native = crate::compiled::guest::Native::new(wasm, limits.stack)?;
+        let size = native.code_size();
+        self.native = Some(alloc::sync::Arc::new(native));
+        Ok(size)
     }
 }
 

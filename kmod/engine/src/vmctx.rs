@@ -93,6 +93,27 @@ pub enum TrapReason {
     Stack,
 }
 
+impl TrapReason {
+    /// The reason of a number; [`TrapReason::Unreachable`] if it has none.
+    #[must_use]
+    pub fn from_number(number: u64) -> Self {
+        [
+            Self::Unreachable,
+            Self::MemoryBounds,
+            Self::TableBounds,
+            Self::NullElement,
+            Self::BadSignature,
+            Self::DivideByZero,
+            Self::IntegerOverflow,
+            Self::BadConversion,
+            Self::Stack,
+        ]
+        .into_iter()
+        .find(|reason| *reason as u64 == number)
+        .unwrap_or(Self::Unreachable)
+    }
+}
+
 macro_rules! helpers {
     ($($(#[$doc:meta])* $name:ident = $number:literal: $context:literal, $arguments:literal, $effect:ident;)*) => {
         /// A function outside the compiled code that it may call. The immediate of the call is the number.

@@ -231,6 +231,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
         limits: MODULE_LIMITS,
         manifest: bytes(&[]),
         fault_injection: true,
+        compiler: false,
         limit: 0,
         log: &raw mut log,
         module: ptr::null_mut(),

@@ -29,6 +29,38 @@ use alloc::vec::Vec;
 /// Most pages of a memory.
 const PAGES_MAX: u64 = 65536;
 
+/// Number of words before the context that compiled code cannot name.
+pub(crate) const PRIVATE: usize = 16;
+
+/// A word before the context.
+#[cfg(feature = "object")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Private {
+    /// Stack pointer of the guest.
+    GuestStack,
+    /// Argument of a request, 0 to 4.
+    Argument(usize),
+    /// Address of the function that was looked up last.
+    Target,
+}
+
+#[cfg(feature = "object")]
+impl Private {
+    /// Word of an argument.
+    pub(crate) fn argument(index: usize) -> Self {
+        Self::Argument(index)
+    }
+
+    /// Distance from the context in words.
+    fn distance(self) -> usize {
+        match self {
+            Self::GuestStack => 2,
+            Self::Argument(index) => index.saturating_add(4),
+            Self::Target => 9,
+        }
+    }
+}
+
 /// Limits of growth, and the addresses of memories.
 pub trait Surroundings {
     /// Address of the first byte of memory `index`, whose bytes are `bytes`.
@@ -88,7 +120,7 @@ impl Instance {
     ///
     /// [`Stop`] if a limit does not allow it, there is no memory, or a segment does not fit.
     pub fn new(program: &Program, surroundings: &impl Surroundings) -> Result<Self, Stop> {
-        let words = usize::from(GLOBALS.unsigned_abs() / 8).saturating_add(program.globals.len());
+        let words = PRIVATE.saturating_add(usize::from(GLOBALS.unsigned_abs() / 8)).saturating_add(program.globals.len());
         let mut instance = Self {
             context: filled(words, 0)?,
             memories: Vec::new(),
@@ -205,39 +237,101 @@ impl Instance {
 
     /// The context, in words.
     pub fn context(&mut self) -> &mut [u64] {
-        &mut self.context
+        self.context.get_mut(PRIVATE..).unwrap_or_default()
     }
 
     /// Sets the word at `offset`.
     pub fn set(&mut self, offset: i16, value: u64) {
-        if let Some(word) = self.context.get_mut(usize::from(offset.unsigned_abs()) / 8) {
+        if let Some(word) = self.context().get_mut(usize::from(offset.unsigned_abs()) / 8) {
             *word = value;
+        }
+    }
+
+    fn word(&self, offset: i16, index: usize) -> Option<&u64> {
+        let first = PRIVATE.saturating_add(usize::from(offset.unsigned_abs()) / 8);
+        self.context.get(first.saturating_add(index))
+    }
+
+    /// A word that a timer of the host may set at any time.
+    #[cfg(feature = "object")]
+    fn shared_word(&mut self, offset: i16) -> Option<&core::sync::atomic::AtomicU64> {
+        let word = self.context().get_mut(usize::from(offset.unsigned_abs()) / 8)?;
+        let word = core::ptr::from_mut(word);
+        // SAFETY: The word is aligned, lives as long as `self`, and is accessed atomically by the host.
+        Some(unsafe { core::sync::atomic::AtomicU64::from_ptr(word) })
+    }
+
+    /// Sets the words by which checkpoints are requested; returns the present stack limit.
+    #[cfg(feature = "object")]
+    pub(crate) fn clear_requests(&mut self, limit: u64) -> u64 {
+        use core::sync::atomic::Ordering;
+        if let Some(word) = self.shared_word(crate::vmctx::INTERRUPT) {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.shared_word(crate::vmctx::STACK_LIMIT).map_or(limit, |word| word.swap(limit, Ordering::Relaxed))
+    }
+
+    /// Addresses of the words by which checkpoints are requested.
+    #[cfg(feature = "object")]
+    pub(crate) fn request_addresses(&mut self) -> [u64; 2] {
+        let context = self.context_address();
+        [crate::vmctx::INTERRUPT, crate::vmctx::STACK_LIMIT]
+            .map(|offset| context.saturating_add(u64::from(offset.unsigned_abs())))
+    }
+
+    /// Address of the context.
+    #[cfg(feature = "object")]
+    pub(crate) fn context_pointer(&mut self) -> *mut u64 {
+        self.context.as_mut_ptr().wrapping_add(PRIVATE)
+    }
+
+    /// Address of the context.
+    #[cfg(feature = "object")]
+    pub(crate) fn context_address(&mut self) -> u64 {
+        self.context_pointer().expose_provenance() as u64
+    }
+
+    /// A private word.
+    #[cfg(feature = "object")]
+    pub(crate) fn private(&self, word: Private) -> u64 {
+        self.context.get(PRIVATE.saturating_sub(word.distance())).copied().unwrap_or(0)
+    }
+
+    /// Sets a private word.
+    #[cfg(feature = "object")]
+    pub(crate) fn set_private(&mut self, word: Private, value: u64) {
+        if let Some(place) = self.context.get_mut(PRIVATE.saturating_sub(word.distance())) {
+            *place = value;
         }
     }
 
     /// Word `index` of the arguments.
     #[must_use]
     pub fn arg(&self, index: usize) -> u64 {
-        let first = usize::from(ARGS.unsigned_abs()) / 8;
-        self.context.get(first.saturating_add(index)).copied().unwrap_or(0)
+        self.word(ARGS, index).copied().unwrap_or(0)
     }
 
     /// Sets word `index` of the arguments.
     pub fn set_arg(&mut self, index: usize, value: u64) {
         let first = usize::from(ARGS.unsigned_abs()) / 8;
-        if let Some(word) = self.context.get_mut(first.saturating_add(index)) {
+        if let Some(word) = self.context().get_mut(first.saturating_add(index)) {
             *word = value;
         }
     }
 
     fn global(&self, index: usize) -> u64 {
-        let first = usize::from(GLOBALS.unsigned_abs()) / 8;
-        self.context.get(first.saturating_add(index)).copied().unwrap_or(0)
+        self.word(GLOBALS, index).copied().unwrap_or(0)
     }
 
     fn global_mut(&mut self, index: usize) -> Option<&mut u64> {
         let first = usize::from(GLOBALS.unsigned_abs()) / 8;
-        self.context.get_mut(first.saturating_add(index))
+        self.context().get_mut(first.saturating_add(index))
+    }
+
+    /// Bytes of all memories.
+    #[must_use]
+    pub fn memory_size(&self) -> u64 {
+        self.memories.iter().map(|memory| memory.items.len() as u64).sum()
     }
 
     /// Bytes of memory `index`.

@@ -2,7 +2,11 @@
 
 //! Instances of compiled modules: context, memories, tables, segments, and the helpers over them.
 
+#[cfg(feature = "object")]
+pub(crate) mod guest;
 pub mod instance;
+#[cfg(feature = "object")]
+pub(crate) mod native;
 pub mod numeric;
 pub mod program;
 #[cfg(feature = "simulator")]

@@ -91,6 +91,8 @@ pub struct Program {
     pub elements: Vec<(Mode, Vec<Expression>)>,
     /// Exported functions: name and index.
     pub exports: Vec<(String, u32)>,
+    /// Index of the memory that is exported as `memory`.
+    pub memory: Option<u32>,
     /// Index of the start function.
     pub start: Option<u32>,
 }
@@ -145,8 +147,10 @@ impl Program {
             Payload::ExportSection(exports) => {
                 for export in exports.clone() {
                     let export = export?;
-                    if export.kind == ExternalKind::Func {
-                        self.exports.push((export.name.into(), export.index));
+                    match export.kind {
+                        ExternalKind::Func => self.exports.push((export.name.into(), export.index)),
+                        ExternalKind::Memory if export.name == "memory" => self.memory = Some(export.index),
+                        _ => {}
                     }
                 }
             }

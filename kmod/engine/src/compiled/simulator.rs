@@ -285,7 +285,7 @@ impl<'a> Simulator<'a> {
                 if reason == TrapReason::Stack as u64 {
                     return Err(End::StackOverflow);
                 }
-                return Err(End::Stopped(Stop::Trap(reason_of(reason))));
+                return Err(End::Stopped(Stop::Trap(TrapReason::from_number(reason))));
             }
             Helper::Checkpoint => 0,
             Helper::CallImport => {
@@ -362,26 +362,6 @@ impl<'a> Simulator<'a> {
         bytes.copy_from_slice(value.to_le_bytes().get(..size)?);
         Some(())
     }
-}
-
-/// The reason of a number.
-#[must_use]
-pub fn reason_of(number: u64) -> TrapReason {
-    use TrapReason as R;
-    [
-        R::Unreachable,
-        R::MemoryBounds,
-        R::TableBounds,
-        R::NullElement,
-        R::BadSignature,
-        R::DivideByZero,
-        R::IntegerOverflow,
-        R::BadConversion,
-        R::Stack,
-    ]
-    .into_iter()
-    .find(|reason| *reason as u64 == number)
-    .unwrap_or(R::Unreachable)
 }
 
 fn size(insn: Insn) -> usize {

@@ -103,11 +103,6 @@ impl Assembler {
         self.claims.clear();
     }
 
-    /// Number of instructions so far.
-    pub(super) fn len(&self) -> usize {
-        self.code.len()
-    }
-
     fn here(&self) -> u32 {
         u32::try_from(self.code.len()).unwrap_or(UNBOUND)
     }

@@ -202,6 +202,13 @@ macro_rules! functions {
                 }
             }
 
+            /// The function of this name in `module`.
+            #[cfg(feature = "object")]
+            pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
+                const ALL: &[Function] = &[$($(Function::$name,)*)*];
+                ALL.iter().copied().find(|function| function.module() == module && function.name() == name)
+            }
+
             /// The module that it is imported from.
             const fn module(self) -> &'static str {
                 match self {

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest that runs as machine code.
+
+use super::{
+    instance::{
+        self,
+        Surroundings, //
+    },
+    native::{
+        Code,
+        GuestStack,
+        Request,
+        resume, //
+    },
+    program::Program,
+};
+use crate::{
+    compiler::{
+        self,
+        Compiled,
+        Declarations,
+        Error, //
+    },
+    ffi::{
+        Ending,
+        HostOp,
+        InstanceLimits,
+        Limit, //
+    },
+    host::{
+        End,
+        Host,
+        Pause, //
+    },
+    host_call::call_host,
+    instance::{
+        Outcome,
+        State,
+        Usage, //
+    },
+    module::{
+        ENTRY,
+        Refusal, //
+    },
+    vmctx::{
+        Helper,
+        TrapReason, //
+    },
+    wasi::{
+        Function,
+        PREVIEW1,
+        Stop, //
+    },
+};
+use alloc::{
+    string::{
+        String,
+        ToString as _, //
+    },
+    sync::Arc,
+    vec::Vec,
+};
+use wasmi::TrapCode;
+
+/// An imported function.
+#[derive(Clone, Copy, Debug)]
+enum Import {
+    Function(Function),
+    /// `proc_exit`.
+    Exit,
+}
+
+/// A module as machine code.
+#[derive(Debug)]
+pub(crate) struct Native {
+    program: Program,
+    declarations: Declarations,
+    code: Code,
+    imports: Vec<Import>,
+    /// Functions to call, in order.
+    entries: Vec<u32>,
+    /// Bytes of each guest's stack.
+    stack: u64,
+}
+
+impl Native {
+    /// Compiles `wasm`, which has been validated, for guests with a stack of `stack` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]: the module must be interpreted.
+    pub(crate) fn new(wasm: &[u8], stack: u64) -> Result<Self, Error> {
+        let program = Program::read(wasm)?;
+        let Compiled { declarations, functions } = compiler::compile(wasm)?;
+        let compiled = Compiled { declarations, functions };
+        let code = Code::new(&compiled)?;
+        let mut imports = Vec::new();
+        for import in &program.imports {
+            imports.push(if import.module == PREVIEW1 && import.name == "proc_exit" {
+                Import::Exit
+            } else {
+                let function = Function::named(&import.module, &import.name);
+                Import::Function(function.ok_or(Error::Unsupported("an import"))?)
+            });
+        }
+        let entry = program.export(ENTRY).ok_or(Error::Internal("no entry"))?;
+        let entries = program.start.into_iter().chain([entry]).collect();
+        Ok(Self { program, declarations: compiled.declarations, code, imports, entries, stack })
+    }
+
+    /// Bytes of machine code.
+    pub(crate) fn code_size(&self) -> u64 {
+        self.code.size()
+    }
+}
+
+/// Position of a guest.
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// This entry is next.
+    Call(usize),
+    /// In an entry, with a request that is not answered.
+    Within(usize, Request),
+    /// Ended.
+    Ended(End),
+}
+
+/// Answer to a request.
+enum Answer {
+    Resume(u64),
+    /// The same request again, after a checkpoint.
+    Again,
+    Pause,
+    End(End),
+}
+
+/// A guest.
+pub struct Guest<H: Host + 'static> {
+    native: Arc<Native>,
+    state: State<H>,
+    instance: instance::Instance,
+    stack: GuestStack,
+    progress: Progress,
+    memory_peak: u64,
+    trap: Option<String>,
+}
+
+/// Limits of a guest's growth.
+struct Bounds<'a>(&'a InstanceLimits);
+
+impl Surroundings for Bounds<'_> {
+    fn base(&self, _index: usize, bytes: &[u8]) -> u64 {
+        bytes.as_ptr().expose_provenance() as u64
+    }
+
+    fn may_have_memory(&self, bytes: u64) -> bool {
+        bytes <= self.0.memory
+    }
+
+    fn may_have_elements(&self, elements: u64) -> bool {
+        elements <= self.0.table
+    }
+}
+
+/// A defect of the engine.
+const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
+
+impl<H: Host + Send + Sync + 'static> Guest<H> {
+    /// Instantiates `native`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if that is not possible within the limits, or a segment does not fit.
+    pub(crate) fn new(native: Arc<Native>, state: State<H>) -> Result<Self, Refusal> {
+        let limits = state.limits;
+        let instance = instance::Instance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
+            instance::Stop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("wanted from the start")),
+            instance::Stop::TableLimit => Refusal::limited(Limit::Table, String::from("wanted from the start")),
+            instance::Stop::Trap(reason) => {
+                Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
+            }
+            instance::Stop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
+        })?;
+        let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
+        let memory_peak = instance.memory_size();
+        Ok(Self { native, state, instance, stack, progress: Progress::Call(0), memory_peak, trap: None })
+    }
+
+    pub(crate) fn state(&self) -> &State<H> {
+        &self.state
+    }
+
+    pub(crate) fn host_mut(&mut self) -> &mut H {
+        &mut self.state.wasi.host
+    }
+
+    /// Message of the trap, if there was one.
+    pub(crate) fn trap(&self) -> Option<&str> {
+        self.trap.as_deref()
+    }
+
+    /// Set while the guest is in its start function.
+    pub(crate) fn is_in_start(&self) -> bool {
+        let entry = match self.progress {
+            Progress::Call(entry) | Progress::Within(entry, _) => entry,
+            Progress::Ended(_) => return false,
+        };
+        self.native.program.start.is_some() && entry == 0
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { fuel: self.state.wasi.fuel(), memory_peak: self.memory_peak }
+    }
+
+    /// Runs the guest until it ends or the host wants a pause.
+    pub(crate) fn run(&mut self, mut report: impl FnMut(Usage)) -> Outcome {
+        if let Progress::Ended(end) = self.progress {
+            return Outcome::Ended(end);
+        }
+        match self.host_mut().checkpoint() {
+            Pause::Continue => {}
+            Pause::Interrupt => return Outcome::Interrupted,
+            Pause::End(end) => {
+                self.progress = Progress::Ended(end);
+                report(self.usage());
+                return Outcome::Ended(end);
+            }
+        }
+        self.instance.clear_requests(self.stack.limit());
+        let [word, limit] = self.instance.request_addresses();
+        if call_host(HostOp::Tick, [word, limit, 0, 0]).0 != 0 {
+            self.progress = Progress::Ended(End::OUT_OF_MEMORY);
+            return Outcome::Ended(End::OUT_OF_MEMORY);
+        }
+        let outcome = self.execute(&mut report);
+        call_host(HostOp::Tick, [0; 4]);
+        report(self.usage());
+        outcome
+    }
+
+    fn execute(&mut self, report: &mut impl FnMut(Usage)) -> Outcome {
+        loop {
+            let (entry, request) = match self.progress {
+                Progress::Ended(end) => return Outcome::Ended(end),
+                Progress::Call(entry) => match self.native.entries.get(entry).copied() {
+                    None => {
+                        self.progress = Progress::Ended(End::exited(0));
+                        continue;
+                    }
+                    Some(function) => {
+                        let imported = self.native.declarations.imported;
+                        self.stack.prepare(&self.native.code, function, imported, &mut self.instance);
+                        (entry, resume(&mut self.instance, 0))
+                    }
+                },
+                Progress::Within(entry, request) => (entry, request),
+            };
+            let mut request = request;
+            self.progress = loop {
+                if request == Request::Done {
+                    break Progress::Call(entry.saturating_add(1));
+                }
+                match self.answer(request, report) {
+                    Answer::Resume(value) => request = resume(&mut self.instance, value),
+                    Answer::Pause => {
+                        self.progress = Progress::Within(entry, request);
+                        return Outcome::Interrupted;
+                    }
+                    // The host says why.
+                    Answer::Again => match self.checkpoint(report) {
+                        Answer::Resume(_) | Answer::Again => {}
+                        Answer::Pause => {
+                            self.progress = Progress::Within(entry, request);
+                            return Outcome::Interrupted;
+                        }
+                        Answer::End(end) => break Progress::Ended(end),
+                    },
+                    Answer::End(end) => break Progress::Ended(end),
+                }
+            };
+        }
+    }
+
+    fn answer(&mut self, request: Request, report: &mut impl FnMut(Usage)) -> Answer {
+        let (helper, args) = match request {
+            Request::Help(helper, args) => (helper, args),
+            Request::Import(args) => {
+                for (index, arg) in args.into_iter().enumerate() {
+                    self.instance.set_arg(index, arg);
+                }
+                let index = self.instance.resolved();
+                return match self.call(index as usize) {
+                    Answer::Resume(_) => Answer::Resume(self.instance.arg(0)),
+                    other => other,
+                };
+            }
+            Request::Done | Request::Unknown => return Answer::End(FAULT),
+        };
+        let [_, number, ..] = args;
+        match helper {
+            Helper::Trap if number == TrapReason::Stack as u64 => {
+                // It is raised to request a checkpoint.
+                if self.instance.clear_requests(self.stack.limit()) == u64::MAX {
+                    return self.checkpoint(report);
+                }
+                Answer::End(End::limited(Limit::Stack))
+            }
+            Helper::Trap => self.trapped(TrapReason::from_number(number)),
+            Helper::Checkpoint => {
+                self.instance.clear_requests(self.stack.limit());
+                self.checkpoint(report)
+            }
+            Helper::CallImport => self.call(usize::try_from(number).unwrap_or(usize::MAX)),
+            _ => {
+                let native = &*self.native;
+                let limits = self.state.limits;
+                let help =
+                    self.instance.help(&native.program, &native.declarations, &Bounds(&limits), helper, args);
+                self.memory_peak = self.memory_peak.max(self.instance.memory_size());
+                match help {
+                    Ok(value) => {
+                        if helper == Helper::Resolve {
+                            let (index, imported) = (self.instance.resolved(), native.declarations.imported);
+                            native.code.resolve(&mut self.instance, index, imported);
+                        }
+                        Answer::Resume(value)
+                    }
+                    Err(instance::Stop::Trap(reason)) => self.trapped(reason),
+                    Err(instance::Stop::MemoryLimit) => Answer::End(End::limited(Limit::Memory)),
+                    Err(instance::Stop::TableLimit) => Answer::End(End::limited(Limit::Table)),
+                    Err(instance::Stop::OutOfMemory) => Answer::End(self.state.wasi.host.refused_memory()),
+                }
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, report: &mut impl FnMut(Usage)) -> Answer {
+        report(self.usage());
+        match self.state.wasi.host.checkpoint() {
+            Pause::Continue => Answer::Resume(0),
+            Pause::Interrupt => Answer::Pause,
+            Pause::End(end) => Answer::End(end),
+        }
+    }
+
+    /// Calls an imported function; its arguments are in the context.
+    fn call(&mut self, index: usize) -> Answer {
+        let function = match self.native.imports.get(index) {
+            Some(Import::Function(function)) => *function,
+            Some(Import::Exit) => {
+                let status = u32::try_from(self.instance.arg(0)).unwrap_or(u32::MAX);
+                let (end, trap) = crate::instance::exited(status);
+                self.trap = trap;
+                return Answer::End(end);
+            }
+            None => return Answer::End(FAULT),
+        };
+        let mut cells = [0; crate::instance::ARGS_MAX];
+        for (index, cell) in cells.iter_mut().enumerate() {
+            *cell = self.instance.arg(index);
+        }
+        let memory = match self.native.program.memory {
+            Some(index) => self.instance.memory_mut(index as usize),
+            None => &mut [],
+        };
+        match function.direct()(&mut self.state, memory, &mut cells) {
+            Ok(()) => {
+                let [errno, ..] = cells;
+                self.instance.set_arg(0, errno);
+                Answer::Resume(0)
+            }
+            Err(error) => match error.downcast_ref::<Stop>() {
+                Some(Stop::Interrupted) => {
+                    // The call is made again, and counted then.
+                    self.state.interrupted = None;
+                    self.state.host_calls = self.state.host_calls.wrapping_sub(1);
+                    Answer::Again
+                }
+                Some(Stop::End(end)) => Answer::End(*end),
+                None => match error.i32_exit_status() {
+                    Some(status) => {
+                        let (end, trap) = crate::instance::exited(status.cast_unsigned());
+                        self.trap = trap;
+                        Answer::End(end)
+                    }
+                    None => Answer::End(FAULT),
+                },
+            },
+        }
+    }
+
+    fn trapped(&mut self, reason: TrapReason) -> Answer {
+        let code = code(reason);
+        self.trap = Some(String::from(code.trap_message()));
+        let trap = crate::instance::trap_of(code);
+        Answer::End(End { ending: Ending::Trapped, code: trap as u32 })
+    }
+}
+
+/// The trap of wasmi for `reason`: messages are the same in both engines.
+fn code(reason: TrapReason) -> TrapCode {
+    match reason {
+        TrapReason::Unreachable => TrapCode::UnreachableCodeReached,
+        TrapReason::MemoryBounds => TrapCode::MemoryOutOfBounds,
+        TrapReason::TableBounds => TrapCode::TableOutOfBounds,
+        TrapReason::NullElement => TrapCode::IndirectCallToNull,
+        TrapReason::BadSignature => TrapCode::BadSignature,
+        TrapReason::DivideByZero => TrapCode::IntegerDivisionByZero,
+        TrapReason::IntegerOverflow => TrapCode::IntegerOverflow,
+        TrapReason::BadConversion => TrapCode::BadConversionToInteger,
+        TrapReason::Stack => TrapCode::StackOverflow,
+    }
+}

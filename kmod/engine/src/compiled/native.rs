@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Machine code of a compiled module, and the switch between the engine's stack and a guest's.
+//!
+//! Compiled functions run on the guest's own stack. A helper that needs more than a few hundred bytes of stack, may end the
+//! guest or may pause it is a switch: its thunk saves the guest's registers on the guest's stack and goes on on the
+//! engine's stack, where [`Switch::resume`] returns the request. The next [`Switch::resume`] goes back with the result, in
+//! another engine entry if need be. Helpers that only compute are called directly.
+//!
+//! | routine | does |
+//! |---|---|
+//! | `kwasmi_guest_resume` | `u64 (u64 *context, u64 result)`: saves the engine's stack pointer in the context and goes to the guest's |
+//! | `kwasmi_guest_switch` | the opposite; RAX is the request |
+//! | `kwasmi_guest_done` | where the outermost function returns to: a request, with the function's result |
+//! | `kwasmi_guest_resolved` | jumps to the function that [`Helper::Resolve`] has looked up |
+//!
+//! The words below the context that the contract describes are these routines' own; no compiled code can name them.
+
+use super::instance::{
+    Instance,
+    PRIVATE,
+    Private, //
+};
+use crate::{
+    compiler::{
+        Compiled,
+        Error, //
+    },
+    ffi::{
+        HostOp,
+        Jit,
+        JitFunction, //
+    },
+    host_call::call_host,
+    vmctx::Helper, //
+};
+use alloc::vec::Vec;
+use core::{
+    arch::global_asm,
+    ffi::c_void, //
+};
+
+global_asm!(
+    ".pushsection .text, \"ax\", @progbits",
+    ".macro kwasmi_guest_routine name",
+    ".balign 64",
+    ".skip 16, 0x90",
+    ".globl \\name",
+    ".type \\name, @function",
+    "\\name:",
+    "endbr64",
+    ".endm",
+    ".macro kwasmi_guest_end name",
+    ".size \\name, . - \\name",
+    ".pushsection .discard.func_stack_frame_non_standard, \"aw\"",
+    ".balign 8",
+    ".quad \\name",
+    ".popsection",
+    ".endm",
+    ".macro kwasmi_guest_save",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    ".endm",
+    ".macro kwasmi_guest_restore",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "jmp __x86_return_thunk",
+    "int3",
+    ".endm",
+    "",
+    "kwasmi_guest_routine kwasmi_guest_resume",
+    "kwasmi_guest_save",
+    "mov [rdi - 8], rsp",
+    "mov rsp, [rdi - 16]",
+    "mov rax, rsi",
+    "kwasmi_guest_restore",
+    "kwasmi_guest_end kwasmi_guest_resume",
+    "",
+    "kwasmi_guest_routine kwasmi_guest_switch",
+    "mov [rbx - 32], rdi",
+    "mov [rbx - 40], rsi",
+    "mov [rbx - 48], rdx",
+    "mov [rbx - 56], rcx",
+    "mov [rbx - 64], r8",
+    "kwasmi_guest_save",
+    "mov [rbx - 16], rsp",
+    "mov rsp, [rbx - 8]",
+    "kwasmi_guest_restore",
+    "kwasmi_guest_end kwasmi_guest_switch",
+    "",
+    "kwasmi_guest_routine kwasmi_guest_done",
+    "mov rdi, rax",
+    "mov eax, 255",
+    "jmp kwasmi_guest_switch",
+    "int3",
+    "kwasmi_guest_end kwasmi_guest_done",
+    "",
+    "kwasmi_guest_routine kwasmi_guest_import",
+    "mov eax, 254",
+    "jmp kwasmi_guest_switch",
+    "int3",
+    "kwasmi_guest_end kwasmi_guest_import",
+    "",
+    "kwasmi_guest_routine kwasmi_guest_resolved",
+    "mov r11, [rbx - 72]",
+    "jmp __x86_indirect_thunk_r11",
+    "int3",
+    "kwasmi_guest_end kwasmi_guest_resolved",
+    ".popsection",
+);
+
+/// Request of `kwasmi_guest_done`.
+const DONE: u64 = 255;
+
+/// Request of a call of an imported function by way of a table.
+const IMPORT: u64 = 254;
+
+unsafe extern "C" {
+    fn kwasmi_guest_resume(context: *mut u64, result: u64) -> u64;
+    fn kwasmi_guest_done();
+    fn kwasmi_guest_import();
+    fn kwasmi_guest_resolved();
+}
+
+macro_rules! switching {
+    ($($name:ident = $number:literal: $helper:ident;)*) => {
+        global_asm!(
+            ".pushsection .text, \"ax\", @progbits",
+            $(
+                concat!("kwasmi_guest_routine ", stringify!($name)),
+                concat!("mov eax, ", stringify!($number)),
+                "jmp kwasmi_guest_switch",
+                "int3",
+                concat!("kwasmi_guest_end ", stringify!($name)),
+            )*
+            ".popsection",
+        );
+
+        unsafe extern "C" {
+            $(fn $name();)*
+        }
+
+        /// Address of the thunk of a helper that switches stacks.
+        fn thunk(helper: Helper) -> usize {
+            match helper {
+                $(Helper::$helper => ($name as unsafe extern "C" fn()) as usize,)*
+                _ => 0,
+            }
+        }
+
+        $(const _: () = assert!(Helper::$helper as u8 == $number);)*
+    };
+}
+
+switching! {
+    kwasmi_guest_trap = 0: Trap;
+    kwasmi_guest_checkpoint = 1: Checkpoint;
+    kwasmi_guest_call_import = 2: CallImport;
+    kwasmi_guest_resolve = 3: Resolve;
+    kwasmi_guest_memory_grow = 5: MemoryGrow;
+    kwasmi_guest_memory_fill = 6: MemoryFill;
+    kwasmi_guest_memory_copy = 7: MemoryCopy;
+    kwasmi_guest_memory_init = 8: MemoryInit;
+    kwasmi_guest_data_drop = 9: DataDrop;
+    kwasmi_guest_table_get = 10: TableGet;
+    kwasmi_guest_table_set = 11: TableSet;
+    kwasmi_guest_table_size = 12: TableSize;
+    kwasmi_guest_table_grow = 13: TableGrow;
+    kwasmi_guest_table_fill = 14: TableFill;
+    kwasmi_guest_table_copy = 15: TableCopy;
+    kwasmi_guest_table_init = 16: TableInit;
+    kwasmi_guest_elem_drop = 17: ElemDrop;
+    kwasmi_guest_trapping_numeric = 18: TrappingNumeric;
+}
+
+macro_rules! computing {
+    ($($helper:ident)*) => {
+        /// Address of a helper that only computes.
+        fn computation(helper: Helper) -> usize {
+            match helper {
+                $(Helper::$helper => {
+                    extern "C" fn call(a: u64, b: u64) -> u64 {
+                        super::numeric::compute(Helper::$helper, [a, b]).unwrap_or(0)
+                    }
+                    (call as extern "C" fn(u64, u64) -> u64) as usize
+                })*
+                _ => 0,
+            }
+        }
+    };
+}
+
+computing! {
+    I32Clz I32Ctz I32Popcnt I64Clz I64Ctz I64Popcnt
+    F32Add F32Sub F32Mul F32Div F32Min F32Max F32Ceil F32Floor F32Trunc F32Nearest F32Sqrt F32Eq F32Lt F32Le
+    F64Add F64Sub F64Mul F64Div F64Min F64Max F64Ceil F64Floor F64Trunc F64Nearest F64Sqrt F64Eq F64Lt F64Le
+    F32ConvertI32S F32ConvertI32U F32ConvertI64S F32ConvertI64U
+    F64ConvertI32S F64ConvertI32U F64ConvertI64S F64ConvertI64U F32Demote F64Promote
+    I32TruncSatF32S I32TruncSatF32U I32TruncSatF64S I32TruncSatF64U
+    I64TruncSatF32S I64TruncSatF32U I64TruncSatF64S I64TruncSatF64U
+}
+
+/// Machine code of a module's functions.
+#[derive(Debug)]
+pub(crate) struct Code {
+    /// Address of each function that the module defines.
+    entries: Vec<usize>,
+    /// Bytes of machine code.
+    size: u64,
+    programs: *mut c_void,
+}
+
+// SAFETY: The machine code does not change, and may be run and freed by any task.
+unsafe impl Send for Code {}
+// SAFETY: The machine code does not change.
+unsafe impl Sync for Code {}
+
+impl Code {
+    /// Has the host make machine code of `compiled`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`]; [`Error::Unsupported`] if the host has no compiler for it.
+    pub(crate) fn new(compiled: &Compiled) -> Result<Self, Error> {
+        let mut helpers = Vec::new();
+        helpers.try_reserve_exact(256).map_err(|_| Error::Memory)?;
+        helpers.resize(256, 0_usize);
+        for helper in Helper::ALL {
+            if let Some(address) = helpers.get_mut(usize::from(*helper as u8)) {
+                *address = match helper {
+                    Helper::CallResolved => (kwasmi_guest_resolved as unsafe extern "C" fn()) as usize,
+                    helper if helper.takes_context() => thunk(*helper),
+                    helper => computation(*helper),
+                };
+            }
+        }
+        let mut functions = Vec::new();
+        functions.try_reserve_exact(compiled.functions.len()).map_err(|_| Error::Memory)?;
+        functions.extend(compiled.functions.iter().map(|function| JitFunction {
+            code: function.code.as_ptr().cast(),
+            len: function.code.len(),
+            frame: function.frame,
+            size: 0,
+            entry: 0,
+            reserved: 0,
+        }));
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(functions.len()).map_err(|_| Error::Memory)?;
+        let mut jit = Jit {
+            functions: functions.as_mut_ptr(),
+            count: functions.len(),
+            helpers: helpers.as_ptr(),
+            helpers_len: helpers.len(),
+            programs: core::ptr::null_mut(),
+        };
+        let argument = (&raw mut jit).expose_provenance() as u64;
+        match call_host(HostOp::Compile, [argument, 0, 0, 0]).0 {
+            0 => {}
+            -12 => return Err(Error::Memory),
+            _ => return Err(Error::Unsupported("this kernel: its eBPF JIT refuses, or is off")),
+        }
+        entries.extend(functions.iter().map(|function| function.entry));
+        let size = functions.iter().map(|function| u64::from(function.size)).sum();
+        Ok(Self { entries, size, programs: jit.programs })
+    }
+
+    /// Bytes of machine code.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Address of a function by its index among all functions.
+    fn entry(&self, index: u32, imported: u32) -> usize {
+        index
+            .checked_sub(imported)
+            .and_then(|defined| self.entries.get(defined as usize))
+            .copied()
+            .unwrap_or((kwasmi_guest_import as unsafe extern "C" fn()) as usize)
+    }
+
+    /// Has [`Helper::CallResolved`] call function `index`.
+    pub(crate) fn resolve(&self, instance: &mut Instance, index: u32, imported: u32) {
+        instance.set_private(Private::Target, self.entry(index, imported) as u64);
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if !self.programs.is_null() {
+            call_host(HostOp::Discard, [self.programs.expose_provenance() as u64, 0, 0, 0]);
+        }
+    }
+}
+
+/// A request of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The outermost function has returned.
+    Done,
+    /// A helper, with its arguments; the first is the context.
+    Help(Helper, [u64; 5]),
+    /// A call of an imported function by way of a table, with its first five arguments.
+    Import([u64; 5]),
+    /// A request that there is not: a defect of the engine.
+    Unknown,
+}
+
+/// A guest's stack.
+#[derive(Debug)]
+pub(crate) struct GuestStack {
+    /// 16 bytes each.
+    words: Vec<u128>,
+}
+
+/// Bytes below the stack limit: for small frames, for helpers that compute, and for the kernel when it preempts the guest.
+const RESERVE: u64 = 16 * 1024;
+
+impl GuestStack {
+    /// A stack with `bytes` bytes for the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`].
+    pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
+        let len = usize::try_from(bytes.saturating_add(RESERVE) / 16).map_err(|_| Error::Memory)?;
+        let mut words = Vec::new();
+        words.try_reserve_exact(len).map_err(|_| Error::Memory)?;
+        words.resize(len, 0);
+        Ok(Self { words })
+    }
+
+    /// The stack limit of the contract.
+    pub(crate) fn limit(&self) -> u64 {
+        (self.words.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
+    }
+
+    /// Prepares a call of function `index` without arguments.
+    pub(crate) fn prepare(&mut self, code: &Code, index: u32, imported: u32, instance: &mut Instance) {
+        let top = self.words.as_mut_ptr_range().end.expose_provenance() as u64;
+        // From the top: a word of alignment is not needed, as a function begins 8 bytes below a multiple of 16.
+        let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
+        let entry = code.entry(index, imported) as u64;
+        let context = instance.context_address();
+        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it and the function return to.
+        let frame = [0, 0, 0, 0, context, 0, entry, done];
+        let bytes = frame.len().saturating_mul(8);
+        for (index, pair) in frame.chunks_exact(2).rev().enumerate() {
+            if let ([low, high], Some(at)) = (pair, self.words.len().checked_sub(index.saturating_add(1)))
+                && let Some(word) = self.words.get_mut(at)
+            {
+                *word = u128::from(*low) | u128::from(*high) << 64;
+            }
+        }
+        instance.set_private(Private::GuestStack, top.saturating_sub(bytes as u64));
+    }
+}
+
+/// Goes on with the guest: its helper returns `result`.
+pub(crate) fn resume(instance: &mut Instance, result: u64) -> Request {
+    let context = instance.context_pointer();
+    // SAFETY: The context's private words hold the guest's stack pointer, where `GuestStack::prepare` or the guest's last switch has
+    // left what the routine restores. Compiled code accesses the context, the guest's memories and its stack, all of which live and are
+    // used by nobody else until it returns here.
+    let request = unsafe { kwasmi_guest_resume(context, result) };
+    let argument = |index: usize| instance.private(Private::argument(index));
+    let args = [argument(0), argument(1), argument(2), argument(3), argument(4)];
+    match request {
+        DONE => Request::Done,
+        IMPORT => Request::Import(args),
+        number => match i32::try_from(number).ok().and_then(Helper::from_number) {
+            Some(helper) => Request::Help(helper, args),
+            None => Request::Unknown,
+        },
+    }
+}
+
+const _: () = assert!(PRIVATE >= 9);
