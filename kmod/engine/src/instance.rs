@@ -2,6 +2,8 @@
 
 //! Instances: one program, from its start to how it ended.
 
+#[cfg(feature = "object")]
+use crate::compiled::guest::Guest;
 use crate::{
     ffi::{
         Ending,
@@ -27,8 +29,6 @@ use crate::{
         abi::Errno,
     },
 };
-#[cfg(feature = "object")]
-use crate::compiled::guest::Guest;
 #[cfg(feature = "object")]
 use alloc::boxed::Box;
 use alloc::{

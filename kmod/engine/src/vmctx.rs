@@ -14,6 +14,12 @@
 //! An i32 or f32 is zero-extended to 64 bits in registers, in [`ARGS`] and in globals. A reference is 0 for null; a function
 //! reference is the function's index plus 1.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "offsets are computed from constants when this is compiled"
+)]
+
 /// Bytes of a WebAssembly page.
 pub const PAGE: u64 = 65536;
 

@@ -13,7 +13,12 @@ fn stats() {
                 let time = begin.elapsed();
                 let insns: usize = compiled.functions.iter().map(|function| function.code.len()).sum();
                 let frames = compiled.functions.iter().map(|function| function.frame).max();
-                println!("{path}: {} bytes, {} functions, {insns} insns, max frame {frames:?}, {time:?}, {:.1} MB/s", wasm.len(), compiled.functions.len(), wasm.len() as f64 / time.as_secs_f64() / 1e6);
+                println!(
+                    "{path}: {} bytes, {} functions, {insns} insns, max frame {frames:?}, {time:?}, {:.1} MB/s",
+                    wasm.len(),
+                    compiled.functions.len(),
+                    wasm.len() as f64 / time.as_secs_f64() / 1e6
+                );
             }
             Err(error) => println!("{path}: {error}"),
         }

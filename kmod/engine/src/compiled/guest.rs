@@ -315,8 +315,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             _ => {
                 let native = &*self.native;
                 let limits = self.state.limits;
-                let help =
-                    self.instance.help(&native.program, &native.declarations, &Bounds(&limits), helper, args);
+                let help = self.instance.help(&native.program, &native.declarations, &Bounds(&limits), helper, args);
                 self.memory_peak = self.memory_peak.max(self.instance.memory_size());
                 match help {
                     Ok(value) => {

@@ -120,7 +120,8 @@ impl Instance {
     ///
     /// [`Stop`] if a limit does not allow it, there is no memory, or a segment does not fit.
     pub fn new(program: &Program, surroundings: &impl Surroundings) -> Result<Self, Stop> {
-        let words = PRIVATE.saturating_add(usize::from(GLOBALS.unsigned_abs() / 8)).saturating_add(program.globals.len());
+        let words =
+            PRIVATE.saturating_add(usize::from(GLOBALS.unsigned_abs() / 8)).saturating_add(program.globals.len());
         let mut instance = Self {
             context: filled(words, 0)?,
             memories: Vec::new(),
@@ -421,7 +422,8 @@ impl Instance {
         let memory = self.memories.get_mut(index).ok_or(TrapReason::MemoryBounds)?;
         let before = memory.items.len() as u64 / PAGE;
         let refused = Ok(u64::from(u32::MAX));
-        let Some(after) = before.checked_add(pages & u64::from(u32::MAX)).filter(|pages| *pages <= memory.maximum) else {
+        let Some(after) = before.checked_add(pages & u64::from(u32::MAX)).filter(|pages| *pages <= memory.maximum)
+        else {
             return refused;
         };
         let more = after.saturating_sub(before).saturating_mul(PAGE);
@@ -435,13 +437,21 @@ impl Instance {
         Ok(before)
     }
 
-    fn grow_table(&mut self, surroundings: &impl Surroundings, index: usize, count: u64, value: u64) -> Result<u64, Stop> {
+    fn grow_table(
+        &mut self,
+        surroundings: &impl Surroundings,
+        index: usize,
+        count: u64,
+        value: u64,
+    ) -> Result<u64, Stop> {
         let total: u64 = self.tables.iter().map(|table| table.items.len() as u64).sum();
         let table = self.tables.get_mut(index).ok_or(TrapReason::TableBounds)?;
         let before = table.items.len() as u64;
         let count = count & u64::from(u32::MAX);
         let refused = Ok(u64::from(u32::MAX));
-        let Some(after) = before.checked_add(count).filter(|elements| *elements <= table.maximum) else { return refused };
+        let Some(after) = before.checked_add(count).filter(|elements| *elements <= table.maximum) else {
+            return refused;
+        };
         if !surroundings.may_have_elements(total.saturating_add(count)) {
             return Err(Stop::TableLimit);
         }
@@ -466,7 +476,13 @@ impl Instance {
         copy(&mut self.tables, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::TableBounds))
     }
 
-    fn memory_init(&mut self, program: &Program, memory: u32, segment: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+    fn memory_init(
+        &mut self,
+        program: &Program,
+        memory: u32,
+        segment: usize,
+        [dst, src, len]: [u64; 3],
+    ) -> Result<(), Stop> {
         let is_there = self.data.get(segment).copied().unwrap_or(false);
         let bytes = program.data.get(segment).filter(|_| is_there).map_or(&[][..], |(_, bytes)| bytes);
         let source = range(bytes, src, len).ok_or(TrapReason::MemoryBounds)?;
@@ -475,7 +491,13 @@ impl Instance {
         Ok(())
     }
 
-    fn table_init(&mut self, program: &Program, table: u32, segment: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+    fn table_init(
+        &mut self,
+        program: &Program,
+        table: u32,
+        segment: usize,
+        [dst, src, len]: [u64; 3],
+    ) -> Result<(), Stop> {
         let is_there = self.elements.get(segment).copied().unwrap_or(false);
         let items = program.elements.get(segment).filter(|_| is_there).map_or(&[][..], |(_, items)| items);
         let source = range(items, src, len).ok_or(TrapReason::TableBounds)?;
@@ -486,7 +508,8 @@ impl Instance {
         for (offset, expression) in source.iter().enumerate() {
             let value = self.evaluate(expression);
             let place = usize::try_from(dst).ok().and_then(|dst| dst.checked_add(offset));
-            let element = self.tables.get_mut(table as usize).zip(place).and_then(|(table, at)| table.items.get_mut(at));
+            let element =
+                self.tables.get_mut(table as usize).zip(place).and_then(|(table, at)| table.items.get_mut(at));
             *element.ok_or(TrapReason::TableBounds)? = value;
         }
         Ok(())

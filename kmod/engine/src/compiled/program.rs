@@ -182,7 +182,9 @@ impl Program {
                 for data in data.clone() {
                     let data = data?;
                     let mode = match &data.kind {
-                        DataKind::Active { memory_index, offset_expr } => Mode::Active(*memory_index, read(offset_expr)?),
+                        DataKind::Active { memory_index, offset_expr } => {
+                            Mode::Active(*memory_index, read(offset_expr)?)
+                        }
                         DataKind::Passive => Mode::Passive,
                     };
                     let mut bytes = Vec::new();

@@ -180,7 +180,8 @@ impl<'a> Simulator<'a> {
                     }
                     let is_wide = insn.class() == class::ALU64;
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
+                    regs[dst] =
+                        arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
                 }
                 class::LD => {
                     let high = code.get(at).ok_or_else(|| violation("half an instruction"))?.imm;
@@ -219,9 +220,7 @@ impl<'a> Simulator<'a> {
                             top = caller.top;
                             regs[7..10].copy_from_slice(&caller.saved[1..]);
                             regs[10] = top;
-                            for reg in 1..6 {
-                                regs[reg] = 0x1234_5678_9abc_def0;
-                            }
+                            regs[1..6].fill(0x1234_5678_9abc_def0);
                             continue;
                         }
                         jmp::CALL => {
@@ -256,9 +255,7 @@ impl<'a> Simulator<'a> {
                                 frame = u64::from(next.frame);
                                 at = 0;
                                 regs[10] = top;
-                                for reg in 7..10 {
-                                    regs[reg] = 0x7777_7777_7777_7777;
-                                }
+                                regs[7..10].fill(0x7777_7777_7777_7777);
                             }
                             continue;
                         }
@@ -298,14 +295,17 @@ impl<'a> Simulator<'a> {
                 .map_err(End::Stopped)?,
         };
         regs[0] = result;
-        for reg in 1..6 {
-            regs[reg] = 0x0fed_cba9_8765_4321;
-        }
+        regs[1..6].fill(0x0fed_cba9_8765_4321);
         Ok(())
     }
 
     /// An imported function by way of a table: its arguments are those of a function.
-    fn call_import_directly(&mut self, index: u32, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
+    fn call_import_directly(
+        &mut self,
+        index: u32,
+        regs: &mut [u64; 11],
+        imports: &mut impl Imports,
+    ) -> Result<(), End> {
         for number in 0..5 {
             self.instance.set_arg(number, regs[number + 1]);
         }
@@ -352,7 +352,7 @@ impl<'a> Simulator<'a> {
     fn store(&mut self, address: u64, size: usize, value: u64, pointer: u64, frame: u64) -> Option<()> {
         if address >> RANGE == CONTEXT {
             let offset = address & ((1 << RANGE) - 1);
-            if size != 8 || offset % 8 != 0 || offset < crate::vmctx::ARGS.unsigned_abs().into() {
+            if size != 8 || !offset.is_multiple_of(8) || offset < crate::vmctx::ARGS.unsigned_abs().into() {
                 return None;
             }
             *self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)? = value;

@@ -148,14 +148,7 @@ impl Assembler {
     }
 
     /// Arithmetic with an offset: 1 for signed division, the source's width for a sign-extending move.
-    pub(super) fn alu_with(
-        &mut self,
-        op: u8,
-        is_wide: bool,
-        dst: Reg,
-        source: Source,
-        off: i16,
-    ) -> Result<(), Error> {
+    pub(super) fn alu_with(&mut self, op: u8, is_wide: bool, dst: Reg, source: Source, off: i16) -> Result<(), Error> {
         let class = if is_wide { class::ALU64 } else { class::ALU };
         self.push(match source {
             Source::Reg(src) => Insn::new(class | X | op, dst, src, off, 0),
@@ -263,7 +256,7 @@ impl Assembler {
         for (at, label) in self.jumps.drain(..) {
             let target = self.labels.get(label.0 as usize).copied().filter(|target| *target != UNBOUND);
             let target = target.ok_or(Error::Internal("label not bound"))?;
-            let distance = i64::from(target) - i64::from(at) - 1;
+            let distance = i64::from(target).wrapping_sub(i64::from(at)).wrapping_sub(1);
             let insn = self.code.get_mut(at as usize).ok_or(Error::Internal("jump outside the code"))?;
             if let Ok(off) = i16::try_from(distance) {
                 insn.off = off;

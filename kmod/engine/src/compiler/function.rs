@@ -3,8 +3,7 @@
 //! Control flow of a function.
 
 use super::{
-    Declarations,
-    Error,
+    Declarations, Error,
     analysis::{
         FIRST_POSITION,
         analyse, //
@@ -326,7 +325,11 @@ impl<'a> Compiler<'a> {
         if self.compare.is_some()
             && !matches!(
                 operator,
-                Operator::BrIf { .. } | Operator::If { .. } | Operator::I32Eqz | Operator::Select | Operator::TypedSelect { .. }
+                Operator::BrIf { .. }
+                    | Operator::If { .. }
+                    | Operator::I32Eqz
+                    | Operator::Select
+                    | Operator::TypedSelect { .. }
             )
         {
             return Err(Error::Internal("compare left over"));
@@ -407,8 +410,7 @@ impl<'a> Compiler<'a> {
         let end = self.frame.analysis.ends.get(self.constructs).copied().unwrap_or(u32::MAX);
         self.constructs = self.constructs.saturating_add(1);
         let label = self.frame.asm.label();
-        let mut control =
-            Control { kind, label, state: None, height, params, results, position: end, otherwise: None };
+        let mut control = Control { kind, label, state: None, height, params, results, position: end, otherwise: None };
         if let Some(compare) = condition {
             let otherwise = self.frame.asm.label();
             self.jump_if(&compare.inverse(), otherwise)?;
@@ -552,9 +554,12 @@ impl<'a> Compiler<'a> {
         for number in 0..=9 {
             let reg = Reg(number);
             let keeps = match state.cell(reg).holder {
-                Holder::Local { local, .. } => {
-                    self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > control.position)
-                }
+                Holder::Local { local, .. } => self
+                    .frame
+                    .analysis
+                    .locals
+                    .get(local as usize)
+                    .is_some_and(|lifetime| lifetime.last > control.position),
                 _ => false,
             };
             if !keeps || control.results == 1 && reg == R0 {
@@ -629,7 +634,9 @@ impl<'a> Compiler<'a> {
             if let Holder::Local { local, is_dirty: true } = now.cell(reg).holder {
                 let is_clean = match state.reg_of(local).map(|there| state.cell(there).holder) {
                     Some(Holder::Local { is_dirty, .. }) => !is_dirty,
-                    _ => self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > position),
+                    _ => {
+                        self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > position)
+                    }
                 };
                 if is_clean {
                     plan.stores.push((local, reg));
@@ -859,7 +866,12 @@ impl<'a> Compiler<'a> {
     fn without_r0(&mut self, state: &Snapshot) -> Result<Snapshot, Error> {
         let mut without = *state;
         if let Holder::Local { local, is_dirty: true } = state.cell(R0).holder
-            && self.frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.last > self.frame.position)
+            && self
+                .frame
+                .analysis
+                .locals
+                .get(local as usize)
+                .is_some_and(|lifetime| lifetime.last > self.frame.position)
         {
             self.frame.asm.store_slot(local, Source::Reg(R0))?;
         }

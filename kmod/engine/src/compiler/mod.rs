@@ -172,8 +172,7 @@ pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
             function.validate(&body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
-            let (compiled_function, reused) =
-                function::compile(&compiled.declarations, index, &body, assembler)?;
+            let (compiled_function, reused) = function::compile(&compiled.declarations, index, &body, assembler)?;
             assembler = reused;
             if compiled_function.frame > FRAME_MAX {
                 return Err(Error::TooLarge("frame of a function"));

@@ -51,7 +51,8 @@ pub(super) struct Computation {
 pub(super) fn helper_of(operator: &Operator<'_>) -> Option<Computation> {
     use Helper as H;
     use Operator as O;
-    let plain = |helper, operands| Computation { helper, operands, is_swapped: false, is_negated: false, numeric: None };
+    let plain =
+        |helper, operands| Computation { helper, operands, is_swapped: false, is_negated: false, numeric: None };
     let swapped = |helper| Computation { is_swapped: true, ..plain(helper, 2) };
     let negated = |helper| Computation { is_negated: true, ..plain(helper, 2) };
     let trapping = |numeric| Computation { numeric: Some(numeric), ..plain(H::TrappingNumeric, 1) };
@@ -184,7 +185,9 @@ fn load_of(operator: &Operator<'_>) -> Option<(wasmparser::MemArg, Load)> {
     use Operator as O;
     let load = |width, is_signed, is_narrowed| Load { width, is_signed, is_narrowed };
     Some(match operator {
-        O::I32Load { memarg } | O::F32Load { memarg } | O::I64Load32U { memarg } => (*memarg, load(width::W, false, false)),
+        O::I32Load { memarg } | O::F32Load { memarg } | O::I64Load32U { memarg } => {
+            (*memarg, load(width::W, false, false))
+        }
         O::I64Load { memarg } | O::F64Load { memarg } => (*memarg, load(width::DW, false, false)),
         O::I32Load8S { memarg } => (*memarg, load(width::B, true, true)),
         O::I32Load8U { memarg } | O::I64Load8U { memarg } => (*memarg, load(width::B, false, false)),
@@ -298,7 +301,9 @@ impl<'a> Compiler<'a> {
             O::MemoryCopy { dst_mem, src_mem } => {
                 self.call_bulk(Helper::MemoryCopy, &[dst_mem.into(), src_mem.into()], 3)
             }
-            O::MemoryInit { data_index, mem } => self.call_bulk(Helper::MemoryInit, &[mem.into(), data_index.into()], 3),
+            O::MemoryInit { data_index, mem } => {
+                self.call_bulk(Helper::MemoryInit, &[mem.into(), data_index.into()], 3)
+            }
             O::DataDrop { data_index } => self.call_helper(Helper::DataDrop, &[data_index.into()], 0, false),
             O::TableGet { table } => self.call_helper(Helper::TableGet, &[table.into()], 1, true),
             O::TableSet { table } => self.call_helper(Helper::TableSet, &[table.into()], 2, false),
@@ -320,9 +325,7 @@ impl<'a> Compiler<'a> {
             }
             O::ElemDrop { elem_index } => self.call_helper(Helper::ElemDrop, &[elem_index.into()], 0, false),
             O::RefNull { .. } => self.frame.push(Value::Const(0)),
-            O::RefFunc { function_index } => {
-                self.frame.push(Value::Const(u64::from(function_index).saturating_add(1)))
-            }
+            O::RefFunc { function_index } => self.frame.push(Value::Const(u64::from(function_index).saturating_add(1))),
             _ => Err(Error::Unsupported("an operator")),
         }
     }
@@ -454,14 +457,14 @@ impl<'a> Compiler<'a> {
     fn rotate(&mut self, is_wide: bool, is_left: bool) -> Result<(), Error> {
         let count = self.frame.pop()?;
         let operand = self.frame.pop()?;
-        let width = if is_wide { 64 } else { 32 };
+        let (width, mask): (i32, u64) = if is_wide { (64, 63) } else { (32, 31) };
         let (first, second) = if is_left { (alu::LSH, alu::RSH) } else { (alu::RSH, alu::LSH) };
         if let Value::Const(count) = count.value {
-            let count = i32::try_from(count & (width - 1)).unwrap_or(0);
+            let count = i32::try_from(count & mask).unwrap_or(0);
             let dst = self.frame.own(operand, None)?;
             if count != 0 {
                 let other = self.frame.alloc()?;
-                let rest = i32::try_from(width).unwrap_or(0).wrapping_sub(count);
+                let rest = width.wrapping_sub(count);
                 self.frame.asm.mov(other, dst)?;
                 self.frame.asm.alu(first, is_wide, dst, Source::Imm(count))?;
                 self.frame.asm.alu(second, is_wide, other, Source::Imm(rest))?;
@@ -595,9 +598,7 @@ impl<'a> Compiler<'a> {
         }
         let lhs = self.frame.source(compare.lhs)?;
         let rhs = self.frame.source_or_imm(compare.rhs, compare.is_wide)?;
-        let is_small = |operand: &Operand| {
-            matches!(operand.value, Value::Const(value) if i32::try_from(value.cast_signed()).is_ok() || u32::try_from(value).is_ok())
-        };
+        let is_small = |operand: &Operand| matches!(operand.value, Value::Const(value) if i32::try_from(value.cast_signed()).is_ok() || u32::try_from(value).is_ok());
         let other_reg = if is_small(&other) { None } else { Some(self.frame.source(other)?) };
         let rhs_reg = match rhs {
             Source::Reg(reg) => Some(reg),

@@ -111,7 +111,8 @@ impl Snapshot {
 
     /// The register that holds `local`.
     pub(super) fn reg_of(&self, local: u32) -> Option<Reg> {
-        POOL.into_iter().find(|reg| matches!(self.cell(*reg).holder, Holder::Local { local: other, .. } if other == local))
+        POOL.into_iter()
+            .find(|reg| matches!(self.cell(*reg).holder, Holder::Local { local: other, .. } if other == local))
     }
 }
 
@@ -232,9 +233,8 @@ impl Frame {
 
     /// Takes a register for a temporary, and locks it.
     pub(super) fn alloc(&mut self) -> Result<Reg, Error> {
-        let free = |frame: &Self, reg: Reg| {
-            frame.now.cell(reg).holder == Holder::Free && frame.locked & 1 << reg.0 == 0
-        };
+        let free =
+            |frame: &Self, reg: Reg| frame.now.cell(reg).holder == Holder::Free && frame.locked & 1 << reg.0 == 0;
         // First those that no loop wants.
         let reg = POOL
             .into_iter()
@@ -371,9 +371,9 @@ impl Frame {
             Value::Local(local) => match self.now.reg_of(local) {
                 Some(reg) => reg,
                 None => {
-                    let bound = self.bound_reg(local).filter(|reg| {
-                        self.now.cell(*reg).holder == Holder::Free && self.locked & 1 << reg.0 == 0
-                    });
+                    let bound = self
+                        .bound_reg(local)
+                        .filter(|reg| self.now.cell(*reg).holder == Holder::Free && self.locked & 1 << reg.0 == 0);
                     let reg = match bound {
                         Some(reg) => reg,
                         None => self.alloc()?,
@@ -513,9 +513,9 @@ impl Frame {
                         *self.now.cell_mut(old)? = Cell { holder: Holder::Temporary, ..Cell::default() };
                         old
                     }
-                    None => match bound.filter(|bound| {
-                        self.now.cell(*bound).holder == Holder::Free && self.locked & 1 << bound.0 == 0
-                    }) {
+                    None => match bound
+                        .filter(|bound| self.now.cell(*bound).holder == Holder::Free && self.locked & 1 << bound.0 == 0)
+                    {
                         Some(bound) => bound,
                         None => self.alloc()?,
                     },
@@ -759,9 +759,5 @@ pub(super) fn claim(asm: &mut Assembler, state: &Snapshot) {
 
 /// `value` as an immediate of an instruction of this width.
 pub(super) fn immediate(value: u64, is_wide: bool) -> Option<i32> {
-    if is_wide {
-        i32::try_from(value.cast_signed()).ok()
-    } else {
-        u32::try_from(value).ok().map(u32::cast_signed)
-    }
+    if is_wide { i32::try_from(value.cast_signed()).ok() } else { u32::try_from(value).ok().map(u32::cast_signed) }
 }
