@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+pub mod checker;
 pub mod compiled;
 pub mod compiler;
 mod counts;

@@ -46,8 +46,14 @@ pub const fn memory_offset(memory: u32, field: MemoryField) -> i16 {
 pub const INTERRUPT: i16 = 24;
 
 /// Offset of the stack limit, 8 bytes, read-only: a frame must end above it. Below it are [`STACK_RED_ZONE`] bytes for small
-/// frames, then room for helpers. It is the highest address while a checkpoint is requested.
+/// frames, then room for helpers. It is [`STACK_LIMIT_RAISED`] while a checkpoint is requested.
 pub const STACK_LIMIT: i16 = 32;
+
+/// Stack limit while a checkpoint is requested: above every stack, and no sum with at most [`STACK_PLUS_MAX`] wraps around.
+pub const STACK_LIMIT_RAISED: u64 = u64::MAX - STACK_PLUS_MAX as u64;
+
+/// Most that a function adds to the stack limit before it compares.
+pub const STACK_PLUS_MAX: u32 = u16::MAX as u32;
 
 /// A function whose frame has at most so many bytes may compare R10 itself with [`STACK_LIMIT`].
 pub const STACK_RED_ZONE: u32 = 1024;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compiles a program and runs it in the simulator, for tests: `kwasmi-simulate FILE`. Exit statuses and messages are those of
-//! `kwasmi run`. The only import is `proc_exit`.
+//! Compiles a program, checks the code and runs it in the simulator, for tests: `kwasmi-simulate FILE`. Exit statuses and
+//! messages are those of `kwasmi run`. The only import is `proc_exit`.
 
 use kwasmi_engine::{
+    checker::Checker,
     compiled::{
         instance::{
             Instance,
@@ -52,6 +53,12 @@ fn run(wasm: &[u8]) -> (u8, String) {
         Ok(compiled) => compiled,
         Err(error) => return (126, error.to_string()),
     };
+    let (mut checker, shape) = (Checker::default(), compiled.declarations.shape());
+    for (index, function) in compiled.functions.iter().enumerate() {
+        if let Err(violation) = checker.check(function, &shape) {
+            return (125, format!("refused: function {index}, {violation}"));
+        }
+    }
     let program = match Program::read(wasm) {
         Ok(program) => program,
         Err(error) => return (126, error.to_string()),
