@@ -92,6 +92,8 @@ pub(super) struct Assembler {
     labels: Vec<u32>,
     jumps: Vec<(u32, Label)>,
     claims: Vec<Claim>,
+    /// Instruction of the last claims, which may be none.
+    claimed: Option<u32>,
 }
 
 impl Assembler {
@@ -101,6 +103,7 @@ impl Assembler {
         self.labels.clear();
         self.jumps.clear();
         self.claims.clear();
+        self.claimed = None;
     }
 
     fn here(&self) -> u32 {
@@ -133,13 +136,27 @@ impl Assembler {
         Ok(())
     }
 
-    /// Claims a fact about `place` at the next instruction.
-    pub(super) fn claim(&mut self, place: Place, fact: Fact) {
-        let claim = Claim { at: self.here(), place, fact };
-        let is_new = self.claims.iter().rev().take_while(|other| other.at == claim.at).all(|other| *other != claim);
-        if is_new {
-            self.claims.push(claim);
+    /// Claims facts at the next instruction, for a label there. Those of several labels are what all of them claim.
+    pub(super) fn claim(&mut self, facts: &[(Place, Fact)]) {
+        let at = self.here();
+        if self.claimed != Some(at) {
+            self.claimed = Some(at);
+            self.claims.extend(facts.iter().map(|(place, fact)| Claim { at, place: *place, fact: *fact }));
+            return;
         }
+        let first = self.claims.partition_point(|claim| claim.at < at);
+        let earlier = self.claims.split_off(first);
+        self.claims.extend(earlier.into_iter().filter_map(|claim| {
+            let (_, other) = facts.iter().find(|(place, _)| *place == claim.place)?;
+            let fact = match (claim.fact, *other) {
+                (Fact::Index { memory, bytes }, Fact::Index { memory: same, bytes: fewer }) if memory == same => {
+                    Fact::Index { memory, bytes: fewer.min(bytes) }
+                }
+                (fact, other) if fact == other => fact,
+                _ => return None,
+            };
+            Some(Claim { fact, ..claim })
+        }));
     }
 
     /// Arithmetic: `dst = dst op source`, in 64 bits if `is_wide`.

@@ -746,15 +746,17 @@ impl Frame {
 
 /// Claims at the next instruction what `state` knows.
 pub(super) fn claim(asm: &mut Assembler, state: &Snapshot) {
+    let mut facts = Vec::new();
     for reg in POOL {
         let bytes = state.cell(reg).bytes;
         if bytes > 0 {
-            asm.claim(Place::Reg(reg), Fact::Index { memory: 0, bytes });
+            facts.push((Place::Reg(reg), Fact::Index { memory: 0, bytes }));
         }
     }
     if state.has_base {
-        asm.claim(Place::Reg(R7), Fact::Base { memory: 0 });
+        facts.push((Place::Reg(R7), Fact::Base { memory: 0 }));
     }
+    asm.claim(&facts);
 }
 
 /// `value` as an immediate of an instruction of this width.
