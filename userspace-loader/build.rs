@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes the Rust of the ioctl ABI from its C header, the one source of truth.
+//! Generates the Rust types of the ioctl interface from its C header.
 
 use std::{
     env,
@@ -8,10 +8,11 @@ use std::{
     path::PathBuf, //
 };
 
-/// The header, from this package's folder.
+/// Path of the header, relative to this package.
 const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
-/// The commands' numbers are made by macros with a cast in them, which bindgen evaluates only as constants.
+/// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
+/// constants.
 const COMMANDS: [&str; 12] =
     ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS", "MODULE", "POLICY", "DENY", "DENIED", "LEAST", "LEASTS"];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line.
+//! The command line of all commands but those in [`signing`].
 
 pub mod signing;
 
@@ -45,51 +45,55 @@ use std::{
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  the guest's own, when it ran to an end
-  124  a limit was reached: fuel, time, memory, ...
+  the guest's own, if it exited
+  124  a limit was reached: fuel, time, memory, ...; or memory ran out
   125  kwasmi itself failed, or cannot do what the options say
-  126  the module was refused, or is none
-  127  there is no such file or device
+  126  the module was refused, or the file is not a module
+  127  the file or the device does not exist
   134  the guest trapped
-  128+n  signal n ended it; 137 also if the guest was killed
-With --sigpipe, SIGPIPE ends the command when the guest writes to a pipe that nobody reads.";
+  128+n  signal n ended the command; 137 also if the guest was killed
+With --sigpipe, SIGPIPE ends the command when the guest writes to a pipe without a reader.";
 
 /// Runs WebAssembly programs inside the Linux kernel.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kwasmi", version, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// What to do.
+    /// Command to execute.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// A command.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run a program in the kernel
     Run(Box<RunArgs>),
-    /// Keep programs in the kernel until this command is ended: meanwhile `run` need not translate what has the same bytes
+    /// Keep modules loaded in the kernel until a signal ends this command; `run` then shares their
+    /// translated code
     Load(Box<LoadArgs>),
-    /// Tell what is in a module and whether it would run; needs no kernel module
+    /// Show the contents of a module and the reasons for which it would be refused; needs no kernel
+    /// module
     Inspect(InspectArgs),
     /// Sign a module; needs no kernel module
     Sign(SignArgs),
-    /// Tell whether a signed module would be accepted; needs no kernel module
+    /// Check a signed module as the kernel module would; needs no kernel module
     Verify(VerifyArgs),
-    /// Make keys, and tell the kernel module whose signatures count
+    /// Make keys, and manage the keys whose signatures the kernel module accepts
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Deny modules: they are not loaded nor started any more, until the kernel module is unloaded
+    /// Deny modules, or list the denied ones: they are neither loaded nor started until the kernel
+    /// module is unloaded
     Deny(DenyArgs),
-    /// Set the least version of the modules of a name: older ones are not loaded nor started any more
+    /// Set the least version of the modules with a name, or list the least versions: older modules
+    /// are neither loaded nor started
     Least(LeastArgs),
-    /// Print what it takes for a module to be loaded
+    /// Show the verification policy
     Policy(ReportArgs),
-    /// Print the versions of this command and of the kernel module
+    /// Show the versions of this command and of the kernel module
     Version(ReportArgs),
-    /// Print what the kernel module holds: modules, instances, memory
+    /// Show what the kernel module holds: modules, instances, memory
     Status(ReportArgs),
-    /// Print the limits of the kernel module: defaults and ceilings
+    /// Show the limits of the kernel module: defaults and ceilings
     Limits(ReportArgs),
 }
 
@@ -97,57 +101,62 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "kwasmi run [OPTIONS] FILE [ARG]...", after_help = EXIT_STATUS)]
 pub struct RunArgs {
-    /// Set a variable of the guest's environment, which is empty otherwise; may be repeated
+    /// Variable of the guest's environment, repeatable; the environment is empty by default
     #[arg(long, value_name = "NAME=VALUE", value_parser = OsStringValueParser::new().try_map(|text| Variable::parse(&text)))]
     pub env: Vec<Variable>,
 
-    /// Hand the caller's environment to the guest; --env overrides it
+    /// Pass the environment of this command to the guest; --env overrides single variables
     #[arg(long)]
     pub inherit_env: bool,
 
-    /// Hand a directory to the guest, which finds it as GUEST (else as HOST); with :ro nothing in it can change, with :rw
-    /// or neither it can. May be repeated, with a GUEST of its own each; descriptors 3 and up
+    /// Directory for the guest, repeatable: host path, guest path (default: HOST), and read-only
+    /// (:ro) or read-write access (:rw, default); guest descriptors 3 and up
     #[arg(long, value_name = "HOST[::GUEST][:ro|:rw]")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|text| Directory::parse(&text)))]
     pub dir: Vec<Directory>,
 
-    /// Listen on this address, such as 127.0.0.1:8080 (names are not resolved), and hand the socket to the guest; may be
-    /// repeated; the descriptors after the directories
+    /// Address and port of a listening TCP socket for the guest, repeatable, such as 127.0.0.1:8080
+    /// (host names are not resolved); guest descriptors after the directories
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = handed::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
-    /// Hand this descriptor of the caller to the guest; may be repeated; the descriptors after the sockets
+    /// Number of an inherited descriptor to pass to the guest, repeatable; guest descriptors after
+    /// the sockets
     #[arg(long, value_name = "N", value_parser = handed::parse_fd, allow_negative_numbers = true)]
     pub fd: Vec<RawFd>,
 
-    /// Read the guest's standard input from this file; otherwise it is the caller's
+    /// File for the guest's standard input (default: that of this command)
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
 
-    /// Die by SIGPIPE when the guest writes to a pipe that nobody reads, as other filters do; else the guest gets an error
+    /// End by SIGPIPE when the guest writes to a pipe or stream socket without a reader, as other
+    /// filters do (default: the write fails in the guest)
     #[arg(long)]
     pub sigpipe: bool,
 
-    /// When the guest has ended, however it did, print on standard error what it took: fuel, memory, time
+    /// After the run, print a line of statistics on standard error: fuel, memory (bytes), time (ms)
     #[arg(long)]
     pub stats: bool,
 
-    /// Print that as a line of JSON (docs/stats.md), with how the run ended; also if the guest was not even started
+    /// Print the statistics and the end of the run as a line of JSON (docs/stats.md) on standard
+    /// error, also if the guest did not start
     #[arg(short, long)]
     pub json: bool,
 
-    /// The program's file and its arguments: one list, so that nothing after the file is taken for an option.
+    /// The program's file and its arguments. One list, so that nothing after the file is parsed as
+    /// an option.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
-    #[arg(help = "The program: Wasm, or its text format; \"-\" is standard input; what follows are its arguments")]
+    #[arg(help = "Program, in Wasm or its text format (\"-\": standard input), followed by its arguments")]
     pub program: Vec<OsString>,
 
-    /// Limits: the last, since what follows would be under their heading in the help.
+    /// Limits. The last field, because options after it would appear under the heading of the
+    /// limits.
     #[command(flatten)]
     pub limits: LimitArgs,
 }
 
 impl RunArgs {
-    /// The program's file, and its arguments.
+    /// Returns the program's file and its arguments.
     #[must_use]
     pub fn file_and_args(&self) -> (&Path, &[OsString]) {
         match self.program.split_first() {
@@ -157,14 +166,14 @@ impl RunArgs {
     }
 }
 
-/// The heading of the options for limits.
-const LIMITS: &str = "Limits (SIZE in bytes or with K, M, G or T; DURATION in seconds or with ms, s, m or h; defaults: \
-    kwasmi limits)";
+/// Heading of the options for limits.
+const LIMITS: &str = "Limits (SIZE in bytes or with K, M, G or T; DURATION in seconds or with ns, us, ms, s, m or h; \
+    kwasmi limits prints the defaults)";
 
-/// Declares the options for limits: the field, the limit, what else clap is told.
+/// Declares the options for limits: attributes for clap, field, and limit.
 macro_rules! limit_args {
     ($($(#[$attribute:meta])* $field:ident: $limit:ident;)*) => {
-        /// The options for limits. What is not given is up to the kernel module; see `kwasmi limits`.
+        /// Options for limits. The kernel module's defaults apply to those that are not given.
         #[derive(Args, Clone, Debug, Default)]
         #[command(next_help_heading = LIMITS)]
         pub struct LimitArgs {
@@ -177,7 +186,7 @@ macro_rules! limit_args {
         }
 
         impl LimitArgs {
-            /// Those that were given.
+            /// Returns the limits that were given.
             #[must_use]
             pub fn asked(&self) -> Asked {
                 let all = [$((Limit(uapi::$limit), self.$field)),*];
@@ -188,55 +197,56 @@ macro_rules! limit_args {
 }
 
 limit_args! {
-    /// End the guest after about this many instructions
+    /// Fuel, about one unit per instruction
     #[arg(value_name = "N")]
     fuel: KWASMI_LIMIT_FUEL;
     /// Linear memory, such as 64M
     #[arg(value_name = "SIZE")]
     memory: KWASMI_LIMIT_MEMORY;
-    /// End the guest after this time, such as 1.5s or 500ms; without a unit it is seconds
+    /// Real time for loading, and again for running, such as 1.5s or 500ms; in seconds without a
+    /// unit
     #[arg(value_name = "DURATION")]
     timeout: KWASMI_LIMIT_TIME;
-    /// End the guest after this much CPU time, as for --timeout
+    /// CPU time for loading, and again for running; in seconds without a unit
     #[arg(value_name = "DURATION")]
     cpu_time: KWASMI_LIMIT_CPU_TIME;
-    /// The Wasm stack, such as 256K: values, and 64 bytes for each call
+    /// Wasm stack, such as 256K: values, and 64 bytes per call
     #[arg(value_name = "SIZE")]
     stack: KWASMI_LIMIT_STACK;
-    /// Elements of tables
+    /// Elements of all tables
     #[arg(value_name = "N")]
     table: KWASMI_LIMIT_TABLE;
-    /// What the engine takes for the guest, linear memory included
+    /// Engine memory for the guest, linear memory included
     #[arg(value_name = "SIZE")]
     heap: KWASMI_LIMIT_HEAP;
     /// Open descriptors
     #[arg(value_name = "N")]
     fds: KWASMI_LIMIT_FDS;
-    /// The module's size
+    /// Size of the module
     #[arg(value_name = "SIZE")]
     module_size: KWASMI_LIMIT_MODULE_SIZE;
-    /// What the engine takes for the translated module
+    /// Engine memory for the translated module
     #[arg(value_name = "SIZE")]
     code: KWASMI_LIMIT_CODE;
-    /// The module's functions
+    /// Functions of the module
     #[arg(value_name = "N")]
     functions: KWASMI_LIMIT_FUNCTIONS;
-    /// The code of one function
+    /// Code size of one function
     #[arg(value_name = "SIZE")]
     function_size: KWASMI_LIMIT_FUNCTION_SIZE;
-    /// Locals of one function
+    /// Locals of one function, parameters excluded
     #[arg(value_name = "N")]
     locals: KWASMI_LIMIT_LOCALS;
     /// Parameters of one function type, or results
     #[arg(value_name = "N")]
     arity: KWASMI_LIMIT_ARITY;
-    /// The module's globals
+    /// Globals of the module
     #[arg(value_name = "N")]
     globals: KWASMI_LIMIT_GLOBALS;
-    /// The module's data segments
+    /// Data segments of the module
     #[arg(value_name = "N")]
     data_segments: KWASMI_LIMIT_DATA_SEGMENTS;
-    /// The module's element segments
+    /// Element segments of the module
     #[arg(value_name = "N")]
     element_segments: KWASMI_LIMIT_ELEMENT_SEGMENTS;
 }
@@ -244,18 +254,18 @@ limit_args! {
 /// Arguments of `load`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-It prints a line for each program, its SHA-256 and its name, and closes its standard output when all are loaded. A program is
-the same for `run` if its bytes are, and the limits for code: functions, function-size, locals, arity, globals,
-data-segments, element-segments, stack, code.
+Prints a line for each program, its SHA-256 and its name, and closes standard output when all programs are loaded. run shares
+the translated code of a program with the same bytes and the same limits for code: functions, function-size, locals, arity,
+globals, data-segments, element-segments, stack, code.
 
 Exit status:
-  it has none: a signal ends it
+  none once all programs are loaded: a signal ends the command
   124  a limit was reached
   125  kwasmi itself failed
   126  a module was refused
-  127  there is no such file or device")]
+  127  a file or the device does not exist")]
 pub struct LoadArgs {
-    /// The programs: Wasm, or its text format; "-" is standard input
+    /// Programs, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
@@ -271,18 +281,18 @@ Exit status:
   0    the module would run
   125  kwasmi itself failed
   126  the module would be refused
-  127  there is no such file")]
+  127  the file does not exist")]
 pub struct InspectArgs {
     /// Print JSON
     #[arg(short, long)]
     pub json: bool,
 
-    /// The module: Wasm, or its text format; "-" is standard input
+    /// Module, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
 
-/// Arguments of commands that only tell something.
+/// Arguments of commands that print a report.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ReportArgs {
     /// Print JSON

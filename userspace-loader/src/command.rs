@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the commands do.
+//! The commands.
 
 mod key;
 mod policy;
@@ -78,8 +78,9 @@ use std::{
     thread, //
 };
 
-/// Does what the command line `args` says, and tells on standard error what goes wrong. Returns how to end.
-/// It looks at the standard streams: nothing is to be opened before it is called.
+/// Executes the command line `args`, prints failures on standard error, and returns how the process
+/// must end. Must be called before the process opens any file: it records which standard streams
+/// are open.
 pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     let stdio = match Stdio::take() {
         Ok(stdio) => stdio,
@@ -91,11 +92,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too, and are no failure.
+            // Help and version arrive as an error, too.
             let exit = if error.use_stderr() { Exit::Failed } else { Exit::Guest(0) };
             let printed = match error.kind() {
                 _ if !error.use_stderr() => error.print(),
-                // A command without a word after it is asked for one by its help.
+                // A command without a subcommand prints its help, as an error.
                 ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.print(),
                 _ => writeln!(io::stderr(), "kwasmi: {}", usage(&error)),
             };
@@ -125,25 +126,26 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     })
 }
 
-/// What is wrong with a command line, in one line: clap's words, less the usage and the advice to look at the help.
+/// Returns the error of a command line as one line: clap's message without usage and reference to
+/// the help.
 fn usage(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let is_advice = |part: &&str| !part.starts_with("Usage:") && !part.starts_with("For more information");
     let parts = text.split("\n\n").take_while(is_advice).map(|part| match part.trim().strip_prefix("tip: ") {
-        // One is enough.
+        // The first tip is enough.
         Some(tips) => format!("({})", line(tips.lines().next().unwrap_or_default())),
         None => line(part),
     });
     let words = parts.collect::<Vec<_>>().join(" ");
     match error.kind() {
-        // These say what is wanted.
+        // The message contains what is expected.
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => words,
         _ => words + "; see --help",
     }
 }
 
-/// One line on standard error. Where even that is closed there is nobody to tell.
+/// Prints one line on standard error. If standard error is closed, the message is lost.
 fn complain(what: &Failure) {
     let _ = writeln!(io::stderr(), "kwasmi: {what}");
 }
@@ -162,7 +164,7 @@ fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, "standard output", words(error)))
 }
 
-/// `value` as a line of JSON.
+/// Formats `value` as a line of JSON.
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     match serde_json::to_string(value) {
         Ok(text) => Ok(text + "\n"),
@@ -182,13 +184,13 @@ fn open_device() -> Result<Kernel, Failure> {
     })
 }
 
-/// The guest's arguments: the file's own name, so that it does not learn where that is, and those given.
+/// Returns the guest's arguments: the file's name without its folder, and `args`.
 fn guest_args(file: &Path, args: &[OsString]) -> Result<Vec<u8>, String> {
     let name = file.file_name().unwrap_or(file.as_os_str());
     strings::join([name].into_iter().chain(args.iter().map(OsString::as_os_str)))
 }
 
-/// The guest's environment: the caller's if it is inherited, and the variables given.
+/// Returns the guest's environment: the inherited variables, overridden by the given ones.
 fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Variable]) -> Result<Vec<u8>, String> {
     let inherited = inherited.map(|(name, value)| Variable { name, value });
     strings::join(strings::environment(inherited.chain(given.iter().cloned())))
@@ -221,13 +223,13 @@ fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Prints statistics as a line of JSON, on standard error.
+/// Prints statistics on standard error, as a line of JSON.
 fn print_stats(stats: &Stats) -> Result<(), Failure> {
     let _ = io::stderr().write_all(json(stats)?.as_bytes());
     Ok(())
 }
 
-/// Runs the program that the command line says, which messages call `name`.
+/// Runs the program of the command line; `name` is its name in messages.
 fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Failure> {
     let (file, guest) = args.file_and_args();
     let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));
@@ -271,7 +273,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
         kept.push(loaded);
     }
-    // Whoever reads it to its end knows that all are there.
+    // End of file tells a reader that all modules are loaded.
     stdio::close_output().map_err(|errno| Failure::new(Exit::Failed, "standard output", words(errno.into())))?;
     loop {
         thread::park();
@@ -290,7 +292,7 @@ fn inspect(args: &InspectArgs) -> Result<Exit, Failure> {
     Ok(if inspection.refused.is_empty() { Exit::Guest(0) } else { Exit::Refused })
 }
 
-/// What `version --json` prints.
+/// Output of `version --json`.
 #[derive(Serialize)]
 struct Versions {
     version: &'static str,
@@ -298,7 +300,7 @@ struct Versions {
     kernel: Option<KernelVersion>,
 }
 
-/// The kernel module's part of it.
+/// Versions and features of the kernel module.
 #[derive(Serialize)]
 struct KernelVersion {
     version: String,
@@ -315,7 +317,7 @@ impl From<&Info> for KernelVersion {
 fn version(args: ReportArgs) -> Result<Exit, Failure> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let abi = crate::uapi::KWASMI_ABI;
-    // That there is no device is worth telling, but no failure; that it does not answer is one.
+    // A missing device is printed and is not a failure; a device that fails the ioctl is a failure.
     let info = match open_device() {
         Ok(device) => Ok(device_info(&device)?),
         Err(failure) => Err(failure),
@@ -329,13 +331,14 @@ fn version(args: ReportArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
-/// The device's information, whatever version of the interface it has.
+/// Returns the device's information, without checking the version of the interface.
 fn device_info(device: &Kernel) -> Result<Info, Failure> {
     use crate::device::Device as _;
     device.info().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))
 }
 
-/// The largest module that the device could be made to accept, in bytes: no more of a file need be read.
+/// Returns the largest module size that the device can accept, in bytes: the size up to which a
+/// file must be read.
 fn module_size_max(device: &Kernel) -> Result<u64, Failure> {
     use crate::device::Device as _;
     let limits = device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel side offers, as traits, so that everything above them is tested without a kernel.
+//! Traits for the kernel module's interface, so that their users can be tested without a kernel.
 
 use crate::{
     end::Ended,
@@ -30,14 +30,14 @@ use std::{
     }, //
 };
 
-/// Why a call failed.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The error number.
+    /// Error number.
     pub errno: Errno,
-    /// The text of the kernel's log buffer; empty if there was none.
+    /// Text of the kernel's log buffer; empty if there was none.
     pub text: String,
-    /// The limit that was reached.
+    /// Limit that was reached, if any.
     pub reached: Option<Reached>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The words of a system error, without its number.
+/// Returns the text of a system error without its number.
 #[must_use]
 pub fn words(error: io::Error) -> String {
     let text = error.to_string();
@@ -68,174 +68,175 @@ pub fn words(error: io::Error) -> String {
     }
 }
 
-/// What a kwasmi is, and what it holds now: `struct kwasmi_info`.
+/// Version and counters of a kernel module: `struct kwasmi_info`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Info {
     /// Version of the ioctl interface.
     pub abi: u32,
     /// Version of the kernel module.
     pub version: String,
-    /// `KWASMI_FEATURE_*`.
+    /// Bit set of `KWASMI_FEATURE_*`.
     pub features: u64,
-    /// Modules that are loaded.
+    /// Number of open module fds.
     pub modules: u64,
-    /// Instances that there are.
+    /// Number of open instance fds.
     pub instances: u64,
-    /// Memory that engines hold, in bytes.
+    /// Memory that engines hold, linear memories included, in bytes.
     pub heap_bytes: u64,
-    /// In how many blocks.
+    /// Number of blocks of that memory.
     pub heap_blocks: u64,
-    /// Memory that was taken back from engines that failed, in bytes.
+    /// Memory that was taken back from engines that failed or did not free it, in bytes.
     pub reclaimed_bytes: u64,
-    /// Size of the reserve for when memory runs out, in bytes.
+    /// Size of the reserve that serves small allocations when memory runs out, in bytes.
     pub reserve_bytes: u64,
-    /// What of it is in use, in bytes.
+    /// Used part of the reserve, in bytes.
     pub reserve_used_bytes: u64,
-    /// The most of it that was ever in use, in bytes.
+    /// Largest used part of the reserve since the kernel module was loaded, in bytes.
     pub reserve_peak_bytes: u64,
     /// Size of an engine stack, in bytes.
     pub engine_stack_bytes: u64,
-    /// The deepest use of one, in bytes.
+    /// Deepest use of an engine stack since the kernel module was loaded, in bytes.
     pub engine_stack_peak_bytes: u64,
 }
 
-/// What a module is: `struct kwasmi_module`.
+/// Identity of a loaded module: `struct kwasmi_module`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// What it is known by.
+    /// SHA-256 of the module without its signature.
     pub sha256: Sha256,
-    /// What became of its signature.
+    /// Result of the signature check.
     pub verdict: Verdict,
-    /// Who signed it, as the kernel shows the key; empty if nobody did who counts.
+    /// Description of the signer's key; empty without a valid signature by an accepted key.
     pub signer: String,
-    /// Name and version, if it has a manifest.
+    /// Name and version, if the module has a manifest.
     pub manifest: Option<(String, Version)>,
-    /// Whether it did not have to be translated, since somebody had one of the same bytes.
+    /// Set if the kernel module had already translated the same bytes within the same limits.
     pub shared: bool,
 }
 
-/// A descriptor that a guest is handed: `struct kwasmi_fd`.
+/// A descriptor for a guest: `struct kwasmi_fd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestFd {
-    /// The caller's number for it.
+    /// Number in this process.
     pub fd: RawFd,
-    /// The guest's.
+    /// Number in the guest.
     pub guest_fd: u32,
     /// Preview 1 rights.
     pub rights: u64,
-    /// Preview 1 rights of descriptors made from it.
+    /// Preview 1 rights of descriptors that the guest opens through it.
     pub rights_inheriting: u64,
-    /// The path under which the guest finds it, a preopened directory; empty if it is none.
+    /// Guest path of a preopened directory; empty for other descriptors.
     pub name: Vec<u8>,
 }
 
-/// What an instance begins with: `struct kwasmi_start`.
+/// Settings of an instance: `struct kwasmi_start`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Start {
-    /// Arguments, each with a NUL after it; the first is the program's name.
+    /// Arguments, each followed by a NUL; the first is the program's name.
     pub args: Vec<u8>,
-    /// Environment: `NAME=VALUE`, each with a NUL after it.
+    /// Environment: `NAME=VALUE` strings, each followed by a NUL.
     pub env: Vec<u8>,
     /// Descriptors.
     pub fds: Vec<GuestFd>,
-    /// Limits; the kernel's defaults for those that are not there.
+    /// Requested limits; the kernel module's defaults apply to the others.
     pub limits: Asked,
-    /// A write to a pipe or stream socket that nobody reads ends the guest, see [`End::BrokenPipe`](crate::end::End).
+    /// Set if a write to a pipe or stream socket without a reader ends the guest; see
+    /// [`End::BrokenPipe`](crate::end::End).
     pub sigpipe: bool,
 }
 
-/// A kwasmi.
+/// A kernel module's device.
 pub trait Device {
-    /// What it makes of Wasm.
+    /// Type of loaded modules.
     type Module: Module;
 
-    /// Tells what it is and what it holds.
+    /// Returns version and counters.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_INFO`.
+    /// The errors of `KWASMI_IOC_INFO`.
     fn info(&self) -> Result<Info, Refusal>;
 
-    /// Tells what limits it has, in the order of their numbers.
+    /// Returns all limits, in the order of their numbers.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_LIMITS`.
+    /// The errors of `KWASMI_IOC_LIMITS`.
     fn limits(&self) -> Result<Vec<Known>, Refusal>;
 
     /// Validates and translates `wasm`, within `limits`.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_LOAD`.
+    /// The errors of `KWASMI_IOC_LOAD`.
     fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self::Module, Refusal>;
 
-    /// Tells what it takes for a module to be loaded.
+    /// Returns the verification policy.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_POLICY`.
+    /// The errors of `KWASMI_IOC_POLICY`.
     fn policy(&self) -> Result<Policy, Refusal>;
 
     /// Denies the module with this hash.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_DENY`.
+    /// The errors of `KWASMI_IOC_DENY`.
     fn deny(&self, hash: &Sha256) -> Result<(), Refusal>;
 
-    /// Tells which are denied, in ascending order.
+    /// Returns the denied hashes, in ascending order.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_DENIED`.
+    /// The errors of `KWASMI_IOC_DENIED`.
     fn denied(&self) -> Result<Vec<Sha256>, Refusal>;
 
-    /// Sets the least version of the modules of a name.
+    /// Sets the least version of all modules with one name.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_LEAST`.
+    /// The errors of `KWASMI_IOC_LEAST`.
     fn set_least(&self, least: &Least) -> Result<(), Refusal>;
 
-    /// Tells the least versions, in ascending order of the names.
+    /// Returns the least versions, in ascending order of the names.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_LEASTS`.
+    /// The errors of `KWASMI_IOC_LEASTS`.
     fn leasts(&self) -> Result<Vec<Least>, Refusal>;
 }
 
-/// A validated and translated module. It goes when it is dropped.
+/// A validated and translated module. Dropping it closes its descriptor.
 pub trait Module {
-    /// What it is made into.
+    /// Type of instances.
     type Instance: Instance;
 
     /// Makes an instance, ready to run.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_START`.
+    /// The errors of `KWASMI_IOC_START`.
     fn start(&self, start: &Start) -> Result<Self::Instance, Refusal>;
 
-    /// Tells what it is.
+    /// Returns the identity of the module.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_MODULE`.
+    /// The errors of `KWASMI_IOC_MODULE`.
     fn identity(&self) -> Result<Identity, Refusal>;
 }
 
-/// A program. It goes when it is dropped.
+/// An instance of a module. Dropping it closes its descriptor.
 pub trait Instance {
     /// Runs the guest until it ends.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_RUN`, `EINTR` among them: then it goes on when it is called again.
+    /// The errors of `KWASMI_IOC_RUN`. After `EINTR`, a further call continues the guest.
     fn run(&self) -> Result<Ended, Refusal>;
 
-    /// The descriptor by which a signal ends it, if it has one.
+    /// Returns the descriptor for `KWASMI_IOC_KILL`, if there is one.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Durations as a person writes them.
+//! Durations on the command line and in manifests.
 
 use crate::quantity;
 use std::num::NonZeroU64;
 
-/// Units and their nanoseconds.
+/// Units, and their lengths in nanoseconds.
 const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
     ("us", 1_000),
@@ -16,13 +16,15 @@ const UNITS: [(&str, u64); 7] = [
     ("h", 3_600 * 1_000_000_000),
 ];
 
-const WANTED: &str = "a duration is wanted, such as 1.5s or 500ms: a number, with or without ns, us, ms, s, m or h";
+const WANTED: &str = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
 
-/// Nanoseconds, from a number with a unit: `ns`, `us`, `ms`, `s`, `m`, `h`; without one it is seconds, as for timeout(1).
+/// Parses a number with a unit (`ns`, `us`, `ms`, `s`, `m`, `h`) into nanoseconds. Without a unit
+/// it is in seconds, as for timeout(1).
 ///
 /// # Errors
 ///
-/// In words: not a number, unknown unit, zero, no whole number of nanoseconds, more than 64 bits hold.
+/// A message if `text` is not a number, has an unknown unit, or is 0, not a whole number of
+/// nanoseconds or more than 2^64 - 1 nanoseconds.
 pub fn parse(text: &str) -> Result<NonZeroU64, String> {
     let (number, unit) = quantity::split(text);
     let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(WANTED)?;

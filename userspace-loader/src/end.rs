@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a guest ended.
+//! The end of a guest: kind, reason and resource use, from `struct kwasmi_run`.
 
 use crate::{
     exit::Exit,
@@ -11,32 +11,34 @@ use crate::{
     uapi, //
 };
 
-/// Linux's number of SIGPIPE.
+/// Number of SIGPIPE on Linux.
 const SIGPIPE: u32 = 13;
 
-/// How, in one word: `status` and `code` of `struct kwasmi_run`.
+/// Kind of end: `status` and `code` of `struct kwasmi_run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With this exit status.
+    /// The guest exited with this status.
     Exited(u32),
-    /// By one of `KWASMI_TRAP_*`.
+    /// The guest trapped with this `KWASMI_TRAP_*` code.
     Trapped(u32),
-    /// At a limit.
+    /// The guest reached this limit.
     Limited(Reached),
-    /// It was killed.
+    /// The guest was killed.
     Killed,
-    /// It wrote to a pipe that nobody reads, and was to end then.
+    /// The guest wrote to a pipe or stream socket without a reader, and was started with
+    /// `KWASMI_START_SIGPIPE`.
     BrokenPipe,
-    /// There was no memory for it.
+    /// There was no memory for the guest.
     OutOfMemory,
     /// The engine failed.
     EngineFault,
-    /// In a way that this command does not know: its interface is older than the kernel's.
+    /// A status that this command does not know: its interface is older than that of the kernel
+    /// module.
     Unknown(u32),
 }
 
 impl End {
-    /// From the kernel's numbers.
+    /// Converts `status`, `code` and `limit_value` of `struct kwasmi_run`.
     #[must_use]
     pub fn from_raw(status: u32, code: u32, limit_value: u64) -> Self {
         match status {
@@ -51,7 +53,8 @@ impl End {
         }
     }
 
-    /// The exit status of the command. Of a guest's own one it has the low 8 bits, as of any process.
+    /// Returns the exit status of the command. A guest's exit status is reduced to its low 8 bits,
+    /// as for any process.
     #[must_use]
     pub fn exit(self) -> Exit {
         match self {
@@ -64,7 +67,7 @@ impl End {
         }
     }
 
-    /// A word for programs.
+    /// Returns the word for this end in JSON output (`ended` in `docs/stats.md`).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -79,7 +82,8 @@ impl End {
         }
     }
 
-    /// Words for people; none for an end that is the guest's own, or that every filter comes to.
+    /// Returns the text for the error message; `None` for an exit and for a broken pipe, which need
+    /// none.
     fn words(self) -> Option<String> {
         let words = match self {
             Self::Exited(_) | Self::BrokenPipe => return None,
@@ -88,13 +92,13 @@ impl End {
             Self::Killed => "killed",
             Self::OutOfMemory => "out of memory",
             Self::EngineFault => "engine fault",
-            Self::Unknown(_) => "ended in a way that this command does not know",
+            Self::Unknown(_) => "unknown end: this command is older than the kernel module",
         };
         Some(words.to_owned())
     }
 }
 
-/// The specification's words for a trap.
+/// Returns the text of the specification's test suite for the trap `code`.
 fn trap_words(code: u32) -> &'static str {
     match code {
         uapi::KWASMI_TRAP_UNREACHABLE => "unreachable",
@@ -105,29 +109,31 @@ fn trap_words(code: u32) -> &'static str {
         uapi::KWASMI_TRAP_INTEGER_OVERFLOW => "integer overflow",
         uapi::KWASMI_TRAP_BAD_CONVERSION => "invalid conversion to integer",
         uapi::KWASMI_TRAP_BAD_SIGNATURE => "indirect call type mismatch",
-        _ => "of an unknown kind",
+        _ => "unknown kind",
     }
 }
 
-/// How a guest ended, and what it took: `struct kwasmi_run`.
+/// End of a guest and what it used: `struct kwasmi_run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How.
+    /// Kind of end.
     pub end: End,
-    /// The kernel's words for it; may be empty.
+    /// Text of the kernel's log buffer; may be empty.
     pub text: String,
-    /// Instructions, about.
+    /// Fuel used, about one unit per instruction.
     pub fuel_used: u64,
-    /// Bytes of linear memory.
+    /// Largest size of the linear memories, in bytes.
     pub memory_peak: u64,
-    /// Bytes that the engine took.
+    /// Largest amount of memory that the engine took for the instance, linear memories included, in
+    /// bytes.
     pub heap_peak: u64,
-    /// Bytes of the engine stack.
+    /// Deepest use of the engine stack, in bytes.
     pub stack_peak: u64,
 }
 
 impl Ended {
-    /// Why the guest ended, unless it did so itself.
+    /// Returns the reason for the end, in one line; `None` if the guest exited, or ended by
+    /// SIGPIPE.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let words = self.end.words()?;

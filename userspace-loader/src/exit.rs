@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The exit statuses of the command, and which one a kernel error becomes.
+//! Exit statuses of the command, and their mapping from errors of the kernel.
 
 use rustix::io::Errno;
 
-/// How the command ends.
+/// End of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// As the guest did, when it ran to an end.
+    /// The guest exited with this status.
     Guest(u8),
-    /// A limit was reached: fuel, time, memory, ... As timeout(1) says it.
+    /// A limit was reached: fuel, time, memory, and so on. The status is that of timeout(1).
     Limit,
-    /// kwasmi itself failed, the engine included.
+    /// kwasmi itself failed, or the engine.
     Failed,
     /// The module was refused.
     Refused,
-    /// There is no such file or device.
+    /// The file or the device does not exist.
     NotFound,
-    /// The guest trapped. As a shell shows an abort.
+    /// The guest trapped. The status is that of a shell for an abort (SIGABRT).
     Trapped,
-    /// The guest was killed. As a shell shows it.
+    /// The guest was killed. The status is that of a shell for SIGKILL.
     Killed,
-    /// Nobody reads what the guest writes. Whoever gets this is to end by SIGPIPE; the number is what a shell shows then.
+    /// The guest wrote to a pipe or stream socket without a reader. The caller must end by SIGPIPE;
+    /// the status is that of a shell for SIGPIPE.
     BrokenPipe,
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the exit status.
     #[must_use]
     pub fn status(self) -> u8 {
         match self {
@@ -41,7 +42,8 @@ impl Exit {
         }
     }
 
-    /// A word for programs, for an end without a run: as [`End::name`](crate::end::End::name) is for one with a run.
+    /// Returns the word for JSON output if there was no run. [`End::name`](crate::end::End::name)
+    /// has the words for a run.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +58,7 @@ impl Exit {
         }
     }
 
-    /// For a file or device that cannot be opened.
+    /// Returns the end for a file or device that cannot be opened.
     #[must_use]
     pub fn of_open(errno: Errno) -> Self {
         match errno {
@@ -65,7 +67,7 @@ impl Exit {
         }
     }
 
-    /// For a module that is not loaded.
+    /// Returns the end for an error of `KWASMI_IOC_LOAD`.
     #[must_use]
     pub fn of_load(errno: Errno) -> Self {
         match errno {
@@ -76,7 +78,8 @@ impl Exit {
         }
     }
 
-    /// For a module that is not instantiated, or an instance that is not run. `E2BIG` is about arguments here.
+    /// Returns the end for an error of `KWASMI_IOC_START` or `KWASMI_IOC_RUN`, where `E2BIG` is
+    /// about arguments, environment and descriptors, not about the module.
     #[must_use]
     pub fn of_start(errno: Errno) -> Self {
         match errno {

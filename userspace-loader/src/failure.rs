@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why the command fails, as one line.
+//! A failure of the command: exit status, subject and reason, printed as one line.
 
 use crate::exit::Exit;
 use std::fmt::{
@@ -8,19 +8,19 @@ use std::fmt::{
     Write as _, //
 };
 
-/// An end of the command that wants a reason.
+/// A failure of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The exit status.
+    /// Exit status of the command.
     pub exit: Exit,
-    /// What the reason is about: mostly a file.
+    /// Subject of the reason, mostly the name of a file.
     pub subject: String,
-    /// The reason.
+    /// Reason.
     pub reason: String,
 }
 
 impl Failure {
-    /// A failure with this reason.
+    /// Creates a failure.
     pub fn new(exit: Exit, subject: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { exit, subject: subject.into(), reason: reason.into() }
     }
@@ -32,8 +32,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `text` as one line: line breaks become a space, other control characters are escaped, so that what a guest can bring
-/// in (names of imports) neither moves the cursor nor pretends to be another message.
+/// Returns `text` as one line. Line breaks become a space, and other control characters are
+/// escaped: text that a guest controls (names of imports) can neither move the cursor nor imitate
+/// another message.
 #[must_use]
 pub fn line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -43,7 +44,6 @@ pub fn line(text: &str) -> String {
         }
         for char in part.chars() {
             if char.is_control() {
-                // Writing to a string cannot fail.
                 let _ = write!(line, "{}", char.escape_default());
             } else {
                 line.push(char);

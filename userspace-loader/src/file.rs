@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small files: read whole, and written at once or not at all.
+//! Small files: reads them whole, and replaces them atomically.
 
 use crate::{
     device::words,
@@ -26,51 +26,53 @@ use std::{
     },
 };
 
-/// The most of a key, a certificate, a signature or a manifest that is read.
+/// Upper bound of the size of a key, certificate, signature or manifest file, in bytes (16 MiB).
 const SMALL_BYTES_MAX: u64 = 16 << 20;
 
-/// What becomes of a file that is there.
+/// Handling of a file that exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays: that it is there is an error.
+    /// Keep the file and fail.
     Keep,
-    /// It is replaced.
+    /// Replace the file.
     Replace,
 }
 
-/// For a file that cannot be read or written.
+/// Returns the failure for a file that cannot be read or written.
 #[must_use]
 pub fn failure(path: &Path, error: io::Error) -> Failure {
     let exit = Errno::from_io_error(&error).map_or(Exit::Failed, Exit::of_open);
     Failure::new(exit, path.to_string_lossy(), words(error))
 }
 
-/// For a file that is not what it should be.
+/// Returns the failure for a file with wrong contents.
 pub fn wrong(path: &Path, reason: impl Into<String>) -> Failure {
     Failure::new(Exit::Failed, path.to_string_lossy(), reason)
 }
 
-/// Reads a small file.
+/// Reads a small file whole.
 ///
 /// # Errors
 ///
-/// [`Exit::NotFound`] if it is not there, [`Exit::Failed`] if it cannot be read or is not small.
+/// [`Exit::NotFound`] if the file does not exist, [`Exit::Failed`] if it cannot be read or is
+/// larger than 16 MiB.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| failure(path, error))?;
     file.take(SMALL_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failure(path, error))?;
     if bytes.len() as u64 > SMALL_BYTES_MAX {
-        return Err(wrong(path, "it is larger than what is wanted can be"));
+        return Err(wrong(path, "the file is larger than 16 MiB"));
     }
     Ok(bytes)
 }
 
-/// Writes a file, at once: who looks finds all of it, or what was there. One that is there keeps its permissions; another
-/// gets those of `mode` that the caller's mask leaves.
+/// Writes a file atomically: readers see either the old contents or all of the new ones. A file
+/// that exists keeps its permissions; a new file gets `mode`, reduced by the umask.
 ///
 /// # Errors
 ///
-/// [`Exit::Failed`], [`Exit::NotFound`] if there is no such folder.
+/// [`Exit::NotFound`] if the folder does not exist, [`Exit::Failed`] if the file cannot be written,
+/// or exists and `existing` is [`Existing::Keep`].
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<(), Failure> {
     let fail = |error| failure(path, error);
     let there = fs::metadata(path).ok();
@@ -78,17 +80,17 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result
         return Err(fail(Errno::EXIST.into()));
     }
     if there.as_ref().is_some_and(|there| !there.is_file()) {
-        // A pipe or a device: there is nothing to replace.
+        // A pipe or a device cannot be replaced: write into it.
         let mut file = File::options().write(true).open(path).map_err(fail)?;
         return file.write_all(bytes).map_err(fail);
     }
-    // Where a symbolic link leads the file is, and the link stays.
+    // Replace the target of a symbolic link, not the link.
     let target = if there.is_some() { fs::canonicalize(path).map_err(fail)? } else { path.to_owned() };
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    // That it is not there is told as it is.
+    // Report a missing folder as such, not as a failure to create a temporary file.
     fs::metadata(&folder).map_err(fail)?;
     let permissions = Permissions::from_mode(mode);
     let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(fail)?;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the command line hands a guest besides the standard streams: directories, listening sockets, descriptors of the
-//! caller.
+//! The descriptors that a guest gets besides the standard streams: directories, listening sockets,
+//! and descriptors of the caller.
 //!
-//! Their numbers follow those of the standard streams: first the directories, as C libraries look for those from 3 on, then
-//! the sockets, then the descriptors, each in the order of the command line.
+//! They are numbered from 3: first the directories, as C libraries look for preopened directories
+//! from 3 on, then the sockets, then the caller's descriptors, each group in the order of the
+//! command line.
 
 use crate::{
     device::{
@@ -60,26 +61,26 @@ use std::{
     },
 };
 
-/// The first number after the standard streams.
+/// First number after the standard streams.
 const FIRST: u32 = 3;
 
-/// A directory to hand over.
+/// A directory to preopen: `--dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
-    /// Where it is.
+    /// Path on the host.
     pub host: PathBuf,
-    /// Where the guest finds it.
+    /// Path under which the guest finds it.
     pub guest: OsString,
-    /// Nothing in it may change.
+    /// Set if the guest must not change the directory or its contents.
     pub is_read_only: bool,
 }
 
 impl Directory {
-    /// What `HOST[::GUEST][:ro|:rw]` says.
+    /// Parses `HOST[::GUEST][:ro|:rw]`.
     ///
     /// # Errors
     ///
-    /// In words: an empty name, an unknown suffix, or more than one.
+    /// A message if HOST or GUEST is empty, or if there is an unknown suffix or more than one.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
         let (names, is_read_only) = match split_access(bytes) {
@@ -87,7 +88,7 @@ impl Directory {
             None => (bytes, false),
         };
         if split_access(names).is_some() {
-            return Err("it has more than one of the suffixes :ro and :rw".to_owned());
+            return Err("more than one suffix :ro or :rw".to_owned());
         }
         let separator = names.windows(2).position(|two| two == b"::");
         let (host, guest) = match separator {
@@ -95,11 +96,11 @@ impl Directory {
             None => (names, names),
         };
         if host.is_empty() || guest.is_empty() {
-            return Err("HOST[::GUEST][:ro|:rw] is wanted, and no name can be empty".to_owned());
+            return Err("expected HOST[::GUEST][:ro|:rw], where HOST and GUEST are not empty".to_owned());
         }
         if let (Some(_), Some(colon)) = (separator, guest.iter().position(|byte| *byte == b':')) {
             let suffix = String::from_utf8_lossy(&guest[colon..]);
-            return Err(format!("'{}' is no suffix: :ro and :rw are", suffix.escape_debug()));
+            return Err(format!("unknown suffix '{}': expected :ro or :rw", suffix.escape_debug()));
         }
         let own = |name: &[u8]| OsString::from_vec(name.to_vec());
         Ok(Self { host: own(host).into(), guest: own(guest), is_read_only })
@@ -108,7 +109,7 @@ impl Directory {
     fn open(&self) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fs::open(&self.host, flags, Mode::empty()).map_err(|errno| {
-            // Something that is there, but no directory, is not the same as nothing.
+            // A file that is not a directory exists: that is not "not found".
             let is_there = errno == Errno::NOTDIR && self.host.exists();
             let exit = if is_there { Exit::Failed } else { Exit::of_open(errno) };
             let one_colon = errno == Errno::NOENT && self.host.as_os_str().as_bytes().contains(&b':');
@@ -121,12 +122,12 @@ impl Directory {
 const READ_ONLY: &[u8] = b":ro";
 const READ_WRITE: &[u8] = b":rw";
 
-/// What `text` ends with that says whether a directory can be changed, and what is before that.
+/// Splits `text` before its suffix `:ro` or `:rw`; `None` if it has none.
 fn split_access(text: &[u8]) -> Option<(&[u8], &'static [u8])> {
     [READ_ONLY, READ_WRITE].into_iter().find_map(|suffix| Some((text.strip_suffix(suffix)?, suffix)))
 }
 
-/// Sees that each directory has a name of its own, by which the guest finds it. Slashes at the end make no difference.
+/// Checks that no two directories have the same guest path. Trailing slashes make no difference.
 fn check_names(directories: &[Directory]) -> Result<(), Failure> {
     let mut names: BTreeMap<&[u8], &Path> = BTreeMap::new();
     for directory in directories {
@@ -141,22 +142,18 @@ fn check_names(directories: &[Directory]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The address and port that `text` says. Names are not resolved: the command is a static program, and what resolves names
-/// is loaded at run time.
+/// Parses an IP address and a port. Names are not resolved: the command is a static program, and
+/// the C library's resolver needs dynamic loading.
 ///
 /// # Errors
 ///
-/// In words, with an example.
+/// A message with an example.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        let wanted = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
+        let wanted = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         match text.rsplit_once(':') {
             Some((host, port)) if port.parse::<u16>().is_err() => {
-                format!(
-                    "'{}' is no port, which is from 0 to 65535, after '{}:'",
-                    port.escape_debug(),
-                    host.escape_debug()
-                )
+                format!("invalid port '{}' after '{}:': expected 0 to 65535", port.escape_debug(), host.escape_debug())
             }
             Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
                 format!("{wanted}: did you mean [{host}]:{port}?")
@@ -169,17 +166,17 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The number of a descriptor that `text` says.
+/// Parses the number of a descriptor.
 ///
 /// # Errors
 ///
-/// In words.
+/// A message if `text` is not a number from 0 to 2^31 - 1.
 pub fn parse_fd(text: &str) -> Result<RawFd, String> {
     let number = text.parse().ok().filter(|number| *number >= 0);
-    number.ok_or_else(|| format!("the number of an open descriptor is wanted, from 0 to {}", RawFd::MAX))
+    number.ok_or_else(|| format!("expected the number of an open descriptor, from 0 to {}", RawFd::MAX))
 }
 
-/// What a guest is handed, open.
+/// The open descriptors for a guest.
 #[derive(Debug, Default)]
 pub struct Handed {
     owned: Vec<OwnedFd>,
@@ -187,11 +184,12 @@ pub struct Handed {
 }
 
 impl Handed {
-    /// Opens all of it, with the caller's rights.
+    /// Opens the directories and sockets, and copies the descriptors `fds` of this process.
     ///
     /// # Errors
     ///
-    /// [`Exit::NotFound`] if something is not there, else [`Exit::Failed`].
+    /// [`Exit::NotFound`] if a directory does not exist; [`Exit::Failed`] if two directories have
+    /// one guest path, or if a directory, socket or descriptor cannot be opened.
     pub fn open(directories: &[Directory], listen: &[SocketAddr], fds: &[RawFd]) -> Result<Self, Failure> {
         check_names(directories)?;
         let mut handed = Self::default();
@@ -214,7 +212,7 @@ impl Handed {
         Ok(handed)
     }
 
-    /// All of it, for the guest. They are valid for as long as this lives.
+    /// Returns the descriptors for the guest. They are valid while this object lives.
     #[must_use]
     pub fn guest_fds(&self) -> &[GuestFd] {
         &self.fds
@@ -233,10 +231,11 @@ impl Handed {
         Ok(())
     }
 
-    /// Hands over a descriptor that the caller left open. A copy of it, so that it is this process's own.
+    /// Adds a copy of the caller's descriptor `number`, which this process owns.
     fn lend(&mut self, number: RawFd) -> Result<(), Failure> {
         let failure = |errno: Errno| Failure::new(Exit::Failed, format!("descriptor {number}"), words(errno.into()));
-        // Standard streams are the guest's already, and what this process opened is not the caller's.
+        // The guest has the standard streams already, and a descriptor that this process opened is
+        // not the caller's.
         if number < 0 || self.owned.iter().any(|fd| fd.as_raw_fd() == number) {
             return Err(failure(Errno::BADF));
         }
@@ -247,7 +246,7 @@ impl Handed {
                 return Err(Failure::new(
                     Exit::Failed,
                     format!("descriptor {number}"),
-                    "a directory is handed over with --dir",
+                    "a directory, which must be passed with --dir",
                 ));
             }
             FileType::Socket => rights::SOCKET | rights::SOCK_ACCEPT,
@@ -258,13 +257,14 @@ impl Handed {
     }
 }
 
-/// A copy of the descriptor with this number: the same open file, not another one as by way of procfs.
+/// Duplicates the descriptor `number`: the same open file description, which opening it in procfs
+/// would not give.
 fn copy(number: RawFd) -> Result<OwnedFd, Errno> {
     let this_process = process::pidfd_open(process::getpid(), PidfdFlags::empty())?;
     process::pidfd_getfd(this_process, number, PidfdGetfdFlags::empty())
 }
 
-/// Whether there is a position.
+/// Returns true if the descriptor has a file position.
 #[must_use]
 pub fn is_seekable(fd: BorrowedFd<'_>) -> bool {
     fs::seek(fd, SeekFrom::Current(0)).is_ok()
@@ -292,12 +292,12 @@ mod tests {
         for text in ["", "::b", "a::", ":ro", "::", "a::b::c"] {
             assert!(parse(text).is_err(), "{text}");
         }
-        let twice = "it has more than one of the suffixes :ro and :rw";
+        let twice = "more than one suffix :ro or :rw";
         for text in ["a::/b:ro:ro", "a:ro:ro", "a:ro:rw", "a::/b:rw:ro", "a::/b:rw:rw"] {
             assert_eq!(parse(text), Err(twice.to_owned()), "{text}");
         }
-        assert_eq!(parse("a::/b:rx"), Err("':rx' is no suffix: :ro and :rw are".to_owned()));
-        assert_eq!(parse("a::/b:ro:x"), Err("':ro:x' is no suffix: :ro and :rw are".to_owned()));
+        assert_eq!(parse("a::/b:rx"), Err("unknown suffix ':rx': expected :ro or :rw".to_owned()));
+        assert_eq!(parse("a::/b:ro:x"), Err("unknown suffix ':ro:x': expected :ro or :rw".to_owned()));
     }
 
     #[test]
@@ -317,16 +317,16 @@ mod tests {
     fn addresses_are_not_resolved() {
         assert_eq!(parse_address("127.0.0.1:80").map(|address| address.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(parse_address("[::1]:0").map(|address| address.to_string()), Ok("[::1]:0".to_owned()));
-        let wanted = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
+        let wanted = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         let cases = [
             ("localhost:80", format!("{wanted}; the name 'localhost' is not resolved")),
             ("8080", wanted.to_owned()),
             ("", wanted.to_owned()),
             (":80", wanted.to_owned()),
             ("::1:80", format!("{wanted}: did you mean [::1]:80?")),
-            ("127.0.0.1:", "'' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
-            ("127.0.0.1:http", "'http' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
-            ("127.0.0.1:65536", "'65536' is no port, which is from 0 to 65535, after '127.0.0.1:'".to_owned()),
+            ("127.0.0.1:", "invalid port '' after '127.0.0.1:': expected 0 to 65535".to_owned()),
+            ("127.0.0.1:http", "invalid port 'http' after '127.0.0.1:': expected 0 to 65535".to_owned()),
+            ("127.0.0.1:65536", "invalid port '65536' after '127.0.0.1:': expected 0 to 65535".to_owned()),
         ];
         for (text, reason) in cases {
             assert_eq!(parse_address(text), Err(reason), "{text}");
@@ -337,7 +337,7 @@ mod tests {
     fn descriptors_are_numbers() {
         assert_eq!(parse_fd("7"), Ok(7));
         for text in ["", "-1", "three", "2147483648"] {
-            let wanted = "the number of an open descriptor is wanted, from 0 to 2147483647";
+            let wanted = "expected the number of an open descriptor, from 0 to 2147483647";
             assert_eq!(parse_fd(text), Err(wanted.to_owned()), "{text}");
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looks into a module: what it imports and exports, and whether kwasmi would run it. Needs no device.
+//! Inspection of a module: its contents, and the reasons for which kwasmi would refuse it. Needs no
+//! device.
 
 use crate::{
     provided,
@@ -37,10 +38,10 @@ use wasmparser::{
     }, //
 };
 
-/// The function that a program begins with.
+/// Export that is the entry of a program.
 const ENTRY: &str = "_start";
 
-/// What modules may make use of.
+/// Features of WebAssembly that modules may use.
 const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -56,92 +57,92 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 /// An import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Imported {
-    /// Where from.
+    /// Module that the item is imported from.
     pub module: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its type.
+    /// Type, as text.
     #[serde(rename = "type")]
     pub ty: String,
-    /// Whether kwasmi has it, of this very type.
+    /// Set if kwasmi provides a function of this name and type.
     pub provided: bool,
 }
 
 /// An export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exported {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its type.
+    /// Type, as text.
     #[serde(rename = "type")]
     pub ty: String,
 }
 
-/// A section that means nothing to the engine.
+/// A custom section, which the engine ignores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CustomSection {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its size.
+    /// Size of the contents, in bytes.
     pub bytes: usize,
 }
 
-/// A signature, of which it is not known whether it holds: that depends on who is trusted.
+/// A signature that was parsed but not verified: verification needs the trusted certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signed {
-    /// One that can hold.
+    /// A well-formed signature.
     By {
-        /// Who says to have signed.
+        /// Signer, as the signature names it.
         signer: String,
-        /// With what.
+        /// Signature and digest algorithm.
         algorithm: String,
     },
-    /// One that cannot, and why.
+    /// A malformed signature, and the reason.
     Malformed(String),
 }
 
-/// What is in a module, as far as it is valid.
+/// Contents of a module, up to its first invalid section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inspection {
-    /// Its size.
+    /// Size of the file, in bytes.
     pub bytes: usize,
-    /// What it is known by.
+    /// SHA-256 of the file without its signature, as the kernel module reports it.
     pub sha256: Sha256,
-    /// Its signature.
+    /// Signature.
     pub signature: Option<Signed>,
-    /// Its manifest.
+    /// Manifest, if it is valid.
     pub manifest: Option<Manifest>,
-    /// What it needs.
+    /// Imports.
     pub imports: Vec<Imported>,
-    /// What it offers.
+    /// Exports.
     pub exports: Vec<Exported>,
-    /// Types of its own memories.
+    /// Types of the memories that the module defines.
     pub memories: Vec<String>,
-    /// Types of its own tables.
+    /// Types of the tables that the module defines.
     pub tables: Vec<String>,
-    /// How many types it has.
+    /// Number of types.
     pub types: u32,
-    /// How many functions of its own.
+    /// Number of functions that the module defines.
     pub functions: u32,
-    /// Bytes of their code.
+    /// Size of the code section, in bytes.
     pub code_bytes: u64,
-    /// How many globals of its own.
+    /// Number of globals that the module defines.
     pub globals: u32,
-    /// How many segments for tables.
+    /// Number of element segments.
     pub element_segments: u32,
-    /// How many segments for memories.
+    /// Number of data segments.
     pub data_segments: u32,
-    /// Index of the function of the start section.
+    /// Index of the start function.
     pub start: Option<u32>,
     /// Custom sections.
     pub custom_sections: Vec<CustomSection>,
-    /// Why it would be refused; empty if it would run.
+    /// Reasons for a refusal; empty if the module would run.
     pub refused: Vec<String>,
 }
 
 impl Inspection {
-    /// Looks into the module in `file`, its manifest and its signature.
+    /// Inspects `file`: the module, its manifest and its signature.
     #[must_use]
     pub fn new(file: &[u8]) -> Self {
         let mut inspection = Self { sha256: parts::sha256(file), ..Self::of_code(file) };
@@ -162,7 +163,7 @@ impl Inspection {
         inspection
     }
 
-    /// Notes the manifest, and what is wrong with it.
+    /// Records `manifest`, and the reasons to refuse it.
     fn note_manifest(&mut self, manifest: &[u8], module: &[u8]) {
         match Manifest::read(manifest) {
             Ok(manifest) => {
@@ -178,7 +179,7 @@ impl Inspection {
         }
     }
 
-    /// Looks into `wasm` only as other runtimes would, too.
+    /// Inspects the code of `wasm` only, without manifest and signature.
     #[must_use]
     pub fn of_code(wasm: &[u8]) -> Self {
         let mut inspection = Self { bytes: wasm.len(), ..Self::default() };
@@ -193,7 +194,7 @@ impl Inspection {
         inspection
     }
 
-    /// Validates `wasm` and notes what is in it, up to the first error.
+    /// Validates `wasm` and records its contents, up to the first error.
     fn scan(&mut self, wasm: &[u8]) -> wasmparser::Result<()> {
         let mut validator = Validator::new_with_features(FEATURES);
         let mut parser = Parser::new(0);
@@ -211,7 +212,7 @@ impl Inspection {
         Ok(())
     }
 
-    /// Notes what is in a section that is valid.
+    /// Records the contents of a valid section.
     fn note(&mut self, payload: &Payload<'_>, types: Option<TypesRef<'_>>) -> wasmparser::Result<()> {
         match payload {
             Payload::TypeSection(section) => self.types = section.count(),
@@ -259,7 +260,7 @@ impl Inspection {
                     None
                 } else {
                     let (wanted, is) = (function_type(wanted), signature(function.params, function.results));
-                    Some(format!("import {module}.{name} has the type {wanted}, but is {is}"))
+                    Some(format!("import {module}.{name} has the type {wanted}, not {is}"))
                 }
             }
             _ => Some(format!("import {module}.{name} is not provided")),
@@ -278,7 +279,7 @@ impl Inspection {
         self.exports.push(Exported { name: export.name.to_owned(), ty: ty.unwrap_or_default() });
     }
 
-    /// A program has a function to begin with.
+    /// Records a reason to refuse the module if it has no entry function.
     fn check_entry(&mut self) {
         let entry = self.exports.iter().find(|export| export.name == ENTRY);
         let problem = match entry.map(|export| export.ty.as_str()) {
@@ -290,11 +291,11 @@ impl Inspection {
     }
 }
 
-/// Sees that `manifest` is for this interface.
+/// Checks that this version of the ioctl interface satisfies `manifest`.
 ///
 /// # Errors
 ///
-/// In words.
+/// A message if `manifest` requires a later version.
 pub fn check_interface(manifest: &Manifest) -> Result<(), String> {
     if manifest.abi > u64::from(KWASMI_ABI) {
         return Err(format!("the manifest wants interface {}, this is {KWASMI_ABI}", manifest.abi));
@@ -412,7 +413,7 @@ mod tests {
             [
                 "import env.one is not provided",
                 "import wasi_snapshot_preview1.path_close is not provided",
-                "import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, but is func(i32) -> i32",
+                "import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, not func(i32) -> i32",
                 "import wasi_snapshot_preview1.fd_read is not provided",
                 "import env.memory is not provided",
             ]
@@ -469,7 +470,7 @@ mod tests {
     #[test]
     fn truncated_at_every_byte_it_is_refused() {
         let wasm = source::assemble(GOOD.as_bytes()).expect("valid text");
-        // The custom section at the end is not needed to run.
+        // The last section is a custom one, which running does not need.
         let needed = wasm.len() - 2 - "_note12345".len();
         for len in 0..needed {
             let inspection = Inspection::new(&wasm[..len]);
@@ -508,7 +509,7 @@ mod tests {
 
     #[test]
     fn no_bytes_are_a_problem() {
-        // xorshift64: the same bytes each time.
+        // xorshift64 with a fixed seed: the bytes are the same in each run.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
             state ^= state << 13;
@@ -520,10 +521,10 @@ mod tests {
         for _ in 0..10_000 {
             let mut bytes: Vec<u8> = (0..8).flat_map(|_| random().to_le_bytes()).collect();
             assert!(!Inspection::new(&bytes).refused.is_empty());
-            // Past the header as well.
+            // Random bytes after a valid header.
             bytes.splice(..8, *b"\0asm\x01\0\0\0");
             let _ = Inspection::new(&bytes);
-            // And with one byte of a good one changed.
+            // A valid module with one byte changed.
             let mut changed = good.clone();
             let at = usize::try_from(random()).unwrap_or(0) % changed.len();
             changed[at] = random().to_le_bytes()[0];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The real device: `/dev/kwasmi` and the descriptors that it hands out.
+//! The real device: `/dev/kwasmi` and its module and instance fds, by the ioctls of
+//! `kmod/uapi/kwasmi.h`.
 
 use crate::{
     device::{
@@ -76,90 +77,102 @@ use std::{
     }, //
 };
 
-/// Where the device is.
+/// Path of the device.
 pub const PATH: &str = "/dev/kwasmi";
 
-/// Room for the kernel's log text.
+/// Size of a log buffer, in bytes.
 const LOG_BYTES: u32 = 64 * 1024;
 
-/// The argument of one command.
+/// Argument structure of an ioctl.
 ///
 /// # Safety
 ///
-/// The kernel reads and writes no more of `Self` than its size when it is called with `OPCODE`, whatever it writes there
-/// is a valid `Self`, and besides that it touches only what the addresses in `Self` point at.
+/// When called with `OPCODE`, the kernel must access at most `size_of::<Self>()` bytes at the
+/// argument's address, must leave a valid `Self` there, and apart from that must access only memory
+/// that the address fields of `Self` point to.
 unsafe trait Argument {
-    /// The command's number.
+    /// Number of the ioctl.
     const OPCODE: Opcode;
 }
 
-// SAFETY: The header defines the command with this structure, which is made of integers only.
+// SAFETY: The header defines `KWASMI_IOC_INFO` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_info {
     const OPCODE: Opcode = uapi::IOC_INFO;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_LOAD` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_load {
     const OPCODE: Opcode = uapi::IOC_LOAD;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_LIMITS` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_limits {
     const OPCODE: Opcode = uapi::IOC_LIMITS;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_START` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_start {
     const OPCODE: Opcode = uapi::IOC_START;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_RUN` with this structure, which consists of integers only.
 unsafe impl Argument for kwasmi_run {
     const OPCODE: Opcode = uapi::IOC_RUN;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_MODULE` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_module {
     const OPCODE: Opcode = uapi::IOC_MODULE;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_POLICY` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_policy {
     const OPCODE: Opcode = uapi::IOC_POLICY;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_DENY` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_deny {
     const OPCODE: Opcode = uapi::IOC_DENY;
 }
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_LEAST` with this structure, which consists of integers
+// only.
 unsafe impl Argument for kwasmi_least {
     const OPCODE: Opcode = uapi::IOC_LEAST;
 }
 
-/// The argument of a command that lists what there is.
+/// Argument of `KWASMI_IOC_DENIED`.
 #[repr(transparent)]
 struct Denied(kwasmi_policy_list);
 
-// SAFETY: As above: it has the layout of what is in it.
+// SAFETY: The header defines `KWASMI_IOC_DENIED` with `struct kwasmi_policy_list`, which consists
+// of integers only; `Denied` is a transparent wrapper of it.
 unsafe impl Argument for Denied {
     const OPCODE: Opcode = uapi::IOC_DENIED;
 }
 
-/// As above.
+/// Argument of `KWASMI_IOC_LEASTS`.
 #[repr(transparent)]
 struct Leasts(kwasmi_policy_list);
 
-// SAFETY: As above.
+// SAFETY: The header defines `KWASMI_IOC_LEASTS` with `struct kwasmi_policy_list`, which consists
+// of integers only; `Leasts` is a transparent wrapper of it.
 unsafe impl Argument for Leasts {
     const OPCODE: Opcode = uapi::IOC_LEASTS;
 }
 
-/// A command with its argument, which stays readable when the call fails.
+/// An ioctl with a borrowed argument, which stays readable when the call fails.
 struct Call<'a, T>(&'a mut T);
 
-// SAFETY: `Argument` promises that the pointer is what the command expects; the output is the call's own result.
+// SAFETY: By the requirements of `Argument`, `T::OPCODE` expects a pointer to a `T`, which `as_ptr`
+// returns, and `IS_MUTATING` is true. `output_from_ptr` does not access the pointer.
 unsafe impl<T: Argument> Ioctl for Call<'_, T> {
     type Output = IoctlOutput;
 
@@ -178,24 +191,28 @@ unsafe impl<T: Argument> Ioctl for Call<'_, T> {
     }
 }
 
-/// Makes a call.
+/// Calls an ioctl.
 ///
 /// # Safety
 ///
-/// Each address in `argument` is that of a buffer that lives and is not otherwise used during the call, of the length that
-/// `argument` says, and that may be written to if the header says that the kernel does so.
+/// Each address field in `argument` must point to a buffer of the length that `argument` gives,
+/// which stays valid and is not otherwise accessed during the call. The buffer must be writable if
+/// the header says that the kernel writes it.
 unsafe fn call<T: Argument>(fd: impl AsFd, argument: &mut T) -> Result<IoctlOutput, Errno> {
-    // SAFETY: By `Argument` for the structure, by the caller for what it points at.
+    // SAFETY: `Argument` ensures that the opcode matches the structure, and the buffers that
+    // `argument` points to are valid by this function's safety requirement.
     unsafe { rustix::ioctl::ioctl(fd, Call(argument)) }
 }
 
-/// Takes over the descriptor that a call returned.
+/// Converts the descriptor that an ioctl returned.
 ///
 /// # Safety
 ///
-/// `fd` is the result of a `KWASMI_IOC_LOAD` or `KWASMI_IOC_START` that succeeded, and is taken over once.
+/// `fd` must be the result of a `KWASMI_IOC_LOAD` or `KWASMI_IOC_START` that succeeded, and must be
+/// converted only once.
 unsafe fn returned(fd: IoctlOutput) -> OwnedFd {
-    // SAFETY: By the caller: these calls return a new descriptor.
+    // SAFETY: By this function's safety requirement, `fd` is a new open descriptor that nothing
+    // else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -211,7 +228,8 @@ impl Log {
         self.0.as_mut_ptr().expose_provenance() as u64
     }
 
-    /// The text, of which the kernel says that it has `len` bytes.
+    /// Returns the log text. `len` is the length of the whole text in bytes, which may exceed the
+    /// buffer.
     fn text(&self, len: u32) -> String {
         let len = len as usize;
         match self.0.get(..len) {
@@ -221,12 +239,12 @@ impl Log {
     }
 }
 
-/// The address of what the kernel only reads.
+/// Returns the address of a buffer that the kernel only reads.
 fn address<T>(values: &[T]) -> u64 {
     values.as_ptr().expose_provenance() as u64
 }
 
-/// As the kernel takes them.
+/// Converts limits to their structures in the ioctl interface.
 fn raw(limits: &Asked) -> Vec<kwasmi_limit> {
     let raw = |(limit, value): &(Limit, std::num::NonZeroU64)| kwasmi_limit {
         limit: limit.0,
@@ -236,14 +254,15 @@ fn raw(limits: &Asked) -> Vec<kwasmi_limit> {
     limits.iter().map(raw).collect()
 }
 
-/// The text in an array, up to the NUL.
+/// Returns the text in a `char` array, up to the first NUL.
 fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().map(|char| char.cast_unsigned()).collect();
     let text = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// All that `ask` lists. It is given room, and tells how many there are.
+/// Reads a whole list. `ask` fills the array it is given, and returns the number of entries in the
+/// kernel.
 fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>) -> Result<Vec<T>, Errno> {
     let mut room = LIST_ROOM;
     loop {
@@ -253,12 +272,12 @@ fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>)
             entries.truncate(there);
             return Ok(entries);
         }
-        // There may be more by now.
+        // The list may have grown since the call.
         room = there.saturating_add(LIST_ROOM);
     }
 }
 
-/// An argument with room for `entries`.
+/// Returns a list argument whose buffer is `entries`.
 fn room<T>(entries: &mut [T]) -> Result<kwasmi_policy_list, Errno> {
     Ok(kwasmi_policy_list {
         entries: entries.as_mut_ptr().expose_provenance() as u64,
@@ -267,15 +286,15 @@ fn room<T>(entries: &mut [T]) -> Result<kwasmi_policy_list, Errno> {
     })
 }
 
-/// The limit that a call told, if it did.
+/// Returns the limit that a failed call reported, if any.
 fn reached(limit: u32, value: u64) -> Option<Reached> {
     (limit != 0).then_some(Reached { limit: Limit(limit), value })
 }
 
-/// The most limits that a kernel module is asked about.
+/// Maximum number of limits to ask the kernel module for.
 const LIMITS_MAX: usize = 256;
 
-/// Room for a list at first.
+/// Initial number of entries to allocate for a list.
 const LIST_ROOM: usize = 256;
 
 /// An open `/dev/kwasmi`.
@@ -287,7 +306,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn open() -> Result<Self, Errno> {
         Ok(Self(fs::open(PATH, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?))
     }
@@ -298,7 +317,7 @@ impl Device for Kernel {
 
     fn info(&self) -> Result<Info, Refusal> {
         let mut info = kwasmi_info::default();
-        // SAFETY: There are no addresses in it.
+        // SAFETY: `info` has no address fields.
         unsafe { call(&self.0, &mut info) }?;
         Ok(Info {
             abi: info.abi,
@@ -324,7 +343,8 @@ impl Device for Kernel {
             limits_len: u32::try_from(infos.len()).map_err(|_| Errno::TOOBIG)?,
             ..kwasmi_limits::default()
         };
-        // SAFETY: `infos` is owned, and as long as it says.
+        // SAFETY: `limits` is the address of `infos`, an owned array of `limits_len` writable
+        // entries, which is not accessed during the call.
         unsafe { call(&self.0, &mut argument) }?;
         infos.truncate(argument.limits_len as usize);
         let known =
@@ -344,19 +364,22 @@ impl Device for Kernel {
             log_size: LOG_BYTES,
             ..kwasmi_load::default()
         };
-        // SAFETY: `wasm` is borrowed, `limits` and `log` are owned; each is as long as it says, and only `log` is written.
+        // SAFETY: `wasm` and `limits` are readable arrays of the given lengths, and `log` is an
+        // owned buffer of `LOG_BYTES` writable bytes; all of them live until the call returns. The
+        // kernel writes only the log.
         let result = unsafe { call(&self.0, &mut load) };
         let fd = result.map_err(|errno| {
             let reached = reached(load.limit, load.limit_value);
             Refusal { errno, text: log.text(load.log_len), reached }
         })?;
-        // SAFETY: The result of the call above.
+        // SAFETY: `fd` is the result of the successful `KWASMI_IOC_LOAD` above, and is converted
+        // once.
         Ok(KernelModule(unsafe { returned(fd) }))
     }
 
     fn policy(&self) -> Result<Policy, Refusal> {
         let mut policy = kwasmi_policy::default();
-        // SAFETY: There are no addresses in it.
+        // SAFETY: `policy` has no address fields.
         unsafe { call(&self.0, &mut policy) }?;
         Ok(Policy {
             verify: VerifyMode(policy.verify),
@@ -370,7 +393,7 @@ impl Device for Kernel {
 
     fn deny(&self, hash: &Sha256) -> Result<(), Refusal> {
         let mut deny = kwasmi_deny { sha256: hash.0 };
-        // SAFETY: There are no addresses in it.
+        // SAFETY: `deny` has no address fields.
         unsafe { call(&self.0, &mut deny) }?;
         Ok(())
     }
@@ -378,7 +401,8 @@ impl Device for Kernel {
     fn denied(&self) -> Result<Vec<Sha256>, Refusal> {
         let entries: Vec<kwasmi_deny> = list(|entries| {
             let mut argument = Denied(room(entries)?);
-            // SAFETY: `entries` are owned, and as many as it says.
+            // SAFETY: `entries` is a writable array of `entries_len` entries, which is not accessed
+            // during the call.
             unsafe { call(&self.0, &mut argument) }?;
             Ok(argument.0.entries_len)
         })?;
@@ -387,14 +411,14 @@ impl Device for Kernel {
 
     fn set_least(&self, least: &Least) -> Result<(), Refusal> {
         let mut argument = kwasmi_least { version: least.version.0, ..kwasmi_least::default() };
-        // The last one stays a NUL.
+        // The last byte must stay a NUL.
         if least.name.len() >= argument.name.len() {
             return Err(Errno::INVAL.into());
         }
         for (place, byte) in argument.name.iter_mut().zip(least.name.bytes()) {
             *place = byte.cast_signed();
         }
-        // SAFETY: There are no addresses in it.
+        // SAFETY: `argument` has no address fields.
         unsafe { call(&self.0, &mut argument) }?;
         Ok(())
     }
@@ -402,7 +426,8 @@ impl Device for Kernel {
     fn leasts(&self) -> Result<Vec<Least>, Refusal> {
         let entries: Vec<kwasmi_least> = list(|entries| {
             let mut argument = Leasts(room(entries)?);
-            // SAFETY: `entries` are owned, and as many as it says.
+            // SAFETY: `entries` is a writable array of `entries_len` entries, which is not accessed
+            // during the call.
             unsafe { call(&self.0, &mut argument) }?;
             Ok(argument.0.entries_len)
         })?;
@@ -449,19 +474,22 @@ impl Module for KernelModule {
             log_size: LOG_BYTES,
             ..kwasmi_start::default()
         };
-        // SAFETY: `start` is borrowed, `fds`, `limits` and `log` are owned; each is as long as it says, and only `log` is written.
+        // SAFETY: `args`, `env`, `fds` with their names, and `limits` are readable arrays of the
+        // given lengths, and `log` is an owned buffer of `LOG_BYTES` writable bytes; all of them
+        // live until the call returns. The kernel writes only the log.
         let result = unsafe { call(&self.0, &mut argument) };
         let fd = result.map_err(|errno| {
             let reached = reached(argument.limit, argument.limit_value);
             Refusal { errno, text: log.text(argument.log_len), reached }
         })?;
-        // SAFETY: The result of the call above.
+        // SAFETY: `fd` is the result of the successful `KWASMI_IOC_START` above, and is converted
+        // once.
         Ok(KernelInstance(unsafe { returned(fd) }))
     }
 
     fn identity(&self) -> Result<Identity, Refusal> {
         let mut module = kwasmi_module::default();
-        // SAFETY: There are no addresses in it.
+        // SAFETY: `module` has no address fields.
         unsafe { call(&self.0, &mut module) }?;
         let has_manifest = module.flags & uapi::KWASMI_MODULE_MANIFEST != 0;
         Ok(Identity {
@@ -482,7 +510,8 @@ impl Instance for KernelInstance {
     fn run(&self) -> Result<Ended, Refusal> {
         let mut log = Log::new();
         let mut run = kwasmi_run { log: log.address(), log_size: LOG_BYTES, ..kwasmi_run::default() };
-        // SAFETY: `log` is owned, and as long as it says. The guest gets at none of this process's memory.
+        // SAFETY: `log` is an owned buffer of `LOG_BYTES` writable bytes, which is not accessed
+        // during the call. The guest cannot access the memory of this process.
         let result = unsafe { call(&self.0, &mut run) };
         let text = log.text(run.log_len);
         match result {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The keyring `.kwasmi`: the keys whose signatures the kernel module accepts.
-//!
-//! It is one as any other: add_key(2), keyctl(2). The kernel module tells its serial number.
+//! The keyring `.kwasmi`, which holds the keys whose signatures the kernel module accepts. Its
+//! serial number comes from `KWASMI_IOC_POLICY`; it is accessed by add_key(2) and keyctl(2).
 
 use crate::device::words;
 use rustix::io::Errno;
@@ -13,18 +12,18 @@ use std::{
     ptr, //
 };
 
-/// The type of keys that are made of certificates.
+/// Type of keys that the kernel makes from certificates.
 const ASYMMETRIC: &CStr = c"asymmetric";
 
-/// The most keys that are looked for at first, and bytes of a key's description.
+/// Initial size of a buffer for `KEYCTL_READ` and `KEYCTL_DESCRIBE`, in bytes.
 const ROOM: usize = 4096;
 
 /// A key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Key {
-    /// Its serial number.
+    /// Serial number.
     pub serial: i32,
-    /// What the kernel calls it: the certificate's subject, and its key identifier.
+    /// Description by the kernel: the certificate's subject and the key identifier.
     pub description: String,
 }
 
@@ -36,33 +35,33 @@ impl fmt::Display for Key {
 
 /// A keyring.
 pub trait Keyring {
-    /// Tells which keys there are.
+    /// Returns the keys.
     ///
     /// # Errors
     ///
-    /// Those of `KEYCTL_READ` and `KEYCTL_DESCRIBE`.
+    /// The errors of `KEYCTL_READ` and `KEYCTL_DESCRIBE`.
     fn list(&self) -> Result<Vec<Key>, Errno>;
 
-    /// Adds the key in a certificate, in DER.
+    /// Adds the key in `certificate`, which is in DER.
     ///
     /// # Errors
     ///
-    /// Those of add_key(2).
+    /// The errors of add_key(2).
     fn add(&self, certificate: &[u8]) -> Result<(), Errno>;
 
-    /// Lets no key be added any more.
+    /// Seals the keyring: no further key can be added.
     ///
     /// # Errors
     ///
-    /// Those of `KEYCTL_RESTRICT_KEYRING`.
+    /// The errors of `KEYCTL_RESTRICT_KEYRING`; `EEXIST` if the keyring is sealed already.
     fn seal(&self) -> Result<(), Errno>;
 }
 
-/// The kernel's keyring with this serial number.
+/// A keyring of the kernel, by its serial number.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelKeyring(pub i32);
 
-/// The result of a call that returns a length or a number.
+/// Converts the result of a system call that returns a length or a number.
 fn result(result: libc::c_long) -> Result<usize, Errno> {
     usize::try_from(result).map_err(|_| {
         let error = std::io::Error::last_os_error();
@@ -70,15 +69,15 @@ fn result(result: libc::c_long) -> Result<usize, Errno> {
     })
 }
 
-/// Has the kernel write into `buffer` what `operation` reads of a key. Returns how long all of it is.
-///
+/// Reads a property of `key` into `buffer`, and returns the whole length of the property in bytes.
 /// `operation` is `KEYCTL_READ` or `KEYCTL_DESCRIBE`.
 fn read(operation: u32, key: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: Both operations write to the address given, and no more bytes than are said to be there.
+    // SAFETY: Both operations write at most `buffer.len()` bytes to the address of `buffer`, which
+    // is borrowed mutably for the call.
     result(unsafe { libc::syscall(libc::SYS_keyctl, operation, key, buffer.as_mut_ptr(), buffer.len()) })
 }
 
-/// All that `operation` reads of a key.
+/// Returns a whole property of `key`.
 fn read_all(operation: u32, key: i32) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; ROOM];
     loop {
@@ -99,7 +98,7 @@ impl Keyring for KernelKeyring {
             let serial = i32::from_ne_bytes(*serial);
             match read_all(libc::KEYCTL_DESCRIBE, serial) {
                 Ok(text) => keys.push(Key { serial, description: description(&text) }),
-                // It is gone by now.
+                // The key was removed since the keyring was read.
                 Err(Errno::NOKEY) => {}
                 Err(errno) => return Err(errno),
             }
@@ -109,9 +108,10 @@ impl Keyring for KernelKeyring {
     }
 
     fn add(&self, certificate: &[u8]) -> Result<(), Errno> {
-        // An empty description: the kernel finds a better one in the certificate.
+        // With an empty description the kernel makes one from the certificate.
         let description = c"";
-        // SAFETY: Type and description are texts with a NUL at their ends; the payload is borrowed, and as long as it says.
+        // SAFETY: Type and description are NUL-terminated strings, and the payload is
+        // `certificate.len()` readable bytes; all of them live until the call returns.
         result(unsafe {
             libc::syscall(
                 libc::SYS_add_key,
@@ -127,20 +127,22 @@ impl Keyring for KernelKeyring {
 
     fn seal(&self) -> Result<(), Errno> {
         let none: *const libc::c_char = ptr::null();
-        // SAFETY: Without a type nothing is read: every key is refused from then on.
+        // SAFETY: `KEYCTL_RESTRICT_KEYRING` with a null type reads no memory. It rejects all
+        // further keys.
         result(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_RESTRICT_KEYRING, self.0, none, none) })?;
         Ok(())
     }
 }
 
-/// What follows type, owner, group and permissions in what `KEYCTL_DESCRIBE` tells.
+/// Returns the description in the result of `KEYCTL_DESCRIBE`: the part after type, owner, group
+/// and permissions.
 fn description(text: &[u8]) -> String {
     let text = text.strip_suffix(b"\0").unwrap_or(text);
     let description = text.splitn(5, |byte| *byte == b';').nth(4).unwrap_or(text);
     String::from_utf8_lossy(description).into_owned()
 }
 
-/// Why a certificate is not added, in words.
+/// Returns the reason why a certificate could not be added.
 #[must_use]
 pub fn add_words(errno: Errno) -> String {
     match errno {
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_keyring_that_there_is_not() {
-        // Where keyctl(2) is not allowed at all that is what it says.
+        // A seccomp filter or a kernel without keys may refuse keyctl(2) altogether.
         let is_refused = |result: Result<(), Errno>| {
             let errno = result.expect_err("is not there");
             assert!([Errno::NOKEY, Errno::NOSYS, Errno::PERM, Errno::INVAL].contains(&errno), "{errno}");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `kwasmi` command: checks WebAssembly programs, and runs them inside the kernel through `/dev/kwasmi`.
+//! The `kwasmi` command: checks WebAssembly programs, and runs them inside the kernel through
+//! `/dev/kwasmi`.
 //!
-//! [`run`] knows the device only as the trait [`device::Device`]; [`kernel`] is the real one. [`inspect`] needs none.
+//! [`run`] uses the trait [`device::Device`], which [`kernel`] implements by ioctls. [`inspect`]
+//! needs no device.
 
 #![deny(unsafe_code)]
 
@@ -16,9 +18,9 @@ pub mod failure;
 pub mod file;
 pub mod handed;
 pub mod inspect;
-#[expect(unsafe_code, reason = "a border: ioctl")]
+#[expect(unsafe_code, reason = "calls ioctl(2)")]
 pub mod kernel;
-#[expect(unsafe_code, reason = "a border: keyctl")]
+#[expect(unsafe_code, reason = "calls keyctl(2)")]
 pub mod keyring;
 pub mod limits;
 pub mod policy;
@@ -27,7 +29,7 @@ pub mod quantity;
 pub mod report;
 pub mod rights;
 pub mod run;
-#[expect(unsafe_code, reason = "a border: sigaction")]
+#[expect(unsafe_code, reason = "calls sigaction(2)")]
 pub mod signals;
 pub mod signing;
 pub mod size;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits: their names, and how people write and read their values.
+//! Limits: names, units, and their values as text.
 
 use crate::{
     duration,
@@ -16,14 +16,14 @@ use std::{
     num::NonZeroU64, //
 };
 
-/// What a limit counts.
+/// Unit of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes.
     Bytes,
     /// Nanoseconds.
     Nanoseconds,
-    /// Things.
+    /// A number of items.
     Count,
 }
 
@@ -31,46 +31,46 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub u32);
 
-/// Every limit: its number, its name, what it counts, what it is about.
+/// All limits: number, name, unit, description. The order is that of the numbers, which start at 1.
 const LIMITS: [(u32, &str, Unit, &str); 23] = [
-    (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "the module's size"),
-    (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "the module's functions"),
-    (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "the code of one function"),
+    (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "size of the module"),
+    (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "functions of the module"),
+    (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "code of one function"),
     (uapi::KWASMI_LIMIT_LOCALS, "locals", Unit::Count, "locals of one function"),
-    (uapi::KWASMI_LIMIT_ARITY, "arity", Unit::Count, "parameters of one function type, or results"),
-    (uapi::KWASMI_LIMIT_GLOBALS, "globals", Unit::Count, "the module's globals"),
-    (uapi::KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Unit::Count, "the module's data segments"),
-    (uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Unit::Count, "the module's element segments"),
-    (uapi::KWASMI_LIMIT_STACK, "stack", Unit::Bytes, "the Wasm stack: values, and 64 bytes for each call"),
-    (uapi::KWASMI_LIMIT_CODE, "code", Unit::Bytes, "what the engine takes for the translated module"),
+    (uapi::KWASMI_LIMIT_ARITY, "arity", Unit::Count, "parameters or results of one function type"),
+    (uapi::KWASMI_LIMIT_GLOBALS, "globals", Unit::Count, "globals of the module"),
+    (uapi::KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Unit::Count, "data segments of the module"),
+    (uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Unit::Count, "element segments of the module"),
+    (uapi::KWASMI_LIMIT_STACK, "stack", Unit::Bytes, "Wasm stack: values, and 64 bytes per call"),
+    (uapi::KWASMI_LIMIT_CODE, "code", Unit::Bytes, "engine memory for the translated module"),
     (uapi::KWASMI_LIMIT_MEMORY, "memory", Unit::Bytes, "linear memory"),
-    (uapi::KWASMI_LIMIT_TABLE, "table", Unit::Count, "elements of tables"),
-    (uapi::KWASMI_LIMIT_HEAP, "heap", Unit::Bytes, "what the engine takes for the guest, linear memory included"),
+    (uapi::KWASMI_LIMIT_TABLE, "table", Unit::Count, "elements of all tables"),
+    (uapi::KWASMI_LIMIT_HEAP, "heap", Unit::Bytes, "engine memory for the guest, linear memory included"),
     (uapi::KWASMI_LIMIT_FDS, "fds", Unit::Count, "open descriptors"),
-    (uapi::KWASMI_LIMIT_FUEL, "fuel", Unit::Count, "instructions, about"),
-    (uapi::KWASMI_LIMIT_TIME, "time", Unit::Nanoseconds, "how long it takes"),
+    (uapi::KWASMI_LIMIT_FUEL, "fuel", Unit::Count, "about one unit per instruction"),
+    (uapi::KWASMI_LIMIT_TIME, "time", Unit::Nanoseconds, "real time"),
     (uapi::KWASMI_LIMIT_CPU_TIME, "cpu-time", Unit::Nanoseconds, "CPU time"),
-    (uapi::KWASMI_LIMIT_TOTAL_HEAP, "total-heap", Unit::Bytes, "what engines take together"),
-    (uapi::KWASMI_LIMIT_TOTAL_MODULES, "total-modules", Unit::Count, "modules at the same time"),
-    (uapi::KWASMI_LIMIT_TOTAL_INSTANCES, "total-instances", Unit::Count, "instances at the same time"),
-    (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine at the same time"),
-    (uapi::KWASMI_LIMIT_USER_INSTANCES, "user-instances", Unit::Count, "instances of one user at the same time"),
-    (uapi::KWASMI_LIMIT_USER_RUNNING, "user-running", Unit::Count, "tasks in the engine for one user's instances"),
+    (uapi::KWASMI_LIMIT_TOTAL_HEAP, "total-heap", Unit::Bytes, "engine memory of all modules and guests"),
+    (uapi::KWASMI_LIMIT_TOTAL_MODULES, "total-modules", Unit::Count, "loaded modules"),
+    (uapi::KWASMI_LIMIT_TOTAL_INSTANCES, "total-instances", Unit::Count, "instances of all users"),
+    (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine"),
+    (uapi::KWASMI_LIMIT_USER_INSTANCES, "user-instances", Unit::Count, "instances of one user"),
+    (uapi::KWASMI_LIMIT_USER_RUNNING, "user-running", Unit::Count, "tasks in the engine for instances of one user"),
 ];
 
-/// The least Wasm stack, in bytes.
+/// Minimum of the Wasm stack, in bytes.
 const STACK_MIN: u64 = 4096;
 
-/// A page of linear memory, in bytes: the least that a program can make use of.
+/// Size of a page of linear memory, in bytes.
 const WASM_PAGE: u64 = 65_536;
 
-/// The body of an empty function, in bytes: no locals, and its end.
+/// Size of the body of an empty function, in bytes: no locals, and the end opcode.
 const FUNCTION_MIN: u64 = 2;
 
-/// An empty module, in bytes: magic and version.
+/// Size of an empty module, in bytes: magic and version.
 const MODULE_MIN: u64 = 8;
 
-/// Less than what the engine takes for any module at all, in bytes.
+/// Lower bound of the engine memory for any module, in bytes.
 const CODE_MIN: u64 = 16_384;
 
 impl Limit {
@@ -78,20 +78,21 @@ impl Limit {
         LIMITS.iter().find(|(number, ..)| *number == self.0)
     }
 
-    /// The limit of this name that one call can have: none of those that all calls share.
+    /// Returns the limit with this name, if a call can set it; `None` for the limits that all calls
+    /// share.
     #[must_use]
     pub fn of_call(name: &str) -> Option<Self> {
         let row = LIMITS.iter().find(|(_, known, ..)| *known == name)?;
         Some(Self(row.0)).filter(|limit| limit.0 < uapi::KWASMI_LIMIT_TOTAL_HEAP)
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().map_or("unknown", |(_, name, ..)| name)
     }
 
-    /// The least that it can be.
+    /// Returns the minimum of the limit.
     #[must_use]
     pub fn least(self) -> u64 {
         match self.0 {
@@ -100,7 +101,8 @@ impl Limit {
         }
     }
 
-    /// The least number of bytes that can be meant without a unit, and the unit that was probably meant.
+    /// Returns the smallest number of bytes that is accepted without a unit, and the unit that a
+    /// smaller number probably lacks.
     fn least_bare(self) -> (u64, &'static str) {
         match self.0 {
             uapi::KWASMI_LIMIT_MEMORY | uapi::KWASMI_LIMIT_HEAP => (WASM_PAGE, "M"),
@@ -112,45 +114,46 @@ impl Limit {
         }
     }
 
-    /// What it is about.
+    /// Returns the description.
     #[must_use]
     pub fn about(self) -> &'static str {
         self.row().map_or("", |(.., about)| about)
     }
 
-    /// What it counts.
+    /// Returns the unit.
     #[must_use]
     pub fn unit(self) -> Unit {
         self.row().map_or(Unit::Count, |(_, _, unit, _)| *unit)
     }
 
-    /// A value of it, as a person writes it.
+    /// Parses a value of this limit from the command line or a manifest.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if `text` is not a valid value, or is a number of bytes without a unit that is too
+    /// small to be meant.
     pub fn parse(self, text: &str) -> Result<NonZeroU64, String> {
         match self.unit() {
             Unit::Bytes => {
                 let bytes = size::parse(text)?;
                 let (least, unit) = self.least_bare();
                 if size::is_bare(text) && bytes.get() < least {
-                    // What is proposed is not too little, too.
+                    // Suggest a unit that makes the value large enough.
                     let unit = if bytes.get().saturating_mul(1024) < least { "M" } else { unit };
                     return Err(format!(
-                        "without a unit it is bytes, and less than {} cannot be meant: did you mean {text}{unit}? ({text}B \
-                         is bytes)",
+                        "a value below {} needs a unit: did you mean {text}{unit}? ({text}B \
+                         means bytes)",
                         self.show(least)
                     ));
                 }
                 Ok(bytes)
             }
             Unit::Nanoseconds => duration::parse(text),
-            Unit::Count => text.parse().map_err(|_| "a whole number is wanted, from 1 to 2^64 - 1".to_owned()),
+            Unit::Count => text.parse().map_err(|_| "expected a whole number from 1 to 2^64 - 1".to_owned()),
         }
     }
 
-    /// A value of it, for people to read.
+    /// Formats a value of this limit, with the largest unit that divides it.
     #[must_use]
     pub fn show(self, value: u64) -> String {
         if value == u64::MAX {
@@ -185,9 +188,9 @@ impl Serialize for Limit {
 /// A limit that was reached, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// Which one.
+    /// Limit.
     pub limit: Limit,
-    /// Its value.
+    /// Value of the limit.
     pub value: u64,
 }
 
@@ -197,18 +200,18 @@ impl fmt::Display for Reached {
     }
 }
 
-/// What a kernel module says of a limit: `struct kwasmi_limit_info`.
+/// Default and ceiling of a limit: `struct kwasmi_limit_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Known {
-    /// Which one.
+    /// Limit.
     pub limit: Limit,
-    /// The value that counts if nothing is asked for.
+    /// Value if the caller requests none.
     pub default: u64,
-    /// The most that can be asked for.
+    /// Largest value that a caller can request.
     pub ceiling: u64,
 }
 
-/// The limits that a caller asks for, and their values.
+/// Limits that a caller requests, with their values.
 pub type Asked = Vec<(Limit, NonZeroU64)>;
 
 #[cfg(test)]
@@ -256,11 +259,9 @@ mod tests {
         ];
         for (limit, text, least, meant) in cases {
             let reason = Limit(limit).parse(text).expect_err(text);
-            let words = format!(
-                "without a unit it is bytes, and less than {least} cannot be meant: did you mean {meant}? ({text}B is bytes)"
-            );
+            let words = format!("a value below {least} needs a unit: did you mean {meant}? ({text}B means bytes)");
             assert_eq!(reason, words);
-            // With a unit it is what it says.
+            // With a unit, the value is accepted as it is.
             for unit in ["B", "K"] {
                 assert!(Limit(limit).parse(&format!("{text}{unit}")).is_ok(), "{text}{unit}");
             }

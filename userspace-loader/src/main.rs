@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `kwasmi` command: the entry point. What it does is in the library.
+//! Entry point of the `kwasmi` command; the library does the work.
 //!
-//! It is C's entry point, not Rust's. Rust's own opens `/dev/null` in the place of standard streams that are closed, before
-//! anything can see that they were, and ignores SIGPIPE; but a guest is to find its streams as the caller left them, and to
-//! end quietly when nobody reads what it writes, as other programs do.
+//! The entry point is that of C. Rust's own opens `/dev/null` in the place of closed standard
+//! streams before the program can see that they are closed, and ignores SIGPIPE. A guest must find
+//! its streams as the caller left them, and the command must end by SIGPIPE as other filters do.
 
 #![no_main]
 
@@ -21,21 +21,21 @@ use std::{
     }, //
 };
 
-/// Called by the C library. The arguments come from [`env::args_os`], which it has given them to as well.
-// SAFETY: There is no other `main`: this crate has `no_main`.
+/// Called by the C library, which also stores the arguments for [`env::args_os`].
+// SAFETY: The symbol `main` is defined once: `no_main` keeps rustc from defining it.
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     default_sigpipe();
     let exit = command::main(env::args_os());
     if exit == Exit::BrokenPipe {
-        // Where the signal is blocked, the status has to do.
+        // If the signal is blocked, the exit status is all that the caller sees.
         let _ = process::kill_process(process::getpid(), process::Signal::PIPE);
     }
     c_int::from(exit.status())
 }
 
-/// Lets a write to a pipe that nobody reads end the process, also if the caller ignores the signal.
+/// Sets the default action of SIGPIPE, also if the caller ignores the signal.
 fn default_sigpipe() {
-    // SAFETY: No handler is installed, so there is none that could be unsafe to run.
+    // SAFETY: `SIG_DFL` installs no handler that could be unsafe to run.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What it takes for a module to be loaded.
+//! The kernel module's verification policy: `struct kwasmi_policy` and its parts.
 
 use crate::{
     signing::version::Version,
@@ -11,12 +11,12 @@ use serde::{
     Serializer, //
 };
 
-/// What becomes of a module whose signature does not hold: `KWASMI_VERIFY_*`.
+/// Treatment of modules without a valid signature: `KWASMI_VERIFY_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
 impl Mode {
-    /// A word for it: that of the kernel module's parameter.
+    /// Returns the value of the kernel module's parameter `verify=`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self.0 {
@@ -34,38 +34,38 @@ impl Serialize for Mode {
     }
 }
 
-/// What a kwasmi accepts: `struct kwasmi_policy`.
+/// Verification policy in force: `struct kwasmi_policy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Policy {
-    /// What becomes of a module whose signature does not hold.
+    /// Treatment of modules without a valid signature.
     pub verify: Mode,
-    /// Whether that is because the kernel is locked down.
+    /// Set if the kernel is locked down, which enforces signatures.
     pub locked_down: bool,
-    /// Whether keys that the kernel itself trusts count, too.
+    /// Set if keys that the kernel itself trusts are accepted, too.
     pub kernel_keys: bool,
-    /// The serial number of the keyring.
+    /// Serial number of the keyring `.kwasmi`.
     pub keyring: i32,
-    /// How many modules are denied.
+    /// Number of denied modules.
     pub denied: u32,
-    /// How many names have a least version.
+    /// Number of names with a least version.
     pub least_versions: u32,
 }
 
-/// The least version of the modules of a name: `struct kwasmi_least`.
+/// Least version of all modules with one name: `struct kwasmi_least`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Least {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// The version.
+    /// Least version.
     pub version: Version,
 }
 
-/// What became of a module's signature: `KWASMI_VERDICT_*`.
+/// Result of the signature check of a module: `KWASMI_VERDICT_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict(pub u32);
 
 impl Verdict {
-    /// A word for it: that of the kernel's audit records.
+    /// Returns the word for the verdict, which is also that of the kernel's audit records.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self.0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions that guests can import.
+//! The functions that kwasmi provides to guests, with their types.
 
 use wasmparser::ValType::{
     self,
@@ -8,35 +8,35 @@ use wasmparser::ValType::{
     I64, //
 };
 
-/// The module that they import preview 1 from.
+/// Import module of WASI preview 1.
 pub const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-/// The module that they import batches of operations from.
+/// Import module of batched operations (`docs/batch.md`).
 pub const BATCH: &str = "kwasmi_batch_1";
 
-/// The module that they import searches of bytes from.
+/// Import module of byte searches (`docs/bytes.md`).
 pub const BYTES: &str = "kwasmi_bytes_1";
 
-/// A function.
+/// A provided function.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// The module that it is imported from.
+    /// Import module of the function.
     pub module: &'static str,
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Its parameters.
+    /// Parameter types.
     pub params: &'static [ValType],
-    /// Its results.
+    /// Result types.
     pub results: &'static [ValType],
 }
 
-/// A function of preview 1 that returns an `errno`.
+/// Returns a function of preview 1 that returns an `errno`.
 const fn function(name: &'static str, params: &'static [ValType]) -> Function {
     Function { module: PREVIEW1, name, params, results: &[I32] }
 }
 
-/// All of them: those of batches, of bytes, and those of the
-/// [definition of preview 1](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
+/// All provided functions, ordered by module and name: batches, bytes, and the [definition of
+/// preview 1](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md).
 pub const FUNCTIONS: &[Function] = &[
     Function { module: BATCH, ..function("submit", &[I32, I32, I32]) },
     Function { module: BATCH, ..function("wait", &[I32, I32, I64, I32, I32, I32]) },
@@ -90,7 +90,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("sock_shutdown", &[I32, I32]),
 ];
 
-/// The function of this name in this module.
+/// Returns the function `name` of `module`, if kwasmi provides it.
 #[must_use]
 pub fn find(module: &str, name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.module == module && function.name == name)

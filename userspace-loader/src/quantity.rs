@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers with a unit, as a person writes them: the common part of sizes and durations.
+//! Decimal numbers with a unit: the common part of [sizes](crate::size) and
+//! [durations](crate::duration).
 
 use std::num::NonZeroU64;
 
-/// The most digits after the point that are read.
+/// Upper bound of the number of digits after the point.
 const FRACTION_DIGITS_MAX: usize = 18;
 
-/// Splits `text` into a decimal number, with or without a fraction, and what follows it: the unit.
+/// Splits `text` into a decimal number, with or without a fraction, and the unit that follows it.
 #[must_use]
 pub fn split(text: &str) -> (&str, &str) {
     let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     text.split_at(end)
 }
 
-/// Multiplies the decimal number `number` by `factor`, exactly. `one` is the word for the unit of the product.
+/// Multiplies the decimal number `number` by `factor`, exactly. `one` is the name of the product's
+/// unit, in the singular.
 ///
 /// # Errors
 ///
-/// In words: not a number (`wanted` says what is), zero, no whole number of `one`, more than 64 bits hold.
+/// A message if `number` is not a decimal number (`wanted` is that message), or if the product is
+/// 0, not a whole number or larger than 2^64 - 1.
 pub fn scale(number: &str, factor: u64, one: &str, wanted: &str) -> Result<NonZeroU64, String> {
     let (whole, fraction) = match number.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
@@ -28,7 +31,7 @@ pub fn scale(number: &str, factor: u64, one: &str, wanted: &str) -> Result<NonZe
     if !is_digits(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) {
         return Err(wanted.to_owned());
     }
-    let too_large = || format!("more than 2^64 {one}s");
+    let too_large = || format!("more than 2^64 - 1 {one}s");
     let whole = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(factor)).ok_or_else(too_large)?;
     let digits = fraction.unwrap_or_default().trim_end_matches('0');
     let mut part = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the commands tell, as text for people.
+//! Output of the commands, as text.
 
 use crate::{
     device::Info,
@@ -21,19 +21,19 @@ use std::{
     fmt, //
 };
 
-/// The bits of an [`Info`]'s `features`, by name.
+/// Names of the bits of [`Info::features`].
 const FEATURES: [(u64, &str); 2] = [
     (KWASMI_FEATURE_WASI_PREVIEW1 as u64, "wasi-preview1"),
     (KWASMI_FEATURE_FAULT_INJECTION as u64, "fault-injection"),
 ];
 
-/// The names of `features`; those without a name are left out.
+/// Returns the names of the bits in `features`; bits without a name are left out.
 #[must_use]
 pub fn features(features: u64) -> Vec<&'static str> {
     FEATURES.iter().filter(|(bit, _)| features & bit != 0).map(|(_, name)| *name).collect()
 }
 
-/// What is in a module, by the name of its file. Names in it are its own, and so escaped.
+/// Output of `inspect`: file name and contents of a module. Names from the module are escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents<'a>(pub &'a str, pub &'a Inspection);
 
@@ -91,7 +91,8 @@ impl fmt::Display for Contents<'_> {
     }
 }
 
-/// What a manifest says. Of imports only how many: those of the module are told by themselves.
+/// Contents of a manifest, with the number of imports only: the module's imports are printed
+/// separately.
 #[derive(Clone, Copy, Debug)]
 struct Declared<'a>(&'a Manifest);
 
@@ -112,7 +113,7 @@ impl fmt::Display for Declared<'_> {
     }
 }
 
-/// What a kwasmi holds.
+/// Output of `status`.
 #[derive(Clone, Copy, Debug)]
 pub struct Status<'a>(pub &'a Info);
 
@@ -130,7 +131,7 @@ impl fmt::Display for Status<'_> {
     }
 }
 
-/// What a kwasmi accepts.
+/// Output of `policy`.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepts<'a>(pub &'a Policy);
 
@@ -147,13 +148,13 @@ impl fmt::Display for Accepts<'_> {
     }
 }
 
-/// The limits of a kwasmi, a line each.
+/// Output of `limits`: one line for each limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits<'a>(pub &'a [Known]);
 
 impl fmt::Display for Limits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<18}{:>13}{:>13}  of", "limit", "default", "ceiling")?;
+        writeln!(f, "{:<18}{:>13}{:>13}  meaning", "limit", "default", "ceiling")?;
         for Known { limit, default, ceiling } in self.0 {
             let (default, ceiling) = (limit.show(*default), limit.show(*ceiling));
             writeln!(f, "{:<18}{default:>13}{ceiling:>13}  {}", limit.name(), limit.about())?;
@@ -162,7 +163,7 @@ impl fmt::Display for Limits<'_> {
     }
 }
 
-/// What a kwasmi is.
+/// Returns the kernel module's line in the output of `version`.
 #[must_use]
 pub fn version(info: &Info) -> String {
     let names = features(info.features);
@@ -252,6 +253,9 @@ mod tests {
     fn limits_are_a_table() {
         let limit = crate::limits::Limit(crate::uapi::KWASMI_LIMIT_FUEL);
         let text = Limits(&[Known { limit, default: u64::MAX, ceiling: 5 }]).to_string();
-        assert!(text.ends_with("fuel                  unlimited            5  instructions, about\n"), "{text}");
+        assert!(
+            text.ends_with("fuel                  unlimited            5  about one unit per instruction\n"),
+            "{text}"
+        );
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preview 1 `rights`, from the
-//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights), and those that the command
-//! hands out.
+//! Preview 1 `rights` bits, from the
+//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights), and the
+//! sets of rights that the command gives to descriptors.
 
-#![expect(missing_docs, reason = "the specification's own names")]
+#![expect(missing_docs, reason = "names of the specification")]
 
 pub const FD_DATASYNC: u64 = 1 << 0;
 pub const FD_READ: u64 = 1 << 1;
@@ -37,16 +37,17 @@ pub const POLL_FD_READWRITE: u64 = 1 << 27;
 pub const SOCK_SHUTDOWN: u64 = 1 << 28;
 pub const SOCK_ACCEPT: u64 = 1 << 29;
 
-/// What a guest may do with any descriptor.
+/// Rights of every descriptor.
 pub const COMMON: u64 = FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
 
-/// What it may do where there is a position. A C library takes a character device without these for a terminal.
+/// Rights of a descriptor that has a file position. wasi-libc takes a character device without
+/// these rights for a terminal.
 pub const SEEKABLE: u64 = FD_SEEK | FD_TELL | FD_ADVISE;
 
-/// What changes a file.
+/// Rights that allow changing a file.
 const FILE_CHANGES: u64 = FD_WRITE | FD_DATASYNC | FD_SYNC | FD_ALLOCATE | FD_FILESTAT_SET_SIZE | FD_FILESTAT_SET_TIMES;
 
-/// What changes what is in a directory.
+/// Rights that allow changing the contents of a directory.
 const DIRECTORY_CHANGES: u64 = PATH_CREATE_DIRECTORY
     | PATH_CREATE_FILE
     | PATH_LINK_SOURCE
@@ -60,24 +61,25 @@ const DIRECTORY_CHANGES: u64 = PATH_CREATE_DIRECTORY
     | PATH_UNLINK_FILE
     | FD_FILESTAT_SET_TIMES;
 
-/// What a guest may do with a directory.
+/// Rights of a read-write directory.
 pub const DIRECTORY: u64 = DIRECTORY_READ_ONLY | DIRECTORY_CHANGES;
 
-/// The same, where nothing may change.
+/// Rights of a read-only directory.
 pub const DIRECTORY_READ_ONLY: u64 =
     COMMON | FD_READDIR | FD_SYNC | FD_DATASYNC | PATH_OPEN | PATH_READLINK | PATH_FILESTAT_GET;
 
-/// What it may do with what is in the directory: files and further directories.
+/// Rights of descriptors opened beneath a read-write directory: files and directories.
 pub const INHERITING: u64 = DIRECTORY | FILE_CHANGES | FD_READ | SEEKABLE;
 
-/// The same, where nothing may change.
+/// Rights of descriptors opened beneath a read-only directory.
 pub const INHERITING_READ_ONLY: u64 = DIRECTORY_READ_ONLY | FD_READ | SEEKABLE;
 
-/// What it may do with a socket that it was handed or has accepted.
+/// Rights of a connected socket: one that the guest was given, or one that it accepted.
 pub const SOCKET: u64 = COMMON | FD_READ | FD_WRITE | SOCK_SHUTDOWN;
 
-/// What it may do with a listening socket.
+/// Rights of a listening socket.
 pub const LISTENING: u64 = COMMON | SOCK_ACCEPT;
 
-/// What it may do with another descriptor of the caller, as far as that can do it.
+/// Rights of any other descriptor of the caller. The kernel module drops those that the descriptor
+/// does not support.
 pub const FILE: u64 = COMMON | FD_READ | FILE_CHANGES;

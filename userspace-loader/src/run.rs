@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs a program on a device.
+//! Runs a program on a [`Device`].
 
 use crate::{
     device::{
@@ -26,34 +26,36 @@ use std::time::{
     Instant, //
 };
 
-/// A program, ready to be submitted.
+/// A program and its settings.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What messages call it.
+    /// Name in messages.
     pub name: String,
-    /// The module.
+    /// Wasm binary.
     pub wasm: Vec<u8>,
-    /// What it begins with.
+    /// Arguments, environment, descriptors and limits.
     pub start: Start,
-    /// Whether a signal that ends this process ends the guest first, for its statistics.
+    /// Set if a signal that would end this process ends the guest first, so that statistics can be
+    /// printed.
     pub catches_signals: bool,
 }
 
-/// A run that is over.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What ran.
+    /// Identity of the module.
     pub identity: Identity,
-    /// How it ended.
+    /// End of the guest.
     pub ended: Ended,
-    /// How long it ran.
+    /// Duration of the run.
     pub time: Duration,
-    /// The signal that is to end this process: it was caught.
+    /// Signal that was caught during the run and must now end this process.
     pub signal: Option<i32>,
 }
 
 impl Run {
-    /// The exit status of the command; for a signal that of a shell.
+    /// Returns the exit status of the command: 128 + n for signal n, as a shell shows it, otherwise
+    /// that of the end.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         let of_signal = self.signal.and_then(|signal| u8::try_from(signal).ok()?.checked_add(128));
@@ -61,34 +63,37 @@ impl Run {
     }
 }
 
-/// Asks the device what it is, and sees that it is of this command's kind.
+/// Returns the device's information, and checks that its ioctl interface has the version of this
+/// command.
 ///
 /// # Errors
 ///
-/// [`Exit::Failed`].
+/// [`Exit::Failed`] if the ioctl fails or the versions differ.
 pub fn info(device: &impl Device) -> Result<Info, Failure> {
     let failure = |reason: String| Failure::new(Exit::Failed, kernel::PATH, reason);
     let info = device.info().map_err(|refusal| failure(refusal.to_string()))?;
     if info.abi == KWASMI_ABI {
         Ok(info)
     } else {
-        Err(failure(format!("the kernel module has version {} of the interface, this command {KWASMI_ABI}", info.abi)))
+        Err(failure(format!("the kernel module has interface {}, this command has {KWASMI_ABI}", info.abi)))
     }
 }
 
-/// A program that is loaded: it stays in the kernel until this is dropped.
+/// A loaded module. It stays in the kernel until this object is dropped.
 #[derive(Debug)]
 pub struct Loaded<M> {
     module: M,
-    /// What it is.
+    /// Identity of the module.
     pub identity: Identity,
 }
 
-/// Loads the module `wasm`, which messages call `name`.
+/// Loads the module `wasm`; `name` is its name in messages.
 ///
 /// # Errors
 ///
-/// [`Exit::Refused`] if it is not one that can run, [`Exit::Failed`] if something else is wrong.
+/// [`Exit::Refused`] if the module is not valid, not signed as required, or needs imports that are
+/// not provided; [`Exit::Limit`] if it exceeds a limit; [`Exit::Killed`] if a signal interrupts the
+/// call; [`Exit::Failed`] otherwise.
 pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> Result<Loaded<D::Module>, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
     let module = device.load(wasm, limits).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
@@ -96,12 +101,12 @@ pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> R
     Ok(Loaded { module, identity })
 }
 
-/// Loads `program`, starts it, and runs it until it ends.
+/// Loads and starts `program`, and runs it until it ends. A trap or a limit that the guest reaches
+/// is not an error.
 ///
 /// # Errors
 ///
-/// [`Exit::Refused`] if it is not one that can run, [`Exit::Failed`] if something else is wrong. How a guest ended is not
-/// an error here.
+/// Those of [`load`], and the same for start and run.
 pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
     let Loaded { module, identity } = load(device, &program.name, &program.wasm, &program.start.limits)?;
@@ -110,7 +115,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let begin = Instant::now();
     let ended = loop {
         match instance.run() {
-            // A signal was handled; the guest goes on where it was.
+            // A signal was handled; the next call continues the guest.
             Err(refusal) if refusal.errno == Errno::INTR => {}
             result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
         }
@@ -147,7 +152,7 @@ mod tests {
         rc::Rc, //
     };
 
-    /// A device that answers what it was told to, and records what it was asked.
+    /// A device that returns prepared results and records its calls.
     #[derive(Clone, Default)]
     struct Fake(Rc<RefCell<State>>);
 
@@ -337,10 +342,7 @@ mod tests {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(
-            failure.to_string(),
-            "/dev/kwasmi: the kernel module has version 9 of the interface, this command 4"
-        );
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 4");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

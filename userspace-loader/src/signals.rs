@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals that end a process, while a guest runs: they end the guest first, so that its statistics can be printed, and then
-//! the process.
+//! Signals during a run: a signal that would end the process ends the guest first. The command then
+//! prints the statistics and raises the signal again.
 
 use crate::uapi;
 use std::{
@@ -18,39 +18,45 @@ use std::{
     }, //
 };
 
-/// The signals that are caught, if nobody else does something about them.
+/// Signals to catch if their action is the default one.
 const SIGNALS: [c_int; 6] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE, libc::SIGTERM, libc::SIGXCPU];
 
-/// No descriptor and no signal.
+/// Value of [`INSTANCE`] and [`SIGNAL`] for none.
 const NONE: i32 = -1;
 
-/// The instance that a signal ends.
+/// Descriptor of the instance that a signal ends.
 static INSTANCE: AtomicI32 = AtomicI32::new(NONE);
 
-/// The first signal that was caught.
+/// First signal that was caught.
 static SIGNAL: AtomicI32 = AtomicI32::new(NONE);
 
-/// Ends the guest, and notes the signal. The error number is as before, for what was interrupted.
+/// Signal handler: records the signal and ends the guest. It preserves `errno` for the interrupted
+/// code.
 extern "C" fn handle(signal: c_int) {
     let _ = SIGNAL.compare_exchange(NONE, signal, Ordering::Relaxed, Ordering::Relaxed);
-    // SAFETY: It has no requirement: it returns the address of this thread's error number.
+    // SAFETY: `__errno_location` has no requirements; it returns the address of this thread's
+    // `errno`.
     let errno = unsafe { libc::__errno_location() };
-    // SAFETY: The address is valid, and nothing else of this thread runs meanwhile.
+    // SAFETY: `errno` is the address of this thread's `errno`, which lives as long as the thread,
+    // and no other code of this thread runs during the handler.
     let before = unsafe { errno.read() };
-    // SAFETY: The command has no argument, and fails on a descriptor that is none or another's.
+    // SAFETY: `KWASMI_IOC_KILL` takes no argument and accesses no memory of this process. On a
+    // descriptor that is closed (-1) or belongs to another driver, the ioctl fails.
     unsafe { libc::syscall(libc::SYS_ioctl, INSTANCE.load(Ordering::Relaxed), uapi::IOC_KILL, 0) };
-    // SAFETY: The address is valid, and nothing else of this thread runs meanwhile.
+    // SAFETY: `errno` is the address of this thread's `errno`, which lives as long as the thread,
+    // and no other code of this thread runs during the handler.
     unsafe { errno.write(before) };
 }
 
-/// Signals are caught for as long as this is there.
+/// Guard that catches signals: dropping it restores the default actions.
 #[derive(Debug)]
 pub struct Catcher {
     caught: Vec<c_int>,
 }
 
 impl Catcher {
-    /// Lets signals end the guest of `instance`, which lives longer than the result. At most one is to be there at a time.
+    /// Lets signals end the guest of `instance`, which must stay open while the returned guard
+    /// exists. At most one guard may exist at a time.
     #[must_use]
     pub fn new(instance: BorrowedFd<'_>) -> Self {
         SIGNAL.store(NONE, Ordering::Relaxed);
@@ -65,7 +71,7 @@ impl Catcher {
         Self { caught }
     }
 
-    /// The signal that was caught, if one was. None is caught any more.
+    /// Stops catching signals, and returns the first signal that was caught, if any.
     #[must_use]
     pub fn signal(self) -> Option<c_int> {
         drop(self);
@@ -82,29 +88,31 @@ impl Drop for Catcher {
     }
 }
 
-/// Whether `signal` does what it does to a process that says nothing about it.
+/// Returns true if the action of `signal` is the default one.
 fn is_default(signal: c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: Without a new action only the old one is written, and there is room for it.
+    // SAFETY: A null new action is allowed, and `action` has room for the old action.
     let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: All zeros is a value of it, and what the call writes is one.
+    // SAFETY: All zeros is a valid `sigaction`, and so is the value that `sigaction(2)` writes.
     let action = unsafe { action.assume_init() };
     result == 0 && action.sa_sigaction == libc::SIG_DFL
 }
 
-/// Has `handler`, which is [`handle`] or `SIG_DFL`, be called for `signal`. Returns whether it will be.
+/// Installs `handler`, which must be [`handle`] or `SIG_DFL`, for `signal`. Returns true if that
+/// succeeded.
 fn act(signal: c_int, handler: libc::sighandler_t) -> bool {
-    // SAFETY: All zeros is a value of it: no flags, no signals blocked.
+    // SAFETY: All zeros is a valid `sigaction`: no flags, no blocked signals.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler;
-    // SAFETY: The action is a whole one, and `handle` makes only a system call and touches only atomics and the error
-    // number, which a signal may do at any time.
+    // SAFETY: `action` is initialized, and a null old action is allowed. The handler is `SIG_DFL`
+    // or [`handle`], which is async-signal-safe: it makes one system call and accesses only atomics
+    // and `errno`.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0 }
 }
 
-/// Sends `signal` to this thread, which it ends if nobody catches it.
+/// Sends `signal` to this thread. With the default action, the signal ends the process.
 pub fn raise(signal: c_int) {
-    // SAFETY: It has no requirement: a signal is sent.
+    // SAFETY: `raise` has no requirements.
     unsafe { libc::raise(signal) };
 }
 
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn a_signal_is_caught_and_told() {
         let stdin = std::io::stdin();
-        // A test harness is told nothing of this one otherwise; others may be ignored.
+        // The test harness does not use SIGXCPU; other signals may be ignored.
         let catcher = Catcher::new(stdin.as_fd());
         assert!(catcher.caught.contains(&libc::SIGXCPU));
         raise(libc::SIGXCPU);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Verified modules, as `docs/signing.md` has them: made and checked without a kernel.
+//! Signed modules (`docs/signing.md`): making and checking them without a kernel.
 //!
-//! The kernel module checks by itself, with code of its own: nothing here is shared with it but the document.
+//! The kernel module has its own implementation of the checks and shares no code with this one.
 
 pub mod asn1;
 pub mod capability;

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sizes as a person writes them.
+//! Sizes on the command line and in manifests.
 
 use crate::quantity;
 use std::num::NonZeroU64;
 
-/// Letters and what they stand for.
+/// Units, and their sizes in bytes.
 const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
 
-const WANTED: &str = "a size is wanted, such as 64M: a number, with or without K, M, G, T, or B for bytes";
+const WANTED: &str = "expected a size such as 64M: a number with an optional unit (B, K, M, G, T)";
 
-/// Bytes, from a number with or without `K`, `M`, `G` or `T` (powers of 1024, in either case, `KiB` and the like too); `B`
-/// is bytes, as no unit is.
+/// Parses a number with an optional unit into bytes: `K`, `M`, `G` or `T` (powers of 1024, in
+/// either case, also `KiB` and so on), or `B` for bytes. Without a unit it is in bytes.
 ///
 /// # Errors
 ///
-/// In words: not a number, unknown unit, zero, no whole number of bytes, more than 64 bits hold.
+/// A message if `text` is not a number, has an unknown unit, or is 0, not a whole number of bytes
+/// or more than 2^64 - 1 bytes.
 pub fn parse(text: &str) -> Result<NonZeroU64, String> {
     let (number, unit) = quantity::split(text);
     let unit = unit.to_ascii_uppercase();
@@ -28,7 +29,7 @@ pub fn parse(text: &str) -> Result<NonZeroU64, String> {
     quantity::scale(number, bytes, "byte", WANTED)
 }
 
-/// Whether `text` is a number without a unit.
+/// Returns true if `text` is a number without a unit.
 #[must_use]
 pub fn is_bare(text: &str) -> bool {
     quantity::split(text).1.is_empty()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in files: Wasm, or its text format. The first bytes tell which, and for a text with an error in it the name.
+//! Program files: Wasm or its text format. The first bytes decide; a file named `.wat` that is not
+//! Wasm is text, too.
 
 use crate::{
     exit::Exit,
@@ -37,37 +38,39 @@ use wast::{
     token::LParen, //
 };
 
-/// The first bytes of Wasm.
+/// First bytes of a Wasm binary.
 const MAGIC: [u8; 4] = *b"\0asm";
 
-/// The layer that a component has, in the place of the upper half of a module's version.
+/// Layer field of a component, where a module has the upper half of its version.
 const COMPONENT: [u8; 2] = [1, 0];
 
-/// Components are refused with these words, binary or text.
+/// Reason for the refusal of a component, binary or text.
 const IS_COMPONENT: &str = "this is a WebAssembly component; kwasmi runs core modules of WASI preview 1";
 
-/// How much of a file is read to tell what it is, in bytes: a text may begin with white space.
+/// Number of bytes that are read to identify a file; white space may come before a text's first
+/// token.
 const HEAD_BYTES: u64 = 4096;
 
-/// The path that means a standard stream.
+/// Path that stands for standard input or standard output.
 const STANDARD: &str = "-";
 
-/// The largest file that is read where the device says nothing of it: a text, or to be inspected only.
+/// Upper bound of the size of a file, in bytes, where no limit of the device applies: a text, or a
+/// file that is not loaded.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Whether `path` means standard input, or for what is written standard output.
+/// Returns true if `path` stands for standard input, or for standard output where it is written to.
 #[must_use]
 pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == STANDARD
 }
 
-/// The name of the file at `path` in messages.
+/// Returns the name of the file at `path` for messages.
 #[must_use]
 pub fn name(path: &Path) -> String {
     if is_standard(path) { "standard input".to_owned() } else { path.to_string_lossy().into_owned() }
 }
 
-/// A file that is open, of which the first bytes are read.
+/// An open file whose first bytes were read.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
@@ -81,7 +84,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`Exit::NotFound`] if it is not there, [`Exit::Refused`] if it is a directory, [`Exit::Failed`] if it cannot be read.
+    /// [`Exit::NotFound`] if the file does not exist, [`Exit::Refused`] if it is a directory,
+    /// [`Exit::Failed`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file =
             if is_standard(path) { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
@@ -92,7 +96,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Whether the file is taken for text: it is no Wasm, and begins like text or has its name.
+    /// Returns true if the file is in the text format: it does not start with the magic bytes of
+    /// Wasm, and starts like a text or is named `.wat`.
     #[must_use]
     pub fn is_text(&self) -> bool {
         self.is_text
@@ -102,11 +107,11 @@ impl Source {
         self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wat"))
     }
 
-    /// Looks at the first bytes, unless it is a text.
+    /// Checks the first bytes, unless the file is text.
     ///
     /// # Errors
     ///
-    /// [`Exit::Refused`] if they are not those of Wasm.
+    /// [`Exit::Refused`] if the file does not start like a Wasm module.
     pub fn check(&self) -> Result<(), Failure> {
         if self.is_text() {
             return Ok(());
@@ -114,16 +119,16 @@ impl Source {
         identify(&self.head).map_err(|reason| self.failure(Exit::Refused, reason))
     }
 
-    /// Reads the Wasm, assembles the text.
+    /// Returns the Wasm binary: the file's contents, assembled if they are text.
     ///
     /// # Errors
     ///
-    /// [`Exit::Limit`] if it is more than `bytes_max`, [`Exit::Refused`] if it is not valid text, [`Exit::Failed`] if it
-    /// cannot be read.
+    /// [`Exit::Limit`] if the binary is larger than `bytes_max`, [`Exit::Refused`] if the text is
+    /// not valid, [`Exit::Failed`] if the file cannot be read.
     pub fn into_wasm(mut self, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         let file_max = if self.is_text() { FILE_BYTES_MAX } else { bytes_max };
         let mut bytes = std::mem::take(&mut self.head);
-        // One more than allowed, to see that it is too much.
+        // One byte more than allowed, to detect a file that is too large.
         let room = file_max.saturating_sub(bytes.len() as u64).saturating_add(1);
         bytes.append(&mut self.read_more(room)?);
         if bytes.len() as u64 > file_max {
@@ -132,7 +137,7 @@ impl Source {
         if self.is_text() {
             bytes = assemble(&bytes).map_err(|reason| {
                 let is_clear = self.is_named_text() || reason == IS_COMPONENT;
-                let why = if is_clear { "" } else { "taken for text, since it does not begin as Wasm does: " };
+                let why = if is_clear { "" } else { "read as text, since it does not begin as Wasm does: " };
                 self.failure(Exit::Refused, format!("{why}{reason}"))
             })?;
             if bytes.len() as u64 > bytes_max {
@@ -155,7 +160,7 @@ impl Source {
     }
 }
 
-/// For a program's file that cannot be read.
+/// Returns the failure for a program file that cannot be read.
 fn unreadable(path: &Path, error: io::Error) -> Failure {
     match Errno::from_io_error(&error) {
         Some(Errno::ISDIR) => Failure::new(Exit::Refused, name(path), "a directory, not a WebAssembly module"),
@@ -163,7 +168,8 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
     }
 }
 
-/// Whether `head` begins as the text format does: with a parenthesis or a comment, after white space.
+/// Returns true if `head` starts like the text format: with a parenthesis or a comment, after white
+/// space.
 fn begins_text(head: &[u8]) -> bool {
     let head = head.trim_ascii_start();
     head.starts_with(b"(") || head.starts_with(b";;")
@@ -171,14 +177,14 @@ fn begins_text(head: &[u8]) -> bool {
 
 fn too_large(max: u64) -> String {
     let limit = Limit(uapi::KWASMI_LIMIT_MODULE_SIZE);
-    format!("{} (it is larger)", Reached { limit, value: max })
+    format!("{} (the module is larger)", Reached { limit, value: max })
 }
 
-/// Tells Wasm modules from other files by their first bytes.
+/// Checks that a file starts like a Wasm module.
 ///
 /// # Errors
 ///
-/// In words, what it is instead.
+/// A message that says what the file is instead.
 pub fn identify(head: &[u8]) -> Result<(), String> {
     let (magic, version) = head.split_at(head.len().min(MAGIC.len()));
     if head.is_empty() {
@@ -193,17 +199,17 @@ pub fn identify(head: &[u8]) -> Result<(), String> {
     }
 }
 
-/// For bytes that are no text.
+/// Returns the message for bytes that are not text.
 #[must_use]
 pub fn not_text(error: &Utf8Error) -> String {
-    format!("not text: no UTF-8 at offset {}", error.valid_up_to())
+    format!("not text: invalid UTF-8 at offset {}", error.valid_up_to())
 }
 
 mod keyword {
     wast::custom_keyword!(component);
 }
 
-/// The text of a module.
+/// A module in the text format.
 struct Text<'a>(Wat<'a>);
 
 impl<'a> Parse<'a> for Text<'a> {
@@ -215,11 +221,11 @@ impl<'a> Parse<'a> for Text<'a> {
     }
 }
 
-/// Assembles a text.
+/// Assembles a module from the text format.
 ///
 /// # Errors
 ///
-/// In words, with line and column.
+/// A message with line and column.
 pub fn assemble(text: &[u8]) -> Result<Vec<u8>, String> {
     let text = std::str::from_utf8(text).map_err(|error| not_text(&error))?;
     let describe = |error: wast::Error| {
@@ -301,7 +307,7 @@ mod tests {
         let (_folder, source) = self::source("a.wasm", b"(modul)");
         let reason = source.into_wasm(100).expect_err("no module").reason;
         assert!(
-            reason.starts_with("taken for text, since it does not begin as Wasm does: line 1, column 2: "),
+            reason.starts_with("read as text, since it does not begin as Wasm does: line 1, column 2: "),
             "{reason}"
         );
         for other in [b"".as_slice(), b"   ", b";", b"hello", b"#!/bin/sh"] {
@@ -331,7 +337,7 @@ mod tests {
     fn errors_in_text_have_a_place() {
         assert_eq!(assemble(b"(module\n  (fnc))"), Err("line 2, column 4: expected valid module field".to_owned()));
         assert!(assemble(b"(module (func (call $f)))").expect_err("no $f").contains("unknown func"));
-        assert_eq!(assemble(b"(\xff"), Err("not text: no UTF-8 at offset 1".to_owned()));
+        assert_eq!(assemble(b"(\xff"), Err("not text: invalid UTF-8 at offset 1".to_owned()));
         assert!(assemble(b"").is_err());
     }
 

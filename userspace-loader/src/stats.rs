@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a run took, for people and for programs.
+//! Statistics of a run, as text and as JSON (`docs/stats.md`).
 
 use crate::{
     end::End,
@@ -15,7 +15,7 @@ use crate::{
 use serde::Serialize;
 use std::fmt;
 
-/// What a run took, or why there was none. `docs/stats.md` says what is in it.
+/// Statistics of a run, or of a failure before it. `docs/stats.md` describes the fields.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
     file: String,
@@ -34,7 +34,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Of a run of `file`.
+    /// Returns the statistics of a run of `file`.
     #[must_use]
     pub fn new(file: &str, run: &Run) -> Self {
         let end: End = run.ended.end;
@@ -55,7 +55,7 @@ impl Stats {
         }
     }
 
-    /// Of `file`, which did not run.
+    /// Returns the statistics of `file`, which did not run.
     #[must_use]
     pub fn of_failure(file: &str, failure: &Failure) -> Self {
         Self {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The standard streams, as the caller left them and as the guest gets them.
+//! The standard streams of the command, and their descriptors for the guest.
 
 use crate::{
     device::GuestFd,
@@ -34,57 +34,57 @@ use std::{
     path::Path, //
 };
 
-/// What a guest may do with the input.
+/// Rights of standard input.
 const INPUT: u64 = rights::COMMON | rights::FD_READ;
 
-/// What it may do with the outputs.
+/// Rights of standard output and standard error.
 const OUTPUT: u64 = rights::COMMON | rights::FD_WRITE | rights::FD_SYNC | rights::FD_DATASYNC;
 
-/// The standard streams and their rights.
+/// Returns the standard streams and their rights.
 fn streams() -> [(BorrowedFd<'static>, u64); 3] {
     [(stdin(), INPUT), (stdout(), OUTPUT), (stderr(), OUTPUT)]
 }
 
-/// Closes the standard output, for whoever reads it: `/dev/null` comes in its place.
+/// Closes standard output for its readers: replaces it by `/dev/null`.
 ///
 /// # Errors
 ///
-/// Those of open(2) and dup2(2).
+/// The errors of open(2) and dup2(2).
 pub fn close_output() -> Result<(), Errno> {
     let nothing = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdout(nothing)
 }
 
-/// Which of the standard streams the caller left open.
+/// Record of the standard streams that the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stdio {
     open: [bool; 3],
 }
 
 impl Stdio {
-    /// Looks at them. Then it opens `/dev/null` in the place of those that are closed, so that no file that this process
-    /// opens gets their numbers: it is to be called before any other is.
+    /// Records which streams are open, and opens `/dev/null` in the place of the closed ones, so
+    /// that no other file gets their numbers. Must be called before the process opens any file.
     ///
     /// # Errors
     ///
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn take() -> Result<Self, Errno> {
         let mut open = [true; 3];
         for (open, (fd, _)) in open.iter_mut().zip(streams()) {
             if io::fcntl_getfd(fd) == Err(Errno::BADF) {
                 *open = false;
-                // The lowest number that is free, which is this one.
+                // open(2) returns the lowest free number, which is that of this stream.
                 let _kept = fs::open("/dev/null", OFlags::RDWR, Mode::empty())?.into_raw_fd();
             }
         }
         Ok(Self { open })
     }
 
-    /// Puts the file at `path` in the place of the input; `-` is the input that is there.
+    /// Replaces standard input by the file at `path`; `-` keeps the caller's standard input.
     ///
     /// # Errors
     ///
-    /// Those of open(2); `EISDIR` for a directory.
+    /// The errors of open(2); `EISDIR` if `path` is a directory.
     pub fn read_from(&mut self, path: &Path) -> Result<(), Errno> {
         if is_standard(path) {
             return Ok(());
@@ -98,7 +98,7 @@ impl Stdio {
         Ok(())
     }
 
-    /// Those that are open, for the guest.
+    /// Returns the open streams as descriptors for the guest.
     #[must_use]
     pub fn guest_fds(self) -> Vec<GuestFd> {
         let mut fds = Vec::new();

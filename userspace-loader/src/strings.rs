@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arguments and environment as the kernel takes them: strings, each with a NUL after it.
+//! Arguments and environment in the encoding of `struct kwasmi_start`: strings, each followed by a
+//! NUL.
 
 use crate::uapi::KWASMI_STRINGS_MAX;
 use std::{
@@ -14,22 +15,23 @@ use std::{
     }, //
 };
 
-/// Joins `strings`.
+/// Joins `strings`, each followed by a NUL.
 ///
 /// # Errors
 ///
-/// In words, if a string has a NUL in it, or if they are more than the kernel takes.
+/// A message if a string contains a NUL, or if the result is longer than `KWASMI_STRINGS_MAX`
+/// bytes.
 pub fn join<S: AsRef<OsStr>>(strings: impl IntoIterator<Item = S>) -> Result<Vec<u8>, String> {
     let mut joined = Vec::new();
     for string in strings {
         let bytes = string.as_ref().as_bytes();
         if bytes.contains(&0) {
-            return Err(format!("{:?} has a NUL byte in it", string.as_ref()));
+            return Err(format!("{:?} contains a NUL byte", string.as_ref()));
         }
         joined.extend_from_slice(bytes);
         joined.push(0);
         if joined.len() > KWASMI_STRINGS_MAX as usize {
-            return Err(format!("more than {KWASMI_STRINGS_MAX} bytes"));
+            return Err(format!("more than the maximum of {KWASMI_STRINGS_MAX} bytes"));
         }
     }
     Ok(joined)
@@ -38,23 +40,23 @@ pub fn join<S: AsRef<OsStr>>(strings: impl IntoIterator<Item = S>) -> Result<Vec
 /// A variable of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name: not empty, without `=`.
+    /// Name: not empty, without `=`.
     pub name: OsString,
-    /// Its value.
+    /// Value.
     pub value: OsString,
 }
 
 impl Variable {
-    /// From `NAME=VALUE`.
+    /// Parses `NAME=VALUE`.
     ///
     /// # Errors
     ///
-    /// In words, if there is no `=` or nothing before it.
+    /// A message if `text` has no `=`, or nothing before it.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
         match bytes.iter().position(|byte| *byte == b'=') {
-            None => Err("NAME=VALUE is wanted".to_owned()),
-            Some(0) => Err("a variable's name cannot be empty".to_owned()),
+            None => Err("expected NAME=VALUE".to_owned()),
+            Some(0) => Err("the variable's name is empty".to_owned()),
             Some(end) => Ok(Self {
                 name: OsStr::from_bytes(&bytes[..end]).to_owned(),
                 value: OsStr::from_bytes(&bytes[end + 1..]).to_owned(),
@@ -70,7 +72,8 @@ impl Variable {
     }
 }
 
-/// `variables` as `NAME=VALUE`; of several with one name the last counts, in the place of the first.
+/// Converts `variables` to `NAME=VALUE` strings. If several have one name, the last value replaces
+/// the first in its place.
 #[must_use]
 pub fn environment(variables: impl IntoIterator<Item = Variable>) -> Vec<OsString> {
     let mut set: Vec<Variable> = Vec::new();
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_nul_is_refused() {
-        assert_eq!(join(["a", "b\0c"]), Err("\"b\\0c\" has a NUL byte in it".to_owned()));
+        assert_eq!(join(["a", "b\0c"]), Err("\"b\\0c\" contains a NUL byte".to_owned()));
     }
 
     #[test]
@@ -106,7 +109,7 @@ mod tests {
         let max = KWASMI_STRINGS_MAX as usize;
         let fits = "x".repeat(max - 1);
         assert_eq!(join([&fits]).map(|joined| joined.len()), Ok(max));
-        assert_eq!(join([fits.as_str(), ""]), Err(format!("more than {max} bytes")));
+        assert_eq!(join([fits.as_str(), ""]), Err(format!("more than the maximum of {max} bytes")));
     }
 
     #[test]

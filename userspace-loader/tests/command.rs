@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The program itself, as far as no device is needed.
+//! Tests of the `kwasmi` binary that need no device.
 
 use std::{
     fs,
@@ -40,7 +40,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("is text")
 }
 
-/// A folder with one file.
+/// Creates a folder with one file. Returns the folder and the path of the file.
 fn file(name: &str, contents: impl AsRef<[u8]>) -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = write(folder.path(), name, contents);
@@ -57,7 +57,7 @@ fn wasm(text: &str) -> Vec<u8> {
     kwasmi::source::assemble(text.as_bytes()).expect("valid text")
 }
 
-/// It ended with `status`, and told why in one line.
+/// Checks that the command ended with `status`, and printed `line` on standard error only.
 #[track_caller]
 fn assert_fails(output: &Output, status: i32, line: &str) {
     assert_eq!(stderr(output), format!("kwasmi: {line}\n"));
@@ -90,15 +90,13 @@ fn a_wrong_command_line_is_kwasmis_failure() {
 
 #[test]
 fn what_is_wrong_with_a_command_line_is_one_line() {
-    let address = "an address and a port are wanted, such as 127.0.0.1:8080 or [::1]:8080";
-    let size = "a size is wanted, such as 64M: a number, with or without K, M, G, T, or B for bytes";
-    let duration = "a duration is wanted, such as 1.5s or 500ms: a number, with or without ns, us, ms, s, m or h";
+    let address = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    let size = "expected a size such as 64M: a number with an optional unit (B, K, M, G, T)";
+    let duration = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
     let bare = |least: &str, meant: &str| {
-        format!(
-            "without a unit it is bytes, and less than {least} cannot be meant: did you mean {meant}? (1B is bytes)"
-        )
+        format!("a value below {least} needs a unit: did you mean {meant}? (1B means bytes)")
     };
-    let count = "a whole number is wanted, from 1 to 2^64 - 1";
+    let count = "expected a whole number from 1 to 2^64 - 1";
     let value = |value: &str, option: &str, reason: &str| format!("invalid value '{value}' for '{option}': {reason}");
     let cases: [(&[&str], String); 19] = [
         (&["--memory", "1"], value("1", "--memory <SIZE>", &bare("64K", "1M"))),
@@ -112,9 +110,9 @@ fn what_is_wrong_with_a_command_line_is_one_line() {
         (&["--fuel", "-1"], value("-1", "--fuel <N>", count)),
         (
             &["--fd", "three"],
-            value("three", "--fd <N>", "the number of an open descriptor is wanted, from 0 to 2147483647"),
+            value("three", "--fd <N>", "expected the number of an open descriptor, from 0 to 2147483647"),
         ),
-        (&["--env", "A"], value("A", "--env <NAME=VALUE>", "NAME=VALUE is wanted")),
+        (&["--env", "A"], value("A", "--env <NAME=VALUE>", "expected NAME=VALUE")),
         (
             &["--tcp-listen", "localhost:80"],
             value(
@@ -126,11 +124,11 @@ fn what_is_wrong_with_a_command_line_is_one_line() {
         (&["--tcp-listen", "80"], value("80", "--tcp-listen <ADDRESS:PORT>", address)),
         (
             &["--dir", "X::/a:ro:ro"],
-            value("X::/a:ro:ro", "--dir <HOST[::GUEST][:ro|:rw]>", "it has more than one of the suffixes :ro and :rw"),
+            value("X::/a:ro:ro", "--dir <HOST[::GUEST][:ro|:rw]>", "more than one suffix :ro or :rw"),
         ),
         (
             &["--dir", "X::/a:rx"],
-            value("X::/a:rx", "--dir <HOST[::GUEST][:ro|:rw]>", "':rx' is no suffix: :ro and :rw are"),
+            value("X::/a:rx", "--dir <HOST[::GUEST][:ro|:rw]>", "unknown suffix ':rx': expected :ro or :rw"),
         ),
         (
             &["--fule", "5"],
@@ -151,7 +149,7 @@ fn what_is_wrong_with_a_command_line_is_one_line() {
         }
         assert_fails(&kwasmi(&all), 125, &line);
     }
-    let days = "a whole number of days is wanted, from 1 to 1000000";
+    let days = "expected a whole number of days, from 1 to 1000000";
     let output = kwasmi(&["key", "new", "--days", "x", "--key", "k", "--cert", "c"]);
     assert_fails(&output, 125, &value("x", "--days <N>", days));
     assert_fails(&kwasmi(&["walk"]), 125, "unrecognized subcommand 'walk'; see --help");
@@ -160,12 +158,10 @@ fn what_is_wrong_with_a_command_line_is_one_line() {
 #[test]
 fn help_tells_the_units() {
     let help = stdout(&kwasmi(&["run", "--help"]));
-    for words in
-        ["SIZE in bytes or with K, M, G or T", "DURATION in seconds or with ms", "without a unit it is seconds"]
-    {
+    for words in ["SIZE in bytes or with K, M, G or T", "DURATION in seconds or with ns", "in seconds without a unit"] {
         assert!(help.contains(words), "{words}: {help}");
     }
-    // What is no limit is not among them.
+    // The heading of the limits is not above other options.
     let (others, limits) = help.split_once("\nLimits (").expect("there are");
     assert!(others.contains("--stats") && others.contains("<FILE>...") && !limits.contains("--json"), "{help}");
 }
@@ -181,7 +177,7 @@ fn text_is_known_by_what_is_in_it() {
         &kwasmi(&["inspect", &path]),
         126,
         &format!(
-            "{path}: taken for text, since it does not begin as Wasm does: line 1, column 2: expected valid module field"
+            "{path}: read as text, since it does not begin as Wasm does: line 1, column 2: expected valid module field"
         ),
     );
     let path = write(folder.path(), "other.wat", "hello");
@@ -215,15 +211,15 @@ fn files_of_other_kinds_are_told() {
     assert_eq!(kwasmi(&["key", "new", "--key", &key, "--cert", &cert]).status.code(), Some(0));
     let no_key = format!("{other}: not a private key in PEM: no line begins with -----BEGIN");
     assert_fails(&kwasmi(&["sign", "--key", &other, "--cert", &cert, "-o", &output, &module]), 125, &no_key);
-    let no_signature = format!("{other}: not a signature: CMS in DER is wanted");
+    let no_signature = format!("{other}: not a signature: expected CMS in DER");
     assert_fails(&kwasmi(&["sign", "--signature", &other, "-o", &output, &module]), 125, &no_signature);
-    let no_hash = "12ab: neither a SHA-256, which has 64 hexadecimal digits, nor a file";
+    let no_hash = "12ab: neither a SHA-256 (64 hexadecimal digits) nor a file";
     assert_fails(&kwasmi(&["deny", "12ab"]), 127, no_hash);
     let no_module = format!("{other}: not a WebAssembly module: it begins with 68 65 6c 6c, not with 00 61 73 6d");
     assert_fails(&kwasmi(&["verify", "--cert", &cert, &other]), 126, &no_module);
     let manifest = write(folder.path(), "manifest", b"\xff");
     let args = ["sign", "--key", &key, "--cert", &cert, "--manifest", &manifest, "-o", &output, &module];
-    assert_fails(&kwasmi(&args), 125, &format!("{manifest}: not text: no UTF-8 at offset 0"));
+    assert_fails(&kwasmi(&args), 125, &format!("{manifest}: not text: invalid UTF-8 at offset 0"));
 }
 
 #[test]
@@ -244,7 +240,7 @@ fn a_module_on_standard_input() {
         command.args(output).stdin(input).output().expect("the program can be run")
     };
     let output = sign(&[]);
-    assert_fails(&output, 125, "standard input: --output is wanted");
+    assert_fails(&output, 125, "standard input: --output is required");
     let output = sign(&["--output", "-"]);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     assert!(output.stdout.starts_with(&wasm(GOOD)) && output.stdout.len() > wasm(GOOD).len());
@@ -273,7 +269,7 @@ fn json_is_printed_without_a_run() {
             assert_eq!(value["reason"], reason);
             assert_eq!(value["sha256"], serde_json::Value::Null);
         }
-        // Without JSON there is only the reason.
+        // Without --json, only the reason is printed.
         assert_fails(&kwasmi(&["run", "--stats", path]), status, &format!("{path}: {reason}"));
     }
 }
@@ -439,6 +435,6 @@ fn it_dies_quietly_when_nobody_reads() {
     let script = "trap '' PIPE; { sleep 0.2; \"$0\" help; echo $? >&2; } | true";
     let output =
         Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_kwasmi")]).output().expect("there is a shell");
-    // 128 + 13: ended by SIGPIPE, though the shell ignored it.
+    // 128 + 13: SIGPIPE ended the command, although the shell ignores that signal.
     assert_eq!(stderr(&output), "141\n");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fixtures among the guests: each is valid text, and those that are to be refused are.
+//! The fixtures in `guests/fixtures`: each is valid text, and `kwasmi inspect` refuses those of them that
+//! the kernel module refuses.
 
 use kwasmi::{
     inspect::Inspection,
@@ -12,9 +13,9 @@ use std::{
     path::Path, //
 };
 
-/// Why fixtures are refused, by name; the others are not.
+/// Names of the refused fixtures, and the reasons.
 const REFUSED: [(&str, &[&str]); 4] = [
-    ("import-type", &["import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, but is func(i32) -> i32"]),
+    ("import-type", &["import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, not func(i32) -> i32"]),
     (
         "missing-imports",
         &["import env.first_missing is not provided", "import wasi_snapshot_preview1.second_missing is not provided"],

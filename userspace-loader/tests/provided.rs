@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `kwasmi inspect` takes for provided is what the engine provides.
+//! Compares the list of provided functions with that of the engine.
 
 use kwasmi::provided;
 

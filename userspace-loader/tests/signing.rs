@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signed modules: what the program signs OpenSSL accepts, and the other way round; and what is refused.
+//! Signed modules: OpenSSL accepts signatures of `kwasmi sign`, `kwasmi verify` accepts signatures of
+//! OpenSSL, and other files are refused.
 
 use kwasmi::{
     signing::{
@@ -30,7 +31,7 @@ const PROGRAM: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start") (call $exit (i32.const 42))))"#;
 
-/// A folder with `program.wasm` in it, and what runs programs there.
+/// A working folder that contains `program.wasm`.
 struct Work(TempDir);
 
 impl Work {
@@ -62,7 +63,7 @@ impl Work {
         self.run(env!("CARGO_BIN_EXE_kwasmi"), args)
     }
 
-    /// Runs the program, which succeeds without a word of complaint. Returns its output.
+    /// Runs `kwasmi`, which must succeed with empty standard error. Returns its standard output.
     #[track_caller]
     fn done(&self, args: &str) -> String {
         let output = self.kwasmi(args);
@@ -71,7 +72,7 @@ impl Work {
         text(&output.stdout)
     }
 
-    /// Runs the program, which fails with `status` and `reason`.
+    /// Runs `kwasmi`, which must fail with `status` and `reason`.
     #[track_caller]
     fn fails(&self, args: &str, status: i32, reason: &str) {
         let output = self.kwasmi(args);
@@ -86,13 +87,13 @@ impl Work {
         assert!(output.status.success(), "openssl {args}: {}", text(&output.stderr));
     }
 
-    /// A key and a certificate by OpenSSL.
+    /// Makes a key and a certificate with OpenSSL: `name.key` and `name.pem`.
     #[track_caller]
     fn openssl_key(&self, name: &str, kind: &str) {
         self.openssl(&format!("req -x509 -nodes -subj /CN={name} -keyout {name}.key -out {name}.pem {kind}"));
     }
 
-    /// A signature by OpenSSL over `tbs`, in `sig`.
+    /// Signs `tbs` with OpenSSL; the signature is in `sig`.
     #[track_caller]
     fn openssl_sign(&self, signer: &str, options: &str) {
         self.openssl(&format!(
@@ -100,7 +101,7 @@ impl Work {
         ));
     }
 
-    /// Puts a signature of any kind into `signed.wasm`, which the program would not do.
+    /// Writes `signed.wasm` with the signature in `sig`, which `kwasmi sign` would refuse if malformed.
     fn attach(&self) {
         self.write("signed.wasm", &parts::with_section(&self.read("tbs"), parts::SIGNATURE, &self.read("sig")));
     }
@@ -110,7 +111,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("is text")
 }
 
-/// What OpenSSL is told so that the signature is of the shape that is accepted.
+/// Options of `openssl cms` for a signature in the accepted form.
 const PLAIN: &str = "-noattr -nocerts -nosmimecap";
 
 #[test]
@@ -150,7 +151,7 @@ fn what_openssl_signs_is_accepted() {
                 work.done("inspect signed.wasm");
             }
         }
-        // A key that OpenSSL made signs here as well, in the forms that there are.
+        // `kwasmi sign` accepts keys of OpenSSL, in both forms.
         work.done(&format!("sign --key {name}.key --cert {name}.pem -o signed.wasm program.wasm"));
         work.openssl(&format!("pkey -in {name}.key -traditional -out old.key"));
         work.done(&format!("sign --key old.key --cert {name}.pem -o signed.wasm program.wasm"));
@@ -183,11 +184,11 @@ fn signatures_of_other_shapes_are_refused() {
             "-noattr -nocerts -keyopt rsa_padding_mode:pss",
             "the signature algorithm 1.2.840.113549.1.1.10 is neither RSA nor ECDSA with SHA-256",
         ),
-        ("p256", "-nocerts", "signed attributes are in the signature (openssl cms: -noattr)"),
-        ("p256", "-noattr", "certificates are in the signature (openssl cms: -nocerts)"),
-        ("p256", "-noattr -nocerts -nodetach", "the content is in the signature: a detached one is wanted"),
-        ("p256", "-noattr -nocerts -stream -indef", "an indefinite length at offset 2"),
-        ("p256", "-noattr -nocerts -signer rsa.pem -inkey rsa.key", "2 signers: one is wanted"),
+        ("p256", "-nocerts", "the signature contains signed attributes (openssl cms: -noattr)"),
+        ("p256", "-noattr", "the signature contains certificates (openssl cms: -nocerts)"),
+        ("p256", "-noattr -nocerts -nodetach", "the signature contains the content: expected a detached signature"),
+        ("p256", "-noattr -nocerts -stream -indef", "indefinite length at offset 2"),
+        ("p256", "-noattr -nocerts -signer rsa.pem -inkey rsa.key", "2 signers: expected one"),
     ];
     for (signer, options, reason) in cases {
         work.openssl_sign(signer, options);
@@ -195,15 +196,15 @@ fn signatures_of_other_shapes_are_refused() {
         work.fails(all, 126, &format!("signed.wasm: {shape}{reason}"));
         work.fails("sign --signature sig -o other.wasm tbs", 125, &format!("sig: {reason}"));
     }
-    // These have the shape, but a key that the kernel cannot compute with.
+    // Signatures in the accepted form, by keys that the kernel does not support.
     work.openssl_sign("p521", PLAIN);
     work.attach();
-    let reason = "a key of the curve 1.3.132.0.35; RSA, P-256 and P-384 can be used";
-    work.fails(all, 126, &format!("signed.wasm: the signer's key does not count: {reason}"));
+    let reason = "unsupported curve 1.3.132.0.35: expected P-256 or P-384";
+    work.fails(all, 126, &format!("signed.wasm: the signer's key is not accepted: {reason}"));
     work.openssl_sign("odd", PLAIN);
     work.attach();
-    let reason = "an RSA key of 2560 bits; 2048, 3072 and 4096 can be used";
-    work.fails(all, 126, &format!("signed.wasm: the signer's key does not count: {reason}"));
+    let reason = "unsupported RSA key of 2560 bits: expected 2048, 3072 or 4096";
+    work.fails(all, 126, &format!("signed.wasm: the signer's key is not accepted: {reason}"));
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn encodings_that_are_not_the_one_are_refused() {
     let parts = Parts::split(&file).expect("well-formed");
     let signature = parts.signature.expect("is there");
     work.write("tbs", parts.signed);
-    // Its length takes one byte more than it must.
+    // The signature's length field, encoded with one byte more than necessary.
     assert_eq!(signature[..2], [0x30, 0x81]);
     let longer_length = [&[0x30, 0x82, 0], &signature[2..]].concat();
     let nested = (0..30).fold(signature.to_vec(), |inner, _| {
@@ -223,10 +224,10 @@ fn encodings_that_are_not_the_one_are_refused() {
         [[0x30, 0x82, len[0], len[1]].as_slice(), &inner].concat()
     });
     for (signature, reason) in [
-        (vec![], "the signature is not accepted: it ends too early at offset 0"),
+        (vec![], "the signature is not accepted: unexpected end at offset 0"),
         ([signature, &[0]].concat(), "the signature is not accepted: bytes after the end"),
-        (signature[..signature.len() - 1].to_vec(), "the signature is not accepted: it ends too early"),
-        (longer_length, "the signature is not accepted: a length that does not fit, or not in its shortest form"),
+        (signature[..signature.len() - 1].to_vec(), "the signature is not accepted: unexpected end"),
+        (longer_length, "the signature is not accepted: a length that does not fit or is not in its shortest form"),
         (nested, "the signature is not accepted: "),
         (vec![0x30; 8192], "the signature is not accepted: "),
         (vec![0; 3 << 20], "a signature of more than 8192 bytes"),
@@ -283,14 +284,14 @@ fn who_is_not_trusted_is_refused() {
     work.fails(
         "sign --key one.key --cert two.pem -o signed.wasm program.wasm",
         125,
-        "one.key: the private key is not that of the certificate",
+        "one.key: the private key does not belong to the certificate",
     );
     work.done("sign --key one.key --cert one.pem -o signed.wasm program.wasm");
     work.done("verify --cert two.pem --cert one.pem signed.wasm");
     let output = work.kwasmi("verify --cert two.pem signed.wasm");
     assert_eq!(output.status.code(), Some(126));
     assert!(text(&output.stderr).contains("signed by a key that is not trusted: one, serial number "));
-    // The right signature over other bytes.
+    // A valid signature of other bytes.
     let signed = work.read("signed.wasm");
     let signature = Parts::split(&signed).expect("well-formed").signature.expect("is there").to_vec();
     work.write("sig", &signature);
@@ -298,7 +299,7 @@ fn who_is_not_trusted_is_refused() {
     work.attach();
     let output = work.kwasmi("verify --cert one.pem signed.wasm");
     assert_eq!(output.status.code(), Some(126));
-    assert!(text(&output.stderr).contains("the signature is not one of these bytes by the key of one: "));
+    assert!(text(&output.stderr).contains("the signature does not verify with the key of one: "));
     let output = work.kwasmi("sign --signature sig --cert one.pem -o x.wasm tbs");
     assert_eq!(output.status.code(), Some(125));
 }
@@ -314,8 +315,8 @@ fn an_expired_certificate_is_told() {
     let output = work.kwasmi("verify --cert old.pem program.wasm");
     assert_eq!(output.status.code(), Some(0));
     let told = text(&output.stderr);
-    assert!(told.starts_with("kwasmi: old.pem: warning: it has expired "), "{told}");
-    // One that is valid for longer than two digits for the year can say.
+    assert!(told.starts_with("kwasmi: old.pem: warning: the certificate expired "), "{told}");
+    // A certificate whose end of validity needs a year of four digits.
     work.done("key new --days 36500 --key key --cert cert");
     work.openssl("verify -x509_strict -CAfile cert cert");
     work.done("sign --key key --cert cert program.wasm");
@@ -341,7 +342,7 @@ fn a_manifest_is_kept_changed_or_replaced() {
     assert_eq!(told(), "a 1.2.3 1");
     let before = work.read("program.wasm");
     work.done("sign --key key --cert cert program.wasm");
-    // What is signed is the same; so is the signature, which has nothing random in it.
+    // The signed bytes are the same, and so is the signature: ECDSA here is deterministic.
     assert_eq!(work.read("program.wasm"), before);
     work.done("sign --key key --cert cert --version 2.0.0 program.wasm");
     assert_eq!(told(), "a 2.0.0 1");
@@ -383,7 +384,7 @@ fn a_manifest_that_does_not_cover_the_module_is_refused() {
     signs(&other.encode().expect("can be encoded"));
     work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 4");
     signs(b"");
-    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest is not accepted: it ends too early");
+    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest is not accepted: unexpected end");
 }
 
 #[test]
@@ -411,7 +412,7 @@ fn what_is_no_key_or_certificate_is_told() {
     work.fails("sign --key cert --cert cert program.wasm", 125, "cert: not a private key, but a CERTIFICATE");
     work.fails("sign --key key --cert key program.wasm", 125, "key: not a certificate, but a PRIVATE KEY");
     work.openssl("pkcs8 -topk8 -in key -out encrypted -passout pass:x");
-    let reason = "the private key is encrypted; openssl pkey -in KEY writes it without a passphrase";
+    let reason = "the private key is encrypted; openssl pkey -in KEY -out NEW decrypts it";
     work.fails("sign --key encrypted --cert cert program.wasm", 125, &format!("encrypted: {reason}"));
     work.openssl("genpkey -algorithm ED25519 -out ed25519");
     let output = work.kwasmi("sign --key ed25519 --cert cert program.wasm");
@@ -421,13 +422,13 @@ fn what_is_no_key_or_certificate_is_told() {
         assert_eq!(output.status.code(), Some(125));
         assert!(text(&output.stderr).starts_with(&format!("kwasmi: {name}: not a certificate: ")));
     }
-    // A certificate that was changed is not signed by itself any more.
+    // The signature of a changed certificate does not verify.
     work.openssl("x509 -in cert -outform DER -out cert.der");
     let mut der = work.read("cert.der");
     let last = der.len() - 1;
     der[last] ^= 1;
     work.write("cert.der", &der);
-    let reason = "cert.der: a certificate that is not signed with its own key, as it says";
+    let reason = "cert.der: the self-issued certificate is not signed with its own key";
     work.fails("verify --cert cert.der program.wasm", 125, reason);
 }
 
@@ -437,7 +438,7 @@ fn text_is_signed_into_another_file() {
     work.write("program.wat", PROGRAM.as_bytes());
     work.done("key new --key key --cert cert");
     let sign = "sign --key key --cert cert program.wat";
-    work.fails(sign, 125, "program.wat: it is text: --output is wanted");
+    work.fails(sign, 125, "program.wat: text format: --output is required");
     work.done(&format!("{sign} -o signed.wasm"));
     work.done("verify --cert cert signed.wasm");
     assert_eq!(work.read("program.wat"), PROGRAM.as_bytes());
@@ -497,7 +498,7 @@ fn without_a_device_there_is_no_policy() {
     }
     work.fails(&format!("deny {hash} program.wasm"), 127, line);
     work.fails("deny nothing", 127, "nothing: No such file or directory");
-    work.fails("least A 1.0.0", 125, "least: 'A' is no name: 1 to 64 of a-z 0-9 . _ - are wanted");
+    work.fails("least A 1.0.0", 125, "least: invalid name 'A': expected 1 to 64 characters of a-z 0-9 . _ -");
     for args in
         ["deny", "least", "least a", "least a 1", "least --list a 1.0.0", "sign program.wasm", "verify program.wasm"]
     {

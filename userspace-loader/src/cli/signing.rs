@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of what has to do with signatures: keys, modules, what the kernel accepts.
+//! The command line of the commands for signatures: `key`, `sign`, `verify`, `deny` and `least`.
 
 use crate::signing::{
     key::Algorithm,
@@ -13,52 +13,52 @@ use clap::{
 };
 use std::path::PathBuf;
 
-/// What to do with keys.
+/// A subcommand of `key`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a private key and a certificate for it; needs no kernel module
     New(KeyNewArgs),
-    /// Print the keys whose signatures the kernel module accepts
+    /// Show the keys whose signatures the kernel module accepts
     List(super::ReportArgs),
-    /// Have the kernel module accept signatures by the keys of these certificates
+    /// Add the keys of certificates: the kernel module then accepts their signatures
     Add(KeyAddArgs),
-    /// Let no key be added any more, until the kernel module is unloaded
+    /// Seal the keyring: no key can be added until the kernel module is unloaded
     Seal,
 }
 
-/// A number of days.
+/// Parses a number of days.
 fn days(text: &str) -> Result<u32, String> {
     let days = text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days));
-    days.ok_or_else(|| format!("a whole number of days is wanted, from 1 to {DAYS_MAX}"))
+    days.ok_or_else(|| format!("expected a whole number of days, from 1 to {DAYS_MAX}"))
 }
 
-/// The most days that a certificate can be valid.
+/// Upper bound of the validity of a certificate, in days.
 const DAYS_MAX: u32 = 1_000_000;
 
 /// Arguments of `key new`.
 #[derive(Args, Clone, Debug)]
 pub struct KeyNewArgs {
-    /// The kind of key
+    /// Kind of key
     #[arg(long, value_enum, default_value = "p256")]
     pub algorithm: Algorithm,
 
-    /// The common name in the certificate, by which the kernel shows the key
+    /// Common name in the certificate, which the kernel shows for the key
     #[arg(long, value_name = "NAME", default_value = "kwasmi signing key")]
     pub name: String,
 
-    /// How many days the certificate is valid. The kernel does not look at it; others do
+    /// Days for which the certificate is valid; the kernel does not check dates, other programs do
     #[arg(long, value_name = "N", default_value = "3650", allow_negative_numbers = true, value_parser = days)]
     pub days: u32,
 
-    /// Where to put the private key (PEM, with permissions for its owner only)
+    /// File for the private key (PEM; only its owner can read it)
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
 
-    /// Where to put the certificate (PEM)
+    /// File for the certificate (PEM)
     #[arg(long, value_name = "FILE")]
     pub cert: PathBuf,
 
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long)]
     pub force: bool,
 }
@@ -66,16 +66,16 @@ pub struct KeyNewArgs {
 /// Arguments of `key add`.
 #[derive(Args, Clone, Debug)]
 pub struct KeyAddArgs {
-    /// Certificates: PEM or DER
+    /// Files with certificates (PEM or DER)
     #[arg(value_name = "CERT", required = true)]
     pub certs: Vec<PathBuf>,
 }
 
 const SIGN_HELP: &str = "\
-Without --manifest a file keeps the manifest that it has. What a manifest does not say is found in the module: its
-imports, and the capabilities that they need; its name is the file's, and its version 0.0.0.
+Without --manifest, a file keeps its manifest. Defaults for keys that a manifest does not have: the module's imports, the
+capabilities that these need, the file's name, version 0.0.0.
 
-With another program's signature:
+To sign with another program:
   kwasmi sign --unsigned --name NAME -o MODULE FILE
   openssl cms -sign -binary -noattr -nocerts -nosmimecap -md sha256 -signer CERT -inkey KEY -outform DER -in MODULE \\
       -out SIGNATURE
@@ -85,40 +85,40 @@ With another program's signature:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = SIGN_HELP, group = ArgGroup::new("how").required(true).args(["key", "signature", "unsigned"]))]
 pub struct SignArgs {
-    /// Sign with this private key (PEM, not encrypted)
+    /// Private key to sign with (PEM, not encrypted); requires --cert
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
-    /// The certificate of the signer (PEM or DER)
+    /// Certificate of the signer (PEM or DER)
     #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
     pub cert: Option<PathBuf>,
 
-    /// Put this signature into the file (CMS in DER, as openssl makes it); with --cert it is checked
+    /// Signature to put into the file (CMS in DER, as openssl makes it); checked if --cert is given
     #[arg(long, value_name = "FILE", conflicts_with_all = ["manifest", "name", "version"])]
     pub signature: Option<PathBuf>,
 
-    /// Write what a signature is to be made over: the module with its manifest
+    /// Write the bytes to be signed: the module with its manifest
     #[arg(long)]
     pub unsigned: bool,
 
-    /// The manifest (TOML)
+    /// Manifest (TOML; default: that of the file, or one made from the module)
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
-    /// The module's name, in place of the manifest's
+    /// Name of the module (default: that of the manifest, or of the file)
     #[arg(long)]
     pub name: Option<String>,
 
-    /// The module's version, in place of the manifest's
+    /// Version of the module (default: that of the manifest, or 0.0.0)
     #[arg(long)]
     pub version: Option<Version>,
 
-    /// Where to put the module; FILE is replaced otherwise, at once or not at all. Needed if FILE is text or "-"; "-" is
-    /// standard output
+    /// File for the signed module ("-": standard output; default: replace FILE atomically);
+    /// required if FILE is text or "-"
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The module: Wasm, or its text format; "-" is standard input
+    /// Module, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -126,19 +126,19 @@ pub struct SignArgs {
 /// Arguments of `verify`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-A certificate that has expired is told, and accepted: the kernel does not look at dates.
+An expired certificate causes a warning, but is accepted: the kernel does not check dates.
 
 Exit status:
   0    the module is accepted
   125  kwasmi itself failed
   126  the module is refused
-  127  there is no such file")]
+  127  a file does not exist")]
 pub struct VerifyArgs {
-    /// The certificate of one who may sign (PEM or DER); may be repeated
+    /// Certificate of an accepted signer (PEM or DER), repeatable
     #[arg(long, value_name = "CERT", required = true)]
     pub cert: Vec<PathBuf>,
 
-    /// The module; "-" is standard input
+    /// Module ("-": standard input)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -146,15 +146,15 @@ pub struct VerifyArgs {
 /// Arguments of `deny`.
 #[derive(Args, Clone, Debug)]
 pub struct DenyArgs {
-    /// Print those that are denied
+    /// Show the denied modules
     #[arg(long, conflicts_with = "modules")]
     pub list: bool,
 
-    /// With --list: print JSON
+    /// Print JSON (with --list)
     #[arg(short, long, requires = "list")]
     pub json: bool,
 
-    /// A SHA-256 as `kwasmi inspect` prints it, or a module's file
+    /// SHA-256 as `kwasmi inspect` prints it, or a module's file
     #[arg(value_name = "SHA256|FILE", required_unless_present = "list")]
     pub modules: Vec<String>,
 }
@@ -162,18 +162,18 @@ pub struct DenyArgs {
 /// Arguments of `least`.
 #[derive(Args, Clone, Debug)]
 pub struct LeastArgs {
-    /// Print the least versions that there are
+    /// Show the least versions
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
 
-    /// With --list: print JSON
+    /// Print JSON (with --list)
     #[arg(short, long, requires = "list")]
     pub json: bool,
 
-    /// The name of a module
+    /// Name of the modules
     #[arg(required_unless_present = "list", requires = "version")]
     pub name: Option<String>,
 
-    /// The least version of it
+    /// Least version of the modules with that name
     pub version: Option<Version>,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi key`.
+//! The commands `kwasmi key new`, `list`, `add` and `seal`.
 
 use super::{
     json,
@@ -35,15 +35,15 @@ use crate::{
 };
 use rustix::io::Errno;
 
-/// The permissions of a private key.
+/// Permissions of a private key's file.
 const KEY_MODE: u32 = 0o600;
 
-/// The permissions of a certificate, less the caller's mask.
+/// Permissions of a certificate's file, before the umask.
 const CERTIFICATE_MODE: u32 = 0o666;
 
 pub(super) fn new(args: &KeyNewArgs) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    // Before it takes time, and before the first is written.
+    // Check before generating a key, which takes time, and before writing the first file.
     if let Some(path) = [&args.key, &args.cert].into_iter().find(|path| !args.force && path.exists()) {
         return Err(file::failure(path, Errno::EXIST.into()));
     }
@@ -52,7 +52,8 @@ pub(super) fn new(args: &KeyNewArgs) -> Result<Exit, Failure> {
     let certificate = Certificate::issue(&key, &args.name, args.days).map_err(failed)?;
     let (key, certificate) = (key.to_pem().map_err(failed)?, certificate.to_pem().map_err(failed)?);
     if args.force && args.key.is_file() {
-        // One that others could read is not written into: the new one is a file of its own.
+        // Remove the old file, which others may have open or may read: the key is written into a
+        // new one.
         std::fs::remove_file(&args.key).map_err(|error| file::failure(&args.key, error))?;
     }
     file::write(&args.key, key.as_bytes(), KEY_MODE, existing)?;
@@ -60,10 +61,10 @@ pub(super) fn new(args: &KeyNewArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
-/// What messages call the keyring.
+/// Name of the keyring in messages.
 const KEYRING: &str = "keyring .kwasmi";
 
-/// The keyring of the kernel module that is loaded.
+/// Returns the keyring of the loaded kernel module.
 fn keyring() -> Result<KernelKeyring, Failure> {
     Ok(KernelKeyring(policy::in_force()?.keyring))
 }
@@ -79,7 +80,7 @@ pub(super) fn list(args: ReportArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) fn add(args: &KeyAddArgs) -> Result<Exit, Failure> {
-    // All are read before the first is added.
+    // Read all certificates before adding the first one.
     let certificates: Vec<_> =
         args.certs.iter().map(|path| Ok((path, certificate(path)?))).collect::<Result<_, Failure>>()?;
     let keyring = keyring()?;
@@ -92,7 +93,7 @@ pub(super) fn add(args: &KeyAddArgs) -> Result<Exit, Failure> {
 pub(super) fn seal() -> Result<Exit, Failure> {
     keyring()?.seal().map_err(|errno| {
         let reason = match errno {
-            Errno::EXIST => "it is sealed already".to_owned(),
+            Errno::EXIST => "already sealed".to_owned(),
             other => words(other.into()),
         };
         Failure::new(Exit::Failed, KEYRING, reason)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi policy`, `kwasmi deny` and `kwasmi least`.
+//! The commands `kwasmi policy`, `kwasmi deny` and `kwasmi least`.
 
 use super::{
     json,
@@ -43,20 +43,20 @@ use crate::{
 use rustix::io::Errno;
 use std::path::Path;
 
-/// For a device that refuses.
+/// Returns the failure for an ioctl of the device.
 fn refused(refusal: &Refusal) -> Failure {
     let hint = if refusal.errno == Errno::PERM { " (are you root?)" } else { "" };
     Failure::new(Exit::Failed, kernel::PATH, format!("{refusal}{hint}"))
 }
 
-/// The device, of this command's kind.
+/// Opens the device, and checks that its ioctl interface has the version of this command.
 fn device() -> Result<Kernel, Failure> {
     let device = open_device()?;
     run::info(&device)?;
     Ok(device)
 }
 
-/// What the kernel module accepts now.
+/// Returns the verification policy in force.
 pub(super) fn in_force() -> Result<Policy, Failure> {
     device()?.policy().map_err(|refusal| refused(&refusal))
 }
@@ -67,10 +67,10 @@ pub(super) fn policy(args: ReportArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
-/// For digits that are not as many as a hash has.
-const NO_HASH: &str = "neither a SHA-256, which has 64 hexadecimal digits, nor a file";
+/// Message for hexadecimal digits that are neither a hash nor a file.
+const NO_HASH: &str = "neither a SHA-256 (64 hexadecimal digits) nor a file";
 
-/// The hash that an argument means: itself, or that of the module in the file.
+/// Returns the hash of an argument: the argument itself, or the hash of the module in that file.
 fn hash(module: &str) -> Result<Sha256, Failure> {
     if let Ok(hash) = module.parse() {
         return Ok(hash);
@@ -92,12 +92,12 @@ pub(super) fn deny(args: &DenyArgs) -> Result<Exit, Failure> {
         print(&if args.json { json(&denied)? } else { lines() })?;
         return Ok(Exit::Guest(0));
     }
-    // All are read before the first is denied.
+    // Read all files before denying the first module.
     let hashes: Vec<_> = args.modules.iter().map(|module| hash(module)).collect::<Result<_, _>>()?;
     let device = device()?;
     for hash in hashes {
         device.deny(&hash).map_err(|refusal| match refusal.errno {
-            Errno::DQUOT => Failure::new(Exit::Failed, hash.to_string(), "no more can be denied"),
+            Errno::DQUOT => Failure::new(Exit::Failed, hash.to_string(), "no more modules can be denied"),
             _ => refused(&refusal),
         })?;
     }
@@ -115,7 +115,7 @@ pub(super) fn least(args: &LeastArgs) -> Result<Exit, Failure> {
     manifest::check_name(name).map_err(|reason| Failure::new(Exit::Failed, "least", reason))?;
     let failed = |reason: &str| Failure::new(Exit::Failed, name.as_str(), reason);
     device()?.set_least(&Least { name: name.clone(), version }).map_err(|refusal| match refusal.errno {
-        Errno::INVAL => failed("there is a higher least version: it cannot be lowered"),
+        Errno::INVAL => failed("the least version cannot be lowered"),
         Errno::DQUOT => failed("no more names can have a least version"),
         _ => refused(&refusal),
     })?;

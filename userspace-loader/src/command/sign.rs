@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi sign` and `kwasmi verify`.
+//! The commands `kwasmi sign` and `kwasmi verify`.
 
 use super::{
     complain,
@@ -51,10 +51,10 @@ use std::{
     time::SystemTime,
 };
 
-/// The permissions of a module that was not there, less the caller's mask.
+/// Permissions of a new module's file, before the umask.
 const MODULE_MODE: u32 = 0o666;
 
-/// Reads a certificate's file.
+/// Reads a certificate file.
 pub(super) fn certificate(path: &Path) -> Result<Certificate, Failure> {
     Certificate::read(&file::read(path)?).map_err(|reason| file::wrong(path, reason))
 }
@@ -64,9 +64,9 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     source.check()?;
     let output = match &args.output {
         Some(output) => output.clone(),
-        None if source.is_text() => return Err(file::wrong(&args.file, "it is text: --output is wanted")),
+        None if source.is_text() => return Err(file::wrong(&args.file, "text format: --output is required")),
         None if source::is_standard(&args.file) => {
-            return Err(Failure::new(Exit::Failed, source::name(&args.file), "--output is wanted"));
+            return Err(Failure::new(Exit::Failed, source::name(&args.file), "--output is required"));
         }
         None => args.file.clone(),
     };
@@ -84,7 +84,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
             if manifest.len() > parts::MANIFEST_MAX {
                 return Err(file::wrong(
                     &args.file,
-                    format!("the manifest has more than {} bytes", parts::MANIFEST_MAX),
+                    format!("the manifest is larger than {} bytes", parts::MANIFEST_MAX),
                 ));
             }
             parts::with_section(parts.module, parts::MANIFEST, &manifest)
@@ -102,7 +102,8 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
-/// The signature that is wanted, if one is.
+/// Returns the signature: a new one for `--key`, or the contents of the file of `--signature`;
+/// `None` for `--unsigned`.
 fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let trusted = args.cert.as_deref().map(certificate).transpose()?;
     let (path, signature) = match (&args.key, &args.signature, &trusted) {
@@ -119,7 +120,7 @@ fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure>
         _ => return Ok(None),
     };
     if signature.len() > parts::SIGNATURE_MAX {
-        return Err(file::wrong(path, format!("the signature has more than {} bytes", parts::SIGNATURE_MAX)));
+        return Err(file::wrong(path, format!("the signature is larger than {} bytes", parts::SIGNATURE_MAX)));
     }
     if let Some(certificate) = trusted {
         verdict::signer(signed, &signature, &[certificate]).map_err(|reason| file::wrong(path, reason))?;
@@ -127,14 +128,14 @@ fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure>
     Ok(Some(signature))
 }
 
-/// The manifest that is wanted: the one given, else the one that is there, else one that is made; with the name and
-/// version given.
+/// Returns the manifest: that of `--manifest`, else that of the file, else a new one, with the name
+/// and version of `--name` and `--version`.
 fn manifest(args: &SignArgs, parts: &Parts<'_>) -> Result<Manifest, Failure> {
     let path: &PathBuf = args.manifest.as_ref().unwrap_or(&args.file);
     let wrong = |reason| file::wrong(path, reason);
     let needs = Needs::of(parts.module).map_err(|reason| file::wrong(&args.file, reason))?;
     if let (Some(manifest), None) = (parts.manifest, &args.manifest) {
-        let mut manifest = Manifest::read(manifest).map_err(|reason| wrong(format!("the manifest in it: {reason}")))?;
+        let mut manifest = Manifest::read(manifest).map_err(|reason| wrong(format!("its manifest: {reason}")))?;
         if let Some(name) = &args.name {
             manifest::check_name(name).map_err(wrong)?;
             manifest.name.clone_from(name);
@@ -155,13 +156,13 @@ fn manifest(args: &SignArgs, parts: &Parts<'_>) -> Result<Manifest, Failure> {
     draft.version = args.version.map(|version| version.to_string()).or(draft.version);
     if draft.name.is_none() {
         draft.name = Some(name_of(&args.file).ok_or_else(|| {
-            wrong("the module needs a name, and its file's is none: --name, or a manifest, is wanted".to_owned())
+            wrong("the file's name is not a module name: --name, or a manifest with a name, is required".to_owned())
         })?);
     }
     draft.complete(&needs).map_err(wrong)
 }
 
-/// The name of a module that is in this file, if its name can be one.
+/// Returns the file's name without extension, in lower case, if it is a valid module name.
 fn name_of(file: &Path) -> Option<String> {
     let name = file.file_stem()?.to_str()?.to_ascii_lowercase();
     manifest::check_name(&name).ok().map(|()| name)
@@ -175,7 +176,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
             let days = since.as_secs() / (24 * 60 * 60);
             complain(&file::wrong(
                 path,
-                format!("warning: it has expired {days} days ago; the kernel does not look at that"),
+                format!("warning: the certificate expired {days} days ago; the kernel does not check dates"),
             ));
         }
         trusted.push(certificate);

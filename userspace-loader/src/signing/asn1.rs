@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ASN.1 of certificates ([RFC 5280](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)) and of signatures
-//! ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)): as much of it as is looked at.
+//! ASN.1 types of certificates ([RFC 5280](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)) and
+//! signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)), as far as the command
+//! uses them.
 //!
-//! What is only compared, names above all, stays as the bytes that it is.
+//! Values that are only compared, such as names, are kept encoded ([`Any`]).
 
-#![expect(missing_docs, reason = "the specifications' own names")]
+#![expect(missing_docs, reason = "names of the specifications")]
 
 use der::{
     Any, Choice, Sequence, ValueOrd,
@@ -50,7 +51,7 @@ pub mod oid {
     pub const BASIC_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.19");
 }
 
-/// RFC 5280, 4.1, with the part that is signed as it is.
+/// `Certificate`: RFC 5280, 4.1. The signed part is kept encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct Certificate {
     pub tbs_certificate: Any,
@@ -58,7 +59,7 @@ pub struct Certificate {
     pub signature: BitString,
 }
 
-/// RFC 5280, 4.1.
+/// `TBSCertificate`: RFC 5280, 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct TbsCertificate {
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "v1")]
@@ -77,19 +78,19 @@ pub struct TbsCertificate {
     pub extensions: Option<Vec<Extension>>,
 }
 
-/// The version of a certificate that does not say it.
+/// Returns the default version of a certificate.
 fn v1() -> u8 {
     0
 }
 
-/// RFC 5280, 4.1.2.5.
+/// `Validity`: RFC 5280, 4.1.2.5.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct Validity {
     pub not_before: Time,
     pub not_after: Time,
 }
 
-/// RFC 5280, 4.1.2.5.
+/// `Time`: RFC 5280, 4.1.2.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Time {
     #[asn1(type = "UTCTime")]
@@ -98,7 +99,7 @@ pub enum Time {
     Generalized(GeneralizedTime),
 }
 
-/// RFC 5280, 4.1.2.9.
+/// `Extension`: RFC 5280, 4.1.2.9.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct Extension {
     pub id: ObjectIdentifier,
@@ -107,17 +108,17 @@ pub struct Extension {
     pub value: OctetString,
 }
 
-/// RFC 5280, 4.1.2.4.
+/// `RDNSequence`: RFC 5280, 4.1.2.4.
 pub type Name = Vec<SetOfVec<Attribute>>;
 
-/// RFC 5280, 4.1.2.4.
+/// `AttributeTypeAndValue`: RFC 5280, 4.1.2.4.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence, ValueOrd)]
 pub struct Attribute {
     pub id: ObjectIdentifier,
     pub value: Any,
 }
 
-/// RFC 5652, 3.
+/// `ContentInfo`: RFC 5652, 3.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct ContentInfo {
     pub content_type: ObjectIdentifier,
@@ -125,7 +126,7 @@ pub struct ContentInfo {
     pub content: Any,
 }
 
-/// RFC 5652, 5.1.
+/// `SignedData`: RFC 5652, 5.1.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct SignedData {
     pub version: u8,
@@ -138,7 +139,7 @@ pub struct SignedData {
     pub signer_infos: SetOfVec<Any>,
 }
 
-/// RFC 5652, 5.2.
+/// `EncapsulatedContentInfo`: RFC 5652, 5.2.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct EncapsulatedContentInfo {
     pub content_type: ObjectIdentifier,
@@ -146,7 +147,7 @@ pub struct EncapsulatedContentInfo {
     pub content: Option<Any>,
 }
 
-/// RFC 5652, 5.3.
+/// `SignerInfo`: RFC 5652, 5.3.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct SignerInfo {
     pub version: u8,
@@ -160,7 +161,7 @@ pub struct SignerInfo {
     pub unsigned_attributes: Option<Vec<Any>>,
 }
 
-/// RFC 5652, 5.3.
+/// `SignerIdentifier`: RFC 5652, 5.3.
 #[derive(Clone, Debug, PartialEq, Eq, Choice)]
 pub enum SignerIdentifier {
     Certificate(IssuerAndSerialNumber),
@@ -168,7 +169,7 @@ pub enum SignerIdentifier {
     Key(OctetString),
 }
 
-/// RFC 5652, 10.2.4.
+/// `IssuerAndSerialNumber`: RFC 5652, 10.2.4.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct IssuerAndSerialNumber {
     pub issuer: Any,

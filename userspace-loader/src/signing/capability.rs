@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Capabilities: what a module may be handed or ask for.
+//! Capabilities of a manifest: the kinds of resources that a module may use.
 
 use crate::provided;
 use serde::{
@@ -12,7 +12,7 @@ use std::{
     str::FromStr, //
 };
 
-/// A capability. In the order of a manifest: that of the encoded bytes, shorter ones first.
+/// A capability. The order is that of a manifest: by the encoded bytes, shorter names first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
     /// Files and directories, besides the standard streams.
@@ -27,12 +27,12 @@ pub enum Capability {
     Services,
 }
 
-/// All of them.
+/// All capabilities, in order.
 pub const CAPABILITIES: [Capability; 5] =
     [Capability::Files, Capability::Clocks, Capability::Random, Capability::Sockets, Capability::Services];
 
 impl Capability {
-    /// Its name.
+    /// Returns the name in manifests.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,8 @@ impl Capability {
         }
     }
 
-    /// Those of which an import needs one; none if it needs nothing. The first is what it is about.
+    /// Returns the capabilities of which an import needs one; none if it needs no capability. The
+    /// first one is the default for a manifest.
     #[must_use]
     pub fn any_for(module: &str, name: &str) -> &'static [Self] {
         match (module, name) {
@@ -83,7 +84,7 @@ impl FromStr for Capability {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = CAPABILITIES.into_iter().find(|capability| capability.name() == name);
-        known.ok_or_else(|| format!("there is no capability '{}'", name.escape_debug()))
+        known.ok_or_else(|| format!("unknown capability '{}'", name.escape_debug()))
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CBOR, deterministically encoded: [RFC 8949, 4.2.1](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1). As much of it
-//! as a manifest has.
+//! Deterministically encoded CBOR ([RFC 8949,
+//! 4.2.1](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1)), as far as manifests use it.
 
 use cbor4ii::core::{
     Value,
@@ -16,65 +16,65 @@ use cbor4ii::core::{
     },
 };
 
-/// An item.
+/// A data item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A number that is not negative.
+    /// An unsigned integer.
     Number(u64),
-    /// A text.
+    /// A text string.
     Text(String),
     /// An array.
     Array(Vec<Item>),
-    /// A map, in the order in which it is written.
+    /// A map, in the order of its encoding.
     Map(Vec<(Item, Item)>),
 }
 
 impl Item {
-    /// It, as a number. `what` it is about is for the error.
+    /// Returns the number. `what` names the item in the error.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the item is not a number.
     pub fn number(&self, what: &str) -> Result<u64, String> {
         match self {
             Self::Number(number) => Ok(*number),
-            _ => Err(format!("{what}: a number is wanted")),
+            _ => Err(format!("{what}: expected a number")),
         }
     }
 
-    /// It, as a text.
+    /// Returns the text. `what` names the item in the error.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// A message if the item is not a text.
     pub fn text(&self, what: &str) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
-            _ => Err(format!("{what}: a text is wanted")),
+            _ => Err(format!("{what}: expected a text")),
         }
     }
 
-    /// It, as an array.
+    /// Returns the items of an array. `what` names the item in the error.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// A message if the item is not an array.
     pub fn array(&self, what: &str) -> Result<&[Self], String> {
         match self {
             Self::Array(items) => Ok(items),
-            _ => Err(format!("{what}: an array is wanted")),
+            _ => Err(format!("{what}: expected an array")),
         }
     }
 
-    /// It, as a map.
+    /// Returns the pairs of a map. `what` names the item in the error.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// A message if the item is not a map.
     pub fn map(&self, what: &str) -> Result<&[(Self, Self)], String> {
         match self {
             Self::Map(pairs) => Ok(pairs),
-            _ => Err(format!("{what}: a map is wanted")),
+            _ => Err(format!("{what}: expected a map")),
         }
     }
 }
@@ -93,7 +93,7 @@ impl TryFrom<Value> for Item {
                 let pair = |(key, value)| Ok((Self::try_from(key)?, Self::try_from(value)?));
                 Ok(Self::Map(pairs.into_iter().map(pair).collect::<Result<_, String>>()?))
             }
-            _ => Err("neither number, text, array nor map".to_owned()),
+            _ => Err("not a number, text, array or map".to_owned()),
         }
     }
 }
@@ -111,19 +111,20 @@ impl From<&Item> for Value {
     }
 }
 
-/// Reads one item, which is all that there is. Whether a map's keys are in order is for the caller to see.
+/// Decodes `bytes`, which must be one item. The order of map keys is not checked.
 ///
 /// # Errors
 ///
-/// In words.
+/// A message if `bytes` are not valid CBOR, contain an item of another type, are not in the
+/// shortest form, or continue after the item.
 pub fn read(bytes: &[u8]) -> Result<Item, String> {
     let value = Value::decode(&mut SliceReader::new(bytes)).map_err(|error| match error {
-        Error::Eof { .. } => "it ends too early".to_owned(),
+        Error::Eof { .. } => "unexpected end".to_owned(),
         Error::RequireUtf8 { .. } => "a text that is not UTF-8".to_owned(),
         _ => "not CBOR of numbers, texts, arrays and maps".to_owned(),
     })?;
     let item = Item::try_from(value)?;
-    // Of what is in the item all is the same in both, so that what differs is how it is written.
+    // Both encodings have the same items, so a difference is one of form.
     let shortest = write_as_it_is(&item)?;
     if shortest == bytes {
         Ok(item)
@@ -131,15 +132,15 @@ pub fn read(bytes: &[u8]) -> Result<Item, String> {
         Err(format!("bytes after the end at offset {}", shortest.len()))
     } else {
         let offset = shortest.iter().zip(bytes).take_while(|(one, other)| one == other).count();
-        Err(format!("a number or length that is not in its shortest form, or indefinite, at offset {offset}"))
+        Err(format!("a number or length that is indefinite or not in its shortest form, at offset {offset}"))
     }
 }
 
-/// Writes an item, with the keys of maps in the order of their encoded bytes.
+/// Encodes an item, with map keys in ascending order of their encoded bytes.
 ///
 /// # Errors
 ///
-/// In words, if there is no memory.
+/// A message if there is no memory.
 pub fn write(item: &Item) -> Result<Vec<u8>, String> {
     write_as_it_is(&sorted(item)?)
 }
@@ -159,11 +160,11 @@ fn sorted(item: &Item) -> Result<Item, String> {
     })
 }
 
-/// Writes an item, with the keys of maps in the order that they have.
+/// Encodes an item, with map keys in their current order.
 ///
 /// # Errors
 ///
-/// In words, if there is no memory.
+/// A message if there is no memory.
 pub fn write_as_it_is(item: &Item) -> Result<Vec<u8>, String> {
     let mut writer = BufWriter::new(Vec::new());
     Value::from(item).encode(&mut writer).map_err(|error| error.to_string())?;
@@ -182,7 +183,7 @@ mod tests {
             let item = read(good).expect("shortest");
             assert_eq!(write(&item).expect("can be written"), good);
         }
-        let shortest = "a number or length that is not in its shortest form, or indefinite, at offset 0";
+        let shortest = "a number or length that is indefinite or not in its shortest form, at offset 0";
         for bad in [
             b"\x18\x17".as_slice(),
             b"\x19\0\xff",
@@ -202,11 +203,11 @@ mod tests {
         assert_eq!(read(b"\x20"), Err("a negative number".to_owned()));
         assert_eq!(read(b"\x00\x00"), Err("bytes after the end at offset 1".to_owned()));
         for bad in [b"\xf6".as_slice(), b"\xf5", b"\x41a", b"\xc1\0", b"\xfa\0\0\0\0"] {
-            assert_eq!(read(bad), Err("neither number, text, array nor map".to_owned()), "{bad:?}");
+            assert_eq!(read(bad), Err("not a number, text, array or map".to_owned()), "{bad:?}");
         }
         assert_eq!(read(b"\x61\xff"), Err("a text that is not UTF-8".to_owned()));
         for bad in [b"".as_slice(), b"\x61", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"] {
-            assert_eq!(read(bad), Err("it ends too early".to_owned()), "{bad:?}");
+            assert_eq!(read(bad), Err("unexpected end".to_owned()), "{bad:?}");
         }
         for bad in [b"\xff".as_slice(), b"\x1f", &[0x81; 70_000]] {
             assert_eq!(read(bad), Err("not CBOR of numbers, texts, arrays and maps".to_owned()), "{} bytes", bad.len());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! X.509 certificates: who a key belongs to. What is read of one is what the kernel reads
-//! (`crypto/asymmetric_keys/x509_cert_parser.c`).
+//! X.509 certificates, read as the kernel reads them (`crypto/asymmetric_keys/x509_cert_parser.c`),
+//! and issued for new keys.
 
 use super::{
     asn1::{
@@ -49,19 +49,20 @@ use std::{
     },
 };
 
-/// What a certificate is called in PEM.
+/// PEM label of a certificate.
 const PEM_LABEL: &str = "CERTIFICATE";
 
-/// The most characters of a common name: RFC 5280, appendix A.1.
+/// Upper bound of the length of a common name, in characters: RFC 5280, appendix A.1.
 const NAME_MAX: usize = 64;
 
-/// The bytes of a key identifier that is made here: RFC 7093, 2, method 1.
+/// Length of an issued key identifier, in bytes: RFC 7093, 2, method 1.
 const KEY_ID_BYTES: usize = 20;
 
-/// The bytes of a serial number that is made here; RFC 5280 allows 20.
+/// Length of an issued serial number, in bytes; RFC 5280, 4.1.2.2 allows 20.
 const SERIAL_BYTES: usize = 16;
 
-/// From this time on, in seconds since 1970, validity is written with four digits for the year: RFC 5280, 4.1.2.5.
+/// Time from which dates are encoded with a year of four digits, in seconds since 1970: RFC 5280,
+/// 4.1.2.5.
 const YEAR_2050: u64 = 2_524_608_000;
 
 /// A certificate.
@@ -74,11 +75,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a file: PEM, or DER.
+    /// Reads a certificate in PEM or DER.
     ///
     /// # Errors
     ///
-    /// In words: no certificate, or one that the kernel would not take either. Whether its key can count is for [`Self::key`].
+    /// A message if `file` is not a certificate, or if the certificate is self-issued and its
+    /// signature does not verify. An unsupported key is an error of [`Self::key`].
     pub fn read(file: &[u8]) -> Result<Self, String> {
         if !file.starts_with(b"-----") {
             return Self::from_der(file);
@@ -106,12 +108,13 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Where it says that it is signed with its own key: sees that it is. The kernel does so when a key is added.
+    /// Verifies the signature of a self-issued certificate with its own key, as the kernel does
+    /// when a key is added.
     fn check_own_signature(&self, whole: &asn1::Certificate) -> Result<(), String> {
         if whole.signature_algorithm.oid != self.tbs.signature.oid {
-            return Err("a certificate with two signature algorithms".to_owned());
+            return Err("the certificate has two different signature algorithms".to_owned());
         }
-        // Where it is signed in a way that no module may be, it is left to the kernel.
+        // A key or algorithm that is not allowed for modules is checked by the kernel only.
         let Ok(key) = &self.key else {
             return Ok(());
         };
@@ -127,20 +130,24 @@ impl Certificate {
         if key.verifies(digest, &signed, signature) {
             Ok(())
         } else {
-            Err("a certificate that is not signed with its own key, as it says".to_owned())
+            Err("the self-issued certificate is not signed with its own key".to_owned())
         }
     }
 
-    /// Makes one for `key`, signed with it, that is valid from now on for `days`.
+    /// Issues a self-signed certificate for `key`, valid from now on for `days`.
     ///
     /// # Errors
     ///
-    /// In words: a name that cannot be, more days than there are.
+    /// A message if `name` is not a valid common name, if the end of validity cannot be encoded, or
+    /// if there are no random numbers.
     pub fn issue(key: &PrivateKey, name: &str, days: u32) -> Result<Self, String> {
         if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-            return Err(format!("'{}' is no name: 1 to {NAME_MAX} characters are wanted", name.escape_debug()));
+            return Err(format!(
+                "invalid name '{}': expected 1 to {NAME_MAX} printable characters",
+                name.escape_debug()
+            ));
         }
-        let words = |error: der::Error| format!("no certificate can be made: {error}");
+        let words = |error: der::Error| format!("cannot make a certificate: {error}");
         let digest = key.digest();
         let algorithm = if key.public().is_rsa() {
             AlgorithmIdentifierOwned { oid: digest.with_rsa(), parameters: Some(Any::null()) }
@@ -178,31 +185,31 @@ impl Certificate {
         Self::from_der(&whole.to_der().map_err(words)?)
     }
 
-    /// It, in DER.
+    /// Returns the certificate in DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// It, in PEM.
+    /// Returns the certificate in PEM.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the encoding fails.
     pub fn to_pem(&self) -> Result<String, String> {
         pem::encode_string(PEM_LABEL, LineEnding::LF, &self.der).map_err(|error| error.to_string())
     }
 
-    /// The key in it.
+    /// Returns the certificate's public key.
     ///
     /// # Errors
     ///
-    /// In words, if no signature by it can count.
+    /// A message if the key is of a kind or size that is not accepted.
     pub fn key(&self) -> Result<&PublicKey, String> {
         self.key.as_ref().map_err(Clone::clone)
     }
 
-    /// How a signature names it: by issuer and serial number.
+    /// Returns the identifier of the certificate in signatures: issuer and serial number.
     #[must_use]
     pub fn identifier(&self) -> SignerIdentifier {
         SignerIdentifier::Certificate(IssuerAndSerialNumber {
@@ -211,7 +218,7 @@ impl Certificate {
         })
     }
 
-    /// Whether a signature means it by `signer`.
+    /// Returns true if `signer` identifies this certificate.
     #[must_use]
     pub fn is(&self, signer: &SignerIdentifier) -> bool {
         match signer {
@@ -220,7 +227,7 @@ impl Certificate {
         }
     }
 
-    /// How long ago it has expired, if it has.
+    /// Returns the time since the certificate expired; `None` if it is still valid.
     #[must_use]
     pub fn expired_for(&self, now: SystemTime) -> Option<Duration> {
         let end = match self.tbs.validity.not_after {
@@ -231,7 +238,8 @@ impl Certificate {
     }
 }
 
-/// As the kernel describes the key: the subject's common name, and the key identifier or serial number.
+/// Formats the key's description as the kernel does: the subject's common name, and the key
+/// identifier or serial number.
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.key_id.as_deref().unwrap_or_else(|| self.tbs.serial_number.as_bytes());
@@ -239,7 +247,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// The common name in `name`.
+/// Returns the last common name in `name`.
 #[must_use]
 pub fn common_name(name: &Any) -> Option<String> {
     let name: Name = name.decode_as().ok()?;
@@ -247,16 +255,16 @@ pub fn common_name(name: &Any) -> Option<String> {
     Some(String::from_utf8_lossy(attribute.value.value()).into_owned())
 }
 
-/// `bytes` in hexadecimal.
+/// Formats `bytes` in hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A random one, that is positive.
+/// Returns a random positive serial number.
 fn serial_number() -> Result<Int, String> {
     let mut bytes = [0; SERIAL_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| format!("cannot get random numbers: {error}"))?;
     if let Some(first) = bytes.first_mut() {
         *first = *first & 0x7f | 0x40;
     }
@@ -272,16 +280,17 @@ fn time(since_1970: Duration) -> der::Result<Time> {
     })
 }
 
-/// Those of a key that signs code and no certificates, as for the kernel's own modules (`certs/default_x509.genkey`).
+/// Returns the extensions of a key that signs code but no certificates, as in the kernel's
+/// `certs/default_x509.genkey`.
 fn extensions(key: &[u8]) -> der::Result<Vec<Extension>> {
     let hash = sha2::Sha256::digest(key);
     let id = hash.get(..KEY_ID_BYTES).unwrap_or_default();
     let extension =
         |id, critical, value: Vec<u8>| der::Result::Ok(Extension { id, critical, value: OctetString::new(value)? });
     Ok(vec![
-        // An empty SEQUENCE: no authority.
+        // BasicConstraints: an empty SEQUENCE, not a certificate authority.
         extension(oid::BASIC_CONSTRAINTS, true, Vec::<Any>::new().to_der()?)?,
-        // The first bit: digitalSignature.
+        // KeyUsage: bit 0, digitalSignature.
         extension(oid::KEY_USAGE, true, BitString::new(7, [0x80])?.to_der()?)?,
         extension(oid::SUBJECT_KEY_IDENTIFIER, false, OctetString::new(id)?.to_der()?)?,
     ])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Detached CMS signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)), in the one shape that
-//! `docs/signing.md` has.
+//! Detached CMS signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)), in the
+//! one form that `docs/signing.md` allows.
 
 use super::{
     asn1::{
@@ -30,23 +30,23 @@ use der::{
 use spki::AlgorithmIdentifierOwned;
 use std::fmt;
 
-/// The fewest bytes of an RSA signature, which has as many as its key: 2,048 bits.
+/// Minimum length of an RSA signature, in bytes: that of a key of 2,048 bits.
 const RSA_BYTES_MIN: usize = 256;
 
 /// A signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Who signed.
+    /// Identifier of the signer's certificate.
     pub signer: SignerIdentifier,
-    /// After which digest.
+    /// Digest algorithm.
     pub digest: Digest,
-    /// Whether it is one of RSA; else of ECDSA.
+    /// Set for an RSA signature; otherwise the signature is ECDSA.
     pub is_rsa: bool,
-    /// Its value.
+    /// Signature value.
     pub value: Vec<u8>,
 }
 
-/// The first byte of what is in DER here.
+/// DER tag of a SEQUENCE, the first byte of a signature.
 const SEQUENCE: u8 = 0x30;
 
 impl Signature {
@@ -54,10 +54,10 @@ impl Signature {
     ///
     /// # Errors
     ///
-    /// In words, for one of another shape.
+    /// A message if `bytes` are not a signature in the allowed form.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         if bytes.first().is_some_and(|tag| *tag != SEQUENCE) {
-            return Err("not a signature: CMS in DER is wanted".to_owned());
+            return Err("not a signature: expected CMS in DER".to_owned());
         }
         let words = |error: der::Error| der_words(&error);
         let info = ContentInfo::from_der(bytes).map_err(words)?;
@@ -69,32 +69,32 @@ impl Signature {
             return Err(format!("not a signature of plain data, but of {}", data.content.content_type));
         }
         if data.content.content.is_some() {
-            return Err("the content is in the signature: a detached one is wanted".to_owned());
+            return Err("the signature contains the content: expected a detached signature".to_owned());
         }
         if data.certificates.is_some() {
-            return Err("certificates are in the signature (openssl cms: -nocerts)".to_owned());
+            return Err("the signature contains certificates (openssl cms: -nocerts)".to_owned());
         }
         if data.revocation_lists.is_some() {
-            return Err("revocation lists are in the signature".to_owned());
+            return Err("the signature contains revocation lists".to_owned());
         }
         let [digest] = data.digest_algorithms.as_slice() else {
-            return Err(format!("{} digest algorithms: one is wanted", data.digest_algorithms.len()));
+            return Err(format!("{} digest algorithms: expected one", data.digest_algorithms.len()));
         };
         let digest = digest_of(digest)?;
         let [signer] = data.signer_infos.as_slice() else {
-            return Err(format!("{} signers: one is wanted", data.signer_infos.len()));
+            return Err(format!("{} signers: expected one", data.signer_infos.len()));
         };
         let signer: SignerInfo = signer.decode_as().map_err(words)?;
         if signer.signed_attributes.is_some() {
-            return Err("signed attributes are in the signature (openssl cms: -noattr)".to_owned());
+            return Err("the signature contains signed attributes (openssl cms: -noattr)".to_owned());
         }
         if signer.unsigned_attributes.is_some() {
-            return Err("unsigned attributes are in the signature".to_owned());
+            return Err("the signature contains unsigned attributes".to_owned());
         }
         match (&signer.signer, data.version, signer.version) {
             (SignerIdentifier::Certificate(id), 1, 1) => {
                 if id.issuer.tag() != Tag::Sequence || id.issuer.value().is_empty() {
-                    return Err("the signer's issuer is no name".to_owned());
+                    return Err("the signer's issuer is not a name".to_owned());
                 }
             }
             (SignerIdentifier::Key(id), 3, 3) => {
@@ -103,13 +103,11 @@ impl Signature {
                 }
             }
             (_, data, signer) => {
-                return Err(format!(
-                    "version {data} with a signer of version {signer}, where it is not 1 or 3 in both"
-                ));
+                return Err(format!("version {data} with a signer of version {signer}: expected 1 or 3 for both"));
             }
         }
         if digest_of(&signer.digest_algorithm)? != digest {
-            return Err("two digest algorithms".to_owned());
+            return Err("the signature has two different digest algorithms".to_owned());
         }
         let algorithm = &signer.signature_algorithm;
         let is_rsa = algorithm.oid == oid::RSA_ENCRYPTION;
@@ -117,7 +115,7 @@ impl Signature {
             return Err(format!("the signature algorithm {} is neither RSA nor ECDSA with {digest}", algorithm.oid));
         }
         if algorithm.parameters != is_rsa.then(Any::null) {
-            return Err("a signature algorithm with parameters that it does not have".to_owned());
+            return Err("the signature algorithm has wrong parameters".to_owned());
         }
         let value = signer.signature.into_bytes().into_vec();
         if is_rsa && value.len() < RSA_BYTES_MIN {
@@ -126,14 +124,14 @@ impl Signature {
         Ok(Self { signer: signer.signer, digest, is_rsa, value })
     }
 
-    /// Makes one of `message`, with the key of `certificate`.
+    /// Signs `message` with `key`, which must be the key of `certificate`.
     ///
     /// # Errors
     ///
-    /// In words: a key of another certificate.
+    /// A message if `key` is not the key of `certificate`, or if signing fails.
     pub fn make(message: &[u8], key: &PrivateKey, certificate: &Certificate) -> Result<Self, String> {
         if key.public() != *certificate.key()? {
-            return Err("the private key is not that of the certificate".to_owned());
+            return Err("the private key does not belong to the certificate".to_owned());
         }
         let digest = key.digest();
         Ok(Self {
@@ -144,11 +142,11 @@ impl Signature {
         })
     }
 
-    /// What is put in a file.
+    /// Encodes the signature in DER, as the contents of the custom section.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the encoding fails.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
         self.encode_der().map_err(|error| error.to_string())
     }
@@ -184,31 +182,31 @@ impl Signature {
         ContentInfo { content_type: oid::SIGNED_DATA, content: Any::encode_from(&data)? }.to_der()
     }
 
-    /// Sees that it is one of `message` by the key of `certificate`.
+    /// Verifies the signature of `message` with the key of `certificate`.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the key is not accepted, is of another kind, or does not verify the signature.
     pub fn check(&self, message: &[u8], certificate: &Certificate) -> Result<(), String> {
-        let key = certificate.key().map_err(|reason| format!("the signer's key does not count: {reason}"))?;
+        let key = certificate.key().map_err(|reason| format!("the signer's key is not accepted: {reason}"))?;
         if key.is_rsa() != self.is_rsa {
-            return Err(format!("the signer's key is of another kind: {key}"));
+            return Err(format!("the signer's key is of another kind than the signature: {key}"));
         }
         if key.verifies(self.digest, message, &self.value) {
             Ok(())
         } else {
-            Err(format!("the signature is not one of these bytes by the key of {certificate}"))
+            Err(format!("the signature does not verify with the key of {certificate}"))
         }
     }
 
-    /// The algorithms.
+    /// Returns the names of signature and digest algorithm.
     #[must_use]
     pub fn algorithm(&self) -> String {
         format!("{} with {}", if self.is_rsa { "RSA" } else { "ECDSA" }, self.digest)
     }
 }
 
-/// Who signed, for people to read.
+/// Formats the identifier for messages.
 impl fmt::Display for SignerIdentifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,24 +220,25 @@ impl fmt::Display for SignerIdentifier {
     }
 }
 
-/// The digest that an algorithm stands for. With and without NULL mean the same: RFC 5754, 2.
+/// Returns the digest of an algorithm identifier. Absent parameters and NULL are equivalent: RFC
+/// 5754, 2.
 fn digest_of(algorithm: &AlgorithmIdentifierOwned) -> Result<Digest, String> {
     if algorithm.parameters.as_ref().is_some_and(|parameters| *parameters != Any::null()) {
-        return Err("a digest algorithm with parameters".to_owned());
+        return Err("the digest algorithm has parameters".to_owned());
     }
     let known = Digest::ALL.into_iter().find(|digest| digest.oid() == algorithm.oid);
     known.ok_or_else(|| format!("the digest algorithm {} is not SHA-256, SHA-384 or SHA-512", algorithm.oid))
 }
 
-/// What is wrong with the encoding.
+/// Returns the message for an error of the encoding.
 pub(super) fn der_words(error: &der::Error) -> String {
     let what = match error.kind() {
-        ErrorKind::IndefiniteLength => "an indefinite length".to_owned(),
+        ErrorKind::IndefiniteLength => "indefinite length".to_owned(),
         ErrorKind::Overlength | ErrorKind::Length { .. } => {
-            "a length that does not fit, or not in its shortest form".to_owned()
+            "a length that does not fit or is not in its shortest form".to_owned()
         }
         ErrorKind::TrailingData { .. } => "bytes after the end".to_owned(),
-        ErrorKind::Incomplete { .. } => "it ends too early".to_owned(),
+        ErrorKind::Incomplete { .. } => "unexpected end".to_owned(),
         ErrorKind::SetOrdering => "a set that is not in order".to_owned(),
         other => other.to_string(),
     };
@@ -309,32 +308,39 @@ mod tests {
             format!("not a signature of plain data, but of {}", oid::SIGNED_DATA)
         );
         assert!(
-            data_with(|data| data.content.content = Some(Any::null())).starts_with("the content is in the signature")
+            data_with(|data| data.content.content = Some(Any::null()))
+                .starts_with("the signature contains the content")
         );
-        assert!(data_with(|data| data.certificates = Some(vec![])).starts_with("certificates are in the signature"));
-        assert_eq!(data_with(|data| data.revocation_lists = Some(vec![])), "revocation lists are in the signature");
-        assert_eq!(data_with(|data| data.digest_algorithms = SetOfVec::new()), "0 digest algorithms: one is wanted");
+        assert!(data_with(|data| data.certificates = Some(vec![])).starts_with("the signature contains certificates"));
+        assert_eq!(data_with(|data| data.revocation_lists = Some(vec![])), "the signature contains revocation lists");
+        assert_eq!(data_with(|data| data.digest_algorithms = SetOfVec::new()), "0 digest algorithms: expected one");
         let two = vec![algorithm(oid::SHA256, None), algorithm(oid::SHA384, None)];
         assert_eq!(
             data_with(|data| data.digest_algorithms = SetOfVec::try_from(two).expect("two")),
-            "2 digest algorithms: one is wanted"
+            "2 digest algorithms: expected one"
         );
-        assert_eq!(data_with(|data| data.signer_infos = SetOfVec::new()), "0 signers: one is wanted");
-        let versions = "where it is not 1 or 3 in both";
+        assert_eq!(data_with(|data| data.signer_infos = SetOfVec::new()), "0 signers: expected one");
+        let versions = ": expected 1 or 3 for both";
         assert!(data_with(|data| data.version = 3).ends_with(versions));
         assert!(signer_with(|signer| signer.version = 3).ends_with(versions));
         let key = || SignerIdentifier::Key(OctetString::new([1]).expect("short"));
         assert!(signer_with(|signer| signer.signer = key()).ends_with(versions));
-        assert!(signer_with(|signer| signer.signed_attributes = Some(vec![])).starts_with("signed attributes are"));
-        assert!(signer_with(|signer| signer.unsigned_attributes = Some(vec![])).starts_with("unsigned attributes are"));
+        assert!(
+            signer_with(|signer| signer.signed_attributes = Some(vec![]))
+                .starts_with("the signature contains signed attributes")
+        );
+        assert!(
+            signer_with(|signer| signer.unsigned_attributes = Some(vec![]))
+                .starts_with("the signature contains unsigned attributes")
+        );
         assert_eq!(
             signer_with(|signer| signer.digest_algorithm = algorithm(oid::SHA384, None)),
-            "two digest algorithms"
+            "the signature has two different digest algorithms"
         );
         let odd = || Some(Any::new(Tag::Null, [0]).expect("short"));
         assert_eq!(
             signer_with(|signer| signer.digest_algorithm.parameters = odd()),
-            "a digest algorithm with parameters"
+            "the digest algorithm has parameters"
         );
         assert_eq!(
             signer_with(|signer| signer.signature_algorithm = algorithm(oid::ECDSA_WITH_SHA384, None)),
@@ -345,7 +351,7 @@ mod tests {
         {
             assert_eq!(
                 signer_with(|signer| signer.signature_algorithm = algorithm(oid, parameters)),
-                "a signature algorithm with parameters that it does not have"
+                "the signature algorithm has wrong parameters"
             );
         }
         assert_eq!(

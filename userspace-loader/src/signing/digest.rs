@@ -19,10 +19,10 @@ pub enum Digest {
 }
 
 impl Digest {
-    /// All of them.
+    /// All digest algorithms.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of(self, bytes: &[u8]) -> Vec<u8> {
         match self {
@@ -32,7 +32,7 @@ impl Digest {
         }
     }
 
-    /// Its identifier.
+    /// Returns the object identifier of the digest.
     #[must_use]
     pub fn oid(self) -> ObjectIdentifier {
         match self {
@@ -42,7 +42,7 @@ impl Digest {
         }
     }
 
-    /// That of ECDSA after it.
+    /// Returns the object identifier of ECDSA with this digest.
     #[must_use]
     pub fn with_ecdsa(self) -> ObjectIdentifier {
         match self {
@@ -52,7 +52,7 @@ impl Digest {
         }
     }
 
-    /// That of RSA after it, as certificates have it.
+    /// Returns the object identifier of RSA with this digest, as in certificates.
     #[must_use]
     pub fn with_rsa(self) -> ObjectIdentifier {
         match self {

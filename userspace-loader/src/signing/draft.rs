@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an author writes of a manifest, in TOML: any part of it. The rest is found in the module.
+//! Manifests as written by an author in TOML. Missing keys are completed from the module.
 
 use super::{
     manifest::{
@@ -29,41 +29,41 @@ use std::{
     num::NonZeroU64,
 };
 
-/// What is known of a manifest.
+/// Keys of a manifest that the author wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
-    /// What the module is.
+    /// Name of the module.
     pub name: Option<String>,
-    /// Which version of it.
+    /// Version of the module.
     pub version: Option<String>,
-    /// The least version of the ioctl interface.
+    /// Required version of the ioctl interface, at least.
     pub abi: Option<u64>,
-    /// What it may be handed or ask for.
+    /// Capabilities of the module.
     pub capabilities: Option<Vec<String>>,
-    /// The most that a load or a run may ask for.
+    /// Limits by name: the maximum that a load or a run may request.
     #[serde(default)]
     pub limits: BTreeMap<String, Amount>,
-    /// The functions that it may import.
+    /// Names of the functions that the module may import, by import module.
     pub imports: Option<BTreeMap<String, Vec<String>>>,
 }
 
-/// The value of a limit, as people write it.
+/// Value of a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "a whole number is wanted, or a text such as \"64M\" or \"2s\"")]
+#[serde(untagged, expecting = "expected a whole number, or a string such as \"64M\" or \"2s\"")]
 pub enum Amount {
-    /// A number: of bytes, seconds, things.
+    /// A number without a unit: bytes, seconds or items.
     Number(u64),
-    /// A number with a unit.
+    /// A number with a unit, or a number in quotes.
     Text(String),
 }
 
 impl Draft {
-    /// Reads what an author wrote.
+    /// Parses TOML.
     ///
     /// # Errors
     ///
-    /// In words, with the place.
+    /// A message with line and column.
     pub fn read(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
             let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
@@ -75,13 +75,14 @@ impl Draft {
         })
     }
 
-    /// Completes it with what is found in the module.
+    /// Completes the manifest from what the module needs.
     ///
     /// # Errors
     ///
-    /// In words: a value that cannot be, no name, or what it does not cover of what the module needs.
+    /// A message if the name is missing, a value is invalid, or the manifest does not cover the
+    /// needs of the module.
     pub fn complete(self, needs: &Needs) -> Result<Manifest, String> {
-        let name = self.name.ok_or("the module needs a name")?;
+        let name = self.name.ok_or("the name is missing")?;
         check_name(&name)?;
         let version = match self.version {
             Some(text) => text.parse().map_err(|reason| format!("version '{}': {reason}", text.escape_debug()))?,
@@ -107,12 +108,12 @@ impl Draft {
     }
 }
 
-/// A set, in which nothing is there twice.
+/// Collects `all` into a set, and rejects duplicates. `what` names the set in the error.
 fn once<T: Ord>(all: impl Iterator<Item = Result<T, String>>, what: &str) -> Result<BTreeSet<T>, String> {
     let mut set = BTreeSet::new();
     for one in all {
         if !set.insert(one?) {
-            return Err(format!("{what}: one is there twice"));
+            return Err(format!("{what}: duplicate entry"));
         }
     }
     Ok(set)
@@ -131,7 +132,7 @@ fn listed(imports: &BTreeMap<String, Vec<String>>) -> Result<Imports, String> {
 fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
     let mut limits = BTreeMap::new();
     for (name, amount) in amounts {
-        let limit = Limit::of_call(name).ok_or_else(|| format!("there is no limit '{}'", name.escape_debug()))?;
+        let limit = Limit::of_call(name).ok_or_else(|| format!("unknown limit '{}'", name.escape_debug()))?;
         let value: Result<NonZeroU64, String> = match amount {
             Amount::Number(number) => limit.parse(&number.to_string()),
             Amount::Text(text) => limit.parse(text),
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(manifest.capabilities, [Capability::Random].into());
         assert_eq!(manifest.imports, needs("random_get").imports);
         assert!(manifest.limits.is_empty());
-        assert_eq!(complete(""), Err("the module needs a name".to_owned()));
+        assert_eq!(complete(""), Err("the name is missing".to_owned()));
     }
 
     #[test]
@@ -215,19 +216,19 @@ mod tests {
             ("name = 1", "line 1, column 8: invalid type: integer `1`, expected a string"),
             ("name", "line 1, column 5: "),
             ("name = \"x\"\nabi = -1", "line 2, column 7: invalid value: integer `-1`, expected u64"),
-            ("name = \"X\"", "'X' is no name"),
-            ("name = \"x\"\nversion = \"1.2\"", "version '1.2': three numbers"),
-            ("name = \"x\"\ncapabilities = [\"random\", \"random\"]", "capabilities: one is there twice"),
-            ("name = \"x\"\ncapabilities = [\"all\"]", "there is no capability 'all'"),
+            ("name = \"X\"", "invalid name 'X'"),
+            ("name = \"x\"\nversion = \"1.2\"", "version '1.2': expected three numbers"),
+            ("name = \"x\"\ncapabilities = [\"random\", \"random\"]", "capabilities: duplicate entry"),
+            ("name = \"x\"\ncapabilities = [\"all\"]", "unknown capability 'all'"),
             ("name = \"x\"\ncapabilities = []", "the manifest lacks the capability random, which"),
             ("name = \"x\"\n[imports]", "the manifest does not list the import wasi_snapshot_preview1.random_get"),
-            ("name = \"x\"\n[imports]\na = [\"b\", \"b\"]", "imports of a: one is there twice"),
-            ("name = \"x\"\n[limits]\nspeed = 1", "there is no limit 'speed'"),
-            ("name = \"x\"\n[limits]\ntotal-heap = 1", "there is no limit 'total-heap'"),
-            ("name = \"x\"\n[limits]\nfuel = 0", "limit fuel: a whole number is wanted, from 1 to"),
-            ("name = \"x\"\n[limits]\nstack = \"2K\"", "limit stack: too low, the least is 4K"),
-            ("name = \"x\"\n[limits]\nmemory = \"64X\"", "limit memory: a size is wanted, such as 64M"),
-            ("name = \"x\"\n[limits]\nmemory = 1.5", "line 3, column 10: a whole number is wanted, or a text"),
+            ("name = \"x\"\n[imports]\na = [\"b\", \"b\"]", "imports of a: duplicate entry"),
+            ("name = \"x\"\n[limits]\nspeed = 1", "unknown limit 'speed'"),
+            ("name = \"x\"\n[limits]\ntotal-heap = 1", "unknown limit 'total-heap'"),
+            ("name = \"x\"\n[limits]\nfuel = 0", "limit fuel: expected a whole number from 1 to"),
+            ("name = \"x\"\n[limits]\nstack = \"2K\"", "limit stack: below the minimum of 4K"),
+            ("name = \"x\"\n[limits]\nmemory = \"64X\"", "limit memory: expected a size such as 64M"),
+            ("name = \"x\"\n[limits]\nmemory = 1.5", "line 3, column 10: expected a whole number, or a string"),
         ];
         for (text, reason) in cases {
             let is = complete(text).expect_err(text);

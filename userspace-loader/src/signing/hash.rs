@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A module's SHA-256: what it is known by.
+//! SHA-256 hashes, which identify modules.
 
 use serde::{
     Serialize,
@@ -11,12 +11,12 @@ use std::{
     str::FromStr, //
 };
 
-/// A SHA-256.
+/// A SHA-256 hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// That of `bytes`.
+    /// Computes the hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
@@ -40,7 +40,7 @@ impl FromStr for Sha256 {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "64 hexadecimal digits are wanted".to_owned();
+        let wanted = || "expected 64 hexadecimal digits".to_owned();
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wanted());
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Keys: the private ones that sign, and the public ones that check.
+//! Private keys, which sign, and public keys, which verify.
 
 use super::{
     asn1::oid,
@@ -37,7 +37,7 @@ use spki::{
 };
 use std::fmt;
 
-/// What a key is made for.
+/// Algorithm of a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Algorithm {
     /// RSA with 2,048 bits.
@@ -55,10 +55,10 @@ pub enum Algorithm {
     P384,
 }
 
-/// The sizes of RSA keys that count, in bits: those that the kernel can compute with, from 2,048 on.
+/// Accepted sizes of RSA keys, in bits: the sizes from 2,048 on that the kernel supports.
 const RSA_BITS: [u32; 3] = [2048, 3072, 4096];
 
-/// A file in PEM has a line that begins with this.
+/// Beginning of the first line of a PEM block.
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 
 /// A private key.
@@ -73,13 +73,13 @@ pub enum PrivateKey {
 }
 
 impl PrivateKey {
-    /// Makes a key.
+    /// Generates a key.
     ///
     /// # Errors
     ///
-    /// In words, if there are no random numbers.
+    /// A message if there are no random numbers.
     pub fn generate(algorithm: Algorithm) -> Result<Self, String> {
-        let words = |error: &dyn fmt::Display| format!("no key can be made: {error}");
+        let words = |error: &dyn fmt::Display| format!("cannot make a key: {error}");
         let rsa = |bits| rsa::PrivateKey::new(&mut SysRng, bits).map(|key| Self::Rsa(Box::new(key)));
         match algorithm {
             Algorithm::Rsa2048 => rsa(2048).map_err(|error| words(&error)),
@@ -90,18 +90,19 @@ impl PrivateKey {
         }
     }
 
-    /// Reads a PEM file: PKCS #8, or what OpenSSL wrote before that.
+    /// Reads a key in PEM: PKCS #8, or the traditional forms of OpenSSL (PKCS #1, SEC 1).
     ///
     /// # Errors
     ///
-    /// In words: no key, one of another kind, or an encrypted one.
+    /// A message if `text` is not a key in PEM, or if the key is encrypted or of an unsupported
+    /// kind.
     pub fn from_pem(text: &[u8]) -> Result<Self, String> {
         if !text.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) {
             return Err("not a private key in PEM: no line begins with -----BEGIN".to_owned());
         }
         let (label, der) = pem::decode_vec(text).map_err(|error| format!("not a private key in PEM: {error}"))?;
         let der = Zeroizing::new(der);
-        let words = |error: &dyn fmt::Display| format!("not a private key that can be used: {error}");
+        let words = |error: &dyn fmt::Display| format!("unusable private key: {error}");
         match label {
             "PRIVATE KEY" => Self::from_pkcs8(&der),
             "RSA PRIVATE KEY" => match rsa::PrivateKey::from_pkcs1_der(&der) {
@@ -114,7 +115,7 @@ impl PrivateKey {
                     .map_err(|error| words(&error))
             }
             "ENCRYPTED PRIVATE KEY" => {
-                Err("the private key is encrypted; openssl pkey -in KEY writes it without a passphrase".to_owned())
+                Err("the private key is encrypted; openssl pkey -in KEY -out NEW decrypts it".to_owned())
             }
             other => Err(format!("not a private key, but a {}", other.escape_debug())),
         }
@@ -129,11 +130,11 @@ impl PrivateKey {
             .map_err(|error| format!("not a private key for RSA, P-256 or P-384: {error}"))
     }
 
-    /// It as PKCS #8, in PEM.
+    /// Encodes the key as PKCS #8 in PEM.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the encoding fails.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, String> {
         let pem = match self {
             Self::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF),
@@ -143,7 +144,7 @@ impl PrivateKey {
         pem.map_err(|error| error.to_string())
     }
 
-    /// The public key to it.
+    /// Returns the public key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         match self {
@@ -153,7 +154,7 @@ impl PrivateKey {
         }
     }
 
-    /// The digest that goes with it.
+    /// Returns the digest that the key signs with.
     #[must_use]
     pub fn digest(&self) -> Digest {
         match self {
@@ -162,11 +163,11 @@ impl PrivateKey {
         }
     }
 
-    /// Signs `message`: PKCS #1 v1.5, or an `ECDSA-Sig-Value`.
+    /// Signs `message`. Returns an RSA signature (PKCS #1 v1.5), or an `ECDSA-Sig-Value` in DER.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the computation fails.
     pub fn sign(&self, digest: Digest, message: &[u8]) -> Result<Vec<u8>, String> {
         let hash = digest.of(message);
         let words = |error: &dyn fmt::Display| format!("cannot sign: {error}");
@@ -201,13 +202,13 @@ pub enum PublicKey {
 }
 
 impl PublicKey {
-    /// Reads that of a certificate.
+    /// Reads the public key of a certificate.
     ///
     /// # Errors
     ///
-    /// In words: one of another kind, or a weak one.
+    /// A message if the key is of an unsupported kind, size or encoding.
     pub fn read(info: &SubjectPublicKeyInfoOwned) -> Result<Self, String> {
-        let wrong = |error: &dyn fmt::Display| format!("the public key cannot be used: {error}");
+        let wrong = |error: &dyn fmt::Display| format!("unusable public key: {error}");
         let der = info.to_der().map_err(|error| wrong(&error))?;
         let algorithm = &info.algorithm;
         if algorithm.oid == oid::RSA_ENCRYPTION {
@@ -216,15 +217,15 @@ impl PublicKey {
             return if RSA_BITS.contains(&bits) {
                 Ok(Self::Rsa(Box::new(key)))
             } else {
-                Err(format!("an RSA key of {bits} bits; 2048, 3072 and 4096 can be used"))
+                Err(format!("unsupported RSA key of {bits} bits: expected 2048, 3072 or 4096"))
             };
         }
         if algorithm.oid != oid::EC_PUBLIC_KEY {
-            return Err(format!("a key of the kind {}; RSA, P-256 and P-384 can be used", algorithm.oid));
+            return Err(format!("unsupported key algorithm {}: expected RSA, P-256 or P-384", algorithm.oid));
         }
-        // The kernel takes points of both coordinates only.
+        // The kernel accepts uncompressed points only; 4 is their first byte.
         if info.subject_public_key.as_bytes().and_then(<[u8]>::first) != Some(&4) {
-            return Err("an elliptic curve key whose point is compressed".to_owned());
+            return Err("unsupported elliptic curve key: its point is compressed".to_owned());
         }
         let curve = algorithm.parameters.as_ref().and_then(|curve| curve.decode_as().ok());
         match curve {
@@ -234,16 +235,16 @@ impl PublicKey {
             Some(oid::P384) => {
                 p384::ecdsa::VerifyingKey::from_public_key_der(&der).map(Self::P384).map_err(|error| wrong(&error))
             }
-            Some(other) => Err(format!("a key of the curve {other}; RSA, P-256 and P-384 can be used")),
-            None => Err("an elliptic curve key without a name of its curve".to_owned()),
+            Some(other) => Err(format!("unsupported curve {other}: expected P-256 or P-384")),
+            None => Err("unsupported elliptic curve key: its curve has no name".to_owned()),
         }
     }
 
-    /// It, as certificates have it.
+    /// Encodes the key as in a certificate.
     ///
     /// # Errors
     ///
-    /// In words.
+    /// A message if the encoding fails.
     pub fn info(&self) -> Result<SubjectPublicKeyInfoOwned, String> {
         match self {
             Self::Rsa(key) => SubjectPublicKeyInfoOwned::from_key(key.as_ref()),
@@ -253,13 +254,13 @@ impl PublicKey {
         .map_err(|error| error.to_string())
     }
 
-    /// Whether it is one for RSA.
+    /// Returns true if the key is an RSA key.
     #[must_use]
     pub fn is_rsa(&self) -> bool {
         matches!(self, Self::Rsa(_))
     }
 
-    /// Whether `signature` is one of `message` by this key.
+    /// Returns true if `signature` is a valid signature of `message` by this key.
     #[must_use]
     pub fn verifies(&self, digest: Digest, message: &[u8], signature: &[u8]) -> bool {
         let hash = digest.of(message);
@@ -277,7 +278,7 @@ impl PublicKey {
     }
 }
 
-/// What kind of key it is.
+/// Formats the kind of the key.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The manifest of a module: what its signer says that it is, needs, and may take.
+//! Manifests (`docs/signing.md`): name, version, limits, capabilities and imports of a module, as
+//! signed.
 
 use super::{
     capability::Capability,
@@ -29,15 +30,15 @@ use std::{
     num::NonZeroU64, //
 };
 
-/// The most bytes of a name.
+/// Upper bound of the length of a name, in bytes.
 pub const NAME_MAX: usize = 64;
 
-/// A text in a manifest. In the order of the encoded bytes: shorter ones first.
+/// A text in a manifest. The order is that of the encoded bytes: shorter texts first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word(String);
 
 impl Word {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,7 +64,7 @@ impl PartialOrd for Word {
     }
 }
 
-/// Escaped: it is the module's own.
+/// Escapes the text, which comes from the module.
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_debug().fmt(f)
@@ -76,24 +77,24 @@ impl Serialize for Word {
     }
 }
 
-/// Names of functions, by the module that they are imported from.
+/// Names of functions, by import module.
 pub type Imports = BTreeMap<Word, BTreeSet<Word>>;
 
 /// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Manifest {
-    /// What the module is.
+    /// Name of the module.
     pub name: String,
-    /// Which version of it.
+    /// Version of the module.
     pub version: Version,
-    /// The least version of the ioctl interface.
+    /// Required version of the ioctl interface, at least.
     pub abi: u64,
-    /// What it may be handed or ask for.
+    /// Capabilities of the module.
     pub capabilities: BTreeSet<Capability>,
-    /// The most that a load or a run may ask for.
+    /// Limits: the maximum that a load or a run may request.
     #[serde(serialize_with = "serialize_limits")]
     pub limits: Asked,
-    /// The functions that it may import.
+    /// Functions that the module may import.
     pub imports: Imports,
 }
 
@@ -105,26 +106,26 @@ fn serialize_limits<S: Serializer>(limits: &Asked, serializer: S) -> Result<S::O
     map.end()
 }
 
-/// Sees that `name` can be the name of a module.
+/// Checks that `name` is a valid name of a module.
 ///
 /// # Errors
 ///
-/// In words.
+/// A message if the name is empty, too long, or contains other characters than those allowed.
 pub fn check_name(name: &str) -> Result<(), String> {
     let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
     if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_allowed) {
         Ok(())
     } else {
-        Err(format!("'{}' is no name: 1 to 64 of a-z 0-9 . _ - are wanted", name.escape_debug()))
+        Err(format!("invalid name '{}': expected 1 to 64 characters of a-z 0-9 . _ -", name.escape_debug()))
     }
 }
 
 impl Manifest {
-    /// Reads what is in a file.
+    /// Decodes a manifest, as in a file.
     ///
     /// # Errors
     ///
-    /// In words, for what is not the one encoding of a manifest.
+    /// A message if `bytes` are not a manifest in its only encoding.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut manifest = Self {
             name: String::new(),
@@ -147,7 +148,7 @@ impl Manifest {
                 "imports" => manifest.imports = imports(value)?,
                 "version" => manifest.version = version(value)?,
                 "capabilities" => manifest.capabilities = capabilities(value)?,
-                _ => return Err(format!("an unknown key '{}'", key.escape_debug())),
+                _ => return Err(format!("unknown key '{}'", key.escape_debug())),
             }
             missing.retain(|name| *name != key);
         }
@@ -157,11 +158,11 @@ impl Manifest {
         }
     }
 
-    /// What is put in a file.
+    /// Encodes the manifest, as in a file.
     ///
     /// # Errors
     ///
-    /// In words, if there is no memory.
+    /// A message if there is no memory.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
         let text = |text: &str| Item::Text(text.to_owned());
         let mut pairs = vec![
@@ -184,7 +185,7 @@ impl Manifest {
     }
 }
 
-/// The pairs of a map whose keys are texts, in ascending order.
+/// Returns the pairs of a map whose keys are texts in ascending order.
 fn pairs<'a>(item: &'a Item, of: &str) -> Result<Vec<(&'a str, &'a Item)>, String> {
     let mut pairs = Vec::new();
     for (key, value) in item.map(of)? {
@@ -194,20 +195,20 @@ fn pairs<'a>(item: &'a Item, of: &str) -> Result<Vec<(&'a str, &'a Item)>, Strin
     Ok(pairs)
 }
 
-/// The texts of an array, in ascending order.
+/// Returns the texts of an array, which must be in ascending order.
 fn texts<'a>(item: &'a Item, of: &str) -> Result<Vec<&'a str>, String> {
     let texts: Vec<_> = item.array(of)?.iter().map(|item| item.text(of)).collect::<Result<_, _>>()?;
     ascending(texts.iter().copied(), of)?;
     Ok(texts)
 }
 
-/// Sees that each text comes after those before it, in the order of the encoded bytes.
+/// Checks that texts are in ascending order of their encoded bytes, without duplicates.
 fn ascending<'a>(texts: impl Iterator<Item = &'a str>, of: &str) -> Result<(), String> {
     let mut last = None;
     for text in texts {
         let word = Word::from(text);
         match last.as_ref().map(|last| word.cmp(last)) {
-            Some(Ordering::Equal) => return Err(format!("{of}: '{word}' is there twice")),
+            Some(Ordering::Equal) => return Err(format!("{of}: duplicate '{word}'")),
             Some(Ordering::Less) => return Err(format!("{of}: '{word}' is not in ascending order")),
             _ => last = Some(word),
         }
@@ -216,7 +217,7 @@ fn ascending<'a>(texts: impl Iterator<Item = &'a str>, of: &str) -> Result<(), S
 }
 
 fn version(item: &Item) -> Result<Version, String> {
-    let wanted = || "version: three numbers below 2^32 are wanted".to_owned();
+    let wanted = || "version: expected three numbers below 2^32".to_owned();
     let [major, minor, patch] = item.array("version")? else {
         return Err(wanted());
     };
@@ -234,7 +235,7 @@ fn capabilities(item: &Item) -> Result<BTreeSet<Capability>, String> {
 fn limits(item: &Item) -> Result<Asked, String> {
     let mut limits = Asked::new();
     for (name, value) in pairs(item, "limits")? {
-        let limit = Limit::of_call(name).ok_or_else(|| format!("there is no limit '{}'", name.escape_debug()))?;
+        let limit = Limit::of_call(name).ok_or_else(|| format!("unknown limit '{}'", name.escape_debug()))?;
         let value = value.number(name)?;
         let value = NonZeroU64::new(value).filter(|value| value.get() >= limit.least());
         limits.push((limit, value.ok_or_else(|| too_low(limit))?));
@@ -242,10 +243,10 @@ fn limits(item: &Item) -> Result<Asked, String> {
     Ok(limits)
 }
 
-/// For a limit that nothing could be loaded or run within.
+/// Returns the message for a limit below its minimum.
 #[must_use]
 pub fn too_low(limit: Limit) -> String {
-    format!("limit {limit}: too low, the least is {}", limit.show(limit.least()))
+    format!("limit {limit}: below the minimum of {}", limit.show(limit.least()))
 }
 
 fn imports(item: &Item) -> Result<Imports, String> {
@@ -259,7 +260,7 @@ fn imports(item: &Item) -> Result<Imports, String> {
 
 #[cfg(test)]
 impl Manifest {
-    /// The one in `docs/signing.md`.
+    /// Returns the example of `docs/signing.md`.
     pub(crate) fn example() -> Self {
         use crate::uapi;
         Self {
@@ -293,7 +294,7 @@ mod tests {
         Item::Text(text.to_owned())
     }
 
-    /// The example's items, and what is made of them.
+    /// Returns the manifest that is decoded from the changed pairs of the example.
     fn changed(change: impl FnOnce(&mut Vec<(Item, Item)>)) -> Result<Manifest, String> {
         let bytes = Manifest::example().encode().expect("can be encoded");
         let Item::Map(mut pairs) = cbor::read(&bytes).expect("is CBOR") else { panic!("no map") };
@@ -330,43 +331,43 @@ mod tests {
             assert_eq!(reason, Err(format!("the key {key} is missing")));
         }
         let unknown = changed(|pairs| pairs.push((text("an-unknown-key"), Item::Number(0))));
-        assert_eq!(unknown, Err("an unknown key 'an-unknown-key'".to_owned()));
+        assert_eq!(unknown, Err("unknown key 'an-unknown-key'".to_owned()));
         let twice = changed(|pairs| pairs.insert(1, pairs[0].clone()));
-        assert_eq!(twice, Err("keys: 'abi' is there twice".to_owned()));
+        assert_eq!(twice, Err("keys: duplicate 'abi'".to_owned()));
         let unsorted = changed(|pairs| pairs.swap(0, 1));
         assert_eq!(unsorted, Err("keys: 'abi' is not in ascending order".to_owned()));
         let number = changed(|pairs| pairs.insert(0, (Item::Number(0), Item::Number(0))));
-        assert_eq!(number, Err("keys: a text is wanted".to_owned()));
+        assert_eq!(number, Err("keys: expected a text".to_owned()));
     }
 
     #[test]
     fn values_are_checked() {
         let reason = |key: &str, value| with(key, value).expect_err("wrong");
-        assert_eq!(reason("abi", text("4")), "abi: a number is wanted");
+        assert_eq!(reason("abi", text("4")), "abi: expected a number");
         for name in ["", "A", "a b", "é", &"a".repeat(65)] {
-            assert!(reason("name", text(name)).contains("is no name"), "{name}");
+            assert!(reason("name", text(name)).contains("invalid name"), "{name}");
         }
         let numbers = |numbers: &[u64]| Item::Array(numbers.iter().copied().map(Item::Number).collect());
         for version in [numbers(&[]), numbers(&[1, 2]), numbers(&[1, 2, 3, 4]), numbers(&[1, 2, 1 << 32])] {
-            assert_eq!(reason("version", version), "version: three numbers below 2^32 are wanted");
+            assert_eq!(reason("version", version), "version: expected three numbers below 2^32");
         }
         let texts = |texts: &[&str]| Item::Array(texts.iter().copied().map(text).collect());
-        assert_eq!(reason("capabilities", texts(&["all"])), "there is no capability 'all'");
-        assert_eq!(reason("capabilities", texts(&["files", "files"])), "capabilities: 'files' is there twice");
+        assert_eq!(reason("capabilities", texts(&["all"])), "unknown capability 'all'");
+        assert_eq!(reason("capabilities", texts(&["files", "files"])), "capabilities: duplicate 'files'");
         assert_eq!(
             reason("capabilities", texts(&["random", "files"])),
             "capabilities: 'files' is not in ascending order"
         );
         let one = |key: &str, value| Item::Map(vec![(text(key), value)]);
-        assert_eq!(reason("limits", one("speed", Item::Number(1))), "there is no limit 'speed'");
-        assert_eq!(reason("limits", one("total-heap", Item::Number(1))), "there is no limit 'total-heap'");
-        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "limit fuel: too low, the least is 1");
-        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "limit stack: too low, the least is 4K");
-        assert_eq!(reason("limits", one("fuel", text("1M"))), "fuel: a number is wanted");
+        assert_eq!(reason("limits", one("speed", Item::Number(1))), "unknown limit 'speed'");
+        assert_eq!(reason("limits", one("total-heap", Item::Number(1))), "unknown limit 'total-heap'");
+        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "limit fuel: below the minimum of 1");
+        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "limit stack: below the minimum of 4K");
+        assert_eq!(reason("limits", one("fuel", text("1M"))), "fuel: expected a number");
         let names = one("m", texts(&["bb", "a"]));
         assert_eq!(reason("imports", names), "imports of m: 'a' is not in ascending order");
         let names = Item::Map(vec![(text("m"), texts(&[])), (text("m"), texts(&[]))]);
-        assert_eq!(reason("imports", names), "imports: 'm' is there twice");
+        assert_eq!(reason("imports", names), "imports: duplicate 'm'");
     }
 
     fn manifests() -> impl Strategy<Value = Manifest> {

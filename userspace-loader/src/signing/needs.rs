@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a module needs: the functions that it imports, and the capabilities that they ask for.
+//! Needs of a module: the functions that it imports, and the capabilities that these require.
 
 use super::{
     capability::Capability,
@@ -18,22 +18,22 @@ use wasmparser::{
     TypeRef, //
 };
 
-/// The number of the import section.
+/// Id of the import section.
 const IMPORTS: u8 = 2;
 
-/// What a module needs.
+/// Needs of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// The functions that it imports, by the module that they are imported from.
+    /// Imported functions, by import module.
     pub imports: Imports,
 }
 
 impl Needs {
-    /// Looks into `module`. Nothing but its imports is looked at.
+    /// Reads the imports of `module`; no other section is read.
     ///
     /// # Errors
     ///
-    /// In words, if they cannot be read.
+    /// A message if the import section is not valid.
     pub fn of(module: &[u8]) -> Result<Self, String> {
         let mut needs = Self::default();
         let Some((contents, offset)) = parts::section(module, IMPORTS) else {
@@ -53,17 +53,17 @@ impl Needs {
         Ok(needs)
     }
 
-    /// The functions, as module and name.
+    /// Returns the imported functions, as module and name.
     pub fn functions(&self) -> impl Iterator<Item = (&Word, &Word)> {
         self.imports.iter().flat_map(|(module, names)| names.iter().map(move |name| (module, name)))
     }
 
-    /// The fewest capabilities that do.
+    /// Returns a smallest set of capabilities that covers the imports.
     #[must_use]
     pub fn capabilities(&self) -> BTreeSet<Capability> {
         let needed: Vec<_> =
             self.functions().map(|(module, name)| Capability::any_for(module.as_str(), name.as_str())).collect();
-        // First where there is no choice.
+        // First the imports that a single capability covers.
         let mut capabilities: BTreeSet<_> =
             needed.iter().filter_map(|any| if let [one] = any { Some(*one) } else { None }).collect();
         for any in needed {
@@ -74,7 +74,8 @@ impl Needs {
         capabilities
     }
 
-    /// What `manifest` lacks of it, in words; nothing if it covers the module.
+    /// Returns a message for each import or capability that `manifest` lacks; none if it covers the
+    /// module.
     #[must_use]
     pub fn beyond(&self, manifest: &Manifest) -> Vec<String> {
         let mut lacking = Vec::new();

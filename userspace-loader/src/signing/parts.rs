@@ -1,48 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parts of a file: the module, its manifest, and the signature over both.
+//! Parts of a file: the module, its manifest, and the signature of both.
 
 use super::hash::Sha256;
 
-/// The name of the custom section that holds the manifest.
+/// Name of the custom section with the manifest.
 pub const MANIFEST: &str = "kwasmi.manifest";
 
-/// The name of the custom section that holds the signature.
+/// Name of the custom section with the signature.
 pub const SIGNATURE: &str = "kwasmi.signature";
 
-/// The most bytes of a manifest.
+/// Upper bound of the size of a manifest, in bytes.
 pub const MANIFEST_MAX: usize = 64 << 10;
 
-/// The most bytes of a signature.
+/// Upper bound of the size of a signature, in bytes.
 pub const SIGNATURE_MAX: usize = 8 << 10;
 
-/// The bytes in front of the first section: magic and version.
+/// Size of the module's header (magic and version), in bytes.
 const HEADER: usize = 8;
 
-/// A section's number, if it is a custom one.
+/// Id of a custom section.
 const CUSTOM: u8 = 0;
 
-/// A file in its parts.
+/// Parts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts<'a> {
-    /// The module itself: everything in front of the manifest.
+    /// Module: the bytes before the manifest.
     pub module: &'a [u8],
-    /// What a signature is made over: everything in front of it. The whole file, if there is none.
+    /// Signed bytes: those before the signature, or the whole file if there is none.
     pub signed: &'a [u8],
     /// The manifest.
     pub manifest: Option<&'a [u8]>,
     /// The signature.
     pub signature: Option<&'a [u8]>,
-    /// Whether the file consists of whole sections. If not it is no module, and nothing can be put at its end.
+    /// Set if the file consists of whole sections. Otherwise it is not a module, and no section can
+    /// be appended.
     pub is_whole: bool,
 }
 
 impl<'a> Parts<'a> {
-    /// Takes `file` apart. Whether what is in the sections is valid is not looked at.
+    /// Splits `file` into its parts. The contents of the sections are not checked.
     ///
     /// # Errors
     ///
-    /// In words: a manifest or a signature that is too large, there twice, or not at its place.
+    /// A message if the manifest or the signature is too large, appears twice, or is not in its
+    /// place.
     pub fn split(file: &'a [u8]) -> Result<Self, String> {
         let mut parts = Self { module: file, signed: file, manifest: None, signature: None, is_whole: false };
         let mut end = HEADER;
@@ -85,20 +87,20 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// What the module is known by.
+    /// Returns the SHA-256 of the signed bytes, which identifies the module.
     #[must_use]
     pub fn sha256(&self) -> Sha256 {
         Sha256::of(self.signed)
     }
 }
 
-/// What the module in `file` is known by, also if it is not well-formed.
+/// Returns the SHA-256 that identifies the module in `file`, also if the file is malformed.
 #[must_use]
 pub fn sha256(file: &[u8]) -> Sha256 {
     Parts::split(file).map_or_else(|_| Sha256::of(file), |parts| parts.sha256())
 }
 
-/// `bytes` and a custom section after them.
+/// Appends a custom section to `bytes`.
 #[must_use]
 pub fn with_section(bytes: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
     let mut section = Vec::new();
@@ -112,7 +114,7 @@ pub fn with_section(bytes: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The contents of the first section with the number `id`, and where in the file they are.
+/// Returns the contents and the offset in the file of the first section with `id`.
 #[must_use]
 pub fn section(file: &[u8], id: u8) -> Option<(&[u8], usize)> {
     let section = Sections::of(file).find(|section| section.id == id)?;
@@ -128,7 +130,7 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Name and contents, of a custom section.
+    /// Returns name and contents of a custom section; `None` for other sections.
     fn named(&self) -> Option<(&'a str, &'a [u8])> {
         if self.id != CUSTOM {
             return None;
@@ -142,13 +144,13 @@ impl<'a> Section<'a> {
         self.named().map(|(name, _)| name)
     }
 
-    /// What of `file` is in front of it.
+    /// Returns the part of `file` before this section.
     fn before<'b>(&self, file: &'b [u8]) -> &'b [u8] {
         file.get(..self.start).unwrap_or(file)
     }
 }
 
-/// The sections of a file, up to what is none.
+/// Iterator over the sections of a file. It ends at the first malformed section.
 struct Sections<'a> {
     file: &'a [u8],
     at: usize,
@@ -173,7 +175,8 @@ impl<'a> Iterator for Sections<'a> {
     }
 }
 
-/// A number of 32 bits in LEB128, and what follows. Wasm allows zeros in front of it, up to five bytes.
+/// Decodes a 32-bit number in LEB128, and returns the bytes after it. As Wasm allows, the encoding
+/// may be longer than necessary, up to five bytes.
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut number: u64 = 0;
     for (index, byte) in bytes.iter().take(5).enumerate() {
@@ -186,7 +189,7 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// Puts a number after `bytes`, in the shortest LEB128.
+/// Appends `number` to `bytes`, in the shortest LEB128 encoding.
 fn push_leb128(bytes: &mut Vec<u8>, mut number: usize) {
     loop {
         let low = u8::try_from(number & 0x7f).unwrap_or_default();

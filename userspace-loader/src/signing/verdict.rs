@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a file would be accepted by a kernel that takes nothing else than what is signed, and why not. The same checks
-//! as there, in the same order.
+//! Verification of a file against trusted certificates: the kernel module's checks with
+//! `verify=enforce`, in the same order.
 
 use super::{
     certificate::Certificate,
@@ -15,22 +15,22 @@ use crate::inspect::{
     check_interface, //
 };
 
-/// A file that is accepted.
+/// An accepted file.
 #[derive(Clone, Debug)]
 pub struct Accepted<'a> {
-    /// Its parts.
+    /// Parts of the file.
     pub parts: Parts<'a>,
-    /// Who signed it.
+    /// Certificate of the signer.
     pub signer: &'a Certificate,
-    /// What was signed with it.
+    /// Manifest of the module.
     pub manifest: Manifest,
 }
 
-/// Checks `file`, with `trusted` for those who may sign.
+/// Checks `file`. `trusted` are the certificates of the accepted signers.
 ///
 /// # Errors
 ///
-/// In words: the first reason to refuse it.
+/// A message with the first reason to refuse the file.
 pub fn check<'a>(file: &'a [u8], trusted: &'a [Certificate]) -> Result<Accepted<'a>, String> {
     let parts = Parts::split(file)?;
     let signature = parts.signature.ok_or("it is not signed")?;
@@ -47,11 +47,11 @@ pub fn check<'a>(file: &'a [u8], trusted: &'a [Certificate]) -> Result<Accepted<
     }
 }
 
-/// Who of `trusted` has signed.
+/// Returns the certificate in `trusted` whose key made `signature` of `signed`.
 ///
 /// # Errors
 ///
-/// In words.
+/// A message if the signature is malformed, its signer is not trusted, or it does not verify.
 pub fn signer<'a>(signed: &[u8], signature: &[u8], trusted: &'a [Certificate]) -> Result<&'a Certificate, String> {
     let signature = Signature::read(signature).map_err(|reason| format!("the signature is not accepted: {reason}"))?;
     let mut reason = format!("signed by a key that is not trusted: {}", signature.signer);

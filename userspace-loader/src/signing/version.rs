@@ -11,7 +11,7 @@ use std::{
     str::FromStr, //
 };
 
-/// Major, minor, patch. Later ones are greater.
+/// Major, minor and patch. A later version is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub [u32; 3]);
 
@@ -32,7 +32,7 @@ impl FromStr for Version {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "three numbers below 2^32 are wanted, such as 1.2.3".to_owned();
+        let wanted = || "expected three numbers below 2^32, such as 1.2.3".to_owned();
         let number = |text: &str| {
             let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
             if is_plain { text.parse().ok() } else { None }
