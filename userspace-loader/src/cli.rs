@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_file_is_the_guests() {
+    fn arguments_after_the_file_belong_to_the_guest() {
         let args = run(&["--fuel", "5", "a.wasm", "--fuel", "6", "-j", "--help", "--", "x", ""]).expect("valid");
         let (file, rest) = args.file_and_args();
         assert_eq!(file, Path::new("a.wasm"));

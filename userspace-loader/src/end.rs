@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_exit_needs_no_reason() {
+    fn exits_and_broken_pipes_have_no_reason() {
         assert_eq!(ended(uapi::KWASMI_EXITED, 1, "").reason(), None);
         assert_eq!(ended(uapi::KWASMI_KILLED, SIGPIPE, "in _start").reason(), None);
         for status in [1, 2, 3, 4, 5, 999] {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_words_come_first() {
+    fn the_kernels_text_is_part_of_the_reason() {
         let trap = uapi::KWASMI_TRAPPED;
         assert_eq!(
             ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "").reason().as_deref(),

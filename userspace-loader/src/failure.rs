@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_stays() {
+    fn other_text_is_unchanged() {
         assert_eq!(line("größer 1 'a' \"b\" \\"), "größer 1 'a' \"b\" \\");
         assert_eq!(line(""), "");
         assert_eq!(line("\n"), "");

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays_or_is_replaced() {
+    fn existing_files_are_kept_or_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, link) = (folder.path().join("x"), folder.path().join("link"));
         write(&path, b"1", 0o640, Existing::Replace).expect("can be written");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_folder() {
+    fn a_missing_folder_is_reported() {
         let failure = write(Path::new("/nonexistent/x"), b"", 0o600, Existing::Keep).expect_err("no folder");
         assert_eq!(failure.to_string(), "/nonexistent/x: No such file or directory");
         assert_eq!(failure.exit, Exit::NotFound);

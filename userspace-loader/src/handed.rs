@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_read_as_they_are_written() {
+    fn directories_are_parsed() {
         let parse = |text: &str| Directory::parse(OsStr::new(text));
         assert_eq!(parse("a"), Ok(directory("a", "a", false)));
         assert_eq!(parse("a::/b"), Ok(directory("a", "/b", false)));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_have_names_of_their_own() {
+    fn duplicate_guest_paths_are_refused() {
         let two = |one: &str, other: &str| check_names(&[directory("x", one, false), directory("y", other, true)]);
         for (one, other) in [("/a", "/a"), ("/a", "/a//"), ("/", "//"), ("/", "/")] {
             let failure = two(one, other).expect_err(one);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told() {
+    fn missing_files_are_reported() {
         let missing = directory("/does/not/exist", "/", false);
         let failure = Handed::open(&[missing], &[], &[]).expect_err("not there");
         assert_eq!((failure.exit, failure.subject.as_str()), (Exit::NotFound, "/does/not/exist"));

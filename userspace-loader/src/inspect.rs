@@ -367,7 +367,7 @@ mod tests {
         (@custom "note" "12345"))"#;
 
     #[test]
-    fn all_that_is_in_a_module() {
+    fn the_contents_of_a_module_are_listed() {
         let good = inspect(GOOD);
         assert_eq!(good.refused, [""; 0]);
         assert_eq!(
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn these_features_are_on() {
+    fn enabled_features_are_accepted() {
         let modules = [
             "(module (memory 1) (memory 1))",
             "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))",
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_at_every_byte_it_is_refused() {
+    fn a_module_truncated_at_any_byte_is_refused() {
         let wasm = source::assemble(GOOD.as_bytes()).expect("valid text");
         // The last section is a custom one, which running does not need.
         let needed = wasm.len() - 2 - "_note12345".len();
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn manifest_and_signature_are_looked_at() {
+    fn manifest_and_signature_are_inspected() {
         let module = source::assemble(GOOD.as_bytes()).expect("valid text");
         assert_eq!(Inspection::new(&module).sha256, Sha256::of(&module));
         let mut manifest = Manifest::example();
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_are_a_problem() {
+    fn arbitrary_bytes_do_not_panic() {
         // xorshift64 with a fixed seed: the bytes are the same in each run.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {

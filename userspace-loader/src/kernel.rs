@@ -538,7 +538,7 @@ mod tests {
     use rustix::ioctl::opcode;
 
     #[test]
-    fn the_numbers_are_those_of_the_header() {
+    fn ioctl_numbers_encode_direction_and_size() {
         assert_eq!(kwasmi_info::OPCODE, opcode::read::<kwasmi_info>(0xb9, 0x80));
         assert_eq!(kwasmi_load::OPCODE, opcode::read_write::<kwasmi_load>(0xb9, 0x81));
         assert_eq!(kwasmi_start::OPCODE, opcode::read_write::<kwasmi_start>(0xb9, 0x82));
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn log_text_is_cut_to_what_there_is() {
+    fn log_text_is_cut_to_the_buffer() {
         let mut log = Log(b"no\xff!".to_vec());
         assert_ne!(log.address(), 0);
         assert_eq!(log.text(0), "");
@@ -601,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_no_device() {
+    fn another_file_fails_with_enotty() {
         let file = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("is there");
         let refusal = Kernel(file).info().expect_err("knows no such command");
         assert_eq!(refusal.errno, Errno::NOTTY);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_that_there_is_not() {
+    fn a_missing_keyring_is_an_error() {
         // A seccomp filter or a kernel without keys may refuse keyctl(2) altogether.
         let is_refused = |result: Result<(), Errno>| {
             let errno = result.expect_err("is not there");

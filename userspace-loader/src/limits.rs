@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_follow_one_another() {
+    fn numbers_are_consecutive() {
         for (index, (number, ..)) in (1..).zip(LIMITS) {
             assert_eq!(index, number);
         }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_gets_a_hint() {
+    fn a_small_value_without_a_unit_gets_a_hint() {
         let cases = [
             (uapi::KWASMI_LIMIT_MEMORY, "1", "64K", "1M"),
             (uapi::KWASMI_LIMIT_MEMORY, "65535", "64K", "65535M"),

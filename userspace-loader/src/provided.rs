@@ -101,12 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_in_order_and_there_once() {
+    fn functions_are_sorted_and_unique() {
         assert!(FUNCTIONS.is_sorted_by(|a, b| (a.module, a.name) < (b.module, b.name)));
     }
 
     #[test]
-    fn only_from_their_own_module() {
+    fn functions_are_found_in_their_module_only() {
         assert_eq!(find(PREVIEW1, "fd_read").map(|function| function.params.len()), Some(4));
         assert_eq!(find(PREVIEW1, "path_open").map(|function| function.params.len()), Some(9));
         assert!(find(PREVIEW1, "sock_open").is_none());

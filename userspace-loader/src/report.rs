@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed() {
+    fn signatures_and_manifests_are_printed() {
         let by = Signed::By { signer: "a, serial number 01".to_owned(), algorithm: "RSA with SHA-256".to_owned() };
         let module = Inspection { signature: Some(by), manifest: Some(Manifest::example()), ..Inspection::default() };
         let text = Contents("x.wasm", &module).to_string();

@@ -106,7 +106,7 @@ pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> R
 ///
 /// # Errors
 ///
-/// Those of [`load`], and the same for start and run.
+/// The errors of [`load`], and those of starting and running with the same mapping.
 pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
     let Loaded { module, identity } = load(device, &program.name, &program.wasm, &program.start.limits)?;
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_submitted_as_it_is() {
+    fn a_program_is_submitted_unchanged() {
         let fake = fake(State { runs: [Ok(ended(End::Exited(3)))].into(), ..State::default() });
         let run = run(&fake, &program()).expect("runs");
         assert_eq!(run.ended, ended(End::Exited(3)));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_signal_it_goes_on() {
+    fn the_run_continues_after_a_signal() {
         let fake = fake(State {
             runs: [Err(Errno::INTR.into()), Err(Errno::INTR.into()), Ok(ended(End::Killed))].into(),
             ..State::default()
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_cannot_be_is_a_failure() {
+    fn a_failed_run_call_is_a_failure() {
         let failure = run(&fake(State::default()), &program()).expect_err("busy");
         assert_eq!(failure.exit.status(), 125);
         assert_eq!(failure.to_string(), "a.wasm: Device or resource busy");
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn another_interface_is_told() {
+    fn another_interface_version_is_refused() {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");

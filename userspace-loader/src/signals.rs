@@ -122,7 +122,7 @@ mod tests {
     use std::os::fd::AsFd as _;
 
     #[test]
-    fn a_signal_is_caught_and_told() {
+    fn a_signal_is_caught_and_returned() {
         let stdin = std::io::stdin();
         // The test harness does not use SIGXCPU; other signals may be ignored.
         let catcher = Catcher::new(stdin.as_fd());

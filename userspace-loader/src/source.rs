@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn wasm_is_read_as_it_is() {
+    fn wasm_is_read_unchanged() {
         let wasm = b"\0asm\x01\0\0\0\0\x01\0";
         let (_folder, source) = source("a", wasm);
         assert_eq!(source.check(), Ok(()));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_too_much_is_refused() {
+    fn one_byte_too_many_is_refused() {
         for max in [0, 3, 10] {
             let (_folder, source) = source("a", b"\0asm\x01\0\0\0\0\x01\0");
             let failure = source.into_wasm(max).expect_err("too large");
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_told() {
+    fn other_files_are_refused() {
         let reason = |head: &[u8]| identify(head).expect_err("not Wasm");
         assert_eq!(reason(b""), "not a WebAssembly module: the file is empty");
         assert_eq!(
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_told() {
+    fn components_are_refused() {
         for text in ["(component)", ";; (module)\n ( component (core module))", "(component $a"] {
             let (_folder, source) = source("a.wasm", text.as_bytes());
             let failure = source.into_wasm(100).expect_err(text);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn missing_files_and_directories_are_reported() {
         let failure = Source::open(Path::new("/nonexistent.wasm")).expect_err("not there");
         assert_eq!(failure.exit, Exit::NotFound);
         assert_eq!(failure.to_string(), "/nonexistent.wasm: No such file or directory");

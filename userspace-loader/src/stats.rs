@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn for_people() {
+    fn text_output() {
         assert_eq!(
             stats().to_string(),
             "fuel 1, memory peak 2 bytes, heap peak 3 bytes, engine stack peak 4 bytes, time 12.034 ms"
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn for_programs() {
+    fn json_output() {
         assert_eq!(
             serde_json::to_string(&stats()).expect("is plain data"),
             "{\"file\":\"a.wasm\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
@@ -132,7 +132,7 @@ mod tests {
         );
     }
     #[test]
-    fn without_a_run() {
+    fn json_output_without_a_run() {
         let failure = Failure::new(Exit::Refused, "a.wasm", "no\nmodule");
         assert_eq!(
             serde_json::to_string(&Stats::of_failure("a.wasm", &failure)).expect("is plain data"),

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_stream_is_not_handed_over() {
+    fn a_closed_stream_is_not_passed_to_the_guest() {
         let stdio = Stdio { open: [false, true, true] };
         let fds: Vec<_> = stdio.guest_fds().iter().map(|fd| (fd.fd, fd.guest_fd)).collect();
         assert_eq!(fds, [(1, 1), (2, 2)]);

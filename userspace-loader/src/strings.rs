@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_refused() {
+    fn too_many_bytes_are_refused() {
         let max = KWASMI_STRINGS_MAX as usize;
         let fits = "x".repeat(max - 1);
         assert_eq!(join([&fits]).map(|joined| joined.len()), Ok(max));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_name_counts() {
+    fn the_last_value_of_a_name_wins() {
         let variables = ["A=1", "B=2", "A=3", "C="].map(|text| Variable::parse(OsStr::new(text)).expect("valid"));
         assert_eq!(environment(variables), ["A=3", "B=2", "C="]);
     }

@@ -66,7 +66,7 @@ fn assert_fails(output: &Output, status: i32, line: &str) {
 }
 
 #[test]
-fn help_is_for_standard_output() {
+fn help_is_printed_on_standard_output() {
     for args in [["--help"].as_slice(), &["help"], &["help", "run"], &["run", "--help"], &["inspect", "-h"]] {
         let output = kwasmi(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
@@ -77,7 +77,7 @@ fn help_is_for_standard_output() {
 }
 
 #[test]
-fn a_wrong_command_line_is_kwasmis_failure() {
+fn a_wrong_command_line_exits_with_125() {
     let wrong: [&[&str]; 6] =
         [&[], &["walk"], &["run"], &["run", "--fuel", "many", "x"], &["run", "--memory", "0", "x"], &["inspect"]];
     for args in wrong {
@@ -89,7 +89,7 @@ fn a_wrong_command_line_is_kwasmis_failure() {
 }
 
 #[test]
-fn what_is_wrong_with_a_command_line_is_one_line() {
+fn command_line_errors_are_one_line() {
     let address = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
     let size = "expected a size such as 64M: a number with an optional unit (B, K, M, G, T)";
     let duration = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_command_line_is_one_line() {
 }
 
 #[test]
-fn help_tells_the_units() {
+fn help_names_the_units() {
     let help = stdout(&kwasmi(&["run", "--help"]));
     for words in ["SIZE in bytes or with K, M, G or T", "DURATION in seconds or with ns", "in seconds without a unit"] {
         assert!(help.contains(words), "{words}: {help}");
@@ -167,7 +167,7 @@ fn help_tells_the_units() {
 }
 
 #[test]
-fn text_is_known_by_what_is_in_it() {
+fn text_is_recognized_by_its_contents() {
     let (folder, path) = file("text.wasm", GOOD);
     assert_eq!(kwasmi(&["inspect", &path]).status.code(), Some(0));
     let binary = write(folder.path(), "binary.wat", wasm(GOOD));
@@ -185,7 +185,7 @@ fn text_is_known_by_what_is_in_it() {
 }
 
 #[test]
-fn components_are_told() {
+fn components_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let words = "this is a WebAssembly component; kwasmi runs core modules of WASI preview 1";
     let device = Path::new("/dev/kwasmi").exists();
@@ -204,7 +204,7 @@ fn components_are_told() {
 }
 
 #[test]
-fn files_of_other_kinds_are_told() {
+fn files_of_other_kinds_are_refused() {
     let (folder, other) = file("other", "hello");
     let module = write(folder.path(), "x.wat", GOOD);
     let [key, cert, output] = ["key", "cert", "output"].map(|name| format!("{}/{name}", folder.path().display()));
@@ -302,7 +302,7 @@ fn files_that_are_not_wasm_are_refused_before_the_device_is_opened() {
 }
 
 #[test]
-fn without_a_device_it_is_not_found() {
+fn a_missing_device_exits_with_127() {
     if Path::new("/dev/kwasmi").exists() {
         return;
     }
@@ -368,7 +368,7 @@ fn json_is_one_object_on_one_line() {
 }
 
 #[test]
-fn truncated_at_every_byte() {
+fn a_module_truncated_at_any_byte_is_refused() {
     let good = wasm(GOOD);
     let folder = tempfile::tempdir().expect("a folder");
     for len in 0..good.len() {
@@ -380,7 +380,7 @@ fn truncated_at_every_byte() {
 }
 
 #[test]
-fn zeros_and_other_bytes() {
+fn zeros_and_garbage_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let zeros = folder.path().join("zeros");
     let file = fs::File::create(&zeros).expect("a file");
@@ -420,7 +420,7 @@ fn a_full_output_is_a_failure() {
 }
 
 #[test]
-fn closed_streams_are_no_problem() {
+fn closed_streams_are_allowed() {
     let (_folder, path) = file("x.wat", GOOD);
     let script = "\"$0\" inspect \"$1\" <&- >&- 2>&-";
     let status = Command::new("sh")
@@ -431,7 +431,7 @@ fn closed_streams_are_no_problem() {
 }
 
 #[test]
-fn it_dies_quietly_when_nobody_reads() {
+fn sigpipe_ends_the_command_quietly() {
     let script = "trap '' PIPE; { sleep 0.2; \"$0\" help; echo $? >&2; } | true";
     let output =
         Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_kwasmi")]).output().expect("there is a shell");

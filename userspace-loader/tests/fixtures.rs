@@ -25,7 +25,7 @@ const REFUSED: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn fixtures_are_refused_or_not() {
+fn only_the_listed_fixtures_are_refused() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/fixtures");
     let mut expected: BTreeMap<&str, &[&str]> = REFUSED.into_iter().collect();
     let mut count = 0;

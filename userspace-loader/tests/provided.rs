@@ -9,7 +9,7 @@ fn types<T: std::fmt::Debug>(types: &[T]) -> String {
 }
 
 #[test]
-fn the_same_functions_of_the_same_types_as_the_engine() {
+fn functions_match_those_of_the_engine() {
     let mut engine: Vec<_> = kwasmi_engine::wasi::FUNCTIONS
         .iter()
         .map(|function| (function.module, function.name, types(function.params), types(function.results)))

@@ -115,7 +115,7 @@ fn text(bytes: &[u8]) -> String {
 const PLAIN: &str = "-noattr -nocerts -nosmimecap";
 
 #[test]
-fn what_is_signed_here_openssl_accepts() {
+fn openssl_accepts_signatures_of_kwasmi() {
     let work = Work::new();
     for algorithm in ["rsa-2048", "p256", "p384"] {
         work.done(&format!("key new --force --algorithm {algorithm} --name {algorithm} --key key --cert cert"));
@@ -133,7 +133,7 @@ fn what_is_signed_here_openssl_accepts() {
 }
 
 #[test]
-fn what_openssl_signs_is_accepted() {
+fn signatures_of_openssl_are_accepted() {
     let work = Work::new();
     work.done("sign --unsigned --name a -o tbs program.wasm");
     for (name, kind) in [
@@ -161,7 +161,7 @@ fn what_openssl_signs_is_accepted() {
 }
 
 #[test]
-fn signatures_of_other_shapes_are_refused() {
+fn signatures_of_other_forms_are_refused() {
     let work = Work::new();
     work.done("sign --unsigned --name a -o tbs program.wasm");
     work.openssl_key("p256", "-newkey ec -pkeyopt ec_paramgen_curve:P-256");
@@ -208,7 +208,7 @@ fn signatures_of_other_shapes_are_refused() {
 }
 
 #[test]
-fn encodings_that_are_not_the_one_are_refused() {
+fn other_encodings_are_refused() {
     let work = Work::new();
     work.done("key new --key key --cert cert");
     work.done("sign --key key --cert cert -o good.wasm program.wasm");
@@ -252,7 +252,7 @@ fn encodings_that_are_not_the_one_are_refused() {
 }
 
 #[test]
-fn every_bit_counts() {
+fn every_changed_bit_is_detected() {
     let work = Work::new();
     work.done("key new --key key --cert cert");
     work.done("sign --key key --cert cert program.wasm");
@@ -276,7 +276,7 @@ fn every_bit_counts() {
 }
 
 #[test]
-fn who_is_not_trusted_is_refused() {
+fn unsigned_and_untrusted_modules_are_refused() {
     let work = Work::new();
     work.done("key new --name one --key one.key --cert one.pem");
     work.done("key new --name two --key two.key --cert two.pem");
@@ -305,7 +305,7 @@ fn who_is_not_trusted_is_refused() {
 }
 
 #[test]
-fn an_expired_certificate_is_told() {
+fn an_expired_certificate_causes_a_warning() {
     let work = Work::new();
     work.openssl_key(
         "old",
@@ -406,7 +406,7 @@ fn keys_are_not_overwritten() {
 }
 
 #[test]
-fn what_is_no_key_or_certificate_is_told() {
+fn files_that_are_not_keys_or_certificates_are_refused() {
     let work = Work::new();
     work.done("key new --key key --cert cert");
     work.fails("sign --key cert --cert cert program.wasm", 125, "cert: not a private key, but a CERTIFICATE");
@@ -446,7 +446,7 @@ fn text_is_signed_into_another_file() {
 }
 
 #[test]
-fn what_is_no_module_is_not_signed() {
+fn files_that_are_not_modules_are_not_signed() {
     let work = Work::new();
     work.done("key new --key key --cert cert");
     work.write("x.wasm", b"\0asm\x01\0\0\0\x01");
@@ -459,7 +459,7 @@ fn what_is_no_module_is_not_signed() {
 }
 
 #[test]
-fn hashes_are_those_of_what_is_signed() {
+fn the_hash_is_that_of_the_signed_bytes() {
     let work = Work::new();
     let sha256 = |name: &str| {
         let value: serde_json::Value =
@@ -485,7 +485,7 @@ fn hashes_are_those_of_what_is_signed() {
 }
 
 #[test]
-fn without_a_device_there_is_no_policy() {
+fn policy_commands_need_a_device() {
     if PathBuf::from("/dev/kwasmi").exists() {
         return;
     }

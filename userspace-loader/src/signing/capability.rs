@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_in_the_order_of_their_encoding() {
+    fn capabilities_are_in_the_order_of_their_encoding() {
         assert!(CAPABILITIES.is_sorted_by_key(|capability| (capability.name().len(), capability.name())));
         assert!(CAPABILITIES.is_sorted());
         assert!(CAPABILITIES.iter().all(|capability| capability.name().parse() == Ok(*capability)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_function_that_is_provided_has_its_capability() {
+    fn provided_functions_need_their_capabilities() {
         let mut with: Vec<_> = Vec::new();
         for function in provided::FUNCTIONS {
             if let Some(first) = Capability::any_for(function.module, function.name).first() {

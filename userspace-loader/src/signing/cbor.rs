@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn other_items_are_told() {
+    fn other_items_are_refused() {
         assert_eq!(read(b"\x20"), Err("a negative number".to_owned()));
         assert_eq!(read(b"\x00\x00"), Err("bytes after the end at offset 1".to_owned()));
         for bad in [b"\xf6".as_slice(), b"\xf5", b"\x41a", b"\xc1\0", b"\xfa\0\0\0\0"] {

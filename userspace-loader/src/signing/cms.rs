@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_signatures_are_read() {
         let mut signature = signature();
         assert_eq!(Signature::read(&signature.encode().expect("can be encoded")), Ok(signature.clone()));
         signature.signer = SignerIdentifier::Key(OctetString::new([1, 2, 3]).expect("short"));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_be_of_another_shape_is_told() {
+    fn other_forms_are_refused() {
         assert_eq!(
             data_with(|data| data.content.content_type = oid::SIGNED_DATA),
             format!("not a signature of plain data, but of {}", oid::SIGNED_DATA)
@@ -371,7 +371,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Signature::read(&bytes);
             let _ = Certificate::read(&bytes);
         }

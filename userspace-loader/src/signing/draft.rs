@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_document() {
+    fn the_example_matches_the_document() {
         assert_eq!(complete(EXAMPLE), Ok(Manifest::example()));
         let document = include_str!("../../../docs/signing.md");
         let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_written_as_for_the_command() {
+    fn limits_accept_the_units_of_the_command_line() {
         let text = "name = \"x\"\n[limits]\ntime = \"1500ms\"\ncpu-time = 2\nmodule-size = \"1M\"\nfunctions = \"7\"";
         let limits: Vec<_> = complete(text)
             .expect("complete")
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn errors_are_reported() {
         let cases = [
             ("name = \"x\"\ncolour = 1", "line 2, column 1: unknown field `colour`"),
             ("name = \"x\"\nname = \"y\"", "line 2, column 1: duplicate key"),

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_sha256sum_prints_it() {
+    fn hashes_are_formatted_as_by_sha256sum() {
         let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256::of(b"abc").to_string(), text);
         assert_eq!(text.parse(), Ok(Sha256::of(b"abc")));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_hash() {
+    fn other_texts_are_refused() {
         let digits = "0".repeat(64);
         for text in ["", "x", &digits[1..], &format!("{digits}0"), &format!("+{}", &digits[1..]), &"é".repeat(32)] {
             assert!(text.parse::<Sha256>().is_err(), "{text}");

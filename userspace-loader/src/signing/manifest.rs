@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_encoding() {
+    fn the_encoding_of_the_example() {
         let bytes = Manifest::example().encode().expect("can be encoded");
         let expected: &[u8] =
             b"\xa6\x63abi\x04\x64name\x65hello\x66limits\xa2\x64fuel\x1a\0\x0f\x42\x40\x66memory\x1a\x04\0\0\0\
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_all_there_and_known() {
+    fn missing_and_unknown_keys_are_refused() {
         for key in ["abi", "name", "imports", "version", "capabilities"] {
             let reason = changed(|pairs| pairs.retain(|(known, _)| *known != text(key)));
             assert_eq!(reason, Err(format!("the key {key} is missing")));
@@ -394,13 +394,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(manifest in manifests()) {
+        fn encoded_manifests_are_read(manifest in manifests()) {
             let bytes = manifest.encode().expect("can be encoded");
             prop_assert_eq!(Manifest::read(&bytes), Ok(manifest));
         }
 
         #[test]
-        fn there_is_one_way_to_write_it(manifest in manifests(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn the_encoding_is_unique(manifest in manifests(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = manifest.encode().expect("can be encoded");
             let at = at.index(bytes.len());
             bytes[at] = byte;
@@ -410,7 +410,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = Manifest::read(&bytes);
         }
     }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_only_and_once() {
+    fn each_imported_function_is_listed_once() {
         let needs = needs(&[("env", "b"), ("env", "a"), ("x", "b"), ("env", "a")]);
         let functions: Vec<_> = needs.functions().map(|(module, name)| format!("{module}.{name}")).collect();
         assert_eq!(functions, ["x.b", "env.a", "env.b"]);

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_is_told() {
+    fn other_orders_of_sections_are_refused() {
         let with = |parts: &[(&str, &[u8])]| {
             parts.iter().fold(MODULE.to_vec(), |file, (name, contents)| with_section(&file, name, contents))
         };
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_taken_as_it_is() {
+    fn a_file_that_is_not_a_module_has_no_parts() {
         for file in [b"".as_slice(), b"\0asm", b"#!/bin/sh\n", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01"] {
             let parts = Parts { module: file, signed: file, manifest: None, signature: None, is_whole: false };
             assert_eq!(Parts::split(file), Ok(parts));
@@ -273,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_together_comes_apart(
+        fn appended_sections_are_split_again(
             manifest in proptest::collection::vec(any::<u8>(), 0..300),
             signature in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
@@ -287,7 +287,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_are_read_as_they_are_written(number in any::<u32>(), rest in any::<u8>()) {
+        fn numbers_are_decoded_as_encoded(number in any::<u32>(), rest in any::<u8>()) {
             let mut bytes = Vec::new();
             push_leb128(&mut bytes, number as usize);
             bytes.push(rest);
@@ -296,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_a_problem(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Parts::split(&[MODULE, &tail].concat());
             let _ = Parts::split(&tail);
         }
