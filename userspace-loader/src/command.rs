@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands.
+//! Execution of the commands: reads their arguments, and prints results and failures.
 
 mod key;
 mod policy;

@@ -92,8 +92,8 @@ pub struct Loaded<M> {
 /// # Errors
 ///
 /// [`Exit::Refused`] if the module is not valid, not signed as required, or needs imports that are
-/// not provided; [`Exit::Limit`] if it exceeds a limit; [`Exit::Killed`] if a signal interrupts the
-/// call; [`Exit::Failed`] otherwise.
+/// not provided; [`Exit::Limit`] if it exceeds a limit; [`Exit::Killed`] if a signal ends the
+/// process; [`Exit::Failed`] otherwise.
 pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> Result<Loaded<D::Module>, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
     let module = device.load(wasm, limits).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fixtures in `guests/fixtures`: each is valid text, and `kwasmi inspect` refuses those of them that
-//! the kernel module refuses.
+//! The fixtures in `guests/fixtures`: each is valid text, and an inspection refuses only those that
+//! are listed here.
 
 use kwasmi::{
     inspect::Inspection,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signed modules: OpenSSL accepts signatures of `kwasmi sign`, `kwasmi verify` accepts signatures of
-//! OpenSSL, and other files are refused.
+//! Signed modules: OpenSSL accepts signatures of `kwasmi sign`, `kwasmi verify` accepts signatures
+//! of OpenSSL, and other files are refused.
 
 use kwasmi::{
     signing::{
@@ -101,7 +101,7 @@ impl Work {
         ));
     }
 
-    /// Writes `signed.wasm` with the signature in `sig`, which `kwasmi sign` would refuse if malformed.
+    /// Writes `signed.wasm` with any signature in `sig`, also one that `kwasmi sign` refuses.
     fn attach(&self) {
         self.write("signed.wasm", &parts::with_section(&self.read("tbs"), parts::SIGNATURE, &self.read("sig")));
     }
