@@ -37,7 +37,7 @@ pub struct Draft {
     pub name: Option<String>,
     /// Version of the module.
     pub version: Option<String>,
-    /// Required version of the ioctl interface, at least.
+    /// Minimum version of the ioctl interface.
     pub abi: Option<u64>,
     /// Capabilities of the module.
     pub capabilities: Option<Vec<String>>,

@@ -87,7 +87,7 @@ pub struct Manifest {
     pub name: String,
     /// Version of the module.
     pub version: Version,
-    /// Required version of the ioctl interface, at least.
+    /// Minimum version of the ioctl interface.
     pub abi: u64,
     /// Capabilities of the module.
     pub capabilities: BTreeSet<Capability>,
