@@ -3,6 +3,7 @@
 //! Validated and translated code.
 
 use crate::{
+    counters,
     engine::{
         self,
         Account,
@@ -10,6 +11,7 @@ use crate::{
     },
     ffi::{
         Bytes,
+        Engine,
         EngineOp,
         LoadArgs,
         ModuleLimits,
@@ -200,6 +202,7 @@ impl Stay {
             limits: CodeLimits::from(limits).module,
             fault_injection: limits::has_fault_injection(),
             compiler: limits::has_compiler(),
+            engine: 0,
             limit: 0,
             log: ptr::null_mut(),
             module: ptr::null_mut(),
@@ -212,6 +215,10 @@ impl Stay {
             unsafe { engine::enter(stack, Some(account), host, EngineOp::Load, &mut args) }
         });
         self.resident = host.take_resident();
+        if args.engine == Engine::Unsafe as u32 {
+            counters::UNSAFE.add(1);
+            kernel::pr_warn_once!("the checker refused compiled code; the module is interpreted\n");
+        }
         match (outcome, NonNull::new(args.module)) {
             (Ok(Status::Ok), Some(object)) => Ok(object),
             (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),

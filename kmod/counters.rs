@@ -91,3 +91,5 @@ pub(crate) static RECLAIMED_BYTES: Counter = Counter::new();
 pub(crate) static RUNNING: Counter = Counter::new();
 /// The deepest use of an engine stack, in bytes.
 pub(crate) static STACK_PEAK: Counter = Counter::new();
+/// Modules whose compiled code the checker refused.
+pub(crate) static UNSAFE: Counter = Counter::new();

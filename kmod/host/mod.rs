@@ -280,7 +280,7 @@ unsafe fn transfer(op: u32, call: &HostCall) -> Result<u64> {
 /// `call` is filled in as `op` says.
 #[inline(never)]
 unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
-    let [a, b, _, _] = call.args;
+    let [a, b, c, _] = call.args;
     // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
     let host = unsafe { call.host.cast::<Host>().as_mut() };
     match op {
@@ -315,7 +315,7 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
             host.ticker = None;
             if a != 0 {
                 // SAFETY: The engine guarantees that the words live until the stay ends, which drops the ticker.
-                host.ticker = Some(unsafe { Ticker::start([a as usize, b as usize]) }?);
+                host.ticker = Some(unsafe { Ticker::start([(a as usize, 1), (b as usize, c)]) }?);
             }
             Ok(Answer::Value(0))
         }

@@ -36,12 +36,12 @@ const INTERVAL: i64 = 2;
 pub(crate) struct Ticker {
     #[pin]
     timer: HrTimer<Self>,
-    /// Addresses of two words: the checkpoint word and the stack limit.
-    words: [usize; 2],
+    /// Words to set: address and value.
+    words: [(usize, u64); 2],
 }
 
 impl Ticker {
-    /// Raises the words at `words` now and then, until what is returned is dropped.
+    /// Sets words now and then, until the returned handle is dropped. `words` has their addresses and values.
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ impl Ticker {
     ///
     /// # Safety
     ///
-    /// Each address is that of a word that lives, and is accessed atomically, until what is returned was dropped.
-    pub(crate) unsafe fn start(words: [usize; 2]) -> Result<ArcHrTimerHandle<Self>> {
+    /// Each address is that of a word that lives, and is accessed atomically, until the returned handle is dropped.
+    pub(crate) unsafe fn start(words: [(usize, u64); 2]) -> Result<ArcHrTimerHandle<Self>> {
         let ticker = Arc::pin_init(
             pin_init!(Self {
                 timer <- HrTimer::new(),
@@ -66,10 +66,10 @@ impl HrTimerCallback for Ticker {
     type Pointer<'a> = Arc<Self>;
 
     fn run(this: ArcBorrow<'_, Self>, mut context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        for address in this.words {
+        for (address, value) in this.words {
             // SAFETY: By the requirement of `start` it is the address of a word that lives and is accessed atomically.
             let word = unsafe { AtomicU64::from_ptr(address as *mut u64) };
-            word.store(u64::MAX, Ordering::Relaxed);
+            word.store(value, Ordering::Relaxed);
         }
         context.forward_now(Delta::from_millis(INTERVAL));
         HrTimerRestart::Restart

@@ -3,10 +3,12 @@
 //! The way in: what the host asks, see [`ffi`](crate::ffi).
 
 use crate::{
+    compiler,
     ffi::{
         AccountArgs,
         Bytes,
         Ending,
+        Engine,
         EngineOp,
         InitArgs,
         LoadArgs,
@@ -208,7 +210,7 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
     let options = Options { limits: args.limits, fault_injection: args.fault_injection };
     // SAFETY: As above.
     let manifest = unsafe { slice_of(args.manifest) };
-    match load_covered(wasm, manifest, options, args.compiler) {
+    match load_covered(wasm, manifest, options, args) {
         // What the reserve had to serve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(module) => {
@@ -224,11 +226,15 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
 }
 
 /// Loads a module that its manifest covers, if it has one.
-fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, compiles: bool) -> Result<KernelModule, Refusal> {
+fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadArgs) -> Result<KernelModule, Refusal> {
     let mut module = KernelModule::new(wasm, options)?;
-    if compiles {
-        // What cannot be compiled is interpreted.
-        let _ = module.compile(wasm, &options.limits);
+    if args.compiler {
+        args.engine = match module.compile(wasm, &options.limits) {
+            Ok(_) => Engine::Compiler,
+            Err(compiler::Error::Unsafe(..)) => Engine::Unsafe,
+            // It can still be interpreted.
+            Err(_) => Engine::Interpreter,
+        } as u32;
     }
     if !manifest.is_empty() {
         let manifest = Manifest::read(manifest).map_err(|wrong| Refusal::from(wrong.to_string()))?;

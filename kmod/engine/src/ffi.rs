@@ -236,6 +236,18 @@ pub struct InstanceLimits {
     pub fuel: u64,
 }
 
+/// How a module was loaded.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// It is interpreted: that was asked for, or it cannot be compiled.
+    Interpreter = 0,
+    /// It is compiled.
+    Compiler = 1,
+    /// It is interpreted, since the checker refused the compiler's output.
+    Unsafe = 2,
+}
+
 /// The argument of [`EngineOp::Load`].
 #[repr(C)]
 pub struct LoadArgs {
@@ -249,6 +261,8 @@ pub struct LoadArgs {
     pub fault_injection: bool,
     /// Set if it is to be compiled, where that is possible.
     pub compiler: bool,
+    /// Out: an [`Engine`].
+    pub engine: u32,
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
     /// Why it failed.
@@ -448,8 +462,8 @@ pub enum HostOp {
     Compile = 36,
     /// Frees the machine code of the programs at `args[0]`, from [`Jit::programs`].
     Discard = 37,
-    /// From now on sets the words at `args[0]` and `args[1]` to `u64::MAX` every few milliseconds, until the stay in the engine ends or
-    /// the next such call; 0: not any more.
+    /// From now on sets the word at `args[0]` to 1 and that at `args[1]` to `args[2]` every few milliseconds, until the engine entry
+    /// ends or the next such call; `args[0]` 0: not any more.
     Tick = 38,
 }
 

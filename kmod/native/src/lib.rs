@@ -232,6 +232,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
         manifest: bytes(&[]),
         fault_injection: true,
         compiler: false,
+        engine: 0,
         limit: 0,
         log: &raw mut log,
         module: ptr::null_mut(),

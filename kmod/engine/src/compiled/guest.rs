@@ -45,6 +45,7 @@ use crate::{
     },
     vmctx::{
         Helper,
+        STACK_LIMIT_RAISED,
         TrapReason, //
     },
     wasi::{
@@ -94,6 +95,7 @@ impl Native {
         let program = Program::read(wasm)?;
         let Compiled { declarations, functions } = compiler::compile(wasm)?;
         let compiled = Compiled { declarations, functions };
+        compiled.check()?;
         let code = Code::new(&compiled)?;
         let mut imports = Vec::new();
         for import in &program.imports {
@@ -229,7 +231,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
         self.instance.clear_requests(self.stack.limit());
         let [word, limit] = self.instance.request_addresses();
-        if call_host(HostOp::Tick, [word, limit, 0, 0]).0 != 0 {
+        if call_host(HostOp::Tick, [word, limit, STACK_LIMIT_RAISED, 0]).0 != 0 {
             self.progress = Progress::Ended(End::OUT_OF_MEMORY);
             return Outcome::Ended(End::OUT_OF_MEMORY);
         }
@@ -301,7 +303,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         match helper {
             Helper::Trap if number == TrapReason::Stack as u64 => {
                 // It is raised to request a checkpoint.
-                if self.instance.clear_requests(self.stack.limit()) == u64::MAX {
+                if self.instance.clear_requests(self.stack.limit()) == STACK_LIMIT_RAISED {
                     return self.checkpoint(report);
                 }
                 Answer::End(End::limited(Limit::Stack))

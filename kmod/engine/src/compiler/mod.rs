@@ -14,14 +14,20 @@ mod memory;
 mod operators;
 mod registers;
 
-use crate::vmctx::{
-    ARGS_MAX,
-    FRAME_MAX,
-    Function,
-    GLOBALS_MAX,
-    MEMORIES_MAX,
-    PAGE,
-    Shape, //
+use crate::{
+    checker::{
+        Checker,
+        Violation, //
+    },
+    vmctx::{
+        ARGS_MAX,
+        FRAME_MAX,
+        Function,
+        GLOBALS_MAX,
+        MEMORIES_MAX,
+        PAGE,
+        Shape, //
+    },
 };
 use alloc::{
     string::String,
@@ -53,6 +59,8 @@ pub enum Error {
     Memory,
     /// A mistake of the compiler.
     Internal(&'static str),
+    /// The checker refuses function `0` of those that the module defines.
+    Unsafe(usize, Violation),
 }
 
 impl From<BinaryReaderError> for Error {
@@ -69,6 +77,7 @@ impl fmt::Display for Error {
             Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
             Self::Memory => f.write_str("no memory for the compiler"),
             Self::Internal(what) => write!(f, "mistake of the compiler: {what}"),
+            Self::Unsafe(function, violation) => write!(f, "the checker refuses function {function}: {violation}"),
         }
     }
 }
@@ -152,6 +161,22 @@ pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::FLOATS);
+
+impl Compiled {
+    /// Has the checker look at every function.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsafe`].
+    pub fn check(&self) -> Result<(), Error> {
+        let shape = self.declarations.shape();
+        let mut checker = Checker::default();
+        for (index, function) in self.functions.iter().enumerate() {
+            checker.check(function, &shape).map_err(|violation| Error::Unsafe(index, violation))?;
+        }
+        Ok(())
+    }
+}
 
 /// Validates and compiles `wasm`.
 ///
