@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes initramfs archives: cpio's newc format, as `Documentation/driver-api/early-userspace/buffer-format.rst` has it.
+//! Writes initramfs archives in cpio's newc format (see
+//! `Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
-//! Names are bytes, not text: what `--add` names may be called anything.
+//! Names are arbitrary bytes, because `--add` accepts any file name.
 
 use std::{
     fs,
@@ -17,11 +18,14 @@ use std::{
     path::Path, //
 };
 
+/// Mode bits of a regular file (`S_IFREG`).
 const FILE: u32 = 0o100_000;
+/// Mode bits of a folder (`S_IFDIR`).
 const FOLDER: u32 = 0o040_000;
+/// Mode bits of a symbolic link (`S_IFLNK`).
 const SYMLINK: u32 = 0o120_000;
 
-/// An archive in memory. Folders must be added before what is in them.
+/// Archive in memory. A folder must be added before its entries.
 #[derive(Debug, Default)]
 pub struct Archive {
     bytes: Vec<u8>,
@@ -32,15 +36,15 @@ impl Archive {
     /// Adds a folder with `mode` (permission bits).
     ///
     /// # Errors
-    /// `FileTooLarge` if a length does not fit the format, here and below.
+    /// `FileTooLarge` if the length of the path does not fit into 32 bits.
     pub fn folder(&mut self, path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
         self.entry(path.as_ref(), FOLDER | mode & 0o7777, 0, &[])
     }
 
-    /// Adds a file with `mode` and `contents`.
+    /// Adds a file with `mode` (permission bits) and `contents`.
     ///
     /// # Errors
-    /// As for a folder.
+    /// `FileTooLarge` if the length of the path or of `contents` does not fit into 32 bits.
     pub fn file(&mut self, path: impl AsRef<Path>, mode: u32, contents: &[u8]) -> io::Result<()> {
         self.entry(path.as_ref(), FILE | mode & 0o7777, 0, contents)
     }
@@ -48,15 +52,17 @@ impl Archive {
     /// Adds a symbolic link at `path` to `target`.
     ///
     /// # Errors
-    /// As for a folder.
+    /// `FileTooLarge` if the length of the path or of `target` does not fit into 32 bits.
     pub fn symlink(&mut self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
         self.entry(path.as_ref(), SYMLINK | 0o777, 0, target.as_ref().as_os_str().as_bytes())
     }
 
-    /// Adds what is at `source`: a file, a symbolic link, or a folder with all that it holds, owned by root.
+    /// Adds the file, symbolic link or folder at `source`, with the contents of the folder. All
+    /// entries are owned by root.
     ///
     /// # Errors
-    /// Those of reading it; `Unsupported` if there is something else in it.
+    /// Any error of reading `source`; `Unsupported` for an entry of another file type;
+    /// `FileTooLarge` if a length does not fit into 32 bits.
     pub fn tree(&mut self, path: &Path, source: &Path) -> io::Result<()> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", source.display()));
         let metadata = fs::symlink_metadata(source).map_err(named)?;
@@ -78,10 +84,10 @@ impl Archive {
         }
     }
 
-    /// The archive, ended.
+    /// Appends the trailer and returns the archive.
     ///
     /// # Errors
-    /// As for a folder.
+    /// None in practice: the trailer's lengths fit the format.
     pub fn finish(mut self) -> io::Result<Vec<u8>> {
         self.entry(Path::new("TRAILER!!!"), 0, 0, &[])?;
         Ok(self.bytes)
@@ -92,19 +98,19 @@ impl Archive {
         let name = path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes();
         self.entries += 1;
         let fields: [u32; 13] = [
-            self.entries, // inode: each is a file of its own, there are no hard links
+            self.entries, // inode number: unique, so that there are no hard links
             mode,
-            0, // owner
-            0, // group
-            1, // links
+            0, // uid
+            0, // gid
+            1, // number of links
             time,
             fits(contents.len())?,
-            0, // device's major and minor number
+            0, // major and minor number of the file system's device
             0,
             0, // major and minor number of a device node
             0,
             fits(name.len() + 1)?,
-            0, // checksum: none in this format
+            0, // checksum: unused in this format
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {

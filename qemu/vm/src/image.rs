@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The initramfs: busybox, `init`, and what the project has built.
+//! Builds the initramfs: busybox, `init`, and the project's programs and module.
 
 use std::{
     collections::BTreeSet,
@@ -32,6 +32,7 @@ use crate::{
     },
 };
 
+/// Path of busybox, in the build root and in the VM.
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Folders of every image, with their modes.
@@ -58,6 +59,7 @@ const FOLDERS: [(&str, u32); 20] = [
     ("/var/tmp", 0o1777),
 ];
 
+/// Files of every image, with their contents.
 const FILES: [(&str, &[u8]); 4] = [
     ("/etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
     ("/etc/hostname", b"kwasmi\n"),
@@ -65,29 +67,30 @@ const FILES: [(&str, &[u8]); 4] = [
     ("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"),
 ];
 
-/// What an image is made from.
+/// Sources of an image.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// Whoever builds them holds this file locked.
+    /// Lock file that builds hold exclusively while they write the other files.
     pub lock: Option<PathBuf>,
-    /// `kwasmi-init`.
+    /// The program `kwasmi-init`.
     pub init: PathBuf,
-    /// `kwasmi.ko`.
+    /// The module `kwasmi.ko`, if the VM loads it.
     pub module: Option<PathBuf>,
-    /// Programs that are put at /bin; those that are not built are left out.
+    /// Programs for /bin. Those that do not exist are skipped.
     pub commands: Vec<PathBuf>,
-    /// What is put at /guests.
+    /// Folder that becomes /guests.
     pub guests: Option<PathBuf>,
-    /// What is put at /suites.
+    /// Folder that becomes /suites.
     pub suites: Option<PathBuf>,
-    /// What is put at /host, and under which name.
+    /// Paths for /host, each with its name there.
     pub added: Vec<(PathBuf, OsString)>,
 }
 
-/// Makes the image that does `job`.
+/// Builds the image that runs `job`.
 ///
 /// # Errors
-/// Those of reading what it is made from; a name twice among what is added.
+/// Fails if a source cannot be read, if the module lacks a parameter of `job`, or if two added
+/// paths have the same name.
 pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     let lock = contents.lock.as_ref().map(File::open).transpose().context("cannot open the lock of the builds")?;
     if let Some(lock) = &lock {
@@ -106,7 +109,7 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
     if let Some(module) = &contents.module {
         let bytes = read(module)?;
         for name in parameter_names(&job.parameters) {
-            // The kernel ignores those that it does not know.
+            // The kernel only logs unknown parameters.
             anyhow::ensure!(has_parameter(&bytes, name), "kwasmi.ko has no parameter '{name}'");
         }
         archive.file(MODULE_PATH, 0o644, &bytes)?;
@@ -133,7 +136,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-/// The names in a list of parameters, as the kernel parses it: values in quotes may hold spaces.
+/// Returns the names in a list of parameters in the kernel's syntax: quoted values may contain
+/// spaces.
 fn parameter_names(parameters: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     let pieces = parameters.split(move |c: char| {
@@ -143,13 +147,13 @@ fn parameter_names(parameters: &str) -> impl Iterator<Item = &str> {
     pieces.filter_map(|piece| piece.split_once('=')).map(|(name, _)| name)
 }
 
-/// Whether a module says that it has a parameter: `parmtype=NAME:TYPE` in its section .modinfo.
+/// Returns true if a module declares a parameter: `parmtype=NAME:TYPE` in its section .modinfo.
 fn has_parameter(module: &[u8], name: &str) -> bool {
     let wanted = format!("\0parmtype={name}:");
     module.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes())
 }
 
-/// Adds busybox and a link for each of its commands.
+/// Adds busybox, and a symbolic link for each of its commands whose folder is in [`FOLDERS`].
 fn add_busybox(archive: &mut Archive) -> Result<()> {
     archive.file(BUSYBOX, 0o755, &read(Path::new(BUSYBOX))?)?;
     let listed = Command::new(BUSYBOX).arg("--list-full").output().context("cannot run /bin/busybox --list-full")?;

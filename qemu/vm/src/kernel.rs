@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel that boots, and whether KVM can boot it.
+//! The kernel to boot, and the cached answer to the question if KVM can boot it.
 
 use std::{
     fs,
@@ -30,10 +30,11 @@ use object::{
 
 use crate::process;
 
-/// `XEN_ELFNOTE_PHYS32_ENTRY` of `include/xen/interface/elfnote.h`: where a loader that speaks PVH enters the kernel.
+/// `XEN_ELFNOTE_PHYS32_ENTRY` of `include/xen/interface/elfnote.h`: the type of the ELF note that
+/// holds the PVH entry point.
 const NOTE_PHYS32_ENTRY: u32 = 18;
 
-/// A kernel, and what is remembered about it between runs.
+/// Kernel, and a folder of facts about it that are kept between runs.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     folder: PathBuf,
@@ -41,10 +42,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel in `folder` (see `qemu/kernel`). What is found out about it is kept under `cache`.
+    /// Returns the kernel in `folder` (see `qemu/kernel`). Facts about it are kept under `cache`.
     ///
     /// # Errors
-    /// The folder has no name or no kernel, or the cache cannot be written.
+    /// Fails if the folder has no name or no `vmlinuz`, or if the cache cannot be written.
     pub fn new(folder: &Path, cache: &Path) -> Result<Self> {
         let name = folder.file_name().with_context(|| format!("{} is not the folder of a kernel", folder.display()))?;
         anyhow::ensure!(folder.join("vmlinuz").exists(), "{} holds no vmlinuz", folder.display());
@@ -53,11 +54,12 @@ impl Kernel {
         Ok(Self { folder: folder.to_owned(), notes })
     }
 
-    /// The file to boot: the kernel that `vmlinuz` holds, unpacked, because in emulation the unpacking takes two seconds
-    /// of each boot; `vmlinuz` itself where QEMU could not start that.
+    /// Returns the file to boot: the uncompressed kernel from `vmlinuz`, because in emulation the
+    /// decompression takes two seconds of each boot; `vmlinuz` itself if the extraction fails or
+    /// its result has no PVH entry point.
     ///
     /// # Errors
-    /// Those of reading and writing the files.
+    /// Fails if `extract-vmlinux` cannot be run or the uncompressed kernel cannot be written.
     pub fn image(&self) -> Result<PathBuf> {
         let packed = self.folder.join("vmlinuz");
         let unpacked = self.notes.join("vmlinux");
@@ -82,17 +84,20 @@ impl Kernel {
         }
     }
 
-    /// Whether it is instrumented to find mistakes: it takes more memory and time than others.
+    /// Returns true if the kernel is built with KASAN, and so needs more memory and time than
+    /// others.
     #[must_use]
     pub fn is_instrumented(&self) -> bool {
         let config = fs::read_to_string(self.folder.join("build/.config")).unwrap_or_default();
         config.lines().any(|line| line == "CONFIG_KASAN=y")
     }
 
-    /// Whether KVM boots this kernel. `probe` tries it; its answer holds until the machine starts anew.
+    /// Returns true if KVM boots this kernel. `probe` tries it; the answer is cached until the host
+    /// reboots.
     ///
     /// # Errors
-    /// Those of `probe`, and of writing the answer down.
+    /// Any error of `probe`; any error of reading the boot id or of writing the answer to the
+    /// cache.
     pub fn has_kvm(&self, probe: impl FnOnce() -> Result<bool>) -> Result<bool> {
         if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Ok(false);
@@ -110,7 +115,7 @@ impl Kernel {
         }
     }
 
-    /// Writes a file of the notes, whole or not at all.
+    /// Writes a file in the folder of notes atomically.
     fn keep(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.notes)?;
         file.write_all(bytes)?;
@@ -119,7 +124,7 @@ impl Kernel {
     }
 }
 
-/// Whether an ELF file has the note that names its PVH entry.
+/// Returns true if an ELF file has a note with a PVH entry point.
 fn has_pvh_entry(bytes: &[u8]) -> bool {
     let find = || -> object::Result<bool> {
         let header = FileHeader64::<Endianness>::parse(bytes)?;

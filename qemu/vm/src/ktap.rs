@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads test results in KTAP (`Documentation/dev-tools/ktap.rst`), strictly: what was not run to its end did not pass.
+//! Parses test results in KTAP (`Documentation/dev-tools/ktap.rst`). The parser is strict: missing
+//! plans, missing results and kernel faults count as failures.
 
 use std::collections::BTreeSet;
 
@@ -9,54 +10,54 @@ use crate::log::{
     message, //
 };
 
-/// How a test case ended.
+/// Outcome of a test case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It passed, or failed as was expected (`XFAIL`).
+    /// The case passed, or failed as expected (`XFAIL`).
     Passed,
-    /// It failed, timed out, or could not be run.
+    /// The case failed, timed out (`TIMEOUT`), or could not be run (`ERROR`).
     Failed,
-    /// It was not run (`SKIP`), or failed and is known to (`TODO`).
+    /// The case was not run (`SKIP`), or is marked as not working yet (`TODO`).
     Skipped,
 }
 
-/// A test case that has no subtests.
+/// Result of a test case without subtests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Its name, after those of the tests that it is in: `outer/inner/case`.
+    /// Name of the case, preceded by the names of the tests around it: `outer/inner/case`.
     pub name: String,
-    /// How it ended.
+    /// Outcome of the case.
     pub outcome: Outcome,
-    /// The directive and its reason, if there is one.
+    /// Directive with its reason, or the text after `#`; empty if the result line has none.
     pub note: String,
-    /// The diagnostic lines before its result.
+    /// Diagnostic lines before the result line.
     pub diagnostics: Vec<String>,
 }
 
-/// What a stream of KTAP tells.
+/// Contents of a KTAP stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The test cases, in the order of their results.
+    /// Test cases, in the order of their result lines.
     pub cases: Vec<Case>,
-    /// What is wrong with the stream itself. Each counts as a case that failed.
+    /// Defects of the stream itself. Each counts as a failed case.
     pub problems: Vec<String>,
 }
 
 impl Report {
-    /// How many cases ended so.
+    /// Returns the number of cases with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.cases.iter().filter(|case| case.outcome == outcome).count()
     }
 
-    /// How many failed, problems included.
+    /// Returns the number of failed cases plus the number of problems.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.count(Outcome::Failed) + self.problems.len()
     }
 }
 
-/// The results of one level of nesting.
+/// Results of one level of nesting.
 #[derive(Debug)]
 struct Level {
     indent: usize,
@@ -65,7 +66,7 @@ struct Level {
     results: u64,
     numbers: BTreeSet<u64>,
     cases: Vec<Case>,
-    /// Cases of subtests whose own result has not come yet.
+    /// Cases of subtests whose parent test has no result line yet.
     pending: Vec<Case>,
     has_pending: bool,
     diagnostics: Vec<String>,
@@ -91,7 +92,7 @@ impl Level {
     }
 }
 
-/// A line that means something.
+/// Kind and contents of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Line<'a> {
     Version,
@@ -102,7 +103,7 @@ enum Line<'a> {
     Other,
 }
 
-/// Reads a stream line by line.
+/// Parser of a stream, fed line by line.
 #[derive(Debug, Default)]
 pub struct Reader {
     levels: Vec<Level>,
@@ -113,7 +114,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes the next line, with or without its end, with or without the kernel log's time in front of it.
+    /// Parses the next line. A line end and the time stamp of the kernel log are optional.
     pub fn line(&mut self, line: &str) {
         let text = message(line.trim_end_matches(['\r', '\n']));
         let indent = text.len() - text.trim_start_matches(' ').len();
@@ -130,7 +131,7 @@ impl Reader {
                     && let Some(level) = self.levels.last_mut()
                 {
                     if level.plan.replace(count).is_some() {
-                        self.report.problems.push("there is a second plan".into());
+                        self.report.problems.push("second plan line".into());
                     }
                     level.is_skipped = is_skipped;
                 }
@@ -155,12 +156,12 @@ impl Reader {
         }
     }
 
-    /// The end of the stream.
+    /// Ends the stream and returns its report.
     #[must_use]
     pub fn finish(mut self) -> Report {
         while self.close() {}
         if !self.is_versioned {
-            self.report.problems.push("there is no KTAP version line".into());
+            self.report.problems.push("no KTAP version line".into());
         }
         self.report
     }
@@ -171,13 +172,13 @@ impl Reader {
         if is_opened {
             return;
         }
-        // Another stream after one that has ended, or subtests.
+        // The line starts another stream after a complete one, or subtests.
         while self.levels.last().is_some_and(|level| level.indent >= indent) && self.close() {}
         self.levels.push(Level::new(indent));
     }
 
     fn diagnostic(&mut self, indent: usize, text: &str) {
-        // Older KUnit announces subtests so, and then gives no version.
+        // Older KUnit starts subtests with this line instead of a version line.
         if text.starts_with("Subtest:") && self.levels.last().is_some_and(|level| level.indent < indent) {
             self.levels.push(Level::new(indent));
         }
@@ -186,7 +187,8 @@ impl Reader {
         }
     }
 
-    /// Ends the levels below `indent`. Whether there is one of just that indentation.
+    /// Closes the levels that are indented deeper than `indent`. Returns false, and closes none, if
+    /// no level has exactly this indentation.
     fn settle(&mut self, indent: usize) -> bool {
         if !self.levels.iter().any(|level| level.indent == indent) {
             return false;
@@ -205,9 +207,9 @@ impl Reader {
         let diagnostics = std::mem::take(&mut level.diagnostics);
         let number = number.unwrap_or(expected);
         if !level.numbers.insert(number) {
-            self.report.problems.push(format!("{name}: result number {number} is there twice"));
+            self.report.problems.push(format!("{name}: duplicate result number {number}"));
         } else if number != expected {
-            self.report.problems.push(format!("{name}: result number {number} comes where {expected} was expected"));
+            self.report.problems.push(format!("{name}: result number {number}, expected {expected}"));
         }
         if !std::mem::take(&mut level.has_pending) {
             level.cases.push(Case { name, outcome, note, diagnostics });
@@ -216,9 +218,9 @@ impl Reader {
         let mut subtests = std::mem::take(&mut level.pending);
         let has_failed = subtests.iter().any(|case| case.outcome == Outcome::Failed);
         if has_failed && outcome == Outcome::Passed {
-            self.report.problems.push(format!("{name}: passed, although a subtest failed"));
+            self.report.problems.push(format!("{name}: reported as passed, but a subtest failed"));
         }
-        // What failed beside its subtests, or without any, is a case of its own.
+        // A test that failed although no subtest did becomes a case.
         if outcome == Outcome::Failed && !has_failed {
             level.cases.push(Case { name: name.clone(), outcome, note, diagnostics });
         }
@@ -228,24 +230,24 @@ impl Reader {
         level.cases.append(&mut subtests);
     }
 
-    /// Ends the innermost level. Whether there was one.
+    /// Closes the innermost level. Returns false if no level is open.
     fn close(&mut self) -> bool {
         let Some(mut level) = self.levels.pop() else {
             return false;
         };
         let place = if level.indent == 0 { "" } else { "subtests: " };
         if level.has_pending {
-            self.report.problems.push(format!("{place}the test that holds subtests has no result"));
+            self.report.problems.push(format!("{place}the parent test of the subtests has no result"));
             level.cases.append(&mut level.pending);
         }
         if !self.has_bailed_out {
             match level.plan {
-                None => self.report.problems.push(format!("{place}there is no plan")),
+                None => self.report.problems.push(format!("{place}no plan line")),
                 Some(0) if !level.is_skipped && level.results == 0 => {
-                    self.report.problems.push(format!("{place}the plan is empty and gives no reason"));
+                    self.report.problems.push(format!("{place}empty plan without a SKIP reason"));
                 }
                 Some(plan) if plan != level.results => {
-                    self.report.problems.push(format!("{place}{plan} results were planned, {} came", level.results));
+                    self.report.problems.push(format!("{place}{plan} results planned, {} reported", level.results));
                 }
                 Some(_) => {}
             }
@@ -261,7 +263,7 @@ impl Reader {
     }
 }
 
-/// Reads a whole stream.
+/// Parses a whole stream.
 #[must_use]
 pub fn read(text: &str) -> Report {
     let mut reader = Reader::default();
@@ -269,6 +271,7 @@ pub fn read(text: &str) -> Report {
     reader.finish()
 }
 
+/// Parses a line without its indentation.
 fn parse(text: &str) -> Line<'_> {
     let text = text.trim_end();
     if text.starts_with("KTAP version ") || text.starts_with("TAP version ") {
@@ -296,7 +299,7 @@ fn parse(text: &str) -> Line<'_> {
         return Line::Other;
     }
     let (number, rest) = split_number(rest.trim_start());
-    // A number ends at a space; "2nd try" is a name.
+    // A number ends at a space or `#`: "2nd try" is a name.
     let (number, rest) = match rest.chars().next() {
         None | Some(' ' | '#') => (number, rest),
         Some(_) => (None, rest),
@@ -317,7 +320,7 @@ fn parse(text: &str) -> Line<'_> {
     }
 }
 
-/// The digits at the beginning, as a number if they are one, and what follows.
+/// Returns the number that `text` begins with, if any, and the text after its digits.
 fn split_number(text: &str) -> (Option<u64>, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);

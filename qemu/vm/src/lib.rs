@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots kernels in QEMU, runs commands and KTAP suites in them.
+//! Boots kernels in QEMU and runs commands and KTAP test suites in them.
 //!
-//! Three programs in one: on the host, `kwasmi-vm` builds an initramfs ([`image`], [`cpio`]), boots it ([`kernel`],
-//! [`qemu`]), exchanges the command's streams with the VM ([`protocol`]) and judges how it all ended ([`machine`],
-//! [`log`]); in the VM, `kwasmi-init` does what the job says; and the tests' results are read ([`ktap`], [`suites`]).
+//! On the host, `kwasmi-vm` builds an initramfs ([`image`], [`cpio`]), boots it ([`kernel`],
+//! [`qemu`]), exchanges the command's streams with the VM ([`protocol`]) and classifies the ending
+//! ([`machine`], [`log`]). In the VM, `kwasmi-init` is the first process and runs the job.
+//! [`suites`] runs the test suites, and [`ktap`] parses their results.
 
 #![forbid(unsafe_code)]
 

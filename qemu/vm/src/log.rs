@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel log: keeps its end, and finds what must not be in it.
+//! The kernel log: keeps its last megabytes and finds messages about kernel faults in it.
 
 use crate::protocol::LOG_END;
 
-/// The most that is kept; twice as much before the older half is thrown away.
+/// Number of bytes to which the log is cut when it exceeds twice as many.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How many lines after its heading a report that is no defect may bring its call trace.
+/// Maximum number of lines between the heading of an expected report and its call trace.
 const EXPECTED_TRACE_LINES: u32 = 40;
 
-/// The same for a task in a list of all tasks: what it works at may stand between.
+/// Maximum number of lines between a task and its call trace in a list of all tasks. A line about a
+/// workqueue may be between them.
 const LISTED_TRACE_LINES: u32 = 8;
 
-/// Texts that stand for a defect of the kernel, or for a log that has not all of it, anywhere in a message.
+/// Texts that mark a kernel fault, or lost messages, anywhere in a message.
 const FAULTS: [&str; 34] = [
     "Kernel panic",
     "kernel BUG at",
@@ -51,18 +52,20 @@ const FAULTS: [&str; 34] = [
     "printk messages dropped",
 ];
 
-/// Texts that stand for a defect of the kernel at the beginning of a message; elsewhere they need not.
+/// Texts that mark a kernel fault only at the beginning of a message.
 const FAULT_HEADINGS: [&str; 6] =
     ["WARNING: ", "general protection fault", "KASAN: ", "KCSAN: ", "KFENCE: ", "UBSAN: "];
 
-/// Headings of reports that bring a call trace and are no defect: memory ran out, or was made to.
+/// Headings of reports with a call trace that are not kernel faults: memory ran out, or an
+/// allocation failure was injected.
 const EXPECTED_TRACES: [&str; 3] =
     ["invoked oom-killer", "page allocation failure", "FAULT_INJECTION: forcing a failure."];
 
-/// Somebody asked for call traces of all tasks or processors, by way of `/proc/sysrq-trigger`.
+/// Messages that announce requested call traces of all tasks or processors (`/proc/sysrq-trigger`).
 const ASKED: [&str; 2] = ["sysrq: Show State", "sysrq: Show backtrace of all active CPUs"];
 
-/// The message of a line of the log, without the time and the caller in front of it: `[    0.123456][    T1] `.
+/// Returns the message of a log line without the leading time stamp and caller: `[    0.123456][
+/// T1] `.
 #[must_use]
 pub fn message(line: &str) -> &str {
     let mut rest = line;
@@ -76,7 +79,7 @@ pub fn message(line: &str) -> &str {
     rest
 }
 
-/// Finds faults in a log, line by line.
+/// Detector of kernel faults in a log, fed line by line.
 #[derive(Debug, Default)]
 pub struct FaultFinder {
     expected_trace: u32,
@@ -84,7 +87,8 @@ pub struct FaultFinder {
 }
 
 impl FaultFinder {
-    /// Whether `line` stands for a defect of the kernel.
+    /// Returns true if `line` reports a kernel fault. Lines must be passed in order: earlier lines
+    /// decide if a call trace is expected.
     pub fn is_fault(&mut self, line: &str) -> bool {
         let message = message(line);
         if EXPECTED_TRACES.iter().any(|text| message.contains(text)) {
@@ -105,7 +109,7 @@ impl FaultFinder {
     }
 }
 
-/// A kernel log as it comes in.
+/// Kernel log of a running VM.
 #[derive(Debug, Default)]
 pub struct KernelLog {
     text: Vec<u8>,
@@ -116,11 +120,11 @@ pub struct KernelLog {
 }
 
 impl KernelLog {
-    /// Adds what has come in.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             match byte {
-                // The serial console ends its lines with both.
+                // The serial console ends lines with "\r\n".
                 b'\r' => {}
                 b'\n' => {
                     let line = self.text.get(self.line_start..).map(String::from_utf8_lossy).unwrap_or_default();
@@ -141,25 +145,25 @@ impl KernelLog {
         }
     }
 
-    /// Whether `init` has said that nothing of interest follows.
+    /// Returns true if `init` has written [`LOG_END`].
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         self.is_ended
     }
 
-    /// The lines that stand for a defect of the kernel.
+    /// Returns the lines that report kernel faults.
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.faults
     }
 
-    /// What is kept of it.
+    /// Returns the kept part of the log.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// The last `lines` lines.
+    /// Returns the last `lines` lines.
     #[must_use]
     pub fn end(&self, lines: usize) -> &[u8] {
         let text = self.text.trim_ascii_end();
@@ -235,13 +239,13 @@ mod tests {
         let active = "[ 9.0] sysrq: Show backtrace of all active CPUs\n";
         assert_eq!(faults(&format!("{active}{cpu}{trace}")), Vec::<String>::new());
 
-        // Nobody asked; another trace follows.
+        // Without a request, and after the requested trace of a task, a call trace is a fault.
         let found = ["[ 9.1] Call Trace:"];
         assert_eq!(faults(&format!("{task}{trace}")), found);
         assert_eq!(faults(&format!("{cpu}{trace}")), found);
         let others = "[ 9.1] x\n".repeat(10);
         assert_eq!(faults(&format!("{all}{task}{trace}{others}{trace}")), found);
-        // What else is wrong stays wrong.
+        // Other faults are still reported.
         assert_eq!(faults(&format!("{active}{cpu}[ 9.1] BUG: x\n{trace}")), ["[ 9.1] BUG: x"]);
     }
 

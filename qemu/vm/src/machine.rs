@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One run: boots a VM, lets it do a job, and judges how that ended.
+//! One run: boots a VM, runs a job in it, and classifies how the run ended.
 
 use std::{
     fmt,
@@ -74,76 +74,79 @@ use crate::{
     terminal,
 };
 
-/// How many times a VM is booted that fails before its module is inserted.
+/// Maximum number of boots of a VM that fails before its module is inserted.
 const MAX_BOOTS: u32 = 3;
 
-/// How long KVM may take to boot a kernel when it is tried.
+/// Time limit of the trial boot by KVM.
 const PROBE_TIME: Duration = Duration::from_secs(15);
 
-/// How long the rest of the streams is waited for after the VM has gone.
+/// Time limit for the remaining data of the streams after the VM has closed its control port.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// How long QEMU may take to exit after it has closed its ports.
+/// Time limit for QEMU to exit after it has closed its ports.
 const EXIT_TIME: Duration = Duration::from_secs(10);
 
-/// The host's side of a job's standard streams.
+/// Host side of a job's standard streams.
 pub struct Streams {
-    /// What the command reads.
+    /// Source of the command's standard input.
     pub stdin: Box<dyn Read + Send>,
-    /// Where its output goes.
+    /// Sink of the command's standard output.
     pub stdout: Box<dyn Write + Send>,
-    /// Where its errors go.
+    /// Sink of the command's standard error.
     pub stderr: Box<dyn Write + Send>,
 }
 
-/// A VM to be.
+/// Configuration of a VM.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// What it boots.
+    /// Kernel to boot.
     pub kernel: Kernel,
-    /// What it finds.
+    /// Contents of the initramfs.
     pub contents: Contents,
-    /// Processors.
+    /// Number of processors.
     pub cpus: u32,
-    /// Whether its clock counts instructions: on one processor, in emulation.
+    /// Set if the clock counts instructions, on one emulated processor.
     pub is_counted: bool,
-    /// MiB of memory.
+    /// Memory of the VM, in MiB.
     pub memory: u32,
-    /// What its kernel is told after all else.
+    /// Kernel arguments, appended to the default ones.
     pub kernel_arguments: Vec<String>,
-    /// What its kernel is told besides in the first boots, so many: for tests of boots that fail.
+    /// Number of first boots that get an additional kernel argument, and the argument; used to test
+    /// failing boots.
     pub first_boots: Option<(u32, String)>,
-    /// How long a boot may take until the module is inserted.
+    /// Time limit of a boot until the module is inserted.
     pub boot_limit: Duration,
-    /// How long a job may take, all boots included.
+    /// Time limit of a job, all boots included.
     pub time_limit: Option<Duration>,
-    /// Where what a job leaves in /out is put.
+    /// Folder on the host that receives the contents of /out.
     pub out: Option<PathBuf>,
 }
 
-/// How a job ended.
+/// Ending of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The command ended, and the kernel log is clean: its status, 128+n for signal n.
+    /// The command ended and the kernel log has no fault. Holds the command's exit status, 128+n
+    /// for signal n.
     Command(u8),
-    /// There is a defect in the kernel log: its first line.
+    /// The kernel log has a fault. Holds its first line.
     KernelFault(String),
-    /// It took too long.
+    /// The job exceeded its time limit.
     TimeOut,
-    /// The boot took longer than this.
+    /// The boot exceeded this time limit.
     BootTimeOut(Duration),
-    /// The last of [`MAX_BOOTS`] boots ended so, and all of them before the module was inserted.
+    /// All [`MAX_BOOTS`] boots failed before the module was inserted. Holds the ending of the last
+    /// one.
     NeverBooted(Box<Ending>),
-    /// The VM went away. How QEMU ended, if it has.
+    /// The VM was lost. Holds the exit status of QEMU, if it exited.
     Lost(Option<ExitStatus>),
-    /// A signal to this process ended it.
+    /// This process received a signal that ends the run.
     Signal(i32),
-    /// It could not be done.
+    /// The job could not be run. Holds the reason.
     Failed(String),
 }
 
 impl Ending {
-    /// The exit status that stands for it.
+    /// Returns the exit status of `kwasmi-vm` for this ending.
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
@@ -157,7 +160,8 @@ impl Ending {
         }
     }
 
-    /// What is wrong, if something is; for a VM that had `time_limit`.
+    /// Returns a description of the problem, if there is one. `time_limit` is the time limit of the
+    /// VM.
     #[must_use]
     pub fn problem(&self, time_limit: Option<Duration>) -> Option<String> {
         match self {
@@ -183,28 +187,29 @@ impl Ending {
         }
     }
 
-    /// Whether another boot may end otherwise, if the module was not inserted in this one.
+    /// Returns true if a boot that ended like this before the module was inserted is worth another
+    /// attempt.
     const fn is_of_the_boot(&self) -> bool {
         matches!(self, Self::KernelFault(_) | Self::BootTimeOut(_) | Self::Lost(_))
     }
 }
 
-/// What came of a job.
+/// Result of a job.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// Ending of the job.
     pub ending: Ending,
-    /// The kernel log of the boot that did the job, or of the last one.
+    /// Kernel log of the boot that ran the job, or of the last boot.
     pub log: KernelLog,
-    /// The boots before that one.
+    /// Failed boots before that one.
     pub failed_boots: Vec<FailedBoot>,
 }
 
 impl Finished {
-    /// Writes the kernel logs of all boots, and between them why there was another.
+    /// Writes the kernel logs of all boots, with the notice of each failed boot between them.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Any error of the writer.
     pub fn write_log(&self, writer: &mut impl Write) -> io::Result<()> {
         for boot in &self.failed_boots {
             writer.write_all(boot.log.text())?;
@@ -214,16 +219,16 @@ impl Finished {
     }
 }
 
-/// A boot that failed before the module was inserted, and was followed by another.
+/// Boot that failed before the module was inserted and was followed by another boot.
 #[derive(Debug)]
 pub struct FailedBoot {
-    /// Which boot failed, and why.
+    /// Number of the boot and reason of the failure, in words.
     pub notice: String,
-    /// Its kernel log.
+    /// Kernel log of the boot.
     pub log: KernelLog,
 }
 
-/// What the threads of a run report.
+/// Report of a thread of a run.
 enum Event {
     Log,
     LogClosed,
@@ -234,7 +239,7 @@ enum Event {
     Signal(i32),
 }
 
-/// Reports of a VM's threads, and of signals to this process.
+/// Channel of reports from a VM's threads and of signals to this process.
 struct Reports {
     sender: Sender<Event>,
     events: mpsc::Receiver<Event>,
@@ -251,7 +256,8 @@ impl Reports {
         Ok(Self { sender, events, signals: handle })
     }
 
-    /// Throws away what a VM reported whose threads have ended. A signal among it that is to end this process.
+    /// Discards the pending reports of an ended VM. Returns the first signal among them that ends
+    /// this process.
     fn clear(&self) -> Option<i32> {
         self.events.try_iter().find_map(|event| match event {
             Event::Signal(signal) if signal != SIGWINCH => Some(signal),
@@ -267,15 +273,17 @@ impl Drop for Reports {
 }
 
 impl Machine {
-    /// Boots the VM, lets it do `job`, ends it. A VM that fails before its module is inserted is booted again, which is
-    /// said on the job's standard error; one that fails later is not.
+    /// Boots the VM, runs `job` in it, and ends it. A VM that fails before its module is inserted
+    /// is booted again, with a notice on the job's standard error. A VM that fails later is not.
     ///
     /// # Errors
-    /// What kept the VM from being started. What went wrong later is an [`Ending`].
+    /// Fails if the image cannot be built, is too large for the VM's memory, or QEMU cannot be
+    /// started. Later failures are an [`Ending`].
     pub fn run(&self, job: &Job, mut streams: Streams) -> Result<Finished> {
         let image = image::build(&self.contents, job)?;
         let mebibytes = image.len() >> 20;
-        // The kernel holds it packed and unpacked, and gives half of the memory to the latter.
+        // The kernel holds the image and its unpacked contents at the same time. The root file
+        // system may take at most half of the memory.
         anyhow::ensure!(
             mebibytes * 5 / 2 + 64 <= usize::try_from(self.memory)?,
             "the initramfs takes {mebibytes} MiB, too much for a VM with {} MiB of memory; see --memory",
@@ -331,7 +339,8 @@ impl Machine {
             }
             let why = ending.problem(self.time_limit).unwrap_or_default();
             let notice = format!("boot {number} failed before kwasmi.ko was inserted, booting again: {why}");
-            // A terminal in raw mode wants both; who does not read it any more is told nothing.
+            // A terminal in raw mode needs "\r\n". A write error is ignored: the reader closed the
+            // stream.
             let line_end = if job.terminal.is_some() { "\r\n" } else { "\n" };
             let line = format!("kwasmi: {notice}{line_end}");
             streams.stderr.write_all(line.as_bytes()).and_then(|()| streams.stderr.flush()).ok();
@@ -340,7 +349,7 @@ impl Machine {
     }
 }
 
-/// Whether KVM boots `kernel` as far as `init`.
+/// Returns true if KVM boots `kernel` up to `init` and a command in it succeeds.
 fn probe(kernel: &Path, contents: &Contents) -> Result<bool> {
     let contents = Contents { init: contents.init.clone(), ..Contents::default() };
     let job = Job { argv: vec![b"true".to_vec()], ..Job::default() };
@@ -368,7 +377,7 @@ fn probe(kernel: &Path, contents: &Contents) -> Result<bool> {
     }
 }
 
-/// A signal came while KVM was tried.
+/// Error: this process received a signal that ends the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted(pub i32);
 
@@ -380,7 +389,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// A VM that was started.
+/// Running VM.
 struct Run<'a> {
     qemu: Qemu,
     log: Arc<Mutex<KernelLog>>,
@@ -406,8 +415,9 @@ impl<'a> Run<'a> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `init` is about to insert the module; how the VM ended if it does not come so far. A defect in the kernel
-    /// log so far is such an end, unless this boot `is_last`: then the job is done all the same.
+    /// Waits until `init` is ready to insert the module. Returns the ending of the VM if it fails
+    /// before. A fault in the kernel log counts as a failure unless `is_last` is set: the last boot
+    /// runs the job anyway.
     fn boot(&mut self, limit: Duration, deadline: Option<Instant>, is_last: bool) -> Result<(), Ending> {
         let boot_deadline = Instant::now() + limit;
         let is_limit_first = deadline.is_none_or(|deadline| boot_deadline < deadline);
@@ -426,8 +436,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets `init` insert the module and do the job. Waits until the command has ended and all that it wrote has come, or
-    /// until it will not.
+    /// Lets `init` insert the module and run the job. Waits until the command has ended and all its
+    /// output has been received, or until the run fails.
     fn work(&mut self, streams: Streams, out: Option<&Path>, deadline: Option<Instant>) -> Result<Ending> {
         self.tell(&ToGuest::Proceed);
         let mut open_streams = self.attach(streams, out)?;
@@ -448,7 +458,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Connects the command's streams. How many there are whose end is to be waited for.
+    /// Connects the command's streams. Returns the number of streams whose end must be awaited.
     fn attach(&self, streams: Streams, out: Option<&Path>) -> Result<u32> {
         feed_stdin(streams.stdin, self.qemu.port(Port::Stdin)?, self.reports.sender.clone());
         for (port, sink, message) in [
@@ -467,7 +477,8 @@ impl<'a> Run<'a> {
         Ok(if out.is_some() { 3 } else { 2 })
     }
 
-    /// The next report; how the VM ended, if it is that.
+    /// Waits for the next report. Returns the ending of the run if the report or the deadline ends
+    /// it.
     fn next(&mut self, deadline: Option<Instant>) -> Result<Event, Ending> {
         loop {
             let deadline = self.lost.map(|time| time + DRAIN_TIME).or(deadline);
@@ -488,13 +499,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the VM. What the kernel log and QEMU have to say makes the ending more exact.
+    /// Ends the VM. Refines the ending by faults in the kernel log and by the exit status and
+    /// messages of QEMU.
     fn end(mut self, ending: Ending) -> Result<(Ending, KernelLog)> {
-        // QEMU closes its ports before it ends.
+        // QEMU closes its ports before it exits.
         let patience = if matches!(ending, Ending::Lost(_)) { EXIT_TIME } else { Duration::ZERO };
         let (ended, said) = self.qemu.end(patience)?;
         for follower in self.followers.drain(..) {
-            // One that has panicked has nothing more to report either.
+            // A follower that panicked has no further reports.
             follower.join().ok();
         }
         let log = std::mem::take(&mut *self.lock_log());
@@ -512,7 +524,8 @@ impl<'a> Run<'a> {
         Ok((ending, log))
     }
 
-    /// Sends a message. A VM that has gone is told of elsewhere.
+    /// Sends a message. Errors are ignored: the thread that reads the control port reports a lost
+    /// VM.
     fn tell(&self, message: &ToGuest) {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         write_message(&mut *control, message).ok();
@@ -525,7 +538,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Keeps the kernel log.
+/// Starts a thread that appends the serial console's output to `log`.
 fn follow_log(mut pipe: File, log: Arc<Mutex<KernelLog>>, events: Sender<Event>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -540,7 +553,7 @@ fn follow_log(mut pipe: File, log: Arc<Mutex<KernelLog>>, events: Sender<Event>)
     })
 }
 
-/// Passes on what `init` says.
+/// Starts a thread that reports the messages of `init`.
 fn follow_control(mut socket: UnixStream, events: Sender<Event>) -> JoinHandle<()> {
     thread::spawn(move || {
         while let Ok(message) = read_message(&mut socket) {
@@ -550,7 +563,8 @@ fn follow_control(mut socket: UnixStream, events: Sender<Event>) -> JoinHandle<(
     })
 }
 
-/// Sends standard input, as fast as the command takes it. It may block for ever, and is not waited for.
+/// Starts a thread that sends standard input as fast as the command reads it. The thread may block
+/// forever and is never joined.
 fn feed_stdin(mut source: Box<dyn Read + Send>, socket: UnixStream, events: Sender<Event>) {
     thread::spawn(move || {
         let mut writer = FrameWriter::new(socket);
@@ -560,7 +574,7 @@ fn feed_stdin(mut source: Box<dyn Read + Send>, socket: UnixStream, events: Send
                 Ok(0) => return writer.finish(),
                 Ok(count) => writer.write_all(buffer.get(..count).unwrap_or_default())?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What cannot be read is told, not taken for the end.
+                // A read error must not look like the end of the input.
                 Err(error) => {
                     events.send(Event::Failed(format!("cannot read standard input: {error}"))).ok();
                     return Ok(());
@@ -570,7 +584,8 @@ fn feed_stdin(mut source: Box<dyn Read + Send>, socket: UnixStream, events: Send
     });
 }
 
-/// Writes what the command writes to `sink`. When nobody reads that any more, `close` tells the guest so.
+/// Starts a thread that writes the command's output to `sink`. When the reader of `sink` has closed
+/// it, `close` tells the guest.
 fn drain_stream(
     socket: UnixStream,
     mut sink: Box<dyn Write + Send>,
@@ -581,7 +596,7 @@ fn drain_stream(
         let mut reader = FrameReader::new(socket);
         let mut buffer = vec![0; crate::protocol::FRAME_MAX];
         let mut is_closed = false;
-        // A port that goes away is reported by the one for control.
+        // The thread that reads the control port reports a lost VM.
         while let Ok(count) = reader.read(&mut buffer) {
             if count == 0 {
                 return events.send(Event::StreamDone);
@@ -603,7 +618,8 @@ fn drain_stream(
     });
 }
 
-/// Unpacks what the command left in /out. Only files, folders and links come back; owners do not.
+/// Starts a thread that unpacks the contents of /out. Fails for entries that are not files, folders
+/// or links. Owners are not restored.
 fn unpack_out(socket: UnixStream, target: PathBuf, events: Sender<Event>) {
     thread::spawn(move || {
         let unpack = || -> Result<()> {
@@ -625,7 +641,7 @@ fn unpack_out(socket: UnixStream, target: PathBuf, events: Sender<Event>) {
         };
         match unpack() {
             Ok(()) => events.send(Event::StreamDone),
-            // A VM that went away is told of elsewhere.
+            // The thread that reads the control port reports a lost VM.
             Err(error) if is_eof(&error) => Ok(()),
             Err(error) => events.send(Event::Failed(format!("{error:#}"))),
         }
@@ -638,10 +654,10 @@ fn is_eof(error: &anyhow::Error) -> bool {
     })
 }
 
-/// This process's own standard streams, without the buffers and locks of `std`.
+/// Returns this process's standard streams, without the buffers and locks of `std`.
 ///
 /// # Errors
-/// No descriptors are left.
+/// Fails if a descriptor cannot be duplicated.
 pub fn own_streams() -> Result<Streams> {
     Ok(Streams {
         stdin: Box::new(File::from(rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi-vm`: what `scripts/run` and `scripts/test` do inside the build root, once all is built.
+//! `kwasmi-vm`: the part of `scripts/run` and `scripts/test` that runs inside the build root after
+//! the build.
 
 #![forbid(unsafe_code)]
 
@@ -55,10 +56,11 @@ use kwasmi_vm::{
     },
 };
 
-/// How many lines of the kernel log are shown after a failure.
+/// Number of lines of the kernel log that are shown after a failure.
 const SHOWN_LINES: usize = 60;
 
-/// What a kernel that is instrumented needs: MiB of memory, and how many times as long as others it may take.
+/// Needs of an instrumented kernel: minimum memory in MiB, and the factor by which time limits
+/// grow.
 const INSTRUMENTED: (u32, u64) = (2048, 6);
 
 /// Boots a kernel in QEMU and runs commands or test suites in it.
@@ -71,69 +73,69 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Runs a command in a VM; its output and status are the command's.
+    /// Runs a command in a VM, with the command's output and exit status.
     Run(RunArgs),
-    /// Runs test suites; the last line is "N passed, N failed".
+    /// Runs test suites. The last line of the output is "N passed, N failed".
     Test(TestArgs),
-    /// Prints the results that KTAP files hold; the last line is "N passed, N failed".
+    /// Prints the results in KTAP files. The last line of the output is "N passed, N failed".
     Ktap {
-        /// Recorded results; standard input if there is none.
+        /// Files of KTAP results. Default: standard input.
         files: Vec<PathBuf>,
     },
 }
 
-/// What was built, and where.
+/// Locations of the build's inputs and outputs.
 #[derive(Args, Debug)]
 struct Built {
-    /// The kernel's folder, as qemu/kernel prints it.
+    /// Folder of the kernel, as printed by qemu/kernel.
     #[arg(long, env = "KWASMI_KERNEL", value_name = "DIR")]
     kernel: PathBuf,
-    /// The kernel's name.
+    /// Name of the kernel.
     #[arg(long, env = "KWASMI_KERNEL_NAME", value_name = "NAME")]
     kernel_name: String,
-    /// Where to remember things.
+    /// Folder for state that is kept between runs.
     #[arg(long, default_value = "/cache", value_name = "DIR")]
     cache: PathBuf,
-    /// The checkout.
+    /// Top folder of the checkout.
     #[arg(long, default_value = "/kwasmi", value_name = "DIR")]
     top: PathBuf,
 }
 
-/// The VM.
+/// Options of the VM.
 #[derive(Args, Debug)]
 struct VmArgs {
-    /// Puts PATH at /host/NAME.
+    /// Copies PATH to /host/NAME in the VM.
     #[arg(long, num_args = 2, value_names = ["PATH", "NAME"], allow_hyphen_values = true)]
     add: Vec<OsString>,
-    /// Puts what the command leaves in /out into DIR.
+    /// Copies the contents of /out in the VM to DIR after the command.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Number of processors.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
-    /// One processor, in emulation, with a clock that an instruction moves by a nanosecond.
+    /// Emulates one processor, with a clock that advances by one nanosecond per instruction.
     #[arg(long)]
     icount: bool,
-    /// MiB of memory.
+    /// Memory of the VM, in MiB.
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
-    /// Seconds that the run may take, boots included; 0: no limit.
+    /// Time limit of the run, in seconds, boots included; 0: no limit.
     #[arg(long, default_value_t = 600, value_name = "S")]
     timeout: u64,
-    /// Seconds that a boot may take until the module is inserted. After more, and after a kernel failure until then, the VM
-    /// is booted again, at most twice.
+    /// Time limit of a boot until the module is inserted, in seconds. After a time-out or a kernel
+    /// failure before that point the VM is booted again, at most twice.
     #[arg(long, default_value_t = 120, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     boot_timeout: u64,
-    /// An argument that the kernel gets in the first N boots only: for tests of boots that fail.
+    /// Kernel argument for the first N boots only, to test failing boots.
     #[arg(long, hide = true, num_args = 2, value_names = ["N", "ARG"])]
     first_boots: Vec<String>,
-    /// A parameter of the module.
+    /// Module parameter.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_parameter)]
     param: Vec<String>,
-    /// An argument of the kernel, after those that it gets anyway.
+    /// Kernel argument, appended to the default ones.
     #[arg(long, value_name = "ARG")]
     kernel_argument: Vec<String>,
-    /// A variable of the environment that the command gets too, if it is set.
+    /// Environment variable to pass to the command, if it is set.
     #[arg(long, value_name = "NAME")]
     env: Vec<String>,
 }
@@ -145,10 +147,10 @@ struct RunArgs {
     built: Built,
     #[command(flatten)]
     vm: VmArgs,
-    /// Prints the kernel log to standard error at the end.
+    /// Prints the kernel log to standard error after the run.
     #[arg(long)]
     log: bool,
-    /// Gives the command a terminal if there is one here.
+    /// Gives the command a terminal if standard input and output are one.
     #[arg(long)]
     terminal: bool,
     /// The command and its arguments.
@@ -160,14 +162,14 @@ struct RunArgs {
 struct TestArgs {
     #[command(flatten)]
     built: Built,
-    /// Number of suites that run at the same time.
+    /// Maximum number of suites that run at the same time.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// The suites to run; all if there is none.
+    /// Suites to run. Default: all.
     suites: Vec<String>,
 }
 
-/// The options of a suite's VM.
+/// Command line of a suite's VM options, for clap.
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true)]
 struct SuiteOptions {
@@ -175,13 +177,13 @@ struct SuiteOptions {
     vm: VmArgs,
 }
 
-/// A parameter as the kernel reads it: quoted if there are spaces in it.
+/// Checks a module parameter and quotes its value for the kernel if the value contains spaces.
 fn parse_parameter(text: &str) -> Result<String, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err("expected NAME=VALUE".into());
     };
     if name.is_empty() || text.contains('"') || name.contains(char::is_whitespace) {
-        return Err("the kernel cannot parse a parameter with a quote, or with spaces in its name".into());
+        return Err("a parameter must not contain a double quote, nor spaces in its name".into());
     }
     Ok(if value.contains(char::is_whitespace) { format!("{name}=\"{value}\"") } else { text.to_owned() })
 }
@@ -237,7 +239,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Without standard error there is nobody to tell.
+            // There is no other channel to report a failed write to standard error.
             error.print().ok();
             return ExitCode::from(if error.use_stderr() { 125 } else { 0 });
         }
@@ -275,7 +277,8 @@ fn run(args: RunArgs) -> Result<ExitCode> {
     Ok(finished.ending.status().into())
 }
 
-/// Says on standard error what is wrong, if something is.
+/// Prints to standard error why the run failed, if it did, with the end of the kernel log; prints
+/// the whole log if `is_log_wanted`.
 fn explain(finished: &Finished, limit: Option<Duration>, is_log_wanted: bool) -> Result<()> {
     let mut stderr = io::stderr().lock();
     let log = &finished.log;
@@ -293,7 +296,7 @@ fn explain(finished: &Finished, limit: Option<Duration>, is_log_wanted: bool) ->
     Ok(())
 }
 
-/// Runs suites in VMs.
+/// Runner of suites in VMs.
 struct SuiteRunner {
     built: Built,
 }

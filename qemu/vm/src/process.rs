@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Starting programs from several threads at once.
+//! Starts programs from several threads without leaking inheritable descriptors between them.
 
 use std::{
     io,
@@ -15,18 +15,20 @@ use std::{
     },
 };
 
-/// Held while a program is started, and while there are descriptors that only one program is to inherit.
+/// Lock that is held while a program is started, and while the process has inheritable descriptors
+/// that are meant for one program only.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// Keeps other threads from starting programs, which would inherit what is open.
+/// Prevents other threads from starting programs, which would inherit open descriptors, until the
+/// guard is dropped.
 pub(crate) fn nobody_starts() -> MutexGuard<'static, ()> {
     STARTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a program.
+/// Starts a program while no other thread starts one.
 ///
 /// # Errors
-/// As [`Command::spawn`].
+/// The errors of [`Command::spawn`].
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let _guard = nobody_starts();
     command.spawn()

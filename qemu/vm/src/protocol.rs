@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the tool on the host and `init` in the VM say to each other.
+//! Protocol between `kwasmi-vm` on the host and `init` in the VM.
 //!
-//! The job is a file of the initramfs. All else goes over virtio-serial ports, one for each stream, so that a full one
-//! holds up no other. A port carries frames: a length (`u32`, little-endian, at most [`FRAME_MAX`]) and as many bytes.
-//! A frame of length 0 ends a stream; the port itself stays open. A frame of the control port is one message.
+//! The job is a file in the initramfs. All other data goes over virtio-serial ports, one for each
+//! stream, so that a full stream does not block another. A port carries frames: a length (`u32`,
+//! little-endian, at most [`FRAME_MAX`]) and as many bytes. A frame of length 0 ends a stream; the
+//! port itself stays open. Each frame of the control port is one message.
 
 use std::io::{
     self,
@@ -18,47 +19,49 @@ use serde::{
     de::DeserializeOwned, //
 };
 
-/// Where `init` finds its [`Job`], encoded by postcard.
+/// Path of the [`Job`] in the VM, encoded by postcard.
 pub const JOB_PATH: &str = "/etc/kwasmi-job";
 
-/// Where the module is, if there is one to load.
+/// Path of the module in the VM, if there is one to load.
 pub const MODULE_PATH: &str = "/lib/kwasmi/kwasmi.ko";
 
-/// The command that comes with the module.
+/// Path of the `kwasmi` command in the VM.
 pub const COMMAND_PATH: &str = "/bin/kwasmi";
 
-/// The certificate of who signed the guests; the module is told to trust it.
+/// Path of the certificate of the key that signed the guests. `init` makes the module trust it.
 pub const SIGNER_PATH: &str = "/guests/signer.pem";
 
-/// The folder whose contents go back to the host.
+/// Folder in the VM whose contents are sent to the host after the command.
 pub const OUT_PATH: &str = "/out";
 
-/// The last thing that `init` writes to the kernel log: all that came before has then been seen by the host.
+/// Last line that `init` writes to the kernel log. When the host reads it, it has received all
+/// earlier messages.
 pub const LOG_END: &str = "kwasmi-init: end of job";
 
-/// The most bytes in a frame: with its length it is what the virtio console takes in one write.
+/// Maximum number of bytes in a frame. A frame and its length fit into one write to the virtio
+/// console.
 pub const FRAME_MAX: usize = 32 * 1024 - 4;
 
-/// The virtio-serial ports.
+/// Virtio-serial port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// [`ToGuest`] and [`ToHost`].
+    /// Messages: [`ToGuest`] and [`ToHost`].
     Control,
-    /// The command's standard input.
+    /// Standard input of the command.
     Stdin,
-    /// The command's standard output; all that a terminal shows, if the job has one.
+    /// Standard output of the command; all output of the terminal, if the job has one.
     Stdout,
-    /// The command's standard error.
+    /// Standard error of the command.
     Stderr,
-    /// A tar archive of [`OUT_PATH`].
+    /// Tar archive of [`OUT_PATH`].
     Out,
 }
 
 impl Port {
-    /// Each of them, in the order in which QEMU numbers them.
+    /// All ports, in the order of their numbers in QEMU.
     pub const ALL: [Self; 5] = [Self::Control, Self::Stdin, Self::Stdout, Self::Stderr, Self::Out];
 
-    /// The name under which the guest finds it.
+    /// Returns the name of the port in the guest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Control => "kwasmi.control",
@@ -70,47 +73,47 @@ impl Port {
     }
 }
 
-/// The size of a terminal, in characters.
+/// Size of a terminal, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalSize {
-    /// Lines.
+    /// Number of lines.
     pub rows: u16,
-    /// Characters in a line.
+    /// Number of characters in a line.
     pub columns: u16,
 }
 
-/// The terminal that a command is to have.
+/// Terminal of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminal {
-    /// Its size at the beginning.
+    /// Initial size.
     pub size: TerminalSize,
-    /// The type: `TERM`.
+    /// Terminal type: the value of `TERM`.
     pub kind: String,
 }
 
-/// What `init` is to do.
+/// Job for `init`: a command, its environment and the module's parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The command and its arguments: any bytes but NUL.
+    /// Command and its arguments: any bytes except NUL.
     pub argv: Vec<Vec<u8>>,
-    /// Variables of its environment, besides those that it always has.
+    /// Environment variables, in addition to the default ones.
     pub environment: Vec<(String, String)>,
-    /// Parameters of the module, as the kernel parses them.
+    /// Parameters of the module, in the kernel's syntax.
     pub parameters: String,
-    /// A terminal in place of pipes.
+    /// Terminal that replaces the pipes of the standard streams, if set.
     pub terminal: Option<Terminal>,
-    /// Whether to send [`OUT_PATH`] back.
+    /// Set if [`OUT_PATH`] must be sent to the host.
     pub is_out_wanted: bool,
 }
 
 /// Messages from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest {
-    /// The answer to [`ToHost::Ready`].
+    /// Answer to [`ToHost::Ready`]: insert the module and run the job.
     Proceed,
-    /// Nobody reads standard output any more.
+    /// The host no longer reads standard output.
     StdoutClosed,
-    /// Nobody reads standard error any more.
+    /// The host no longer reads standard error.
     StderrClosed,
     /// The terminal's size has changed.
     Resize(TerminalSize),
@@ -119,19 +122,20 @@ pub enum ToGuest {
 /// Messages from the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
-    /// The system is up. `init` inserts the module only after [`ToGuest::Proceed`] has come: as long as the host has not sent
-    /// that, the module is not in the kernel, whatever became of this message.
+    /// The system is up. `init` inserts the module only after it has received [`ToGuest::Proceed`],
+    /// so until the host has sent that message the module is not in the kernel.
     Ready,
-    /// The command ended with this status: 128+n if by signal n. The streams may still bring data.
+    /// The command ended with this exit status, 128+n for signal n. The streams may still carry
+    /// data.
     Ended(u8),
-    /// `init` could not do its job, and why.
+    /// `init` could not run the job. Holds the reason.
     Failed(String),
 }
 
-/// Writes one frame with one call of `write`, if that takes it whole.
+/// Writes one frame, by a single call of `write` unless the writer accepts only a part.
 ///
 /// # Errors
-/// `InvalidInput` if `bytes` is longer than [`FRAME_MAX`]; those of the writer.
+/// `InvalidInput` if `bytes` is longer than [`FRAME_MAX`]; any error of the writer.
 pub fn write_frame(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let length =
         u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= FRAME_MAX).ok_or(io::ErrorKind::InvalidInput)?;
@@ -141,10 +145,11 @@ pub fn write_frame(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     writer.write_all(&frame)
 }
 
-/// Reads one frame into `buffer`. Its length is 0 at the end of the stream.
+/// Reads one frame into `buffer`. The frame is empty at the end of the stream.
 ///
 /// # Errors
-/// `UnexpectedEof` if the port went away, `InvalidData` if the length is too large; those of the reader.
+/// `UnexpectedEof` if the port was closed; `InvalidData` if the length exceeds [`FRAME_MAX`]; any
+/// error of the reader.
 pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<()> {
     let mut length = [0; 4];
     reader.read_exact(&mut length)?;
@@ -159,7 +164,8 @@ pub fn read_frame(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<()
 /// Writes one message.
 ///
 /// # Errors
-/// As [`write_frame`].
+/// `InvalidInput` if the encoded message is longer than [`FRAME_MAX`]; `Other` if it cannot be
+/// encoded; any error of the writer.
 pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
     write_frame(writer, &bytes)
@@ -168,14 +174,15 @@ pub fn write_message(writer: &mut impl Write, message: &impl Serialize) -> io::R
 /// Reads one message.
 ///
 /// # Errors
-/// As [`read_frame`]; `InvalidData` if the frame is no such message.
+/// `UnexpectedEof` if the port was closed; `InvalidData` if the length exceeds [`FRAME_MAX`] or the
+/// frame is not a `T`; any error of the reader.
 pub fn read_message<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<T> {
     let mut frame = Vec::new();
     read_frame(reader, &mut frame)?;
     postcard::from_bytes(&frame).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The frames of a port as one stream of bytes.
+/// Reader that joins the frames of a port into one stream of bytes.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     port: R,
@@ -185,7 +192,7 @@ pub struct FrameReader<R> {
 }
 
 impl<R: Read> FrameReader<R> {
-    /// Reads from `port`, whose stream is at its beginning.
+    /// Creates a reader of `port`, whose stream must be at its beginning.
     pub const fn new(port: R) -> Self {
         Self { port, frame: Vec::new(), taken: 0, is_at_end: false }
     }
@@ -205,22 +212,22 @@ impl<R: Read> Read for FrameReader<R> {
     }
 }
 
-/// A stream of bytes as frames.
+/// Writer that splits a stream of bytes into frames.
 #[derive(Debug)]
 pub struct FrameWriter<W: Write> {
     port: W,
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// Writes to `port`.
+    /// Creates a writer to `port`.
     pub const fn new(port: W) -> Self {
         Self { port }
     }
 
-    /// Ends the stream.
+    /// Ends the stream by an empty frame.
     ///
     /// # Errors
-    /// Those of the port.
+    /// Any error of the port.
     pub fn finish(mut self) -> io::Result<()> {
         write_frame(&mut self.port, &[])
     }

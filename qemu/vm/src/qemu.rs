@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU as a child process, with a socket for each port and a pipe for the kernel log.
+//! QEMU as a child process, with a socket for each virtio-serial port and a pipe for the kernel
+//! log.
 
 use std::{
     fs::File,
@@ -47,57 +48,75 @@ use crate::{
     protocol::Port, //
 };
 
-/// What every kernel is told. An oops must end it, or it goes unseen; `init`'s marks in the log must come through, whatever
-/// a command does to the log level, and so must traces of all tasks at once, which come faster than the console takes them. The
-/// rest saves time: the clock need not be calibrated against a timer that the
-/// VM does not have, and the self-tests of the crypto code take almost a second in emulation.
+/// Arguments of every kernel.
+///
+/// - An oops panics, which ends the VM.
+/// - All messages reach the console, whatever log level the command sets: the host waits for
+///   messages of `init` in the log.
+/// - The log buffer holds stack traces of all tasks, which come faster than the console prints
+///   them.
+/// - The other arguments save boot time: the TSC need not be calibrated against a timer that the VM
+///   does not have, and the self-tests of the crypto code take almost a second in emulation.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on log_buf_len=2M oops=panic panic=-1 \
     tsc=reliable no_timer_check cryptomgr.notests";
 
-/// Bytes that the pipe of the kernel log holds: as many as any user may ask for, and more than the log of a boot. QEMU throws
-/// characters away when its output is not taken at once. It writes them one by one, and a socket holds a few hundred such.
+/// Size of the pipe of the kernel log, in bytes: the default maximum for unprivileged users, and
+/// more than the log of a boot. QEMU discards characters that its output does not accept at once. A
+/// socket does not suffice: QEMU writes the characters one by one, and a socket holds a few hundred
+/// such writes.
 const LOG_PIPE_SIZE: usize = 1 << 20;
 
-/// What is not needed takes time to look for.
+/// QEMU machine without the devices that no VM uses, because probing for them takes boot time.
 const MACHINE: &str = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,usb=off";
 
-/// How guest instructions are run.
+/// Way in which instructions of the VM are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
-    /// By the processor.
+    /// On the processor, by KVM.
     Kvm,
-    /// By emulation.
+    /// In emulation, with a host thread for each emulated processor.
     Emulation,
-    /// By emulation on one processor, with a clock that an instruction moves by a nanosecond.
+    /// In emulation of one processor, with a clock that advances by one nanosecond per instruction.
     Counted,
 }
 
 impl Accelerator {
-    /// The options of QEMU. Copies with `rep movsb` take a hundred times as long as others in emulation: without erms
-    /// and fsrm the kernel does not choose it.
+    /// Returns the options for QEMU. In emulation `rep movsb` is a hundred times as slow as other
+    /// copies; without the features erms and fsrm the kernel does not use it.
     const fn options(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
             Self::Emulation => &["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"],
-            // While nothing runs, the clock jumps to the next timer.
+            // With sleep=off the clock jumps to the next timer when the processor is idle.
             Self::Counted => &["-accel", "tcg", "-cpu", "max,-erms,-fsrm", "-icount", "shift=0,sleep=off"],
         }
     }
 
-    /// What the kernel is told. An emulated processor does not speculate, but says of itself what makes the kernel use retpolines:
-    /// where they are in use, a guest that computes takes two to three times the instructions there.
+    /// Returns the kernel arguments that the accelerator needs.
     ///
-    /// To patch its code, the kernel puts a breakpoint there for a moment. In emulation with a host thread for each processor
-    /// one processor has run into such a breakpoint after another had taken it away again: the kernel died with `Oops: int3`.
-    /// A boot patches much code, so it goes on with one processor, and `init` starts the others before it inserts the module.
+    /// `spectre_v2=off`: an emulated processor does not speculate, but its CPUID makes the kernel
+    /// use retpolines, with which a computing guest takes two to three times the instructions.
     ///
-    /// Measured on two host processors with other work on both, medians of 6 boots each. With two processors from the
-    /// beginning a boot took 7.5 s, and 3.8 s of processor time; with the second one started by `init` 7.3 s and 3.3 s; with one
-    /// host thread for both (`thread=single`) 7.7 s and 3.2 s. None of these boots failed. Nor did two threads fail in 1,600
-    /// switches of a static key of the scheduler and 6 of the function tracer: the rate is too low to be measured so.
+    /// `maxcpus=1`: to patch its code, the kernel temporarily writes a breakpoint. In emulation
+    /// with a host thread for each processor, a processor has executed such a breakpoint after
+    /// another processor had removed it, and the kernel panicked with `Oops: int3`. A boot patches
+    /// much code, so it runs on one processor. `init` starts the others before it inserts the
+    /// module.
     ///
-    /// `thread=single` would prevent the failure after the boot, too. The suite `abi` takes 352 s with it and 325 s without.
-    /// But then no two processors run at the same time, and the tests of races would find nothing.
+    /// Measurements on two host processors that were also busy with other work, medians of 6 boots
+    /// each:
+    ///
+    /// - two processors from the start: a boot took 7.5 s, and 3.8 s of processor time;
+    /// - second processor started by `init`: 7.3 s and 3.3 s;
+    /// - one host thread for both processors (`thread=single`): 7.7 s and 3.2 s.
+    ///
+    /// None of these boots failed. Neither did 1,600 switches of a static key of the scheduler and
+    /// 6 switches of the function tracer with two threads: the failure is too rare to be measured
+    /// this way.
+    ///
+    /// `thread=single` would also prevent the failure after the boot. The suite `abi` takes 352 s
+    /// with it and 325 s without. But then no two processors run at the same time, and tests of
+    /// races would find nothing.
     const fn kernel_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &[],
@@ -107,7 +126,7 @@ impl Accelerator {
     }
 }
 
-/// QEMU, running. It is ended when this is dropped, and by the kernel should this process die.
+/// Running QEMU process. Dropping this value kills it. The kernel kills it if this process dies.
 #[derive(Debug)]
 pub struct Qemu {
     child: Child,
@@ -116,28 +135,29 @@ pub struct Qemu {
     sockets: Vec<UnixStream>,
 }
 
-/// What runs in a VM.
+/// Hardware and boot files of a VM.
 #[derive(Clone, Copy, Debug)]
 pub struct Hardware<'a> {
-    /// How instructions are run.
+    /// Accelerator that executes the instructions.
     pub accelerator: Accelerator,
-    /// Processors.
+    /// Number of processors.
     pub cpus: u32,
-    /// MiB of memory.
+    /// Memory of the VM, in MiB.
     pub memory: u32,
-    /// The kernel's file.
+    /// File of the kernel.
     pub kernel: &'a Path,
-    /// The initramfs's file.
+    /// File of the initramfs.
     pub initramfs: &'a Path,
-    /// What the kernel is told after all else.
+    /// Kernel arguments, appended to all others.
     pub kernel_arguments: &'a [&'a str],
 }
 
 impl Qemu {
-    /// Starts it. Must be called by the thread that lives longest: the kernel ends QEMU together with that.
+    /// Starts QEMU. The calling thread must live as long as the VM: the kernel kills QEMU when that
+    /// thread exits (`PR_SET_PDEATHSIG`).
     ///
     /// # Errors
-    /// Those of making sockets and starting a program.
+    /// Fails if sockets or the pipe cannot be created, or the program cannot be started.
     pub fn start(hardware: &Hardware<'_>) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
@@ -152,7 +172,8 @@ impl Qemu {
         let guard = process::nobody_starts();
         let mut add_socket = |id: &str| -> Result<String> {
             let (near, far) = UnixStream::pair()?;
-            // QEMU inherits it, under the number that it has here, and no other program does.
+            // QEMU inherits this descriptor under the same number. The guard prevents other
+            // programs from inheriting it.
             rustix::io::fcntl_setfd(&far, FdFlags::empty())?;
             let option = format!("socket,id={id},fd={}", far.as_raw_fd());
             sockets.push(near);
@@ -160,11 +181,11 @@ impl Qemu {
             Ok(option)
         };
         let (log, log_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        // A smaller pipe does as well while this process gets its turns.
+        // A smaller pipe suffices as long as this process is scheduled often enough.
         rustix::pipe::fcntl_setpipe_size(&log, LOG_PIPE_SIZE).ok();
         rustix::io::fcntl_setfd(&log_end, FdFlags::empty())?;
         command.args(["-add-fd", &format!("fd={},set=1", log_end.as_raw_fd())]);
-        // Without append=on QEMU truncates the file, and no pipe can be truncated.
+        // Without append=on QEMU truncates the file, which fails for a pipe.
         command.args(["-chardev", "file,id=log,path=/dev/fdset/1,append=on", "-serial", "chardev:log"]);
         command.args(["-device", "virtio-serial-pci"]);
         for (index, port) in Port::ALL.into_iter().enumerate() {
@@ -173,7 +194,8 @@ impl Qemu {
             let number = index + 1;
             command.args(["-device", &format!("virtserialport,nr={number},chardev={name},name={name}")]);
         }
-        // Apart from the terminal's foreground group, so that Ctrl-C reaches this process alone.
+        // QEMU gets a process group outside the terminal's foreground group, so that Ctrl-C signals
+        // only this process.
         command.process_group(0);
         let mut child = command
             .stdin(Stdio::null())
@@ -196,27 +218,28 @@ impl Qemu {
         Ok(Self { child, stderr, log, sockets })
     }
 
-    /// The kernel log, as it comes.
+    /// Returns the read end of the kernel log's pipe.
     ///
     /// # Errors
-    /// No descriptors are left.
+    /// Fails if the descriptor cannot be duplicated.
     pub fn log(&self) -> Result<File> {
         Ok(self.log.try_clone()?.into())
     }
 
-    /// The host's end of a port.
+    /// Returns the host's end of a port.
     ///
     /// # Errors
-    /// As above.
+    /// Fails if the descriptor cannot be duplicated.
     pub fn port(&self, port: Port) -> Result<UnixStream> {
         let index = Port::ALL.iter().position(|other| *other == port).unwrap_or_default();
         Ok(self.sockets.get(index).with_context(|| format!("QEMU has no socket number {index}"))?.try_clone()?)
     }
 
-    /// Ends it, unless it does so itself within `patience`. Tells how it ended, if it did, and what it had to say.
+    /// Kills QEMU unless it exits within `patience`. Returns its exit status, if it exited before
+    /// it was killed, and its standard error.
     ///
     /// # Errors
-    /// Those of waiting for a process.
+    /// Any error of killing QEMU or waiting for it.
     pub fn end(&mut self, patience: Duration) -> Result<(Option<ExitStatus>, String)> {
         let start = Instant::now();
         let mut ended = self.child.try_wait()?;
@@ -229,7 +252,8 @@ impl Qemu {
             self.child.wait()?;
         }
         for socket in &self.sockets {
-            // The threads that read from it then find its end. One that is not connected any more is as good.
+            // Threads that read from the socket see its end. The error of a closed connection is
+            // ignored.
             socket.shutdown(Shutdown::Both).ok();
         }
         let said = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
@@ -240,7 +264,7 @@ impl Qemu {
 impl Drop for Qemu {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // It ends between the question and this, at the worst.
+            // QEMU may have exited in between, so errors are ignored.
             self.child.kill().ok();
             self.child.wait().ok();
         }

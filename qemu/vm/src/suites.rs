@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the suites: each a shell script that prints KTAP.
+//! Runs the test suites: shell scripts that print KTAP.
 //!
-//! `qemu/checks/NAME.sh` runs here, `qemu/suites/NAME.sh` in a VM of its own, after which the kernel log must be clean. A line
-//! `# options: --cpus 8 --timeout 900` near the beginning of the latter says which VM it wants. Several go on at the same
-//! time, but for those whose options say `--alone`: these measure time, or take all processors.
+//! `qemu/checks/NAME.sh` runs in the build root. `qemu/suites/NAME.sh` runs in a separate VM, whose
+//! kernel log must have no faults. A line `# options: --cpus 8 --timeout 900` in the first 20 lines
+//! of a suite sets options of its VM. Several suites run at the same time, except those with the
+//! option `--alone`: they measure time or use all processors.
 
 use std::{
     collections::BTreeMap,
@@ -65,60 +66,62 @@ use crate::{
     process,
 };
 
-/// The option of a suite beside which no other runs.
+/// Option of a suite that must not run at the same time as another suite.
 const ALONE: &str = "--alone";
 
-/// How many lines of a suite's other output are shown when it failed.
+/// Number of lines of a failed suite's standard error, and of the kernel log, that are shown.
 const SHOWN_LINES: usize = 40;
 
-/// Where a suite runs.
+/// Place where a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the build root.
+    /// The build root.
     Here,
-    /// In a VM.
+    /// A VM.
     Vm,
 }
 
-/// A suite.
+/// Test suite.
 #[derive(Clone, Debug)]
 pub struct Suite {
-    /// Its name: the file's, without `.sh`.
+    /// Name of the suite: the name of its file without `.sh`.
     pub name: String,
-    /// Its file.
+    /// File of the suite.
     pub path: PathBuf,
-    /// Where it runs.
+    /// Place where the suite runs.
     pub place: Place,
-    /// The VM's options.
+    /// Options of the VM.
     pub options: Vec<String>,
-    /// Whether nothing else may go on at the same time.
+    /// Set if no other suite may run at the same time.
     pub is_alone: bool,
 }
 
-/// What a suite printed, and how it ended.
+/// Output and ending of a suite.
 #[derive(Debug)]
 pub struct Output {
-    /// KTAP.
+    /// Standard output: KTAP.
     pub stdout: Vec<u8>,
-    /// Anything.
+    /// Standard error: free text.
     pub stderr: Vec<u8>,
-    /// How it ended; a suite's own status is that of its last command. The kernel log is the VM's.
+    /// Ending of the suite, and the kernel log of its VM. The exit status of a suite is that of its
+    /// last command.
     pub finished: Finished,
 }
 
-/// Runs one suite in a VM with these options.
+/// Runner of suites in VMs.
 pub trait RunInVm: Send + Sync {
-    /// Runs `argv`.
+    /// Runs `argv` in a VM with `options`.
     ///
     /// # Errors
-    /// What kept the VM from being started.
+    /// Fails if the options are invalid or the VM cannot be started.
     fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<Finished>;
 }
 
-/// The suites under `top` that have one of `names`, or all; those that run here come first, and those that run alone last.
+/// Returns the suites under `top` with one of `names`, or all if `names` is empty. Suites of the
+/// build root come first; suites that run alone come last.
 ///
 /// # Errors
-/// Those of reading folders; a name that no suite has.
+/// Fails if a folder or a suite cannot be read, or if no suite has one of `names`.
 pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for (folder, place) in [("qemu/checks", Place::Here), ("qemu/suites", Place::Vm)] {
@@ -128,7 +131,7 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
             let path = entry?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             let is_suite = path.extension().is_some_and(|extension| extension == "sh");
-            // What suites share has no results of its own.
+            // ktap.sh is a library of the suites.
             if let Some(name) = stem.filter(|name| is_suite && name != "ktap") {
                 found.insert(name, path);
             }
@@ -152,19 +155,20 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
-/// What a thread has to tell.
+/// Report of a thread.
 enum Event {
-    /// The suite with this number has ended, after this time.
+    /// The suite with this number ended after this time.
     Done(usize, Result<Box<Output>>, Duration),
-    /// A signal came.
+    /// This process received a signal.
     Signal(i32),
 }
 
-/// Runs `suites`, `jobs` at a time, prints the results of each in one piece and in their order to `to`, keeps all output under
-/// `kept`. Whether all passed.
+/// Runs `suites`, up to `jobs` at a time. Writes the results to `to`, suite by suite in the given
+/// order, and all output to files in `kept`. Returns true if no case failed.
 ///
 /// # Errors
-/// Those of writing results; an interruption.
+/// Fails if a suite cannot be started or results cannot be written. [`Interrupted`] if this process
+/// receives a signal.
 pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path, to: &mut dyn Write) -> Result<bool> {
     fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
     let (sender, events) = mpsc::channel();
@@ -181,7 +185,7 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
         let is_alone = running.values().any(|suite: &&Suite| suite.is_alone);
         let is_room_for = |suite: &Suite| running.is_empty() || running.len() < jobs && !is_alone && !suite.is_alone;
         if let Some((number, suite)) = waiting.next_if(|(_, suite)| is_room_for(suite)) {
-            // Some take minutes.
+            // A suite may take minutes, so its start is reported.
             eprintln!("kwasmi: running suite {} ...", suite.name);
             start(number, suite, vm, &sender);
             running.insert(number, suite);
@@ -198,7 +202,7 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
                 }
                 ended.insert(number, (output, time));
             }
-            // What goes on ends together with this process.
+            // Running suites end with this process.
             Event::Signal(signal) => return Err(Interrupted(signal).into()),
         }
         while let Some((suite, (output, time))) = suites.get(printed).zip(ended.remove(&printed)) {
@@ -220,7 +224,7 @@ pub fn run_all(suites: &[Suite], vm: &Arc<dyn RunInVm>, jobs: usize, kept: &Path
     Ok(failed == 0)
 }
 
-/// Runs a suite in a thread of its own.
+/// Runs a suite in a new thread.
 fn start(number: usize, suite: &Suite, vm: &Arc<dyn RunInVm>, events: &Sender<Event>) {
     let (suite, vm, events) = (suite.clone(), Arc::clone(vm), events.clone());
     thread::spawn(move || {
@@ -233,7 +237,7 @@ fn start(number: usize, suite: &Suite, vm: &Arc<dyn RunInVm>, events: &Sender<Ev
 fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
     match suite.place {
         Place::Here => {
-            // It ends together with this thread, as a VM does.
+            // The kernel kills the script when this thread exits.
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "KILL", "--", "bash"]).arg(&suite.path);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -260,15 +264,15 @@ fn run(suite: &Suite, vm: &dyn RunInVm) -> Result<Output> {
     }
 }
 
-/// What the suite's results come to, how it ended taken into account.
+/// Returns the results of a suite, with a problem added if its ending is a failure.
 fn judge(output: &Output) -> Report {
     let mut report = ktap::read(&String::from_utf8_lossy(&output.stdout));
     let ending = &output.finished.ending;
     let problem = match ending {
-        // A suite whose results are complete may end with the status of its last case.
+        // A non-zero status needs no further report if a case failed.
         Ending::Command(0) | Ending::Signal(_) => None,
         Ending::Command(status) if report.failed() == 0 => {
-            Some(format!("the script ended with status {status}, though no case failed"))
+            Some(format!("the script exited with status {status}, but no case failed"))
         }
         Ending::Command(_) => None,
         Ending::TimeOut => Some("time-out: the suite took longer than its VM may run".into()),
@@ -329,7 +333,7 @@ fn print(
     Ok(to.flush()?)
 }
 
-/// Memory that another thread writes to.
+/// Buffer shared with the thread that writes to it.
 #[derive(Clone, Debug, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The caller's terminal.
+//! The terminal of the calling process.
 
 use std::io::{
     self,
@@ -17,7 +17,7 @@ use crate::protocol::{
     TerminalSize, //
 };
 
-/// The terminal that standard input and output are, if they are one.
+/// Returns size and type of the terminal, if standard input and output are terminals.
 #[must_use]
 pub fn current() -> Option<Terminal> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -28,26 +28,27 @@ pub fn current() -> Option<Terminal> {
     Some(Terminal { size, kind })
 }
 
-/// Its size.
+/// Returns the size of the terminal.
 ///
 /// # Errors
-/// Standard output is not a terminal.
+/// Fails if standard output is not a terminal.
 pub fn size() -> io::Result<TerminalSize> {
     let size = rustix::termios::tcgetwinsize(io::stdout())?;
     Ok(TerminalSize { rows: size.ws_row, columns: size.ws_col })
 }
 
-/// The terminal in raw mode: what is typed goes to the guest as it is. Dropped, it is again as it was.
+/// Raw mode of the terminal: typed characters go to the guest unchanged. Dropping this value
+/// restores the previous mode.
 #[derive(Debug)]
 pub struct RawMode {
     before: Termios,
 }
 
 impl RawMode {
-    /// Switches it on.
+    /// Switches the terminal to raw mode.
     ///
     /// # Errors
-    /// Standard input is not a terminal.
+    /// Fails if standard input is not a terminal.
     pub fn new() -> io::Result<Self> {
         let before = rustix::termios::tcgetattr(io::stdin())?;
         let mut raw = before.clone();
@@ -59,7 +60,7 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that has gone needs no mode.
+        // The terminal may have been closed, so errors are ignored.
         rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.before).ok();
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The KTAP reader, on recorded logs.
+//! Tests of the KTAP parser on recorded logs (`tests/data`).
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn read(name: &str) -> Report {
     ktap::read(&String::from_utf8_lossy(&fs::read(path).unwrap()))
 }
 
-/// Passed, failed cases, skipped.
+/// Returns the numbers of passed, failed and skipped cases.
 fn counts(report: &Report) -> [usize; 3] {
     [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(|outcome| report.count(outcome))
 }
@@ -71,7 +71,7 @@ fn nested() {
 
 #[test]
 fn subtests_and_their_test_disagree() {
-    assert_report("nested-mismatch", [2, 2, 0], &["says that it passed: passed, although a subtest failed"]);
+    assert_report("nested-mismatch", [2, 2, 0], &["says that it passed: reported as passed, but a subtest failed"]);
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn on_the_console() {
 
 #[test]
 fn plans() {
-    assert_report("no-plan", [2, 0, 0], &["there is no plan"]);
+    assert_report("no-plan", [2, 0, 0], &["no plan line"]);
     assert_report("late-plan", [2, 0, 0], &[]);
-    assert_report("plan-mismatch", [2, 0, 0], &["4 results were planned, 2 came"]);
-    assert_report("empty-plan", [0, 0, 0], &["the plan is empty and gives no reason"]);
-    assert_report("two-plans", [3, 0, 0], &["there is a second plan"]);
+    assert_report("plan-mismatch", [2, 0, 0], &["4 results planned, 2 reported"]);
+    assert_report("empty-plan", [0, 0, 0], &["empty plan without a SKIP reason"]);
+    assert_report("two-plans", [3, 0, 0], &["second plan line"]);
     assert_eq!(names(&read("two-plans"))[2], "2nd name");
 }
 
@@ -104,7 +104,7 @@ fn kernel_crash() {
             "kernel: Oops: Oops: 0000 [#1] SMP NOPTI",
             "kernel: Call Trace:",
             "kernel: Kernel panic - not syncing: Fatal exception",
-            "4 results were planned, 2 came",
+            "4 results planned, 2 reported",
         ],
     );
 }
@@ -115,12 +115,12 @@ fn cut_off() {
         "truncated",
         [2, 0, 0],
         &[
-            "subtests: 2 results were planned, 1 came",
-            "the test that holds subtests has no result",
-            "3 results were planned, 1 came",
+            "subtests: 2 results planned, 1 reported",
+            "the parent test of the subtests has no result",
+            "3 results planned, 1 reported",
         ],
     );
-    assert_report("empty", [0, 0, 0], &["there is no KTAP version line"]);
+    assert_report("empty", [0, 0, 0], &["no KTAP version line"]);
 }
 
 #[test]
@@ -130,11 +130,11 @@ fn timed_out() {
 
 #[test]
 fn numbers() {
-    assert_report("duplicate-number", [3, 0, 0], &["first again: result number 1 is there twice"]);
+    assert_report("duplicate-number", [3, 0, 0], &["first again: duplicate result number 1"]);
     assert_report(
         "out-of-order",
         [3, 0, 0],
-        &["third: result number 3 comes where 2 was expected", "second: result number 2 comes where 3 was expected"],
+        &["third: result number 3, expected 2", "second: result number 2, expected 3"],
     );
 }
 
@@ -145,10 +145,10 @@ fn several_streams() {
 
 #[test]
 fn not_ktap() {
-    assert_report("not-ktap", [0, 0, 0], &["there is no KTAP version line"]);
+    assert_report("not-ktap", [0, 0, 0], &["no KTAP version line"]);
 }
 
-/// Cut off anywhere, a stream that passes does not pass any more, but for the end of its last line.
+/// A passing stream that is truncated at any byte before the number of its last line fails.
 #[test]
 fn cut_off_anywhere() {
     let text = "KTAP version 1\n1..2\n  KTAP version 1\n  1..1\n  ok 1 inner\nok 1 outer\nok 2";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Suites, side by side: which run beside which, and what is printed.
+//! Tests of the suite runner: which suites run at the same time, and what is printed.
 
 use std::{
     fs,
@@ -31,11 +31,13 @@ use kwasmi_vm::{
     },
 };
 
-/// No VM: a suite passes after a while, unless its name is `fails`; `again` takes two boots.
+/// Replacement for a VM: a suite passes after a delay, unless its name is `fails`. The suite
+/// `again` has one failed boot.
 #[derive(Default)]
 struct Fake {
     running: AtomicUsize,
-    /// Each suite, with how many ran when it had begun.
+    /// Suites in order of their start, each with the number of suites that ran then, itself
+    /// included.
     beside: Mutex<Vec<(String, usize)>>,
 }
 
@@ -74,7 +76,7 @@ fn make(top: &Path, suites: &[(&str, &str)]) {
     }
 }
 
-/// What is printed, times left out, whether all passed, and what ran beside what.
+/// Runs all suites. Returns the printed lines without times, if all passed, and [`Fake::beside`].
 fn run(top: &Path, jobs: usize) -> (Vec<String>, bool, Vec<(String, usize)>) {
     let fake = Arc::new(Fake::default());
     let vm: Arc<dyn RunInVm> = Arc::<Fake>::clone(&fake);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command: how it starts and how it ends.
+//! Starts the job's command and waits for its end.
 
 use std::{
     ffi::OsStr,
@@ -33,21 +33,21 @@ use rustix::{
     termios::Winsize, //
 };
 
-/// A command that was started.
+/// Running command.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: Pid,
-    /// To write to; none at the end of a terminal, which has one end only.
+    /// Write end of standard input; the controlling side of the terminal, if there is one.
     pub(crate) stdin: Arc<OwnedFd>,
-    /// To read from.
+    /// Read end of standard output; the controlling side of the terminal, if there is one.
     pub(crate) stdout: Arc<OwnedFd>,
-    /// To read from.
+    /// Read end of standard error; an empty stream if there is a terminal.
     pub(crate) stderr: Arc<OwnedFd>,
-    /// The terminal's near end.
+    /// Controlling side of the terminal, if there is one.
     pub(crate) terminal: Option<Arc<OwnedFd>>,
 }
 
-/// Starts the job's command as root in /root, in a session of its own, with pipes or a terminal.
+/// Starts the job's command as root in /root, in a new session, with pipes or a terminal.
 pub(crate) fn start(job: &Job) -> io::Result<Running> {
     let mut argv = job.argv.iter().map(|argument| OsStr::from_bytes(argument));
     let mut command = Command::new(argv.next().ok_or(io::ErrorKind::InvalidInput)?);
@@ -66,7 +66,8 @@ pub(crate) fn start(job: &Job) -> io::Result<Running> {
 
 fn start_with_pipes(mut command: Command) -> io::Result<Running> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // SAFETY: The closure makes one system call and touches no memory that another thread might have locked.
+    // SAFETY: `pre_exec` requires a closure that is safe between fork and exec. This one makes one
+    // system call, allocates no memory and takes no lock.
     unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
     let mut child = command.spawn()?;
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -88,7 +89,8 @@ fn start_in_terminal(mut command: Command, terminal: &Terminal) -> io::Result<Ru
     resize(&near, terminal.size)?;
     command.env("TERM", &terminal.kind);
     command.stdin(far.try_clone()?).stdout(far.try_clone()?).stderr(far);
-    // SAFETY: The closure makes two system calls and touches no memory that another thread might have locked.
+    // SAFETY: `pre_exec` requires a closure that is safe between fork and exec. This one makes two
+    // system calls, allocates no memory and takes no lock.
     unsafe {
         command.pre_exec(|| {
             rustix::process::setsid()?;
@@ -96,7 +98,7 @@ fn start_in_terminal(mut command: Command, terminal: &Terminal) -> io::Result<Ru
         })
     };
     let child = command.spawn()?;
-    // A stream that is always at its end, for standard error.
+    // Standard error is the read end of a pipe without a writer: an empty stream.
     let (stderr, _) = rustix::pipe::pipe()?;
     let near = Arc::new(near);
     Ok(Running {
@@ -108,13 +110,14 @@ fn start_in_terminal(mut command: Command, terminal: &Terminal) -> io::Result<Ru
     })
 }
 
-/// Tells a terminal its size.
+/// Sets the size of a terminal.
 pub(crate) fn resize(terminal: &OwnedFd, size: TerminalSize) -> io::Result<()> {
     let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
 
-/// Waits for the command, and for all that are left behind without a parent; the status as a shell has it.
+/// Waits for the command, and reaps orphaned processes meanwhile. Returns the exit status as a
+/// shell reports it: 128+n for signal n.
 pub(crate) fn wait(id: Pid) -> io::Result<u8> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {

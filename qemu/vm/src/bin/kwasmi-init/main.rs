@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The first process of the VM: makes the system usable, loads the module, runs one command, tells the host how it ended.
+//! The first process of the VM: sets up the system, loads the module, runs one command, and reports
+//! its exit status to the host.
 
 mod command;
 mod ports;
@@ -57,7 +58,7 @@ fn main() {
             system::power_off();
         }
     }
-    // The host ends the VM.
+    // The host kills the VM.
     loop {
         thread::park();
     }
@@ -101,13 +102,13 @@ fn run(mut ports: Ports) -> Result<()> {
     if job.is_out_wanted {
         send_out(ports.take(Port::Out)?).context("cannot send /out")?;
     }
-    // A record without a newline stays open, and off the console.
+    // The kernel holds back a record without a newline from the console.
     fs::write("/dev/kmsg", format!("{LOG_END}\n"))?;
     write_message(&mut control, &ToHost::Ended(status))?;
     Ok(())
 }
 
-/// Waits until the host lets the module be inserted.
+/// Waits until the host permits the insertion of the module.
 fn wait_to_proceed(control: &mut PortFile, job: &mut Job) -> io::Result<()> {
     loop {
         match read_message(control)? {
@@ -117,13 +118,13 @@ fn wait_to_proceed(control: &mut PortFile, job: &mut Job) -> io::Result<()> {
                     terminal.size = size;
                 }
             }
-            // The host attaches these streams after it has sent Proceed.
+            // The host cannot send these yet: it attaches the streams after `Proceed`.
             ToGuest::StdoutClosed | ToGuest::StderrClosed => {}
         }
     }
 }
 
-/// Sends what the command left in [`OUT_PATH`].
+/// Sends the contents of [`OUT_PATH`] as a tar archive.
 fn send_out(port: PortFile) -> io::Result<()> {
     let mut archive = tar::Builder::new(FrameWriter::new(port));
     archive.follow_symlinks(false);
@@ -131,5 +132,5 @@ fn send_out(port: PortFile) -> io::Result<()> {
     archive.into_inner()?.finish()
 }
 
-/// What a thread that never ends returns, when it does.
+/// Result of a thread that ends only by an error.
 type Never = io::Result<Infallible>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtio-serial ports, as the guest sees them.
+//! The virtio-serial ports in the guest.
 
 use std::{
     fs::{
@@ -26,15 +26,15 @@ use anyhow::{
 };
 use kwasmi_vm::protocol::Port;
 
-/// How long the driver may take to find its ports.
+/// Time limit for the driver to find its ports.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port.
+/// Open port.
 #[derive(Debug)]
 pub(crate) struct PortFile(File);
 
 impl PortFile {
-    /// Another handle of the same port, which can be opened only once.
+    /// Duplicates the descriptor. The driver permits only one open of a port.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
@@ -42,8 +42,8 @@ impl PortFile {
 
 impl Read for PortFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The driver reports the end of the file until it has heard that the host's end is open. Later the host never
-        // closes it while the VM lives.
+        // The driver reports the end of the file until the host has reported that its end is open.
+        // After that the host never closes its end while the VM runs.
         loop {
             match self.0.read(buffer) {
                 Ok(0) if !buffer.is_empty() => thread::sleep(Duration::from_millis(1)),
@@ -63,12 +63,12 @@ impl Write for PortFile {
     }
 }
 
-/// The ports that nobody has taken yet.
+/// Open ports that have not been taken.
 #[derive(Debug)]
 pub(crate) struct Ports(Vec<(Port, PortFile)>);
 
 impl Ports {
-    /// Opens all of [`Port::ALL`], as soon as they are there.
+    /// Waits until all of [`Port::ALL`] exist, and opens them.
     pub(crate) fn open() -> Result<Self> {
         let start = Instant::now();
         loop {
@@ -98,19 +98,19 @@ impl Ports {
         Self(found.collect())
     }
 
-    /// Another handle of the control port, if nobody has taken it.
+    /// Returns a duplicate of the control port, if it has not been taken.
     pub(crate) fn control(&self) -> Option<PortFile> {
         let (_, file) = self.0.iter().find(|(port, _)| *port == Port::Control)?;
         file.try_clone().ok()
     }
 
-    /// The port, which is then the caller's.
+    /// Removes a port and returns it. Fails if it has been taken before.
     pub(crate) fn take(&mut self, port: Port) -> Result<PortFile> {
         let index = self
             .0
             .iter()
             .position(|(other, _)| *other == port)
-            .with_context(|| format!("the port {} is taken", port.name()))?;
+            .with_context(|| format!("port {} is already taken", port.name()))?;
         Ok(self.0.swap_remove(index).1)
     }
 }

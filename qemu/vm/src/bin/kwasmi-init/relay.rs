@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that carry data between the ports and the command's pipes, or its terminal.
+//! Threads that relay data between the ports and the command's pipes or terminal.
 
 use std::{
     io::{
@@ -39,7 +39,7 @@ use crate::{
     ports::PortFile, //
 };
 
-/// What relays outward listen to besides their pipe. Each stays raised.
+/// Events that end the relays of the command's output. A raised event stays raised.
 #[derive(Debug)]
 pub(crate) struct Signals {
     ended: OwnedFd,
@@ -48,13 +48,13 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// None is raised.
+    /// Creates the events, none of them raised.
     pub(crate) fn new() -> io::Result<Self> {
         let make = || rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
         Ok(Self { ended: make()?, stdout_closed: make()?, stderr_closed: make()? })
     }
 
-    /// The command has ended.
+    /// Raises the event that the command has ended.
     pub(crate) fn raise_ended(&self) -> io::Result<()> {
         Self::raise(&self.ended)
     }
@@ -64,12 +64,12 @@ impl Signals {
     }
 }
 
-/// Does what the host's messages say.
+/// Starts a thread that executes the host's messages.
 pub(crate) fn follow_control(mut port: PortFile, terminal: Option<Arc<OwnedFd>>, signals: Arc<Signals>) {
     thread::spawn(move || -> Never {
         loop {
             match read_message(&mut port)? {
-                // `init` has read it before the command was started.
+                // `init` has read `Proceed` before it started the command.
                 ToGuest::Proceed => {}
                 ToGuest::StdoutClosed => Signals::raise(&signals.stdout_closed)?,
                 ToGuest::StderrClosed => Signals::raise(&signals.stderr_closed)?,
@@ -83,7 +83,8 @@ pub(crate) fn follow_control(mut port: PortFile, terminal: Option<Arc<OwnedFd>>,
     });
 }
 
-/// Carries standard input to the command, until its end or until the command does not read any more.
+/// Starts a thread that relays standard input to the command until its end, or until the command
+/// closes it.
 pub(crate) fn inward(port: PortFile, pipe: Arc<OwnedFd>) {
     thread::spawn(move || -> io::Result<()> {
         let mut reader = FrameReader::new(port);
@@ -102,9 +103,10 @@ pub(crate) fn inward(port: PortFile, pipe: Arc<OwnedFd>) {
     });
 }
 
-/// Carries one of the command's outputs to the host: until its end, until nobody there reads it any more, or, when the
-/// command has ended, until what was left in the pipe then is sent: those whom the command left behind may have it
-/// open for ever.
+/// Starts a thread that relays one of the command's outputs to the host. It stops at the end of the
+/// output, or when the host no longer reads it, or when the command has ended and the bytes that
+/// were in the pipe at that time are sent: processes that the command left behind may keep the pipe
+/// open forever.
 pub(crate) fn outward(
     pipe: Arc<OwnedFd>,
     port: PortFile,
@@ -135,7 +137,7 @@ pub(crate) fn outward(
                 break;
             }
             let count = match rustix::io::read(&pipe, &mut buffer) {
-                // A terminal that nobody has open any more reports an I/O error.
+                // A terminal that no process has open reports EIO.
                 Ok(0) | Err(Errno::IO) => break,
                 Ok(count) => count,
                 Err(Errno::INTR) => continue,
@@ -144,7 +146,7 @@ pub(crate) fn outward(
             writer.write_all(buffer.get(..count).unwrap_or_default())?;
             left = left.map(|left| left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX)));
         }
-        // The command gets SIGPIPE if it writes on.
+        // From here on the command gets SIGPIPE if it writes.
         drop(pipe);
         writer.finish()
     })

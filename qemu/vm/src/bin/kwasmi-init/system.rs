@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a command finds in the VM: file systems, host name, network loopback, the module.
+//! Sets up the system in the VM: file systems, host name, loopback device, processors, and the
+//! module.
 
 use std::{
     ffi::CString,
@@ -36,7 +37,8 @@ use signal_hook::{
     iterator::Signals, //
 };
 
-/// Type and place of each file system; the kernel need not have those that are not `needed`.
+/// Type and mount point of each file system, and if it is required. Mount errors of the others are
+/// ignored.
 const MOUNTS: [(&str, &str, bool); 7] = [
     ("proc", "/proc", true),
     ("sysfs", "/sys", true),
@@ -47,7 +49,7 @@ const MOUNTS: [(&str, &str, bool); 7] = [
     ("cgroup2", "/sys/fs/cgroup", false),
 ];
 
-/// Links in /dev that every system has and the kernel does not make.
+/// Links in /dev that programs expect and the kernel does not create: target and path.
 const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -55,13 +57,13 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// The folder that has a folder cpuN for each processor.
+/// Folder with a subfolder cpuN for each processor.
 const PROCESSORS: &str = "/sys/devices/system/cpu";
 
 /// Mounts the file systems.
 pub(crate) fn mount() -> Result<()> {
     for (kind, target, needed) in MOUNTS {
-        // The folders of sysfs are there already, those in a devtmpfs are not.
+        // Mount points in sysfs exist already. /dev/pts must be created.
         let mounted = fs::create_dir_all(target)
             .and_then(|()| Ok(rustix::mount::mount(kind, target, kind, MountFlags::empty(), None)?));
         if needed {
@@ -74,7 +76,8 @@ pub(crate) fn mount() -> Result<()> {
     Ok(())
 }
 
-/// Sets the host name, brings the loopback device up, and lets `poweroff`, `halt` and `reboot` end the VM.
+/// Sets the host name, brings the loopback device up, and lets `poweroff`, `halt` and `reboot` end
+/// the VM.
 pub(crate) fn set_up() -> Result<()> {
     rustix::system::sethostname(b"kwasmi")?;
     Command::new("/bin/busybox").args(["ip", "link", "set", "lo", "up"]).status().context("cannot run busybox ip")?;
@@ -87,14 +90,14 @@ pub(crate) fn set_up() -> Result<()> {
     Ok(())
 }
 
-/// Starts the processors that the kernel was told to leave off while it boots.
+/// Starts the processors that `maxcpus` on the kernel command line kept offline during the boot.
 pub(crate) fn start_processors() -> Result<()> {
     for number in 0.. {
         let folder = Path::new(PROCESSORS).join(format!("cpu{number}"));
         if !folder.exists() {
             break;
         }
-        // A processor that cannot be turned off has no such file.
+        // A processor that cannot be taken offline has no such file.
         let switch = folder.join("online");
         if fs::read(&switch).is_ok_and(|state| state.starts_with(b"0")) {
             fs::write(&switch, "1").with_context(|| format!("cannot start processor {number}"))?;
@@ -103,7 +106,7 @@ pub(crate) fn start_processors() -> Result<()> {
     Ok(())
 }
 
-/// Ends the VM.
+/// Powers off the VM.
 pub(crate) fn power_off() {
     rustix::fs::sync();
     if let Err(error) = rustix::system::reboot(RebootCommand::PowerOff) {
@@ -111,11 +114,12 @@ pub(crate) fn power_off() {
     }
 }
 
-/// Loads the module with its parameters, if the image has it.
+/// Loads the module with its parameters, if the image has it, and makes it trust the signer of the
+/// guests.
 pub(crate) fn load_module(parameters: &str) -> Result<()> {
     let file = match File::open(MODULE_PATH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            anyhow::ensure!(parameters.is_empty(), "there are module parameters, but no module to insert");
+            anyhow::ensure!(parameters.is_empty(), "module parameters are set, but the image has no module");
             return Ok(());
         }
         opened => opened?,
@@ -128,7 +132,7 @@ pub(crate) fn load_module(parameters: &str) -> Result<()> {
     trust_signer()
 }
 
-/// Has the module trust the signer of the guests, if the image has them.
+/// Makes the module trust the signer of the guests, if the image has the guests and the command.
 fn trust_signer() -> Result<()> {
     if !Path::new(SIGNER_PATH).exists() || !Path::new(COMMAND_PATH).exists() {
         return Ok(());
