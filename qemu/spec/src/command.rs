@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs programs by a command: `kwasmi-native`, or whatever has its exit statuses and words.
+//! Runs programs by a command with the exit statuses and messages of `kwasmi-native`.
 
 use crate::runner::{
     Outcome,
@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A command that takes the path of a program.
+/// Runner that passes the path of a program to a command.
 #[derive(Debug)]
 pub struct ByCommand {
     command: PathBuf,
@@ -27,11 +27,11 @@ pub struct ByCommand {
 }
 
 impl ByCommand {
-    /// With a folder for programs.
+    /// Creates a runner with a temporary folder for programs.
     ///
     /// # Errors
     ///
-    /// Those of making the folder.
+    /// Fails if the folder cannot be created.
     pub fn new(command: PathBuf) -> io::Result<Self> {
         Ok(Self { command, folder: tempfile::tempdir()? })
     }
@@ -41,7 +41,7 @@ impl ByCommand {
         fs::write(&path, wasm)?;
         let output = Command::new(&self.command).arg(&path).stdin(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stderr);
-        // Whose words, and about what: nothing new.
+        // Strip the command's name and the program's path from the message.
         let words = text.trim_end().rsplit_once("program.wasm: ").map_or(&*text, |(_, words)| words);
         let Some(status) = output.status.code() else {
             return Ok(Outcome::Other(format!("signal {}", output.status.signal().unwrap_or_default())));
@@ -50,7 +50,7 @@ impl ByCommand {
     }
 }
 
-/// What a status and the words with it mean.
+/// Translates an exit status and the message on standard error to an outcome.
 fn ending(status: u32, words: &str) -> Outcome {
     match (status, words) {
         (124, _) if words.starts_with("limit reached: stack") => Outcome::Exhausted,

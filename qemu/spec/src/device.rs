@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs programs in the kernel.
+//! Runs programs in the kernel through `/dev/kwasmi`.
 
 use crate::runner::{
     Outcome,
@@ -25,16 +25,16 @@ use std::{
     num::NonZeroU64, //
 };
 
-/// What is asked for beyond the defaults: one of the tests has a function with a hundred results.
+/// Limits that exceed the defaults: one test has a function with a hundred results.
 const LIMITS: [(u32, NonZeroU64); 1] = [(uapi::KWASMI_LIMIT_ARITY, NonZeroU64::MIN.saturating_add(99))];
 
-/// Errors of `KWASMI_IOC_LOAD` and `KWASMI_IOC_START` that say that a program is not accepted.
+/// Error number of `KWASMI_IOC_LOAD` and `KWASMI_IOC_START` for a refused program.
 const ENOEXEC: i32 = 8;
 
-/// An error that says to call again.
+/// Error number of an interrupted run, which must be called again.
 const EINTR: i32 = 4;
 
-/// `/dev/kwasmi`.
+/// Runner by `/dev/kwasmi`.
 #[derive(Debug)]
 pub struct InKernel(Kernel);
 
@@ -43,7 +43,7 @@ impl InKernel {
     ///
     /// # Errors
     ///
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn new() -> io::Result<Self> {
         Ok(Self(Kernel::open()?))
     }

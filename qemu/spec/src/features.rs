@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which proposals the engine has on, and what another validator makes of a module with and without them.
+//! The proposals that the engine supports, and validation of modules by wasmparser with a given set
+//! of proposals.
 //!
-//! It only tells what a test is about: no test passes because of it.
+//! The validator only classifies tests. It does not decide if a test passes.
 
 use wasmparser::{
     Validator,
     WasmFeatures, //
 };
 
-/// Those that the engine has on: the defaults of wasmi, built without `simd` and `memory64`.
+/// Proposals that the engine supports: the defaults of wasmi built without `simd` and `memory64`.
 pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -22,19 +23,20 @@ pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::FLOATS);
 
-/// Those of version 2 of the specification.
+/// Proposals that are part of version 2 of the specification.
 pub const VERSION_2: WasmFeatures = WasmFeatures::WASM2;
 
-/// All that there are.
+/// All proposals that the validator knows.
 pub const ALL: WasmFeatures = WasmFeatures::all();
 
-/// What the script of this name takes for valid: its own version of the specification, or what the engine does.
+/// Returns the proposals that the script of this name assumes: version 2 of the specification for
+/// its scripts, else those of the engine.
 #[must_use]
 pub fn version(name: &str) -> WasmFeatures {
     if name.starts_with("wasm-v2/") { VERSION_2 } else { ENGINE }
 }
 
-/// Whether `wasm` is valid with these features.
+/// Returns true if `wasm` is valid with these features.
 #[must_use]
 pub fn is_valid(wasm: &[u8], features: WasmFeatures) -> bool {
     Validator::new_with_features(features).validate_all(wasm).is_ok()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs what a script asserts, and counts what holds.
+//! Runs the assertions of a script and counts passes and failures.
 
 use crate::{
     known,
@@ -28,42 +28,42 @@ use std::collections::{
     HashMap, //
 };
 
-/// What the engine's word for a module that is not valid begins with.
+/// Beginning of the engine's message for an invalid module.
 const INVALID: &str = "not valid Wasm";
 
-/// With what it refuses a valid module that is no program.
+/// Beginnings of the engine's messages for a valid module that is not a program.
 const NOT_A_PROGRAM: [&str; 2] = ["no function _start is exported", "missing imports"];
 
-/// With what it refuses to instantiate one.
+/// Beginning of the engine's message for a failed instantiation. The trap follows.
 const UNINSTANTIABLE: &str = "cannot be instantiated: ";
 
-/// So many failures of one module are told apart.
+/// Maximum number of failures of one module that are reported separately.
 const FAILURES_MAX: usize = 20;
 
-/// What came of a script.
+/// Results of a script.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many assertions hold, and modules that must be instantiated.
+    /// Number of assertions that hold, and of modules that were instantiated as required.
     pub passed: usize,
-    /// Those that do not, with the line of each.
+    /// Failures: line and message.
     pub failed: Vec<(usize, String)>,
-    /// Those that are known not to, and why.
+    /// Known differences: line and reason.
     pub known: Vec<(usize, &'static str)>,
-    /// How many are not tried, and why.
+    /// Number of skipped assertions, by reason.
     pub skipped: BTreeMap<Reason, usize>,
-    /// How many programs that took.
+    /// Number of programs that were run.
     pub programs: usize,
 }
 
 impl Tally {
-    /// How many assertions were tried.
+    /// Returns the number of assertions that were tried.
     #[must_use]
     pub fn tried(&self) -> usize {
         self.passed + self.failed.len() + self.known.len()
     }
 }
 
-/// Runs a script.
+/// Runs a script and returns its results.
 pub fn judge(script: &Script, runner: &mut dyn Runner) -> Tally {
     let mut judge = Judge { name: &script.name, runner, tally: Tally::default() };
     for (_, reason) in &script.skipped {
@@ -92,7 +92,7 @@ impl Judge<'_> {
     fn count(&mut self, line: usize, result: Result<(), String>) {
         match (result, known::difference(self.name, line)) {
             (Ok(()), None) => self.tally.passed += 1,
-            (Ok(()), Some(why)) => self.tally.failed.push((line, format!("is no longer so: {why}"))),
+            (Ok(()), Some(why)) => self.tally.failed.push((line, format!("known difference no longer occurs: {why}"))),
             (Err(why), None) => self.tally.failed.push((line, why)),
             (Err(_), Some(why)) => self.tally.known.push((line, why)),
         }
@@ -103,18 +103,18 @@ impl Judge<'_> {
             Test::Invalid { wasm } => match self.run(wasm) {
                 Outcome::Refused(why) if why.starts_with(INVALID) => Ok(()),
                 Outcome::Refused(why) if is_no_program(&why) => self.refused_as_program(wasm),
-                // Of what is more than a module may have, no more is looked at.
+                // The engine stops at a limit before it finds the error.
                 Outcome::Limited(_) => Ok(()),
-                outcome => Err(format!("not valid, but {outcome}")),
+                outcome => Err(format!("invalid module: {outcome}, expected refusal")),
             },
             Test::Valid { wasm } => match self.run(wasm) {
                 Outcome::Refused(why) if is_no_program(&why) => Ok(()),
-                outcome @ (Outcome::Refused(_) | Outcome::Other(_)) => Err(format!("valid, but {outcome}")),
+                outcome @ (Outcome::Refused(_) | Outcome::Other(_)) => Err(format!("valid module: {outcome}")),
                 _ => Ok(()),
             },
             Test::Unlinkable { wasm } => match self.run(wasm) {
                 Outcome::Refused(why) if why.starts_with("missing imports") => Ok(()),
-                outcome => Err(format!("imports what is not there, but {outcome}")),
+                outcome => Err(format!("missing import: {outcome}, expected refusal")),
             },
             Test::Uninstantiable { template, message } => self.uninstantiable(template, message),
             Test::Instances { template, steps } => return self.instances(template, steps),
@@ -122,17 +122,19 @@ impl Judge<'_> {
         self.count(line, result);
     }
 
-    /// That it is no program is found before one thing that makes a module invalid: what type a start function has.
+    /// Turns an invalid module into a program and expects the engine to refuse it. The engine
+    /// checks the type of a start function only after it has found that a module is a program.
     fn refused_as_program(&mut self, wasm: &[u8]) -> Result<(), String> {
         let part = Part { wasm: wasm.to_vec(), links: HashMap::new() };
         let program = Template::new(&[part]).map_err(|why| why.to_string())?.program(&[])?;
         match self.run(&program) {
             Outcome::Refused(why) if !is_no_program(&why) => Ok(()),
-            outcome => Err(format!("not valid, but {outcome}")),
+            outcome => Err(format!("invalid module: {outcome}, expected refusal")),
         }
     }
 
-    /// A start function traps when it runs; a segment that does not fit is found when it is put in place.
+    /// Expects a trap at instantiation: a start function traps when it runs, and an active segment
+    /// that is out of bounds traps when it is copied.
     fn uninstantiable(&mut self, template: &Template, message: &str) -> Result<(), String> {
         let outcome = self.run(&template.program(&[])?);
         let trap = match &outcome {
@@ -143,7 +145,7 @@ impl Judge<'_> {
         if trap.is_some() && trap == Trap::from_words(message) {
             Ok(())
         } else {
-            Err(format!("wanted a trap, {message:?}, but {outcome}"))
+            Err(format!("{outcome}, expected trap: {message}"))
         }
     }
 
@@ -156,7 +158,7 @@ impl Judge<'_> {
         }
         let left_out = self.returning(template, steps);
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| !step.returns()) {
-            // What was done before, up to what ends it.
+            // The program runs all earlier steps that return, then the step that ends it.
             let before = steps.iter().zip(&left_out).take(index);
             let before = before.filter(|(step, left_out)| step.returns() && !**left_out).map(|(step, _)| step);
             let calls: Vec<_> = before.chain([step]).map(|step| Call { step, is_compared: false }).collect();
@@ -168,8 +170,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Does what returns, all in one program, and looks at the results. Finds out which ones fail, and goes on without
-    /// them. Tells for each step whether it is left out.
+    /// Runs all steps that return in one program and compares their results. Finds the steps that
+    /// fail and repeats the program without them. Returns for each step true if it is left out of
+    /// later programs.
     fn returning(&mut self, template: &Template, steps: &[Step]) -> Vec<bool> {
         let mut left_out = vec![false; steps.len()];
         let mut compared = vec![true; steps.len()];
@@ -191,12 +194,12 @@ impl Judge<'_> {
             let Some((index, step)) = at.and_then(|at| chosen.get(at)).and_then(|at| Some((*at, steps.get(*at)?)))
             else {
                 for call in calls.iter().filter(|call| call.is_compared) {
-                    self.count(call.step.line, Err(format!("the module is not there: {}", words(&why))));
+                    self.count(call.step.line, Err(format!("the module does not run: {}", words(&why))));
                 }
                 return left_out;
             };
             failed += 1;
-            let wanted = step.results().map_or_else(String::new, |results| format!(", wanted {results:x?}"));
+            let wanted = step.results().map_or_else(String::new, |results| format!(", expected {results:x?}"));
             self.count(step.line, Err(format!("{}: {}{wanted}", step.action, words(&why))));
             let flags = if why == Ok(Outcome::Exited(MISMATCH)) { &mut compared } else { &mut left_out };
             if let Some(flag) = flags.get_mut(index) {
@@ -204,21 +207,23 @@ impl Judge<'_> {
             }
             if failed == FAILURES_MAX {
                 for call in calls.iter().filter(|call| call.is_compared && call.step.line != step.line) {
-                    self.count(call.step.line, Err("not tried, after so many failures".to_owned()));
+                    self.count(call.step.line, Err("not tried: too many failures in this module".to_owned()));
                 }
                 return left_out;
             }
         }
     }
 
-    /// The first call that does not return as it should, and what came of it; no call: the module itself.
+    /// Returns the index of the first call that fails, and its outcome; no index if the module
+    /// itself fails; none if all calls pass.
     fn first_failure(
         &mut self,
         template: &Template,
         calls: &[Call<'_>],
     ) -> Option<(Option<usize>, Result<Outcome, String>)> {
         let mut outcome = self.prefix(template, calls, calls.len())?;
-        // As many calls are fine, and as many are not.
+        // Bisection: a program of the first `fine` calls passes, one of the first `bad` calls
+        // fails.
         let (mut fine, mut bad) = (0, calls.len());
         if let Some(outcome) = self.prefix(template, calls, 0) {
             return Some((None, outcome));
@@ -233,7 +238,7 @@ impl Judge<'_> {
         Some((bad.checked_sub(1), outcome))
     }
 
-    /// What comes of the first `len` calls, unless they are fine.
+    /// Runs a program of the first `len` calls. Returns its outcome, or none if it passes.
     fn prefix(&mut self, template: &Template, calls: &[Call<'_>], len: usize) -> Option<Result<Outcome, String>> {
         match template.program(calls.get(..len)?) {
             Ok(program) => match self.run(&program) {
@@ -256,12 +261,12 @@ fn words(outcome: &Result<Outcome, String>) -> String {
     }
 }
 
-/// Whether a program ended as its last step says.
+/// Checks that a program ended as its last step expects.
 fn ends(step: &Step, outcome: &Outcome) -> Result<(), String> {
     match (&step.expected, outcome) {
         (Expected::Exhaustion, Outcome::Exhausted) => Ok(()),
         (Expected::Trap(message), Outcome::Trapped(trap)) if Trap::from_words(message) == Some(*trap) => Ok(()),
-        (Expected::Trap(message), outcome) => Err(format!("{outcome}, wanted a trap: {message}")),
+        (Expected::Trap(message), outcome) => Err(format!("{outcome}, expected trap: {message}")),
         (_, outcome) => Err(outcome.to_string()),
     }
 }
@@ -271,7 +276,7 @@ mod tests {
     use super::*;
     use crate::features;
 
-    /// Ends every program, or ends it as a script's only trap.
+    /// Runner that validates each program and computes its outcome by a function.
     struct Fake(fn(&[u8]) -> Outcome);
 
     impl Runner for Fake {
@@ -308,12 +313,13 @@ mod tests {
         let tally = judged(|_| Outcome::Exited(0));
         assert_eq!((tally.passed, tally.programs), (5, 2));
         assert_eq!(tally.skipped, BTreeMap::from([(Reason::HostReference, 1)]));
-        assert_eq!(tally.failed, [(16, "\"trap\" of []: it returned, wanted a trap: unreachable".to_owned())]);
+        assert_eq!(tally.failed, [(16, "\"trap\" with []: returned, expected trap: unreachable".to_owned())]);
     }
 
     #[test]
     fn what_does_not_match_is_found() {
-        // The program ends with it as soon as the call is there: it is the only one with this name for a global.
+        // Report a mismatch for each program that calls `(get "copy")`: `global.get 1`,
+        // `i32.const`.
         let tally = judged(|wasm| {
             let calls_get = wasm.windows(3).filter(|bytes| *bytes == [0x23, 1, 0x41]).count() > 0;
             if calls_get { Outcome::Exited(MISMATCH) } else { Outcome::Exited(0) }

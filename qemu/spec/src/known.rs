@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known of single assertions. What differs is tried all the same: it is a failure if it no longer does.
+//! Assertions with known differences. They are run all the same: a known difference that no longer
+//! occurs is a failure.
 
-/// Where kwasmi does not do what the specification says: script, line, how.
+/// Assertions in which kwasmi differs from the specification: script, line, description.
 const DIFFERENCES: [(&str, usize, &str); 3] = [
     ("wasm-v2/conversions.wast", 561, PROMOTED),
     ("wasm-v2/conversions.wast", 563, PROMOTED),
     ("wasm-v2/ref_func.wast", 112, "a start function counts as declared, as an exported one does"),
 ];
 
+/// Description of the difference in `f64.promote_f32`.
 const PROMOTED: &str = "f64.promote_f32 leaves a signalling NaN signalling";
 
-/// What goes on from a call that is not made, as only a host could make its arguments, or from one that traps: it ends
-/// the program, and what it has done before is lost. Scripts, and their lines.
+/// Assertions that depend on the state after a call that cannot be run here: scripts and their
+/// lines. Either only a host could make the arguments of the call, or it traps, which ends the
+/// program and loses the state.
 const CONSEQUENCES: [(&str, &[usize]); 9] = [
     ("wasm-v2/linking.wast", &[275, 288, 406, 419, 452, 453]),
     ("wasm-v2/ref_is_null.wast", &[41]),
@@ -25,24 +28,24 @@ const CONSEQUENCES: [(&str, &[usize]); 9] = [
     ("multi-memory/linking3.wast", &[36, 49, 82, 83]),
 ];
 
-/// Scripts with a module that is beyond a limit, for a runner that cannot ask for more than the default: a function has a
-/// hundred results.
+/// Scripts with a module that exceeds a default limit (a function has a hundred results), for
+/// runners that cannot raise it.
 const LIMITED: [&str; 1] = ["wasm-v2/call.wast"];
 
-/// How kwasmi is known to differ.
+/// Returns the description of a known difference.
 #[must_use]
 pub fn difference(script: &str, line: usize) -> Option<&'static str> {
     let found = DIFFERENCES.iter().find(|difference| (difference.0, difference.1) == (script, line));
     found.map(|difference| difference.2)
 }
 
-/// Whether an assertion goes on from a call that leaves nothing here.
+/// Returns true if an assertion depends on a call that cannot be run here.
 #[must_use]
 pub fn is_consequence(script: &str, line: usize) -> bool {
     CONSEQUENCES.iter().any(|(name, lines)| *name == script && lines.contains(&line))
 }
 
-/// Whether modules of a script may be beyond a limit.
+/// Returns true if a module of the script may exceed a default limit.
 #[must_use]
 pub fn is_limited(script: &str) -> bool {
     LIMITED.contains(&script)

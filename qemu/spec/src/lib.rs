@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests of the WebAssembly specification, for an engine that runs whole programs only.
+//! Runs the tests of the WebAssembly specification on an engine that runs only whole programs.
 //!
-//! A script of theirs ([`script`]) is modules and what is asserted of them. Each module is made a program ([`mod@program`]):
-//! an entry that calls what the module exports, and compares results with what they are to be. What must trap is a
-//! program of its own. A [`runner`] runs them, in the kernel or in a process, and [`mod@judge`] counts.
+//! A script ([`script`]) consists of modules and assertions about them. Each module becomes a
+//! program ([`mod@program`]): its entry point calls exports of the module and compares their
+//! results with the expected ones. An assertion of a trap becomes a separate program. A [`runner`]
+//! runs the programs in the kernel or in a process, and [`mod@judge`] counts the results.
 
 #![forbid(unsafe_code)]
 
@@ -19,5 +20,5 @@ pub mod script;
 pub mod spectest;
 pub mod value;
 
-/// The scripts: names and texts.
+/// Names and texts of the scripts.
 pub const SCRIPTS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/scripts.rs"));

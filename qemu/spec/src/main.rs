@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the tests of the WebAssembly specification through `/dev/kwasmi`, or by a command. Prints KTAP, a line a script;
-//! exits with 1 if one fails.
+//! Runs the tests of the WebAssembly specification through `/dev/kwasmi`, or by a command. Prints
+//! KTAP with one result for each script. Exits with 1 if a script fails.
 //!
 //!     kwasmi-spec [--command PROGRAM] [--jobs N] [SCRIPT]...
 //!
-//! SCRIPT is a part of a name, such as `memory_`.
+//! SCRIPT is a part of a script's name, such as `memory_`.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ use std::{
     time::Instant, //
 };
 
-/// What the command line asks for.
+/// Options of the command line.
 struct Options {
     command: Option<PathBuf>,
     jobs: usize,
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
     }
     println!("# {} programs in {} s", total.programs, began.elapsed().as_secs());
     println!("# {} known differences", total.known.len());
-    println!("# {} of {} assertions", total.passed, total.tried());
+    println!("# {} of {} assertions passed", total.passed, total.tried());
     if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -111,7 +111,7 @@ fn run(name: &str, text: &str, runner: &mut dyn Runner) -> Result<Tally, String>
     Ok(judge::judge(&Script::new(name, text)?, runner))
 }
 
-/// Prints what comes of each script, in their order. The sum.
+/// Prints the results of each script, in the order of `names`. Returns the sum.
 fn report(names: &[&'static str], results: &mpsc::Receiver<(&'static str, Result<Tally, String>)>) -> Tally {
     let mut total = Tally::default();
     let mut early = BTreeMap::new();
@@ -142,10 +142,10 @@ fn print(number: usize, name: &str, tally: &Tally) {
         println!("# {name}:{line}: {why}");
     }
     for (line, why) in &tally.known {
-        println!("# {name}:{line}: known: {why}");
+        println!("# {name}:{line}: known difference: {why}");
     }
     let tried = tally.tried();
-    println!("# {name}: {} of {tried} in {} programs", tally.passed, tally.programs);
+    println!("# {name}: {} of {tried} passed in {} programs", tally.passed, tally.programs);
     for (reason, count) in &tally.skipped {
         println!("# {name}: {count} skipped: {reason}");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes programs of modules: their own `_start` calls what they export and looks at the results.
+//! Builds programs from modules: the program's `_start` calls exports of the modules and compares
+//! the results.
 
 use crate::{
     script::{
@@ -59,21 +60,22 @@ use wasmparser::{
     TypeRef, //
 };
 
-/// What a program ends with if a result is not what it is to be.
+/// Exit status of a program in which a result differs from the expected one.
 pub const MISMATCH: u32 = 1;
 
-/// The one function that is imported, so that all others move up by one.
+/// Index of `proc_exit`, the only imported function. It shifts the indices of all other functions
+/// by one.
 const EXIT: u32 = 0;
 
-/// The entry of a program.
+/// Name of a program's entry point.
 const ENTRY: &str = "_start";
 
-/// Why no program can be made of modules.
+/// Reason why no program can be built from modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// One imports what is nowhere.
+    /// An import has no definition.
     Unknown(String),
-    /// One is not understood.
+    /// A module cannot be parsed.
     Broken(String),
 }
 
@@ -96,25 +98,25 @@ impl From<reencode::Error> for Unusable {
     }
 }
 
-/// A call in a program.
+/// Call in a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// What is called.
+    /// Step that the call executes.
     pub step: &'a Step,
-    /// Whether its results are looked at.
+    /// Set if the results are compared with the expected ones.
     pub is_compared: bool,
 }
 
-/// A module, and where what it imports comes from.
+/// Module, and the modules that it imports from.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its bytes.
+    /// Binary of the module.
     pub wasm: Vec<u8>,
-    /// The part, before this one, that each module is that it imports from.
+    /// Index of the earlier part for each module name that it imports from.
     pub links: HashMap<String, usize>,
 }
 
-/// Something that is exported.
+/// Export of a part.
 #[derive(Clone, Debug)]
 struct Export {
     part: usize,
@@ -123,32 +125,34 @@ struct Export {
     index: u32,
 }
 
-/// A segment that is put in place when its part is instantiated.
+/// Active segment, copied by code when its part is instantiated.
 #[derive(Clone, Debug)]
 struct Segment {
     part: usize,
-    /// The constant expression of where it goes, without its end.
+    /// Constant expression of the offset, without its `end`.
     offset: Vec<u8>,
     index: u32,
     len: u32,
     target: u32,
 }
 
-/// Modules, taken apart and linked into one, with what they import from `spectest` as their own.
+/// Sections of one module, or of several modules that are linked into one. Items that they import
+/// from `spectest` are defined in the result.
 ///
-/// One alone stays as it is. Several are instantiated one by one: what would happen then is left for calls to do.
+/// A single module keeps its start function and active segments. Several modules are instantiated
+/// one after another: calls copy their active segments and call their start functions.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
     is_linked: bool,
     types: TypeSection,
     signatures: Vec<wasmparser::FuncType>,
     functions: FunctionSection,
-    /// The type of each function.
+    /// Type index of each function.
     function_types: Vec<u32>,
     tables: TableSection,
     memories: MemorySection,
     globals: GlobalSection,
-    /// The constant expression of each global, without its end.
+    /// Constant expression of each global, without its `end`.
     values: Vec<Vec<u8>>,
     spectest: HashMap<String, u32>,
     exports: Vec<Export>,
@@ -161,7 +165,7 @@ pub struct Template {
     data_segments: Vec<Segment>,
 }
 
-/// Gives the indices of a part's own the places that they have in the program.
+/// Maps the indices of a part to those of the program.
 #[derive(Default)]
 struct Mover {
     types: u32,
@@ -171,11 +175,11 @@ struct Mover {
     tables: Vec<u32>,
     memories: Vec<u32>,
     globals: Vec<u32>,
-    /// The constant expressions of globals that are imported.
+    /// Constant expressions of imported globals.
     values: Vec<Vec<u8>>,
 }
 
-/// What is at `index`; an index without anything stays what it is, for the engine to find out.
+/// Returns the mapped index; `u32::MAX`, which the engine refuses, if there is none.
 fn at(indices: &[u32], index: u32) -> u32 {
     indices.get(index as usize).copied().unwrap_or(u32::MAX)
 }
@@ -211,7 +215,7 @@ impl Reencode for Mover {
         Ok(at(&self.globals, global))
     }
 
-    /// Only globals that are imported are constants: the value goes in place of one.
+    /// Replaces `global.get` of an imported global by the value of the global.
     fn const_expr(&mut self, expression: wasmparser::ConstExpr<'_>) -> Result<ConstExpr, reencode::Error> {
         let mut bytes = Vec::new();
         let mut operators = expression.get_operators_reader();
@@ -229,11 +233,12 @@ impl Reencode for Mover {
 }
 
 impl Template {
-    /// Takes modules apart and links them.
+    /// Parses modules and links them.
     ///
     /// # Errors
     ///
-    /// [`Unusable`].
+    /// [`Unusable::Unknown`] if an import has no definition; [`Unusable::Broken`] if a module
+    /// cannot be parsed or has tags.
     pub fn new(parts: &[Part]) -> Result<Self, Unusable> {
         let mut template = Self { is_linked: parts.len() > 1, ..Self::default() };
         for (number, part) in parts.iter().enumerate() {
@@ -317,7 +322,8 @@ impl Template {
         Ok(())
     }
 
-    /// A further function, whose code comes in its turn; its index, which the imported function precedes.
+    /// Adds a function of type `ty` and returns its index, which counts the imported function. The
+    /// caller adds its code.
     fn function(&mut self, ty: u32) -> u32 {
         self.functions.function(ty);
         self.function_types.push(ty);
@@ -368,7 +374,7 @@ impl Template {
         Ok(())
     }
 
-    /// Finds what is imported.
+    /// Resolves an import to an export of another part or to an item of `spectest`.
     fn import(&mut self, mover: &mut Mover, part: &Part, import: &Import<'_>) -> Result<(), Unusable> {
         let index = match part.links.get(import.module) {
             Some(from) => {
@@ -383,7 +389,7 @@ impl Template {
             }
             None if import.module == spectest::MODULE => self
                 .define(mover, import)?
-                .ok_or_else(|| Unusable::Unknown(format!("spectest has no such {:?}", import.name)))?,
+                .ok_or_else(|| Unusable::Unknown(format!("spectest has no {:?} of this type", import.name)))?,
             None => return Err(Unusable::Unknown(format!("no module {:?}", import.module))),
         };
         match import.ty {
@@ -398,7 +404,8 @@ impl Template {
         Ok(())
     }
 
-    /// The index of an item of `spectest`, which is made when it is first wanted; none if there is no such item.
+    /// Returns the index of an item of `spectest`, which is defined at its first import; none if
+    /// `spectest` has no such item of this type.
     fn define(&mut self, mover: &mut Mover, import: &Import<'_>) -> Result<Option<u32>, Unusable> {
         let known = self.spectest.get(import.name).copied();
         let index = match import.ty {
@@ -451,12 +458,13 @@ impl Template {
         found.map(|export| export.index).ok_or_else(|| format!("no {kind:?} {name:?} is exported"))
     }
 
-    /// A program that takes these steps in turn, and ends with [`MISMATCH`] as soon as one comes back with something else
-    /// than it should. Each is a function of its own.
+    /// Builds a program that executes `calls` in order and exits with [`MISMATCH`] at the first
+    /// result that differs from the expected one. Each call is a separate function.
     ///
     /// # Errors
     ///
-    /// In words, if a call does not go with the module.
+    /// A message, if the module does not export the target of a call or the number of results
+    /// differs.
     pub fn program(&self, calls: &[Call<'_>]) -> Result<Vec<u8>, String> {
         let (mut types, mut functions, mut code) = (self.types.clone(), self.functions.clone(), self.code.clone());
         let exit_type = count(self.signatures.len());
@@ -480,7 +488,8 @@ impl Template {
         }));
         let mut exports = ExportSection::new();
         for Export { part, name, kind, index } in &self.exports {
-            // Its own entry would be taken for the program's, and names of several parts for one another.
+            // A `_start` of the module must not be the program's entry point, and exports of
+            // several parts may have the same name.
             if self.is_linked {
                 exports.export(&format!("{part} {name}"), *kind, *index);
             } else {
@@ -519,13 +528,13 @@ impl Template {
         Ok(module.finish())
     }
 
-    /// A function that takes a step.
+    /// Builds the function that executes a step.
     fn call(&self, Call { step, is_compared }: Call<'_>) -> Result<Function, String> {
         let (target, results) = match &step.action {
             Action::Instantiate => return Ok(self.instantiate(step.part)),
             Action::Invoke { name, .. } => {
                 let function = self.export(step.part, name, ExportKind::Func)?;
-                // Without the function that is imported.
+                // `function_types` does not contain the imported function.
                 let ty = self.function_types.get(function as usize - 1);
                 let signature = ty.and_then(|ty| self.signatures.get(*ty as usize));
                 (function, signature.ok_or_else(|| format!("{name:?} has no type"))?.results().len())
@@ -534,7 +543,7 @@ impl Template {
         };
         let patterns = step.results().filter(|_| is_compared);
         if patterns.is_some_and(|patterns| patterns.len() != results) {
-            return Err(format!("there are {results} results"));
+            return Err(format!("the target has {results} results"));
         }
         Ok(body(|sink| {
             if let Action::Invoke { args, .. } = &step.action {
@@ -544,7 +553,7 @@ impl Template {
                 sink.global_get(target);
             }
             match patterns {
-                // The last result is on top.
+                // The last result is on top of the stack.
                 Some(patterns) => patterns.iter().rev().for_each(|pattern| {
                     differs(sink, pattern);
                     sink.if_(wasm_encoder::BlockType::Empty);
@@ -557,7 +566,8 @@ impl Template {
         }))
     }
 
-    /// A function that does what is left of instantiating a part.
+    /// Builds the function that copies a part's active segments and calls its start function, if
+    /// parts are linked.
     fn instantiate(&self, part: usize) -> Function {
         let mut function = Function::new([]);
         for segment in self.element_segments.iter().filter(|segment| segment.part == part) {
@@ -583,7 +593,7 @@ impl Template {
     }
 }
 
-/// The bytes of a constant expression, without its end.
+/// Encodes a constant expression without its `end`.
 fn encoded(expression: &ConstExpr) -> Vec<u8> {
     let mut bytes = Vec::new();
     expression.encode(&mut bytes);
@@ -591,7 +601,7 @@ fn encoded(expression: &ConstExpr) -> Vec<u8> {
     bytes
 }
 
-/// A function without locals.
+/// Builds a function without locals.
 fn body(write: impl FnOnce(&mut InstructionSink<'_>)) -> Function {
     let mut function = Function::new([]);
     let mut sink = function.instructions();
@@ -600,6 +610,7 @@ fn body(write: impl FnOnce(&mut InstructionSink<'_>)) -> Function {
     function
 }
 
+/// Pushes a constant.
 fn push(sink: &mut InstructionSink<'_>, value: Value) {
     match value {
         Value::I32(value) => sink.i32_const(value),
@@ -610,17 +621,17 @@ fn push(sink: &mut InstructionSink<'_>, value: Value) {
     };
 }
 
-/// Puts whether the value on top of the stack does not match in its place.
+/// Replaces the value on top of the stack by 1 if it does not match `pattern`, else by 0.
 fn differs(sink: &mut InstructionSink<'_>, pattern: &Pattern) {
     match *pattern {
         Pattern::I32(value) => sink.i32_const(value).i32_ne(),
         Pattern::I64(value) => sink.i64_const(value).i64_ne(),
         Pattern::F32(bits) => masked32(sink, u32::MAX, bits),
         Pattern::F64(bits) => masked64(sink, u64::MAX, bits),
-        // The sign may be any.
+        // Either sign matches.
         Pattern::CanonicalF32 => masked32(sink, u32::MAX >> 1, 0x7fc0_0000),
         Pattern::CanonicalF64 => masked64(sink, u64::MAX >> 1, 0x7ff8_0000_0000_0000),
-        // So may the payload, but for its highest bit.
+        // Either sign and any payload match, if the highest bit of the payload is set.
         Pattern::ArithmeticF32 => masked32(sink, 0x7fc0_0000, 0x7fc0_0000),
         Pattern::ArithmeticF64 => masked64(sink, 0x7ff8_0000_0000_0000, 0x7ff8_0000_0000_0000),
         Pattern::Null => sink.ref_is_null().i32_eqz(),
@@ -628,15 +639,18 @@ fn differs(sink: &mut InstructionSink<'_>, pattern: &Pattern) {
     };
 }
 
+/// Compares the masked bits of an `f32` with `bits`.
 fn masked32<'a, 'b>(sink: &'a mut InstructionSink<'b>, mask: u32, bits: u32) -> &'a mut InstructionSink<'b> {
     sink.i32_reinterpret_f32().i32_const(mask.cast_signed()).i32_and().i32_const(bits.cast_signed()).i32_ne()
 }
 
+/// Compares the masked bits of an `f64` with `bits`.
 fn masked64<'a, 'b>(sink: &'a mut InstructionSink<'b>, mask: u64, bits: u64) -> &'a mut InstructionSink<'b> {
     sink.i64_reinterpret_f64().i64_const(mask.cast_signed()).i64_and().i64_const(bits.cast_signed()).i64_ne()
 }
 
-/// How many there are: fewer than four thousand million, as each takes a byte of a module.
+/// Converts a count. It fits into 32 bits because each counted item takes at least one byte of a
+/// module.
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What runs programs, and how they end.
+//! Interface of runners, and the outcomes of programs.
 
 use std::fmt;
 
-/// A trap.
+/// Kind of trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {
-    /// `unreachable`.
+    /// Execution of `unreachable`.
     Unreachable,
-    /// A memory access out of bounds.
+    /// Memory access out of bounds.
     MemoryBounds,
-    /// A table access out of bounds.
+    /// Table access out of bounds.
     TableBounds,
-    /// A call of a null element.
+    /// Indirect call of a null element.
     NullElement,
-    /// A division by zero.
+    /// Integer division by zero.
     DivideByZero,
-    /// An integer overflow.
+    /// Integer overflow.
     IntegerOverflow,
-    /// A conversion to an integer that there is none for.
+    /// Conversion of a NaN to an integer.
     BadConversion,
-    /// An indirect call of a function of another type.
+    /// Indirect call of a function of another type.
     BadSignature,
 }
 
-/// The words of traps in the specification's tests, of which some differ for the same trap, and those of wasmi.
+/// Messages of traps: those of the specification's tests, which has several for some traps, and
+/// those of wasmi.
 const WORDS: [(&str, Trap); 10] = [
     ("unreachable", Trap::Unreachable),
     ("wasm `unreachable` instruction executed", Trap::Unreachable),
@@ -40,45 +41,45 @@ const WORDS: [(&str, Trap); 10] = [
 ];
 
 impl Trap {
-    /// The trap that `text` begins with the words of.
+    /// Returns the trap whose message `text` begins with.
     #[must_use]
     pub fn from_words(text: &str) -> Option<Self> {
         WORDS.iter().find(|(words, _)| text.starts_with(words)).map(|(_, trap)| *trap)
     }
 }
 
-/// What came of a program.
+/// Outcome of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ended with this exit status.
+    /// The program exited with this status.
     Exited(u32),
-    /// It trapped.
+    /// The program trapped.
     Trapped(Trap),
-    /// It ran out of stack.
+    /// The program exhausted its stack.
     Exhausted,
-    /// It was not accepted, or not instantiated; why.
+    /// The program was refused, or could not be instantiated. Holds the message.
     Refused(String),
-    /// It reached a limit, other than that of the stack; which.
+    /// The program reached another limit than that of the stack. Holds the message.
     Limited(String),
-    /// Something else, in words.
+    /// Any other ending, in words.
     Other(String),
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(0) => f.write_str("it returned"),
-            Self::Exited(crate::program::MISMATCH) => f.write_str("another result"),
-            Self::Exited(status) => write!(f, "it exited with {status}"),
-            Self::Trapped(trap) => write!(f, "a trap: {trap:?}"),
-            Self::Exhausted => f.write_str("it ran out of stack"),
+            Self::Exited(0) => f.write_str("returned"),
+            Self::Exited(crate::program::MISMATCH) => f.write_str("result differs"),
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Trapped(trap) => write!(f, "trapped: {trap:?}"),
+            Self::Exhausted => f.write_str("stack exhausted"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Limited(words) | Self::Other(words) => f.write_str(words),
         }
     }
 }
 
-/// A way to run programs.
+/// Runner of programs.
 pub trait Runner {
     /// Loads, instantiates and runs `wasm`.
     fn run(&mut self, wasm: &[u8]) -> Outcome;

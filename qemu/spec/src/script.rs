@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads a script of the specification's tests: modules, and what is asserted of them.
+//! Reads a script of the specification's tests (wast): modules and assertions about them.
 
 use crate::{
     features,
@@ -43,57 +43,57 @@ use wast::{
     }, //
 };
 
-/// Why something is not tried.
+/// Reason why an assertion is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// It is about the text format.
+    /// The assertion is about the text format.
     Text,
-    /// It is about several modules.
+    /// The assertion is about a link error between modules.
     Linking,
-    /// It wants a reference that only a host can make.
+    /// The assertion needs a reference that only a host can create.
     HostReference,
-    /// It goes on with what a call has left that only a host could make, or one that ends the program.
+    /// The assertion depends on the state after a call that needs a host or that ends the program.
     Consequence,
-    /// The engine has a proposal off.
+    /// The assertion needs a proposal that the engine does not enable.
     ProposalOff,
-    /// The engine has a proposal on.
+    /// The module is asserted to be invalid, but is valid with a proposal that the engine enables.
     ProposalOn,
-    /// It is beyond a limit that cannot be raised where it runs.
+    /// The module exceeds a limit that the runner cannot raise.
     Limit,
-    /// It is about what custom sections have in them.
+    /// The assertion is about contents of custom sections.
     Custom,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Text => "malformed text: never comes to an engine",
-            Self::Linking => "modules are not linked with one another",
-            Self::HostReference => "needs a host that makes an externref",
-            Self::Consequence => "goes on from a call that needs a host, or that ends a program",
-            Self::ProposalOff => "needs a proposal that is off",
-            Self::ProposalOn => "valid with a proposal that is on",
-            Self::Limit => "beyond a limit that cannot be raised here",
+            Self::Text => "malformed text, which an engine never gets",
+            Self::Linking => "link error between modules, which kwasmi does not link",
+            Self::HostReference => "needs a host that creates an externref",
+            Self::Consequence => "depends on a call that needs a host, or that ends the program",
+            Self::ProposalOff => "needs a proposal that is not enabled",
+            Self::ProposalOn => "valid with a proposal that is enabled",
+            Self::Limit => "exceeds a limit that this runner cannot raise",
             Self::Custom => "custom sections are ignored",
         })
     }
 }
 
-/// What is done with an instance.
+/// Action on an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Makes it.
+    /// Instantiates the module.
     Instantiate,
-    /// Calls a function.
+    /// Calls an exported function.
     Invoke {
-        /// What it is exported as.
+        /// Name of the export.
         name: String,
-        /// Its arguments.
+        /// Arguments.
         args: Vec<Value>,
     },
-    /// Reads a global.
+    /// Reads an exported global.
     Get {
-        /// What it is exported as.
+        /// Name of the export.
         name: String,
     },
 }
@@ -102,40 +102,40 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instantiate => f.write_str("the module"),
-            Self::Invoke { name, args } => write!(f, "{name:?} of {args:x?}"),
+            Self::Invoke { name, args } => write!(f, "{name:?} with {args:x?}"),
             Self::Get { name } => write!(f, "global {name:?}"),
         }
     }
 }
 
-/// What is to come of it.
+/// Expected outcome of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// It returns, with whatever.
+    /// The action returns, with any results.
     Return,
-    /// It returns with these results.
+    /// The action returns these results.
     Results(Vec<Pattern>),
-    /// It traps, in the specification's words.
+    /// The action traps, with this message of the specification.
     Trap(String),
-    /// It runs out of stack.
+    /// The action exhausts the stack.
     Exhaustion,
 }
 
-/// An action with what is to come of it.
+/// Action with its expected outcome.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Where it is.
+    /// Line in the script.
     pub line: usize,
-    /// With which of the modules that are linked with one another.
+    /// Index of the module, among the modules that are linked.
     pub part: usize,
-    /// What is done.
+    /// Action.
     pub action: Action,
-    /// What is to come of it.
+    /// Expected outcome.
     pub expected: Expected,
 }
 
 impl Step {
-    /// The results that it is to have, if it matters.
+    /// Returns the expected results, if they are specified.
     #[must_use]
     pub fn results(&self) -> Option<&[Pattern]> {
         match &self.expected {
@@ -144,66 +144,66 @@ impl Step {
         }
     }
 
-    /// Whether an instance lives on after it.
+    /// Returns true if the action is expected to return.
     #[must_use]
     pub fn returns(&self) -> bool {
         matches!(self.expected, Expected::Return | Expected::Results(_))
     }
 }
 
-/// A test of its own.
+/// Independent test.
 #[derive(Clone, Debug)]
 pub enum Test {
-    /// A module that is not valid.
+    /// Module that must be refused as invalid.
     Invalid {
-        /// Its bytes.
+        /// Binary of the module.
         wasm: Vec<u8>,
     },
-    /// A module in binary that is valid as it stands.
+    /// Module in binary format that must be accepted unchanged.
     Valid {
-        /// Its bytes.
+        /// Binary of the module.
         wasm: Vec<u8>,
     },
-    /// A module that imports something that is nowhere.
+    /// Module with an import without a definition.
     Unlinkable {
-        /// Its bytes.
+        /// Binary of the module.
         wasm: Vec<u8>,
     },
-    /// A module by itself that traps when it is instantiated.
+    /// Single module that traps when it is instantiated.
     Uninstantiable {
-        /// The module.
+        /// Module.
         template: Box<Template>,
-        /// The trap, in the specification's words.
+        /// Message of the trap in the specification.
         message: String,
     },
-    /// A module, or several that are linked with one another, and what is done with them in turn.
+    /// Module, or several linked modules, and the actions on them in order.
     Instances {
-        /// The modules.
+        /// Modules.
         template: Box<Template>,
-        /// What is done.
+        /// Actions.
         steps: Vec<Step>,
     },
 }
 
-/// A script.
+/// Parsed script.
 #[derive(Debug, Default)]
 pub struct Script {
-    /// Its name.
+    /// Name of the script.
     pub name: String,
-    /// Its tests, each with the line where it begins.
+    /// Tests, each with the line where it begins.
     pub tests: Vec<(usize, Test)>,
-    /// What is not tried.
+    /// Skipped assertions: line and reason.
     pub skipped: Vec<(usize, Reason)>,
-    /// What the script is thought to have, but is not understood.
+    /// Directives that cannot be processed: line and message.
     pub problems: Vec<(usize, String)>,
 }
 
 impl Script {
-    /// Reads `text`.
+    /// Parses `text`.
     ///
     /// # Errors
     ///
-    /// In words, with a line.
+    /// A message with the line of a syntax error.
     pub fn new(name: &str, text: &str) -> Result<Self, String> {
         let describe = |error: wast::Error| format!("line {}: {}", line(text, error.span()), error.message());
         let mut lexer = Lexer::new(text);
@@ -223,36 +223,36 @@ fn line(text: &str, span: Span) -> usize {
     span.linecol_in(text).0 + 1
 }
 
-/// An instance, as the script goes on.
+/// Instance in the script.
 struct Instance {
-    /// The module, or why there is none.
+    /// Module, or the reason why it is skipped.
     module: Result<Module, Reason>,
-    /// The first of the instances that it is linked with, directly or not.
+    /// Lowest index of the instances that it is linked with, directly or indirectly.
     group: usize,
 }
 
 struct Module {
     wasm: Vec<u8>,
-    /// The instance that each module is that it imports from.
+    /// Index of the instance for each module name that it imports from.
     links: HashMap<String, usize>,
 }
 
 #[derive(Default)]
 struct Reader<'a> {
     text: &'a str,
-    /// What assertions that modules are not valid go by.
+    /// Proposals that assertions of invalid modules assume.
     version: WasmFeatures,
     script: Script,
     instances: Vec<Instance>,
-    /// What is done, where `part` is that of all instances.
+    /// Actions. `part` is an index into `instances`.
     steps: Vec<Step>,
-    /// The instance that actions without a name are about.
+    /// Instance for actions that name no module.
     current: Option<usize>,
-    /// The instance of each name in the script.
+    /// Instance of each identifier in the script.
     named: HashMap<String, usize>,
-    /// The instance of each name to import from.
+    /// Instance of each registered module name.
     registered: HashMap<String, usize>,
-    /// Modules that are defined only, by name; the last one also by none.
+    /// Module definitions by identifier; the last one also without.
     definitions: HashMap<Option<String>, Vec<u8>>,
 }
 
@@ -301,7 +301,7 @@ impl Reader<'_> {
             }
             WastDirective::AssertMalformed { module: QuoteWat::Wat(mut module), message, .. } => {
                 match module.encode() {
-                    // Where several memories made an index of it.
+                    // With multi-memory the zero byte is a memory index.
                     Ok(wasm) if message == "zero byte expected" && features::is_valid(&wasm, features::ENGINE) => {
                         self.skip(line, Reason::ProposalOn);
                     }
@@ -377,7 +377,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The module of an instance, and the instances that it imports from.
+    /// Resolves the instances that a module imports from.
     fn linked(&self, wasm: Vec<u8>) -> Result<Module, Reason> {
         if !features::is_valid(&wasm, features::ENGINE) && features::is_valid(&wasm, features::ALL) {
             return Err(Reason::ProposalOff);
@@ -396,7 +396,8 @@ impl Reader<'_> {
         Ok(Module { wasm, links })
     }
 
-    /// Adds an instance to those that it is linked with.
+    /// Adds an instance, and merges the groups of the instances that it imports from. Returns its
+    /// index.
     fn add(&mut self, line: usize, module: Result<Module, Reason>, expected: Expected) -> usize {
         let index = self.instances.len();
         let groups: Vec<_> = module

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module `spectest`, from which the specification's tests import: its items, to be defined by the importer itself.
+//! The module `spectest`, from which the specification's tests import. A program defines the items
+//! of it that it uses.
 
 use wasm_encoder::{
     Ieee32,
@@ -12,18 +13,18 @@ use wasm_encoder::{
 };
 use wasmparser::ValType;
 
-/// Its name.
+/// Name of the module.
 pub const MODULE: &str = "spectest";
 
-/// Its table.
+/// Type of the table `table`.
 pub const TABLE: TableType =
     TableType { element_type: RefType::FUNCREF, table64: false, minimum: 10, maximum: Some(20), shared: false };
 
-/// Its memory.
+/// Type of the memory `memory`.
 pub const MEMORY: MemoryType =
     MemoryType { minimum: 1, maximum: Some(2), memory64: false, shared: false, page_size_log2: None };
 
-/// The parameters of one of its functions; none has results or does anything.
+/// Returns the parameter types of a function of the module. No function has results or effects.
 #[must_use]
 pub fn function(name: &str) -> Option<&'static [ValType]> {
     Some(match name {
@@ -38,7 +39,7 @@ pub fn function(name: &str) -> Option<&'static [ValType]> {
     })
 }
 
-/// The type and the value of one of its globals, none of which is mutable.
+/// Returns type and value of a global of the module. All are immutable.
 #[must_use]
 pub fn global(name: &str) -> Option<(ValType, Instruction<'static>)> {
     Some(match name {
@@ -50,7 +51,8 @@ pub fn global(name: &str) -> Option<(ValType, Instruction<'static>)> {
     })
 }
 
-/// Whether an import with these limits can be provided by something of `minimum` and `maximum`.
+/// Returns true if an item with limits `minimum` and `maximum` satisfies an import with the limits
+/// `wanted`.
 #[must_use]
 pub fn is_within(wanted: (u64, Option<u64>), (minimum, maximum): (u64, Option<u64>)) -> bool {
     wanted.0 <= minimum && wanted.1.is_none_or(|most| maximum.is_some_and(|maximum| maximum <= most))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arguments, and what results are to be.
+//! Arguments of calls, and patterns of expected results.
 
 use wasm_encoder::{
     AbstractHeapType,
@@ -17,7 +17,7 @@ use wast::{
     }, //
 };
 
-/// An argument that can be made inside of Wasm. Floats are their bits.
+/// Argument that a Wasm instruction can create. Floats are stored as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// `i32.const`.
@@ -32,28 +32,29 @@ pub enum Value {
     Null(HeapType),
 }
 
-/// What a result is to be. Floats are their bits.
+/// Pattern of an expected result. Floats are stored as bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// This one.
+    /// This `i32`.
     I32(i32),
-    /// This one.
+    /// This `i64`.
     I64(i64),
-    /// This one.
+    /// This `f32`, bit by bit.
     F32(u32),
-    /// This one.
+    /// This `f64`, bit by bit.
     F64(u64),
-    /// `nan:canonical`: a quiet NaN without a payload, of either sign.
+    /// `nan:canonical` of type `f32`: a quiet NaN of either sign with only the highest bit of the
+    /// payload set.
     CanonicalF32,
-    /// `nan:arithmetic`: any quiet NaN.
+    /// `nan:arithmetic` of type `f32`: any quiet NaN.
     ArithmeticF32,
-    /// `nan:canonical`.
+    /// `nan:canonical` of type `f64`.
     CanonicalF64,
-    /// `nan:arithmetic`.
+    /// `nan:arithmetic` of type `f64`.
     ArithmeticF64,
-    /// A null reference.
+    /// Null reference.
     Null,
-    /// A reference that is not null.
+    /// Non-null reference.
     NotNull,
 }
 
@@ -67,7 +68,7 @@ fn heap_type(ty: &core::HeapType<'_>) -> Option<HeapType> {
 }
 
 impl Value {
-    /// From a script; none if only a host could make it.
+    /// Converts an argument of a script. Returns none if only a host could create it.
     #[must_use]
     pub fn new(arg: &WastArg<'_>) -> Option<Self> {
         let WastArg::Core(arg) = arg else { return None };
@@ -83,7 +84,7 @@ impl Value {
 }
 
 impl Pattern {
-    /// From a script; none if only a host could tell.
+    /// Converts an expected result of a script. Returns none if only a host could check it.
     #[must_use]
     pub fn new(result: &WastRet<'_>) -> Option<Self> {
         let WastRet::Core(result) = result else { return None };
