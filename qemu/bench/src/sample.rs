@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
+    fn the_first_number_after_a_name_is_parsed() {
         assert_eq!(number_after("load 1.5 ms, fuel 435247, memory", "fuel "), Some(435_247));
         assert_eq!(number_after("load 1.5 ms", "fuel "), None);
     }

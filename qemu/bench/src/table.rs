@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn worth_of_system_calls() {
+    fn the_cost_of_system_calls_is_computed() {
         let facts = Facts {
             processor: String::new(),
             processors: 1,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn times_and_ratios_are_formatted() {
         assert_eq!(time(767.04, Place::Vm), "767 ns");
         assert_eq!(time(12_345.0, Place::Vm), "12.3 us");
         assert_eq!(time(517.0, Place::Icount), "517");

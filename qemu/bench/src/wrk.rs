@@ -108,7 +108,7 @@ Transfer/sec:      4.57MB
     }
 
     #[test]
-    fn good() {
+    fn a_successful_run_is_parsed() {
         let sample = read(GOOD).unwrap();
         assert_eq!(sample.count, 61_500);
         // 61500 / 56100.25 s
@@ -116,7 +116,7 @@ Transfer/sec:      4.57MB
     }
 
     #[test]
-    fn wrong_answers() {
+    fn errors_fail() {
         let error = read(&with_line("Non-2xx or 3xx responses: 61500")).unwrap_err();
         assert_eq!(error.to_string(), "Non-2xx or 3xx responses: 61500");
         let errors = "Socket errors: connect 0, read 3, write 0, timeout 0";
@@ -124,7 +124,7 @@ Transfer/sec:      4.57MB
     }
 
     #[test]
-    fn nothing() {
+    fn missing_figures_fail() {
         let text = GOOD.replace("61500 requests", "0 requests").replace("56100.25", "0.00");
         assert_eq!(read(&text).unwrap_err().to_string(), "no request was answered");
         assert_eq!(read("unable to connect").unwrap_err().to_string(), "no number of requests");
@@ -132,7 +132,7 @@ Transfer/sec:      4.57MB
     }
 
     #[test]
-    fn seconds() {
+    fn times_are_rounded_up_to_seconds() {
         assert_eq!(whole(Duration::from_millis(400)), 1);
         assert_eq!(whole(Duration::from_secs(2)), 2);
     }

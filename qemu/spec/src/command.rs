@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_and_words_tell_how_it_ended() {
+    fn exit_statuses_and_messages_map_to_outcomes() {
         assert_eq!(ending(0, ""), Outcome::Exited(0));
         assert_eq!(ending(1, ""), Outcome::Exited(1));
         assert_eq!(ending(134, "trap: integer overflow"), Outcome::Trapped(Trap::IntegerOverflow));

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn linked_modules_are_one_program() {
+    fn linked_modules_become_one_program() {
         let tally = judged(|_| Outcome::Exited(0));
         assert_eq!((tally.passed, tally.programs), (5, 2));
         assert_eq!(tally.skipped, BTreeMap::from([(Reason::HostReference, 1)]));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_match_is_found() {
+    fn a_mismatch_is_attributed_to_its_assertion() {
         // Report a mismatch for each program that calls `(get "copy")`: `global.get 1`,
         // `i32.const`.
         let tally = judged(|wasm| {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_refused_fails_with_all_that_is_asserted_of_it() {
+    fn a_refused_module_fails_all_its_assertions() {
         let tally = judged(|_| Outcome::Refused("no".to_owned()));
         assert_eq!((tally.passed, tally.failed.len()), (0, 6));
     }

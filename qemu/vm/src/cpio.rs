@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpio_reads_what_is_written() {
+    fn cpio_unpacks_the_archive() {
         let target = tempfile::tempdir().unwrap();
         let mut archive = Archive::default();
         archive.folder("/a", 0o750).unwrap();

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_told_apart() {
+    fn module_parameters_are_parsed() {
         let names: Vec<&str> = parameter_names("a=1 b=\"x y=z\" c=").collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert_eq!(parameter_names("").count(), 0);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_be_added_twice() {
+    fn adding_a_name_twice_fails() {
         let twice = vec![("/proc/self/status".into(), "x".into()); 2];
         let contents = Contents { init: "/proc/self/exe".into(), added: twice, ..Contents::default() };
         let error = build(&contents, &Job::default()).unwrap_err();

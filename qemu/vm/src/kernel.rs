@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_kvm_is_asked_for_once() {
+    fn kvm_is_probed_once() {
         let cache = tempfile::tempdir().unwrap();
         let folder = cache.path().join("kernel");
         assert!(Kernel::new(&folder, cache.path()).is_err());

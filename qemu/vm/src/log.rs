@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_are_taken_off() {
+    fn time_stamps_are_stripped() {
         assert_eq!(message("[    0.123456] text"), "text");
         assert_eq!(message("[    0.123456][    T1] text"), "text");
         assert_eq!(message("[  123.123456] [C0] [x] text"), "[x] text");
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_log_is_clean() {
+    fn a_normal_boot_log_has_no_faults() {
         let log = "[    0.000000] ACPI BIOS Warning (bug): Incorrect checksum in table\r\n\
             [    0.000000] Spectre V2 : WARNING: Unprivileged eBPF is enabled\r\n\
             [    0.1] kmemleak: Kernel memory leak detector initialized (mem pool available: 15788)\n\
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn each_defect_is_found() {
+    fn each_kind_of_fault_is_found() {
         for line in [
             "[    9.1] BUG: kernel NULL pointer dereference, address: 0000000000000000",
             "[    9.1][   T77] watchdog: BUG: soft lockup - CPU#0 stuck for 26s!",
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_runs_out_is_no_defect() {
+    fn an_out_of_memory_report_is_not_a_fault() {
         let log = "[ 9.1] cat invoked oom-killer: gfp_mask=0xcc0, order=0\n[ 9.1] CPU: 0 PID: 7\n[ 9.1] Call Trace:\n";
         assert_eq!(faults(log), Vec::<String>::new());
     }
 
     #[test]
-    fn traces_that_were_asked_for_are_no_defect() {
+    fn requested_call_traces_are_not_faults() {
         let task = "[ 9.1] task:sh              state:S stack:14096 pid:77    tgid:77    ppid:1      flags:0x0\n";
         let work = "[ 9.1] Workqueue: events_unbound f\n";
         let trace = "[ 9.1] Call Trace:\n[ 9.1]  <TASK>\n[ 9.1]  schedule+0x1/0x2\n[ 9.1]  </TASK>\n";
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_cut_at_lines() {
+    fn the_end_consists_of_whole_lines() {
         let mut log = KernelLog::default();
         log.push(b"one\r\ntwo\r\nthr");
         assert_eq!(log.end(2), b"two\nthr");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_bounded() {
+    fn the_size_of_the_log_is_bounded() {
         let mut log = KernelLog::default();
         for _ in 0..3 {
             log.push(&[b'x'; KEPT_BYTES]);

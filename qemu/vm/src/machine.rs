@@ -671,7 +671,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boot_is_tried_again_after_what_may_not_happen_again() {
+    fn only_boot_failures_are_retried() {
         let fault = Ending::KernelFault("[ 0.1] Oops: int3".into());
         for ending in [fault.clone(), Ending::BootTimeOut(Duration::from_secs(9)), Ending::Lost(None)] {
             assert!(ending.is_of_the_boot(), "{ending:?}");

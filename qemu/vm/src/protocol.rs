@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_survives_framing() {
+    fn a_stream_is_unchanged_by_framing() {
         let sent: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
         let mut port = Vec::new();
         let mut writer = FrameWriter::new(&mut port);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_port_is_not_the_end() {
+    fn a_closed_port_is_an_error() {
         let mut port = Vec::new();
         FrameWriter::new(&mut port).write_all(b"abc").unwrap();
         let error = FrameReader::new(port.as_slice()).read_to_end(&mut Vec::new()).unwrap_err();
@@ -272,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_cannot_be_is_refused() {
+    fn an_oversized_frame_is_refused() {
         let error = read_frame(&mut [255_u8; 8].as_slice(), &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(write_frame(&mut Vec::new(), &[0; FRAME_MAX + 1]).is_err());
     }
 
     #[test]
-    fn messages_survive() {
+    fn messages_are_decoded_as_sent() {
         let mut port = Vec::new();
         for message in [ToHost::Ready, ToHost::Ended(130), ToHost::Failed("why".into())] {
             write_message(&mut port, &message).unwrap();

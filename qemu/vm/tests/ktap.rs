@@ -46,7 +46,7 @@ fn one_fails() {
 }
 
 #[test]
-fn skipped_and_expected() {
+fn skips_and_expected_failures() {
     assert_report("skip", [2, 0, 2], &[]);
     assert_eq!(read("skip").cases[0].note, "SKIP no device");
     assert_report("skip-all", [0, 0, 0], &[]);
@@ -54,7 +54,7 @@ fn skipped_and_expected() {
 }
 
 #[test]
-fn nested() {
+fn nested_names_are_joined() {
     assert_report("nested", [4, 1, 1], &[]);
     assert_eq!(
         names(&read("nested")),
@@ -70,17 +70,17 @@ fn nested() {
 }
 
 #[test]
-fn subtests_and_their_test_disagree() {
+fn a_passed_test_with_a_failed_subtest_is_a_problem() {
     assert_report("nested-mismatch", [2, 2, 0], &["says that it passed: reported as passed, but a subtest failed"]);
 }
 
 #[test]
-fn on_the_console() {
+fn kernel_log_time_stamps_are_ignored() {
     assert_report("console", [2, 0, 0], &[]);
 }
 
 #[test]
-fn plans() {
+fn missing_and_wrong_plans_are_problems() {
     assert_report("no-plan", [2, 0, 0], &["no plan line"]);
     assert_report("late-plan", [2, 0, 0], &[]);
     assert_report("plan-mismatch", [2, 0, 0], &["4 results planned, 2 reported"]);
@@ -90,12 +90,12 @@ fn plans() {
 }
 
 #[test]
-fn bailed_out() {
+fn a_bail_out_is_a_problem() {
     assert_report("bail-out", [1, 0, 0], &["the tests bailed out: the device is gone"]);
 }
 
 #[test]
-fn kernel_crash() {
+fn kernel_faults_are_problems() {
     assert_report(
         "crash",
         [2, 0, 0],
@@ -110,7 +110,7 @@ fn kernel_crash() {
 }
 
 #[test]
-fn cut_off() {
+fn a_truncated_stream_is_a_problem() {
     assert_report(
         "truncated",
         [2, 0, 0],
@@ -124,12 +124,12 @@ fn cut_off() {
 }
 
 #[test]
-fn timed_out() {
+fn a_time_out_is_a_failure() {
     assert_report("time-out", [1, 1, 0], &[]);
 }
 
 #[test]
-fn numbers() {
+fn wrong_result_numbers_are_problems() {
     assert_report("duplicate-number", [3, 0, 0], &["first again: duplicate result number 1"]);
     assert_report(
         "out-of-order",
@@ -139,18 +139,18 @@ fn numbers() {
 }
 
 #[test]
-fn several_streams() {
+fn several_streams_are_added_up() {
     assert_report("two-streams", [2, 1, 0], &[]);
 }
 
 #[test]
-fn not_ktap() {
+fn other_text_is_a_problem() {
     assert_report("not-ktap", [0, 0, 0], &["no KTAP version line"]);
 }
 
 /// A passing stream that is truncated at any byte before the number of its last line fails.
 #[test]
-fn cut_off_anywhere() {
+fn a_stream_truncated_anywhere_fails() {
     let text = "KTAP version 1\n1..2\n  KTAP version 1\n  1..1\n  ok 1 inner\nok 1 outer\nok 2";
     assert_eq!(ktap::read(text).failed(), 0);
     for end in 0..text.len() - " 2".len() {

@@ -90,7 +90,7 @@ fn run(top: &Path, jobs: usize) -> (Vec<String>, bool, Vec<(String, usize)>) {
 }
 
 #[test]
-fn results_come_in_order_whatever_ends_first() {
+fn results_are_printed_in_order() {
     let top = tempfile::tempdir().unwrap();
     make(top.path(), &[("qemu/suites/first.sh", ""), ("qemu/suites/second.sh", ""), ("qemu/suites/third.sh", "")]);
     let (lines, passed, beside) = run(top.path(), 2);
@@ -102,7 +102,7 @@ fn results_come_in_order_whatever_ends_first() {
 }
 
 #[test]
-fn one_at_a_time() {
+fn one_job_runs_one_suite_at_a_time() {
     let top = tempfile::tempdir().unwrap();
     make(top.path(), &[("qemu/suites/first.sh", ""), ("qemu/suites/second.sh", "")]);
     let (_, passed, beside) = run(top.path(), 1);
@@ -111,7 +111,7 @@ fn one_at_a_time() {
 }
 
 #[test]
-fn alone_is_alone_and_last() {
+fn alone_suites_run_alone_and_last() {
     let top = tempfile::tempdir().unwrap();
     let alone = "# options: --cpus 4 --alone\n";
     make(
@@ -130,7 +130,7 @@ fn alone_is_alone_and_last() {
 }
 
 #[test]
-fn failures_are_shown_and_all_output_is_kept() {
+fn failures_are_printed_and_all_output_is_kept() {
     let top = tempfile::tempdir().unwrap();
     let check = "printf 'KTAP version 1\\n1..1\\n# why\\nnot ok 1 a check\\n'; echo more >&2";
     make(top.path(), &[("qemu/checks/check.sh", check), ("qemu/suites/fails.sh", ""), ("qemu/suites/first.sh", "")]);
@@ -144,7 +144,7 @@ fn failures_are_shown_and_all_output_is_kept() {
 }
 
 #[test]
-fn a_boot_that_failed_is_in_the_log_and_no_failure() {
+fn a_failed_boot_is_logged_and_not_a_failure() {
     let top = tempfile::tempdir().unwrap();
     make(top.path(), &[("qemu/suites/again.sh", "")]);
     let (lines, passed, _) = run(top.path(), 1);
