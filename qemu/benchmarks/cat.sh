@@ -15,7 +15,7 @@ milliseconds() {
 }
 
 echo "1 GiB through cat, milliseconds"
-echo "native  kwasmi  speed against native"
+echo "native  kwasmi  speed relative to native"
 for _ in 1 2 3; do
     native=$(milliseconds /guests/native/cat-c)
     kwasmi=$(milliseconds kwasmi run /guests/cat-c.wasm)

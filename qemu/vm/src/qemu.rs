@@ -81,8 +81,8 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// Returns the options for QEMU. In emulation `rep movsb` is a hundred times as slow as other
-    /// copies; without the features erms and fsrm the kernel does not use it.
+    /// Returns the options for QEMU. In emulation, copies with `rep movsb` take a hundred times as
+    /// long as others; without the features erms and fsrm the kernel does not use it.
     const fn options(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
