@@ -171,8 +171,9 @@ impl Judge<'_> {
     }
 
     /// Runs all steps that return in one program and compares their results. Finds the steps that
-    /// fail and repeats the program without them. Returns for each step true if it is left out of
-    /// later programs.
+    /// fail, and repeats the program without these steps; a step with a wrong result stays in the
+    /// program, but its results are no longer compared. Returns for each step true if it is left
+    /// out.
     fn returning(&mut self, template: &Template, steps: &[Step]) -> Vec<bool> {
         let mut left_out = vec![false; steps.len()];
         let mut compared = vec![true; steps.len()];
