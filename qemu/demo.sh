@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The demo, in the VM: prints commands and what they print. The programs run in the kernel: `kwasmi` hands them over,
-# and they use its standard streams.
+# The demo, in the VM: prints commands and their output. `kwasmi run` runs the programs in the
+# kernel, with its own standard streams.
 
 show() {
     echo "\$ $*"

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# 1 GiB from a file through cat to /dev/null: in the kernel against the same program natively, side by side, three times. In C:
-# the standard output of Rust's library looks for line ends in every byte, which an interpreter feels.
+# Copies 1 GiB from a file by cat to /dev/null, three times by the native program and by the guest
+# in the kernel. The program is in C, because Rust's standard output searches every byte for line
+# ends, which is slow in an interpreter.
 
 cd /tmp || exit
 head -c 1073741824 /dev/zero >gib
 
-# milliseconds COMMAND...: how long it takes with gib as its input.
+# milliseconds COMMAND...: prints the elapsed time of COMMAND with gib as standard input.
 milliseconds() {
     before=$(cut -d' ' -f1 /proc/uptime | tr -d .)
     "$@" <gib >/dev/null || exit

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
 /*
- * The work of guests/bench, as far as eBPF can do it. Each program does it as often as the job says; `src/bpf.rs` starts them.
+ * The work of guests/bench that eBPF can do. Each program repeats it as often as the job requests.
+ * `src/bpf.rs` loads and starts the programs.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -10,7 +11,7 @@
 #define __uint(name, value) int (*name)[value]
 #define __type(name, value) value *name
 
-/* Helpers, by their numbers in enum bpf_func_id. */
+/* Helpers, declared by their numbers in enum bpf_func_id. */
 static void *(*const map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static __u64 (*const ktime_get_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u64 (*const get_current_pid_tgid)(void) = (void *)BPF_FUNC_get_current_pid_tgid;
@@ -21,13 +22,13 @@ static long (*const user_ringbuf_drain)(void *map, void *callback, void *context
 					__u64 flags) = (void *)BPF_FUNC_user_ringbuf_drain;
 static long (*const ringbuf_output)(void *map, void *data, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_output;
 
-/* What is to be done, and what came of it. */
+/* Job and its results. */
 struct job {
-	/* How often; in the end, how often it was done. */
+	/* In: number of rounds to do. Out: number of rounds done. */
 	__u64 rounds;
-	/* What the next request is made of. */
+	/* State of the generator of requests. */
 	__u64 state;
-	/* How many requests were allowed. */
+	/* Number of requests that were allowed. */
 	__u64 allowed;
 };
 
@@ -61,7 +62,10 @@ static long null_once(__u64 index, void *context)
 	return 0;
 }
 
-/* The helper that does least of those that are really called: the process's number, as getppid(2) has its parent's. */
+/*
+ * The cheapest helper that is compiled to a call: the id of the process, as getppid(2) returns that
+ * of its parent.
+ */
 SEC("classifier")
 int null(struct __sk_buff *skb)
 {
@@ -78,7 +82,7 @@ static long clock_once(__u64 index, void *context)
 	return 0;
 }
 
-/* The monotonic clock. */
+/* Reads the monotonic clock. */
 SEC("classifier")
 int clock(struct __sk_buff *skb)
 {
@@ -89,7 +93,7 @@ int clock(struct __sk_buff *skb)
 	return 0;
 }
 
-/* A request, as in guests/bench. */
+/* Request in the format of guests/bench. */
 struct request {
 	__be32 address;
 	__be16 port;
@@ -106,7 +110,7 @@ struct rule {
 
 #define RULE(network, bits, low, high, allow) { network, ~0U << (32 - (bits)), low, high, allow }
 
-/* The first one that matches decides. */
+/* Rules. The first match decides. */
 static const struct rule rules[] = {
 	RULE(0x0a000000, 8, 22, 22, 1),
 	RULE(0x0a010000, 16, 5432, 5432, 1),
@@ -134,14 +138,14 @@ static inline _Bool is_allowed(const struct request *request)
 	return 0;
 }
 
-/* What a program has on its stack. */
+/* State on a program's stack. */
 struct desk {
 	struct request request;
 	__u32 state;
 	__u32 allowed;
 };
 
-/* The next request: one that every so many rules match. */
+/* Generates the next request. Rules at different positions match. */
 static inline void next(struct desk *desk)
 {
 	static const __u32 networks[] = { 0x0a010000, 0xc0a80100, 0xac100000, 0x08080000 };
@@ -154,7 +158,7 @@ static inline void next(struct desk *desk)
 static inline _Bool decide_next(struct desk *desk)
 {
 	next(desk);
-	/* The request is in memory. */
+	/* Force the request into memory. */
 	asm volatile("" : : "r"(desk) : "memory");
 	return is_allowed(&desk->request);
 }
@@ -167,7 +171,7 @@ static long decide_once(__u64 index, void *context)
 	return 0;
 }
 
-/* Decides about a request that is there already. */
+/* Decides about generated requests. */
 SEC("classifier")
 int decide(struct __sk_buff *skb)
 {
@@ -194,7 +198,7 @@ static long policy_once(struct bpf_dynptr *request, void *context)
 	return ringbuf_output(&answers, &answer, sizeof(answer), BPF_RB_NO_WAKEUP) != 0;
 }
 
-/* Takes every request from one ring, and puts the answer, a byte, into another. */
+/* Takes all requests from one ring, and puts the answers, a byte each, into another. */
 SEC("classifier")
 int policy(struct __sk_buff *skb)
 {
@@ -209,5 +213,5 @@ int policy(struct __sk_buff *skb)
 	return 0;
 }
 
-/* What the verifier reads; helpers for GPL programs only are not used. */
+/* Licence for the verifier. No helper that requires GPL is used. */
 char LICENSE[] SEC("license") = "GPL";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The work of guests, done by eBPF where it can do it. The programs are in `bpf/work.c`.
+//! The contestant eBPF: loads the programs of `bpf/work.c` and runs them by `BPF_PROG_TEST_RUN`.
 
 use std::{
     fs, io,
@@ -38,25 +38,25 @@ use memmap2::{
     MmapRaw, //
 };
 
-/// What clang made of `bpf/work.c`.
+/// Object file of `bpf/work.c`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/work.o"));
 
-/// Operations of one run of a program.
+/// Maximum number of operations of one run of a program.
 const RUN: u64 = 65536;
 
-/// Requests of one run: as many as both rings have room for.
+/// Maximum number of requests of one run: the capacity of both rings.
 const REQUESTS: u64 = 4096;
 
-/// How many of the first [`REQUESTS`] requests are allowed by the rules of `guests/bench`.
+/// Number of the first [`REQUESTS`] requests that the rules of `guests/bench` allow.
 const ALLOWED: u64 = 1086;
 
-/// Bytes of either ring.
+/// Size of each ring, in bytes.
 const RING: usize = 128 * 1024;
 
-/// What a job's state is in the beginning.
+/// Initial state of a job's generator of requests.
 const SEED: u64 = 1;
 
-/// The part of `union bpf_attr` for `BPF_PROG_TEST_RUN`.
+/// Part of `union bpf_attr` for `BPF_PROG_TEST_RUN` (`linux/bpf.h`).
 #[derive(Default)]
 #[repr(C)]
 struct TestRun {
@@ -73,7 +73,7 @@ struct TestRun {
 /// `BPF_PROG_TEST_RUN` of `enum bpf_cmd`.
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 
-/// A record of the ring of requests: a header, and the request.
+/// Record of the ring of requests: header and request.
 #[repr(C)]
 struct Record {
     len: u32,
@@ -81,9 +81,10 @@ struct Record {
     request: [u8; 16],
 }
 
-/// The ring that a process fills and a program empties.
+/// Ring of requests, which the process fills and the program empties.
 struct Requests {
-    /// How many bytes were ever put in, then the ring itself, twice in a row.
+    /// Mapping of the producer's page, which begins with the number of bytes that were ever put in,
+    /// and of the ring itself, twice in a row.
     pages: MmapRaw,
     page: usize,
     produced: u64,
@@ -92,50 +93,57 @@ struct Requests {
 impl Requests {
     fn new(map: &MapData) -> Result<Self> {
         let page = rustix::param::page_size();
-        // The first page is the kernel's: how far it has read.
+        // Skip the first page, which is the consumer's: the position up to which the kernel has
+        // read.
         let pages =
             MmapOptions::new().offset(page as u64).len(page + 2 * RING).map_raw(map.fd().as_fd().as_raw_fd())?;
         Ok(Self { pages, page, produced: 0 })
     }
 
-    /// Puts `count` requests in. All that were put in before are gone.
+    /// Puts `count` requests into the ring. The ring must be empty.
     fn fill(&mut self, count: u64) -> Result<()> {
         for _ in 0..count {
-            // What /dev/zero gives to the others.
+            // The other contestants read their requests from /dev/zero.
             let record = Record { len: 16, reserved: 0, request: [0; 16] };
             let offset = self.page + usize::try_from(self.produced)? % RING;
-            // SAFETY: Less than `RING` is in the ring, so the record is within the second of the two.
+            // SAFETY: `add` requires that the result is within the mapping. `offset` is less than
+            // `page + RING`, and the mapping has `page + 2 * RING` bytes.
             let place = unsafe { self.pages.as_mut_ptr().add(offset) };
-            // SAFETY: The place is aligned to 8 bytes, and the kernel does not read there before it is told.
+            // SAFETY: `write` requires a valid, aligned pointer without concurrent access. `place`
+            // points to `size_of::<Record>()` bytes of the mapping: the second copy of the ring
+            // follows the first. It is aligned to 8 bytes, because page and records are multiples
+            // of 8. The kernel does not read the record before `produced` is stored.
             unsafe { place.cast::<Record>().write(record) };
             self.produced += size_of::<Record>() as u64;
         }
-        // SAFETY: The mapping begins with this number, and is aligned to a page.
+        // SAFETY: `from_ptr` requires a valid, aligned `u64` that is only accessed atomically. The
+        // page-aligned mapping begins with it, and `self` is its only user in this process.
         let produced = unsafe { AtomicU64::from_ptr(self.pages.as_mut_ptr().cast()) };
         produced.store(self.produced, Ordering::Release);
         Ok(())
     }
 }
 
-/// A program, loaded.
+/// Loaded program.
 pub(crate) struct Program {
     fd: OwnedFd,
-    /// Rounds, state of requests, allowed ones: `struct job`.
+    /// Map with the job: the fields of `struct job`.
     job: Array<MapData, [u64; 3]>,
-    /// Where requests come from and answers go to, if the program wants them.
+    /// Rings of requests and answers, if the program uses them.
     rings: Option<(Requests, RingBuf<MapData>)>,
 }
 
 impl Program {
-    /// Loads what does `work`.
+    /// Loads the program for `work` and checks its decisions.
     ///
     /// # Errors
-    /// The kernel does not take it, or no program does such work.
+    /// Fails if the kernel has no eBPF or no JIT for it, if no program does `work`, if the kernel
+    /// refuses the program, or if its decisions are wrong.
     pub(crate) fn load(work: &str) -> Result<Self> {
-        let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").context("no eBPF")?;
-        anyhow::ensure!(jit.trim() != "0", "eBPF would be interpreted");
+        let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").context("the kernel has no eBPF")?;
+        anyhow::ensure!(jit.trim() != "0", "the eBPF JIT is disabled");
         let mut object = EbpfLoader::new().allow_unsupported_maps().load(OBJECT)?;
-        let program = object.program_mut(work).with_context(|| format!("{work}: nobody does it by eBPF"))?;
+        let program = object.program_mut(work).with_context(|| format!("{work}: no eBPF program does this work"))?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
         let fd = program.fd()?.as_fd().try_clone_to_owned()?;
@@ -152,19 +160,19 @@ impl Program {
         Ok(program)
     }
 
-    /// Decisions are those of `guests/bench`.
+    /// Checks that the program's decisions are those of `guests/bench`.
     fn check(&mut self, work: &str) -> Result<()> {
         self.job.set(0, [0, SEED, 0], 0)?;
         self.once(REQUESTS)?;
         let [_, _, allowed] = self.job.get(&0, 0)?;
         let wanted = if matches!(work, "decide" | "policy") { ALLOWED } else { 0 };
-        anyhow::ensure!(allowed == wanted, "{allowed} requests of {REQUESTS} are allowed, not {wanted}");
+        anyhow::ensure!(allowed == wanted, "{allowed} of {REQUESTS} requests allowed, expected {wanted}");
         Ok(())
     }
 
-    /// Has the kernel run the program.
+    /// Runs the program once.
     fn start(&self) -> Result<()> {
-        // The least that is taken for a packet; no program looks at it.
+        // The smallest packet that the kernel accepts. No program reads it.
         let packet = [0_u8; 14];
         let mut run = TestRun {
             program: u32::try_from(self.fd.as_raw_fd())?,
@@ -172,13 +180,14 @@ impl Program {
             input: packet.as_ptr().addr() as u64,
             ..TestRun::default()
         };
-        // SAFETY: The kernel reads and writes `run`, whose size it is told, and reads `packet`.
+        // SAFETY: `bpf` requires that `run` is valid for reads and writes of the passed size, and
+        // that `input` points to `input_len` readable bytes: both are live locals.
         let status = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut run, size_of::<TestRun>()) };
-        anyhow::ensure!(status == 0, "cannot run a program: {}", io::Error::last_os_error());
+        anyhow::ensure!(status == 0, "cannot run an eBPF program: {}", io::Error::last_os_error());
         Ok(())
     }
 
-    /// Does the work `count` times, in one run.
+    /// Does the work `count` times, by one run of the program.
     fn once(&mut self, count: u64) -> Result<()> {
         let [_, state, allowed] = self.job.get(&0, 0)?;
         self.job.set(0, [count, state, allowed], 0)?;
@@ -187,23 +196,24 @@ impl Program {
         }
         self.start()?;
         let [done, state, mut allowed] = self.job.get(&0, 0)?;
-        anyhow::ensure!(done == count, "done {done} times, not {count}");
+        anyhow::ensure!(done == count, "{done} operations done, {count} requested");
         if let Some((_, answers)) = &mut self.rings {
             let mut left = count;
             while let Some(answer) = answers.next() {
                 allowed += u64::from(answer.first().copied().unwrap_or(0));
                 left = left.wrapping_sub(1);
             }
-            anyhow::ensure!(left == 0, "{count} requests, but {left} of the answers are not there");
+            anyhow::ensure!(left == 0, "{left} of {count} answers are missing");
             self.job.set(0, [0, state, allowed], 0)?;
         }
         Ok(())
     }
 
-    /// Does the work `count` times; how long that took.
+    /// Does the work `count` times and returns the elapsed time.
     ///
     /// # Errors
-    /// The kernel does not do it.
+    /// Fails if the kernel cannot run the program, or if it did fewer operations or gave fewer
+    /// answers than requested.
     pub(crate) fn run(&mut self, count: u64) -> Result<Duration> {
         let most = if self.rings.is_some() { REQUESTS } else { RUN };
         let mut left = count;
@@ -217,11 +227,12 @@ impl Program {
     }
 }
 
-/// Whether this machine's kernel takes the program that asks most of it; if not, says why on standard error.
+/// Returns true if the running kernel accepts the program with the highest demands; if not, prints
+/// the reason to standard error.
 pub(crate) fn is_there() -> bool {
     let loaded = Program::load("policy");
     if let Err(error) = &loaded {
-        eprintln!("kwasmi: eBPF takes no part: {error:#}");
+        eprintln!("kwasmi: eBPF skipped: {error:#}");
     }
     loaded.is_ok()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! What is measured.
+//! The cases: the operations that are measured, and the contestants of each.
 
 use crate::{
     client::Client,
@@ -10,51 +10,52 @@ use crate::{
     }, //
 };
 
-/// What the work finds when it begins.
+/// Environment in which the work runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setting {
-    /// The standard streams.
+    /// Only the standard streams.
     Nothing,
     /// Both ends of one pipe.
     Pipe,
-    /// Something to read from without end, and something to write to.
+    /// An endless source of requests and a sink for answers.
     Requests,
-    /// A folder with files, whose path is its first argument.
+    /// A folder with files. Its path is the first argument of the work.
     Folder,
-    /// Two pipes, and a partner at the other ends that does this.
+    /// Two pipes, with a partner at their other ends that does this work.
     Partner(&'static str),
-    /// A listening socket, and a client that asks for this.
+    /// A listening socket, and a client that makes these requests.
     Server(Client),
-    /// A listening socket, and wrk, which asks for a page.
+    /// A listening socket, and wrk, which requests a page.
     Wrk,
-    /// Nothing, and it is over at once: it is begun each time.
+    /// Only the standard streams; each operation is a start of the program, which exits at once.
     Anew,
-    /// The same, while somebody keeps the program in the kernel.
+    /// Like [`Setting::Anew`], while `kwasmi load` keeps the program in the kernel.
     AnewKept,
 }
 
-/// One thing to measure.
+/// Operation to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
-    /// What it belongs to: what is typed to have it measured.
+    /// Group of the case. Names on the command line are groups or cases.
     pub(crate) group: &'static str,
-    /// Its own name.
+    /// Name of the case.
     pub(crate) name: &'static str,
-    /// What is counted, in words.
+    /// Description of one operation.
     pub(crate) unit: &'static str,
-    /// The work, as `guests/bench` calls it.
+    /// Name of the work in `guests/bench`.
     pub(crate) work: &'static str,
-    /// Its arguments.
+    /// Arguments of the work.
     pub(crate) args: &'static [&'static str],
-    /// What it finds.
+    /// Environment of the work.
     pub(crate) setting: Setting,
-    /// Who does it, where they can.
+    /// Contestants that do the work, where available.
     pub(crate) contestants: Contestants,
-    /// How many system calls an operation is by a native process, where that is always the same; of `ping` and `pong` together.
+    /// Number of system calls that a native process makes for an operation, if it is constant; for
+    /// `pingpong` the sum of both programs.
     pub(crate) system_calls: Option<u32>,
 }
 
-/// Whoever needs nothing else.
+/// Contestants that run `guests/bench` unchanged.
 const ALL: Contestants = Contestants::of(&[
     Contestant::Process,
     Contestant::Kernel,
@@ -64,7 +65,7 @@ const ALL: Contestants = Contestants::of(&[
     Contestant::Wasmtime,
 ]);
 
-/// Those who need more. Each of them can do but some of the work.
+// Contestants that can do only some of the work.
 const SYSCALL: &[Contestant] = &[Contestant::Syscall];
 const URING: &[Contestant] = &[Contestant::Uring];
 const BPF: &[Contestant] = &[Contestant::Bpf];
@@ -73,13 +74,14 @@ const LIMIT: &[Contestant] = &[Contestant::Limit];
 const MEMCACHED_AND_LIMIT: &[Contestant] = &[Contestant::Memcached, Contestant::Limit];
 const PARTNER: &[Contestant] = &[Contestant::KernelAndProcess];
 
-/// Those that tell what the break-even curve is about.
+/// Contestants of the break-even curve.
 const CURVE: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel, Contestant::Engine]);
 
-/// Those who can be kept in the kernel, and whom they are compared with.
+/// Contestants of `start-kept`: the guest that `kwasmi load` keeps in the kernel, and the native
+/// process.
 const KEPT: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel]);
 
-/// The group whose cases are one curve.
+/// Group whose cases are the points of the break-even curve.
 pub(crate) const CURVE_GROUP: &str = "break-even";
 
 const fn calls(name: &'static str, work: &'static str, contestants: Contestants) -> Case {
@@ -114,12 +116,13 @@ const fn server(
     }
 }
 
-/// A server of a single connection: it reads and writes once for each request.
+/// Sets the number of system calls of a server with one connection: it reads and writes once for
+/// each request.
 const fn of_one(server: Case) -> Case {
     Case { system_calls: Some(2), ..server }
 }
 
-/// `case`, of which others do their part, too.
+/// Adds contestants to a case.
 const fn with(case: Case, others: &[Contestant]) -> Case {
     Case { contestants: case.contestants.and(others), ..case }
 }
@@ -150,7 +153,7 @@ const fn compute(name: &'static str, unit: &'static str) -> Case {
     }
 }
 
-/// Everything that is measured, in the order of tables.
+/// All cases, in the order of tables.
 pub(crate) const CASES: &[Case] = &[
     calls("null", "null", ALL.and(BPF).and(LIMIT)),
     calls("null-engine", "null-engine", ALL),
@@ -179,7 +182,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         group: "pingpong",
         name: "pingpong",
-        unit: "byte there and back between two parties",
+        unit: "1-byte round trip between two programs",
         work: "ping",
         args: &[],
         setting: Setting::Partner("pong"),
@@ -226,13 +229,13 @@ pub(crate) const CASES: &[Case] = &[
         contestants: ALL.and(BPF),
         system_calls: None,
     },
-    with(of_one(server("echo", "echo-1-64", "64 bytes there and back", "echo", Client::Echo(1, 64))), LIMIT),
-    with(of_one(server("echo", "echo-1-4096", "4 KiB there and back", "echo", Client::Echo(1, 4096))), LIMIT),
+    with(of_one(server("echo", "echo-1-64", "64-byte round trip", "echo", Client::Echo(1, 64))), LIMIT),
+    with(of_one(server("echo", "echo-1-4096", "4 KiB round trip", "echo", Client::Echo(1, 4096))), LIMIT),
     with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), LIMIT),
     with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
     with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
     with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
-    with(of_one(server("http", "http-1", "page, kept alive", "http", Client::Http(1))), LIMIT),
+    with(of_one(server("http", "http-1", "page, persistent connection", "http", Client::Http(1))), LIMIT),
     with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), LIMIT),
     Case {
         group: "http",
@@ -246,11 +249,11 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         contestants: ALL.and(BATCH).and(LIMIT),
-        ..server("http", "http-file", "4 KiB of a file, kept alive", "http-file", Client::HttpFile(1))
+        ..server("http", "http-file", "4 KiB of a file, persistent connection", "http-file", Client::HttpFile(1))
     },
     Case {
         contestants: ALL.and(URING).and(LIMIT),
-        ..server("http", "http-close", "page, a connection for each", "http-close", Client::HttpClose)
+        ..server("http", "http-close", "page, new connection", "http-close", Client::HttpClose)
     },
     with(of_one(server("kv", "kv-get", "value read", "kv", Client::Get(1))), MEMCACHED_AND_LIMIT),
     with(of_one(server("kv", "kv-set", "value written", "kv", Client::Set(1))), MEMCACHED_AND_LIMIT),
@@ -266,7 +269,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         group: "start",
         name: "start",
-        unit: "program started, and ended",
+        unit: "program start and exit",
         work: "null",
         args: &[],
         setting: Setting::Anew,
@@ -276,7 +279,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         group: "start",
         name: "start-kept",
-        unit: "the same, kept by kwasmi load",
+        unit: "program start and exit, kept loaded",
         work: "null",
         args: &[],
         setting: Setting::AnewKept,
@@ -285,11 +288,11 @@ pub(crate) const CASES: &[Case] = &[
     },
     compute("fib", "fib(16)"),
     compute("sieve", "primes below 8192"),
-    compute("matmul-i32", "product of two 24x24"),
-    compute("matmul-f32", "product of two 24x24"),
-    compute("matmul-f64", "product of two 24x24"),
+    compute("matmul-i32", "product of 24x24 matrices"),
+    compute("matmul-f32", "product of 24x24 matrices"),
+    compute("matmul-f64", "product of 24x24 matrices"),
     compute("sha256", "1 KiB"),
-    compute("coremark", "round"),
+    compute("coremark", "iteration"),
     curve("spin-0", &["0"]),
     curve("spin-1", &["1"]),
     curve("spin-2", &["2"]),

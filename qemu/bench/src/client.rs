@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The other side of servers. Every connection has one request under way: a request on each, then an answer from each, and so
-//! on.
+//! The client of servers. It sends one request on each connection, then receives one answer from
+//! each, and so on: each connection has at most one request in flight.
 
 use std::{
     io::{
@@ -21,43 +21,43 @@ use anyhow::{
     Result, //
 };
 
-/// Bytes of a piece that is relayed.
+/// Size of a relayed piece, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes of a value in the cache.
+/// Value in the cache.
 const VALUE: [u8; 64] = [b'v'; 64];
 
 const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kwasmi-bench\r\nAccept: */*\r\n\r\n";
 
 const FILE_REQUEST: &[u8] = b"GET /file HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kwasmi-bench\r\nAccept: */*\r\n\r\n";
 
-/// Bytes of a file that come as an answer.
+/// Number of bytes of the file in an answer.
 const FILE_LEN: usize = 4096;
 
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nHello, world!\n";
 
-/// What is asked of a server.
+/// Requests to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// Messages of so many bytes, on so many connections.
+    /// Messages to echo: number of connections, and size of a message in bytes.
     Echo(usize, usize),
-    /// A page, on so many connections.
+    /// A page, on this number of connections.
     Http(usize),
-    /// What is in a file, on so many connections.
+    /// The contents of a file, on this number of connections.
     HttpFile(usize),
-    /// A page, on a connection of its own.
+    /// A page, on a new connection for each request.
     HttpClose,
-    /// A value, on so many connections.
+    /// A value to read from the cache, on this number of connections.
     Get(usize),
-    /// To keep a value.
+    /// A value to write to the cache, on this number of connections.
     Set(usize),
-    /// To pass pieces on from one connection to another.
+    /// Pieces to relay from one connection to another.
     Relay,
-    /// For pieces of a file, which the server finds next to the socket.
+    /// Pieces of a file, which the server gets as the descriptor after the socket.
     File,
 }
 
-/// Text of so many bytes, in lines: what is in the file that servers find next to the socket.
+/// Returns a text of `len` bytes in lines: the contents of the file that servers get.
 pub(crate) fn lines(len: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(len);
     while text.len() < len {
@@ -76,7 +76,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A request, and the answer to it.
+/// Request and expected answer.
 struct Exchange {
     request: Vec<u8>,
     answer: Vec<u8>,
@@ -105,14 +105,14 @@ impl Exchange {
 
     fn expect(&self, stream: &mut TcpStream) -> Result<()> {
         let mut answer = vec![0; self.answer.len()];
-        stream.read_exact(&mut answer).context("no answer")?;
-        anyhow::ensure!(answer == self.answer, "another answer: {:?}", String::from_utf8_lossy(&answer));
+        stream.read_exact(&mut answer).context("no complete answer")?;
+        anyhow::ensure!(answer == self.answer, "unexpected answer: {:?}", String::from_utf8_lossy(&answer));
         Ok(())
     }
 }
 
 impl Client {
-    /// How many connections it makes; 0: one for each request.
+    /// Returns the number of connections; 0 means one for each request.
     pub(crate) const fn connections(self) -> usize {
         match self {
             Self::Echo(connections, _)
@@ -126,16 +126,17 @@ impl Client {
         }
     }
 
-    /// How many times a server does it, in the end: whole rounds of all connections.
+    /// Rounds `count` up to whole rounds of all connections: the number of operations that the
+    /// server does.
     pub(crate) fn rounded(self, count: u64) -> Result<u64> {
         let each = u64::try_from(self.connections().max(1))?;
         Ok(if self == Self::Relay { count } else { count.div_ceil(each) * each })
     }
 
-    /// Asks the server at `address` for it `count` times; how many nanoseconds that took.
+    /// Makes `count` requests to the server at `address`. Returns the elapsed time in nanoseconds.
     ///
     /// # Errors
-    /// The server does not do it.
+    /// Fails if the server cannot be connected to, or gives no answer or an unexpected one.
     pub(crate) fn ask(self, address: SocketAddr, count: u64) -> Result<u64> {
         match self {
             Self::Echo(connections, len) => {
@@ -160,7 +161,7 @@ impl Client {
             Self::Relay => relay(address, count),
             Self::File => {
                 let from = connect(address)?;
-                // It is taken once something comes.
+                // The server has accepted the connection once data arrives.
                 from.peek(&mut [0])?;
                 let began = Instant::now();
                 receive(from, count)?;
@@ -170,7 +171,8 @@ impl Client {
     }
 }
 
-/// Makes `exchange` `count` times over, on `connections`; before that `first`, once.
+/// Does `exchange` `count` times in total, on `connections` connections, after `first` once.
+/// Returns the elapsed time of the exchanges in nanoseconds.
 fn rounds(
     address: SocketAddr,
     connections: usize,
@@ -182,7 +184,7 @@ fn rounds(
     if let (Some(first), Some(stream)) = (first, streams.first_mut()) {
         first.make(stream)?;
     }
-    // All are taken once each has been answered.
+    // The server has accepted all connections once each has an answer.
     for stream in &mut streams {
         exchange.make(stream)?;
     }
@@ -198,7 +200,7 @@ fn rounds(
     Ok(u64::try_from(began.elapsed().as_nanos())?)
 }
 
-/// Receives `count` pieces.
+/// Receives `count` pieces until the end of the stream.
 fn receive(mut from: TcpStream, count: u64) -> Result<()> {
     let mut buffer = vec![0; 4 * PIECE];
     let mut received = 0;
@@ -209,16 +211,17 @@ fn receive(mut from: TcpStream, count: u64) -> Result<()> {
         }
         received += u64::try_from(len)?;
     }
-    anyhow::ensure!(received == count * u64::try_from(PIECE)?, "{received} bytes came through");
+    anyhow::ensure!(received == count * u64::try_from(PIECE)?, "{received} bytes received, expected {count} pieces");
     Ok(())
 }
 
-/// Sends `count` pieces on one connection and receives them on another.
+/// Sends `count` pieces on one connection and receives them on another. Returns the elapsed time in
+/// nanoseconds.
 fn relay(address: SocketAddr, count: u64) -> Result<u64> {
     let mut from = connect(address)?;
     let mut to = connect(address)?;
     let mut piece = [0x5a; PIECE];
-    // Both are taken once a piece has come through.
+    // The server has accepted both connections once a piece has arrived.
     from.write_all(&piece)?;
     to.read_exact(&mut piece)?;
     let began = Instant::now();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Figures that are kept, to see whether something got slower: ratios only, for times are a machine's own.
+//! The baseline: stored ratios that reveal regressions. Times are not stored, because they depend
+//! on the machine.
 
 use std::{
     collections::BTreeMap,
@@ -32,19 +33,19 @@ use crate::{
     table,
 };
 
-/// Ratios, by case and contestant.
+/// Ratios by case and contestant.
 type Ratios = BTreeMap<String, BTreeMap<Contestant, f64>>;
 
-/// The file of figures.
+/// Contents of the baseline file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Baseline {
-    /// By which part a ratio may be less before that is a regression.
+    /// Fraction by which a ratio may fall before it counts as a regression.
     tolerance: f64,
-    /// Ratios, by place and accelerator.
+    /// Ratios by place and accelerator.
     places: BTreeMap<String, Ratios>,
 }
 
-/// Contestants whose speed is the project's.
+/// Contestants that run kwasmi's code.
 const OWN: [Contestant; 5] = [
     Contestant::Kernel,
     Contestant::KernelBatch,
@@ -53,15 +54,16 @@ const OWN: [Contestant; 5] = [
     Contestant::EngineRetpolines,
 ];
 
-/// How much ratios differ from run to run on a machine that has other things to do.
+/// Default tolerance: the variation of ratios between runs on a busy machine.
 const TOLERANCE: f64 = 0.25;
 
+/// Returns the key of a place in the baseline file.
 fn key(measurements: &Measurements) -> String {
     format!("{}, {}", measurements.place.name(), measurements.facts.accelerator)
 }
 
-/// Whether the ratios of `case` tell something in `place`: on the host, servers and their clients are mostly woken, and that takes
-/// whatever it takes.
+/// Returns true if the ratios of `case` are meaningful in `place`. On the host the time of servers
+/// is dominated by wake-ups, which vary.
 fn is_comparable(place: Place, case: &Measured) -> bool {
     let known = CASES.iter().find(|known| known.name == case.name);
     let is_server = known.is_some_and(|known| matches!(known.setting, Setting::Server(_)));
@@ -72,7 +74,7 @@ fn ratios(measurements: &Measurements) -> Ratios {
     let mut ratios = Ratios::new();
     for case in measurements.cases.iter().filter(|case| is_comparable(measurements.place, case)) {
         let own = OWN.into_iter().filter_map(|contestant| {
-            // Three digits are more than the noise leaves.
+            // Round to three significant digits, which is below the noise.
             let ratio = table::ratio(case.ratio(contestant)?).parse().ok()?;
             Some((contestant, ratio))
         });
@@ -82,10 +84,10 @@ fn ratios(measurements: &Measurements) -> Ratios {
 }
 
 impl Baseline {
-    /// Reads it; an empty one if there is no file.
+    /// Reads the baseline file; returns an empty baseline if there is no file.
     ///
     /// # Errors
-    /// The file is no baseline.
+    /// Fails if the file cannot be read or parsed.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Ok(Self { tolerance: TOLERANCE, ..Self::default() });
@@ -93,10 +95,10 @@ impl Baseline {
         serde_json::from_str(&fs::read_to_string(path)?).with_context(|| path.display().to_string())
     }
 
-    /// Takes over what was measured.
+    /// Stores the ratios of `run` in the baseline file.
     ///
     /// # Errors
-    /// Those of writing a file.
+    /// Fails if the file cannot be written.
     pub(crate) fn store(&mut self, run: &Run, path: &Path) -> Result<()> {
         for measurements in &run.places {
             self.places.entry(key(measurements)).or_default().append(&mut ratios(measurements));
@@ -104,7 +106,7 @@ impl Baseline {
         Ok(fs::write(path, serde_json::to_string_pretty(self)? + "\n")?)
     }
 
-    /// What is slower than it was, in words, and how many ratios there were to compare.
+    /// Returns a message for each regression, and the number of compared ratios.
     pub(crate) fn regressions(&self, run: &Run) -> (Vec<String>, usize) {
         let mut slower = Vec::new();
         let mut compared = 0;
@@ -121,7 +123,7 @@ impl Baseline {
                     if now < before * (1.0 - self.tolerance) {
                         let (place, name) = (measurements.place.name(), contestant.name());
                         let (now, before) = (table::ratio(now), table::ratio(*before));
-                        slower.push(format!("{place}: {case} by {name}: {now} times a process, was {before}"));
+                        slower.push(format!("{place}: {case}, {name}: {now} of the native speed, baseline {before}"));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Who does the work.
+//! The contestants, and the commands that start them.
 
 use std::{
     ffi::OsString,
@@ -21,40 +21,40 @@ use crate::{
     limit, //
 };
 
-/// What runs a piece of work.
+/// Contestant: a way to run the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contestant {
-    /// A native process that makes system calls: what the others are compared with.
+    /// Native process that makes system calls: the reference of all ratios.
     Process,
-    /// The same, with a system call where a process would not need one.
+    /// Native process that makes a system call where it would not need one, or another system call.
     Syscall,
-    /// A native process that uses io_uring.
+    /// Native process that uses io_uring.
     Uring,
-    /// A program of eBPF, started by a process.
+    /// eBPF program, started by a process.
     Bpf,
-    /// memcached, with one thread.
+    /// The server memcached, with one thread.
     Memcached,
-    /// A guest in the kernel.
+    /// Guest in the kernel.
     Kernel,
-    /// A guest in the kernel that does in one host call what goes together (`kwasmi_batch_1`).
+    /// Guest in the kernel that combines operations in one host call (`kwasmi_batch_1`).
     KernelBatch,
-    /// A guest in the kernel whose partner is a process.
+    /// Guest in the kernel whose partner is a native process.
     KernelAndProcess,
-    /// The kernel calls that a guest makes, made by a kernel module without Wasm.
+    /// Kernel module without Wasm that makes the same kernel calls as a guest (`qemu/limit`).
     Limit,
-    /// The engine object of the kernel module, in a process.
+    /// Guest in a process, on the engine object of the kernel module.
     Engine,
-    /// The same, patched as on a processor where the kernel uses retpolines.
+    /// Guest in a process, on the engine object as the kernel patches it for retpolines.
     EngineRetpolines,
-    /// The guest in a process, on wasmi as it comes.
+    /// Guest in a process, on wasmi with default features.
     Wasmi,
-    /// The guest in a process, on wasmtime as it comes.
+    /// Guest in a process, on wasmtime with default settings.
     Wasmtime,
 }
 
 impl Contestant {
-    /// All of them, in the order of tables.
+    /// All contestants, in the order of tables.
     pub(crate) const ALL: [Self; 13] = [
         Self::Process,
         Self::Syscall,
@@ -71,7 +71,7 @@ impl Contestant {
         Self::Wasmtime,
     ];
 
-    /// Its name in tables, files and plots.
+    /// Returns the name in tables and plots.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -90,7 +90,7 @@ impl Contestant {
         }
     }
 
-    /// Who is at the other end, where there are two.
+    /// Returns the contestant that runs the partner's work.
     pub(crate) const fn partner(self) -> Self {
         match self {
             Self::KernelAndProcess => Self::Process,
@@ -99,17 +99,17 @@ impl Contestant {
     }
 }
 
-/// Some of the contestants.
+/// Set of contestants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contestants(u32);
 
 impl Contestants {
-    /// These.
+    /// Creates a set.
     pub(crate) const fn of(contestants: &[Contestant]) -> Self {
         Self(0).and(contestants)
     }
 
-    /// Those, and these.
+    /// Returns the set with `contestants` added.
     pub(crate) const fn and(self, contestants: &[Contestant]) -> Self {
         match contestants {
             [first, rest @ ..] => Self(self.0 | 1 << *first as u32).and(rest),
@@ -117,45 +117,45 @@ impl Contestants {
         }
     }
 
-    /// Whether `contestant` is one of them.
+    /// Returns true if `contestant` is in the set.
     pub(crate) const fn contains(self, contestant: Contestant) -> bool {
         self.0 & 1 << contestant as u32 != 0
     }
 
-    /// They, in the order of tables.
+    /// Iterates over the set, in the order of tables.
     pub(crate) fn iter(self) -> impl Iterator<Item = Contestant> {
         Contestant::ALL.into_iter().filter(move |contestant| self.contains(*contestant))
     }
 }
 
-/// The programs.
+/// Paths of the programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
-    /// This program.
+    /// `kwasmi-bench`.
     pub(crate) own: PathBuf,
-    /// The `kwasmi` command, where there is a kernel module.
+    /// The `kwasmi` command, if the kernel module is loaded.
     pub(crate) kwasmi: Option<PathBuf>,
-    /// `kwasmi-native`.
+    /// `kwasmi-native`: the engine object in a process.
     pub(crate) engine: PathBuf,
-    /// `kwasmi-rivals`.
+    /// `kwasmi-rivals`: runner on wasmi and wasmtime.
     pub(crate) rivals: PathBuf,
-    /// The guest.
+    /// The guest `bench.wasm`.
     pub(crate) guest: PathBuf,
-    /// The guest that works in batches.
+    /// The guest that uses batches, `bench-batch.wasm`.
     pub(crate) batch_guest: PathBuf,
-    /// Its native twin.
+    /// Native build of the guest.
     pub(crate) twin: PathBuf,
-    /// What starts memcached, where it could be fetched.
+    /// Script that starts memcached, if it was fetched.
     pub(crate) memcached: Option<PathBuf>,
 }
 
 impl Tools {
-    /// Whether `contestant` can take part here.
+    /// Returns true if `contestant` can run here.
     pub(crate) fn has(&self, contestant: Contestant) -> bool {
         match contestant {
             Contestant::Process | Contestant::Syscall => self.twin.exists(),
             Contestant::Uring => self.twin.exists() && io_uring::IoUring::new(8).is_ok(),
-            // In the VM only: the host's kernel is somebody else's.
+            // No eBPF program is loaded into the host's kernel.
             Contestant::Bpf => self.kwasmi.is_some() && bpf::is_there(),
             Contestant::Memcached => self.memcached.as_ref().is_some_and(|program| {
                 Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
@@ -164,18 +164,19 @@ impl Tools {
             Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Contestant::Limit => limit::is_there(),
             Contestant::Engine => self.engine.exists(),
-            // Beside the other, but for a VM.
+            // The VM does not have this program.
             Contestant::EngineRetpolines => self.retpolines().exists(),
             Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
         }
     }
 
-    /// `kwasmi-native-retpolines`.
+    /// Returns the path of `kwasmi-native-retpolines`, beside `kwasmi-native`.
     fn retpolines(&self) -> PathBuf {
         self.engine.with_file_name("kwasmi-native-retpolines")
     }
 
-    /// The command by which `contestant` begins; `fds` descriptors from 3 on are the guest's, and so is `folder`.
+    /// Returns the command that starts `contestant`. The guest gets `fds` descriptors from 3 on,
+    /// and `folder`.
     fn begin(&self, contestant: Contestant, fds: usize, folder: Option<&Path>) -> Command {
         let retpolines = self.retpolines();
         let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
@@ -201,7 +202,8 @@ impl Tools {
                 command.args(["--fd", &fd.to_string()]);
             }
             if let Some(folder) = folder {
-                // Runtimes differ in how they write that a directory has another name inside: it has the same one.
+                // The guest path equals the host path, because runtimes differ in the syntax for
+                // another one.
                 command.arg("--dir").arg(folder);
             }
             command.arg(if contestant == Contestant::KernelBatch { &self.batch_guest } else { &self.guest });
@@ -209,7 +211,8 @@ impl Tools {
         command
     }
 
-    /// The command by which `contestant` does `work`, as often as its standard input says.
+    /// Returns the command by which `contestant` does `work`. It reads numbers of operations from
+    /// standard input.
     pub(crate) fn command(
         &self,
         contestant: Contestant,
@@ -222,7 +225,7 @@ impl Tools {
         let work = match contestant {
             Contestant::Syscall => format!("{work}-syscall"),
             Contestant::Uring => format!("{work}-uring"),
-            // It knows only what it does.
+            // memcached takes no work as an argument.
             Contestant::Memcached => return command,
             _ => work.to_owned(),
         };
@@ -230,7 +233,8 @@ impl Tools {
         command
     }
 
-    /// The command that begins, as often as its standard input says, what `contestant` begins `work` by.
+    /// Returns the command that repeatedly starts the command of `contestant` for `work`. It reads
+    /// numbers of starts from standard input.
     pub(crate) fn command_anew(&self, contestant: Contestant, work: &str) -> Command {
         let each = self.command(contestant, work, &[], 0, None);
         let mut command = Command::new(&self.own);
@@ -238,14 +242,15 @@ impl Tools {
         command
     }
 
-    /// The command that keeps the guest in the kernel until it is ended.
+    /// Returns the command that keeps the guest loaded in the kernel until it is killed.
     pub(crate) fn command_keep(&self) -> Command {
         let mut command = Command::new(self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")));
         command.arg("load").arg(&self.guest);
         command
     }
 
-    /// The command that also tells the fuel of `work`, on standard error.
+    /// Returns the command of the engine for `work` that also prints the consumed fuel to standard
+    /// error.
     pub(crate) fn command_with_fuel(
         &self,
         work: &str,

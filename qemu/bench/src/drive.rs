@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! From the build root: measures in a VM and on the host, and tells what came out.
+//! `kwasmi-bench drive`: runs the measurements in VMs and on the host, prints and draws the
+//! results, and compares them with the baseline. It runs in the build root.
 
 use std::{
     collections::BTreeMap,
@@ -30,44 +31,45 @@ use crate::{
     table,
 };
 
-/// Parameters of the kernel module.
+/// Parameters of the kernel module in the VM.
 const MODULE_PARAMETERS: &[&str] = &[];
 
-/// MiB of memory that the VM has.
+/// Memory of the VM, in MiB.
 const MEMORY: &str = "2048";
 
-/// Seconds that a VM may take.
+/// Time limit of a VM, in seconds.
 const TIMEOUT: &str = "3600";
 
-/// Debian's programs. Each has a folder, in which a script of its name starts it, and `measure` an option of that name.
+/// Programs of Debian that are fetched. Each has a folder `target/NAME` with a start script `NAME`,
+/// and `measure` has an option `--NAME`.
 const FETCHED: [&str; 2] = ["memcached", "wrk"];
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// What is measured; everything if there is none.
+    /// Cases or groups to measure. Default: all.
     names: Vec<String>,
-    /// Fewer and shorter samples.
+    /// Takes fewer and shorter samples.
     #[arg(long)]
     quick: bool,
-    /// Where; everywhere unless told.
+    /// Places to measure in. Default: all.
     #[arg(long, value_delimiter = ',', default_values_t = [Place::Vm, Place::Icount, Place::Host])]
     place: Vec<Place>,
-    /// Compares with the figures that are kept; ends with 1 if something got slower.
+    /// Compares the ratios with the baseline. Exits with 1 if one is worse.
     #[arg(long)]
     compare: bool,
-    /// Keeps the figures.
+    /// Stores the ratios in the baseline.
     #[arg(long)]
     store: bool,
-    /// Draws and prints what was measured last.
+    /// Prints and draws the results of the last run.
     #[arg(long)]
     again: bool,
-    /// The kernel's name.
+    /// Name of the kernel.
     #[arg(long, env = "KWASMI_KERNEL_NAME", hide = true)]
     kernel_name: String,
-    /// When this is.
+    /// Date of the run.
     #[arg(long, env = "KWASMI_BENCH_DATE", default_value = "", hide = true)]
     date: String,
-    /// Which source this is.
+    /// Commit of the source.
     #[arg(long, env = "KWASMI_BENCH_COMMIT", default_value = "", hide = true)]
     commit: String,
 }
@@ -78,7 +80,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The checkout.
+/// Top folder of the checkout.
 struct Top(PathBuf);
 
 impl Top {
@@ -94,13 +96,13 @@ impl Top {
         self.0.join("target/kmod").join(kernel).join("kwasmi_limit.ko")
     }
 
-    /// Those of [`FETCHED`] that could be fetched, and the folder of each.
+    /// Returns the programs of [`FETCHED`] that were fetched, each with its folder.
     fn fetched(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
         FETCHED.into_iter().map(|name| (name, self.0.join("target").join(name))).filter(|(_, folder)| folder.exists())
     }
 }
 
-/// Runs `measure` in a VM.
+/// Runs `kwasmi-bench measure` in a VM.
 fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     let mut vm = Command::new(top.program("kwasmi-vm"));
     vm.args(["run", "--memory", MEMORY, "--timeout", TIMEOUT]).arg("--out").arg(out);
@@ -111,7 +113,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
         vm.arg("--icount");
     }
     for program in [env::current_exe()?, top.rivals(), top.limit(&options.kernel_name)] {
-        let name = program.file_name().context("a program without a name")?.to_owned();
+        let name = program.file_name().context("a program has no file name")?.to_owned();
         vm.arg("--add").arg(program).arg(name);
     }
     for (name, folder) in top.fetched() {
@@ -134,7 +136,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     measured(vm, options, place)
 }
 
-/// Runs `measure` on this machine.
+/// Runs `kwasmi-bench measure` on the host.
 fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
     let mut own = Command::new(env::current_exe()?);
     own.arg("measure").arg("--rivals").arg(top.rivals());
@@ -153,7 +155,7 @@ fn measured(mut command: Command, options: &Options, place: Place) -> Result<()>
     Ok(())
 }
 
-/// Writes DIR/GROUP.json, and DIR/all.json.
+/// Writes DIR/all.json, and DIR/GROUP.json for each group.
 fn write(run: &Run, dir: &Path) -> Result<()> {
     let mut groups: BTreeMap<String, Run> = BTreeMap::new();
     for measurements in &run.places {
@@ -183,17 +185,19 @@ fn print(run: &Run) {
         println!("{}", tables(measurements));
         for contestant in [Contestant::Kernel, Contestant::Engine] {
             if let Some(fuel) = table::break_even(measurements, contestant) {
-                println!("Break-even of {}: {fuel:.0} fuel for each empty host call.\n", contestant.name());
+                println!("Break-even of {}: {fuel:.0} fuel per empty host call.\n", contestant.name());
             }
         }
     }
-    println!("Each cell: how many times as fast as the native process; the median, and the median absolute deviation.");
+    println!("Each cell: speed relative to the native process (median time, median absolute deviation).");
 }
 
-/// Does all of it; whether nothing got slower.
+/// Runs the measurements, or reads those of the last run, and prints, draws, compares and stores
+/// the results. Returns false if the comparison found a regression.
 ///
 /// # Errors
-/// Something could not be built, run or written.
+/// Fails if a measurement fails, if a file cannot be read or written, or if the baseline has no
+/// ratio to compare with.
 pub(crate) fn drive(options: &Options) -> Result<bool> {
     let top = Top(env::current_dir()?);
     let dir = top.0.join("target/bench");
@@ -218,15 +222,15 @@ pub(crate) fn drive(options: &Options) -> Result<bool> {
         plot::plot(measurements, &dir)?;
     }
     print(&run);
-    println!("\nIn target/bench: all.json, and for each group GROUP.json, GROUP-PLACE.svg and GROUP-PLACE.png.");
+    println!("\nFiles in target/bench: all.json; for each group GROUP.json, GROUP-PLACE.svg and GROUP-PLACE.png.");
 
     let path = top.0.join("qemu/benchmarks/baseline.json");
     let mut baseline = Baseline::read(&path)?;
     let (slower, compared) = if options.compare { baseline.regressions(&run) } else { (Vec::new(), 0) };
     if options.compare {
         slower.iter().for_each(|words| println!("SLOWER {words}"));
-        println!("{compared} ratios compared, {} of them worse than they may be", slower.len());
-        anyhow::ensure!(compared > 0, "there is nothing to compare with");
+        println!("{compared} ratios compared, {} regressions", slower.len());
+        anyhow::ensure!(compared > 0, "the baseline has no ratio to compare with");
     }
     if options.store {
         baseline.store(&run, &path)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The machine that this runs on, as far as it matters for speed.
+//! Collects the facts about the machine that affect speed.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,10 @@ use crate::result::{
 const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
 
 impl Facts {
-    /// Those of this machine.
+    /// Collects the facts about this machine.
     ///
     /// # Errors
-    /// procfs or sysfs is not there.
+    /// Fails if `/proc/cpuinfo` or the folder of vulnerabilities in sysfs cannot be read.
     pub(crate) fn gather(place: Place) -> Result<Self> {
         let info = fs::read_to_string("/proc/cpuinfo")?;
         let models: Vec<&str> = info.lines().filter_map(|line| line.strip_prefix("model name")).collect();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The work of guests, done in the kernel by a module without Wasm: `qemu/limit`.
+//! The contestant limit: the work of guests, done in the kernel by a module without Wasm
+//! (`qemu/limit`).
 
 use std::{
     fs::File,
@@ -34,31 +35,33 @@ const DEVICE: &str = "/dev/kwasmi-limit";
 
 const STDIN: RawFd = 0;
 
-/// The descriptors that a program is handed.
+/// Descriptors that a program inherits besides the standard streams.
 const HANDED: [RawFd; 2] = [3, 4];
 
-/// Bytes of a server's buffer, as guests have it; and of that of a copy, as kwasmi has it.
+/// Size of a server's buffer in bytes, as in the guest.
 const BUFFER: u32 = 16 * 1024;
+/// Size of the buffer of a copy in bytes, as in kwasmi.
 const COPY_BUFFER: u32 = 64 * 1024;
 
-/// Whether the module is loaded.
+/// Returns true if the module is loaded.
 pub(crate) fn is_there() -> bool {
     Path::new(DEVICE).exists()
 }
 
-/// Loads the module into the kernel that runs here.
+/// Loads the module into the running kernel.
 ///
 /// # Errors
-/// It is not there, or not for this kernel.
+/// Fails if the file does not exist or the kernel refuses it.
 pub(crate) fn load(module: &Path) -> Result<()> {
     let file = File::open(module).with_context(|| module.display().to_string())?;
     rustix::system::finit_module(file, c"", 0).with_context(|| module.display().to_string())
 }
 
-/// Does `work`; how long that took.
+/// Does `work` `count` times and returns the elapsed time.
 ///
 /// # Errors
-/// It cannot be done.
+/// Fails if the module does not know `work`, if an argument is missing or invalid, or if the ioctl
+/// fails.
 pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
     let arg = || args.first().context("an argument is missing");
     let mut job = Job { count, fds: HANDED, ..Job::default() };
@@ -103,13 +106,15 @@ pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
             (job.connections, job.len) = (1, BUFFER);
             Work::RelayFile
         }
-        _ => anyhow::bail!("{work}: the limit does not do it"),
+        _ => anyhow::bail!("{work}: not implemented by the limit module"),
     };
     job.work = work as u32;
     let device = File::open(DEVICE).context(DEVICE)?;
-    // SAFETY: The number is that of an ioctl whose argument is a `Job`.
+    // SAFETY: `Updater::new` requires an opcode whose argument is a `Job`: `abi.rs`, which the
+    // module shares, defines it so.
     let call = unsafe { Updater::<{ opcode::read_write::<Job>(abi::GROUP, abi::NUMBER) }, Job>::new(&mut job) };
-    // SAFETY: The device has that ioctl, which reads and writes nothing but the `Job`.
+    // SAFETY: `ioctl` requires that the device implements the opcode: the device is that of the
+    // module, whose ioctl reads and writes only the `Job`.
     unsafe { rustix::ioctl::ioctl(&device, call) }.with_context(|| format!("{work:?}"))?;
     Ok(Duration::from_nanos(job.nanoseconds))
 }

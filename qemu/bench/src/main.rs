@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! `kwasmi-bench`: what `scripts/bench` does, inside the build root and inside the VM.
+//! `kwasmi-bench`: the part of `scripts/bench` that runs inside the build root and inside the VM.
 //!
-//!     kwasmi-bench drive     has everything measured, prints tables, draws plots, compares
-//!     kwasmi-bench measure   measures here, and writes a JSON file
-//!     kwasmi-bench bpf       does a piece of work, as `guests/bench` does, by eBPF
-//!     kwasmi-bench anew      begins a program again and again
-//!     kwasmi-bench limit     the same, by a kernel module without Wasm
+//!     kwasmi-bench drive     runs all measurements, prints tables, draws plots, compares
+//!     kwasmi-bench measure   measures on this machine and writes a JSON file
+//!     kwasmi-bench anew      starts a program repeatedly
+//!     kwasmi-bench bpf       does work of `guests/bench` by eBPF
+//!     kwasmi-bench limit     does work of `guests/bench` by a kernel module without Wasm
 
 mod bpf;
 mod case;
@@ -66,7 +66,7 @@ use crate::{
     wrk::Wrk,
 };
 
-/// Measures guests in the kernel against what a user would run instead.
+/// Benchmarks guests in the kernel against native processes and other runtimes.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -75,72 +75,74 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Has everything measured, and tells what came out.
+    /// Runs the measurements in VMs and on the host, and prints the results.
     Drive(drive::Options),
-    /// Measures here.
+    /// Measures on this machine and writes a JSON file.
     Measure(MeasureOptions),
-    /// Begins a program with nothing on its standard input and waits for its end, as often as standard input says; prints how
-    /// many nanoseconds that took.
+    /// Reads numbers from standard input; for each, starts a program that often, with empty
+    /// standard input, waits for its end, and prints the elapsed nanoseconds.
     Anew {
-        /// The program, and its arguments.
+        /// Program and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// Does a piece of work by the kernel module that is the limit, as often as standard input says; prints how many nanoseconds that took.
+    /// Reads numbers from standard input; for each, does the work that often by the kernel module
+    /// of `qemu/limit`, and prints the elapsed nanoseconds.
     Limit {
-        /// What to do.
+        /// Name of the work.
         work: String,
         /// Arguments of the work.
         args: Vec<String>,
     },
-    /// As above, by eBPF.
+    /// Reads numbers from standard input; for each, does the work that often by eBPF, and prints
+    /// the elapsed nanoseconds.
     Bpf {
-        /// What to do.
+        /// Name of the work.
         work: String,
     },
 }
 
 #[derive(Args, Debug)]
 struct MeasureOptions {
-    /// Cases and groups of them; everything if there is none.
+    /// Cases or groups to measure. Default: all.
     names: Vec<String>,
-    /// Fewer and shorter samples.
+    /// Takes fewer and shorter samples.
     #[arg(long)]
     quick: bool,
-    /// Where this is.
+    /// Place that this machine is.
     #[arg(long)]
     place: Place,
-    /// The `kwasmi` command, if there is a kernel module.
+    /// Path of the `kwasmi` command, if the kernel module is loaded.
     #[arg(long)]
     kwasmi: Option<PathBuf>,
-    /// `kwasmi-native`.
+    /// Path of `kwasmi-native`.
     #[arg(long)]
     engine: PathBuf,
-    /// `kwasmi-rivals`.
+    /// Path of `kwasmi-rivals`.
     #[arg(long)]
     rivals: PathBuf,
-    /// `kwasmi_limit.ko`, which is loaded.
+    /// Path of `kwasmi_limit.ko`, to load before the measurements.
     #[arg(long)]
     limit: Option<PathBuf>,
-    /// What starts memcached, where it could be fetched.
+    /// Script that starts memcached, if it was fetched.
     #[arg(long)]
     memcached: Option<PathBuf>,
-    /// What starts wrk, where it could be fetched.
+    /// Script that starts wrk, if it was fetched.
     #[arg(long)]
     wrk: Option<PathBuf>,
-    /// The folder of guests.
+    /// Folder of the guests.
     #[arg(long)]
     guests: PathBuf,
-    /// The folder to write to.
+    /// Folder for the JSON file.
     #[arg(long)]
     output: PathBuf,
 }
 
-/// The cases called `names`, or in groups that are.
+/// Returns the cases that `names` selects, by name or by group.
 fn chosen(names: &[String]) -> Result<Vec<Case>> {
     for name in names {
         let is_known = CASES.iter().any(|case| case.name == name || case.group == name);
-        anyhow::ensure!(is_known, "there is no benchmark '{name}'");
+        anyhow::ensure!(is_known, "no benchmark '{name}'");
     }
     let is_chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name || name == case.group);
     Ok(CASES.iter().filter(is_chosen).copied().collect())
@@ -148,7 +150,7 @@ fn chosen(names: &[String]) -> Result<Vec<Case>> {
 
 fn measure_here(options: &MeasureOptions) -> Result<()> {
     if let Some(limit) = &options.limit {
-        anyhow::ensure!(options.place != Place::Host, "no module is loaded on the host");
+        anyhow::ensure!(options.place != Place::Host, "--limit: kernel modules are not loaded on the host");
         limit::load(limit)?;
     }
     let tools = Tools {
@@ -169,7 +171,7 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
     Ok(fs::write(path, serde_json::to_string_pretty(&measurements)?)?)
 }
 
-/// Does `work` as often as each line of standard input says.
+/// For each line of standard input, does `work` that many times and prints the elapsed nanoseconds.
 fn work_on(work: fn(&str, u64, &[String]) -> Result<Duration>, name: &str, args: &[String]) -> Result<bool> {
     for line in io::stdin().lines() {
         println!("{}", work(name, line?.trim().parse()?, args)?.as_nanos());
@@ -198,7 +200,7 @@ fn run() -> Result<bool> {
     }
 }
 
-/// How long it takes to begin `words` and wait for their end, `count` times.
+/// Starts the command `words` and waits for its end, `count` times. Returns the elapsed time.
 fn anew(words: &[OsString], count: u64) -> Result<Duration> {
     let (program, args) = words.split_first().context("no program")?;
     let mut command = Command::new(program);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! All samples of all cases in one place.
+//! Takes all samples of all cases in one place.
 
 use std::time::Duration;
 
@@ -30,20 +30,20 @@ use crate::{
     statistics,
 };
 
-/// How thoroughly.
+/// Number and length of samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Samples of each contestant.
+    /// Number of samples of each contestant.
     pub(crate) rounds: usize,
-    /// How long a sample is to take at least.
+    /// Minimum time of a sample.
     pub(crate) sample: Duration,
 }
 
 impl Effort {
-    /// What is usual in `place`.
+    /// Returns the default for `place`.
     pub(crate) fn new(place: Place, is_quick: bool) -> Self {
         match (place, is_quick) {
-            // Instructions are counted, not timed: hardly any noise.
+            // Instructions are counted, not timed, so there is hardly any noise.
             (Place::Icount, _) => Self { rounds: 2, sample: Duration::from_millis(20) },
             (_, true) => Self { rounds: 3, sample: Duration::from_millis(20) },
             (_, false) => Self { rounds: 7, sample: Duration::from_millis(100) },
@@ -51,7 +51,7 @@ impl Effort {
     }
 }
 
-/// How many operations take a sample's time.
+/// Returns the number of operations that takes the time of a sample.
 fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
     let wanted = u64::try_from(effort.sample.as_nanos())?;
     let rounded = |count| match case.setting {
@@ -59,7 +59,8 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
         _ => Ok(count),
     };
     let mut count = rounded(16)?;
-    // A server's client waits until the program has begun, which takes a guest long: the first time tells nothing.
+    // The first sample is discarded: the client of a server waits until the program has started,
+    // which takes long for a guest.
     player.take(count)?;
     loop {
         let taken = player.take(count)?;
@@ -67,7 +68,8 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
         if took >= wanted {
             return Ok(taken.count);
         }
-        // A fifth more than it seems to need; short samples tell little.
+        // A fifth more than extrapolated, and at most 256 times the last count, because short
+        // samples are inexact.
         let needed = u128::from(count) * u128::from(wanted) * 6 / 5 / u128::from(took);
         count = rounded(u64::try_from(needed)?.clamp(count + 1, count.saturating_mul(256)))?;
     }
@@ -82,7 +84,7 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         players.push((player, Entry { contestant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 }));
     }
     for round in 0..effort.rounds {
-        // Nobody is always the first.
+        // Another contestant begins each round.
         let len = players.len().max(1);
         players.rotate_left(round % len);
         for (player, entry) in &mut players {
@@ -102,22 +104,22 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
     Ok(Measured { group: case.group.to_owned(), name: case.name.to_owned(), unit: case.unit.to_owned(), fuel, entries })
 }
 
-/// Measures `cases`, one after another, and says on standard error how far it is.
+/// Measures `cases` one after another, and reports the progress on standard error.
 ///
 /// # Errors
-/// Something failed; there are no results then.
+/// Fails without results if a contestant cannot be started or fails.
 pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: Effort) -> Result<Measurements> {
     let facts = Facts::gather(place)?;
     if cases.iter().any(|case| case.contestants.contains(Contestant::Memcached)) && !sampler.has(Contestant::Memcached)
     {
-        eprintln!("kwasmi: {}: no memcached: it could not be fetched, or does not run here", place.name());
+        eprintln!("kwasmi: {}: memcached skipped: not fetched, or does not run here", place.name());
     }
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         eprintln!("kwasmi: {} {}/{}: {}", place.name(), index + 1, cases.len(), case.name);
         if case.setting == Setting::Wrk && !sampler.has_wrk() {
-            eprintln!("kwasmi: {}: no wrk: it could not be fetched, or does not run here", place.name());
-            measured.push(Measured::nothing(case, "no wrk here"));
+            eprintln!("kwasmi: {}: wrk skipped: not fetched, or does not run here", place.name());
+            measured.push(Measured::nothing(case, "not measured: wrk is missing"));
             continue;
         }
         measured.push(measure_case(sampler, case, place, effort)?);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! memcached: it listens by itself, and serves for as long as it runs.
+//! The contestant memcached, which opens its own socket and serves until it is killed.
 
 use std::{
     fs,
@@ -25,22 +25,22 @@ use anyhow::{
     Result, //
 };
 
-/// How long it may take to listen.
+/// Time limit for memcached to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often is looked whether it does.
+/// Interval of the checks if memcached listens.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A running one. It is ended when this is dropped.
+/// Running memcached. Dropping this value kills it.
 pub(crate) struct Memcached(Child);
 
 impl Memcached {
-    /// Starts it by `command`, on a port that nobody else has; its address.
+    /// Starts memcached by `command`, on a free port. Returns it with its address.
     ///
     /// # Errors
-    /// It does not listen.
+    /// Fails if memcached cannot be started, exits, or does not listen within 30 seconds.
     pub(crate) fn start(mut command: Command) -> Result<(Self, SocketAddr)> {
-        // It writes there which port the kernel chose.
+        // memcached writes the port that the kernel chose to this file.
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("port");
         command.args(["--listen", "127.0.0.1", "--port", "-1", "--udp-port", "0"]);
@@ -63,7 +63,7 @@ impl Memcached {
 
 impl Drop for Memcached {
     fn drop(&mut self) {
-        // It may be gone already.
+        // memcached may have exited already, so errors are ignored.
         self.0.kill().ok();
         self.0.wait().ok();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Plots, each as SVG and as PNG.
+//! Draws plots as SVG and as PNG.
 
 use std::{
     path::Path,
@@ -30,10 +30,13 @@ use crate::{
     table,
 };
 
+/// Width of a plot, in pixels.
 const WIDTH: u32 = 960;
+/// Height of a bar with its margin, in pixels.
 const ROW: usize = 18;
 
-/// Colours that people with any kind of sight tell apart (Okabe and Ito).
+/// Returns the colour of a contestant. Most are from the palette of Okabe and Ito for the
+/// colour-blind.
 const fn colour(contestant: Contestant) -> RGBColor {
     match contestant {
         Contestant::Kernel => RGBColor(213, 94, 0),
@@ -52,21 +55,21 @@ const fn colour(contestant: Contestant) -> RGBColor {
     }
 }
 
-/// Whatever a backend says that went wrong.
+/// Converts an error of a drawing backend.
 fn failed<E: std::fmt::Debug>(error: E) -> anyhow::Error {
     anyhow!("cannot draw: {error:?}")
 }
 
-/// The font of all text: part of this program, for a machine may have none.
+/// Registers the font of all text. It is part of this program, because a machine may have no font.
 fn prepare_font() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // It is a font: nothing to be told.
+        // Registration fails only for data that is not a font.
         let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
     });
 }
 
-/// Bars: for each case and contestant how many times as fast as the native process it is.
+/// Draws a bar for each case and contestant: the speed relative to the native process.
 fn draw_bars<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, cases: &[&Measured]) -> Result<()>
 where
     B::ErrorType: 'static,
@@ -97,7 +100,7 @@ where
         .disable_y_axis()
         .y_labels(0)
         .x_label_formatter(&|value| table::ratio(*value))
-        .x_desc("times as fast as a native process with plain system calls")
+        .x_desc("speed relative to a native process with plain system calls")
         .draw()
         .map_err(failed)?;
     for (index, (label, contestant, ratio)) in (0_u32..).zip(&rows) {
@@ -113,7 +116,7 @@ where
     area.present().map_err(failed)
 }
 
-/// The break-even curve: the more a guest computes for each host call, the less the call's being cheap is worth.
+/// Draws the break-even curve: relative speed over the fuel that a guest consumes per host call.
 fn draw_curve<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, cases: &[&Measured]) -> Result<()>
 where
     B::ErrorType: 'static,
@@ -141,8 +144,8 @@ where
         .configure_mesh()
         .x_label_formatter(&|value| format!("{value:.0}"))
         .y_label_formatter(&|value| table::ratio(*value))
-        .x_desc("fuel (about the instructions of Wasm) for each host call")
-        .y_desc("times as fast as a native process")
+        .x_desc("fuel per host call (about one per Wasm instruction)")
+        .y_desc("speed relative to a native process")
         .draw()
         .map_err(failed)?;
     chart.draw_series(LineSeries::new([(left, 1.0), (right * 1.1, 1.0)], BLACK)).map_err(failed)?;
@@ -166,10 +169,10 @@ where
     if group == CURVE_GROUP { draw_curve(&area, title, cases) } else { draw_bars(&area, title, cases) }
 }
 
-/// Draws what was measured in one place, group by group: DIR/GROUP-PLACE.svg and .png.
+/// Draws the results of one place: DIR/GROUP-PLACE.svg and DIR/GROUP-PLACE.png for each group.
 ///
 /// # Errors
-/// Those of writing files.
+/// Fails if a file cannot be written.
 pub(crate) fn plot(measurements: &Measurements, dir: &Path) -> Result<()> {
     prepare_font();
     let mut groups: Vec<&str> = measurements.cases.iter().map(|case| case.group.as_str()).collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! What was measured, and where: the JSON files.
+//! The results, as they are stored in JSON files.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ use crate::{
     contestant::Contestant, //
 };
 
-/// Where the contestants ran.
+/// Place where the contestants run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Place {
-    /// All in one VM: ratios hold, also where the VM is emulated.
+    /// One VM. Ratios are meaningful even if the VM is emulated.
     Vm,
-    /// All in one VM whose clock counts instructions: one nanosecond is one instruction.
+    /// One emulated VM whose clock counts instructions: one nanosecond is one instruction.
     Icount,
-    /// All on the host's processor, without a VM and so without the kernel module.
+    /// The host's processor, without a VM and so without the kernel module.
     Host,
 }
 
 impl Place {
-    /// Its name in files.
+    /// Returns the name of the place in options and files.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Vm => "vm",
@@ -37,89 +37,89 @@ impl Place {
     }
 }
 
-/// A machine, as far as it matters for speed.
+/// Facts about a machine that affect speed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// The model that the processor says it is.
+    /// Model name of the processor.
     pub(crate) processor: String,
-    /// How many there are.
+    /// Number of processors.
     pub(crate) processors: usize,
-    /// `uname -r`.
+    /// Kernel release, as printed by `uname -r`.
     pub(crate) kernel: String,
-    /// What runs instructions: the processor, KVM, or QEMU's emulation.
+    /// Executor of instructions: none (the host's processor), KVM, or QEMU's emulation.
     pub(crate) accelerator: String,
-    /// What the kernel does against defects of the processor, by defect.
+    /// Mitigations by vulnerability, from `/sys/devices/system/cpu/vulnerabilities`.
     pub(crate) mitigations: BTreeMap<String, String>,
 }
 
-/// One contestant in one case.
+/// Result of one contestant in one case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// Who.
+    /// Contestant.
     pub(crate) contestant: Contestant,
-    /// Operations of a sample.
+    /// Number of operations of a sample.
     pub(crate) count: u64,
-    /// Nanoseconds an operation, sample by sample.
+    /// Nanoseconds per operation, for each sample.
     pub(crate) samples: Vec<f64>,
-    /// Their median.
+    /// Median of the samples.
     pub(crate) median: f64,
-    /// The median of how far each is from that.
+    /// Median absolute deviation of the samples.
     pub(crate) deviation: f64,
 }
 
-/// One case.
+/// Results of one case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// What it belongs to.
+    /// Group of the case.
     pub(crate) group: String,
-    /// Its name.
+    /// Name of the case.
     pub(crate) name: String,
-    /// What an operation is.
+    /// Description of one operation.
     pub(crate) unit: String,
-    /// Fuel of an operation, about the instructions of Wasm; where that was measured.
+    /// Fuel per operation, about one per Wasm instruction, if it was measured.
     pub(crate) fuel: Option<f64>,
-    /// Who took part.
+    /// Results of the contestants.
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Measured {
-    /// Nobody could take part in `case`; `why` takes the place of what an operation is.
+    /// Returns a result without contestants for `case`, with `why` as the description.
     pub(crate) fn nothing(case: &Case, why: &str) -> Self {
         let (group, name) = (case.group.to_owned(), case.name.to_owned());
         Self { group, name, unit: why.to_owned(), fuel: None, entries: Vec::new() }
     }
 
-    /// The one of `contestant`.
+    /// Returns the result of `contestant`, if it took part.
     pub(crate) fn entry(&self, contestant: Contestant) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.contestant == contestant)
     }
 
-    /// How many times as fast as the native process `contestant` is.
+    /// Returns the speed of `contestant` relative to the native process.
     pub(crate) fn ratio(&self, contestant: Contestant) -> Option<f64> {
         Some(self.entry(Contestant::Process)?.median / self.entry(contestant)?.median)
     }
 }
 
-/// What was measured in one place.
+/// Results of one place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measurements {
-    /// Where.
+    /// Place.
     pub(crate) place: Place,
-    /// On what.
+    /// Facts about the machine.
     pub(crate) facts: Facts,
-    /// What.
+    /// Results of the cases.
     pub(crate) cases: Vec<Measured>,
 }
 
-/// All of a run of the bench.
+/// Results of a run of the bench.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// When.
+    /// Date of the run.
     pub(crate) date: String,
-    /// Of which source.
+    /// Commit of the source.
     pub(crate) commit: String,
-    /// Whether it was cut short.
+    /// Set if the run used `--quick`.
     pub(crate) is_quick: bool,
-    /// Place by place.
+    /// Results of each place.
     pub(crate) places: Vec<Measurements>,
 }

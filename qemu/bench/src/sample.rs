@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Samples: somebody does something so many times.
+//! Starts contestants and takes samples: a contestant does a number of operations, and the elapsed
+//! time is recorded.
 
 use std::{
     ffi::OsString,
@@ -60,20 +61,20 @@ use crate::{
     },
 };
 
-/// Small files in the folder, as many as the guest opens.
+/// Number of small files in the folder: as many as the guest opens.
 const SMALL_FILES: usize = 64;
 
-/// Bytes of the file whose lines are counted.
+/// Size of the file whose lines are counted, in bytes.
 const LINES_LEN: usize = 1 << 20;
 
-/// Where samples are taken.
+/// Environment in which samples are taken.
 pub(crate) struct Sampler {
     tools: Tools,
     wrk: Option<Wrk>,
     folder: tempfile::TempDir,
 }
 
-/// Reads: the first number after `name` in `text`.
+/// Returns the first number after `name` in `text`.
 fn number_after(text: &str, name: &str) -> Option<u64> {
     let (_, rest) = text.split_once(name)?;
     rest.split(|char: char| !char.is_ascii_digit()).find(|word| !word.is_empty())?.parse().ok()
@@ -83,14 +84,15 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
 }
 
-/// Has `command` find `fds` as its descriptors from 3 on.
+/// Passes `fds` to `command` as its descriptors from 3 on.
 fn hand(command: &mut Command, fds: Vec<OwnedFd>) -> Result<()> {
     let mappings = (3..).zip(fds).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
     command.fd_mappings(mappings)?;
     Ok(())
 }
 
-/// A program that does something as often as it is told, again and again. It is ended when this is dropped.
+/// Running program that reads numbers of operations from standard input and prints the elapsed
+/// nanoseconds of each. Dropping this value kills it.
 struct Program {
     child: Child,
     input: ChildStdin,
@@ -102,16 +104,16 @@ impl Program {
         let words = format!("{command:?}");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context(words)?;
         let streams = child.stdin.take().zip(child.stdout.take());
-        let (input, output) = streams.context("no streams")?;
+        let (input, output) = streams.context("the program has no standard streams")?;
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
-    /// Starts one that says that it is ready by closing its output.
+    /// Starts a program that prints something and closes its output when it is ready.
     fn start_and_hear(command: Command) -> Result<Self> {
         let mut program = Self::start(command)?;
         let mut said = Vec::new();
         program.output.read_to_end(&mut said)?;
-        anyhow::ensure!(!said.is_empty(), "it was not kept");
+        anyhow::ensure!(!said.is_empty(), "kwasmi load printed nothing");
         Ok(program)
     }
 
@@ -119,32 +121,32 @@ impl Program {
         Ok(writeln!(self.input, "{count}")?)
     }
 
-    /// How many nanoseconds it says that it took.
+    /// Reads the elapsed nanoseconds that the program prints.
     fn answer(&mut self) -> Result<u64> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        line.trim().parse().with_context(|| format!("'{}' is no number", line.trim()))
+        line.trim().parse().with_context(|| format!("'{}' is not a number", line.trim()))
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The program may have exited already, so errors are ignored.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// Who else is there for as long as the contestant is.
+/// Program that runs beside the contestant for the same time.
 #[expect(dead_code, reason = "ended when this is dropped")]
 enum Beside {
     Nobody,
     Memcached(Memcached),
-    /// What keeps the guest in the kernel.
+    /// `kwasmi load`, which keeps the guest in the kernel.
     Keeper(Program),
 }
 
-/// Who asks a server.
+/// Client that makes requests to a server.
 #[derive(Clone, Debug)]
 enum Asker {
     Client(Client),
@@ -160,18 +162,19 @@ impl Asker {
     }
 }
 
-/// What was done.
+/// Sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// How often.
+    /// Number of operations.
     pub(crate) count: u64,
-    /// How long that took.
+    /// Elapsed time in nanoseconds.
     pub(crate) nanoseconds: u64,
 }
 
-/// A contestant, ready to do a case.
+/// Contestant that is ready to take samples of a case.
 pub(crate) struct Player {
-    /// Those that are told how often; what the first one says counts, unless there is a server. memcached is told nothing.
+    /// Programs that read the number of operations; empty for memcached. Without a server the time
+    /// of the first one counts.
     programs: Vec<Program>,
     server: Option<(Asker, SocketAddr)>,
     #[expect(dead_code, reason = "ended when the player is")]
@@ -179,10 +182,10 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    /// Has it done `count` times, or as often as wrk has time for.
+    /// Takes a sample of `count` operations, or of as many as wrk makes in its time.
     ///
     /// # Errors
-    /// It failed.
+    /// Fails if a program ends early or prints no number, or if the client fails.
     pub(crate) fn take(&mut self, count: u64) -> Result<Sample> {
         for program in &mut self.programs {
             program.tell(count)?;
@@ -190,15 +193,15 @@ impl Player {
         let asked = self.server.as_ref().map(|(asker, address)| asker.ask(*address, count)).transpose()?;
         let answers = self.programs.iter_mut().map(Program::answer).collect::<Result<Vec<_>>>()?;
         let own = answers.first().map(|nanoseconds| Sample { count, nanoseconds: *nanoseconds });
-        asked.or(own).context("nobody did it")
+        asked.or(own).context("no program and no client took the sample")
     }
 }
 
 impl Sampler {
-    /// Makes the folder that guests look into. `wrk` is there where it can run.
+    /// Creates the folder of files that the work reads. `wrk` is none if it cannot run here.
     ///
     /// # Errors
-    /// Those of writing files.
+    /// Fails if a file cannot be written.
     pub(crate) fn new(tools: Tools, wrk: Option<Wrk>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("lines"), client::lines(LINES_LEN))?;
@@ -208,12 +211,12 @@ impl Sampler {
         Ok(Self { tools, wrk, folder })
     }
 
-    /// Whether there is wrk here.
+    /// Returns true if wrk can run here.
     pub(crate) fn has_wrk(&self) -> bool {
         self.wrk.is_some()
     }
 
-    /// Whether `contestant` can take part here.
+    /// Returns true if `contestant` can run here.
     pub(crate) fn has(&self, contestant: Contestant) -> bool {
         self.tools.has(contestant)
     }
@@ -230,7 +233,7 @@ impl Sampler {
         (args, folder)
     }
 
-    /// What the work finds from descriptor 3 on, and what its partner does.
+    /// Creates the descriptors from 3 on of the work and of its partner.
     fn descriptors(case: &Case) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
         let mut partners = Vec::new();
         let own = match case.setting {
@@ -239,7 +242,7 @@ impl Sampler {
             Setting::Requests => {
                 vec![File::open("/dev/zero")?.into(), File::options().write(true).open("/dev/null")?.into()]
             }
-            Setting::Server(_) | Setting::Wrk => anyhow::bail!("{}: a server finds a socket", case.name),
+            Setting::Server(_) | Setting::Wrk => anyhow::bail!("{}: a server has no such descriptors", case.name),
             Setting::Partner(_) => {
                 let ((there, out), (back_in, back)) = (pipe()?, pipe()?);
                 partners = vec![there, back];
@@ -249,10 +252,10 @@ impl Sampler {
         Ok((own, partners))
     }
 
-    /// Has `contestant` get ready for `case`.
+    /// Starts `contestant` for `case`.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Fails if a program cannot be started, or if wrk is missing.
     pub(crate) fn prepare(&self, case: &Case, contestant: Contestant) -> Result<Player> {
         let (args, folder) = self.args(case);
         let start = |contestant, work, fds: Vec<OwnedFd>| {
@@ -277,13 +280,13 @@ impl Sampler {
             return Ok(Player { programs, server, beside: Beside::Nobody });
         }
         if case.setting == Setting::Wrk {
-            let wrk = self.wrk.clone().context("no wrk here")?;
+            let wrk = self.wrk.clone().context("wrk is missing")?;
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let address = listener.local_addr()?;
             let programs = vec![start(contestant, case.work, vec![listener.into()])?];
             let server = Some((Asker::Client(Client::Http(wrk::ACCEPTED)), address));
             let mut player = Player { programs, server, beside: Beside::Nobody };
-            // It begins before wrk does, whose time is short.
+            // Wait until the server has started, because the time of wrk is short.
             player.take(u64::try_from(wrk::ACCEPTED)?)?;
             player.server = Some((Asker::Wrk(wrk), address));
             return Ok(player);
@@ -306,10 +309,10 @@ impl Sampler {
         Ok(Player { programs, server: None, beside: Beside::Nobody })
     }
 
-    /// The fuel of one operation, as the engine counts it.
+    /// Returns the fuel of one operation, measured by two runs of the engine with different counts.
     ///
     /// # Errors
-    /// The engine failed.
+    /// Fails if the engine cannot be started or prints no fuel.
     pub(crate) fn fuel(&self, case: &Case) -> Result<f64> {
         const COUNTS: [u64; 2] = [200, 1200];
         let (args, folder) = self.args(case);
@@ -323,14 +326,14 @@ impl Sampler {
                 writeln!(input, "{count}")?;
             }
             let text = String::from_utf8(child.wait_with_output()?.stderr)?;
-            *fuel = number_after(&text, "fuel ").context("the engine tells no fuel")?;
+            *fuel = number_after(&text, "fuel ").context("the engine printed no fuel")?;
         }
         let [few, many] = fuel;
         Ok(as_float(many.saturating_sub(few)) / as_float(COUNTS[1] - COUNTS[0]))
     }
 }
 
-/// A number of nanoseconds or operations: far below what a float tells apart.
+/// Converts a number of nanoseconds or operations, which is below 2^53 and so exact.
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
 pub(crate) fn as_float(number: u64) -> f64 {
     number as f64

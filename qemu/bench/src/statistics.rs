@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Medians.
+//! Medians and deviations.
 
-/// The median; 0 of nothing.
+/// Returns the median; 0 if there are no samples.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -14,7 +14,8 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     }
 }
 
-/// The median absolute deviation: the median of how far each sample is from the median.
+/// Returns the median absolute deviation: the median of the distances of the samples from their
+/// median.
 pub(crate) fn deviation(samples: &[f64]) -> f64 {
     let middle = median(samples);
     let distances: Vec<f64> = samples.iter().map(|sample| (sample - middle).abs()).collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Tables, as Markdown has them.
+//! Formats results as Markdown tables.
 
 use comfy_table::{
     CellAlignment,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A time, with a unit by which it has few digits.
+/// Formats a time with a suitable unit; in `icount` a number of instructions.
 fn time(nanoseconds: f64, place: Place) -> String {
     let unit = if place == Place::Icount { ["", "k", "M"] } else { ["ns", "us", "ms"] };
     let (value, unit) = match nanoseconds {
@@ -32,7 +32,7 @@ fn time(nanoseconds: f64, place: Place) -> String {
     format!("{value:.digits$} {unit}").trim_end().to_owned()
 }
 
-/// A ratio, with three digits that count.
+/// Formats a ratio with three significant digits, and at most four decimals.
 pub(crate) fn ratio(value: f64) -> String {
     let digits = match value {
         large if large >= 100.0 => 0,
@@ -44,7 +44,7 @@ pub(crate) fn ratio(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// A machine, in words.
+/// Formats the place and the facts about its machine.
 fn heading(measurements: &Measurements) -> String {
     let facts = &measurements.facts;
     let what = match measurements.place {
@@ -69,7 +69,8 @@ fn heading(measurements: &Measurements) -> String {
     )
 }
 
-/// What was measured in one place: for each contestant how many times as fast as the native process it is, and its time.
+/// Formats the results of one place: for each contestant the speed relative to the native process,
+/// and the time.
 pub(crate) fn table(measurements: &Measurements) -> String {
     let mut contestants: Vec<Contestant> =
         measurements.cases.iter().flat_map(|case| case.entries.iter().map(|entry| entry.contestant)).collect();
@@ -79,7 +80,7 @@ pub(crate) fn table(measurements: &Measurements) -> String {
 
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    let mut header = vec!["case".to_owned(), "an operation".to_owned(), "fuel".to_owned(), "process".to_owned()];
+    let mut header = vec!["case".to_owned(), "operation".to_owned(), "fuel".to_owned(), "process".to_owned()];
     header.extend(contestants.iter().map(|contestant| contestant.name().to_owned()));
     table.set_header(header);
     for case in &measurements.cases {
@@ -104,9 +105,9 @@ pub(crate) fn table(measurements: &Measurements) -> String {
     format!("{}\n\n{table}\n", heading(measurements))
 }
 
-/// What system calls are worth in one place: for each case of which it is known how many a native process makes, their time, each
-/// taken for that of an empty one, and how many times as fast the process would be without it. Nothing where an empty one was
-/// not measured.
+/// Formats the cost of system calls in one place: for each case with a known number of system calls
+/// of the native process, their time at the cost of an empty call, its share of the total, and the
+/// speed-up of the process without it. Returns none if the empty call (`null`) was not measured.
 pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
     let process = |name: &str| {
         let case = measurements.cases.iter().find(|case| case.name == name)?;
@@ -115,7 +116,7 @@ pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
     let each = process("null")?;
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    table.set_header(["case", "process", "system calls", "as long as", "of it", "without"]);
+    table.set_header(["case", "process", "system calls", "their time", "share", "speed-up without"]);
     for (case, calls) in CASES.iter().filter_map(|case| Some((case, case.system_calls?))) {
         let Some(own) = process(case.name) else { continue };
         let saved = each * f64::from(calls);
@@ -131,10 +132,11 @@ pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    (table.row_count() > 0).then(|| format!("{}, what system calls are worth:\n\n{table}\n", measurements.place.name()))
+    (table.row_count() > 0).then(|| format!("{}, cost of system calls:\n\n{table}\n", measurements.place.name()))
 }
 
-/// Where a guest in the kernel stops winning: the fuel of one host call at which its ratio is 1, between two cases of the curve.
+/// Returns the break-even: the fuel per host call at which the ratio of `contestant` falls to 1,
+/// interpolated between two cases of the curve.
 pub(crate) fn break_even(measurements: &Measurements, contestant: Contestant) -> Option<f64> {
     let curve: Vec<(f64, f64)> = measurements
         .cases
@@ -173,7 +175,7 @@ mod tests {
             mitigations: Default::default(),
         };
         let mut measurements = Measurements { place: Place::Host, facts, cases: vec![measured("selfpipe-1", 500.0)] };
-        assert_eq!(system_calls(&measurements), None, "an empty one was not measured");
+        assert_eq!(system_calls(&measurements), None, "the empty call was not measured");
         measurements.cases.push(measured("null", 100.0));
         measurements.cases.push(measured("scan-64", 100.0));
         measurements.cases.push(measured("fib", 100.0));
@@ -183,7 +185,7 @@ mod tests {
             rows,
             [
                 ["", "selfpipe-1", "500 ns", "2", "200 ns", "40 %", "1.67", ""].to_vec(),
-                // Nothing would be left: one of the two is not what it was.
+                // The calls take all of the time, so there is no speed-up.
                 ["", "scan-64", "100 ns", "1", "100 ns", "100 %", "", ""].to_vec(),
             ]
         );

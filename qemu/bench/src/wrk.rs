@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! wrk: for so long it asks a server for a page, on many connections, each of which asks again once it is answered.
+//! The client wrk: it requests a page from a server for a fixed time, on several connections. Each
+//! connection sends its next request when it has the answer.
 
 use std::{
     net::SocketAddr,
@@ -22,37 +23,37 @@ use crate::sample::{
     as_float, //
 };
 
-/// Connections on which it asks.
+/// Number of connections with requests.
 const CONNECTIONS: usize = 16;
 
-/// How many connections a server takes from it. It makes another one first, to see whether somebody listens, and says nothing on
-/// that.
+/// Number of connections that a server accepts from wrk. wrk first makes an additional connection
+/// without a request, to check if the server listens.
 pub(crate) const ACCEPTED: usize = 1 + CONNECTIONS;
 
-/// How many times as long as others its samples are: it begins and ends less exactly.
+/// Factor by which samples of wrk are longer than others, because its start and end are less exact.
 const LONGER: u32 = 20;
 
-/// A wrk that runs here.
+/// wrk, with the time for which it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrk {
     program: PathBuf,
-    /// How long it asks. It knows whole ones only.
+    /// Time of a sample. wrk accepts only whole seconds.
     seconds: u64,
 }
 
 impl Wrk {
-    /// The one that `program` starts, if it can; `sample` is how long other samples are.
+    /// Returns wrk, started by `program`, if it runs here. `sample` is the time of other samples.
     pub(crate) fn find(program: &Path, sample: Duration) -> Option<Self> {
-        // That it has said this is no success to it.
+        // `wrk --version` exits with a failure, so check its output.
         let output = Command::new(program).arg("--version").output().ok()?;
         let seconds = whole(sample * LONGER);
         output.stdout.starts_with(b"wrk ").then(|| Self { program: program.to_owned(), seconds })
     }
 
-    /// Asks the server at `address`.
+    /// Takes a sample with the server at `address`.
     ///
     /// # Errors
-    /// The server does not answer, or not as it should.
+    /// Fails if wrk fails, or reports socket errors, other answers than 2xx or 3xx, or no answers.
     pub(crate) fn ask(&self, address: SocketAddr) -> Result<Sample> {
         let mut command = Command::new(&self.program);
         command.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]);
@@ -65,24 +66,24 @@ impl Wrk {
     }
 }
 
-/// As many seconds, or the next whole number of them.
+/// Rounds a time up to whole seconds.
 fn whole(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// Reads what wrk prints: how many requests were answered, and in what time.
+/// Parses the output of wrk: number of answered requests and elapsed time.
 fn read(text: &str) -> Result<Sample> {
-    // It has these lines only if there is something to be told.
+    // wrk prints these lines only if there were errors.
     let wrong =
         text.lines().map(str::trim).find(|line| line.starts_with("Socket errors") || line.starts_with("Non-2xx"));
     if let Some(line) = wrong {
         anyhow::bail!("{line}");
     }
     let count = text.lines().find_map(|line| line.split_once(" requests in ")?.0.trim().parse().ok());
-    let count: u64 = count.context("no number of requests")?;
-    // The time itself is told in hundredths of a second.
+    let count: u64 = count.context("wrk printed no number of requests")?;
+    // wrk rounds the time to hundredths of a second, so compute it from the rate.
     let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok());
-    let rate: f64 = rate.context("no requests a second")?;
+    let rate: f64 = rate.context("wrk printed no rate")?;
     anyhow::ensure!(count > 0 && rate > 0.0, "no request was answered");
     let took = Duration::try_from_secs_f64(as_float(count) / rate)?;
     Ok(Sample { count, nanoseconds: u64::try_from(took.as_nanos())? })
@@ -127,8 +128,8 @@ Transfer/sec:      4.57MB
     fn missing_figures_fail() {
         let text = GOOD.replace("61500 requests", "0 requests").replace("56100.25", "0.00");
         assert_eq!(read(&text).unwrap_err().to_string(), "no request was answered");
-        assert_eq!(read("unable to connect").unwrap_err().to_string(), "no number of requests");
-        assert_eq!(read("  5 requests in 1.00s, 1KB read").unwrap_err().to_string(), "no requests a second");
+        assert_eq!(read("unable to connect").unwrap_err().to_string(), "wrk printed no number of requests");
+        assert_eq!(read("  5 requests in 1.00s, 1KB read").unwrap_err().to_string(), "wrk printed no rate");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Runs a guest as a user would without kwasmi: in a process, on one of two runtimes.
+//! Runs a guest in a process on wasmi or wasmtime, for comparison with kwasmi.
 //!
 //!     kwasmi-rivals wasmi|wasmtime [--fd N]... [--dir HOST]... FILE.wasm [ARG]...
 //!
-//! Descriptors become those from 3 on, directories those after them. Both runtimes have the same WASI, wasi-common's, and
-//! the settings that they come with.
+//! In the guest, the descriptors get the numbers from 3 on, in the order of the options, followed
+//! by the directories. Both runtimes use the WASI of wasi-common and their default settings.
 
 use std::{
     fs::File,
@@ -44,32 +44,32 @@ use wasi_common::{
     },
 };
 
-/// What runs the guest.
+/// Runtime of the guest.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Runtime {
-    /// An interpreter: the one that kwasmi has, as it comes.
+    /// wasmi, unmodified: the interpreter that kwasmi is based on.
     Wasmi,
-    /// A compiler.
+    /// wasmtime, a compiler.
     Wasmtime,
 }
 
 /// Runs a guest in userspace.
 #[derive(Debug, Parser)]
 struct Options {
-    /// What runs it.
+    /// Runtime of the guest.
     runtime: Runtime,
-    /// Hands this descriptor to the guest.
+    /// Passes this descriptor to the guest.
     #[arg(long, value_name = "N")]
     fd: Vec<RawFd>,
-    /// Hands this directory to the guest.
+    /// Preopens this directory for the guest.
     #[arg(long, value_name = "HOST")]
     dir: Vec<PathBuf>,
-    /// The program, and its arguments.
+    /// Program and its arguments.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
     program: Vec<String>,
 }
 
-/// A descriptor, as wasi-common has it: it tells listening sockets from everything else.
+/// Converts a descriptor to a file of wasi-common. A socket must be a listening one.
 fn file(fd: OwnedFd) -> Result<Box<dyn WasiFile>> {
     let file = File::from(fd);
     if file.metadata()?.file_type().is_socket() {
@@ -79,11 +79,12 @@ fn file(fd: OwnedFd) -> Result<Box<dyn WasiFile>> {
     Ok(Box::new(sync::file::File::from_cap_std(cap_std::fs::File::from_std(file))))
 }
 
-/// The world around the guest.
+/// Creates the WASI context of the guest.
 fn world(options: &Options) -> Result<WasiCtx> {
     let world = WasiCtxBuilder::new().inherit_stdio().args(&options.program)?.build();
     for fd in &options.fd {
-        // SAFETY: Whoever started this says that it is open; nothing here closes it.
+        // SAFETY: `borrow_raw` requires that the descriptor stays open. The starting process passed
+        // it by `--fd`, and this program closes only its duplicates.
         let borrowed = unsafe { BorrowedFd::borrow_raw(*fd) };
         let owned = borrowed.try_clone_to_owned().with_context(|| format!("descriptor {fd}"))?;
         world.push_file(file(owned)?, FileAccessMode::READ | FileAccessMode::WRITE)?;
@@ -115,7 +116,7 @@ fn on_wasmtime(wasm: &[u8], world: WasiCtx) -> Result<()> {
     instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
 }
 
-/// The status that the guest ended with, if that is what `error` says.
+/// Returns the exit status of the guest, if `error` is an exit.
 fn status(error: &anyhow::Error) -> Option<i32> {
     let by_wasmi = || error.downcast_ref::<wasmi::Error>().and_then(wasmi::Error::i32_exit_status);
     error.downcast_ref::<I32Exit>().map(|exit| exit.0).or_else(by_wasmi)
