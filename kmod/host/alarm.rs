@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wakes a guest when its time is up, wherever it sleeps.
+//! Timer that interrupts the task of a guest at the guest's deadline, so that a sleeping guest
+//! wakes up.
+//!
+//! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
 use super::signal;
 use kernel::{
@@ -27,7 +30,7 @@ use kernel::{
     },
 };
 
-/// A timer for the task that runs a guest.
+/// High-resolution timer that interrupts one task.
 #[pin_data]
 pub(crate) struct Alarm {
     #[pin]
@@ -36,11 +39,12 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// Interrupts `task` at the time `at`, unless what is returned is dropped before.
+    /// Starts a timer that interrupts `task` at the time `at`. Dropping the returned handle cancels
+    /// the timer.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if the timer cannot be allocated.
     pub(crate) fn set(task: ARef<Task>, at: Instant<Monotonic>) -> Result<ArcHrTimerHandle<Self>> {
         let alarm = Arc::pin_init(
             pin_init!(Self {

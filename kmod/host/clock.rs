@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Clocks, by preview 1 `clockid`: 0 real time, 1 monotonic, 2 and 3 CPU time.
+//! Clocks of WASI preview 1, by `clockid`: 0 is real time, 1 monotonic time, 2 and 3 are CPU time.
 
 use super::signal;
 use kernel::{
@@ -20,19 +20,20 @@ const MONOTONIC: u64 = 1;
 const PROCESS_CPU: u64 = 2;
 const THREAD_CPU: u64 = 3;
 
-/// The CPU time of the current task, in nanoseconds.
+/// Returns the CPU time of the current task, in nanoseconds.
 pub(super) fn cpu_time() -> u64 {
     let task = Task::current_raw();
-    // SAFETY: The current task is there; the scheduler writes the field, a word, as a whole.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs. The
+    // scheduler stores `sum_exec_runtime` as one word.
     unsafe { (&raw const (*task).se.sum_exec_runtime).read_volatile() }
 }
 
-/// The time of a clock, in nanoseconds. Both CPU times are that of the thread that runs the guest, and are as fresh as the
-/// scheduler's last tick or switch.
+/// Returns the time of a clock, in nanoseconds. Both CPU clocks return the CPU time of the thread
+/// that runs the guest, as of the last scheduler tick or context switch.
 ///
 /// # Errors
 ///
-/// `EINVAL`.
+/// `EINVAL` if `clock` is not a preview 1 `clockid`.
 pub(super) fn time(clock: u64) -> Result<u64> {
     match clock {
         REALTIME => Ok(Instant::<RealTime>::now().as_nanos() as u64),
@@ -42,15 +43,16 @@ pub(super) fn time(clock: u64) -> Result<u64> {
     }
 }
 
-/// The resolution of a clock, in nanoseconds, as `clock_getres` gives it.
+/// Returns the resolution of a clock, in nanoseconds, equal to the result of `clock_getres(2)`.
 ///
 /// # Errors
 ///
-/// `EINVAL`.
+/// `EINVAL` if `clock` is not a preview 1 `clockid`.
 pub(super) fn resolution(clock: u64) -> Result<u64> {
     match clock {
         REALTIME | MONOTONIC => {
-            // SAFETY: It is set at boot.
+            // SAFETY: `hrtimer_resolution` is a static word of the kernel, which lives as long as
+            // the kernel.
             Ok(u64::from(unsafe { (&raw const bindings::hrtimer_resolution).read_volatile() }))
         }
         PROCESS_CPU | THREAD_CPU => Ok(u64::from(bindings::NSEC_PER_SEC / bindings::HZ)),
@@ -58,11 +60,12 @@ pub(super) fn resolution(clock: u64) -> Result<u64> {
     }
 }
 
-/// Sleeps until the monotonic clock shows `until` nanoseconds.
+/// Sleeps until the monotonic clock reaches `until` nanoseconds.
 ///
 /// # Errors
 ///
-/// `EINTR` if the guest is to pause or end before that, `EINVAL`.
+/// `EINTR` if a signal or a kill of the guest arrives first; `EINVAL` if `clock` is not the
+/// monotonic clock.
 pub(super) fn sleep_until(clock: u64, until: u64) -> Result<u64> {
     if clock != MONOTONIC {
         return Err(EINVAL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whose rights a guest's file operations are made with.
+//! Credentials: access to those of the current task, and temporary replacement of them for the file
+//! operations of a guest.
 //!
 //! C header: [`include/linux/cred.h`](srctree/include/linux/cred.h)
 
@@ -16,70 +17,83 @@ use kernel::{
     task::Task, //
 };
 
-/// Where the current task keeps the credentials that it acts with.
+/// Returns the field `cred` of the current task: its subjective credentials.
 fn place() -> &'static AtomicPtr<bindings::cred> {
     let task = Task::current_raw();
-    // SAFETY: The current task is there. Its credentials are its own to change; others read them with RCU.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs. This
+    // only computes the address of a field.
     let place = unsafe { (&raw mut (*task).cred).cast() };
-    // SAFETY: It is a pointer, aligned, and there for as long as the task runs, which is longer than it is used.
+    // SAFETY: The field is an aligned pointer in the current task, which outlives every use of the
+    // reference in this file. Only the task itself writes the field; other tasks read it under RCU.
     unsafe { AtomicPtr::from_ptr(place) }
 }
 
-/// Those of the current task.
+/// Returns a reference to the credentials that the current task acts with.
 pub(crate) fn current() -> ARef<Credential> {
     let cred = place().load(Ordering::Relaxed);
-    // SAFETY: The current task's credentials are valid, and it does not change them meanwhile.
+    // SAFETY: `cred` points to the credentials of the current task. The task holds a reference to
+    // them until it replaces them, which it does not do before `ARef::from` takes another one.
     ARef::from(unsafe { Credential::from_ptr(cred) })
 }
 
-/// The user that the current task accesses files as: `current_fsuid()`.
+/// Returns the user as whom the current task accesses files: `current_fsuid()` of
+/// `include/linux/cred.h`.
 pub(super) fn fsuid() -> bindings::kuid_t {
     let cred = place().load(Ordering::Relaxed);
-    // SAFETY: The current task's credentials are valid, and only the task itself replaces them.
+    // SAFETY: `cred` points to the credentials of the current task, which are valid until the task
+    // itself replaces them.
     unsafe { (*cred).fsuid }
 }
 
-/// The number of the user whom what is done with `credentials` is counted for: the real user, as for the number of processes. A
-/// user namespace is no other user: in one, it is who made the outermost.
+/// Returns the number, in the initial user namespace, of the user who is accountable for the work
+/// done with `credentials`. This is the real user, as for `RLIMIT_NPROC`; inside a user namespace
+/// it is the owner of the outermost namespace.
 pub(crate) fn accountable(credentials: &Credential) -> u32 {
     let cred = credentials.as_ptr();
-    // SAFETY: The credentials are referenced, and their user does not change.
+    // SAFETY: `cred` is referenced through `credentials`; `uid` does not change after the
+    // credentials are committed.
     let mut user = unsafe { (*cred).uid };
-    // SAFETY: The credentials are referenced, and their namespace does not change.
+    // SAFETY: `cred` is referenced through `credentials`; `user_ns` does not change after the
+    // credentials are committed.
     let mut namespace = unsafe { (*cred).user_ns };
     loop {
-        // SAFETY: Credentials hold a reference to their namespace, which holds one to its parent. That does not change.
+        // SAFETY: `namespace` is valid: the credentials hold a reference to their namespace, and
+        // each namespace holds one to its parent. `parent` never changes.
         let parent = unsafe { (*namespace).parent };
         if parent.is_null() {
             return user.val;
         }
-        // SAFETY: The namespace is referenced, and its owner does not change.
+        // SAFETY: `namespace` is valid, as for `parent` above; `owner` never changes.
         user = unsafe { (*namespace).owner };
         namespace = parent;
     }
 }
 
-/// Whether the current task itself has CAP_SYS_ADMIN in the first user namespace, whichever credentials it acts with. Audit
-/// hears nothing of it: a limit asks, at any time.
+/// Returns true if the objective credentials of the current task have CAP_SYS_ADMIN in the initial
+/// user namespace, whatever credentials the task acts with. The check is not audited, because the
+/// limits make it often.
 pub(crate) fn is_caller_root() -> bool {
     let task = Task::current_raw();
-    // SAFETY: The current task is there, and only it changes its own credentials.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs. Only
+    // the task itself changes `real_cred`.
     let real = unsafe { (*task).real_cred };
-    // SAFETY: They are valid for as long as the task has them, and it does not change them meanwhile.
+    // SAFETY: `real` points to the objective credentials of the current task, which the task
+    // references until it changes them. It does not change them in this function.
     let _assumed = Assumed::new(unsafe { Credential::from_ptr(real) });
     let first = &raw mut bindings::init_user_ns;
-    // SAFETY: It takes a namespace, which this one is for ever.
+    // SAFETY: `ns_capable_noaudit` requires a valid user namespace. `init_user_ns` is static.
     unsafe { bindings::ns_capable_noaudit(first, bindings::CAP_SYS_ADMIN as c_int) }
 }
 
-/// The current task acts with other credentials for as long as this lives: `override_creds`.
+/// Guard that makes the current task act with other credentials until it is dropped, as
+/// `override_creds` of `include/linux/cred.h` does.
 pub(crate) struct Assumed<'a> {
     own: *mut bindings::cred,
     _assumed: &'a Credential,
 }
 
 impl<'a> Assumed<'a> {
-    /// Acts with `credentials`.
+    /// Makes the current task act with `credentials`.
     pub(crate) fn new(credentials: &'a Credential) -> Self {
         let own = place().swap(credentials.as_ptr().cast_mut(), Ordering::AcqRel);
         Self { own, _assumed: credentials }

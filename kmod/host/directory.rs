@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The entries of a directory, as preview 1 lays them out.
+//! Directory entries, in the layout of WASI preview 1 `dirent`.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
     files::Open,
@@ -14,24 +16,25 @@ use kernel::{
     prelude::*, //
 };
 
-/// Entries between two looks at whether the guest is to end.
+/// Number of entries between two checkpoints.
 const ENTRIES_PER_CHECK: u32 = 256;
 
-/// Takes entries from a file system.
+/// Receiver of the entries that a file system reports.
 #[repr(C)]
 struct Reader<'a> {
-    /// First, so that the file system's pointer to it is one to all of this.
+    /// Must be the first field: the file system passes a pointer to it, which [`take`] casts to the
+    /// `Reader`.
     context: bindings::dir_context,
     bytes: &'a mut [u8],
     used: usize,
-    /// Where the last entry begins, whose cookie of the next one is not known yet.
+    /// Offset in `bytes` of the last entry, while its `d_next` cookie is unknown.
     last: Option<usize>,
     host: &'a Host,
     entries: u32,
     stop: bool,
 }
 
-/// Preview 1 `filetype` of Linux's `DT_*`.
+/// Returns the preview 1 `filetype` of Linux's `DT_*`.
 fn file_type(kind: c_uint) -> u8 {
     match kind {
         bindings::DT_BLK => 1,
@@ -45,7 +48,7 @@ fn file_type(kind: c_uint) -> u8 {
 }
 
 impl Reader<'_> {
-    /// Puts as much of `bytes` behind what there is as fits.
+    /// Appends `bytes` to the output, cut off at the end of the buffer.
     fn put(&mut self, bytes: &[u8]) {
         let room = self.bytes.get_mut(self.used..).unwrap_or_default();
         let len = room.len().min(bytes.len());
@@ -55,7 +58,7 @@ impl Reader<'_> {
         self.used = self.used.saturating_add(len);
     }
 
-    /// The last entry is followed by the one at `cookie`.
+    /// Stores `cookie` as the `d_next` cookie of the last entry.
     fn set_next(&mut self, cookie: u64) {
         let place = self.last.take().and_then(|last| self.bytes.get_mut(last..)?.get_mut(..8));
         if let Some(place) = place {
@@ -63,7 +66,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes an entry; whether there is room for more.
+    /// Appends an entry. Returns true if the buffer has room for more.
     fn add(&mut self, name: &[u8], cookie: u64, inode: u64, kind: c_uint) -> bool {
         self.set_next(cookie);
         self.entries = self.entries.wrapping_add(1);
@@ -74,7 +77,8 @@ impl Reader<'_> {
         if self.stop || self.used >= self.bytes.len() {
             return false;
         }
-        // A `dirent`: the next entry's cookie, the inode's number, the length of the name, the type and padding; the name.
+        // Layout of a `dirent`: cookie of the next entry, inode number, length of the name, type,
+        // padding. The name follows.
         self.last = Some(self.used);
         self.put(&[0; 8]);
         self.put(&inode.to_le_bytes());
@@ -85,11 +89,13 @@ impl Reader<'_> {
     }
 }
 
-/// Called by file systems: `filldir_t` of `include/linux/fs.h`.
+/// Receives one entry from a file system: `filldir_t` of `include/linux/fs.h`.
 ///
 /// # Safety
 ///
-/// `context` is that of a [`Reader`], and `name` has `len` bytes.
+/// - `context` must point to the `context` field of a [`Reader`] that nothing else uses during the
+///   call.
+/// - `name` must point to `len` readable bytes.
 unsafe extern "C" fn take(
     context: *mut bindings::dir_context,
     name: *const c_char,
@@ -98,18 +104,20 @@ unsafe extern "C" fn take(
     inode: u64,
     kind: c_uint,
 ) -> bool {
-    // SAFETY: The caller guarantees that the context is the first field of one, which nobody else uses now.
+    // SAFETY: `context` points to the first field of a `Reader`, which is `repr(C)`, by this
+    // function's safety requirements; nothing else uses that `Reader` now.
     let reader = unsafe { &mut *context.cast::<Reader<'_>>() };
-    // SAFETY: The caller guarantees the length.
+    // SAFETY: `name` points to `len` readable bytes by this function's safety requirements.
     let name = unsafe { core::slice::from_raw_parts(name.cast(), usize::try_from(len).unwrap_or(0)) };
     reader.add(name, cookie as u64, inode, kind)
 }
 
-/// Puts the entries from `cookie` on into `bytes`; returns how many bytes.
+/// Writes the entries from `cookie` on to `bytes`. Returns the number of bytes written.
 ///
 /// # Errors
 ///
-/// `ENOTDIR`, `EINTR` if the guest is to end, those of the file system.
+/// `ENOTDIR` if the file is not a directory; `EINTR` if the guest must stop; errors of the file
+/// system.
 pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64, host: &Host) -> Result<u64> {
     let file = open.as_ptr();
     if open.kind() != bindings::S_IFDIR {
@@ -117,7 +125,8 @@ pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64, host: &Host) -> R
     }
     let cookie = i64::try_from(cookie)?;
     open.with_position(|_| {
-        // SAFETY: The file is referenced, and its position locked.
+        // SAFETY: `vfs_llseek` requires a valid file. `open` holds a reference to it.
+        // `with_position` holds the lock of the position.
         let position = unsafe { bindings::vfs_llseek(file, cookie, bindings::SEEK_SET as c_int) };
         if position < 0 {
             return Err(Error::from_errno(position as i32));
@@ -131,7 +140,9 @@ pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64, host: &Host) -> R
             entries: 0,
             stop: false,
         };
-        // SAFETY: The file is referenced, and its position locked; the context is that of a reader.
+        // SAFETY: `iterate_dir` requires a valid file and a context that its actor accepts. `open`
+        // holds a reference to the file. The context is the first field of a `Reader`, as `take`
+        // requires, and the file system calls `take` only during this call.
         to_result(unsafe { bindings::iterate_dir(file, ptr::from_mut(&mut reader).cast()) })?;
         if reader.stop {
             return Err(EINTR);

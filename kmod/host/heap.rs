@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for the engine.
+//! Memory allocation for the engine: [`HostOp::Alloc`](crate::ffi::HostOp::Alloc) and
+//! [`HostOp::Free`](crate::ffi::HostOp::Free).
 
 use super::Host;
 use crate::{
@@ -16,19 +17,21 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// What became of a request for memory.
+/// Result of an allocation request.
 pub(super) enum Allocated {
-    /// The address.
+    /// Address of the block.
     At(u64),
-    /// The work that needs it is to end.
+    /// No allocation was made, because the engine must stop its work.
     Stop(Checkpoint),
 }
 
-/// Allocates `size` bytes, aligned to `align`. Translating a module allocates all the time: this is where it is ended.
+/// Allocates `size` bytes, aligned to `align`. Every few allocations it runs a checkpoint, so that
+/// translating a module can be stopped.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EDQUOT` if all engines together would have too much.
+/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `ENOMEM` if the layout
+/// is invalid or memory is short.
 pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Result<Allocated> {
     let layout = Layout::from_size_align(usize::try_from(size)?, usize::try_from(align)?).map_err(|_| ENOMEM)?;
     if let Some(host) = &mut host {
@@ -54,7 +57,8 @@ pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Resul
 ///
 /// # Safety
 ///
-/// `addr` came from [`alloc`] for `size` bytes, and is freed once.
+/// `addr` must be 0 or the address of a block that [`alloc`] returned for `size` bytes and that has
+/// not been freed.
 pub(super) unsafe fn free(host: Option<&mut Host>, addr: u64, size: u64) {
     if let Some(block) = NonNull::new(addr as *mut u8) {
         if let Some(host) = host {
@@ -62,7 +66,8 @@ pub(super) unsafe fn free(host: Option<&mut Host>, addr: u64, size: u64) {
         }
         counters::HEAP_BLOCKS.sub(1);
         counters::HEAP_BYTES.sub(size as usize);
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `memory::free` requires a block of `memory::allocate` that is not freed yet.
+        // `alloc` allocated it there, by this function's safety requirement.
         unsafe { memory::free(block) };
     }
 }

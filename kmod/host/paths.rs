@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names below a directory that a guest was handed.
+//! Operations on paths below a directory that the guest has open.
 //!
-//! Every walk is made by the kernel's own path lookup, with `LOOKUP_BENEATH` as openat2(2) has it: `..` and symbolic links
-//! do not lead out of the directory, whoever moves what meanwhile, and the links of procfs that are none do not lead
-//! anywhere. What is done then is done to the very thing that was found, or to one name in the very directory that was
-//! found: no name is looked up twice.
+//! The kernel's path lookup makes every walk, with `LOOKUP_BENEATH` as in openat2(2): `..` and
+//! symbolic links cannot leave the directory, even under concurrent renames, and magic links of
+//! procfs are rejected. An operation then uses the inode that the walk found, or one name in the
+//! directory that the walk found. No name is looked up twice.
 //!
-//! The security hooks for paths are called as the system calls call them, where the kernel exports them; see `docs/wasi.md`
-//! for the others.
+//! The security hooks for paths are called as the system calls call them, where the kernel exports
+//! them. `docs/wasi.md` describes the substitutes for the others.
 //!
 //! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
@@ -50,56 +50,58 @@ use kernel::{
     }, //
 };
 
-/// How often a walk or a change is tried again when others rename or hold on to what it meets.
+/// Upper bound of the attempts of a walk or a change that concurrent renames or leases defeat.
 const TRIES: usize = 1000;
 
-/// How long to wait before the next try, in nanoseconds.
+/// Time between two attempts, in nanoseconds.
 const PAUSE: u64 = 100_000;
 
-/// Symbolic links that one path may go through: `MAXSYMLINKS` of `include/linux/namei.h`.
+/// Upper bound of the symbolic links that one path may traverse: `MAXSYMLINKS` of
+/// `include/linux/namei.h`.
 const LINKS_MAX: usize = 40;
 
-/// Permissions of new files and directories, of which the caller's umask takes away.
+/// Permissions of new files and directories, before the umask of the task applies.
 const FILE_MODE: bindings::umode_t = 0o666;
 const DIRECTORY_MODE: bindings::umode_t = 0o777;
 
-/// Counts the path lookups of one stay in the engine.
+/// Counter of the path lookups of one engine entry.
 ///
-/// Where audit rules are loaded, the kernel keeps the names of each lookup until the system call ends, and searches them at
-/// each further one. A file whose opening fails late is released on the way to userspace. So a guest that looks up many
-/// paths leaves its system call now and then.
+/// If audit rules are loaded, the kernel keeps the names of each lookup until the system call ends,
+/// and each further lookup searches them. The kernel releases a file whose opening fails late when
+/// the task returns to userspace. So a guest that makes many lookups must leave its ioctl
+/// regularly.
 pub(super) struct Lookups(Cell<u32>);
 
 impl Lookups {
-    /// The lookups of one stay.
+    /// Upper bound of the lookups of one engine entry.
     const MAX: u32 = 256;
 
-    /// A count of none.
+    /// Creates a counter with value 0.
     pub(super) fn new() -> Self {
         Self(Cell::new(0))
     }
 
-    /// Begins another stay.
+    /// Resets the counter for a new engine entry.
     pub(super) fn reset(&self) {
         self.0.set(0);
     }
 
-    /// Counts a lookup.
+    /// Counts one lookup.
     fn add(&self) {
         self.0.set(self.0.get().saturating_add(1));
     }
 
-    /// Returns true if this stay has no more lookups.
+    /// Returns true if this engine entry may make no more lookups.
     pub(super) fn is_spent(&self) -> bool {
         self.0.get() >= Self::MAX
     }
 
-    /// Fails if the task is to go on its way to userspace before the next lookup. The first lookup of a stay is always made,
-    /// so that each stay gets further.
+    /// Checks that the next lookup may be made before the task returns to userspace. The first
+    /// lookup of an engine entry always passes, so that each entry makes progress.
     ///
     /// # Errors
     ///
-    /// `ERESTARTNOINTR`.
+    /// `ERESTARTNOINTR` if the task must return to userspace first.
     pub(super) fn check(&self) -> Result {
         if self.is_spent() || self.0.get() > 0 && signal::is_return_work_pending() {
             Err(ERESTARTNOINTR)
@@ -108,8 +110,13 @@ impl Lookups {
         }
     }
 
-    /// Calls `go` until it does not fail with `EAGAIN`: a walk crossed a rename, or a file is leased to a client that is
-    /// asked to give it back.
+    /// Calls `go` until it does not fail with `EAGAIN`, at most [`TRIES`] times. A lookup fails
+    /// with `EAGAIN` after a concurrent rename, and a change of a file does while a lease on the
+    /// file is being broken.
+    ///
+    /// # Errors
+    ///
+    /// Errors of `go`; `EINTR` if a signal is pending; errors of [`Lookups::check`].
     fn again<T>(&self, mut go: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 1..TRIES {
             match go() {
@@ -125,99 +132,112 @@ impl Lookups {
     }
 }
 
-/// Something that a walk has found.
+/// Path that a walk found, with references to its mount and its dentry.
 struct Found(bindings::path);
 
 impl Drop for Found {
     fn drop(&mut self) {
-        // SAFETY: The walk took a reference.
+        // SAFETY: `path_put` requires a referenced path. `vfs_path_lookup` took the references of
+        // `self.0`.
         unsafe { bindings::path_put(&self.0) };
     }
 }
 
 impl Found {
     fn inode(&self) -> *mut bindings::inode {
-        // SAFETY: The path is referenced, and what a walk finds has an inode.
+        // SAFETY: `self.0` references its dentry. The dentry is positive, as `vfs_path_lookup`
+        // returns no other, and a referenced positive dentry keeps its inode.
         unsafe { (*self.0.dentry).d_inode }
     }
 
-    /// Its `S_IFMT`.
+    /// Returns the file type: the `S_IFMT` bits of the inode.
     fn kind(&self) -> u32 {
-        // SAFETY: The path keeps its inode; the kind of an inode does not change.
+        // SAFETY: The referenced dentry keeps its inode, see `inode`. The type of an inode does not
+        // change.
         u32::from(unsafe { (*self.inode()).i_mode }) & bindings::S_IFMT
     }
 
     fn idmap(&self) -> *mut bindings::mnt_idmap {
-        // SAFETY: The path keeps its mount.
+        // SAFETY: `self.0` references its mount. The kernel stores `mnt_idmap` as one word.
         unsafe { (&raw const (*self.0.mnt).mnt_idmap).read_volatile() }
     }
 }
 
-/// A directory that a guest has, to look paths up in.
+/// Directory that a guest has open, as the start of lookups.
 #[derive(Clone, Copy)]
 struct Base<'a> {
-    /// That of a file of the guest's, which is referenced for `'a`.
+    /// Path of a file of the guest. The file is referenced for `'a`.
     path: *const bindings::path,
     lookups: &'a Lookups,
 }
 
-/// Walks `name`, which has a NUL at its end, from `base` on, and does not leave it.
+/// Walks the path `name`, which must end with a NUL, from `base` on. `flags` are `LOOKUP_*`.
+///
+/// # Errors
+///
+/// `EPERM` if the path leaves the directory; other errors of the path lookup.
 fn walk(base: Base<'_>, name: &[u8], flags: u32) -> Result<Found> {
-    // SAFETY: The directory is referenced.
+    // SAFETY: `base.path` points to the path of a file that is referenced for the lifetime of
+    // `base`.
     let bindings::path { dentry, mnt } = unsafe { *base.path };
     let flags = flags | kwasmi_bindings::KWASMI_CONST_LOOKUP_BENEATH;
     base.lookups.again(|| {
         base.lookups.add();
         let mut found = MaybeUninit::<bindings::path>::zeroed();
-        // SAFETY: The directory is referenced; the name has a NUL at its end; there is room for what is found.
+        // SAFETY: `vfs_path_lookup` requires a referenced dentry and mount, which the file of
+        // `base` references, a NUL-terminated name, which `name` is by this function's contract,
+        // and room for a path, which `found` has.
         let status =
             unsafe { kwasmi_bindings::vfs_path_lookup(dentry, mnt, name.as_ptr().cast(), flags, found.as_mut_ptr()) };
         match to_result(status) {
-            // SAFETY: The walk has filled it in.
+            // SAFETY: `vfs_path_lookup` succeeded, so it filled in `found`.
             Ok(()) => Ok(Found(unsafe { found.assume_init() })),
-            // That is what leaving the directory is.
+            // `LOOKUP_BENEATH` reports a path that leaves the directory as EXDEV.
             Err(error) if error == EXDEV => Err(EPERM),
             Err(error) => Err(error),
         }
     })
 }
 
-/// What the last part of a path is.
+/// Kind of the last component of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     /// A name.
     Name,
-    /// `.`
+    /// The component `.`.
     Dot,
-    /// `..`
+    /// The component `..`.
     DotDot,
 }
 
-/// A path, as a guest gave it, below a directory that it has.
+/// Path that a guest passed, relative to a directory that it has open.
 pub(super) struct Path<'a> {
     base: Base<'a>,
-    /// With a NUL at its end.
+    /// Bytes of the path, with a NUL at the end.
     name: &'a [u8],
     follow: bool,
 }
 
 impl<'a> Path<'a> {
+    /// Creates a path. If `follow` is set, a symbolic link as its last component is followed.
+    ///
     /// # Safety
     ///
-    /// `name` has a NUL at its end; both outlive this.
+    /// `name` must point to a NUL-terminated string that outlives `'a`.
     pub(super) unsafe fn new(dir: &'a Open, name: *const c_char, follow: bool, lookups: &'a Lookups) -> Self {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `from_char_ptr` requires a NUL-terminated string that lives as long as the
+        // result, which `name` is by this function's safety requirement.
         let name = unsafe { CStr::from_char_ptr(name) };
         Self { base: Base { path: dir.path(), lookups }, name: name.to_bytes_with_nul(), follow }
     }
 
-    /// What it names.
+    /// Looks up the path. `flags` are `LOOKUP_*`.
     fn find(&self, flags: u32) -> Result<Found> {
         let follow = if self.follow { kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW } else { 0 };
         walk(self.base, self.name, flags | follow)
     }
 
-    /// The directory that its last part is in, and that part.
+    /// Looks up the parent directory of the last component. Returns it with that component.
     fn parent(&self) -> Result<Entry> {
         let (before, last, is_directory) = split(self.name)?;
         let mut name = KVec::with_capacity(last.len() + 1, GFP_KERNEL_ACCOUNT)?;
@@ -235,51 +255,55 @@ impl<'a> Path<'a> {
         };
         let parent = walk(self.base, &parent, flags)?;
         if last == Last::DotDot {
-            // That it leads out of the directory comes before whatever else is wrong with it.
+            // Walk `..` as well: leaving the directory must be reported before any other error.
             walk(self.base, self.name, flags)?;
         }
         Ok(Entry { parent, name, last, is_directory })
     }
 }
 
-/// A name in a directory.
+/// Name in a directory, which may or may not exist.
 struct Entry {
     parent: Found,
-    /// With a NUL at its end.
+    /// Last component of the path, with a NUL at the end.
     name: KVec<u8>,
     last: Last,
-    /// The path ended in a slash.
+    /// Set if the path ends with a slash.
     is_directory: bool,
 }
 
-/// A name that is locked in its directory, to make or remove.
+/// Dentry of a name, returned by `start_creating`, `start_removing` or `vfs_mkdir`. Its parent
+/// directory is locked while this value exists.
 struct Locked {
     dentry: *mut bindings::dentry,
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // SAFETY: The directory is locked since the name was looked up.
+        // SAFETY: `end_dirop` requires a dentry of `start_creating` or `start_removing`, or that
+        // `vfs_mkdir` returned for one; `self.dentry` is, and is used no more.
         unsafe { bindings::end_dirop(self.dentry) };
     }
 }
 
-/// A reference to an inode.
+/// Owned reference to an inode.
 struct Held(NonNull<bindings::inode>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: `Locked::hold_inode` took the reference, and no lock is held that freeing the inode takes.
+        // SAFETY: `iput` requires a reference, which it consumes; `Locked::hold_inode` took it.
+        // `iput` may sleep and take locks of the file system; no directory lock is held here, as
+        // `unlink` drops this after its `Locked`.
         unsafe { bindings::iput(self.0.as_ptr()) };
     }
 }
 
-/// A mount that is not made read-only meanwhile.
+/// Write access to a mount: the mount is not remounted read-only while this value exists.
 struct Writing<'a>(&'a Found);
 
 impl<'a> Writing<'a> {
     fn new(found: &'a Found) -> Result<Self> {
-        // SAFETY: The path keeps its mount.
+        // SAFETY: `mnt_want_write` requires a valid mount, which `found` references.
         to_result(unsafe { bindings::mnt_want_write(found.0.mnt) })?;
         Ok(Self(found))
     }
@@ -287,36 +311,43 @@ impl<'a> Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        // SAFETY: `mnt_want_write` was successful.
+        // SAFETY: `mnt_drop_write` must balance a successful `mnt_want_write`; `new` made it on
+        // this mount.
         unsafe { bindings::mnt_drop_write(self.0 .0.mnt) };
     }
 }
 
 impl Entry {
-    /// The name alone, as the kernel wants it.
+    /// Returns the name, without its NUL, as a `qstr`. The result is valid while `self` is.
     fn qstr(&self) -> bindings::qstr {
         let mut qstr = bindings::qstr { name: self.name.as_ptr(), ..Default::default() };
         qstr.__bindgen_anon_1.__bindgen_anon_1.len = self.name.len().saturating_sub(1) as u32;
         qstr
     }
 
-    /// Locks the name, for something to be made there.
+    /// Looks up the name and locks its directory, to create the name.
     fn lock_to_create(&self) -> Result<Locked> {
         let mut name = self.qstr();
-        // SAFETY: The directory is referenced, the name there.
+        // SAFETY: `start_creating` requires a referenced parent dentry and its idmap, which
+        // `self.parent` provides, and a name without hash, which `qstr` provides for a live string.
         let dentry = unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 
-    /// Locks the name, for what is there to be removed.
+    /// Looks up the name and locks its directory, to remove the name.
     fn lock_to_remove(&self) -> Result<Locked> {
         let mut name = self.qstr();
-        // SAFETY: As above.
+        // SAFETY: `start_removing` requires a referenced parent dentry and its idmap, which
+        // `self.parent` provides, and a name without hash, which `qstr` provides for a live string.
         let dentry = unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
         Ok(Locked { dentry: from_err_ptr(dentry)? })
     }
 
-    /// Fails where the last part is not a name of something that can be made.
+    /// Checks that the last component is a name, so that it can be created.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the last component is `.` or `..`.
     fn expect_new(&self) -> Result {
         if self.last == Last::Name {
             Ok(())
@@ -327,9 +358,15 @@ impl Entry {
 }
 
 impl Locked {
-    /// Fails where there is something of that name: before all else that is wrong, as `filename_create` of `fs/namei.c` has it.
+    /// Checks that nothing has this name. `filename_create` of `fs/namei.c` makes this check before
+    /// all others.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the name exists.
     fn expect_new(&self) -> Result {
-        // SAFETY: The name is locked.
+        // SAFETY: `self.dentry` is referenced, and its directory is locked, so that `d_inode` does
+        // not change.
         let inode = unsafe { (*self.dentry).d_inode };
         if inode.is_null() {
             Ok(())
@@ -338,57 +375,66 @@ impl Locked {
         }
     }
 
-    /// Takes a reference to the inode that the name has, if it has one.
+    /// Takes a reference to the inode of the name, if the name exists.
     fn hold_inode(&self) -> Option<Held> {
-        // SAFETY: The name is locked, so that it keeps its inode.
+        // SAFETY: `self.dentry` is referenced, and its directory is locked, so that `d_inode` does
+        // not change.
         let inode = NonNull::new(unsafe { (*self.dentry).d_inode })?;
-        // SAFETY: The locked name has a reference to the inode, so its count is not zero.
+        // SAFETY: `ihold` requires an inode whose reference count is not zero. The dentry holds a
+        // reference to its inode.
         unsafe { bindings::ihold(inode.as_ptr()) };
         Some(Held(inode))
     }
 
-    /// Whether the name is that of a directory.
+    /// Returns true if the name exists and is a directory.
     fn is_directory(&self) -> bool {
-        // SAFETY: The name is locked.
+        // SAFETY: `self.dentry` is referenced, and its directory is locked, so that `d_inode` does
+        // not change.
         let inode = unsafe { (*self.dentry).d_inode };
-        // SAFETY: A name keeps its inode, if it has one.
+        // SAFETY: `inode` is not null here. A referenced dentry keeps its inode, and the type of an
+        // inode does not change.
         !inode.is_null() && u32::from(unsafe { (*inode).i_mode }) & bindings::S_IFMT == bindings::S_IFDIR
     }
 }
 
-/// What the operations on paths are, each as the system call does it.
+/// Operations on paths. Each makes the same checks in the same order as the corresponding system
+/// call.
 impl Path<'_> {
-    /// Describes what it names in the [`FileStat`] at address `stat`.
+    /// Writes the attributes of the file to the [`FileStat`] at the address `stat`.
     ///
     /// # Safety
     ///
-    /// There is one.
+    /// `stat` must be the address of a writable [`FileStat`].
     pub(super) unsafe fn stat(&self, stat: u64) -> Result<u64> {
         let found = self.find(0)?;
-        // SAFETY: What was found is referenced.
+        // SAFETY: `stat_path` requires a referenced path; `found` holds the references.
         let result = unsafe { files::stat_path(&found.0) }?;
-        // SAFETY: The caller guarantees that it may be written.
+        // SAFETY: `stat` is the address of a writable `FileStat` by this function's safety
+        // requirement.
         unsafe { (stat as *mut FileStat).write(result) };
         Ok(0)
     }
 
-    /// Sets times.
+    /// Sets the times of the file.
     ///
     /// # Safety
     ///
-    /// There are `Times` at address `times`.
+    /// `times` must be the address of readable `Times`.
     pub(super) unsafe fn set_times(&self, times: u64) -> Result<u64> {
         let found = self.find(0)?;
-        // SAFETY: What was found is referenced, and the caller guarantees the times.
+        // SAFETY: `files::set_times` requires a referenced path, to which `found` holds the
+        // references, and the address of readable `Times`, which `times` is by this function's
+        // safety requirement.
         unsafe { files::set_times(&found.0, times) }
     }
 
-    /// Puts the text of a symbolic link into `text`, as much as fits; returns its length.
+    /// Copies the target of a symbolic link to `text`, cut off at its end. Returns the length of
+    /// the whole target in bytes.
     pub(super) fn read_link(&self, text: &mut [u8]) -> Result<u64> {
         self.find(0)?.read_link(text)
     }
 
-    /// Makes a directory.
+    /// Creates a directory.
     pub(super) fn create_directory(&self) -> Result<u64> {
         self.base.lookups.again(|| {
             let entry = self.parent()?;
@@ -398,20 +444,24 @@ impl Path<'_> {
             locked.expect_new()?;
             writing.as_ref().map_err(|error| *error)?;
             #[cfg(CONFIG_SECURITY_PATH)]
-            // SAFETY: The directory is referenced, the name locked.
+            // SAFETY: `security_path_mkdir` requires a referenced directory and a locked child
+            // dentry; `entry` and `locked` hold them.
             to_result(unsafe { bindings::security_path_mkdir(&entry.parent.0, locked.dentry, DIRECTORY_MODE) })?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let dentry = locked.dentry;
-            // Whatever comes, the name is unlocked by way of what `vfs_mkdir` returns.
+            // `vfs_mkdir` consumes the dentry: it unlocks the directory if it fails, and returns
+            // the dentry to unlock if it succeeds.
             core::mem::forget(locked);
-            // SAFETY: The directory is referenced, and locked with the name.
+            // SAFETY: `vfs_mkdir` requires a referenced directory that is locked, its idmap, and a
+            // child dentry whose reference it takes over. `start_creating` locked the directory and
+            // returned `dentry`, which `forget` released.
             let made = unsafe { bindings::vfs_mkdir(idmap, dir, dentry, DIRECTORY_MODE, ptr::null_mut()) };
             drop(Locked { dentry: from_err_ptr(made)? });
             Ok(0)
         })
     }
 
-    /// Removes a directory.
+    /// Removes an empty directory.
     pub(super) fn remove_directory(&self) -> Result<u64> {
         self.base.lookups.again(|| {
             let entry = self.parent()?;
@@ -424,13 +474,15 @@ impl Path<'_> {
             let locked = entry.lock_to_remove()?;
             security_path_rename(&entry.parent, locked.dentry, &entry.parent, locked.dentry)?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
-            // SAFETY: The directory is referenced, and locked with the name.
+            // SAFETY: `vfs_rmdir` requires a referenced directory that is locked, its idmap, and a
+            // child dentry. `entry` holds the directory; `start_removing` locked it and returned
+            // the dentry.
             to_result(unsafe { bindings::vfs_rmdir(idmap, dir, locked.dentry, ptr::null_mut()) })?;
             Ok(0)
         })
     }
 
-    /// Removes a file.
+    /// Removes a name that is not a directory.
     pub(super) fn unlink(&self) -> Result<u64> {
         self.base.lookups.again(|| {
             let entry = self.parent()?;
@@ -438,7 +490,9 @@ impl Path<'_> {
                 return Err(EISDIR);
             }
             let _writing = Writing::new(&entry.parent)?;
-            // It is dropped after `locked`: the blocks of a large file are freed without the directory's lock.
+            // Declared before `locked`, so dropped after it: the last reference to the inode is
+            // dropped without the directory's lock, as freeing the blocks of a large file takes
+            // long.
             let _inode;
             let locked = entry.lock_to_remove()?;
             if entry.is_directory {
@@ -446,20 +500,23 @@ impl Path<'_> {
             }
             _inode = locked.hold_inode();
             #[cfg(CONFIG_SECURITY_PATH)]
-            // SAFETY: The directory is referenced, the name locked.
+            // SAFETY: `security_path_unlink` requires a referenced directory and a locked child
+            // dentry; `entry` and `locked` hold them.
             to_result(unsafe { bindings::security_path_unlink(&entry.parent.0, locked.dentry) })?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
-            // SAFETY: The directory is referenced, and locked with the name.
+            // SAFETY: `vfs_unlink` requires that the directory's `i_rwsem` is held exclusively, its
+            // idmap, and a child dentry. `entry` holds the directory; `start_removing` locked it
+            // and returned the dentry.
             to_result(unsafe { bindings::vfs_unlink(idmap, dir, locked.dentry, ptr::null_mut()) })?;
             Ok(0)
         })
     }
 
-    /// Makes it a symbolic link to `target`.
+    /// Creates a symbolic link with the text `target`.
     ///
     /// # Safety
     ///
-    /// `target` has a NUL at its end.
+    /// `target` must point to a NUL-terminated string.
     pub(super) unsafe fn symlink(&self, target: *const c_char) -> Result<u64> {
         self.base.lookups.again(|| {
             let entry = self.parent()?;
@@ -471,17 +528,21 @@ impl Path<'_> {
                 return Err(ENOENT);
             }
             writing.as_ref().map_err(|error| *error)?;
-            // The hook for symbolic links is not exported; for those who mind, this one asks the same.
+            // `security_path_symlink` is not exported. The hook for mknod stands in for it:
+            // security modules that check paths ask for the same permission in both.
             security_path_mknod(&entry.parent, locked.dentry, bindings::S_IFLNK | 0o777)?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let no_inode = ptr::null_mut();
-            // SAFETY: The directory is referenced, and locked with the name; the caller guarantees the target.
+            // SAFETY: `vfs_symlink` requires a referenced directory that is locked, its idmap, a
+            // child dentry, and a NUL-terminated target. `entry` holds the directory;
+            // `start_creating` locked it and returned the dentry; `target` is NUL-terminated by
+            // this function's safety requirement.
             to_result(unsafe { bindings::vfs_symlink(idmap, dir, locked.dentry, target, no_inode) })?;
             Ok(0)
         })
     }
 
-    /// Gives what `self` names the name `new`, too.
+    /// Creates the name `new` as a hard link to the file that `self` names.
     pub(super) fn link(&self, new: &Path<'_>) -> Result<u64> {
         self.base.lookups.again(|| {
             let old = self.find(0)?;
@@ -501,13 +562,15 @@ impl Path<'_> {
             security_path_rename(&old, old.0.dentry, &entry.parent, locked.dentry)?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let no_inode = ptr::null_mut();
-            // SAFETY: What was found is referenced; the directory is too, and locked with the name.
+            // SAFETY: `vfs_link` requires a referenced dentry to link to, a directory whose
+            // `i_rwsem` is held exclusively, its idmap, and a child dentry. `old` and `entry` hold
+            // the references; `start_creating` locked the directory and returned the child.
             to_result(unsafe { bindings::vfs_link(old.0.dentry, idmap, dir, locked.dentry, no_inode) })?;
             Ok(0)
         })
     }
 
-    /// Gives what `self` names the name `new`.
+    /// Renames the file from `self` to `new`.
     pub(super) fn rename(&self, new: &Path<'_>) -> Result<u64> {
         self.base.lookups.again(|| {
             let (old, new) = (self.parent()?, new.parent()?);
@@ -525,16 +588,20 @@ impl Path<'_> {
                 ..Default::default()
             };
             let (mut old_name, mut new_name) = (old.qstr(), new.qstr());
-            // SAFETY: The directories are referenced, the names there.
+            // SAFETY: `start_renaming` requires referenced parent dentries and their idmap in
+            // `data`, which `old.parent` and `new.parent` provide, and two names without hash for
+            // live strings, which `qstr` provides.
             to_result(unsafe { kwasmi_bindings::start_renaming(&mut data, 0, &mut old_name, &mut new_name) })?;
             let result = rename_locked(&mut data, &old, &new);
-            // SAFETY: `start_renaming` was successful.
+            // SAFETY: `end_renaming` must balance a successful `start_renaming` with the same
+            // `data`.
             unsafe { kwasmi_bindings::end_renaming(&mut data) };
             result
         })
     }
 
-    /// Opens it, as `how` says; the file has the preview 1 `fdflags` `flags`.
+    /// Opens the file. `how` are bits of [`how_bits`]; the open file gets the preview 1 `fdflags`
+    /// `flags`.
     pub(super) fn open(&self, how: u64, flags: u64) -> Result<Open> {
         let flags = u32::try_from(flags)?;
         let has = |bit| how & bit != 0;
@@ -542,7 +609,7 @@ impl Path<'_> {
         linux |= match (has(how_bits::READ), has(how_bits::WRITE)) {
             (true, true) => bindings::O_RDWR,
             (false, true) => bindings::O_WRONLY,
-            // Nothing less can be had.
+            // open(2) has no weaker access mode.
             (_, false) => bindings::O_RDONLY,
         };
         if has(how_bits::TRUNCATE) {
@@ -560,7 +627,7 @@ impl Path<'_> {
             return Err(EINVAL);
         }
         if self.parent()?.is_directory {
-            // What is made here is no directory, whatever is there.
+            // A path with a slash at its end names a directory, which open(2) cannot create.
             return Err(EISDIR);
         }
         if has(how_bits::EXCLUSIVE) {
@@ -573,12 +640,12 @@ impl Path<'_> {
         self.open_or_create(linux, flags)
     }
 
-    /// What it names; a symbolic link at its end is not followed.
+    /// Looks up the path without following a symbolic link as its last component.
     fn find_itself(&self) -> Result<Found> {
         walk(self.base, self.name, 0)
     }
 
-    /// Opens it if it is there, else makes it.
+    /// Opens the file if it exists, else creates it.
     fn open_or_create(&self, linux: u32, flags: u32) -> Result<Open> {
         let mut name = KVec::with_capacity(self.name.len(), GFP_KERNEL_ACCOUNT)?;
         name.extend_from_slice(self.name, GFP_KERNEL_ACCOUNT)?;
@@ -591,7 +658,8 @@ impl Path<'_> {
                     found.may_create_in_sticky(&path)?;
                     return found.open(linux, flags);
                 }
-                // A slash after a file, which is none if nothing is to be made by way of it, may come from a symbolic link.
+                // ENOTDIR: a symbolic link's target may be a file name with a slash after it. The steps
+                // below follow the link and report the error.
                 Err(error) if error == ENOENT || error == ENOTDIR => {}
                 Err(error) => return Err(error),
             }
@@ -604,8 +672,8 @@ impl Path<'_> {
                 result => return result,
             }
             self.base.lookups.check()?;
-            // It is there, and it is not: someone made it meanwhile, or it is a symbolic link to nothing, which the system call
-            // would make.
+            // The name exists, but the path does not: another task created it meanwhile, or it is a
+            // symbolic link to a missing file, which open(2) would create.
             let Ok(found) = path.find_itself() else {
                 continue;
             };
@@ -624,7 +692,8 @@ impl Path<'_> {
         Err(EAGAIN)
     }
 
-    /// The path that its last part, the symbolic link `link`, stands for.
+    /// Returns the path that results from replacing the last component with the target of the
+    /// symbolic link `link`.
     fn follow_text(&self, link: &Found) -> Result<KVec<u8>> {
         let mut text = KVec::from_elem(0, PATH_MAX, GFP_KERNEL_ACCOUNT)?;
         let len = usize::try_from(link.read_link(&mut text)?)?;
@@ -645,7 +714,11 @@ impl Path<'_> {
 }
 
 impl Found {
-    /// Opens it. Devices are not opened by name: whoever wants a guest to have one hands it over.
+    /// Opens the file. Devices are rejected: a guest can use one only if the process passes it.
+    ///
+    /// # Errors
+    ///
+    /// `ELOOP` for a symbolic link; `EPERM` for a device; errors of the file system.
     fn open(&self, linux: u32, flags: u32) -> Result<Open> {
         match self.kind() {
             bindings::S_IFLNK => return Err(ELOOP),
@@ -655,23 +728,30 @@ impl Found {
         open_below(&self.0, c"", linux, flags)
     }
 
-    /// Puts the text of the symbolic link that it is into `text`, as much as fits; returns its length.
+    /// Copies the target of this symbolic link to `text`, cut off at its end. Returns the length of
+    /// the whole target in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the file is not a symbolic link; `EPERM` if it is a magic link of procfs.
     fn read_link(&self, text: &mut [u8]) -> Result<u64> {
         if self.kind() != bindings::S_IFLNK {
             return Err(EINVAL);
         }
-        // SAFETY: The path keeps its inode; an inode's operations do not change.
+        // SAFETY: The referenced dentry keeps its inode, see `inode`. `i_op` does not change.
         if unsafe { (*(*self.inode()).i_op).readlink }.is_some() {
-            // Those of procfs, which are no texts.
+            // Magic links of procfs have no text.
             return Err(EPERM);
         }
         let mut done = bindings::delayed_call::default();
-        // SAFETY: The path is referenced.
+        // SAFETY: `vfs_get_link` requires a referenced dentry, which `self.0` holds, and a
+        // `delayed_call` to fill in.
         let link = from_err_ptr(unsafe { bindings::vfs_get_link(self.0.dentry, &mut done) }.cast_mut())?;
         if link.is_null() {
             return Err(EINVAL);
         }
-        // SAFETY: It is a string, valid until `done` is called.
+        // SAFETY: `vfs_get_link` returned a NUL-terminated string, which is valid until `done` is
+        // called.
         let link = unsafe { CStr::from_char_ptr(link) }.to_bytes();
         let fits = link.len().min(text.len());
         if let (Some(text), Some(link)) = (text.get_mut(..fits), link.get(..fits)) {
@@ -679,17 +759,23 @@ impl Found {
         }
         let len = link.len() as u64;
         if let Some(call) = done.fn_ {
-            // SAFETY: That is what it is for.
+            // SAFETY: `vfs_get_link` set `fn_` and `arg` together. The call is made once, and
+            // `link` is not used after it.
             unsafe { call(done.arg) };
         }
-        // SAFETY: The path is referenced.
+        // SAFETY: `touch_atime` requires a referenced path, which `self.0` is.
         unsafe { bindings::touch_atime(&self.0) };
         Ok(len)
     }
 }
 
 impl Entry {
-    /// Makes a file, which must not be there.
+    /// Creates and opens a file.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the name exists; `EISDIR` if the path cannot name a file; errors of the file
+    /// system.
     fn create(&self, linux: u32, flags: u32) -> Result<Open> {
         if self.last != Last::Name || self.is_directory {
             return Err(EISDIR);
@@ -700,31 +786,36 @@ impl Entry {
     }
 }
 
-/// Opens `name` in `dir`, or what `dir` is if it is empty. It is no path: there is nothing to walk.
+/// Opens the single component `name` in `dir`, or `dir` itself if `name` is empty.
 fn open_below(dir: &bindings::path, name: &CStr, linux: u32, flags: u32) -> Result<Open> {
-    // SAFETY: The path is referenced.
+    // SAFETY: `file_open_root` requires a referenced path and a NUL-terminated name. `dir` is the
+    // path of a `Found`; `name` is a `CStr`.
     let file = unsafe { bindings::file_open_root(dir, name.as_char_ptr(), linux as c_int, FILE_MODE) };
     let file = NonNull::new(from_err_ptr(file)?).ok_or(EINVAL)?;
-    // SAFETY: The file is new, and nobody else has it.
+    // SAFETY: `Open::own` requires a reference that it may take over. `file_open_root` returned a
+    // new file with one reference.
     let mut open = unsafe { Open::own(file) };
     open.flags = flags;
     Ok(open)
 }
 
-/// Renames what `start_renaming` has locked.
+/// Renames the two names that `start_renaming` locked.
 fn rename_locked(data: &mut bindings::renamedata, old: &Entry, new: &Entry) -> Result<u64> {
-    // SAFETY: The name is locked, and has an inode.
+    // SAFETY: `start_renaming` stored a referenced positive dentry in `old_dentry`. Its directory
+    // is locked, so that it keeps its inode.
     let mode = u32::from(unsafe { (*(*data.old_dentry).d_inode).i_mode });
     if mode & bindings::S_IFMT != bindings::S_IFDIR && (old.is_directory || new.is_directory) {
         return Err(ENOTDIR);
     }
     security_path_rename(&old.parent, data.old_dentry, &new.parent, data.new_dentry)?;
-    // SAFETY: `start_renaming` was successful.
+    // SAFETY: `vfs_rename` requires dentries whose parents are locked; `start_renaming` filled in
+    // `data` and locked them.
     to_result(unsafe { bindings::vfs_rename(data) })?;
     Ok(0)
 }
 
-/// Splits a path with a NUL at its end: what is before its last part, that part, and whether slashes follow it.
+/// Splits a NUL-terminated path. Returns the part before the last component, the last component,
+/// and true if slashes follow it.
 fn split(name: &[u8]) -> Result<(&[u8], &[u8], bool)> {
     let text = name.split_last().map_or(name, |(_, text)| text);
     let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
@@ -734,15 +825,20 @@ fn split(name: &[u8]) -> Result<(&[u8], &[u8], bool)> {
     Ok((before, last, end < text.len()))
 }
 
-/// `may_linkat` of `fs/namei.c`, with `protected_hardlinks` on: who does not own a file links it only if it could also write
-/// it.
+/// Checks that the current task may link to a file: `may_linkat` of `fs/namei.c` with the sysctl
+/// `protected_hardlinks` set. A task that does not own the file must be able to read and write it.
+///
+/// # Errors
+///
+/// `EPERM` if it may not.
 fn may_link(old: &Found) -> Result {
     let (idmap, inode) = (old.idmap(), old.inode());
-    // SAFETY: The path keeps its inode and its mount.
+    // SAFETY: `inode_owner_or_capable` requires an inode and the idmap of its mount. `old`
+    // references both.
     if unsafe { bindings::inode_owner_or_capable(idmap, inode) } {
         return Ok(());
     }
-    // SAFETY: As above.
+    // SAFETY: `old` references its dentry, which keeps its inode.
     let mode = u32::from(unsafe { (*inode).i_mode });
     let is_executable_by_group = bindings::S_ISGID | bindings::S_IXGRP;
     if mode & bindings::S_IFMT != bindings::S_IFREG
@@ -752,35 +848,39 @@ fn may_link(old: &Found) -> Result {
         return Err(EPERM);
     }
     let access = (bindings::MAY_READ | bindings::MAY_WRITE) as c_int;
-    // SAFETY: As above.
+    // SAFETY: `inode_permission` requires an inode and the idmap of its mount. `old` references
+    // both.
     to_result(unsafe { bindings::inode_permission(idmap, inode, access) }).map_err(|_| EPERM)
 }
 
 impl Found {
-    /// `may_create_in_sticky` of `fs/namei.c`, with `protected_regular` and `protected_fifos` at 2, whatever they are: their
-    /// values are not exported. The file is there, at `path`, and was to be created unless it is.
+    /// Checks an existing file that an open with `O_CREAT` found at `path`: `may_create_in_sticky`
+    /// of `fs/namei.c` with the sysctls `protected_regular` and `protected_fifos` at 2. The kernel
+    /// does not export their actual values.
     ///
     /// # Errors
     ///
-    /// `EACCES` for a regular file or FIFO of another user in a sticky directory that its group or others can write, unless
-    /// the file belongs to the directory's owner.
+    /// `EACCES` for a regular file or FIFO of another user in a sticky directory that its group or
+    /// others can write to, unless the file belongs to the owner of the directory.
     fn may_create_in_sticky(&self, path: &Path<'_>) -> Result {
         if !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFIFO) {
             return Ok(());
         }
-        // SAFETY: The path keeps its mount.
+        // SAFETY: `self.0` references its mount. The root of a mount does not change.
         let root = unsafe { (*self.0.mnt).mnt_root };
         let owner = self.owner(self.inode());
         let (mode, directory_owner) = if self.0.dentry == root {
-            // A file that is a mount point is in the directory of the mount above.
+            // The file is a mount point: its directory is in the mount above.
             let parent = path.parent()?.parent;
             (parent.mode(), parent.owner(parent.inode()))
         } else {
-            // SAFETY: The path keeps its dentry.
+            // SAFETY: `dget_parent` requires a referenced dentry, which `self.0` holds.
             let parent = Parent(unsafe { bindings::dget_parent(self.0.dentry) });
-            // SAFETY: The dentry is referenced, and a parent has an inode.
+            // SAFETY: `dget_parent` returned a referenced dentry. The parent of a dentry is
+            // positive and keeps its inode while referenced.
             let inode = unsafe { (*parent.0).d_inode };
-            // SAFETY: A referenced dentry keeps its inode; the mode is written as a whole.
+            // SAFETY: The referenced parent keeps its inode. The kernel stores `i_mode` in one
+            // access.
             (u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() }), self.owner(inode))
         };
         let others_write = bindings::S_IWGRP | bindings::S_IWOTH;
@@ -794,36 +894,40 @@ impl Found {
         Err(EACCES)
     }
 
-    /// The permissions and the kind.
+    /// Returns the mode of the file: type and permissions.
     fn mode(&self) -> u32 {
-        // SAFETY: The path keeps its inode; the mode is written as a whole.
+        // SAFETY: The referenced dentry keeps its inode, see `inode`. The kernel stores `i_mode` in
+        // one access.
         u32::from(unsafe { (&raw const (*self.inode()).i_mode).read_volatile() })
     }
 
-    /// The owner of `inode`, which is on the same mount: `i_uid_into_vfsuid` of `include/linux/fs.h`. `u32::MAX` if there is
-    /// none.
+    /// Returns the owner of `inode`, which must be on the same mount: `i_uid_into_vfsuid` of
+    /// `include/linux/fs.h`. Returns `u32::MAX` if the idmap does not map the owner.
     fn owner(&self, inode: *mut bindings::inode) -> bindings::uid_t {
-        // SAFETY: The caller's inode is kept by a dentry that is referenced, and keeps its file system.
+        // SAFETY: Both callers pass the inode of a referenced dentry, which keeps it. An inode
+        // keeps its superblock, whose `s_user_ns` does not change.
         let user_ns = unsafe { (*(*inode).i_sb).s_user_ns };
-        // SAFETY: The caller's inode is kept by a dentry that is referenced; the owner is written as a whole.
+        // SAFETY: Both callers pass the inode of a referenced dentry, which keeps it. The kernel
+        // stores `i_uid` in one access.
         let owner = unsafe { (&raw const (*inode).i_uid).read_volatile() };
-        // SAFETY: The mount keeps its mapping, and the file system its namespace.
+        // SAFETY: `make_vfsuid` requires a valid idmap and user namespace. The mount of `self.0`
+        // keeps its idmap, and the superblock its namespace.
         unsafe { bindings::make_vfsuid(self.idmap(), user_ns, owner) }.val
     }
 }
 
-/// A reference to a dentry.
+/// Owned reference to a dentry.
 struct Parent(*mut bindings::dentry);
 
 impl Drop for Parent {
     fn drop(&mut self) {
-        // SAFETY: `dget_parent` took the reference.
+        // SAFETY: `dput` requires a reference, which it consumes; `dget_parent` took it.
         unsafe { bindings::dput(self.0) };
     }
 }
 
-/// Asks the security modules that go by paths. The hooks for removing directories and for links are not exported: this one
-/// stands in for them, and asks for no less than they would.
+/// Calls the security hook for renames, which also stands in for those for removing directories and
+/// creating hard links: the kernel does not export these. It checks at least the same permissions.
 fn security_path_rename(
     old_dir: &Found,
     old: *mut bindings::dentry,
@@ -831,17 +935,19 @@ fn security_path_rename(
     new: *mut bindings::dentry,
 ) -> Result {
     #[cfg(CONFIG_SECURITY_PATH)]
-    // SAFETY: The directories are referenced, the names locked or referenced.
+    // SAFETY: `security_path_rename` requires referenced directories and dentries. `old_dir` and
+    // `new_dir` hold references; the callers pass dentries that are locked or referenced.
     to_result(unsafe { bindings::security_path_rename(&old_dir.0, old, &new_dir.0, new, 0) })?;
     #[cfg(not(CONFIG_SECURITY_PATH))]
     let _ = (old_dir, old, new_dir, new);
     Ok(())
 }
 
-/// Asks them about something new of the kind and mode `mode`.
+/// Calls the security hook for the creation of a file with the type and permissions `mode`.
 fn security_path_mknod(dir: &Found, new: *mut bindings::dentry, mode: u32) -> Result {
     #[cfg(CONFIG_SECURITY_PATH)]
-    // SAFETY: The directory is referenced, the name locked.
+    // SAFETY: `security_path_mknod` requires a referenced directory and a locked child dentry.
+    // `dir` holds the reference; the callers pass a dentry of `start_creating`.
     to_result(unsafe { bindings::security_path_mknod(&dir.0, new, mode as bindings::umode_t, 0) })?;
     #[cfg(not(CONFIG_SECURITY_PATH))]
     let _ = (dir, new, mode);

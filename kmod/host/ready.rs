@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waits until files can be read or written.
+//! Readiness of files: waits until files can be read or written, as poll(2) does.
 //!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
 
@@ -31,30 +31,34 @@ use kernel::{
     prelude::*, //
 };
 
-/// When a file can be read without waiting.
+/// Poll events that mean a file can be read without waiting.
 const READABLE: bindings::__poll_t = kwasmi_bindings::KWASMI_CONST_EPOLLIN
     | kwasmi_bindings::KWASMI_CONST_EPOLLRDNORM
     | kwasmi_bindings::KWASMI_CONST_EPOLLERR
     | kwasmi_bindings::KWASMI_CONST_EPOLLHUP;
 
-/// When it can be written.
+/// Poll events that mean a file can be written without waiting.
 const WRITABLE: bindings::__poll_t = kwasmi_bindings::KWASMI_CONST_EPOLLOUT
     | kwasmi_bindings::KWASMI_CONST_EPOLLWRNORM
     | kwasmi_bindings::KWASMI_CONST_EPOLLERR
     | kwasmi_bindings::KWASMI_CONST_EPOLLHUP;
 
-/// How much later than asked for a wait may end, in nanoseconds: the kernel's own for select(2).
+/// Upper bound of the delay of a timeout, in nanoseconds: the minimum slack of select(2).
 const SLACK: u64 = 50_000;
 
-/// What a file is ready for, as [`PollEntry::ready`]; it wakes `table` later, if there is one. `vfs_poll`.
+/// Returns the readiness of a file, as in [`PollEntry::ready`]: `vfs_poll` of
+/// `include/linux/poll.h`. If `table` is not null, the file's wait queues are added to it, so that
+/// a later change wakes the task.
 fn look(open: &Open, table: *mut bindings::poll_table) -> u32 {
     let file = open.as_ptr();
-    // SAFETY: The file is referenced; its operations do not change.
+    // SAFETY: `open` holds a reference to the file, and `f_op` does not change after the file is
+    // opened.
     let poll = unsafe { (*(*file).f_op).poll };
     let Some(poll) = poll else {
         return poll::READ | poll::WRITE;
     };
-    // SAFETY: The file is referenced, the table set up or null.
+    // SAFETY: `poll` requires a valid file, to which `open` holds a reference, and null or an
+    // initialised table, as the callers pass.
     let mask = unsafe { poll(file, table) };
     let mut ready = 0;
     for (bits, flag) in
@@ -67,7 +71,7 @@ fn look(open: &Open, table: *mut bindings::poll_table) -> u32 {
     ready
 }
 
-/// Whether `open` is ready for one of `events` now.
+/// Returns true if `open` is ready for one of `events` now.
 pub(super) fn is_ready(open: &Open, events: u32) -> bool {
     look(open, ptr::null_mut()) & events != 0
 }
@@ -76,18 +80,25 @@ pub(super) fn is_ready(open: &Open, events: u32) -> bool {
 ///
 /// # Errors
 ///
-/// `EINTR`.
+/// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated.
 pub(super) fn wait(open: &Open, events: u32) -> Result {
     wait_until(u64::MAX, |table| Ok(look(open, table) & events != 0)).map(drop)
 }
 
-/// Waits until one of the `count` [`PollEntry`]s at `entries` is ready, or until `deadline`; returns how many are.
+/// Waits until one of the `count` [`PollEntry`]s at the address `entries` is ready, or until
+/// `deadline`, as [`wait_until`] does. Returns the number of ready entries.
+///
+/// # Errors
+///
+/// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated.
 ///
 /// # Safety
 ///
-/// They are there, and nobody else uses them.
+/// `entries` must be the address of `count` writable [`PollEntry`]s that nothing else uses during
+/// the call.
 pub(super) unsafe fn poll(files: &Files, entries: u64, count: u64, deadline: u64) -> Result<u64> {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `entries` is the address of `count` writable entries that nothing else uses, by this
+    // function's safety requirement.
     let entries = unsafe { core::slice::from_raw_parts_mut(entries as *mut PollEntry, usize::try_from(count)?) };
     wait_until(deadline, |table| {
         let mut table = table;
@@ -105,7 +116,7 @@ pub(super) unsafe fn poll(files: &Files, entries: u64, count: u64, deadline: u64
             }
             if entry.ready != 0 {
                 any = true;
-                // Nobody will wait: the rest are only looked at.
+                // The result is known: the rest is checked without joining wait queues.
                 table = ptr::null_mut();
             }
         }
@@ -114,9 +125,11 @@ pub(super) unsafe fn poll(files: &Files, entries: u64, count: u64, deadline: u64
     Ok(entries.iter().filter(|entry| entry.ready != 0).count() as u64)
 }
 
-/// The bytes that can be read: of a regular file those up to its end, else 1, as the kernel does not tell.
+/// Returns the number of bytes that can be read: up to the end of a regular file, else 1, as the
+/// kernel does not report the number.
 fn readable_bytes(open: &Open) -> u64 {
-    // SAFETY: The path is the file's.
+    // SAFETY: `stat_path` requires a referenced path; `open` holds a reference to the file, which
+    // references its path.
     let Ok(stat) = (unsafe { super::files::stat_path(open.path()) }) else {
         return 1;
     };
@@ -127,12 +140,14 @@ fn readable_bytes(open: &Open) -> u64 {
     stat.size.saturating_sub(position)
 }
 
-/// Waits until `look` says yes, or the monotonic clock shows `deadline` nanoseconds (`u64::MAX`: for ever; 0: it looks once);
-/// whether it said yes. Its argument is null when nobody is to wake us.
+/// Waits until `look` returns true, or until the monotonic clock reaches `deadline` nanoseconds.
+/// `u64::MAX` means no deadline; with 0, `look` is called once. Returns the last result of `look`.
+/// The argument of `look` is null if it must not join wait queues.
 ///
 /// # Errors
 ///
-/// `EINTR`, `ENOMEM`, those of `look`.
+/// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated; errors
+/// of `look`.
 fn wait_until(deadline: u64, mut look: impl FnMut(*mut bindings::poll_table) -> Result<bool>) -> Result<bool> {
     if look(ptr::null_mut())? {
         return Ok(true);
@@ -140,40 +155,44 @@ fn wait_until(deadline: u64, mut look: impl FnMut(*mut bindings::poll_table) -> 
     if deadline == 0 {
         return Ok(false);
     }
-    // It is linked into wait queues, and does not move until it is taken out of them.
+    // Wait queues link to this structure, so it must not move until `poll_freewait` removes it.
     let mut queues = MaybeUninit::<bindings::poll_wqueues>::zeroed();
     let queues = queues.as_mut_ptr();
-    // SAFETY: There is room for one.
+    // SAFETY: `poll_initwait` requires room for a `poll_wqueues`, which `queues` points to.
     unsafe { bindings::poll_initwait(queues) };
     let result = sleep(queues, deadline, &mut look);
-    // SAFETY: It was initialised, and nobody uses it any more.
+    // SAFETY: `poll_freewait` requires an initialised structure. `poll_initwait` initialised it,
+    // and it is not used afterwards.
     unsafe { bindings::poll_freewait(queues) };
     result
 }
 
-/// The loop of `do_poll` in `fs/select.c`.
+/// Waits as the loop of `do_poll` in `fs/select.c` does. `queues` must be initialised.
 fn sleep(
     queues: *mut bindings::poll_wqueues,
     deadline: u64,
     look: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
 ) -> Result<bool> {
-    // SAFETY: They are initialised.
+    // SAFETY: The caller, `wait_until`, passes an initialised structure that outlives this call;
+    // this only computes the address of a field.
     let mut table = unsafe { &raw mut (*queues).pt };
-    // SAFETY: As above; whoever wakes us writes it as a whole.
+    // SAFETY: `triggered` is an aligned word of `queues`, which outlives this call. The wake
+    // function stores it as one word.
     let triggered = unsafe { AtomicI32::from_ptr(&raw mut (*queues).triggered) };
     loop {
         if look(table)? {
             return Ok(true);
         }
-        // SAFETY: They are initialised.
+        // SAFETY: `queues` is initialised and outlives this call. Only `look` writes `error`, in
+        // this task.
         let error = unsafe { (*queues).error };
         kernel::error::to_result(error)?;
-        // One look has put us in the queues.
+        // The first call of `look` has joined the wait queues.
         table = ptr::null_mut();
         if !signal::sleep(deadline, SLACK, || triggered.load(Ordering::SeqCst) != 0)? {
             return look(table);
         }
-        // Before the next look: what happens after it wakes us again.
+        // Cleared before the next call of `look`: an event after that call sets it again.
         triggered.store(0, Ordering::SeqCst);
     }
 }

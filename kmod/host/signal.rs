@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals, sleep, the scheduler.
+//! Signals, sleep and rescheduling of the current task.
+//!
+//! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
 
 use core::{
     ptr,
@@ -21,104 +23,114 @@ use kernel::{
     }, //
 };
 
-/// Lets others run, if the scheduler wants to, and tells RCU-tasks that the current task is in no trampoline:
-/// `cond_resched_tasks_rcu_qs` of `include/linux/rcupdate.h`. Without that, tracing would wait until the guest sleeps.
+/// Reschedules if the scheduler requests it, and reports a quiescent state to RCU-tasks:
+/// `cond_resched_tasks_rcu_qs` of `include/linux/rcupdate.h`. Without the report, tracing would
+/// wait until the guest sleeps.
 pub(crate) fn yield_now() {
     note_rcu_tasks_quiescent_state();
-    // A kernel that can be preempted anywhere has no such function, and needs none.
+    // A kernel with full preemption neither has nor needs this function.
     #[cfg(any(CONFIG_PREEMPT_DYNAMIC, not(CONFIG_PREEMPTION)))]
-    // SAFETY: Host calls come from process context, with no lock held.
+    // SAFETY: `__cond_resched` may sleep. All callers are in process context and hold no spinlock.
     unsafe {
         bindings::__cond_resched()
     };
 }
 
-/// `rcu_tasks_qs` of `include/linux/rcupdate.h`.
+/// Reports a quiescent state of the current task: `rcu_tasks_qs` of `include/linux/rcupdate.h`.
 fn note_rcu_tasks_quiescent_state() {
     #[cfg(CONFIG_TASKS_RCU)]
     {
         let task = Task::current_raw();
-        // SAFETY: `Task::current_raw` points to the current task, which stays valid while it runs.
+        // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
         let holdout = unsafe { &raw mut (*task).rcu_tasks_holdout };
-        // SAFETY: `holdout` points to a field of the current task; the grace period's thread writes it as a whole byte.
+        // SAFETY: `holdout` points to a field of the current task. The thread of the grace period
+        // stores it as one byte.
         let is_holdout = unsafe { holdout.cast::<u8>().read_volatile() } != 0;
         if is_holdout {
-            // SAFETY: `holdout` points to a field of the current task; every other writer writes it as a whole byte.
+            // SAFETY: `holdout` points to a field of the current task. Every other writer stores it
+            // as one byte.
             unsafe { holdout.cast::<u8>().write_volatile(0) };
         }
     }
 }
 
-/// The bits of `thread_info.flags` by which the kernel has work for a task's return to userspace that
-/// [`Task::signal_pending`] does not see: task work (throttling by `cpu.max`, CPU timers, files to release), throttling by
-/// `memory.high` and the block controllers; a live patch.
+/// Bits of `thread_info.flags` that announce work for the return to userspace and that
+/// [`Task::signal_pending`] does not check: `TIF_NOTIFY_RESUME` for task work (throttling by
+/// `cpu.max`, CPU timers, deferred fput) and for throttling by `memory.high` and the block
+/// controllers, `TIF_PATCH_PENDING` for a live patch.
 const RETURN_WORK: usize = 1 << bindings::TIF_NOTIFY_RESUME | 1 << bindings::TIF_PATCH_PENDING;
 
-/// The flags of `task`: `thread_info.flags`.
+/// Returns `thread_info.flags` of `task`.
 ///
 /// # Safety
 ///
-/// `task` is valid for `'a`.
+/// `task` must point to a task that is valid for `'a`.
 unsafe fn thread_flags<'a>(task: *mut bindings::task_struct) -> &'a AtomicUsize {
-    // SAFETY: The caller's task is valid, and `thread_info` is its first field.
+    // SAFETY: `task` is valid by this function's safety requirement; this only computes the address
+    // of a field.
     let flags = unsafe { &raw mut (*task).thread_info.flags };
-    // SAFETY: The flags are an aligned word that lives as long as the task; the kernel changes it by atomic operations.
+    // SAFETY: The flags are an aligned word of the task, which is valid for `'a`. The kernel
+    // changes them by atomic operations only.
     unsafe { AtomicUsize::from_ptr(flags.cast()) }
 }
 
 /// Returns true if the kernel has work to do before the current task returns to userspace.
 pub(super) fn is_return_work_pending() -> bool {
-    // SAFETY: The current task is valid while it runs.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
     let flags = unsafe { thread_flags(Task::current_raw()) };
     flags.load(Ordering::Relaxed) & RETURN_WORK != 0
 }
 
-/// Has the system call of the current task restarted: after this call it returns `ERESTARTSYS`, and the task comes back after
-/// it was on the way to userspace, where the kernel does the work that it has for that place. `restart_syscall` of
-/// `include/linux/sched/signal.h`, but for a flag that `recalc_sigpending` does not clear.
+/// Makes the kernel restart the current ioctl: the ioctl must return the result, `ERESTARTSYS`. The
+/// task passes through the exit to userspace, where the kernel does its pending work, and enters
+/// the ioctl again. This is `restart_syscall` of `include/linux/sched/signal.h` with the flag
+/// `TIF_NOTIFY_SIGNAL`, which `recalc_sigpending` does not clear.
 pub(crate) fn restart_syscall() -> Error {
-    // SAFETY: The current task is valid while it runs.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
     let flags = unsafe { thread_flags(Task::current_raw()) };
     flags.fetch_or(1 << bindings::TIF_NOTIFY_SIGNAL, Ordering::Relaxed);
     ERESTARTSYS
 }
 
-/// `fatal_signal_pending` of `include/linux/sched/signal.h`: a signal that ends the process has set SIGKILL for all its
-/// threads.
+/// Returns true if a fatal signal is pending for the current task: `fatal_signal_pending` of
+/// `include/linux/sched/signal.h`. The kernel sets SIGKILL pending for all threads of a process
+/// that a signal terminates.
 pub(crate) fn is_fatal_signal_pending() -> bool {
     if !kernel::current!().signal_pending() {
         return false;
     }
     let task = Task::current_raw();
-    // SAFETY: The current task is there; the field is a word, written as a whole.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs. The
+    // kernel stores the field as one word.
     let pending = unsafe { (&raw const (*task).pending.signal.sig[0]).read_volatile() };
     pending & (1 << (bindings::SIGKILL - 1)) != 0
 }
 
-/// Sleeps until the monotonic clock shows `until` nanoseconds.
+/// Sleeps until the monotonic clock reaches `until` nanoseconds.
 ///
 /// # Errors
 ///
-/// `EINTR` if a signal is pending or comes.
+/// `EINTR` if a signal is pending or arrives.
 pub(super) fn sleep_until(until: u64) -> Result {
     while sleep(until, 0, || false)? {}
     Ok(())
 }
 
-/// Sleeps for a millisecond, or until a signal comes.
+/// Sleeps for one millisecond, or until a signal arrives.
 pub(crate) fn pause() {
     const PAUSE: u64 = 1_000_000;
     let until = (Instant::<Monotonic>::now().as_nanos() as u64).saturating_add(PAUSE);
-    // A signal is the caller's to see.
+    // The caller checks for signals.
     let _ = sleep_until(until);
 }
 
-/// Sleeps until someone wakes the task, unless `is_woken` says that it has happened already; whether that was before the
-/// monotonic clock showed `until` nanoseconds (`u64::MAX`: never), give or take `slack`.
+/// Sleeps until another task wakes this one, or until the monotonic clock reaches `until`
+/// nanoseconds; `u64::MAX` means no timeout. The timeout may be late by up to `slack` nanoseconds.
+/// Does not sleep if `is_woken` returns true. Returns false after the timeout, else true.
 ///
 /// # Errors
 ///
-/// `EINTR` if a signal is pending.
+/// `EINTR` if a signal is pending before the sleep.
 pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
     set_current_state(bindings::TASK_INTERRUPTIBLE);
     let is_pending = kernel::current!().signal_pending();
@@ -129,29 +141,36 @@ pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> 
     let mut expires = i64::try_from(until).unwrap_or(i64::MAX);
     let expires: *mut bindings::ktime_t = if until == u64::MAX { ptr::null_mut() } else { &mut expires };
     let mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
-    // SAFETY: The state was set; `expires` is null or outlives the call.
+    // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, as above, and null or
+    // a valid expiry time; `expires` outlives the call. It may sleep: host calls run in process
+    // context.
     let slept = unsafe { bindings::schedule_hrtimeout_range(expires, slack, mode) };
     Ok(slept != 0)
 }
 
-/// `set_current_state` of `include/linux/sched.h`: the state is set before what is waited for is looked at.
+/// Sets the state of the current task, before the caller checks its wake condition:
+/// `set_current_state` of `include/linux/sched.h`.
 fn set_current_state(state: u32) {
     let task = Task::current_raw();
-    // SAFETY: The current task is there, and its state is its own to set.
+    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
+    // `__state` is an aligned word; the task may set its own state.
     let place = unsafe { AtomicU32::from_ptr((&raw mut (*task).__state).cast()) };
     place.store(state, Ordering::SeqCst);
 }
 
-/// Makes `task`, which runs a guest, reach the next checkpoint soon, also if it sleeps interruptibly: `set_notify_signal` of
-/// `include/linux/sched/signal.h`. The kernel clears the flag when the task returns to userspace.
+/// Makes `task`, which runs a guest, reach its next checkpoint soon, also if it sleeps
+/// interruptibly: `set_notify_signal` of `include/linux/sched/signal.h`. The kernel clears the flag
+/// when the task returns to userspace.
 ///
-/// A task in another kind of sleep is left asleep: its waker is the event that it waits for.
+/// A task in an uninterruptible sleep is not woken.
 pub(crate) fn interrupt(task: &Task) {
-    // SAFETY: `task` is referenced, so it is valid during this call.
+    // SAFETY: `task` is a reference, so the task is valid during this call.
     let flags = unsafe { thread_flags(task.as_ptr()) };
     flags.fetch_or(1 << bindings::TIF_NOTIFY_SIGNAL, Ordering::SeqCst);
-    // `wake_up_state` is not exported; this is what calls it for an entry of a wait queue.
+    // `wake_up_state` is not exported. `default_wake_function` calls the same function for a wait
+    // queue entry.
     let mut entry = bindings::wait_queue_entry { private: task.as_ptr().cast(), ..Default::default() };
-    // SAFETY: The function reads nothing of the entry but `private`, which is a valid task.
+    // SAFETY: `default_wake_function` uses only `private` of the entry, which must be a valid task.
+    // `task` is a reference to one.
     unsafe { bindings::default_wake_function(&mut entry, bindings::TASK_INTERRUPTIBLE, 0, ptr::null_mut()) };
 }

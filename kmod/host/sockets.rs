@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sockets of a guest.
+//! Socket operations of a guest: accept, receive, send, shutdown.
 //!
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
@@ -32,74 +32,87 @@ use kernel::{
     prelude::*, //
 };
 
-/// Linux's `MSG_*` by preview 1 `riflags`.
+/// Linux `MSG_*` flag of each preview 1 `riflags` bit.
 const RECEIVE: [(u64, u32); 2] = [(1 << 0, bindings::MSG_PEEK), (1 << 1, bindings::MSG_WAITALL)];
 
-/// The socket that a file is.
+/// Returns the socket behind a file. It is valid while `open` is.
 ///
 /// # Errors
 ///
-/// `ENOTSOCK`.
+/// `ENOTSOCK` if the file is not a socket.
 pub(super) fn socket(open: &Open) -> Result<NonNull<bindings::socket>> {
-    // SAFETY: The file is referenced.
+    // SAFETY: `sock_from_file` requires a valid file, to which `open` holds a reference.
     let socket = unsafe { bindings::sock_from_file(open.as_ptr()) };
     NonNull::new(socket).ok_or(ENOTSOCK)
 }
 
-/// The type of a socket (`SOCK_*`); 0 for another file.
+/// Returns the type of a socket (`SOCK_*`), or 0 for any other file.
 pub(super) fn kind(open: &Open) -> u32 {
     let Ok(socket) = socket(open) else {
         return 0;
     };
-    // SAFETY: The file keeps its socket.
+    // SAFETY: `open` holds a reference to the file, which keeps its socket. The type of a socket
+    // does not change.
     let kind = unsafe { (*socket.as_ptr()).type_ };
     u32::try_from(kind).unwrap_or(0)
 }
 
-/// Whether a file is a Unix socket, in which other files can be on their way.
+/// Returns true if a file is a Unix socket, which can hold other files in flight.
 pub(super) fn is_unix(open: &Open) -> bool {
     let Ok(socket) = socket(open) else {
         return false;
     };
-    // SAFETY: The file keeps its socket; the operations of one that was given out are there.
+    // SAFETY: `open` holds a reference to the file, which keeps its socket. A socket with a file
+    // has operations, which are static.
     let family = unsafe { (*(*socket.as_ptr()).ops).family };
     u32::try_from(family) == Ok(bindings::AF_UNIX)
 }
 
-/// Takes a connection; it has the preview 1 `fdflags` `flags`. Does not wait for one if it is to be `now`.
+/// Accepts a connection on a listening socket. The new file has the preview 1 `fdflags` `flags`.
+///
+/// # Errors
+///
+/// `EAGAIN` if the call would wait and `now` or `NONBLOCK` is set; `ENOTSOCK` if the file is not a
+/// socket; `EINTR` if a signal is pending; errors of the protocol.
 pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     let flags = u32::try_from(flags)?;
     let socket = socket(open)?;
     let accepted = open.waiting(poll::READ, now, |nonblocking| {
         let how = if nonblocking || open.is_file_nonblocking() { bindings::O_NONBLOCK } else { 0 };
         let mut accepted = ptr::null_mut();
-        // SAFETY: The file keeps its socket; there is room for the new one.
+        // SAFETY: `kernel_accept` requires a valid socket, which the file behind `open` keeps, and
+        // room for the new socket.
         to_result(unsafe { bindings::kernel_accept(socket.as_ptr(), &mut accepted, how as c_int) })?;
         Ok(accepted)
     })?;
     let how = linux_flags(flags & fdflags::NONBLOCK);
-    // SAFETY: The socket is new and has no file; it is released if it gets none.
+    // SAFETY: `sock_alloc_file` requires a socket without a file, which it takes over; it releases
+    // the socket if it fails. `kernel_accept` returned a new socket. Null selects the default name.
     let file = from_err_ptr(unsafe { bindings::sock_alloc_file(accepted, how as c_int, ptr::null()) })?;
-    // SAFETY: The file is new, and nobody else has it.
+    // SAFETY: `Open::own` requires a reference that it may take over. `sock_alloc_file` returned a
+    // new file with one reference.
     let mut open = unsafe { Open::own(NonNull::new(file).ok_or(EINVAL)?) };
     open.flags = flags;
     Ok(open)
 }
 
-/// Receives; `flags` are preview 1 `riflags`.
+/// Receives from a socket. `flags` are preview 1 `riflags`. Returns the number of bytes, with
+/// [`RECEIVED_TRUNCATED`] if the message was longer.
 ///
 /// # Safety
 ///
-/// As for [`Open::transfer`].
+/// `vectors` must be valid for [`Direction::Read`], as [`Open::transfer`] requires.
 pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Result<u64> {
     let socket = socket(open)?;
     let wanted = RECEIVE.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, linux)| all | linux);
     open.waiting(poll::READ, false, |nonblocking| {
         let how = if nonblocking { wanted | bindings::MSG_DONTWAIT } else { wanted };
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `vectors` is valid for `Direction::Read` by this function's safety requirement,
+        // and outlives the iterator.
         let iter = unsafe { iterator(vectors, Direction::Read) }?;
         let mut message = bindings::msghdr { msg_iter: iter, ..Default::default() };
-        // SAFETY: The file keeps its socket; the message is set up.
+        // SAFETY: `sock_recvmsg` requires a valid socket, which the file behind `open` keeps, and a
+        // message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_recvmsg(socket.as_ptr(), &mut message, how as c_int) };
         to_result(bytes)?;
         let truncated = if message.msg_flags & bindings::MSG_TRUNC != 0 { RECEIVED_TRUNCATED } else { 0 };
@@ -107,37 +120,45 @@ pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Re
     })
 }
 
-/// Sends; does not wait if it is to be `now`. A peer that is gone is an error, not a signal: it is the guest that writes.
+/// Sends on a socket. Fails with `EAGAIN` if the call would wait and `now` or `NONBLOCK` is set. A
+/// closed peer is an error and raises no signal, as a signal would hit the process, not the guest.
 ///
 /// # Safety
 ///
-/// As for [`Open::transfer`].
+/// `vectors` must be valid for [`Direction::Write`], as [`Open::transfer`] requires.
 pub(super) unsafe fn send(open: &Open, vectors: (u64, u64), now: bool) -> Result<u64> {
     let socket = socket(open)?;
     open.waiting(poll::WRITE, now, |nonblocking| {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `vectors` is valid for `Direction::Write` by this function's safety requirement,
+        // and outlives the iterator.
         let iter = unsafe { iterator(vectors, Direction::Write) }?;
         let mut msg_flags = bindings::MSG_NOSIGNAL;
         if nonblocking || open.is_file_nonblocking() {
             msg_flags |= bindings::MSG_DONTWAIT;
         }
         let mut message = bindings::msghdr { msg_iter: iter, msg_flags, ..Default::default() };
-        // SAFETY: The file keeps its socket; the message is set up.
+        // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `open` keeps, and a
+        // message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
         to_result(bytes)?;
         Ok(bytes as u64)
     })
 }
 
-/// Shuts down; `how` are preview 1 `sdflags`.
+/// Shuts down a socket. `how` are preview 1 `sdflags`.
+///
+/// # Errors
+///
+/// `EINVAL` if `how` is not 1, 2 or 3; `ENOTSOCK` if the file is not a socket; errors of the
+/// protocol.
 pub(super) fn shutdown(open: &Open, how: u64) -> Result<u64> {
     let socket = socket(open)?;
-    // Receiving, sending, both: Linux counts from 0.
+    // Preview 1 counts receiving, sending and both from 1, Linux from 0.
     let how = match how {
         1..=3 => how - 1,
         _ => return Err(EINVAL),
     };
-    // SAFETY: The file keeps its socket.
+    // SAFETY: `kernel_sock_shutdown` requires a valid socket, which the file behind `open` keeps.
     to_result(unsafe { bindings::kernel_sock_shutdown(socket.as_ptr(), how as bindings::sock_shutdown_cmd) })?;
     Ok(0)
 }
