@@ -43,7 +43,7 @@ const WRITABLE: bindings::__poll_t = kwasmi_bindings::KWASMI_CONST_EPOLLOUT
     | kwasmi_bindings::KWASMI_CONST_EPOLLERR
     | kwasmi_bindings::KWASMI_CONST_EPOLLHUP;
 
-/// Upper bound of the delay of a timeout, in nanoseconds: the minimum slack of select(2).
+/// Upper bound of the delay of a timeout, in nanoseconds: the default timer slack of a task.
 const SLACK: u64 = 50_000;
 
 /// Returns the readiness of a file, as in [`PollEntry::ready`]: `vfs_poll` of

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is in one file goes to another without a buffer in between: the pages of the page cache are handed on, as sendfile(2)
-//! does.
+//! Copy between two files without an intermediate buffer: the pages of the page cache are passed
+//! on, as sendfile(2) does.
 //!
 //! C headers: [`include/linux/splice.h`](srctree/include/linux/splice.h),
 //! [`include/linux/pipe_fs_i.h`](srctree/include/linux/pipe_fs_i.h)
@@ -34,15 +34,17 @@ use kernel::{
     prelude::*, //
 };
 
-/// The pages that are handed on at a time: as many as the pipe has room for that a task keeps for this.
+/// Number of pages passed on at a time: the default capacity of a pipe, which the task's internal
+/// pipe has.
 const PAGES: usize = 16;
 
-/// Moves at most `len` bytes from `from` to `to`, at the positions of both, and waits until some can be. Returns their number; 0
-/// at the end of `from`.
+/// Moves at most `len` bytes from `from` to `to`, at the positions of both. Waits until at least
+/// one byte can be moved. Returns the number of bytes; 0 at the end of `from`.
 ///
 /// # Errors
 ///
-/// `ENOSYS` where it takes a buffer; nothing was done.
+/// `ENOSYS` if these files need a copy through a buffer; nothing was moved then. `EINTR` if a
+/// signal is pending; errors of both files.
 pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
     if !is_source(from) || !is_target(to, from) {
         return Err(ENOSYS);
@@ -56,20 +58,21 @@ pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
                 target.fill(from, source, len)
             };
             if to.kind() == bindings::S_IFREG {
-                // Nobody waits for one position while he has the other.
+                // Waiting for the second position while holding the first one could deadlock.
                 to.with_position_now(go)
             } else {
                 go(ptr::null_mut())
             }
         });
         match moved {
-            // The position is not locked meanwhile: others may want to read.
+            // Wait with the position unlocked, so that others can use it.
             Err(_) if is_full => ready::wait(to, poll::WRITE)?,
-            // A file system that cannot, or no memory for the pipe in between.
+            // The file system does not support this, or there is no memory for the internal pipe.
             Err(error) if [EINVAL, EOPNOTSUPP, ENOMEM].contains(&error) => return Err(ENOSYS),
             moved => return moved,
         }
-        // Whoever is ready and yet takes nothing would have us here for ever.
+        // A file may report readiness and still accept nothing: check for signals, or this loop may
+        // never end.
         if kernel::current!().signal_pending() {
             return Err(EINTR);
         }
@@ -77,13 +80,16 @@ pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
     }
 }
 
-/// Whether it can be read in pages, and over again if not all is taken: what is in a file. One that says that it is empty may
-/// make up what is read from it, as those of procfs do.
+/// Returns true if the file can be read by pages, and read again if not all of a read is taken: a
+/// seekable regular file. An empty file is excluded, because files whose content is generated at
+/// each read, such as those of procfs, have size 0.
 fn is_source(open: &Open) -> bool {
     let file = open.as_ptr();
-    // SAFETY: The file is referenced; its operations do not change.
+    // SAFETY: `open` holds a reference to the file, and `f_op` does not change after the file is
+    // opened.
     let splice_read = unsafe { (*(*file).f_op).splice_read };
-    // SAFETY: The file is referenced, and keeps its inode; the size is a word, written as a whole.
+    // SAFETY: `open` holds a reference to the file, which references its inode. The kernel stores
+    // `i_size` as one word.
     let size = unsafe { (&raw const (*(*file).f_inode).i_size).read_volatile() };
     open.kind() == bindings::S_IFREG
         && open.mode() & kwasmi_bindings::KWASMI_CONST_FMODE_LSEEK != 0
@@ -91,7 +97,7 @@ fn is_source(open: &Open) -> bool {
         && size > 0
 }
 
-/// Whether it takes pages, and can be asked not to wait for its reader.
+/// Returns true if the file accepts pages, and can be written without waiting for its reader.
 fn is_target(open: &Open, from: &Open) -> bool {
     match open.kind() {
         bindings::S_IFSOCK => sockets::kind(open) == bindings::sock_type_SOCK_STREAM,
@@ -104,56 +110,63 @@ fn is_target(open: &Open, from: &Open) -> bool {
 }
 
 fn inode(open: &Open) -> *mut bindings::inode {
-    // SAFETY: The file is referenced, and keeps its inode.
+    // SAFETY: `open` holds a reference to the file, which references its inode.
     unsafe { (*open.as_ptr()).f_inode }
 }
 
-/// Where pages go.
+/// Destination of a move.
 struct Target<'a> {
     open: &'a Open,
-    /// Where in it, if it has a position.
+    /// Pointer to the position in the file; null if it has none.
     position: *mut bindings::loff_t,
-    /// It would have to wait.
+    /// Set if the file would have to wait.
     is_full: &'a mut bool,
 }
 
 impl Target<'_> {
-    /// Takes at most `len` bytes of `from`, from `source` on, which moves; returns their number.
+    /// Moves at most `len` bytes of `from`, from the position `source` on, and advances the
+    /// position. Returns the number of bytes.
     fn fill(&mut self, from: &Open, source: *mut bindings::loff_t, len: usize) -> Result<u64> {
         if source.is_null() {
             return Err(ENOSYS);
         }
         let file = from.as_ptr();
-        // SAFETY: The file is referenced, the position locked.
+        // SAFETY: `rw_verify_area` requires a valid file, to which `from` holds a reference, and a
+        // valid position. `source` is not null and points to a position that is locked during this
+        // call.
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, source, len) })?;
         let mut how = kwasmi_bindings::splice_desc {
             total_len: len,
             len: u32::try_from(len).unwrap_or(u32::MAX),
             u: kwasmi_bindings::splice_desc__bindgen_ty_1 { data: (&raw mut *self).cast() },
-            // SAFETY: The position is locked.
+            // SAFETY: `source` points to a position that is locked during this call.
             pos: unsafe { source.read() },
             ..Default::default()
         };
-        // SAFETY: The file is referenced; `take` finds the target where it looks.
+        // SAFETY: `splice_direct_to_actor` requires a valid file, to which `from` holds a
+        // reference, and a descriptor that the actor accepts: `u.data` points to this `Target`, as
+        // `take` requires.
         let moved = unsafe { kwasmi_bindings::splice_direct_to_actor(file, &mut how, Some(take)) };
         if moved < 0 {
             return Err(Error::from_errno(moved as i32));
         }
         if moved > 0 {
-            // SAFETY: The position is locked.
+            // SAFETY: `source` points to a position that is locked during this call.
             unsafe { source.write(how.pos) };
             note_access(from);
         }
         Ok(moved as u64)
     }
 
-    /// Takes the pages; returns how many bytes of them.
+    /// Writes `pages`, which hold `bytes` bytes, to the destination. Returns the number of bytes
+    /// written.
     fn take(&mut self, pages: &[bindings::bio_vec], bytes: usize) -> Result<usize> {
         let mut iter = MaybeUninit::<bindings::iov_iter>::uninit();
         let (way, count) = (bindings::ITER_SOURCE, pages.len());
-        // SAFETY: The pages outlive the iterator.
+        // SAFETY: `iov_iter_bvec` requires room for an iterator and `count` vectors that outlive
+        // it. `pages` has `count` elements and outlives `iter`.
         unsafe { bindings::iov_iter_bvec(iter.as_mut_ptr(), way, pages.as_ptr(), count, bytes) };
-        // SAFETY: It was just set up.
+        // SAFETY: `iov_iter_bvec` initialised the iterator.
         let iter = unsafe { iter.assume_init() };
         let taken = if self.open.kind() == bindings::S_IFSOCK { self.send(iter) } else { self.write(iter) };
         match taken {
@@ -170,7 +183,8 @@ impl Target<'_> {
         let socket = sockets::socket(self.open)?;
         let msg_flags = bindings::MSG_SPLICE_PAGES | bindings::MSG_NOSIGNAL | bindings::MSG_DONTWAIT;
         let mut message = bindings::msghdr { msg_iter: iter, msg_flags, ..Default::default() };
-        // SAFETY: The file keeps its socket; the message is set up.
+        // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `self.open` keeps,
+        // and a message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
         to_result(bytes)?;
         Ok(bytes as usize)
@@ -181,7 +195,9 @@ impl Target<'_> {
         if self.position.is_null() && !self.open.is_file_nonblocking() {
             rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
         }
-        // SAFETY: The file is referenced, the iterator is set up, the position locked or null.
+        // SAFETY: `vfs_iter_write` requires a valid file, to which `self.open` holds a reference,
+        // an initialised iterator, and null or a valid position. `self.position` is null or locked
+        // during this call.
         let bytes = unsafe { bindings::vfs_iter_write(self.open.as_ptr(), &mut iter, self.position, rwf) };
         if bytes < 0 {
             return Err(Error::from_errno(bytes as i32));
@@ -190,35 +206,42 @@ impl Target<'_> {
     }
 }
 
-/// Tells whoever watches it that the file was read: a read of nothing does.
+/// Updates the access time and notifies watchers of the file by a read of 0 bytes.
 fn note_access(open: &Open) {
     let nothing: [IoVec; 0] = [];
-    // SAFETY: There are as many vectors.
+    // SAFETY: `iterator` requires the address of as many vectors as the number says, which is 0.
     if let Ok(mut iter) = unsafe { iterator((nothing.as_ptr() as u64, 0), Direction::Read) } {
-        // SAFETY: The file is referenced, the iterator is set up; no position is looked at.
+        // SAFETY: `vfs_iter_read` requires a valid file, to which `open` holds a reference, and an
+        // initialised iterator. It accepts a null position.
         unsafe { bindings::vfs_iter_read(open.as_ptr(), &mut iter, ptr::null_mut(), 0) };
     }
 }
 
-/// Hands on what is in the pipe to the [`Target`] that `how` names; returns the number of bytes. What is not taken the caller
-/// takes out of the pipe.
+/// Writes the content of the pipe to the [`Target`] of `how`: `splice_direct_actor` of
+/// `include/linux/splice.h`. Returns the number of bytes written, or a negative error number.
+/// `splice_direct_to_actor` releases buffers that are left in the pipe.
 ///
 /// # Safety
 ///
-/// For `splice_direct_to_actor` to call, which alone uses the pipe.
+/// - `pipe` must be valid, and nothing else may use it during the call.
+/// - `how` must point to a descriptor whose `u.data` points to a [`Target`] that nothing else uses
+///   during the call.
 unsafe extern "C" fn take(
     pipe: *mut kwasmi_bindings::pipe_inode_info,
     how: *mut kwasmi_bindings::splice_desc,
 ) -> c_int {
-    // SAFETY: It is what `fill` has passed, and names a target.
+    // SAFETY: `u.data` of `how` points to a `Target` that nothing else uses, by this function's
+    // safety requirements.
     let target = unsafe { &mut *(*how).u.data.cast::<Target<'_>>() };
-    // SAFETY: As above.
+    // SAFETY: `how` is valid by this function's safety requirements.
     let wanted = unsafe { (*how).total_len };
     let mut pages = [bindings::bio_vec::default(); PAGES];
     let (mut count, mut bytes) = (0, 0);
-    // SAFETY: The caller guarantees the pipe.
+    // SAFETY: `pipe` is valid and not used by anything else, by this function's safety
+    // requirements.
     for (page, buffer) in pages.iter_mut().zip(unsafe { buffers(pipe) }) {
-        // SAFETY: The caller guarantees the pipe; the buffer is in use.
+        // SAFETY: `pipe` is valid and not used by anything else, by this function's safety
+        // requirements. `buffers` returns buffers of the pipe that are in use.
         let confirmed = unsafe { confirm(pipe, buffer) };
         if let Err(error) = confirmed {
             if count == 0 {
@@ -226,7 +249,8 @@ unsafe extern "C" fn take(
             }
             break;
         }
-        // SAFETY: The buffer is in use.
+        // SAFETY: `buffer` points to a buffer of the pipe that is in use, as `buffers` returns no
+        // others.
         let kwasmi_bindings::pipe_buffer { page: bv_page, offset, len, .. } = unsafe { *buffer };
         *page = bindings::bio_vec { bv_page, bv_len: len, bv_offset: offset };
         count += 1;
@@ -237,70 +261,77 @@ unsafe extern "C" fn take(
         Err(error) => return error.to_errno(),
     };
     if taken >= wanted {
-        // SAFETY: The caller guarantees the pipe, of which all was taken.
+        // SAFETY: `pipe` is valid and not used by anything else, by this function's safety
+        // requirements.
         unsafe { clear(pipe) };
     }
     taken as c_int
 }
 
-// That bindgen has found everything else in its place.
+// Checks that bindgen laid out the fields behind the anonymous union as C does.
 const _: () =
-    assert!(offset_of!(kwasmi_bindings::pipe_inode_info, bufs) == kwasmi_bindings::KWASMI_CONST_PIPE_BUFS, "as in C");
+    assert!(offset_of!(kwasmi_bindings::pipe_inode_info, bufs) == kwasmi_bindings::KWASMI_CONST_PIPE_BUFS, "layout differs from C");
 
-/// Where a pipe has its head and tail.
+/// Returns the address of the head and tail indices of a pipe.
 fn index(pipe: *mut kwasmi_bindings::pipe_inode_info) -> *mut kwasmi_bindings::pipe_index {
     pipe.wrapping_byte_add(kwasmi_bindings::KWASMI_CONST_PIPE_INDEX).cast()
 }
 
-/// What is in a pipe, in its order.
+/// Returns the buffers of a pipe that are in use, from the oldest to the newest.
 ///
 /// # Safety
 ///
-/// Nobody else uses it.
+/// `pipe` must be valid, and nothing else may use it while the result exists.
 unsafe fn buffers(
     pipe: *mut kwasmi_bindings::pipe_inode_info,
 ) -> impl Iterator<Item = *mut kwasmi_bindings::pipe_buffer> {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `pipe` is valid and not used by anything else, by this function's safety requirement.
     let index = unsafe { (*index(pipe)).__bindgen_anon_1 };
-    // SAFETY: As above.
+    // SAFETY: `pipe` is valid and not used by anything else, by this function's safety requirement.
     let (first, size) = unsafe { ((*pipe).bufs, (*pipe).ring_size) };
     let number = index.head.wrapping_sub(index.tail);
-    // The size is a power of two.
+    // `ring_size` is a power of two.
     let place = move |nth| index.tail.wrapping_add(nth) & size.wrapping_sub(1);
     (0..number).map(move |nth| first.wrapping_add(place(nth) as usize))
 }
 
-/// Waits until what is in a buffer is there: `pipe_buf_confirm`.
+/// Waits until the content of a buffer is available: `pipe_buf_confirm` of
+/// `include/linux/pipe_fs_i.h`.
 ///
 /// # Safety
 ///
-/// Nobody else uses the pipe; the buffer is one of its, in use.
+/// - `pipe` must be valid, and nothing else may use it during the call.
+/// - `buffer` must point to a buffer of `pipe` that is in use.
 unsafe fn confirm(pipe: *mut kwasmi_bindings::pipe_inode_info, buffer: *mut kwasmi_bindings::pipe_buffer) -> Result {
-    // SAFETY: A buffer in use has operations.
+    // SAFETY: `buffer` is in use by this function's safety requirements; a buffer in use has
+    // operations.
     match unsafe { (*(*buffer).ops).confirm } {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `confirm` requires a pipe and one of its buffers in use, by this function's
+        // safety requirements.
         Some(confirm) => to_result(unsafe { confirm(pipe, buffer) }),
         None => Ok(()),
     }
 }
 
-/// Empties a pipe: `pipe_buf_release` of all that is in it.
+/// Empties a pipe: `pipe_buf_release` of `include/linux/pipe_fs_i.h` for each buffer in use.
 ///
 /// # Safety
 ///
-/// Nobody else uses it.
+/// `pipe` must be valid, and nothing else may use it during the call.
 unsafe fn clear(pipe: *mut kwasmi_bindings::pipe_inode_info) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `pipe` is valid and not used by anything else, by this function's safety requirement.
     for buffer in unsafe { buffers(pipe) } {
-        // SAFETY: The buffer is in use.
+        // SAFETY: `buffer` points to a buffer of the pipe that is in use, as `buffers` returns no
+        // others.
         let operations = unsafe { (&raw mut (*buffer).ops).replace(ptr::null()) };
-        // SAFETY: A buffer in use has operations.
+        // SAFETY: A buffer in use has operations, which are static.
         if let Some(release) = unsafe { (*operations).release } {
-            // SAFETY: It is released once: nobody finds its operations any more.
+            // SAFETY: `release` requires a pipe and a buffer that was not released yet. Its
+            // operations were replaced by null above, so nothing releases it again.
             unsafe { release(pipe, buffer) };
         }
     }
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `pipe` is valid and not used by anything else, by this function's safety requirement.
     let index = unsafe { &mut (*index(pipe)).__bindgen_anon_1 };
     index.tail = index.head;
 }

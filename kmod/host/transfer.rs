@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes between a guest's memory and its files.
+//! Reads and writes between a guest's memory and its files.
 //!
-//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/uio.h`](srctree/include/linux/uio.h)
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
 use super::{
     files::{
@@ -30,10 +31,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// The most bytes of one transfer: `MAX_RW_COUNT` of `include/linux/fs.h`.
+/// Upper bound of one transfer, in bytes: `MAX_RW_COUNT` of `include/linux/fs.h`.
 const TRANSFER_MAX: usize = (i32::MAX as usize) & !(kernel::page::PAGE_SIZE - 1);
 
-/// Which way bytes go.
+/// Direction of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     /// From the file to the guest.
@@ -43,24 +44,33 @@ pub(super) enum Direction {
 }
 
 impl Open {
-    /// Reads or writes; returns the number of bytes.
+    /// Reads or writes the [`IoVec`]s. `at` is an offset in the file, [`AT_POSITION`] or
+    /// [`AT_POSITION_NOW`]. Returns the number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if the call would wait and `at` is [`AT_POSITION_NOW`] or the guest set `NONBLOCK`;
+    /// `ESPIPE` if the file has no offsets; `EOPNOTSUPP` if the file can only be used from
+    /// userspace; `EINTR` if a signal is pending; errors of the file system.
     ///
     /// # Safety
     ///
-    /// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction.
+    /// `vectors` must be the address and number of readable [`IoVec`]s. Each must describe memory
+    /// that is writable for [`Direction::Read`], or readable for [`Direction::Write`].
     #[inline]
     pub(super) unsafe fn transfer(&self, vectors: (u64, u64), at: u64, direction: Direction) -> Result<u64> {
         if direction == Direction::Write && self.kind() == bindings::S_IFSOCK {
-            // SAFETY: The caller guarantees it.
+            // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
             return unsafe { sockets::send(self, vectors, at == AT_POSITION_NOW) };
         }
         let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
         let nonblocking = at == AT_POSITION_NOW || self.is_nonblocking();
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
         match unsafe { self.transfer_once(vectors, at, direction, nonblocking) } {
             Err(error) if error == EAGAIN && !nonblocking => {
                 self.waiting_after(events, error, |nonblocking| {
-                    // SAFETY: As above.
+                    // SAFETY: `vectors` is valid for this direction by this function's safety
+                    // requirement.
                     unsafe { self.transfer_once(vectors, at, direction, nonblocking) }
                 })
             }
@@ -68,14 +78,16 @@ impl Open {
         }
     }
 
-    /// Whether it may have nothing to read for a while, or no room.
+    /// Returns true if a transfer may have to wait for another party: for data, or for room.
     fn is_stream(&self) -> bool {
         !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK)
     }
 
+    /// Transfers once, without waiting for readiness of an `O_NONBLOCK` file.
+    ///
     /// # Safety
     ///
-    /// As for [`Open::transfer`].
+    /// `vectors` must be valid for `direction`, as [`Open::transfer`] requires.
     #[inline(always)]
     unsafe fn transfer_once(
         &self,
@@ -97,13 +109,18 @@ impl Open {
         }
         let file = self.as_ptr();
         let mut iter = MaybeUninit::uninit();
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `vectors` is valid for `direction` by this function's safety requirement, and
+        // outlives the iterator.
         let iter = unsafe { set_up(&mut iter, vectors, direction) }?;
         let mut go = |position: *mut bindings::loff_t| {
             let done = match direction {
-                // SAFETY: The file is referenced, the iterator is set up, the position valid or null.
+                // SAFETY: `vfs_iter_read` requires a valid file, to which `self` holds a reference,
+                // an initialised iterator, and null or a valid position, as the callers of `go`
+                // pass.
                 Direction::Read => unsafe { bindings::vfs_iter_read(file, &mut *iter, position, rwf) },
-                // SAFETY: As above.
+                // SAFETY: `vfs_iter_write` requires a valid file, to which `self` holds a
+                // reference, an initialised iterator, and null or a valid position, as the callers
+                // of `go` pass.
                 Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut *iter, position, rwf) },
             };
             if done < 0 {
@@ -125,7 +142,8 @@ impl Open {
         go(&mut position)
     }
 
-    /// Goes on with [`Open::transfer_once`] after `error`: the file may have no function for iterators.
+    /// Continues [`Open::transfer_once`] after `error`: handles files that have no `read_iter` or
+    /// `write_iter`.
     #[cold]
     fn transfer_otherwise(
         &self,
@@ -140,7 +158,8 @@ impl Open {
         if self.kind() == bindings::S_IFDIR {
             return Err(EISDIR);
         }
-        // SAFETY: The file is referenced; its operations do not change.
+        // SAFETY: `self` holds a reference to the file, and `f_op` does not change after the file
+        // is opened.
         let operations = unsafe { &*(*self.as_ptr()).f_op };
         match direction {
             Direction::Read if operations.read_iter.is_none() => {
@@ -148,7 +167,7 @@ impl Open {
                     return Err(error);
                 };
                 if read as usize != bindings::seq_read as usize || position.is_null() {
-                    // It wants an address of userspace.
+                    // Other `read` functions require an address of userspace.
                     return Err(EOPNOTSUPP);
                 }
                 self.read_sequence(iter, position)
@@ -160,38 +179,44 @@ impl Open {
         }
     }
 
-    /// What `seq_read` of `fs/seq_file.c`, which is the file's `read`, does with an iterator over memory of userspace.
+    /// Reads a file whose `read` is `seq_read` of `fs/seq_file.c` to an iterator, as `seq_read`
+    /// does for an iterator over userspace memory. `position` must be valid.
     fn read_sequence(&self, iter: &mut bindings::iov_iter, position: *mut bindings::loff_t) -> Result<u64> {
         let file = self.as_ptr();
         if !self.access().0 {
             return Err(EBADF);
         }
-        // The length only matters for the sum of it and the position, which these files do not look at.
-        // SAFETY: The file is referenced, the position valid.
+        // The length matters only for the check that position plus length does not overflow, which
+        // seq files do not need.
+        // SAFETY: `rw_verify_area` requires a valid file, to which `self` holds a reference, and a
+        // valid position; `with_position` locked it or it is a local variable.
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, position, 1) })?;
-        // SAFETY: The position is valid.
+        // SAFETY: `position` is valid, see above.
         let ki_pos = unsafe { position.read() };
         let mut call = bindings::kiocb { ki_filp: file, ki_pos, ..Default::default() };
-        // SAFETY: The file's `read` is `seq_read`, so that it is one of `seq_open`; the iterator is set up.
+        // SAFETY: `seq_read_iter` requires a file of `seq_open`, which the file is, as its `read`
+        // is `seq_read`, and an initialised iterator.
         let done = unsafe { bindings::seq_read_iter(&mut call, iter) };
         if done < 0 {
             return Err(Error::from_errno(done as i32));
         }
-        // SAFETY: The position is valid.
+        // SAFETY: `position` is valid, see above.
         unsafe { position.write(call.ki_pos) };
         Ok(done as u64)
     }
 
-    /// Whether it is `/dev/full`, whose `write` always fails for lack of space.
+    /// Returns true if the file is `/dev/full`, which fails each write with `ENOSPC`.
     fn is_full_device(&self) -> bool {
         const NUMBER: bindings::dev_t = 1 << 20 | 7;
-        // SAFETY: The file is referenced, and keeps its inode; the number of a device does not change.
+        // SAFETY: `self` holds a reference to the file, which references its inode. The device
+        // number of an inode does not change.
         let number = unsafe { (*(*self.as_ptr()).f_inode).i_rdev };
         self.kind() == bindings::S_IFCHR && number == NUMBER
     }
 
-    /// Calls `go`, which waits unless it is asked not to, as `now` or the guest's flags do; its argument says so. Waits for
-    /// `events` where the file itself would not wait and the guest wants to.
+    /// Calls `go`. Its argument is true if it must not wait: if `now` is set, or the guest set
+    /// `NONBLOCK`. If the guest wants to wait but the file itself is `O_NONBLOCK`, this waits for
+    /// `events` and calls `go` again.
     #[inline]
     pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         let nonblocking = now || self.is_nonblocking();
@@ -201,12 +226,13 @@ impl Open {
         }
     }
 
-    /// Goes on with [`Open::waiting`] after `go` has failed.
+    /// Continues [`Open::waiting`] after `go` failed with `error`.
     #[cold]
     fn waiting_after<T>(&self, events: u32, mut error: Error, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         while error == EAGAIN && self.is_file_nonblocking() {
             ready::wait(self, events)?;
-            // Whoever is ready and yet has nothing would have us here for ever.
+            // A file may report readiness and still fail with EAGAIN: check for signals, or this
+            // loop may never end.
             if kernel::current!().signal_pending() {
                 return Err(EINTR);
             }
@@ -219,12 +245,14 @@ impl Open {
         Err(error)
     }
 
-    /// `RWF_*` for what the guest wants and the file itself does not do.
+    /// Returns the `RWF_*` flags for the preview 1 `fdflags` that the guest set and the file itself
+    /// does not have.
     pub(super) fn rwf(&self, direction: Direction) -> bindings::rwf_t {
         let (wants, has) = (self.flags, self.linux_flags());
         let mut rwf = 0;
         if direction == Direction::Write {
-            // A pipe that nobody reads is the guest's to know: the process that runs it may have more to do.
+            // A write to a pipe without a reader must not raise SIGPIPE in the process, which may
+            // do other work than this guest.
             rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOSIGNAL;
             if wants & fdflags::APPEND != 0 && has & bindings::O_APPEND == 0 {
                 rwf |= kwasmi_bindings::KWASMI_CONST_RWF_APPEND;
@@ -243,25 +271,31 @@ impl Open {
     }
 }
 
-/// An iterator over [`IoVec`]s.
+/// Creates an iterator over [`IoVec`]s.
+///
+/// # Errors
+///
+/// `EINVAL` if there are more than [`IOVECS_MAX`].
 ///
 /// # Safety
 ///
-/// `vectors` is address and number of [`IoVec`]s, which describe memory that can be used in this direction, and outlive the
+/// `vectors` must be valid for `direction`, as [`Open::transfer`] requires, and must outlive the
 /// iterator.
 pub(super) unsafe fn iterator(vectors: (u64, u64), direction: Direction) -> Result<bindings::iov_iter> {
     let mut iter = MaybeUninit::uninit();
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `vectors` is valid for `direction` and outlives the iterator, by this function's
+    // safety requirement.
     unsafe { set_up(&mut iter, vectors, direction) }?;
-    // SAFETY: It was just set up.
+    // SAFETY: `set_up` succeeded, so it initialised the iterator.
     Ok(unsafe { iter.assume_init() })
 }
 
-/// The same, where it is to be.
+/// Initialises `iter` as [`iterator`] does, in place.
 ///
 /// # Safety
 ///
-/// As for [`iterator`].
+/// `vectors` must be valid for `direction`, as [`Open::transfer`] requires, and must outlive the
+/// iterator.
 #[inline]
 unsafe fn set_up(
     iter: &mut MaybeUninit<bindings::iov_iter>,
@@ -272,7 +306,8 @@ unsafe fn set_up(
     if count > IOVECS_MAX {
         return Err(EINVAL);
     }
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `addr` and `count` are the address and number of readable `IoVec`s by this function's
+    // safety requirement.
     let slice = unsafe { core::slice::from_raw_parts(addr, count) };
     let bytes = match slice {
         [vector] => vector.len,
@@ -282,9 +317,10 @@ unsafe fn set_up(
         Direction::Read => bindings::ITER_DEST,
         Direction::Write => bindings::ITER_SOURCE,
     };
-    // An `IoVec` is laid out as a `struct kvec`.
-    // SAFETY: The vectors outlive the iterator.
+    // SAFETY: `iov_iter_kvec` requires room for an iterator and `count` vectors of type `struct
+    // kvec`, as which `IoVec` is laid out. They outlive the iterator by this function's safety
+    // requirement.
     unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes.min(TRANSFER_MAX)) };
-    // SAFETY: It was just set up.
+    // SAFETY: `iov_iter_kvec` initialised the iterator.
     Ok(unsafe { iter.assume_init_mut() })
 }
