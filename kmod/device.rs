@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/kwasmi`.
+//! The misc device `/dev/kwasmi` and its ioctls.
 
 use crate::{
     anon_file,
@@ -61,7 +61,7 @@ const DENIED: u32 = ioctl::iowr::<kwasmi_policy_list>(0x89);
 const LEAST: u32 = ioctl::iow::<kwasmi_least>(0x8A);
 const LEASTS: u32 = ioctl::iowr::<kwasmi_policy_list>(0x8B);
 
-/// An open `/dev/kwasmi`. It has no state: what is loaded has descriptors of its own.
+/// Open file of `/dev/kwasmi`. It has no state: each loaded module has its own fd.
 pub(crate) struct Device;
 
 #[vtable]
@@ -88,7 +88,7 @@ impl MiscDevice for Device {
     }
 }
 
-/// `KWASMI_IOC_INFO`.
+/// Implements `KWASMI_IOC_INFO`.
 fn info(arg: &Argument) -> Result<isize> {
     let mut version = [0; 32];
     for (place, byte) in version.iter_mut().zip(env!("KWASMI_VERSION").bytes().take(31)) {
@@ -118,7 +118,7 @@ fn info(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// `KWASMI_IOC_LIMITS`.
+/// Implements `KWASMI_IOC_LIMITS`.
 fn limits(arg: &Argument) -> Result<isize> {
     let mut request: kwasmi_limits = arg.read()?;
     if request.reserved != 0 {
@@ -133,7 +133,7 @@ fn limits(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// `KWASMI_IOC_LOAD`.
+/// Implements `KWASMI_IOC_LOAD`.
 fn load(arg: &Argument) -> Result<isize> {
     ioctl::ask_for_root()?;
     let mut request: kwasmi_load = arg.read()?;
@@ -153,7 +153,7 @@ fn load(arg: &Argument) -> Result<isize> {
 fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<Arc<Module>> {
     let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
     limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
-    // Copied once: what is verified is what runs.
+    // Copied once, so that the bytes that are verified are the bytes that run.
     let file = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
     let (identity, module) = match Envelope::open(&file) {
         Ok(envelope) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instance descriptors: one program, from its start to how it ended.
+//! Instances: one program each, from `KWASMI_IOC_START` to its end, behind an instance fd.
 
 use crate::{
     anon_file::AnonFile,
@@ -94,40 +94,44 @@ use kernel::{
 const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
 const KILL: u32 = ioctl::io(0x84);
 
-/// An instance.
+/// Instance of a module.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Instance {
     module: Arc<Module>,
     counted: Counted,
-    /// Those of who started it: it acts with them, whoever runs it.
+    /// Credentials of the task that started the instance. The guest acts with them, whoever runs
+    /// it.
     credentials: ARef<Credential>,
     #[pin]
     inner: Mutex<Inner>,
-    /// Who runs it now, and whether it is to end.
+    /// Task that runs the instance now, and the kill flag. Apart from `inner`, so that a kill need
+    /// not wait for the run.
     #[pin]
     runner: SpinLock<Runner>,
 }
 
-/// Who runs an instance, and whether it is to end.
+/// Task that runs an instance, and the kill flag.
 #[derive(Default)]
 pub(crate) struct Runner {
     task: Option<ARef<Task>>,
     killed: bool,
 }
 
-/// What only who runs the instance touches.
+/// State that only the task that runs the instance accesses.
 struct Inner {
     stack: Stack,
-    /// There until the instance has ended or is dropped.
+    /// Engine objects; `None` once the guest has ended or the instance is dropped.
     live: Option<Live>,
     host: Host,
     limits: Chosen,
     has_run: bool,
-    /// Whether the guest may have done something: then it may go on, though its module was denied since.
+    /// Set once the guest may have executed code. It then continues even if its module is denied.
     has_entered: bool,
     report: Report,
 }
 
+/// Instance object of the engine.
+///
 /// # Invariants
 ///
 /// `object` is an instance of the engine, allocated on `account`.
@@ -136,10 +140,11 @@ struct Live {
     account: Account,
 }
 
-// SAFETY: The engine's instance may be used by any task, one at a time.
+// SAFETY: An instance of the engine may be used by any task, by one at a time; `Inner` is behind a
+// mutex.
 unsafe impl Send for Live {}
 
-/// What `KWASMI_IOC_RUN` tells.
+/// Result of a run, as `KWASMI_IOC_RUN` returns it.
 struct Report {
     ending: Ending,
     code: u32,
@@ -151,18 +156,18 @@ struct Report {
     text: LogText,
 }
 
-/// Words about an ending, kept so that they can be told again.
+/// Text that explains how the guest ended, kept for further calls.
 type LogText = KVVec<u8>;
 
-/// The most words that are kept, in bytes.
+/// Upper bound of the kept text, in bytes.
 const TEXT_MAX: usize = 512;
 
 impl Instance {
-    /// Makes an instance of `module`; `flags` are `KWASMI_START_*`.
+    /// Creates an instance of `module`. `flags` are `KWASMI_START_*`.
     ///
     /// # Errors
     ///
-    /// Those of `KWASMI_IOC_START`, each with words in `log`.
+    /// The errors of `KWASMI_IOC_START`, see `uapi/kwasmi.h`; `log` gets the reason.
     pub(crate) fn new(
         module: Arc<Module>,
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
@@ -172,7 +177,7 @@ impl Instance {
     ) -> Result<Arc<Self>> {
         for strings in [args, env] {
             if strings.last().is_some_and(|last| *last != 0) {
-                let _ = write!(log, "an argument or environment string without a NUL at its end");
+                let _ = write!(log, "arguments or environment: the last string has no NUL at its end");
                 return Err(EINVAL);
             }
         }
@@ -182,7 +187,7 @@ impl Instance {
         let host = Host::new(files);
         let host = if flags & KWASMI_START_SIGPIPE != 0 { host.end_without_reader() } else { host };
 
-        // From here on, `drop` cleans up.
+        // From here on, the drop of `this` cleans up.
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 inner <- new_mutex!(
@@ -231,7 +236,7 @@ impl Instance {
         let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
         match inner.run(&this, &mut log) {
             Ok(()) => {}
-            // The call is made again.
+            // The kernel restarts the call.
             Err(error) if error == ERESTARTSYS => return Err(error),
             Err(error) => {
                 let (code, limit_value) = log.limit();
@@ -278,17 +283,20 @@ impl Inner {
         let host = ptr::from_mut(&mut self.host).cast();
         let outcome = log.lend(|log| {
             args.log = log;
-            // SAFETY: The caller filled the argument in, and all it points to outlives the call.
+            // SAFETY: `Code::instantiate` requires that `args` is filled in, and that all it points
+            // to outlives the call: `Instance::new` filled it in with pointers to its own variables
+            // and arguments, and `log` lives until `lend` returns. `host` points to a live `Host`,
+            // which only this task uses.
             unsafe { module.code().instantiate(&mut self.stack, &account, host, args) }
         });
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
-                // INVARIANT: It was just made, on this account.
+                // INVARIANT: The engine just created `object`, on `account`.
                 self.live = Some(Live { object, account });
                 return Ok(());
             }
             (Ok(status), _) => {
-                // There is no instance, and what was allocated for it was freed.
+                // The engine created no instance and dropped all objects of the attempt.
                 module.code().settle(&mut self.stack, account);
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
@@ -299,12 +307,18 @@ impl Inner {
                 failure.report(log, &self.limits)
             }
         };
-        // SAFETY: There is no instance, so nobody uses anything of it.
+        // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more. No
+        // instance was created on it.
         unsafe { account.reclaim(&mut self.stack) };
         Err(error)
     }
 
-    /// Runs the guest until it ends; then `report` tells how.
+    /// Runs the guest until it ends, and stores the result in `report`.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if the guest must continue in a restarted call; the errors of `KWASMI_IOC_RUN`
+    /// if the guest did not run.
     fn run(&mut self, instance: &Instance, caller_log: &mut LogBuffer) -> Result {
         let Some(live) = &self.live else {
             return Ok(());
@@ -336,7 +350,9 @@ impl Inner {
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let assumed = Assumed::new(&instance.credentials);
-        // SAFETY: The argument is what the operation takes; the instance is alive, and the lock keeps others off it.
+        // SAFETY: `engine::enter` requires the arguments of the operation, here `RunArgs` of a live
+        // instance that nothing else uses: `live` holds it, and `self` is behind the lock. `host`
+        // points to a live `Host`, which only this task uses.
         let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
         drop(assumed);
         drop(running);
@@ -369,7 +385,8 @@ impl Inner {
                 report.code = limit;
                 report.say(text.get(..len).unwrap_or(&[]));
                 if let Some(live) = self.live.take() {
-                    // SAFETY: The engine failed in it: the instance is not touched again.
+                    // SAFETY: `Account::reclaim` requires that nothing uses memory of the account
+                    // any more. The engine landed, and the instance was taken out of `self.live`.
                     let peak = unsafe { live.account.reclaim(&mut self.stack) };
                     self.report.heap_peak = peak as u64;
                 }
@@ -382,9 +399,9 @@ impl Inner {
         Ok(())
     }
 
-    /// The value of the limit that the guest has reached.
+    /// Returns the value of the limit that the guest reached.
     fn limit_value(&self, instance: &Instance) -> u64 {
-        // That of the stack is the module's.
+        // The Wasm stack is a limit of the module.
         if self.report.code == KWASMI_LIMIT_STACK {
             instance.module.code().stack_max()
         } else {
@@ -392,18 +409,21 @@ impl Inner {
         }
     }
 
-    /// Frees what the guest had: it has ended, or nobody will run it.
+    /// Drops the engine objects of a guest that has ended or that will not run any more.
     fn end(&mut self, instance: &Instance) {
         let Some(live) = self.live.take() else {
             return;
         };
-        // SAFETY: The instance is alive, and the lock keeps others off it.
+        // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
+        // and `self` is behind the lock.
         let outcome = unsafe { engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object) };
         let peak = match outcome {
             Ok(_) => instance.module.code().settle(&mut self.stack, live.account),
             Err(_) => {
                 instance.module.code().poison();
-                // SAFETY: The engine failed in it: the instance is not touched again.
+                // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any
+                // more. The engine landed while it dropped the instance, which was taken out of
+                // `self.live`.
                 unsafe { live.account.reclaim(&mut self.stack) }
             }
         };
@@ -431,8 +451,9 @@ impl Report {
         }
     }
 
-    /// Keeps words about the ending; without memory for them, the ending has to do. The guest may have used up all that its
-    /// cgroup has: nobody is to be killed for a few words.
+    /// Stores the text that explains how the guest ended. Without memory for it, the text is
+    /// dropped. `memory::buffer` does not call the out-of-memory killer: the guest may have used up
+    /// its memory cgroup.
     fn say(&mut self, text: &[u8]) {
         self.text = memory::buffer(text.len()).unwrap_or_default();
         if self.text.capacity() >= text.len() {
@@ -448,14 +469,16 @@ fn ending(raw: u32) -> Ending {
         .unwrap_or(Ending::EngineFault)
 }
 
-/// Waits a moment, for a guest that runs already and was on the way to userspace; there others took its place among those
-/// that may run at the same time. Returns the error by which the call is made again.
+/// Sleeps for a moment and returns the error that restarts the call. Used if a guest that has
+/// already run left its ioctl, and other tasks meanwhile filled `KWASMI_LIMIT_TOTAL_RUNNING` or
+/// `KWASMI_LIMIT_USER_RUNNING`.
 fn wait_for_turn() -> Error {
     host::signal::pause();
     host::signal::restart_syscall()
 }
 
-/// The current task runs the instance for as long as this lives.
+/// Guard that registers the current task as the one that runs the instance, and arms the alarm for
+/// the deadline.
 struct Running<'a> {
     instance: &'a Instance,
     _alarm: Option<ArcHrTimerHandle<Alarm>>,
@@ -476,36 +499,43 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let task = self.instance.runner.lock().task.take();
-        // Outside of the lock.
+        // The reference is dropped after the spinlock is released.
         drop(task);
     }
 }
 
 impl Instance {
-    /// Whether `KWASMI_IOC_KILL` was called.
+    /// Returns true if `KWASMI_IOC_KILL` was called.
     pub(crate) fn is_killed(&self) -> bool {
         self.runner.lock().killed
     }
 }
 
-/// Preview 1 `rights` that take a file that can be read: `fd_read`, `fd_readdir`.
+/// Preview 1 `rights` that require a readable file: `fd_read`, `fd_readdir`.
 const RIGHTS_READ: u64 = 1 << 1 | 1 << 14;
 
-/// Those that take one that can be written: `fd_write`, `fd_allocate`, `fd_filestat_set_size`.
+/// Preview 1 `rights` that require a writable file: `fd_write`, `fd_allocate`,
+/// `fd_filestat_set_size`.
 const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
 
-/// Those that a directory never has: `fd_read`, `fd_seek`, `fd_tell`, `fd_write`, `fd_advise`, `fd_allocate`,
-/// `fd_filestat_set_size`, `sock_shutdown`, `sock_accept`.
+/// Preview 1 `rights` that a directory never has: `fd_read`, `fd_seek`, `fd_tell`, `fd_write`,
+/// `fd_advise`, `fd_allocate`, `fd_filestat_set_size`, `sock_shutdown`, `sock_accept`.
 const RIGHTS_NOT_OF_DIRECTORIES: u64 =
     1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
 
-/// The guest's standard streams are those below: they need no capability.
+/// Exclusive upper bound of the guest's standard streams, which need no capability.
 const STANDARD_FDS: u32 = 3;
 
-/// The names of preopened directories, which grants point to.
+/// Names of preopened directories. The grants hold pointers to them.
 type Names = KVVec<KVec<u8>>;
 
-/// Takes references to the caller's files.
+/// Takes references to the caller's files, checks them against the capabilities `has`, and removes
+/// rights that the files do not have. The grants point to the returned names.
+///
+/// # Errors
+///
+/// `EBADF`, `EINVAL`, `EPERM`, `EACCES` and `E2BIG` as documented for `KWASMI_IOC_START`; `EFAULT`
+/// if a name cannot be read; `ENOMEM`.
 fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>, Names)> {
     let mut files = Files::new();
     let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
@@ -519,16 +549,16 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
             let _ = write!(log, "descriptor {} is not open", fd.fd);
         })?;
         if grants.iter().any(|other: &FdGrant| other.guest_fd == fd.guest_fd) {
-            let _ = write!(log, "the guest's descriptor {} is there twice", fd.guest_fd);
+            let _ = write!(log, "guest descriptor {}: used twice", fd.guest_fd);
             return Err(EINVAL);
         }
         if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX || fd.rights >> 30 != 0 || fd.rights_inheriting >> 30 != 0 {
-            let _ = write!(log, "the guest's descriptor {} has a number or rights that there are not", fd.guest_fd);
+            let _ = write!(log, "guest descriptor {}: number or rights out of range", fd.guest_fd);
             return Err(EINVAL);
         }
-        // The instance's own descriptor may come to be in there, and then neither is ever given up.
+        // The instance fd could come to be held by that file, and neither would ever be freed.
         if files.may_hold_files(handle) && ioctl::ask_for_root().is_err() {
-            let _ = write!(log, "descriptor {} is a Unix socket or has no name, which only root hands over", fd.fd);
+            let _ = write!(log, "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN", fd.fd);
             return Err(EPERM);
         }
         let (needed, word) =
@@ -539,7 +569,7 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
         }
         names_len += fd.name_len.min(KWASMI_NAME_MAX + 1);
         if fd.name_len > KWASMI_NAME_MAX || names_len > KWASMI_NAMES_MAX {
-            let _ = write!(log, "the name of the guest's descriptor {} is too long", fd.guest_fd);
+            let _ = write!(log, "guest descriptor {}: name too long", fd.guest_fd);
             return Err(E2BIG);
         }
         let name = name(&files, handle, fd, log)?;
@@ -566,7 +596,7 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
     Ok((files, grants, names))
 }
 
-/// The name that a descriptor is handed under; empty for none.
+/// Copies the guest's path of a preopened directory. Returns an empty name if there is none.
 fn name(files: &Files, handle: u32, fd: &kwasmi_fd, log: &mut LogBuffer) -> Result<KVec<u8>> {
     let mut name = KVec::new();
     if fd.name_len == 0 {
@@ -577,11 +607,11 @@ fn name(files: &Files, handle: u32, fd: &kwasmi_fd, log: &mut LogBuffer) -> Resu
         .reader()
         .read_all(&mut name, GFP_KERNEL_ACCOUNT)?;
     if name.contains(&0) {
-        let _ = write!(log, "the name of the guest's descriptor {} has a NUL in it", fd.guest_fd);
+        let _ = write!(log, "guest descriptor {}: the name contains a NUL", fd.guest_fd);
         return Err(EINVAL);
     }
     if !files.is_directory(handle) {
-        let _ = write!(log, "the guest's descriptor {} has a name but is no directory", fd.guest_fd);
+        let _ = write!(log, "guest descriptor {}: has a name but is not a directory", fd.guest_fd);
         return Err(EINVAL);
     }
     Ok(name)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reading and answering ioctls.
+//! Ioctl numbers, and copies of ioctl arguments from and to the caller.
+//!
+//! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
 
 use crate::{
     log::LogBuffer,
@@ -26,33 +28,34 @@ use kernel::{
     uaccess::UserSlice, //
 };
 
-/// The number of a command that takes nothing.
+/// Returns the number of a command without an argument.
 pub(crate) const fn io(number: u32) -> u32 {
     _IO(KWASMI_IOC_TYPE, number)
 }
 
-/// The number of a command that only takes.
+/// Returns the number of a command whose argument is only read.
 pub(crate) const fn iow<T>(number: u32) -> u32 {
     _IOW::<T>(KWASMI_IOC_TYPE, number)
 }
 
-/// The number of a command that only answers.
+/// Returns the number of a command whose argument is only written.
 pub(crate) const fn ior<T>(number: u32) -> u32 {
     _IOR::<T>(KWASMI_IOC_TYPE, number)
 }
 
-/// The number of a command that takes and answers.
+/// Returns the number of a command whose argument is read and written.
 pub(crate) const fn iowr<T>(number: u32) -> u32 {
     _IOWR::<T>(KWASMI_IOC_TYPE, number)
 }
 
-/// Sees that the caller is root: what runs in the kernel is root's business. A user namespace makes nobody root here.
+/// Checks that the caller has CAP_SYS_ADMIN in the initial user namespace.
 ///
 /// # Errors
 ///
-/// `EPERM`.
+/// `EPERM` if it has not.
 pub(crate) fn ask_for_root() -> Result {
-    // SAFETY: It has no requirements.
+    // SAFETY: `capable` may be called in any task with a valid capability number, which
+    // `CAP_SYS_ADMIN` is.
     if unsafe { capable(CAP_SYS_ADMIN as c_int) } {
         Ok(())
     } else {
@@ -60,42 +63,42 @@ pub(crate) fn ask_for_root() -> Result {
     }
 }
 
-/// The caller's structure of an ioctl.
+/// Ioctl argument: the address of a structure of the caller.
 pub(crate) struct Argument {
     addr: UserPtr,
 }
 
 impl Argument {
-    /// The structure at the address `arg`.
+    /// Creates an argument from the address `arg`.
     pub(crate) fn new(arg: usize) -> Self {
         Self { addr: UserPtr::from_addr(arg) }
     }
 
-    /// Copies it in.
+    /// Copies the structure from the caller.
     ///
     /// # Errors
     ///
-    /// `EFAULT`.
+    /// `EFAULT` if the address is not readable.
     pub(crate) fn read<T: FromBytes>(&self) -> Result<T> {
         UserSlice::new(self.addr, size_of::<T>()).reader().read()
     }
 
-    /// Copies it out.
+    /// Copies a structure to the caller.
     ///
     /// # Errors
     ///
-    /// `EFAULT`.
+    /// `EFAULT` if the address is not writable.
     pub(crate) fn write<T: AsBytes>(&self, value: &T) -> Result {
         UserSlice::new(self.addr, size_of::<T>()).writer().write(value)
     }
 }
 
-/// Gives the text of `log` to the caller, and its length and the limit that was reached to `tell`, whatever `result` is; then
-/// `result`.
+/// Copies the text of `log` to the caller and calls `tell` with its length and the limit that was
+/// reached, also if `result` is an error. Returns `result`.
 ///
 /// # Errors
 ///
-/// Those of `result`, which count for more than that the text cannot be given.
+/// The error of `result`; if `result` is `Ok`, the errors of copying and of `tell`.
 pub(crate) fn with_log<T>(
     result: Result<T>,
     log: &LogBuffer,
@@ -111,7 +114,7 @@ pub(crate) fn with_log<T>(
 ///
 /// # Errors
 ///
-/// `EFAULT`.
+/// `EFAULT` if the element is not readable.
 pub(crate) fn element_from_user<T: FromBytes>(addr: u64, index: usize) -> Result<T> {
     let offset = index.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
     let addr = usize::try_from(addr)?.checked_add(offset).ok_or(EFAULT)?;
@@ -122,18 +125,18 @@ pub(crate) fn element_from_user<T: FromBytes>(addr: u64, index: usize) -> Result
 ///
 /// # Errors
 ///
-/// `EFAULT`.
+/// `EFAULT` if the element is not writable.
 pub(crate) fn element_to_user<T: AsBytes>(addr: u64, index: usize, value: &T) -> Result {
     let offset = index.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
     let addr = usize::try_from(addr)?.checked_add(offset).ok_or(EFAULT)?;
     Argument::new(addr).write(value)
 }
 
-/// Copies `len` bytes at the caller's address `addr`.
+/// Copies `len` bytes from the caller's address `addr`.
 ///
 /// # Errors
 ///
-/// `EFAULT`, `ENOMEM`.
+/// `EFAULT` if the bytes are not readable; `ENOMEM`.
 pub(crate) fn bytes_from_user(addr: u64, len: usize) -> Result<KVVec<u8>> {
     let mut bytes = memory::buffer(len)?;
     if len > 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module descriptors.
+//! Modules: code with its identity, behind a module fd.
 
 use crate::{
     anon_file::{
@@ -51,22 +51,22 @@ use kernel::{
 const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
 const MODULE: u32 = ioctl::ior::<kwasmi_module>(0x86);
 
-/// A module. It lives until its descriptors and its instances are gone.
+/// Loaded module. It exists until its last fd is closed and its last instance is dropped.
 pub(crate) struct Module {
     code: Shared,
     identity: Arc<Identity>,
     _counted: Counted,
 }
 
-/// One of the modules that there are.
+/// Guard that counts one module in [`counters::MODULES`].
 struct Counted;
 
 impl Counted {
-    /// One more.
+    /// Counts one more module.
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, with words in `log`.
+    /// `EDQUOT` if `KWASMI_LIMIT_TOTAL_MODULES` is reached; `log` gets the limit.
     fn new(log: &mut LogBuffer) -> Result<Self> {
         let most = limits::ceiling(KWASMI_LIMIT_TOTAL_MODULES);
         if counters::MODULES.add_below(1, most) {
@@ -84,11 +84,14 @@ impl Drop for Counted {
 }
 
 impl Module {
-    /// The module in `envelope`, within `limits`: validated and translated, unless there is one of the same bytes.
+    /// Loads the module in `envelope` within `limits`. Reuses the translation of a byte-identical
+    /// module if there is one.
     ///
     /// # Errors
     ///
-    /// `ENOEXEC`, `EDQUOT`, `ENOMEM`, `EINTR`, `EIO`, with words in `log`.
+    /// `ENOEXEC` if the module is not valid or not covered by its manifest; `EDQUOT` if a limit is
+    /// exceeded; `ENOMEM`; `EINTR` if a fatal signal is pending; `EIO` if the engine failed. `log`
+    /// gets the reason.
     pub(crate) fn load(
         envelope: &Envelope<'_>,
         identity: Arc<Identity>,
@@ -100,26 +103,26 @@ impl Module {
         Ok(Arc::new(Self { code, identity, _counted: counted }, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// What is known of it besides its code.
+    /// Returns hash, signer and manifest of the module.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Its code.
+    /// Returns the code of the module.
     pub(crate) fn code(&self) -> &Code {
         &self.code
     }
 
-    /// Sees that an instance may run for the first time, which may have changed since it was started.
+    /// Checks that an instance that was already started may run for the first time.
     ///
     /// # Errors
     ///
-    /// `EKEYREJECTED`, with words in `log`.
+    /// `EKEYREJECTED` if the policy rejects the module now; `log` gets the reason.
     pub(crate) fn check_run(&self, log: &mut LogBuffer) -> Result {
         self.identity.check_start(log).inspect_err(|error| audit::record(Event::Run, &self.identity, Some(*error)))
     }
 
-    /// `KWASMI_IOC_MODULE`.
+    /// Implements `KWASMI_IOC_MODULE`.
     fn tell(&self, arg: &Argument) -> Result<isize> {
         let mut answer = self.identity.tell();
         if self.code.was_there() {
