@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Objects behind file descriptors of their own: modules and instances.
+//! File descriptors for kernel objects: modules and instances.
 //!
 //! C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 
@@ -30,20 +30,21 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// An object that file descriptors stand for. The last one that is closed drops it, unless it is kept otherwise.
+/// Object behind file descriptors. Its file holds one reference to it, which closing the last
+/// descriptor drops.
 pub(crate) trait AnonFile: Send + Sync + Sized + 'static {
-    /// What `/proc/PID/fd` shows it as.
+    /// Name of the file in `/proc/PID/fd`.
     const NAME: &'static CStr;
 
-    /// An ioctl.
+    /// Handles an ioctl on the file.
     ///
     /// # Errors
     ///
-    /// `ENOTTY` for an unknown command, and the command's own.
+    /// `ENOTTY` for an unknown command; errors of the command.
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
 }
 
-/// The file operations for `T`.
+/// File operations for objects of type `T`.
 struct Operations<T>(PhantomData<T>);
 
 impl<T: AnonFile> Operations<T> {
@@ -55,24 +56,31 @@ impl<T: AnonFile> Operations<T> {
         ..pin_init::zeroed()
     };
 
+    /// Drops the file's reference to the object.
+    ///
     /// # Safety
     ///
-    /// `file` was made by [`install`] for `T`, and is being released.
+    /// `file` must be a file that [`install`] created for `T`, and must be in its release.
     unsafe extern "C" fn release(_inode: *mut kernel::bindings::inode, file: *mut kernel::bindings::file) -> c_int {
-        // SAFETY: The file is valid while it is released.
+        // SAFETY: `file` is valid by this function's safety requirement.
         let private = unsafe { (*file).private_data };
-        // SAFETY: `install` put an `Arc<T>` there, and nobody uses the file any more.
+        // SAFETY: `from_foreign` requires a pointer of `into_foreign` that nothing borrows:
+        // `install` stored one for `T`, and no ioctl is active on a file in its release.
         drop(unsafe { Arc::<T>::from_foreign(private) });
         0
     }
 
+    /// Passes an ioctl on to the object.
+    ///
     /// # Safety
     ///
-    /// `file` was made by [`install`] for `T`, and stays open during the call.
+    /// `file` must be a file that [`install`] created for `T`, and must stay open during the call.
     unsafe extern "C" fn ioctl(file: *mut kernel::bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: The file is valid during the call.
+        // SAFETY: `file` is valid by this function's safety requirement.
         let private = unsafe { (*file).private_data };
-        // SAFETY: `install` put an `Arc<T>` there, and the file keeps it.
+        // SAFETY: `borrow` requires a pointer of `into_foreign` that is not converted back during
+        // the borrow: `install` stored one for `T`, and `release` converts it back only after the
+        // last ioctl.
         let this = unsafe { Arc::<T>::borrow(private) };
         match T::ioctl(this, cmd, arg) {
             Ok(value) => value as c_long,
@@ -81,16 +89,19 @@ impl<T: AnonFile> Operations<T> {
     }
 }
 
-/// Makes a descriptor of the current process for `object`, and returns its number.
+/// Creates a close-on-exec descriptor for `object` in the current process. Returns its number.
 ///
 /// # Errors
 ///
-/// `EMFILE`, `ENFILE`, `ENOMEM`.
+/// `EMFILE` if the process has too many descriptors; `ENFILE` if the system has too many files;
+/// `ENOMEM`.
 pub(crate) fn install<T: AnonFile>(object: Arc<T>) -> Result<isize> {
     let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let number = reservation.reserved_fd();
     let private = object.into_foreign();
-    // SAFETY: The name and the operations are static; the latter expect what `private` is.
+    // SAFETY: `anon_inode_getfile` requires a NUL-terminated name and operations that outlive the
+    // file, which are both static, the latter with this module as their owner. The operations
+    // accept `private`.
     let file = from_err_ptr(unsafe {
         bindings::anon_inode_getfile(
             kernel::str::as_char_ptr_in_const_context(T::NAME),
@@ -102,13 +113,15 @@ pub(crate) fn install<T: AnonFile>(object: Arc<T>) -> Result<isize> {
     let file = match file {
         Ok(file) => file,
         Err(error) => {
-            // SAFETY: No file took it over.
+            // SAFETY: `from_foreign` requires a pointer of `into_foreign`: `private` is one, and no
+            // file was created that could use it.
             drop(unsafe { Arc::<T>::from_foreign(private) });
             return Err(error);
         }
     };
     let file = NonNull::new(file.cast::<File>()).ok_or(ENOMEM)?;
-    // SAFETY: `anon_inode_getfile` gave us a reference, and the file is not in use by any `fdget_pos` call.
+    // SAFETY: `from_raw` requires a reference that it takes over, which `anon_inode_getfile`
+    // returned, and that no `fdget_pos` call is active on the file, which is new.
     let file = unsafe { ARef::from_raw(file) };
     reservation.fd_install(file);
     Ok(number as isize)

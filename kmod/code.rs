@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Validated and translated code.
+//! Validated and translated code of a module.
 
 use crate::{
     counters,
@@ -64,8 +64,7 @@ use kernel::{
     }, //
 };
 
-/// What makes code another one, or refused, if it is loaded from the same bytes: what the engine is told, and the most that it may
-/// take.
+/// Limits that determine the result of a translation. They are part of the key of the shared code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CodeLimits {
     module: ModuleLimits,
@@ -90,7 +89,8 @@ impl From<&Chosen> for CodeLimits {
     }
 }
 
-/// Code. It lives until the modules that have it are gone, and their instances.
+/// Translated code. It exists until the last module that uses it is dropped; instances keep their
+/// module alive.
 ///
 /// # Invariants
 ///
@@ -98,37 +98,41 @@ impl From<&Chosen> for CodeLimits {
 #[pin_data(PinnedDrop)]
 pub(crate) struct Code {
     object: Atomic<*mut c_void>,
-    /// Set when the engine failed in one of its instances: what they share may not be in a known state.
+    /// Set after the engine failed in an instance: objects that the instances share may be
+    /// inconsistent.
     poisoned: Atomic<bool>,
-    /// Bytes of the Wasm stack of each instance.
+    /// Limit of the Wasm stack of each instance, in bytes.
     stack_max: u64,
-    /// What is needed to enter the engine for it.
+    /// State that entering the engine for this code requires.
     #[pin]
     stay: Mutex<Stay>,
 }
 
 struct Stay {
     stack: Stack,
-    /// There until the code is dropped.
+    /// Heap account of the translated module; `None` before the load and after the drop.
     account: Option<Account>,
-    /// The memory on `account`, counted for the process that caused the translation.
+    /// Memory of `account`, accounted to the process that loaded the code.
     resident: Resident,
 }
 
-// SAFETY: The engine's module may be used by any task, and by several at once: it does not change.
+// SAFETY: A module of the engine may be used by any task.
 unsafe impl Send for Code {}
-// SAFETY: As above.
+// SAFETY: A module of the engine may be used by several tasks at once: it is immutable after the
+// load.
 unsafe impl Sync for Code {}
 
 impl Code {
-    /// Validates and translates what is in `envelope`, within `limits`.
+    /// Validates and translates the module in `envelope` within `limits`.
     ///
     /// # Errors
     ///
-    /// `ENOEXEC`, `EDQUOT`, `ENOMEM`, `EINTR`, `EIO`, with words in `log`.
+    /// `ENOEXEC` if the module is not valid or not covered by its manifest; `EDQUOT` if a limit is
+    /// exceeded; `ENOMEM`; `EINTR` if a fatal signal is pending; `EIO` if the engine failed. `log`
+    /// gets the reason.
     pub(crate) fn load(envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<Arc<Self>> {
         let stack = Stack::new()?;
-        // INVARIANT: There is no object yet. From here on, `drop` cleans up.
+        // INVARIANT: `object` is null. From here on, the drop of `this` cleans up.
         let this = Arc::pin_init(
             pin_init!(Self {
                 object: Atomic::new(ptr::null_mut()),
@@ -139,31 +143,34 @@ impl Code {
             GFP_KERNEL_ACCOUNT,
         )?;
         let object = this.stay.lock().load(envelope, limits, log)?;
-        // INVARIANT: It was just loaded, on this account.
+        // INVARIANT: The engine just loaded `object`, on the account in `stay`.
         this.object.store(object.as_ptr(), Relaxed);
         Ok(this)
     }
 
-    /// Bytes of the Wasm stack of each instance.
+    /// Returns the limit of the Wasm stack of each instance, in bytes.
     pub(crate) fn stack_max(&self) -> u64 {
         self.stack_max
     }
 
-    /// Nothing may be started of it any more.
+    /// Marks the code as unusable: no instance of it may be started any more.
     pub(crate) fn poison(&self) {
         self.poisoned.store(true, Relaxed);
     }
 
-    /// Whether nothing may be started of it any more.
+    /// Returns true if the code is marked as unusable.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Relaxed)
     }
 
-    /// Instantiates it, on a stack and an account of the instance's own.
+    /// Creates an instance, on the stack and the account of the instance.
     ///
     /// # Safety
     ///
-    /// `args` is filled in but for its module, and `host` is what [`crate::host`] expects.
+    /// - `args` must be filled in except for `module`; all addresses in it must stay valid during
+    ///   the call.
+    /// - `host` must be null or point to a live [`crate::host::Host`] that nothing else uses during
+    ///   the call.
     pub(crate) unsafe fn instantiate(
         &self,
         stack: &mut Stack,
@@ -172,23 +179,27 @@ impl Code {
         args: &mut StartArgs,
     ) -> Result<Status, Failure> {
         args.module = self.object.load(Relaxed);
-        // SAFETY: The caller guarantees it; the module is alive, and instantiation does not change it.
+        // SAFETY: `engine::enter` requires the arguments of the operation, which are `StartArgs`
+        // for `Start`: `args` and `host` are valid by this function's safety requirements. By the
+        // type invariant `args.module` is a live module, which `Start` does not change.
         unsafe { engine::enter(stack, Some(account), host, EngineOp::Start, args) }
     }
 
-    /// Closes the account of an instance that was dropped; returns the account's peak in bytes.
+    /// Closes the account of an instance that was dropped. Blocks that remain move to the account
+    /// of the code. Returns the peak in bytes.
     pub(crate) fn settle(&self, stack: &mut Stack, account: Account) -> usize {
         match &self.stay.lock().account {
             Some(own) => account.settle(stack, own),
-            // SAFETY: Not reached, since the account stays until the code is dropped, which an instance prevents. There
-            // would be nobody to use anything of it.
+            // SAFETY: `reclaim` requires that nothing uses memory of the account any more; the
+            // instance was dropped. This arm is never reached: the code has an account until it is
+            // dropped, and an instance keeps it alive.
             None => unsafe { account.reclaim(stack) },
         }
     }
 }
 
 impl Stay {
-    /// Has the engine load what was signed.
+    /// Loads the module in the engine.
     fn load(&mut self, envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
         let account = self.account.insert(account);
@@ -211,7 +222,9 @@ impl Stay {
         let outcome = log.lend(|log| {
             args.log = log;
             let host = ptr::from_mut(&mut host).cast();
-            // SAFETY: The argument is what the operation takes, and all it points to outlives the call.
+            // SAFETY: `engine::enter` requires the arguments of the operation, which are `LoadArgs`
+            // for `Load`, with addresses that stay valid during the call: `envelope` and `log`
+            // outlive it. `host` is a local variable that nothing else uses.
             unsafe { engine::enter(stack, Some(account), host, EngineOp::Load, &mut args) }
         });
         self.resident = host.take_resident();
@@ -227,7 +240,7 @@ impl Stay {
     }
 }
 
-/// `bytes`, as the engine takes them.
+/// Returns address and length of `bytes`, as the engine takes them.
 pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
     Bytes { addr: bytes.as_ptr(), len: bytes.len() }
 }
@@ -242,13 +255,15 @@ impl PinnedDrop for Code {
         let stack = &mut stay.stack;
         match NonNull::new(self.object.load(Relaxed)) {
             Some(object) if !self.is_poisoned() => {
-                // SAFETY: It is alive, and as the last reference goes, nobody uses it. If the engine fails here, what is
-                // left is reclaimed below.
+                // SAFETY: `drop_object` requires a live module that nothing uses. By the type
+                // invariant `object` is one, and the last reference to `self` is being dropped. If
+                // the engine lands here, `reclaim` frees the rest.
                 let _ = unsafe { engine::drop_object(stack, &account, EngineOp::Unload, object) };
             }
             _ => {}
         }
-        // SAFETY: It is gone, or will not be touched again.
+        // SAFETY: `reclaim` requires that nothing uses memory of the account any more: the module
+        // was dropped, or is never used again.
         unsafe { account.reclaim(stack) };
         stay.resident.clear();
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which stay in the engine the current task is in.
+//! Table that maps each task in the engine to the [`Context`] of its engine entry.
 //!
-//! The engine's allocator has no argument that could tell, and a task has no place where a module could keep it. So there
-//! is a table of the tasks that are in the engine. A task only ever looks for itself, so its own writes are all that it
-//! must see, and it sees them: no ordering between tasks is needed.
+//! The engine's allocator has no argument for the context, and a module cannot add a field to
+//! `struct task_struct`. A task looks up only its own entry, which it wrote itself, so no ordering
+//! between tasks is needed.
 
 use crate::{
     counters,
@@ -26,22 +26,23 @@ use kernel::{
     }, //
 };
 
-/// How many tasks the table has room for.
+/// Number of entries of the table.
 const SLOTS: usize = 2048;
 
-/// How many tasks can be in the engine at once to load, start or run. The rest of the table is for those that clean up,
-/// which must not fail.
+/// Upper bound of the tasks that may be in the engine at once to load, start or run. The other
+/// entries serve tasks that clean up, which must not fail.
 const GUESTS: usize = SLOTS / 2;
 
-/// The most tasks, of all users together, that may be in the engine at once to load, start or run.
+/// Returns the highest number of tasks that may be in the engine at once to load, start or run, for
+/// callers with CAP_SYS_ADMIN.
 pub(crate) fn most_running() -> u64 {
     limits::ceiling(KWASMI_LIMIT_TOTAL_RUNNING).min(GUESTS as u64)
 }
 
 struct Slot {
-    /// The address of the task; 0 for none.
+    /// Address of the task; 0 if the slot is free.
     task: Atomic<usize>,
-    /// The address of its context.
+    /// Address of the task's context.
     context: Atomic<usize>,
 }
 
@@ -52,38 +53,39 @@ fn current() -> usize {
 }
 
 fn places(task: usize) -> impl Iterator<Item = &'static Slot> {
-    // Tasks are some KiB each: the lower bits tell little.
+    // Task structures are some KiB apart: the lower bits carry little information.
     let first = (task >> 8).wrapping_mul(0x9e37_79b9) >> 4;
     (0..SLOTS).filter_map(move |probe| TABLE.get(first.wrapping_add(probe) % SLOTS))
 }
 
-/// Why a task enters the engine.
+/// Purpose of an engine entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To do something new, which can be refused.
+    /// To load, start or run, or to open an account, which may be refused.
     Work,
-    /// To give something up, or to ask.
+    /// To free objects or to query counters, which must not be refused.
     CleanUp,
 }
 
-/// The current task is in the engine for as long as this lives.
+/// Guard of an engine entry: registers the context of the current task until it is dropped.
 pub(crate) struct Stay {
     slot: &'static Slot,
     purpose: Purpose,
 }
 
 impl Stay {
-    /// Notes that the current task is in the engine with `context`. It must not be in it already.
+    /// Registers `context` for the current task, which must not be in the engine already.
     ///
     /// # Errors
     ///
-    /// `EDQUOT` if too many tasks are: `KWASMI_LIMIT_TOTAL_RUNNING`. Never for [`Purpose::CleanUp`].
+    /// `EDQUOT` for [`Purpose::Work`] if `KWASMI_LIMIT_TOTAL_RUNNING` is reached.
     pub(crate) fn begin(context: NonNull<Context>, purpose: Purpose) -> Result<Self> {
         if purpose == Purpose::Work && !counters::RUNNING.add_of_total(1, most_running()) {
             return Err(EDQUOT);
         }
         let task = current();
-        // There is room: the table is larger than `GUESTS`, and those who clean up are quick.
+        // A free slot appears soon: `GUESTS` is less than `SLOTS`, and tasks that clean up leave
+        // quickly.
         loop {
             for slot in places(task) {
                 if slot.task.cmpxchg(0, task, Relaxed).is_ok() {
@@ -106,7 +108,8 @@ impl Drop for Stay {
     }
 }
 
-/// The context of the current task's stay in the engine.
+/// Returns the context of the current task's engine entry, or null if the task is not in the
+/// engine. The engine calls this.
 #[no_mangle]
 extern "C" fn kwasmi_host_context() -> *mut Context {
     let task = current();

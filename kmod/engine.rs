@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way into the engine object, see `engine/src/ffi.rs` and `engine/src/stack.rs`.
+//! Entry into the engine object; see `engine/src/ffi.rs` for its ABI and `engine/src/stack.rs` for
+//! the switch of stacks.
 
 use crate::{
     counters,
@@ -45,25 +46,27 @@ extern "C" {
     fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
 }
 
-/// Why an operation did not happen.
+/// Reason why an operation of the engine failed.
 pub(crate) enum Failure {
     /// The engine was not entered.
     Refused(Error),
-    /// The engine failed in the middle of it: nothing of its account can be used any more.
+    /// The engine landed: it stopped in the middle of the operation, and no object of its account
+    /// may be used.
     Landed {
         /// [`Status::Fault`], [`Status::NoMemory`], [`Status::Limited`] or [`Status::Killed`].
         status: Status,
-        /// `KWASMI_LIMIT_*`, with [`Status::Limited`].
+        /// `KWASMI_LIMIT_*`, if `status` is [`Status::Limited`].
         limit: u32,
-        /// In words.
+        /// Text that explains the failure.
         text: [u8; FAULT_TEXT_LEN],
-        /// The bytes of `text` in use.
+        /// Number of bytes of `text` in use.
         len: usize,
     },
 }
 
 impl Failure {
-    /// Writes the reason to `log`, and gives the error number for it. `limits` are those of the call.
+    /// Writes the reason to `log` and returns the error number. `limits` are the limits of the
+    /// call.
     pub(crate) fn report(&self, log: &mut LogBuffer, limits: &Chosen) -> Error {
         match self {
             Self::Refused(error) if *error == EDQUOT => {
@@ -94,7 +97,8 @@ impl Failure {
     }
 }
 
-/// The error number for an operation that came to `status` and did not land; `limit` is the one that it told.
+/// Returns the error number of an operation that returned `status` without landing. `limit` is the
+/// `KWASMI_LIMIT_*` that the engine reported.
 pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &Chosen) -> Error {
     match status {
         Status::NoMemory => ENOMEM,
@@ -106,29 +110,32 @@ pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &
     }
 }
 
-/// What an operation came to.
+/// Result of an operation of the engine.
 type Outcome = Result<Status, Failure>;
 
-/// The heap account of one module or instance.
+/// Heap account of one module or instance.
 ///
 /// # Invariants
 ///
-/// `account` is open.
+/// `account` is an open account of the engine.
 pub(crate) struct Account {
     account: NonNull<c_void>,
 }
 
-// SAFETY: The engine guards an account's list with a lock of its own, and counts with atomics.
+// SAFETY: An account may be used by any task: the engine protects its list with a lock and uses
+// atomic counters.
 unsafe impl Send for Account {}
-// SAFETY: As above.
+// SAFETY: An account may be used by several tasks at once: the engine protects its list with a lock
+// and uses atomic counters.
 unsafe impl Sync for Account {}
 
 impl Account {
-    /// Opens an account that may hold as many bytes as `limits` say for `limit`.
+    /// Opens an account. Its budget is the value of `limit` in `limits`, in bytes.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EDQUOT`.
+    /// `ENOMEM`; `EDQUOT` if a limit is reached, with the limit in `log`; `EINTR` or `EIO` if the
+    /// engine landed.
     pub(crate) fn open(stack: &mut Stack, limit: u32, limits: &Chosen, log: &mut LogBuffer) -> Result<Self> {
         let mut args = AccountArgs {
             account: ptr::null_mut(),
@@ -137,28 +144,30 @@ impl Account {
             heir: ptr::null_mut(),
             stats: AccountStats::default(),
         };
-        // SAFETY: The argument is what the operation takes.
+        // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` for
+        // `AccountOpen`, and accepts a null host.
         match unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountOpen, &mut args) } {
             Ok(Status::Ok) => {}
             Ok(status) => return Err(refused(status, args.limit, log, limits)),
             Err(failure) => return Err(failure.report(log, limits)),
         }
-        // INVARIANT: It was just opened.
+        // INVARIANT: The engine just opened the account.
         Ok(Self { account: NonNull::new(args.account).ok_or(ENOMEM)? })
     }
 
-    /// Closes it, and frees what it still holds: for when the engine failed. Returns the peak in bytes.
+    /// Closes the account and frees the memory that it still holds. Returns the peak in bytes.
     ///
     /// # Safety
     ///
-    /// Nobody uses anything that was allocated on it any more.
+    /// Nothing may use memory that was allocated on the account any more.
     pub(crate) unsafe fn reclaim(self, stack: &mut Stack) -> usize {
         let stats = self.close(stack, None);
         counters::RECLAIMED_BYTES.add(stats.used);
         stats.peak
     }
 
-    /// Closes it after all of its objects are gone; `heir` gets what they left behind. Returns the peak in bytes.
+    /// Closes the account after its objects were dropped. Blocks that remain move to `heir`.
+    /// Returns the peak in bytes.
     pub(crate) fn settle(self, stack: &mut Stack, heir: &Account) -> usize {
         self.close(stack, Some(heir)).peak
     }
@@ -171,22 +180,28 @@ impl Account {
             heir: heir.map_or(ptr::null_mut(), |heir| heir.account.as_ptr()),
             stats: AccountStats::default(),
         };
-        // SAFETY: The argument is what the operation takes; the account is open, and is given up.
+        // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` of an
+        // open account for `AccountClose`. By the type invariant the account is open; `self` is
+        // consumed, so it is not used again.
         let outcome = unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountClose, &mut args) };
         if !matches!(outcome, Ok(Status::Ok)) {
-            // Its blocks are lost, which is worth saying, once.
+            // The blocks of the account leak: log that once.
             kernel::pr_warn_once!("a heap account could not be closed\n");
         }
         args.stats
     }
 }
 
-/// Does `op` in the engine: on `stack`, charged to `account`, with `host` handed back in host calls.
+/// Runs the operation `op` of the engine on `stack`. Allocations are charged to `account`. Host
+/// calls get `host`.
 ///
 /// # Safety
 ///
-/// `args` is what `op` takes, filled in; objects in it are alive, and used by nobody else where `op` changes them. `host`
-/// is null, or what [`crate::host`] expects.
+/// - `args` must be the argument type of `op`, filled in as `ffi::EngineOp` documents; all
+///   addresses in it must stay valid during the call.
+/// - Objects in `args` must be alive. Nothing else may use an object that `op` changes.
+/// - `host` must be null or point to a live [`crate::host::Host`] that nothing else uses during the
+///   call.
 pub(crate) unsafe fn enter<A>(
     stack: &mut Stack,
     account: Option<&Account>,
@@ -202,7 +217,9 @@ pub(crate) unsafe fn enter<A>(
         _ => Purpose::CleanUp,
     };
     let stay = Stay::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
-    // SAFETY: The stack is ours, aligned, and nobody runs on it; the caller guarantees the rest.
+    // SAFETY: `kwasmi_stack_enter` requires the top of a stack that is not in use, aligned to 16
+    // bytes: `stack` is borrowed exclusively, and `Stack::top` aligns. `args` and `host` are valid
+    // by this function's safety requirements. `stay` makes `context` known to the engine.
     let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), stack_top) };
     drop(stay);
     let status = Status::from_raw(status);
@@ -213,11 +230,13 @@ pub(crate) unsafe fn enter<A>(
     Err(Failure::Landed { status, limit, text, len })
 }
 
-/// Drops a module or an instance.
+/// Drops a module or an instance of the engine.
 ///
 /// # Safety
 ///
-/// `op` is [`EngineOp::Unload`] or [`EngineOp::Drop`], `object` is alive and of that kind, and used by nobody.
+/// - `op` must be [`EngineOp::Unload`] and `object` a live module, or [`EngineOp::Drop`] and
+///   `object` a live instance.
+/// - Nothing may use `object` during the call or after it.
 pub(crate) unsafe fn drop_object(
     stack: &mut Stack,
     account: &Account,
@@ -225,41 +244,47 @@ pub(crate) unsafe fn drop_object(
     object: NonNull<c_void>,
 ) -> Outcome {
     let mut args = ObjectArgs { object: object.as_ptr() };
-    // SAFETY: The argument is what the operation takes, and the caller guarantees the rest.
+    // SAFETY: `enter` requires the arguments of the operation, which are `ObjectArgs` with a live
+    // object of the kind of `op` that nothing else uses, by this function's safety requirements. It
+    // accepts a null host.
     unsafe { enter(stack, Some(account), ptr::null_mut(), op, &mut args) }
 }
 
-/// The memory that serves small allocations when there is no other.
+/// Memory that serves small allocations when no other memory is available.
 pub(crate) struct Reserve {
     _memory: Vec<u8, Vmalloc>,
 }
 
 impl Reserve {
-    /// Sets `len` bytes aside. Called once, before the engine is used.
+    /// Allocates a reserve of `len` bytes and initialises the engine with it. Must be called once,
+    /// before any other operation of the engine.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if the reserve or a stack cannot be allocated, or if the engine fails.
     pub(crate) fn new(len: usize) -> Result<Self> {
         let mut memory = Vec::<u8, Vmalloc>::with_capacity(len, GFP_KERNEL | flags::__GFP_ZERO)?;
         let mut args = InitArgs { reserve: memory.as_mut_ptr(), reserve_len: len };
         let mut stack = Stack::new()?;
-        // SAFETY: The argument is what the operation takes; the memory stays until the module is unloaded.
+        // SAFETY: `enter` requires the arguments of the operation, which are `InitArgs` for `Init`,
+        // and accepts a null host. The engine keeps the address of the reserve; the returned value
+        // owns the memory, and is dropped when the module is unloaded.
         match unsafe { enter(&mut stack, None, ptr::null_mut(), EngineOp::Init, &mut args) } {
             Ok(Status::Ok) => Ok(Self { _memory: memory }),
             _ => Err(ENOMEM),
         }
     }
 
-    /// How much of it is in use, and was at most.
+    /// Returns the current and the peak usage of the reserve.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EDQUOT`.
+    /// `ENOMEM` if a stack cannot be allocated; `EIO` if the engine fails.
     pub(crate) fn usage() -> Result<ReserveArgs> {
         let mut stack = Stack::new()?;
         let mut args = ReserveArgs::default();
-        // SAFETY: The argument is what the operation takes.
+        // SAFETY: `enter` requires the arguments of the operation, which are `ReserveArgs` for
+        // `Reserve`, and accepts a null host.
         match unsafe { enter(&mut stack, None, ptr::null_mut(), EngineOp::Reserve, &mut args) } {
             Ok(Status::Ok) => Ok(args),
             Err(Failure::Refused(error)) => Err(error),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Engine stacks.
+//! Engine stacks: allocation, reuse and deferred freeing.
 //!
-//! A task that was preempted in the engine has its saved stack pointer in an engine stack. Whoever takes a trace of it then
-//! (`/proc/PID/stack`, sysrq-t) reads that stack, and may do so after the task went on and gave the stack up. So a stack is
-//! not unmapped before a grace period of RCU-tasks has passed: whoever takes a trace does not sleep between looking at the stack
-//! pointer and at the stack. Until then it can be taken by the next engine.
+//! While a task is preempted in the engine, its saved stack pointer points into an engine stack.
+//! Code that takes a stack trace of the task (`/proc/PID/stack`, sysrq-t) reads that stack,
+//! possibly after the task has continued and dropped the stack. Such code does not sleep between
+//! reading the stack pointer and reading the stack. So a dropped stack is unmapped only after a
+//! grace period of RCU-tasks. Until then it is kept for reuse.
 //!
-//! C headers: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+//! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
 use crate::counters;
 use core::{
@@ -30,47 +31,50 @@ use kernel::{
 #[cfg(all(CONFIG_PREEMPTION, not(CONFIG_TASKS_RCU)))]
 compile_error!("a kernel with CONFIG_PREEMPTION needs CONFIG_TASKS_RCU, which tracing and BPF select");
 
-/// The size of an engine stack, in bytes. Twice of what was ever seen in use, and more: see the test of the peak.
+/// Size of an engine stack, in bytes: more than twice the highest use that the tests have measured.
 pub(crate) const SIZE: usize = 64 * 1024;
 
-/// A stack for the engine: vmalloc memory, so that unmapped pages are above and below it.
+/// Stack for the engine, with unmapped guard pages above and below, as it is vmalloc memory.
 ///
 /// # Invariants
 ///
-/// `memory` is the start of [`SIZE`] bytes of initialised memory of [`Vmalloc`], which is this stack's alone.
+/// `memory` is the start of [`SIZE`] initialised bytes of [`Vmalloc`], which this stack owns.
 pub(crate) struct Stack {
     memory: NonNull<u8>,
 }
 
-// SAFETY: The memory may be used by any task.
+// SAFETY: `Stack` owns its memory, and vmalloc memory may be used and freed by any task.
 unsafe impl Send for Stack {}
 
 impl Stack {
-    /// A stack of zeros.
+    /// Returns a stack whose bytes are all zero, a retired one if possible.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no stack can be allocated.
     pub(crate) fn new() -> Result<Self> {
         if let Some(stack) = RETIRED.lock().pop() {
             return Ok(stack);
         }
         let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
         let mut memory = ManuallyDrop::new(Vec::<u8, Vmalloc>::with_capacity(SIZE, flags)?);
-        // INVARIANT: The capacity was asked for, the memory is zeroed, and nobody else has it.
+        // INVARIANT: The vector has a capacity of `SIZE` zeroed bytes, and `ManuallyDrop` gives up
+        // its ownership of them.
         Ok(Self { memory: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)? })
     }
 
-    /// Its highest word, aligned to 16 bytes.
+    /// Returns the address of the highest usable word, aligned to 16 bytes.
     pub(crate) fn top(&mut self) -> *mut usize {
         self.memory.as_ptr().wrapping_add(SIZE - 16).cast()
     }
 
-    /// How much of it was ever in use, in bytes: what is not zero any more, and what is above.
+    /// Returns the number of bytes that were ever in use: from the lowest non-zero word to the top.
     pub(crate) fn peak(&self) -> usize {
         let mut unused = 0;
         while unused < SIZE {
-            // SAFETY: By the invariant these bytes are initialised; nobody runs on the stack now.
+            // SAFETY: By the type invariant the `SIZE` bytes are initialised, and `unused` is below
+            // `SIZE`. No task runs on the stack: `engine::enter` borrows it exclusively while one
+            // does.
             let word = unsafe { self.memory.as_ptr().add(unused).cast::<u64>().read() };
             if word != 0 {
                 break;
@@ -80,14 +84,17 @@ impl Stack {
         SIZE - unused
     }
 
-    /// Unmaps it.
+    /// Frees the memory.
     fn free(self) {
         let memory = ManuallyDrop::new(self).memory;
-        // SAFETY: By the invariant it is memory of `Vmalloc` with this capacity, which is this stack's alone.
+        // SAFETY: `from_raw_parts` requires memory of `Vmalloc` with this capacity, which the
+        // vector takes over. By the type invariant `memory` is, and `ManuallyDrop` keeps this value
+        // from using it again.
         drop(unsafe { Vec::<u8, Vmalloc>::from_raw_parts(memory.as_ptr(), 0, SIZE) });
     }
 
-    /// Its lowest word, which a guest that used all else of it would not reach: a guard page is next.
+    /// Returns the address of the lowest word. While the stack is in a [`List`], this word is the
+    /// link to the next one.
     fn link(&self) -> *mut *mut u8 {
         self.memory.as_ptr().cast()
     }
@@ -98,42 +105,47 @@ impl Drop for Stack {
         let peak = self.peak();
         counters::STACK_PEAK.raise(peak);
         let used = self.memory.as_ptr().wrapping_add(SIZE - peak);
-        // SAFETY: By the invariant `peak` bytes are there; nobody runs on the stack now.
+        // SAFETY: By the type invariant the memory has `SIZE` bytes, and `used` is `peak` bytes
+        // below its end. No task runs on the stack while it is dropped.
         unsafe { ptr::write_bytes(used, 0, peak) };
-        // INVARIANT: The memory is given to the new value, and not used by this one any more.
+        // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
         retire(Self { memory: self.memory });
     }
 }
 
-/// Stacks of zeros, linked by their lowest words.
+/// Singly linked list of zeroed stacks. The lowest word of each is the link to the next.
 ///
 /// # Invariants
 ///
-/// `first` is null or the memory of a [`Stack`] whose lowest word is null or another such, and so on.
+/// `first` is null, or the memory of a [`Stack`] that the list owns and whose lowest word in turn
+/// is such a pointer.
 struct List {
     first: *mut u8,
 }
 
 impl List {
     const fn new() -> Self {
-        // INVARIANT: There is none.
+        // INVARIANT: Null is the empty list.
         Self { first: ptr::null_mut() }
     }
 
     fn push(&mut self, stack: Stack) {
         let stack = ManuallyDrop::new(stack);
-        // SAFETY: By the invariant of `Stack` there is room for a word.
+        // SAFETY: By the invariant of `Stack` its memory has room for an aligned word, and this
+        // function owns the stack.
         unsafe { stack.link().write(self.first) };
-        // INVARIANT: The list owns the memory from now on.
+        // INVARIANT: The list takes over the memory; its lowest word is the former `first`.
         self.first = stack.memory.as_ptr();
     }
 
     fn pop(&mut self) -> Option<Stack> {
-        // INVARIANT: The list gives the memory up below.
+        // INVARIANT: By the invariant of the list `first` is the memory of a stack that the list
+        // owns. The list drops its pointer to it below.
         let stack = Stack { memory: NonNull::new(self.first)? };
-        // SAFETY: By the invariant the lowest word is a link.
+        // SAFETY: By the invariant of the list the lowest word of the stack is an initialised link.
         self.first = unsafe { stack.link().read() };
-        // SAFETY: By the invariant of `Stack` there is room for a word. The stack is one of zeros again.
+        // SAFETY: By the invariant of `Stack` its memory has room for an aligned word. This zeroes
+        // the last word that is not zero.
         unsafe { stack.link().write(ptr::null_mut()) };
         Some(stack)
     }
@@ -145,17 +157,17 @@ impl List {
     }
 }
 
-/// Stacks that were given up and are not unmapped yet.
+/// Stacks that were dropped and are not unmapped yet.
 struct Retired {
-    /// Given up after the present grace period began.
+    /// Stacks dropped after the current grace period began.
     young: List,
-    /// Given up before it began: they are unmapped at its end.
+    /// Stacks dropped before the current grace period began. They are unmapped at its end.
     old: List,
-    /// A grace period was asked for.
+    /// Set while a callback is queued for the end of a grace period.
     is_waiting: bool,
 }
 
-// SAFETY: The stacks may be used by any task.
+// SAFETY: The lists own their stacks, and a `Stack` may be sent to any task.
 unsafe impl Send for Retired {}
 
 impl Retired {
@@ -165,21 +177,22 @@ impl Retired {
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: `Stacks::begin` initialises it before anything looks at it.
+    // SAFETY: `Stacks::begin` initialises the lock when the module is loaded, before the first
+    // stack is created.
     unsafe(uninit) static RETIRED: SpinLock<Retired> =
         Retired { young: List::new(), old: List::new(), is_waiting: false };
 }
 
-/// The head of the grace period that [`Retired`] waits for.
+/// Head of the callback for the end of the grace period.
 struct Head(UnsafeCell<bindings::callback_head>);
 
-// SAFETY: The kernel alone uses it, from when it is handed over until the callback is called; `Retired::is_waiting` keeps it from
-// being handed over meanwhile.
+// SAFETY: Only the kernel accesses the head, from `call_rcu_tasks` until it calls the callback.
+// `Retired::is_waiting` prevents a second call meanwhile.
 unsafe impl Sync for Head {}
 
 static HEAD: Head = Head(UnsafeCell::new(bindings::callback_head { next: ptr::null_mut(), func: None }));
 
-/// Keeps a stack until nobody reads it any more.
+/// Keeps a stack until no stack trace can read it any more.
 fn retire(stack: Stack) {
     let mut retired = RETIRED.lock();
     if retired.is_waiting {
@@ -192,22 +205,26 @@ fn retire(stack: Stack) {
     wait();
 }
 
-/// Calls [`grace_period_ended`] when one is over that begins now. Called by who has set `is_waiting`.
+/// Queues [`grace_period_ended`] for the end of a grace period that begins now. The caller must
+/// have set `is_waiting`.
 fn wait() {
-    // SAFETY: The head is static and not in use, as `is_waiting` was not set; `Stacks::drop` waits for the callback before
-    // the module is unloaded.
+    // SAFETY: `call_rcu_tasks` requires a head that is not queued and that stays valid until the
+    // callback is called. The head is static. It is not queued: `is_waiting` was not set, or its
+    // callback is running. `Stacks::drop` waits for the callback before the module is unloaded.
     #[cfg(CONFIG_TASKS_RCU)]
     unsafe {
         bindings::call_rcu_tasks(HEAD.0.get(), Some(grace_period_ended))
     };
-    // SAFETY: As for RCU-tasks: such a kernel does not preempt who takes a trace.
+    // SAFETY: `call_rcu` has the same requirements as `call_rcu_tasks` above. A kernel without
+    // RCU-tasks does not preempt code that takes a stack trace.
     #[cfg(not(CONFIG_TASKS_RCU))]
     unsafe {
         bindings::call_rcu(HEAD.0.get(), Some(grace_period_ended))
     };
 }
 
-/// Unmaps the stacks that were given up before the grace period, and waits for another one if there are more.
+/// Frees the stacks that were dropped before the grace period, and queues another callback if newer
+/// ones remain.
 unsafe extern "C" fn grace_period_ended(_head: *mut bindings::callback_head) {
     let mut retired = RETIRED.lock();
     let unused = core::mem::replace(&mut retired.old, List::new());
@@ -221,19 +238,20 @@ unsafe extern "C" fn grace_period_ended(_head: *mut bindings::callback_head) {
     unused.free();
 }
 
-/// Engine stacks can be had, until this is dropped. There is one.
+/// Guard that keeps engine stacks available. There is one, for the lifetime of the module.
 pub(crate) struct Stacks {
     _private: (),
 }
 
 impl Stacks {
-    /// Begins.
+    /// Initialises the list of retired stacks.
     ///
     /// # Safety
     ///
-    /// Called once, before anything else here.
+    /// Must be called once, before any [`Stack`] is created.
     pub(crate) unsafe fn begin() -> Self {
-        // SAFETY: By the requirement of this function it is called once, and before the lock is used.
+        // SAFETY: `init` must be called once, before the lock is used. `begin` is called once,
+        // before any stack is created, by this function's safety requirement.
         unsafe { RETIRED.init() };
         Self { _private: () }
     }
@@ -241,15 +259,17 @@ impl Stacks {
 
 impl Drop for Stacks {
     fn drop(&mut self) {
-        // No stack is in use any more. A callback may still run, or have asked for another one.
+        // No stack is in use. A callback may still run, or may have queued another one.
         loop {
             #[cfg(CONFIG_TASKS_RCU)]
-            // SAFETY: The module is unloaded in process context, with no lock held.
+            // SAFETY: `rcu_barrier_tasks` may sleep. The module is unloaded in process context,
+            // with no lock held.
             unsafe {
                 bindings::rcu_barrier_tasks()
             };
             #[cfg(not(CONFIG_TASKS_RCU))]
-            // SAFETY: The module is unloaded in process context, with no lock held.
+            // SAFETY: `rcu_barrier` may sleep. The module is unloaded in process context, with no
+            // lock held.
             unsafe {
                 bindings::rcu_barrier()
             };
