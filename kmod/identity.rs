@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known of a module before its code is looked at: hash, signature, manifest.
+//! Identity of a module: hash, signature and manifest, which are checked before the code.
 
 use crate::{
     audit::Hex,
@@ -42,7 +42,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What is known of a module.
+/// Identity of a module.
 pub(crate) struct Identity {
     sha256: Hash,
     verdict: Verdict,
@@ -50,54 +50,60 @@ pub(crate) struct Identity {
     declared: Option<Declared>,
 }
 
-/// The SHA-256 of `bytes`. The kernel's own function would have the processor to itself for all of a large module.
+/// Returns the SHA-256 of `bytes`. Hashes in pieces and reschedules between them: the kernel's
+/// `sha256()` would hash a large module without rescheduling.
 fn hash(bytes: &[u8]) -> Hash {
     let mut state = bindings::sha256_ctx::default();
-    // SAFETY: There is room for a state.
+    // SAFETY: `sha256_init` requires room for a state, which `state` has.
     unsafe { bindings::sha256_init(&mut state) };
     for piece in bytes.chunks(HASH_PIECE) {
-        // SAFETY: The state was set up; address and length are those of a slice.
+        // SAFETY: `__sha256_update` requires an initialised state and readable bytes. `sha256_init`
+        // initialised `state`; address and length are those of `piece`.
         unsafe { bindings::__sha256_update(&mut state.ctx, piece.as_ptr(), piece.len()) };
         signal::yield_now();
     }
     let mut hash = [0; 32];
-    // SAFETY: The state was set up, and there is room for a hash.
+    // SAFETY: `sha256_final` requires an initialised state and room for 32 bytes. `sha256_init`
+    // initialised `state`; `hash` has 32 bytes.
     unsafe { bindings::sha256_final(&mut state, hash.as_mut_ptr()) };
     hash
 }
 
-/// Bytes that are hashed between two times that others may run.
+/// Number of bytes that are hashed between two reschedules.
 const HASH_PIECE: usize = 64 * 1024;
 
-/// What its manifest says.
+/// Content of a manifest.
 struct Declared {
     name: Name,
     version: Version,
     capabilities: Capabilities,
-    /// The most that can be asked for, by limit; 0 where it says nothing.
+    /// Highest value that a caller may request, by limit; 0 if the manifest does not mention the
+    /// limit.
     limits: [u64; limits::COUNT],
 }
 
 impl Identity {
-    /// A file of which nothing is known but its bytes.
+    /// Creates the identity of a file of which only the hash is known.
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
         let sha256 = hash(envelope.signed);
         Self { sha256, verdict: Verdict::Unsigned, signer: SignerName::new(), declared: None }
     }
 
-    /// Looks at signature and manifest, and sees that the module may be loaded as far as they tell.
+    /// Checks signature and manifest, and stores what they say.
     ///
     /// # Errors
     ///
-    /// `EKEYREJECTED`, `ENOKEY`, `ENOEXEC`, `EDQUOT`, `ENOMEM`, with words in `log`.
+    /// `EKEYREJECTED` if the module is denied, too old, or not signed as the policy requires;
+    /// `ENOKEY` if the signer's key is unknown; `ENOEXEC` if the manifest is missing or malformed;
+    /// `EDQUOT` if the manifest exceeds a ceiling; `ENOMEM`. `log` gets the reason.
     pub(crate) fn establish(&mut self, envelope: &Envelope<'_>, log: &mut LogBuffer) -> Result {
         let mode = Mode::current();
-        // A denied module is not worth a look at anything else.
+        // Denied modules are rejected before the costly signature check.
         policy::check(&self.sha256, None, log)?;
         match self.check_signature(envelope, log) {
             Err(error) if mode == Mode::Enforce || error == ENOMEM => return Err(error),
             Err(_) if mode == Mode::Warn && policy::is_news(&self.sha256) => {
-                kernel::pr_warn!("module {} is not signed by a key that counts\n", Hex(&self.sha256));
+                kernel::pr_warn!("module {} is not signed by a trusted key\n", Hex(&self.sha256));
             }
             _ => {}
         }
@@ -151,26 +157,26 @@ impl Identity {
         Ok(())
     }
 
-    /// Sees that it may be started, or an instance may run for the first time, which may have changed since it was loaded: it was
-    /// denied since, or the kernel locked down.
+    /// Checks that an instance may be started, or may run for the first time. The policy may have
+    /// changed since the load: the module was denied, or the kernel was locked down.
     ///
     /// # Errors
     ///
-    /// `EKEYREJECTED`, with words in `log`.
+    /// `EKEYREJECTED` if the policy rejects the module now; `log` gets the reason.
     pub(crate) fn check_start(&self, log: &mut LogBuffer) -> Result {
         let counts = matches!(self.verdict, Verdict::Signed | Verdict::KernelKey);
         if !counts && Mode::current() == Mode::Enforce {
-            let _ = log.write_str("it is not signed by a key that counts");
+            let _ = log.write_str("it is not signed by a trusted key");
             return Err(code::EKEYREJECTED);
         }
         policy::check(&self.sha256, self.declared.as_ref().map(|it| (&it.name, it.version)), log)
     }
 
-    /// Brings what a caller asks for in line with what the manifest says.
+    /// Restricts the limits that the caller requested to those of the manifest.
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, with words in `log`.
+    /// `EDQUOT` if the caller requested more than the manifest allows; `log` gets the limit.
     pub(crate) fn restrict(&self, limits: &mut Chosen, log: &mut LogBuffer) -> Result {
         match &self.declared {
             Some(declared) => limits.restrict(&declared.limits, log),
@@ -178,39 +184,40 @@ impl Identity {
         }
     }
 
-    /// What it may be handed or ask for.
+    /// Returns the capabilities of the module: those of the manifest, or all if there is none.
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.declared.as_ref().map_or(Capabilities::ALL, |it| it.capabilities)
     }
 
-    /// Of the module without its signature.
+    /// Returns the SHA-256 of the module without its signature.
     pub(crate) fn sha256(&self) -> &Hash {
         &self.sha256
     }
 
-    /// What came of looking at the signature.
+    /// Returns the result of the signature check.
     pub(crate) fn verdict(&self) -> Verdict {
         self.verdict
     }
 
-    /// Who signed; empty if nobody did who counts.
+    /// Returns the description of the signer's key; empty if there is no valid signature or the
+    /// kernel did not report the key.
     pub(crate) fn signer(&self) -> &[u8] {
         &self.signer
     }
 
-    /// The manifest's name; empty if there is none.
+    /// Returns the name in the manifest; empty if there is no manifest.
     pub(crate) fn name_bytes(&self) -> &[u8] {
         let name = self.declared.as_ref().map_or([].as_slice(), |it| &it.name);
         let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
         name.get(..len).unwrap_or(name)
     }
 
-    /// The manifest's version.
+    /// Returns the version in the manifest; zeros if there is no manifest.
     pub(crate) fn version(&self) -> Version {
         self.declared.as_ref().map_or([0; 3], |it| it.version)
     }
 
-    /// `KWASMI_IOC_MODULE`.
+    /// Returns the answer to `KWASMI_IOC_MODULE`, except for `KWASMI_MODULE_SHARED`.
     pub(crate) fn tell(&self) -> kwasmi_module {
         let mut answer = kwasmi_module {
             sha256: self.sha256,
@@ -221,7 +228,7 @@ impl Identity {
             name: [0; 72],
             signer: [0; 128],
         };
-        // Of both, the last byte stays a NUL.
+        // The last byte of both strings stays NUL.
         for (place, byte) in answer.name.iter_mut().take(71).zip(self.name_bytes()) {
             *place = *byte as c_char;
         }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Code that several modules share: whoever loads bytes that somebody has loaded, and still has a descriptor of, gets the same
-//! code, and nothing is translated again.
+//! Shared code: loading a byte-identical module with the same code limits reuses the existing
+//! translation.
 //!
-//! It is kept for as long as somebody has it, and no longer: who wants a second start to be a fast one keeps a descriptor open.
-//! So whoever keeps code pays for it, and there is nothing to be evicted. As with pages of a file, it is charged to the memory
-//! cgroup of who came first.
+//! Code is kept while a module with it exists, and no longer, so there is no cache to evict. A
+//! process that wants later loads to be fast keeps a module fd open. As for pages of a file, the
+//! memory is charged to the memory cgroup of the first user.
 
 use crate::{
     code::{
@@ -22,36 +22,41 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What makes two loads the same: the bytes, and the limits that code depends on.
+/// Key of the table: hash of the bytes, and the limits that determine the translation.
 type Key = (Hash, CodeLimits);
 
+/// Entry of the table.
+///
 /// # Invariants
 ///
-/// `users` counts the [`Shared`] with this code that are not dropped yet, and is not 0. Each of them holds the code, too, so
-/// code never goes together with its entry, while the table is locked.
+/// `users` is the number of existing [`Shared`] values with this code, and is not 0. Each of them
+/// holds a reference to the code as well, so removing an entry never drops the last reference while
+/// the table is locked.
 struct Entry {
     code: Arc<Code>,
     users: usize,
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: `Codes::begin` initialises it before anything looks at it.
+    // SAFETY: `Codes::begin` initialises the lock before the device is registered; only loads and
+    // their modules use it.
     unsafe(uninit) static CODES: Mutex<Table<Key, Entry>> = Table::new();
 }
 
-/// All code, until this is dropped. There is one.
+/// Guard of the table of shared code. There is one, for the lifetime of the module.
 pub(crate) struct Codes {
     _private: (),
 }
 
 impl Codes {
-    /// There is none.
+    /// Initialises the empty table.
     ///
     /// # Safety
     ///
-    /// Called once, before anything else here.
+    /// Must be called once, before any [`Shared`] is created.
     pub(crate) unsafe fn begin() -> Self {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `init` must be called once, before the lock is used. `begin` is called once,
+        // before any `Shared` is created, by this function's safety requirement.
         unsafe { CODES.init() };
         Self { _private: () }
     }
@@ -59,12 +64,12 @@ impl Codes {
 
 impl Drop for Codes {
     fn drop(&mut self) {
-        // It is empty by now, but may have memory.
+        // No module exists, so the table is empty. This frees its memory.
         *CODES.lock() = Table::new();
     }
 }
 
-/// Code, together with others that have the same.
+/// Reference to code that other modules may share.
 pub(crate) struct Shared {
     key: Key,
     code: Arc<Code>,
@@ -72,51 +77,55 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Code of the bytes with this hash, loaded within `limits`: what is there, or else what `load` comes to.
+    /// Returns the code of the bytes with this hash, within `limits`: existing code, or the result
+    /// of `load`.
     ///
     /// # Errors
     ///
-    /// Those of `load`.
+    /// Errors of `load`.
     pub(crate) fn of(hash: &Hash, limits: &Chosen, load: impl FnOnce() -> Result<Arc<Code>>) -> Result<Self> {
         let key = (*hash, CodeLimits::from(limits));
         if let Some(code) = take(&key) {
             return Ok(Self { key, code, was_there: true });
         }
         let code = load()?;
-        // Somebody else may have been faster: then there are not two.
+        // Another task may have loaded the same bytes meanwhile: use its code, so that both share
+        // one.
         let code = put(&key, &code).unwrap_or(code);
         Ok(Self { key, code, was_there: false })
     }
 
-    /// Whether there was nothing to translate.
+    /// Returns true if the load reused existing code.
     pub(crate) fn was_there(&self) -> bool {
         self.was_there
     }
 }
 
-/// The code that is there, for one user more.
+/// Returns the code with this key, if there is any, and counts one more user.
 fn take(key: &Key) -> Option<Arc<Code>> {
     CODES.lock().get_mut(key)?.take()
 }
 
-/// Makes `code` known, for one user; or, if there is other code by now, that one for one user more.
+/// Adds `code` to the table with one user. If the table holds code with this key already, returns
+/// that code and counts one more user of it.
 fn put(key: &Key, code: &Arc<Code>) -> Option<Arc<Code>> {
     let mut codes = CODES.lock();
     if let Some(other) = codes.get_mut(key).and_then(Entry::take) {
         return Some(other);
     }
-    // Of code in which the engine failed, nobody is to get more. Without memory for an entry, it is its loader's alone.
+    // This replaces code in which the engine failed. Without memory for an entry, `code` is not
+    // shared.
     let _ = codes.set(*key, Entry { code: code.clone(), users: 1 }, usize::MAX);
     None
 }
 
 impl Entry {
-    /// The code, for one user more; nothing if it cannot be used any more.
+    /// Returns the code and counts one more user. Returns `None` if the engine failed in it.
     fn take(&mut self) -> Option<Arc<Code>> {
         if self.code.is_poisoned() {
             return None;
         }
-        // INVARIANT: The caller makes a `Shared` of it.
+        // INVARIANT: The caller creates a `Shared` with the code.
         self.users = self.users.saturating_add(1);
         Some(self.code.clone())
     }
@@ -127,7 +136,7 @@ impl Drop for Shared {
         let mut codes = CODES.lock();
         let entry = codes.get_mut(&self.key).filter(|entry| Arc::ptr_eq(&entry.code, &self.code));
         if let Some(entry) = entry {
-            // INVARIANT: This is one of them, and is not any more.
+            // INVARIANT: This `Shared` was one of the users, and stops existing.
             entry.users = entry.users.saturating_sub(1);
             if entry.users == 0 {
                 codes.remove(&self.key);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts per user: how many instances a user has started that are still there, and how many tasks start or run these.
+//! Counters per user: existing instances that a user started, and tasks that start or run them.
 //!
-//! An instance is counted for the user who started it, whoever holds its descriptor, runs it or changes user later. Callers
-//! with CAP_SYS_ADMIN are counted, too, but no count stops them.
+//! An instance is counted for the user who started it, even if its fd is passed on, another user
+//! runs it, or the process changes its user. Callers with CAP_SYS_ADMIN are counted, but not
+//! refused.
 
 use crate::{
     counters::{
@@ -25,36 +26,39 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A user who has instances.
+/// User who has instances.
 ///
 /// # Invariants
 ///
-/// `instances` is changed with [`USERS`] locked only. The table has the user while it is not 0.
+/// `instances` changes only with [`USERS`] locked. The table holds the user while `instances` is
+/// not 0.
 struct User {
-    /// The user's number in the first user namespace.
+    /// Number of the user in the initial user namespace.
     id: u32,
     instances: Counter,
     running: Counter,
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: `Users::begin` initialises it before the device is registered, and nothing else leads here.
+    // SAFETY: `Users::begin` initialises the lock before the device is registered; only ioctls of
+    // the device and of its objects use it.
     unsafe(uninit) static USERS: Mutex<Table<u32, Arc<User>>> = Table::new();
 }
 
-/// All users, until this is dropped. There is one.
+/// Guard of the table of users. There is one, for the lifetime of the module.
 pub(crate) struct Users {
     _private: (),
 }
 
 impl Users {
-    /// Nobody has anything.
+    /// Initialises the empty table.
     ///
     /// # Safety
     ///
-    /// Called once, before anything else here.
+    /// Must be called once, before any [`Counted`] is created.
     pub(crate) unsafe fn begin() -> Self {
-        // SAFETY: `init` must be called once, before the lock is used; that is what this function requires, too.
+        // SAFETY: `init` must be called once, before the lock is used. `begin` is called once,
+        // before any `Counted` is created, by this function's safety requirement.
         unsafe { USERS.init() };
         Self { _private: () }
     }
@@ -62,12 +66,12 @@ impl Users {
 
 impl Drop for Users {
     fn drop(&mut self) {
-        // No instance is left, so the table has no entry, but it may have memory.
+        // No instance exists, so the table is empty. This frees its memory.
         *USERS.lock() = Table::new();
     }
 }
 
-/// One instance, counted for its user and among all instances, for as long as this lives.
+/// Guard that counts one instance for its user and among all instances.
 pub(crate) struct Counted {
     user: OfUser,
     _all: OfAll,
@@ -78,7 +82,8 @@ impl Counted {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, with the limit in `log`; `ENOMEM`.
+    /// `EDQUOT` if `KWASMI_LIMIT_USER_INSTANCES` or `KWASMI_LIMIT_TOTAL_INSTANCES` is reached, with
+    /// the limit in `log`; `ENOMEM`.
     pub(crate) fn new(log: &mut LogBuffer) -> Result<Self> {
         Ok(Self { user: OfUser::new(log)?, _all: OfAll::new(log)? })
     }
@@ -87,7 +92,7 @@ impl Counted {
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, with the limit in `log`.
+    /// `EDQUOT` if `KWASMI_LIMIT_USER_RUNNING` is reached, with the limit in `log`.
     pub(crate) fn enter(&self, log: &mut LogBuffer) -> Result<Entered<'_>> {
         let running = &self.user.0.running;
         let most = limits::ceiling(KWASMI_LIMIT_USER_RUNNING);
@@ -102,7 +107,7 @@ impl Counted {
     }
 }
 
-/// One task that starts or runs an instance, counted for the instance's user for as long as this lives.
+/// Guard that counts one task that starts or runs an instance, for the user of the instance.
 pub(crate) struct Entered<'a> {
     running: &'a Counter,
 }
@@ -113,7 +118,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// One of a user's instances.
+/// Guard that counts one instance for its user.
 struct OfUser(Arc<User>);
 
 impl OfUser {
@@ -131,7 +136,7 @@ impl OfUser {
         };
         if !user.instances.add_below(1, most) {
             if !credentials::is_caller_root() {
-                // INVARIANT: A user who was just added has none.
+                // INVARIANT: The table need not hold a user without instances, and it is locked.
                 if user.instances.get() == 0 {
                     users.remove(&id);
                 }
@@ -140,7 +145,7 @@ impl OfUser {
             }
             user.instances.add(1);
         }
-        // INVARIANT: The user has one, and is in the table, which is locked.
+        // INVARIANT: The user has an instance and is in the table, which is locked.
         Ok(Self(user))
     }
 }
@@ -149,14 +154,14 @@ impl Drop for OfUser {
     fn drop(&mut self) {
         let mut users = USERS.lock();
         self.0.instances.sub(1);
-        // INVARIANT: With the last instance the user leaves the table, which is locked.
+        // INVARIANT: A user without instances is removed from the table, which is locked.
         if self.0.instances.get() == 0 {
             users.remove(&self.0.id);
         }
     }
 }
 
-/// One of all instances.
+/// Guard that counts one instance among all instances.
 struct OfAll(());
 
 impl OfAll {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a signature holds, and what follows if it does not.
+//! Signature verification, and the policy for modules without a valid signature.
+//!
+//! C header: [`include/linux/verification.h`](srctree/include/linux/verification.h)
 
 use crate::{
     keyring::{
@@ -34,29 +36,29 @@ use kernel::{
     prelude::*, //
 };
 
-/// What becomes of a module whose signature does not hold.
+/// Policy for modules without a valid signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// It is loaded.
+    /// They are loaded.
     Off,
-    /// It is loaded, and the kernel log tells.
+    /// They are loaded, and a line in the kernel log reports each.
     Warn,
-    /// It is refused.
+    /// They are refused.
     Enforce,
 }
 
 impl Mode {
-    /// The one in force.
+    /// Returns the policy in force.
     pub(crate) fn current() -> Self {
         match verify_parameter::mode() {
             Some(Self::Off | Self::Warn) if is_locked_down() => Self::Enforce,
             Some(mode) => mode,
-            // What cannot be read was refused when kwasmi was loaded.
+            // `verify_parameter::check` refused an unknown value when kwasmi was loaded.
             None => Self::Enforce,
         }
     }
 
-    /// `KWASMI_VERIFY_*`.
+    /// Returns the number `KWASMI_VERIFY_*`.
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::Off => KWASMI_VERIFY_OFF,
@@ -66,32 +68,33 @@ impl Mode {
     }
 }
 
-/// Whether the kernel is locked down, so that only what is signed may come in.
+/// Returns true if the kernel is locked down against unsigned modules.
 pub(crate) fn is_locked_down() -> bool {
-    // SAFETY: It has no requirements.
+    // SAFETY: `security_locked_down` requires a valid reason, which `LOCKDOWN_MODULE_SIGNATURE` is.
     unsafe { bindings::security_locked_down(bindings::lockdown_reason_LOCKDOWN_MODULE_SIGNATURE) != 0 }
 }
 
-/// Whether keys that the kernel itself trusts count, too.
+/// Returns true if signatures by keys that the kernel trusts are accepted: the module parameter
+/// `kernel_keys`.
 pub(crate) fn kernel_keys_count() -> bool {
     module_parameters::kernel_keys.value()
 }
 
-/// What came of looking at a signature.
+/// Result of a signature check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// There is none.
+    /// No signature.
     Unsigned,
-    /// It holds, by a key in `.kwasmi`.
+    /// Valid signature by a key in `.kwasmi`.
     Signed,
-    /// It holds, by a key that the kernel itself trusts.
+    /// Valid signature by a key that the kernel trusts.
     KernelKey,
-    /// It does not hold.
+    /// Signature that is not valid or not by a trusted key.
     Rejected,
 }
 
 impl Verdict {
-    /// `KWASMI_VERDICT_*`.
+    /// Returns the number `KWASMI_VERDICT_*`.
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::Unsigned => KWASMI_VERDICT_UNSIGNED,
@@ -101,7 +104,7 @@ impl Verdict {
         }
     }
 
-    /// A word for it.
+    /// Returns the word for audit records.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unsigned => "unsigned",
@@ -112,14 +115,15 @@ impl Verdict {
     }
 }
 
-/// Who signed, as the kernel shows the key.
+/// Description of the signer's key, as the kernel shows it.
 pub(crate) type SignerName = KVec<u8>;
 
-/// Sees whether `signature` is one of `signed` by a key that counts; and who signed.
+/// Verifies `signature` over the bytes `signed`. Returns the verdict and the signer.
 ///
 /// # Errors
 ///
-/// `EKEYREJECTED`, `ENOKEY`, with words in `log`; `ENOMEM`.
+/// `ENOKEY` if the signer's key is not trusted; `EKEYREJECTED` if the signature is malformed, weak
+/// or not valid; `ENOMEM`. `log` gets the reason, except for `ENOMEM`.
 pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Result<(Verdict, SignerName)> {
     let parsed = Signature::read(signature).map_err(|malformed| {
         let _ = write!(log, "the signature is not accepted: {malformed} of the signature");
@@ -137,7 +141,8 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
                     log.write_str("the signature is not accepted: the signer's key is of another kind, or too weak");
                 return Err(code::EKEYREJECTED);
             }
-            // SAFETY: It is a keyring, for as long as the device is open.
+            // SAFETY: `verify_pkcs7` requires a keyring. `Keyring::find` found a key in it, so the
+            // pointer is not null, and the keyring exists while the device is open.
             let verified = unsafe { keyring::verify_pkcs7(signed, signature, Keyring::as_ptr()) };
             verified.map_err(|error| reason(error, log))?;
             let mut name = SignerName::new();
@@ -145,14 +150,16 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
             Ok((Verdict::Signed, name))
         }
         Err(error) if error == code::ENOKEY && kernel_keys_count() => {
-            // Which key the kernel takes it does not tell.
+            // The kernel does not report the key that it uses, so the check relies on the signature
+            // alone.
             if !parsed.may_be_strong() {
                 let _ =
                     log.write_str("the signature is not accepted: the signer's key is not on the curve P-256 or P-384");
                 return Err(code::EKEYREJECTED);
             }
-            // SAFETY: The value stands for the kernel's secondary keyring, which holds the built-in one, see
-            // `include/linux/verification.h`.
+            // SAFETY: `verify_pkcs7` requires a keyring or a special value. 1 is
+            // `VERIFY_USE_SECONDARY_KEYRING` of `include/linux/verification.h`: the secondary
+            // keyring with the built-in one.
             let verified = unsafe { keyring::verify_pkcs7(signed, signature, ptr::without_provenance_mut(1)) };
             verified.map_err(|error| reason(error, log))?;
             Ok((Verdict::KernelKey, SignerName::new()))
@@ -161,14 +168,14 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
     }
 }
 
-/// Says why the kernel does not take a signature.
+/// Writes to `log` why the kernel rejected a signature. Returns the error of the load.
 fn reason(error: Error, log: &mut LogBuffer) -> Error {
     let (words, error) = if error == ENOMEM {
         return error;
     } else if error == code::ENOKEY {
         ("the signer's key is not in the keyring .kwasmi", code::ENOKEY)
     } else if error == code::ENOPKG {
-        ("the kernel lacks what it takes to check the signature", code::EKEYREJECTED)
+        ("the kernel lacks an algorithm that this signature needs", code::EKEYREJECTED)
     } else {
         ("the signature is not one of these bytes by that key", code::EKEYREJECTED)
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parameter `verify` of the kernel module: a word, which the macro `module!` does not take.
+//! Module parameter `verify`. Its value is a string, a type that the macro `module!` does not
+//! support.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -18,10 +19,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// What was asked for, a text with a NUL at its end; null if nothing was.
+/// Value of the parameter: a NUL-terminated string, or null if it was not set.
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-/// The parameter itself: `module_param(verify, charp, 0444)`.
+/// Definition of the parameter: `module_param(verify, charp, 0444)`.
 #[link_section = "__param"]
 #[used(compiler)]
 static PARAMETER: KernelParam = KernelParam::new(bindings::kernel_param {
@@ -34,25 +35,26 @@ static PARAMETER: KernelParam = KernelParam::new(bindings::kernel_param {
     __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 { arg: TEXT.as_ptr().cast() },
 });
 
-/// What `modinfo` shows.
+/// Type of the parameter, for modinfo(8).
 #[link_section = ".modinfo"]
 #[used(compiler)]
 static TYPE: [u8; 22] = *b"parmtype=verify:charp\0";
 
-/// As above.
+/// Description of the parameter, for modinfo(8).
 #[link_section = ".modinfo"]
 #[used(compiler)]
 static DESCRIPTION: [u8; 99] =
-    *b"parm=verify:What becomes of a module whose signature does not hold: off, warn or enforce (default)\0";
+    *b"parm=verify:Handling of modules that do not have a valid signature: off, warn or enforce (default)\0";
 
-/// What was asked for; nothing for a word that there is not.
+/// Returns the mode that was requested; `None` if the value is unknown.
 pub(crate) fn mode() -> Option<Mode> {
     let text = TEXT.load(Ordering::Relaxed);
     if text.is_null() {
         return Some(Mode::Enforce);
     }
-    // SAFETY: The kernel set it to a text with a NUL at its end when the module was loaded, and keeps that until it is
-    // unloaded: the parameter cannot be written to.
+    // SAFETY: `from_char_ptr` requires a NUL-terminated string that lives as long as the result.
+    // The kernel stored one when the module was loaded and frees it when the module is unloaded;
+    // mode 0444 makes the parameter read-only.
     match unsafe { CStr::from_char_ptr(text) }.to_bytes() {
         b"off" => Some(Mode::Off),
         b"warn" => Some(Mode::Warn),
@@ -61,14 +63,14 @@ pub(crate) fn mode() -> Option<Mode> {
     }
 }
 
-/// Sees that it is a word that there is.
+/// Checks the value of the parameter.
 ///
 /// # Errors
 ///
-/// `EINVAL`, and the kernel log says why.
+/// `EINVAL` if the value is unknown; the kernel log gets the reason.
 pub(crate) fn check() -> Result {
     if mode().is_none() {
-        pr_err!("the parameter verify is off, warn or enforce\n");
+        pr_err!("parameter verify: must be off, warn or enforce\n");
         return Err(EINVAL);
     }
     Ok(())
