@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Records for the kernel's audit: each load, refused load, start that happened or that policy refused, and run that policy refused. Who did it, which module, who signed it, what came of
-//! it. Where audit is switched off, only of what was refused to root. Without an audit daemon the kernel prints records to
-//! its log, at a limited rate.
+//! Audit records. kwasmi records each load, also refused ones; each start that succeeds or that
+//! policy refuses; and each first run that policy refuses. A record names the task, the module, its
+//! signer and the result.
+//!
+//! If audit is disabled, only refused loads are recorded. Without an audit daemon the kernel writes
+//! records to its log, at a limited rate.
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 
@@ -19,18 +22,19 @@ use kernel::{
     str::CString, //
 };
 
-/// What is recorded.
+/// Kind of an audit record.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
-    /// A module is loaded.
+    /// Load of a module.
     Load,
-    /// An instance of one is started.
+    /// Start of an instance.
     Start,
-    /// An instance runs for the first time.
+    /// First run of an instance.
     Run,
 }
 
-/// Records `event`; `error` says why it did not happen. If there is no memory for a record, audit itself counts it as lost.
+/// Records `event`. `error` is the reason if it was refused. Without memory for the record, nothing
+/// is recorded.
 pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
     let op = match event {
         Event::Load => "load",
@@ -38,7 +42,7 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
         Event::Run => "run",
     };
     let is_refused_load = matches!(event, Event::Load) && error.is_some();
-    // Whoever holds a module's descriptor can make mistakes as often as it likes: they are nobody's business.
+    // Any holder of a module fd can make failing calls at will, so those do not fill the audit log.
     let is_mistake = matches!(event, Event::Start)
         && error.is_some_and(|error| error != code::EKEYREJECTED && error != EACCES && error != EPERM);
     if !is_refused_load && (is_mistake || !is_enabled()) {
@@ -57,16 +61,19 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
     let Ok(text) = text else {
         return;
     };
-    // SAFETY: It has no requirements; this is not about a system call that is audited anyway.
+    // SAFETY: `audit_log_start` may be called in any task that may sleep, as `GFP_KERNEL` allows. A
+    // null context makes the record independent of the system call's own records.
     let record = unsafe {
         kwasmi_bindings::audit_log_start(ptr::null_mut(), bindings::GFP_KERNEL, bindings::AUDIT_KERNEL_OTHER as c_int)
     };
     if record.is_null() {
         return;
     }
-    // SAFETY: The record was just begun.
+    // SAFETY: `audit_log_task_info` requires a record that is not ended; `audit_log_start` returned
+    // it.
     unsafe { kwasmi_bindings::audit_log_task_info(record) };
-    // SAFETY: The format takes a text with a NUL at its end.
+    // SAFETY: `audit_log_format` requires a record that is not ended, and arguments that the format
+    // describes: `%s` takes a NUL-terminated string, which `text` is.
     unsafe {
         kwasmi_bindings::audit_log_format(
             record,
@@ -74,18 +81,19 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
             kernel::str::CStrExt::as_char_ptr(&*text),
         )
     };
-    // SAFETY: The record was begun, and is given up.
+    // SAFETY: `audit_log_end` requires a record that is not ended, and consumes it. It is not used
+    // afterwards.
     unsafe { kwasmi_bindings::audit_log_end(record) };
 }
 
-/// Whether audit is switched on.
+/// Returns true if audit is enabled.
 fn is_enabled() -> bool {
     let enabled = &raw const kwasmi_bindings::audit_enabled;
-    // SAFETY: It is a word of the kernel's, which may change at any time.
+    // SAFETY: `audit_enabled` is a static word of the kernel, which the kernel stores as a whole.
     unsafe { enabled.read_volatile() != 0 }
 }
 
-/// Bytes as two digits each.
+/// Formatter that writes each byte as two hexadecimal digits.
 pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -94,8 +102,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A text of others, as `audit_log_untrustedstring` writes it: in quotes, or as digits if there is anything in it that could
-/// pass for another field.
+/// Formatter for untrusted text, as `audit_log_untrustedstring` writes it: quoted, or as
+/// hexadecimal digits if it has a byte that could forge another field. An empty text is `?`.
 struct Untrusted<'a>(&'a [u8]);
 
 impl fmt::Display for Untrusted<'_> {

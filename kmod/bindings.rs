@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What bindgen made of `bindings/bindings.h`, over the types that the `kernel` crate binds.
+//! Bindings that bindgen generated from `bindings/bindings.h`, on top of the types that the
+//! `kernel` crate binds.
 
 #![allow(
     dead_code,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The keyring `.kwasmi`: certificates of those whose signatures count.
+//! Keyring `.kwasmi`: the certificates whose signatures are accepted.
 //!
-//! As fs-verity's: root adds X.509 certificates (`keyctl padd asymmetric`), and may then seal it (`keyctl
-//! restrict_keyring`).
+//! It works as the keyring of fs-verity: root adds X.509 certificates (`keyctl padd asymmetric`),
+//! and may seal it (`keyctl restrict_keyring`).
 //!
 //! C headers: [`include/linux/key.h`](srctree/include/linux/key.h),
 //! [`include/keys/asymmetric-type.h`](srctree/include/keys/asymmetric-type.h)
@@ -37,7 +37,7 @@ use kernel::{
     }, //
 };
 
-/// Root looks at it, adds to it and seals it; the kernel finds keys in it.
+/// Permissions of the keyring: root views, extends and seals it; the kernel searches it.
 const PERMISSIONS: bindings::key_perm_t = bindings::KEY_POS_SEARCH
     | bindings::KEY_USR_VIEW
     | bindings::KEY_USR_READ
@@ -45,37 +45,39 @@ const PERMISSIONS: bindings::key_perm_t = bindings::KEY_POS_SEARCH
     | bindings::KEY_USR_SEARCH
     | bindings::KEY_USR_SETATTR;
 
-/// The keyring, for those who look for a key in it; null before there is one, and after.
+/// Keyring for lookups; null before it is created and after it is dropped.
 static SHARED: Atomic<*mut c_void> = Atomic::new(ptr::null_mut());
 
-/// The keyring. There is one, for as long as the device can be used.
+/// Owner of the keyring. There is one, which exists while the device is open.
 pub(crate) struct Keyring {
     _ring: Key,
 }
 
-/// A reference to a key.
+/// Reference to a key.
 ///
 /// # Invariants
 ///
-/// `key` is referenced.
+/// This value owns a reference to `key`.
 pub(crate) struct Key {
     key: NonNull<bindings::key>,
 }
 
-// SAFETY: Any task may use a key and give up a reference to it.
+// SAFETY: Any task may use a key and drop a reference to it.
 unsafe impl Send for Key {}
-// SAFETY: As above.
+// SAFETY: Several tasks may use a key at once: this file only reads fields that do not change.
 unsafe impl Sync for Key {}
 
 impl Keyring {
-    /// Makes the keyring. Called once.
+    /// Creates the keyring. Must be called once.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         let cred = credentials::current();
-        // SAFETY: The name is static, the credentials are referenced. Nothing restricts it yet, and it is in no other.
+        // SAFETY: `keyring_alloc` requires a NUL-terminated description, which it copies, and
+        // credentials, which `cred` references. It accepts null for no restriction and no
+        // destination keyring.
         let ring = from_err_ptr(unsafe {
             bindings::keyring_alloc(
                 kernel::str::as_char_ptr_in_const_context(c".kwasmi"),
@@ -88,42 +90,45 @@ impl Keyring {
                 ptr::null_mut(),
             )
         })?;
-        // INVARIANT: `keyring_alloc` gave us a reference.
+        // INVARIANT: `keyring_alloc` returned a reference, which the value takes over.
         let ring = Key { key: NonNull::new(ring).ok_or(ENOMEM)? };
         SHARED.store(ring.key.as_ptr().cast(), Relaxed);
         Ok(Self { _ring: ring })
     }
 
-    /// Where it is. The device is open, or this is null.
+    /// Returns the address of the keyring. It is not null while the device is open.
     pub(crate) fn as_ptr() -> *mut bindings::key {
         SHARED.load(Relaxed).cast()
     }
 
-    /// Its serial number.
+    /// Returns the serial number of the keyring; 0 if there is none.
     pub(crate) fn serial() -> i32 {
         NonNull::new(Self::as_ptr()).map_or(0, |ring| {
-            // SAFETY: It is there for as long as the device is open; the number does not change.
+            // SAFETY: The keyring exists while the device is open, and an ioctl of the device is
+            // the only caller. The serial number does not change.
             unsafe { (*ring.as_ptr()).serial }
         })
     }
 
-    /// The key of `signer` in it.
+    /// Returns the key of `signer` in the keyring.
     ///
     /// # Errors
     ///
-    /// `ENOKEY`, `ENOMEM`.
+    /// `ENOKEY` if the keyring has no valid key of `signer`; `ENOMEM`.
     pub(crate) fn find(signer: &Signer<'_>) -> Result<Key> {
         let ring = NonNull::new(Self::as_ptr()).ok_or(ENOKEY)?;
         let id = KeyId::new(signer)?;
-        // SAFETY: The keyring is there for as long as the device is open, and the identifier lives during the call.
+        // SAFETY: `find_asymmetric_key` requires a keyring and an identifier; both stay valid
+        // during the call: the keyring exists while the device is open, and `id` owns the
+        // identifier. It accepts null for the other identifiers.
         let found = unsafe {
             kwasmi_bindings::find_asymmetric_key(ring.as_ptr(), id.id.as_ptr(), ptr::null(), ptr::null(), false)
         };
         match from_err_ptr(found) {
-            // INVARIANT: `find_asymmetric_key` gave us a reference.
+            // INVARIANT: `find_asymmetric_key` returned a reference, which the value takes over.
             Ok(key) => Ok(Key { key: NonNull::new(key).ok_or(ENOKEY)? }),
             Err(error) if error == ENOMEM => Err(ENOMEM),
-            // A key that was revoked or has expired counts as little as none.
+            // A revoked or expired key is treated as a missing one.
             Err(_) => Err(ENOKEY),
         }
     }
@@ -136,47 +141,51 @@ impl Drop for Keyring {
 }
 
 impl Key {
-    /// What the kernel shows it as: the certificate's subject and identifier.
+    /// Returns the description of the key: subject and identifier of the certificate.
     pub(crate) fn description(&self) -> &CStr {
-        // SAFETY: By the invariant the key is there; which variant of the union it is does not matter for what is common.
+        // SAFETY: By the type invariant the key is referenced. Both variants of the union begin
+        // with the same fields, of which `description` is one.
         let text = unsafe { (*self.key.as_ptr()).__bindgen_anon_3.__bindgen_anon_1.description };
         if text.is_null() {
             return c"";
         }
-        // SAFETY: A key's description is a text with a NUL at its end, which stays with the key.
+        // SAFETY: The description of a key is a NUL-terminated string that lives as long as the
+        // key, which `self` references.
         unsafe { CStr::from_char_ptr(text) }
     }
 
-    /// The name of its algorithm, such as `ecdsa-nist-p256`.
+    /// Returns the name of the key's algorithm, such as `ecdsa-nist-p256`.
     pub(crate) fn algorithm(&self) -> &CStr {
-        // SAFETY: By the invariant the key is there, and `find_asymmetric_key` finds keys of the asymmetric type only, whose
-        // first word of payload is the public key.
+        // SAFETY: By the type invariant the key is referenced. `find_asymmetric_key` returns only
+        // asymmetric keys, whose first payload word is the address of the public key.
         let public: *const public_key = unsafe { (*self.key.as_ptr()).__bindgen_anon_4.payload.data[0] }.cast();
         if public.is_null() {
             return c"";
         }
-        // SAFETY: The payload stays for as long as the key is referenced.
+        // SAFETY: The payload of a key exists as long as the key is referenced, and `public` is not
+        // null.
         let name = unsafe { (*public).pkey_algo };
         if name.is_null() {
             return c"";
         }
-        // SAFETY: The name of an algorithm is a static text.
+        // SAFETY: The name of an algorithm is a static NUL-terminated string.
         unsafe { CStr::from_char_ptr(name) }
     }
 }
 
 impl Drop for Key {
     fn drop(&mut self) {
-        // SAFETY: By the invariant the reference is ours.
+        // SAFETY: `key_put` requires a reference, which it consumes. By the type invariant `self`
+        // owns one.
         unsafe { bindings::key_put(self.key.as_ptr()) };
     }
 }
 
-/// What a key is looked for by.
+/// Identifier that keys are found by.
 ///
 /// # Invariants
 ///
-/// `id` came from `asymmetric_key_generate_id`.
+/// `id` was allocated by `asymmetric_key_generate_id`, and this value owns it.
 struct KeyId {
     id: NonNull<kwasmi_bindings::asymmetric_key_id>,
 }
@@ -187,7 +196,8 @@ impl KeyId {
             Signer::Certificate { issuer, serial } => (*serial, *issuer),
             Signer::Key(id) => (*id, [].as_slice()),
         };
-        // SAFETY: Both are addresses and lengths of slices, which are copied.
+        // SAFETY: `asymmetric_key_generate_id` requires two readable byte ranges, which it copies.
+        // Addresses and lengths are those of slices.
         let id = from_err_ptr(unsafe {
             kwasmi_bindings::asymmetric_key_generate_id(
                 first.as_ptr().cast(),
@@ -196,29 +206,35 @@ impl KeyId {
                 second.len(),
             )
         })?;
-        // INVARIANT: It was just made.
+        // INVARIANT: `asymmetric_key_generate_id` allocated the identifier, which the value takes
+        // over.
         Ok(Self { id: NonNull::new(id).ok_or(ENOMEM)? })
     }
 }
 
 impl Drop for KeyId {
     fn drop(&mut self) {
-        // SAFETY: By the invariant it was allocated with kmalloc, and is ours.
+        // SAFETY: `kfree` requires memory of kmalloc that is not freed yet. By the type invariant
+        // `id` was allocated by `asymmetric_key_generate_id`, which uses kmalloc, and `self` owns
+        // it.
         unsafe { bindings::kfree(self.id.as_ptr().cast()) };
     }
 }
 
-/// Has the kernel check that `signature`, a CMS message, is one of `signed` by a key in `ring`.
+/// Verifies that `signature`, a CMS message, is a signature over `signed` by a key in `ring`.
 ///
 /// # Errors
 ///
-/// Those of `verify_pkcs7_signature`.
+/// Errors of `verify_pkcs7_signature` in `certs/system_keyring.c`.
 ///
 /// # Safety
 ///
-/// `ring` is a keyring, or one of the values that `verify_pkcs7_signature` takes for one.
+/// `ring` must be a keyring that stays valid during the call, or one of the special values of
+/// `include/linux/verification.h`.
 pub(crate) unsafe fn verify_pkcs7(signed: &[u8], signature: &[u8], ring: *mut bindings::key) -> Result {
-    // SAFETY: Addresses and lengths are those of slices; the caller guarantees the keyring.
+    // SAFETY: `verify_pkcs7_signature` requires two readable byte ranges, whose addresses and
+    // lengths are those of slices, and a keyring or special value, which `ring` is by this
+    // function's safety requirement.
     to_result(unsafe {
         kwasmi_bindings::verify_pkcs7_signature(
             signed.as_ptr().cast(),

@@ -2,7 +2,8 @@
 
 //! kwasmi: runs WebAssembly programs inside the kernel.
 //!
-//! This file holds the module's parameters and the order of start and stop. How the parts depend on one another:
+//! This file holds the parameters of the kernel module and the order of start and stop.
+//! Dependencies of the parts:
 //!
 //! ```text
 //! device -> module -> shared -> code -> engine -> (the engine object) -> host
@@ -10,8 +11,8 @@
 //!              +-> instance -----+
 //! ```
 //!
-//! Lock order: `Code::stay`, then nothing; `Instance::inner`, then `Code::stay`; `Instance::runner`, then nothing; the table of
-//! shared code, then nothing; the table of users, then nothing.
+//! Lock order: `Instance::inner`, then `Code::stay`. Nothing is locked while `Instance::runner`,
+//! the table of shared code or the table of users is locked.
 
 use kernel::{
     miscdevice::{
@@ -67,103 +68,103 @@ module! {
     params: {
         module_size_max: u64 {
             default: 33554432,
-            description: "Ceiling for the size of a module, in bytes",
+            description: "Ceiling of the size of a module, in bytes",
         },
         functions_max: u64 {
             default: 1000000,
-            description: "Ceiling for the functions of a module",
+            description: "Ceiling of the number of functions of a module",
         },
         function_size_max: u64 {
             default: 131072,
-            description: "Ceiling for the code of a function, in bytes; the engine takes no more than 131072",
+            description: "Ceiling of the code size of a function, in bytes; the engine accepts up to 131072",
         },
         locals_max: u64 {
             default: 50000,
-            description: "Ceiling for the locals of a function",
+            description: "Ceiling of the number of locals of a function",
         },
         arity_max: u64 {
             default: 1000,
-            description: "Ceiling for the parameters of a function type, and for the results",
+            description: "Ceiling of the number of parameters, and of results, of a function type",
         },
         globals_max: u64 {
             default: 1000000,
-            description: "Ceiling for the globals of a module",
+            description: "Ceiling of the number of globals of a module",
         },
         data_segments_max: u64 {
             default: 100000,
-            description: "Ceiling for the data segments of a module",
+            description: "Ceiling of the number of data segments of a module",
         },
         element_segments_max: u64 {
             default: 100000,
-            description: "Ceiling for the element segments of a module",
+            description: "Ceiling of the number of element segments of a module",
         },
         stack_max: u64 {
             default: 16777216,
-            description: "Ceiling for the Wasm stack of an instance, in bytes",
+            description: "Ceiling of the Wasm stack of an instance, in bytes",
         },
         code_max: u64 {
             default: 4294967296,
-            description: "Ceiling for the memory that the engine takes for a module, in bytes",
+            description: "Ceiling of the memory of a translated module, in bytes",
         },
         memory_max: u64 {
             default: 1073741824,
-            description: "Ceiling for the linear memory of an instance, in bytes",
+            description: "Ceiling of the linear memory of an instance, in bytes",
         },
         table_max: u64 {
             default: 10000000,
-            description: "Ceiling for the table elements of an instance",
+            description: "Ceiling of the number of table elements of an instance",
         },
         heap_max: u64 {
             default: 4294967296,
-            description: "Ceiling for the memory that the engine takes for an instance, in bytes",
+            description: "Ceiling of the memory of an instance, linear memory included, in bytes",
         },
         fds_max: u64 {
             default: 1024,
-            description: "Ceiling for the open descriptors of an instance; there are no more than 1024",
+            description: "Ceiling of the number of open descriptors of an instance, at most 1024",
         },
         fuel_max: u64 {
             default: 18446744073709551615,
-            description: "Ceiling for the fuel of an instance, in instructions, about",
+            description: "Ceiling of the fuel of an instance, approximately its number of instructions",
         },
         time_max: u64 {
             default: 18446744073709551615,
-            description: "Ceiling for how long an instance runs, in nanoseconds",
+            description: "Ceiling of the time of a load or of an instance, in nanoseconds",
         },
         cpu_time_max: u64 {
             default: 18446744073709551615,
-            description: "Ceiling for the CPU time of an instance, in nanoseconds",
+            description: "Ceiling of the CPU time of a load or of an instance, in nanoseconds",
         },
         total_heap_max: u64 {
             default: 0,
-            description: "Ceiling for the memory that engines take together, in bytes; 0 for half of the machine's memory",
+            description: "Ceiling of the memory of all engines together, in bytes; 0: half of the machine's memory",
         },
         total_modules_max: u64 {
             default: 4096,
-            description: "Ceiling for the modules that there are at the same time",
+            description: "Ceiling of the number of modules",
         },
         total_instances_max: u64 {
             default: 4096,
-            description: "Ceiling for the instances that there are at the same time",
+            description: "Ceiling of the number of instances",
         },
         total_running_max: u64 {
             default: 1024,
-            description: "Ceiling for the tasks that load, start or run at the same time; there are no more than 1024",
+            description: "Ceiling of the number of tasks that load, start or run at the same time, at most 1024",
         },
         user_instances_max: u64 {
             default: 1024,
-            description: "Ceiling for the instances of a user without CAP_SYS_ADMIN at the same time",
+            description: "Ceiling of the number of instances of a user without CAP_SYS_ADMIN",
         },
         user_running_max: u64 {
             default: 256,
-            description: "Ceiling for the tasks that start or run instances of a user without CAP_SYS_ADMIN at the same time",
+            description: "Ceiling of the number of tasks that start or run instances of a user without CAP_SYS_ADMIN",
         },
         reserve_kib: u64 {
             default: 1024,
-            description: "Memory set aside for small allocations when there is no other, in KiB",
+            description: "Reserve for small allocations when no other memory is available, in KiB",
         },
         kernel_keys: bool {
             default: false,
-            description: "Signatures by keys that the kernel itself trusts count, too",
+            description: "Accept signatures by keys that the kernel trusts as well",
         },
         compiler: bool {
             default: false,
@@ -176,9 +177,10 @@ module! {
     },
 }
 
-/// The loaded module. Fields are dropped in this order: the device goes first, so that nobody comes in any more; then what
-/// loads look at; the reserve and the stacks last, when no engine is left. None holds more than that: descriptors that are still open keep
-/// the module from being unloaded.
+/// State of the loaded module. Fields are dropped in this order: first the device, so that no new
+/// ioctls arrive; then the state that loads use; last the reserve and the stacks, when no engine
+/// exists. Open descriptors keep the module from being unloaded, so no module or instance exists at
+/// that time.
 #[pin_data]
 struct Kwasmi {
     #[pin]
@@ -195,16 +197,20 @@ impl kernel::InPlaceModule for Kwasmi {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         limits::begin();
         try_pin_init!(Self {
-            // SAFETY: It is called here only, before the device.
+            // SAFETY: `Policy::begin` must be called once, before any other function of `policy`:
+            // this is the only call, and the device does not exist yet.
             _policy: unsafe { policy::Policy::begin() },
-            // SAFETY: `Codes::begin` must be called once and first: it is called here only, before there is a device.
+            // SAFETY: `Codes::begin` must be called once, before any `Shared` is created: this is
+            // the only call, and the device does not exist yet.
             _codes: unsafe { shared::Codes::begin() },
-            // SAFETY: It must be called once and first: it is called here only, before there is a device.
+            // SAFETY: `Users::begin` must be called once, before any `Counted` is created: this is
+            // the only call, and the device does not exist yet.
             _users: unsafe { user::Users::begin() },
             _keyring: machine::check().and_then(|()| verify_parameter::check()).and_then(|()| keyring::Keyring::new())?,
-            // SAFETY: It is called here only, before the engine is entered.
+            // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is
+            // the only call, and the engine was not entered yet.
             _stacks: unsafe { stack::Stacks::begin() },
-            // The engine must be able to run before anyone can ask for it.
+            // The engine must be initialised before the device accepts ioctls.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi" }),
         })

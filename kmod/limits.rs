@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a module and an instance may take: the one place that says so. Defaults are here, ceilings are parameters of the
-//! kernel module, and a caller may ask for anything up to the ceiling.
+//! Limits of modules and instances. The table of this file defines their defaults and minimums;
+//! parameters of the kernel module define their ceilings. A caller may request any value from the
+//! minimum to the ceiling.
 
 use crate::{
     counters,
@@ -23,10 +24,10 @@ use kernel::{
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// No limit: `KWASMI_UNLIMITED`, whose type bindgen does not see.
+/// Value that means "no limit": `KWASMI_UNLIMITED`, which bindgen does not translate.
 pub(crate) const UNLIMITED: u64 = u64::MAX;
 
-/// A limit.
+/// One limit.
 pub(crate) struct Limit {
     /// `KWASMI_LIMIT_*`.
     pub(crate) id: u32,
@@ -37,7 +38,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// The most that can be asked for.
+    /// Returns the highest value that a caller may request.
     pub(crate) fn ceiling(&self) -> u64 {
         match (self.ceiling)() {
             0 if self.id == uapi::KWASMI_LIMIT_TOTAL_HEAP => HALF_OF_MEMORY.load(Relaxed),
@@ -45,12 +46,12 @@ impl Limit {
         }
     }
 
-    /// What counts if nothing is asked for.
+    /// Returns the value that applies if the caller requests none.
     pub(crate) fn default(&self) -> u64 {
         self.default.min(self.ceiling())
     }
 
-    /// Says in `log` that `requested` is out of range, and what the range is.
+    /// Writes to `log` that `requested` is out of range, and the range.
     fn log_out_of_range(&self, requested: u64, log: &mut LogBuffer) {
         let _ = write!(log, "{}: requested {requested}, least {}, greatest ", self.name, self.least);
         let _ = match self.ceiling() {
@@ -60,23 +61,23 @@ impl Limit {
     }
 }
 
-/// Half of the machine's memory as it was when kwasmi was loaded, in bytes.
+/// Half of the machine's memory when kwasmi was loaded, in bytes.
 static HALF_OF_MEMORY: Atomic<u64> = Atomic::new(0);
 
-/// Sees how much memory the machine has. Called before any limit is asked for.
+/// Determines the size of the machine's memory. Must be called before any limit is used.
 pub(crate) fn begin() {
     let mut info = bindings::sysinfo::default();
-    // SAFETY: There is room for the answer.
+    // SAFETY: `si_meminfo` requires room for a `sysinfo`, which `info` has.
     unsafe { bindings::si_meminfo(&mut info) };
     HALF_OF_MEMORY.store((info.totalram as u64).saturating_mul(info.mem_unit.into()) / 2, Relaxed);
 }
 
-/// How many limits there are.
+/// Number of limits.
 pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_USER_RUNNING as usize;
 
 macro_rules! limits {
     ($($id:ident, $name:literal, $parameter:ident, $default:expr, $least:expr;)*) => {
-        /// Every limit, by its number.
+        /// All limits, in ascending order of their numbers.
         pub(crate) static LIMITS: [Limit; COUNT] = [$(
             Limit {
                 id: uapi::$id,
@@ -89,14 +90,14 @@ macro_rules! limits {
     };
 }
 
-// By number: KWASMI_LIMIT_MODULE_SIZE is 1.
+// In the order of the numbers: KWASMI_LIMIT_MODULE_SIZE is 1.
 limits! {
     // Number                      Name                Ceiling               Default     Least
     KWASMI_LIMIT_MODULE_SIZE,      "module-size",      module_size_max,      32 * MIB,   1;
     KWASMI_LIMIT_FUNCTIONS,        "functions",        functions_max,        100_000,    1;
     KWASMI_LIMIT_FUNCTION_SIZE,    "function-size",    function_size_max,    128 * KIB,  1;
     KWASMI_LIMIT_LOCALS,           "locals",           locals_max,           4096,       1;
-    // Translating a block takes time in proportion, for each block.
+    // The time to translate a block is proportional to its arity, for each block.
     KWASMI_LIMIT_ARITY,            "arity",            arity_max,            32,         1;
     KWASMI_LIMIT_GLOBALS,          "globals",          globals_max,          10_000,     1;
     KWASMI_LIMIT_DATA_SEGMENTS,    "data-segments",    data_segments_max,    10_000,     1;
@@ -105,7 +106,8 @@ limits! {
     KWASMI_LIMIT_CODE,             "code",             code_max,             512 * MIB,  1;
     KWASMI_LIMIT_MEMORY,           "memory",           memory_max,           256 * MIB,  1;
     KWASMI_LIMIT_TABLE,            "table",            table_max,            1_000_000,  1;
-    // A linear memory that grows is copied: there is room for three times of it.
+    // A linear memory that grows is copied: the default leaves room for three times the default of
+    // "memory".
     KWASMI_LIMIT_HEAP,             "heap",             heap_max,             1024 * MIB, 1;
     KWASMI_LIMIT_FDS,              "fds",              fds_max,              1024,       1;
     KWASMI_LIMIT_FUEL,             "fuel",             fuel_max,             UNLIMITED,  1;
@@ -127,21 +129,22 @@ const _: () = {
     }
 };
 
-/// The limit with this number.
+/// Returns the limit with this number.
 pub(crate) fn find(id: u32) -> Option<&'static Limit> {
     LIMITS.get((id as usize).checked_sub(1)?)
 }
 
-/// The ceiling of the limit with this number; nothing for one that there is not.
+/// Returns the ceiling of the limit with this number, or 0 if the number is unknown.
 pub(crate) fn ceiling(id: u32) -> u64 {
     find(id).map_or(0, Limit::ceiling)
 }
 
-/// Notes in `declared` that a manifest allows `value` of the limit called `name`.
+/// Stores in `declared` that a manifest allows `value` for the limit `name`.
 ///
 /// # Errors
 ///
-/// `ENOEXEC` for a limit that there is not, or that it cannot have; `EDQUOT` above the ceiling.
+/// `ENOEXEC` if the limit is unknown or has a ceiling only, or if `value` is below the minimum;
+/// `EDQUOT` if `value` is above the ceiling. `log` gets the reason.
 pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: &mut LogBuffer) -> Result {
     let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.least != 0);
     let Some((limit, place)) = known else {
@@ -161,20 +164,22 @@ pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: 
     Ok(())
 }
 
-/// The limits of one call.
+/// Values of all limits for one call.
 pub(crate) struct Chosen {
     values: [u64; COUNT],
-    /// What the caller asked for; 0 for nothing.
+    /// Values that the caller requested; 0 if none.
     asked: [u64; COUNT],
 }
 
 impl Chosen {
-    /// Those that the caller asks for with `len` structures `kwasmi_limit` at `addr`, else the default ones.
+    /// Returns the limits of a call: those that the caller requests with `len` structures
+    /// `kwasmi_limit` at the address `addr`, and the defaults of all others.
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `EINVAL` for an unknown or duplicate limit, or for a value below the least; `EDQUOT` for one above the
-    /// ceiling. `log` says which, and the range.
+    /// `EINVAL` if a limit is unknown, given twice or has a ceiling only, or if its value is below
+    /// the minimum; `EDQUOT` if a value is above the ceiling; `EFAULT` if the structures are not
+    /// readable. `log` gets the limit and its range.
     pub(crate) fn from_user(addr: u64, len: u32, log: &mut LogBuffer) -> Result<Self> {
         if len as usize > COUNT {
             let _ = write!(log, "{len} limits requested: there are {COUNT}");
@@ -216,12 +221,12 @@ impl Chosen {
         Ok(Self { values, asked: asked_for })
     }
 
-    /// Brings it in line with `declared`, the most that a manifest allows of each limit (0: it says nothing): that is what
-    /// counts if nothing is asked for.
+    /// Restricts the limits to `declared`, the highest values that a manifest allows (0: not
+    /// mentioned). A limit that the caller did not request gets the value of the manifest.
     ///
     /// # Errors
     ///
-    /// `EDQUOT` if more was asked for, with words in `log`.
+    /// `EDQUOT` if the caller requested more than the manifest allows; `log` gets the limit.
     pub(crate) fn restrict(&mut self, declared: &[u64; COUNT], log: &mut LogBuffer) -> Result {
         let places = self.values.iter_mut().zip(&self.asked);
         for ((value, asked), (limit, most)) in places.zip(LIMITS.iter().zip(declared)) {
@@ -240,10 +245,11 @@ impl Chosen {
         Ok(())
     }
 
-    /// The value of the limit with this number.
+    /// Returns the value of the limit with this number.
     pub(crate) fn get(&self, id: u32) -> u64 {
         let value = self.values.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0);
-        // Here, only who has reached it asks for it.
+        // Only callers that reached the total heap ask for it. The value is the part that is open
+        // to the caller.
         if id == uapi::KWASMI_LIMIT_TOTAL_HEAP {
             counters::most(value)
         } else {
@@ -251,11 +257,11 @@ impl Chosen {
         }
     }
 
-    /// Fails if `amount` is more than the limit with this number.
+    /// Checks that `amount` is within the limit with this number.
     ///
     /// # Errors
     ///
-    /// `EDQUOT`, with words in `log`.
+    /// `EDQUOT` if it is not; `log` gets the limit.
     pub(crate) fn check(&self, id: u32, amount: u64, log: &mut LogBuffer) -> Result {
         if amount <= self.get(id) {
             return Ok(());
@@ -267,12 +273,12 @@ impl Chosen {
     }
 }
 
-/// The size of the reserve, in bytes.
+/// Returns the size of the reserve, in bytes.
 pub(crate) fn reserve_bytes() -> usize {
     module_parameters::reserve_kib.value().saturating_mul(KIB).clamp(64 * KIB, 64 * MIB) as usize
 }
 
-/// Whether imports are provided that make the engine fail.
+/// Returns true if guests may import functions that make the engine fail.
 pub(crate) fn has_fault_injection() -> bool {
     module_parameters::fault_injection.value()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The log buffer of a call: the reason of a failure, in words, and the limit that was reached.
+//! Log buffer of a call: the text that explains a failure, and the limit that was reached.
 
 use crate::{
     ffi::Log,
@@ -12,10 +12,11 @@ use kernel::{
     uaccess::UserSlice, //
 };
 
-/// The most text of a call, in bytes.
+/// Upper bound of the text of a call, in bytes.
 const SIZE_MAX: usize = 16 * 1024;
 
-/// The text that `bytes` begin with: all of them, but for a character that was cut off at the end.
+/// Returns the longest prefix of `bytes` that is valid UTF-8. Used to remove a character that was
+/// cut off at the end.
 pub(crate) fn text(bytes: &[u8]) -> &str {
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -25,7 +26,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     }
 }
 
-/// Text on its way to the caller. What does not fit is cut off, and counted.
+/// Text for the caller. Text beyond the buffer is cut off, but counted.
 pub(crate) struct LogBuffer {
     user: UserPtr,
     text: KVVec<u8>,
@@ -34,7 +35,7 @@ pub(crate) struct LogBuffer {
 }
 
 impl LogBuffer {
-    /// The buffer of `size` bytes at the caller's address `addr`.
+    /// Creates a buffer for the caller's `size` bytes at the address `addr`.
     ///
     /// # Errors
     ///
@@ -45,22 +46,22 @@ impl LogBuffer {
         Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, len: 0, limit: (0, 0) })
     }
 
-    /// Takes back what was said.
+    /// Discards the text.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Notes the limit that was reached: its number and value.
+    /// Stores the limit that was reached: its number and its value.
     pub(crate) fn reached(&mut self, limit: u32, value: u64) {
         self.limit = (limit, value);
     }
 
-    /// The limit that was reached; 0 if none was.
+    /// Returns number and value of the limit that was reached; number 0 if none was.
     pub(crate) fn limit(&self) -> (u32, u64) {
         self.limit
     }
 
-    /// Has `f` write the text by way of the engine's [`Log`].
+    /// Lets `f` write the text through the engine's [`Log`].
     pub(crate) fn lend<T>(&mut self, f: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = Log { text: self.text.as_mut_ptr(), size: self.text.len(), len: 0 };
         let result = f(&mut log);
@@ -68,11 +69,11 @@ impl LogBuffer {
         result
     }
 
-    /// Copies the text to the caller; returns the length of the whole text.
+    /// Copies the text to the caller. Returns the length of the whole text in bytes.
     ///
     /// # Errors
     ///
-    /// `EFAULT`.
+    /// `EFAULT` if the caller's buffer is not writable.
     pub(crate) fn give(&self) -> Result<u32> {
         let written = self.text.get(..self.len.min(self.text.len())).unwrap_or(&[]);
         if !written.is_empty() {

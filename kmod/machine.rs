@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Machines that kwasmi cannot run on.
+//! Detection of machines that kwasmi does not support.
 //!
 //! C header: [`include/linux/cc_platform.h`](srctree/include/linux/cc_platform.h)
 
 use kernel::prelude::*;
 
-/// Whether the machine is a guest of AMD's SEV-ES or SEV-SNP. There, what the hypervisor has to do for the kernel raises the
-/// exception #VC, also in the middle of an interrupt. The kernel handles it on a stack of the kernel's that was in use, and panics
-/// if that was another, as the engine's is: `vc_switch_off_ist` in `arch/x86/kernel/traps.c`.
+/// Returns true if the machine is a guest of AMD SEV-ES or SEV-SNP. There, operations that the
+/// hypervisor must emulate raise the exception #VC, also inside an interrupt. The kernel handles a
+/// #VC only on one of its own stacks, and panics on any other, such as the engine's:
+/// `vc_switch_off_ist` in `arch/x86/kernel/traps.c`.
 #[cfg(CONFIG_ARCH_HAS_CC_PLATFORM)]
 fn has_encrypted_state() -> bool {
     use kernel::bindings;
 
-    // SAFETY: It has no requirements.
+    // SAFETY: `cc_platform_has` has no requirements besides a valid attribute.
     unsafe { bindings::cc_platform_has(bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT) }
 }
 
@@ -22,11 +23,11 @@ fn has_encrypted_state() -> bool {
     false
 }
 
-/// Sees that kwasmi can run on this machine.
+/// Checks that kwasmi supports this machine.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP`, and the kernel log says why.
+/// `EOPNOTSUPP` if it does not; the kernel log gets the reason.
 pub(crate) fn check() -> Result {
     if has_encrypted_state() {
         pr_err!(

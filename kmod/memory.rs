@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for what callers and guests ask for: charged to the memory cgroup of the task, and refused where there is none, in
-//! the cgroup or in the machine, without the out-of-memory killer being called for it.
+//! Memory whose amount callers and guests determine. It is charged to the memory cgroup of the
+//! task. If the cgroup or the machine is out of memory, an allocation fails instead of calling the
+//! out-of-memory killer.
 //!
-//! The `kernel` crate's allocators cannot be told that (`__GFP_RETRY_MAYFAIL`), so this calls what they call.
+//! The allocators of the `kernel` crate do not accept the flag for that, `__GFP_RETRY_MAYFAIL`, so
+//! this file calls the kernel's functions itself.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
@@ -19,42 +21,44 @@ use kernel::{
     prelude::*, //
 };
 
-/// The largest block in bytes that is looked for in one piece; a larger one is mapped page by page.
+/// Size of the largest block that is allocated with kmalloc first, in bytes. A larger block is
+/// mapped page by page with vmalloc.
 const PIECE_MAX: usize = 8192;
 
 const FLAGS: u32 = bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
 
-/// Allocates memory; `kvfree` gives it back.
+/// Allocates memory, to be freed by [`free`] or `kvfree`.
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `EINVAL` if the size is 0; `ENOMEM`.
 pub(crate) fn allocate(layout: Layout) -> Result<NonNull<u8>> {
     let (size, align) = (layout.size(), layout.align());
     if size == 0 {
         return Err(EINVAL);
     }
     let block = if size <= PIECE_MAX {
-        // SAFETY: There is nothing to reallocate.
+        // SAFETY: `kvrealloc_node_align` accepts null as the old block, for a new allocation.
         unsafe { bindings::kvrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE) }
     } else {
-        // SAFETY: As above.
+        // SAFETY: `vrealloc_node_align` accepts null as the old block, for a new allocation.
         unsafe { bindings::vrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE) }
     };
     NonNull::new(block.cast()).ok_or(ENOMEM)
 }
 
-/// Gives memory back.
+/// Frees memory.
 ///
 /// # Safety
 ///
-/// `block` came from [`allocate`], and is given back once.
+/// `block` must come from [`allocate`] and must not have been freed.
 pub(crate) unsafe fn free(block: NonNull<u8>) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `kvfree` requires memory of kmalloc or vmalloc that is not freed yet, which `block`
+    // is by this function's safety requirement.
     unsafe { bindings::kvfree(block.as_ptr().cast()) };
 }
 
-/// An empty vector with room for `len` bytes.
+/// Returns an empty vector with a capacity of `len` bytes.
 ///
 /// # Errors
 ///
@@ -64,6 +68,8 @@ pub(crate) fn buffer(len: usize) -> Result<KVVec<u8>> {
         return Ok(KVVec::new());
     }
     let block = allocate(Layout::array::<u8>(len).map_err(|_| ENOMEM)?)?;
-    // SAFETY: The block is fresh and has `len` bytes; `KVmalloc` frees with `kvfree` as well.
+    // SAFETY: `from_raw_parts` requires memory with this capacity that the allocator can free and
+    // that the vector takes over. `allocate` returned `len` bytes; `KVmalloc` frees with `kvfree`,
+    // too.
     Ok(unsafe { KVVec::from_raw_parts(block.as_ptr(), 0, len) })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What root has forbidden: modules by their hash, and old versions by their name.
+//! Deny list: hashes of denied modules, and least versions by name. Root sets both with ioctls.
 
 use crate::{
     ioctl::{
@@ -35,47 +35,53 @@ use kernel::{
     transmute::AsBytes, //
 };
 
-/// A SHA-256.
+/// SHA-256 hash.
 pub(crate) type Hash = [u8; 32];
 
-/// A module's name, with zeros after it.
+/// Name of a module, padded with zeros.
 pub(crate) type Name = [u8; NAME_MAX];
 
-/// Major, minor, patch.
+/// Version: major, minor, patch.
 pub(crate) type Version = [u32; 3];
 
 kernel::sync::global_lock! {
-    // SAFETY: `Policy::begin` initialises it before anything looks at it.
+    // SAFETY: `Policy::begin` initialises the lock before the device is registered; only ioctls use
+    // it.
     unsafe(uninit) static DENIED: Mutex<Table<Hash, ()>> = Table::new();
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: As above.
+    // SAFETY: `Policy::begin` initialises the lock before the device is registered; only ioctls use
+    // it.
     unsafe(uninit) static LEAST: Mutex<Table<Name, Version>> = Table::new();
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: As above.
+    // SAFETY: `Policy::begin` initialises the lock before the device is registered; only ioctls use
+    // it.
     unsafe(uninit) static WARNED: Mutex<Table<Hash, ()>> = Table::new();
 }
 
-/// What is forbidden, until this is dropped. There is one.
+/// Guard of the deny list. There is one, for the lifetime of the module.
 pub(crate) struct Policy {
     _private: (),
 }
 
 impl Policy {
-    /// Nothing is forbidden.
+    /// Initialises the empty lists.
     ///
     /// # Safety
     ///
-    /// Called once, before anything else here.
+    /// Must be called once, before any other function of this file.
     pub(crate) unsafe fn begin() -> Self {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `init` must be called once, before the lock is used, which this function's safety
+        // requirement ensures.
         unsafe { DENIED.init() };
-        // SAFETY: As above.
+        // SAFETY: `init` must be called once, before the lock is used, which this function's safety
+        // requirement ensures.
         unsafe { LEAST.init() };
-        // SAFETY: As above.
+        // SAFETY: `init` must be called once, before the lock is used, which this function's safety
+        // requirement ensures.
         unsafe { WARNED.init() };
         Self { _private: () }
     }
@@ -89,7 +95,7 @@ impl Drop for Policy {
     }
 }
 
-/// `name` as a key.
+/// Returns `name` as a key of the table of least versions.
 pub(crate) fn name_key(name: &str) -> Name {
     let mut key = [0; NAME_MAX];
     for (place, byte) in key.iter_mut().zip(name.bytes()) {
@@ -98,11 +104,12 @@ pub(crate) fn name_key(name: &str) -> Name {
     key
 }
 
-/// Sees that the module is not forbidden.
+/// Checks that a module is neither denied nor below the least version of its name. `identity` is
+/// name and version in its manifest.
 ///
 /// # Errors
 ///
-/// `EKEYREJECTED`, with words in `log`.
+/// `EKEYREJECTED` if it is; `log` gets the reason.
 pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut LogBuffer) -> Result {
     if DENIED.lock().get(hash).is_some() {
         let _ = log.write_str("a module with this SHA-256 is denied");
@@ -122,13 +129,14 @@ pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut L
     }
 }
 
-/// Whether the kernel log is to tell of the module: once for each, and for so many at most.
+/// Returns true if the kernel log must report the unsigned module: the first time for each hash,
+/// and for at most `KWASMI_POLICY_MAX` hashes.
 pub(crate) fn is_news(hash: &Hash) -> bool {
     let mut warned = WARNED.lock();
     warned.get(hash).is_none() && warned.set(*hash, (), KWASMI_POLICY_MAX as usize).is_ok()
 }
 
-/// `KWASMI_IOC_POLICY`.
+/// Implements `KWASMI_IOC_POLICY`.
 pub(crate) fn tell(arg: &Argument) -> Result<isize> {
     let mut flags = 0;
     if verify::is_locked_down() {
@@ -137,7 +145,7 @@ pub(crate) fn tell(arg: &Argument) -> Result<isize> {
     if verify::kernel_keys_count() {
         flags |= KWASMI_POLICY_KERNEL_KEYS;
     }
-    // No lock is held when the answer is written: the caller's memory may be slow.
+    // The locks are released before the answer is copied, as the copy may wait for a page fault.
     let denied_len = u32::try_from(DENIED.lock().len())?;
     let least_len = u32::try_from(LEAST.lock().len())?;
     arg.write(&kwasmi_policy {
@@ -151,7 +159,7 @@ pub(crate) fn tell(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// `KWASMI_IOC_DENY`.
+/// Implements `KWASMI_IOC_DENY`.
 pub(crate) fn deny(arg: &Argument) -> Result<isize> {
     ioctl::ask_for_root()?;
     let request: kwasmi_deny = arg.read()?;
@@ -159,7 +167,7 @@ pub(crate) fn deny(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// `KWASMI_IOC_LEAST`.
+/// Implements `KWASMI_IOC_LEAST`.
 pub(crate) fn least(arg: &Argument) -> Result<isize> {
     ioctl::ask_for_root()?;
     let request: kwasmi_least = arg.read()?;
@@ -182,19 +190,19 @@ pub(crate) fn least(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// The bytes of `name` in `struct kwasmi_least`.
+/// Returns the size of `name` in `struct kwasmi_least`, in bytes.
 const fn size_of_name() -> usize {
-    // A name and a NUL fit.
+    // A name of maximal length and a NUL fit.
     assert!(NAME_MAX < 72);
     72
 }
 
-/// `KWASMI_IOC_DENIED`.
+/// Implements `KWASMI_IOC_DENIED`.
 pub(crate) fn denied(arg: &Argument) -> Result<isize> {
     list(arg, || copied(&DENIED.lock(), |(hash, ())| kwasmi_deny { sha256: *hash }))
 }
 
-/// `KWASMI_IOC_LEASTS`.
+/// Implements `KWASMI_IOC_LEASTS`.
 pub(crate) fn leasts(arg: &Argument) -> Result<isize> {
     list(arg, || {
         copied(&LEAST.lock(), |(name, version)| {
@@ -215,7 +223,8 @@ fn copied<K: Ord, V, E>(table: &Table<K, V>, f: impl Fn(&(K, V)) -> E) -> Result
     Ok(entries)
 }
 
-/// Gives the caller as many of the entries as there is room for. No lock is held then: the caller's memory may be slow.
+/// Copies the entries to the caller, up to the capacity of its array. The lock is released before,
+/// as the copy may wait for a page fault.
 fn list<E: AsBytes>(arg: &Argument, entries: impl FnOnce() -> Result<KVVec<E>>) -> Result<isize> {
     let mut request: kwasmi_policy_list = arg.read()?;
     if request.reserved != 0 {

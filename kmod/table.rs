@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small sorted tables, for what every load looks up.
+//! Sorted table of keys and values, for small numbers of entries.
 
 use kernel::prelude::*;
 
-/// Values by key, in ascending order of the keys.
+/// Map from keys to values, as a vector sorted by key.
 pub(crate) struct Table<K, V> {
     entries: KVVec<(K, V)>,
 }
 
 impl<K: Ord, V> Table<K, V> {
-    /// One without entries.
+    /// Creates an empty table.
     pub(crate) const fn new() -> Self {
         Self { entries: KVVec::new() }
     }
@@ -19,30 +19,30 @@ impl<K: Ord, V> Table<K, V> {
         self.entries.binary_search_by(|(known, _)| known.cmp(key))
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let place = self.place(key).ok()?;
         self.entries.get(place).map(|(_, value)| value)
     }
 
-    /// The value of `key`, to be changed.
+    /// Returns the value of `key`, mutably.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(key).ok()?;
         self.entries.get_mut(place).map(|(_, value)| value)
     }
 
-    /// Takes `key` out.
+    /// Removes `key`.
     pub(crate) fn remove(&mut self, key: &K) {
         if let Ok(place) = self.place(key) {
             let _ = self.entries.remove(place);
         }
     }
 
-    /// Gives `key` this value.
+    /// Sets the value of `key`.
     ///
     /// # Errors
     ///
-    /// `EDQUOT` if there are `max` entries; `ENOMEM`.
+    /// `EDQUOT` if `key` is new and the table has `max` entries; `ENOMEM`.
     pub(crate) fn set(&mut self, key: K, value: V, max: usize) -> Result {
         match self.place(&key) {
             Ok(place) => {
@@ -59,12 +59,12 @@ impl<K: Ord, V> Table<K, V> {
         }
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The entries.
+    /// Returns the entries, in ascending order of the keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.entries.iter()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What bindgen made of `uapi/kwasmi.h`.
+//! Types and constants that bindgen generated from `uapi/kwasmi.h`.
 
 #![allow(dead_code, missing_docs, non_camel_case_types, unreachable_pub, reason = "generated")]
 
@@ -17,9 +17,11 @@ include!(concat!(env!("KWASMI_GENERATED"), "/uapi.rs"));
 macro_rules! plain_data {
     ($($name:ident),*) => {
         $(
-            // SAFETY: It holds integers only, so any bytes are a value.
+            // SAFETY: `FromBytes` requires that all bytes are a valid value. The structure has
+            // integer fields only.
             unsafe impl FromBytes for $name {}
-            // SAFETY: It holds integers only and, as the header promises and the build checks, no padding.
+            // SAFETY: `AsBytes` requires that the value has no uninitialised bytes. The structure
+            // has integer fields only and no padding, which the header states and the build checks.
             unsafe impl AsBytes for $name {}
         )*
     };
