@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What kwasmi needs of the kernel's headers and the `kernel` crate does not bind. Input of bindgen.
+ * Input of bindgen: the kernel headers that kwasmi uses and the `kernel` crate does not bind.
  */
 #include <crypto/public_key.h>
 #include <keys/asymmetric-type.h>
@@ -14,11 +14,11 @@
 #include <linux/splice.h>
 #include <linux/verification.h>
 
-/* bindgen passes over `union pipe_index`, which has no name there. */
+/* bindgen skips `union pipe_index` in struct pipe_inode_info, as the member has no name. */
 const size_t KWASMI_CONST_PIPE_INDEX = offsetof(struct pipe_inode_info, head_tail);
 const size_t KWASMI_CONST_PIPE_BUFS = offsetof(struct pipe_inode_info, bufs);
 
-/* bindgen does not see through casts in macros. */
+/* bindgen does not translate macros with casts. */
 const fmode_t KWASMI_CONST_FMODE_ATOMIC_POS = FMODE_ATOMIC_POS;
 const fmode_t KWASMI_CONST_FMODE_LSEEK = FMODE_LSEEK;
 const fmode_t KWASMI_CONST_FMODE_NOWAIT = FMODE_NOWAIT;

@@ -1,56 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctl of `/dev/kwasmi-limit`. The module and the bench compile this very file.
+//! ABI of the ioctl of `/dev/kwasmi-limit`. The module and the bench both compile this file.
 
-/// The type of the ioctl.
+/// Type of the ioctl.
 pub const GROUP: u8 = b'L';
 
-/// Its number.
+/// Number of the ioctl.
 pub const NUMBER: u8 = 0x80;
 
-/// The most bytes of a buffer.
+/// Upper bound of the size of a buffer, in bytes.
 pub const LEN_MAX: u32 = 1 << 20;
 
-/// The most descriptors.
+/// Number of descriptors of a job.
 pub const FDS: usize = 2;
 
-/// The most connections of a server.
+/// Upper bound of the number of connections of a server.
 pub const CONNECTIONS_MAX: u32 = 1024;
 
-/// What there is to do.
+/// Kind of work.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Writes `len` bytes into the second file and reads them from the first.
+    /// Writes `len` bytes to the second file and reads them from the first.
     Selfpipe = 0,
-    /// Writes a byte into the second file and reads one from the first.
+    /// Writes a byte to the second file and reads one from the first.
     Ping = 1,
-    /// Reads a byte from the first file and writes one into the second.
+    /// Reads a byte from the first file and writes one to the second.
     Pong = 2,
-    /// Reads 64 bytes of the first file, from its start again at its end, and counts the lines in them.
+    /// Reads 64 bytes of the first file, from its start again at its end, and counts their lines.
     Scan = 3,
-    /// Reads a request from the first file and writes the decision into the second.
+    /// Reads a request from the first file and writes the decision to the second.
     Policy = 4,
-    /// Takes `connections` from the first file, a socket, and says what they say until all of them are closed.
+    /// Accepts `connections` from the first file, a socket, and echoes their data until all are
+    /// closed.
     Echo = 5,
-    /// Takes two connections from the first file, a socket, and passes on what the first says to the second until it ends.
+    /// Accepts two connections from the first file, a socket, and copies the data of the first to
+    /// the second until the first is closed.
     Relay = 6,
-    /// Has the first file the flags that it has: nothing.
+    /// Sets the flags of the first file to the flags that it has.
     Null = 7,
-    /// As `Echo`, but answers requests of HTTP/1.1.
+    /// Serves `connections` as `Echo`, but answers HTTP/1.1 requests.
     Http = 8,
-    /// As `Echo`, but is a cache that speaks memcached's protocol.
+    /// Serves `connections` as `Echo`, but is a cache that speaks the memcached protocol.
     Kv = 9,
-    /// As `Http`; what is in the second file is read for each request for it.
+    /// Serves as `Http`. Each request for the file reads the second file.
     HttpFile = 10,
-    /// As `Http`, but `count` connections, one after the other, for one request each.
+    /// Serves as `Http`, but `count` connections, one after another, with one request each.
     HttpClose = 11,
-    /// Takes a connection from the first file, a socket, and sends it `count` times `len` bytes of the second, over and over.
+    /// Accepts a connection from the first file, a socket, and sends `count` times `len` bytes of
+    /// the second file, repeated as needed.
     RelayFile = 12,
 }
 
 impl Work {
-    /// All of them, by number.
+    /// All kinds, in ascending order of their numbers.
     pub const ALL: [Self; 13] = [
         Self::Selfpipe,
         Self::Ping,
@@ -68,22 +71,22 @@ impl Work {
     ];
 }
 
-/// The argument of the ioctl.
+/// Argument of the ioctl.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Job {
-    /// The number of a [`Work`].
+    /// Number of a [`Work`].
     pub work: u32,
-    /// Bytes of a message or, of a server, of its buffer.
+    /// Size of a message, or of the buffer of a server, in bytes.
     pub len: u32,
-    /// Connections of a server; 1 where it has one at a time.
+    /// Number of connections of a server; 1 if it has one at a time.
     pub connections: u32,
     /// Must be zero.
     pub reserved: u32,
     /// Descriptors; -1 for none.
     pub fds: [i32; FDS],
-    /// How often; of no account to a server.
+    /// Number of repetitions; ignored by servers except `HttpClose` and `RelayFile`.
     pub count: u64,
-    /// Out: how many nanoseconds that took.
+    /// Out: duration of the work, in nanoseconds.
     pub nanoseconds: u64,
 }

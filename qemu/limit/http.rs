@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! HTTP/1.1 with a page, as `guests/bench` has it. Of a request the same is looked at.
+//! HTTP/1.1 server with one page, equal to the one in `guests/bench`. It examines the same parts of
+//! a request.
 
 use crate::{
     files::Open,
@@ -18,17 +19,17 @@ use kernel::{
     prelude::*, //
 };
 
-/// The most headers of a request.
+/// Upper bound of the number of headers of a request.
 const HEADERS_MAX: usize = 16;
 
-/// A server of the page and, perhaps, of a file, which it reads for each request.
+/// Server of the page and, if `file` is set, of a file, which it reads for each request.
 #[derive(Default)]
 pub(crate) struct Http<'a> {
     pub(crate) file: Option<&'a Open>,
 }
 
 impl Http<'_> {
-    /// Adds the answer to a request for `path`.
+    /// Appends the answer to a request for `path`.
     fn get(&mut self, path: &[u8], output: &mut KVVec<u8>) -> Result {
         match (path, self.file) {
             (b"/", _) => output.extend_from_slice(ANSWER, GFP_KERNEL_ACCOUNT)?,
@@ -60,13 +61,13 @@ impl Requests for Http<'_> {
     }
 }
 
-/// What was not read yet.
+/// Bytes that were not parsed yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// Reads a request: its method and its path; none if it is not whole.
+    /// Parses a request. Returns its method and path, or `None` if it is not complete.
     fn request(&mut self) -> Option<Result<(&'a [u8], &'a [u8])>> {
-        // Lines without anything before a request are of no account.
+        // Empty lines before a request are ignored.
         while let [b'\r' | b'\n', rest @ ..] = self.0 {
             self.0 = rest;
         }
@@ -90,7 +91,8 @@ impl<'a> Rest<'a> {
         Some(Err(E2BIG))
     }
 
-    /// Takes the bytes up to the first that `is_good` says no to, and that one.
+    /// Takes the bytes up to and including the first one for which `is_good` returns false. Returns
+    /// them, with that byte apart.
     #[inline]
     fn take(&mut self, is_good: impl Fn(u8) -> bool) -> Option<(&'a [u8], u8)> {
         let len = self.0.iter().position(|byte| !is_good(*byte))?;
@@ -100,7 +102,8 @@ impl<'a> Rest<'a> {
         Some((bytes, *next))
     }
 
-    /// Whether a line ends with `byte`, which was taken, and the next one, which is.
+    /// Returns true if `byte`, which was taken, ends a line, alone or with the next byte, which is
+    /// then taken too.
     fn ends_line(&mut self, byte: u8) -> Option<bool> {
         if byte != b'\r' {
             return Some(byte == b'\n');
@@ -111,7 +114,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// What methods and names of headers consist of.
+/// Returns true if `byte` may be part of a method or of the name of a header.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

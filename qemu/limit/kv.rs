@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The cache of `guests/bench`.
+//! Cache with the memcached protocol, equal to the one in `guests/bench`.
 
 use crate::{
     command::{
@@ -17,23 +17,23 @@ use core::fmt::{
 };
 use kernel::prelude::*;
 
-/// Lists of items.
+/// Number of lists.
 const LISTS: usize = 1024;
 
-/// What is kept under a key.
+/// Item of the cache.
 struct Item {
     key: KVVec<u8>,
     flags: u32,
     data: KVVec<u8>,
 }
 
-/// The cache: each item is in the list that its key's hash tells.
+/// Hash table of items. The hash of a key selects the list of its item.
 pub(crate) struct Cache {
     lists: KVVec<KVVec<Item>>,
 }
 
 impl Cache {
-    /// An empty one.
+    /// Creates an empty cache.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Cache {
         Ok(Self { lists })
     }
 
-    /// The list that `key` is in, if it is kept.
+    /// Returns the list for `key`.
     fn list(&mut self, key: &[u8]) -> Result<&mut KVVec<Item>> {
         // FNV-1a.
         let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -102,7 +102,7 @@ impl Requests for Cache {
     }
 }
 
-/// Text that is added to a buffer.
+/// Adapter that appends formatted text to a buffer.
 struct Text<'a>(&'a mut KVVec<u8>);
 
 impl Write for Text<'_> {

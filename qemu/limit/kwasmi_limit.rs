@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest could be at best: its work, done by the kernel calls that kwasmi makes for it, without Wasm.
+//! Upper bound of what a guest can reach: the work of the bench's guests, done by the kernel calls
+//! that kwasmi makes for them, without Wasm.
 //!
-//! For the bench only. The files that make those calls are kwasmi's own.
+//! For the bench only. The files that make those calls are shared with kwasmi.
 
 use kernel::{
     fs::File,
@@ -60,11 +61,11 @@ module! {
     type: Limit,
     name: "kwasmi_limit",
     authors: ["The kwasmi developers"],
-    description: "Does what kwasmi's guests do, without Wasm: for its bench",
+    description: "Does the work of kwasmi's bench in the kernel, without Wasm",
     license: "GPL",
 }
 
-/// The loaded module.
+/// State of the loaded module.
 #[pin_data]
 struct Limit {
     #[pin]
@@ -79,12 +80,14 @@ impl kernel::InPlaceModule for Limit {
     }
 }
 
-/// An open `/dev/kwasmi-limit`. It has no state.
+/// Open file of `/dev/kwasmi-limit`. It has no state.
 struct Device;
 
-// SAFETY: It holds integers only, so any bytes are a value.
+// SAFETY: `FromBytes` requires that all bytes are a valid value. The structure has integer fields
+// only.
 unsafe impl FromBytes for abi::Job {}
-// SAFETY: It holds integers only, and no padding.
+// SAFETY: `AsBytes` requires that the value has no uninitialised bytes. The structure has integer
+// fields only and no padding.
 unsafe impl AsBytes for abi::Job {}
 
 const RUN: u32 = _IOWR::<abi::Job>(abi::GROUP as u32, abi::NUMBER as u32);

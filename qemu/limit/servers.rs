@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Servers on a listening socket. Each takes as many connections as it is told, serves them until they are closed, and ends.
+//! Servers on a listening socket. Each accepts a given number of connections and serves them until
+//! all are closed.
 
 use crate::{
     abi::FDS,
@@ -29,13 +30,13 @@ use kernel::{
     }, //
 };
 
-/// What a server says.
+/// Protocol of a server.
 pub(crate) trait Protocol {
-    /// What there is to say now that the connection with this handle has said `fresh`.
+    /// Returns the answer after the connection with this handle has sent `fresh`.
     fn answer<'a>(&'a mut self, handle: u32, fresh: &'a [u8]) -> Result<&'a [u8]>;
 }
 
-/// Says what was said.
+/// Protocol that answers with the bytes received.
 pub(crate) struct Echo;
 
 impl Protocol for Echo {
@@ -45,22 +46,24 @@ impl Protocol for Echo {
     }
 }
 
-/// What is asked in requests, which may come in parts.
+/// Protocol of requests, each of which may arrive in parts.
 pub(crate) trait Requests {
-    /// Answers what is whole in `input`, the start of what a connection has sent; how many of its bytes that were.
+    /// Appends the answers to the complete requests in `input` to `output`. Returns the number of
+    /// bytes of these requests.
     fn answer(&mut self, input: &[u8], output: &mut KVVec<u8>) -> Result<usize>;
 }
 
-/// Answers requests once they are whole.
+/// Protocol that collects bytes until requests are complete.
 pub(crate) struct Whole<R> {
     requests: R,
-    /// By handle.
+    /// Bytes of incomplete requests, by handle.
     unanswered: KVVec<KVVec<u8>>,
     output: KVVec<u8>,
 }
 
 impl<R> Whole<R> {
-    /// For as many connections, whose handles are those after the descriptors'.
+    /// Creates the state for `connections` connections. Their handles follow those of the job's
+    /// descriptors.
     pub(crate) fn new(requests: R, connections: u32) -> Result<Self> {
         let mut unanswered = KVVec::new();
         for _ in 0..connections as usize + FDS {
@@ -69,7 +72,7 @@ impl<R> Whole<R> {
         Ok(Self { requests, unanswered, output: KVVec::new() })
     }
 
-    /// Forgets what was not answered.
+    /// Discards the bytes of an incomplete request.
     fn forget(&mut self, handle: u32) {
         if let Some(kept) = self.unanswered.get_mut(handle as usize) {
             kept.clear();
@@ -82,7 +85,7 @@ impl<R: Requests> Protocol for Whole<R> {
         let kept = self.unanswered.get_mut(handle as usize).ok_or(EBADF)?;
         self.output.clear();
         if kept.is_empty() {
-            // The usual case: whole requests, nothing to keep.
+            // Usual case: complete requests only.
             let done = self.requests.answer(fresh, &mut self.output)?;
             kept.extend_from_slice(fresh.get(done..).unwrap_or_default(), GFP_KERNEL_ACCOUNT)?;
         } else {
@@ -95,13 +98,14 @@ impl<R: Requests> Protocol for Whole<R> {
     }
 }
 
-/// Takes a connection; its handle.
+/// Accepts a connection. Returns its handle.
 fn accept(files: &mut Files, listener: u64) -> Result<u32> {
     let accepted = sockets::accept(files.get(listener)?, 0, false)?;
     files.add(accepted)
 }
 
-/// Reads once and answers; how many bytes, 0 where the connection ends. One that goes without waiting for its answers does.
+/// Reads once and answers. Returns the number of bytes read; 0 if the connection is closed, also if
+/// it was reset before the answer.
 #[inline]
 fn answer(files: &Files, handle: u32, buffer: &mut [u8], at: u64, protocol: &mut impl Protocol) -> Result<usize> {
     let open = files.get(u64::from(handle))?;
@@ -115,7 +119,7 @@ fn answer(files: &Files, handle: u32, buffer: &mut [u8], at: u64, protocol: &mut
     }
 }
 
-/// Answers `count` connections.
+/// Serves `count` connections at once. Returns the duration in nanoseconds.
 pub(crate) fn serve(
     files: &mut Files,
     [listener, _]: [u64; 2],
@@ -130,7 +134,7 @@ pub(crate) fn serve(
         entries.push(PollEntry { handle, events: poll::READ, ..PollEntry::default() }, GFP_KERNEL_ACCOUNT)?;
     }
     match entries.as_slice() {
-        // Nobody else to wait for.
+        // A single connection needs no poll.
         [only] => serve_one(files, only.handle, buffer, &mut protocol)?,
         _ => serve_many(files, entries, buffer, &mut protocol)?,
     }
@@ -156,7 +160,8 @@ fn serve_many(
     let mut pace = Pace::default();
     while !entries.is_empty() {
         let (place, count) = (entries.as_mut_ptr() as u64, entries.len() as u64);
-        // SAFETY: There are as many entries, and nobody else uses them.
+        // SAFETY: `ready::poll` requires the address and number of writable entries that nothing
+        // else uses; `entries` owns them.
         unsafe { ready::poll(files, place, count, u64::MAX) }?;
         let mut ended = None;
         for entry in entries.iter().filter(|entry| entry.ready != 0) {
@@ -166,7 +171,7 @@ fn serve_many(
                 answered => pace.count(answered?)?,
             }
         }
-        // Others that have ended as well are ready still.
+        // One connection is removed at a time: others that are closed are ready in the next round.
         if let Some(handle) = ended {
             files.close(u64::from(handle))?;
             entries.retain(|entry| entry.handle != handle);
@@ -175,7 +180,8 @@ fn serve_many(
     Ok(())
 }
 
-/// Passes on what the first connection says to the second, until it ends.
+/// Copies the data of the first connection to the second until the first is closed. Returns the
+/// duration in nanoseconds.
 pub(crate) fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buffer: &mut [u8]) -> Result<u64> {
     if count != 2 {
         return Err(EINVAL);
@@ -194,7 +200,8 @@ pub(crate) fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buff
     }
 }
 
-/// Answers one request of each of `count` connections, one after the other.
+/// Serves one request of each of `count` connections, one after another. Returns the duration in
+/// nanoseconds.
 pub(crate) fn serve_each(
     files: &mut Files,
     [listener, _]: [u64; 2],
@@ -206,13 +213,14 @@ pub(crate) fn serve_each(
         let handle = accept(files, listener)?;
         let len = answer(files, handle, buffer, AT_POSITION, &mut protocol)?;
         files.close(u64::from(handle))?;
-        // The next connection has the same handle.
+        // The next connection gets the same handle.
         protocol.forget(handle);
         Ok(len)
     })
 }
 
-/// Sends the file, over and over, to one connection: `count` times `len` bytes.
+/// Sends `count` times `len` bytes to one connection, from the file, which is read repeatedly.
+/// Returns the duration in nanoseconds.
 pub(crate) fn relay_file(files: &mut Files, [listener, file]: [u64; 2], count: u64, len: u32) -> Result<u64> {
     let to = accept(files, listener)?;
     let (file, to) = (files.get(file)?, files.get(u64::from(to))?);

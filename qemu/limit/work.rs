@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work, as `guests/bench` does it.
+//! The work, done as the guests in `guests/bench` do it.
 
 use crate::{
     abi::{
@@ -45,18 +45,20 @@ use kernel::{
     }, //
 };
 
-/// Operations between two looks at whether to go on, and bytes that make one due: those of kwasmi's batches.
+/// Upper bounds of the operations, and of the bytes, between two checks for signals: those of
+/// kwasmi's batches.
 const OPERATIONS_PER_CHECK: u32 = 64;
 const BYTES_PER_CHECK: usize = 1024 * 1024;
 
-/// Bytes of a file that are looked at at a time.
+/// Number of bytes that `scan` reads at a time.
 const PIECE: usize = 64;
 
-/// Does `job`; how many nanoseconds that took.
+/// Does `job`. Returns the duration in nanoseconds.
 ///
 /// # Errors
 ///
-/// `EINVAL`, `EBADF`, `ENOMEM`; `EINTR` for any signal; those of files.
+/// `EINVAL` if `job` is not valid; `EBADF` if a descriptor is not open; `ENOMEM`; `EINTR` if a
+/// signal is pending; errors of the files.
 pub(crate) fn run(job: &Job) -> Result<u64> {
     let work = Work::ALL.into_iter().find(|work| *work as u32 == job.work).ok_or(EINVAL)?;
     let is_server = matches!(
@@ -94,7 +96,7 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
         Work::Null => null(&mut files, handles, job.count),
         Work::Http => serve(&mut files, handles, connections, &mut buffer, Whole::new(Http::default(), connections)?),
         Work::HttpFile => {
-            // Apart from those that come and go.
+            // Not in `files`, whose handles belong to the connections.
             let mut others = Files::new();
             let file = others.open(job.fds[1])?.0;
             let http = Http { file: Some(others.get(file.into())?) };
@@ -106,11 +108,11 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
         Work::RelayFile => relay_file(&mut files, handles, job.count, job.len),
         Work::Kv => serve(&mut files, handles, connections, &mut buffer, Whole::new(Cache::new()?, connections)?),
     };
-    // A call that a signal has ended is not made again: part of the work is done.
+    // A call that a signal interrupted must not be restarted, as part of the work is done.
     result.map_err(|error| if error == ERESTARTSYS { EINTR } else { error })
 }
 
-/// Looks from time to time whether the work is to go on.
+/// Counter that triggers checks for signals.
 #[derive(Default)]
 pub(crate) struct Pace {
     operations: u32,
@@ -118,7 +120,11 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Counts an operation that has moved so many bytes.
+    /// Counts an operation that moved `bytes` bytes. Reschedules and checks for signals when due.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal is pending.
     #[inline]
     pub(crate) fn count(&mut self, bytes: usize) -> Result {
         self.operations += 1;
@@ -135,7 +141,7 @@ impl Pace {
     }
 }
 
-/// How long it takes to do `work` `count` times.
+/// Does `work` `count` times. Returns the duration in nanoseconds.
 #[inline]
 pub(crate) fn time(count: u64, mut work: impl FnMut() -> Result<usize>) -> Result<u64> {
     let mut pace = Pace::default();
@@ -150,11 +156,12 @@ pub(crate) fn since(began: Instant<Monotonic>) -> u64 {
     began.elapsed().as_nanos() as u64
 }
 
-/// Reads once; how many bytes.
+/// Reads once. Returns the number of bytes.
 #[inline]
 pub(crate) fn read(open: &Open, bytes: &mut [u8], at: u64) -> Result<usize> {
     let vector = IoVec { addr: bytes.as_mut_ptr(), len: bytes.len() };
-    // SAFETY: The vector describes `bytes`, and both outlive the call.
+    // SAFETY: `Open::transfer` requires the address and number of vectors over writable memory:
+    // `vector` describes `bytes`, and both outlive the call.
     let done = unsafe { open.transfer((&raw const vector as u64, 1), at, Direction::Read) }?;
     Ok((done as usize).min(bytes.len()))
 }
@@ -175,7 +182,9 @@ pub(crate) fn write_all(open: &Open, bytes: &[u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
         let vector = IoVec { addr: rest.as_ptr().cast_mut(), len: rest.len() };
-        // SAFETY: The vector describes `rest`, which is only read, and both outlive the call.
+        // SAFETY: `Open::transfer` requires the address and number of vectors over readable memory:
+        // `vector` describes `rest`, and both outlive the call. `Direction::Write` only reads the
+        // memory.
         let done = unsafe { open.transfer((&raw const vector as u64, 1), AT_POSITION, Direction::Write) }?;
         if done == 0 {
             return Err(EIO);
@@ -185,7 +194,7 @@ pub(crate) fn write_all(open: &Open, bytes: &[u8]) -> Result {
     Ok(())
 }
 
-/// Has the file the flags that it has.
+/// Sets the flags of the file to the flags that it has.
 fn null(files: &mut Files, [input, _]: [u64; 2], count: u64) -> Result<u64> {
     time(count, || {
         core::hint::black_box(files.set_flags(core::hint::black_box(input), 0)?);
@@ -222,14 +231,15 @@ fn pong(files: &Files, [input, output]: [u64; 2], count: u64) -> Result<u64> {
     })
 }
 
-/// The lines that end in `bytes`, eight bytes at a time, as memchr's do it where there are no vectors.
+/// Returns the number of lines that end in `bytes`, eight bytes at a time, as memchr does without
+/// vector instructions.
 fn lines(bytes: &[u8]) -> u64 {
     const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
     let mut lines = 0;
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {
         let word = word.first_chunk().copied().map_or(0, u64::from_ne_bytes) ^ u64::from_ne_bytes([b'\n'; 8]);
-        // The highest bit of each byte that is zero; no carry goes from one to the next.
+        // The highest bit of each byte that is zero. No carry crosses from one byte to the next.
         let zeros = !(((word & LOW) + LOW) | word | LOW);
         lines += (zeros >> 7).wrapping_mul(u64::from_ne_bytes([1; 8])) >> 56;
     }
