@@ -2,7 +2,7 @@
 
 //! Keyring `.kwasmi`: the certificates whose signatures are accepted.
 //!
-//! It works as the keyring of fs-verity: root adds X.509 certificates (`keyctl padd asymmetric`),
+//! Like the keyring of fs-verity: root adds X.509 certificates (`keyctl padd asymmetric`),
 //! and may seal it (`keyctl restrict_keyring`).
 //!
 //! C headers: [`include/linux/key.h`](srctree/include/linux/key.h),

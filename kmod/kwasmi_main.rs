@@ -11,8 +11,8 @@
 //!              +-> instance -----+
 //! ```
 //!
-//! Lock order: `Instance::inner`, then `Code::stay`. Nothing is locked while `Instance::runner`,
-//! the table of shared code or the table of users is locked.
+//! Lock order: `Instance::inner`, then `Code::stay`. No lock is taken while
+//! `Code::stay`, `Instance::runner`, the table of shared code or the table of users is locked.
 
 use kernel::{
     miscdevice::{

@@ -415,7 +415,7 @@ impl Open {
         // SAFETY: `self.file` is a reference to the file. The union holds `f_pos_lock`, as
         // `FMODE_ATOMIC_POS` is set; this only computes its address.
         let lock = unsafe { &raw mut (*file).__bindgen_anon_2.f_pos_lock };
-        // SAFETY: `acquire` requires an initialised mutex: `file_init` initialises `f_pos_lock`. It
+        // SAFETY: `acquire` requires an initialised mutex: `init_file` initialises `f_pos_lock`. It
         // may sleep: host calls run in process context. This task does not hold the lock, or
         // `acquire` is `try_lock`.
         to_result(unsafe { acquire(lock) })?;

@@ -281,7 +281,8 @@ struct Locked {
 impl Drop for Locked {
     fn drop(&mut self) {
         // SAFETY: `end_dirop` requires a dentry of `start_creating` or `start_removing`, or that
-        // `vfs_mkdir` returned for one; `self.dentry` is, and is used no more.
+        // `vfs_mkdir` returned for one; `self.dentry` is, and is not
+        // used afterwards.
         unsafe { bindings::end_dirop(self.dentry) };
     }
 }
@@ -658,8 +659,8 @@ impl Path<'_> {
                     found.may_create_in_sticky(&path)?;
                     return found.open(linux, flags);
                 }
-                // ENOTDIR: a symbolic link's target may be a file name with a slash after it. The steps
-                // below follow the link and report the error.
+                // ENOTDIR: the target of a symbolic link may be a file name with a slash after it.
+                // The steps below follow the link and report the error.
                 Err(error) if error == ENOENT || error == ENOTDIR => {}
                 Err(error) => return Err(error),
             }
@@ -904,10 +905,10 @@ impl Found {
     /// Returns the owner of `inode`, which must be on the same mount: `i_uid_into_vfsuid` of
     /// `include/linux/fs.h`. Returns `u32::MAX` if the idmap does not map the owner.
     fn owner(&self, inode: *mut bindings::inode) -> bindings::uid_t {
-        // SAFETY: Both callers pass the inode of a referenced dentry, which keeps it. An inode
+        // SAFETY: The callers pass the inode of a referenced dentry, which keeps it. An inode
         // keeps its superblock, whose `s_user_ns` does not change.
         let user_ns = unsafe { (*(*inode).i_sb).s_user_ns };
-        // SAFETY: Both callers pass the inode of a referenced dentry, which keeps it. The kernel
+        // SAFETY: The callers pass the inode of a referenced dentry, which keeps it. The kernel
         // stores `i_uid` in one access.
         let owner = unsafe { (&raw const (*inode).i_uid).read_volatile() };
         // SAFETY: `make_vfsuid` requires a valid idmap and user namespace. The mount of `self.0`

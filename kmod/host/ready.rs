@@ -173,7 +173,7 @@ fn sleep(
     deadline: u64,
     look: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
 ) -> Result<bool> {
-    // SAFETY: The caller, `wait_until`, passes an initialised structure that outlives this call;
+    // SAFETY: `wait_until`, the only caller, passes an initialised structure that outlives this call;
     // this only computes the address of a field.
     let mut table = unsafe { &raw mut (*queues).pt };
     // SAFETY: `triggered` is an aligned word of `queues`, which outlives this call. The wake

@@ -148,9 +148,8 @@ struct kwasmi_limits {
  * EKEYREJECTED	The signature is missing or does not verify, the module is denied, or its version is
  *		below the least version of its name.
  * ENOKEY	The signer's key is not in the keyring `.kwasmi`.
- * ENOEXEC	The bytes are not valid Wasm, or need an import or a feature that kwasmi lacks, or
- *		need a capability that the manifest does not grant. The log states the reason and
- *		the place.
+ * ENOEXEC	The bytes are not valid Wasm, or need an import or a feature that kwasmi lacks or
+ *		that the manifest does not declare. The log states the reason and the place.
  * EDQUOT	A limit is exceeded, or a requested value is above its ceiling; see `limit`.
  * EINVAL	A limit is unknown or given twice, or its value is below the minimum.
  * ENOMEM	Out of memory.
