@@ -11,8 +11,9 @@
 //!              +-> instance -----+
 //! ```
 //!
-//! Lock order: `Instance::inner`, then `Code::stay`. No lock is taken while
-//! `Code::stay`, `Instance::runner`, the table of shared code or the table of users is locked.
+//! Lock order: `Instance::inner` is taken before any other lock of kwasmi. No other lock of kwasmi
+//! is taken while `Code::stay`, `Instance::runner`, the table of shared code or the table of users
+//! is locked.
 
 use kernel::{
     miscdevice::{

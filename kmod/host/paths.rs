@@ -281,8 +281,7 @@ struct Locked {
 impl Drop for Locked {
     fn drop(&mut self) {
         // SAFETY: `end_dirop` requires a dentry of `start_creating` or `start_removing`, or that
-        // `vfs_mkdir` returned for one; `self.dentry` is, and is not
-        // used afterwards.
+        // `vfs_mkdir` returned for one; `self.dentry` is, and is not used afterwards.
         unsafe { bindings::end_dirop(self.dentry) };
     }
 }
