@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Engine stacks: allocation, reuse and deferred freeing.
+//! Stacks of engines and of compiled guests: allocation, reuse and deferred freeing.
 //!
-//! While a task is preempted in the engine, its saved stack pointer points into an engine stack.
+//! While a task is preempted in the engine, its saved stack pointer points into such a stack.
 //! Code that takes a stack trace of the task (`/proc/PID/stack`, sysrq-t) reads that stack,
 //! possibly after the task has continued and dropped the stack. Such code does not sleep between
 //! reading the stack pointer and reading the stack. So a dropped stack is unmapped only after a
-//! grace period of RCU-tasks. Until then it is kept for reuse.
+//! grace period of RCU-tasks. Until then an engine stack is kept for reuse.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -28,23 +28,70 @@ use kernel::{
     prelude::*, //
 };
 
-#[cfg(all(CONFIG_PREEMPTION, not(CONFIG_TASKS_RCU)))]
-compile_error!("a kernel with CONFIG_PREEMPTION needs CONFIG_TASKS_RCU, which tracing and BPF select");
+// Without it a grace period ends in a softirq, in which the lock of retired stacks must not be taken.
+#[cfg(not(CONFIG_TASKS_RCU))]
+compile_error!("the kernel needs CONFIG_TASKS_RCU, which tracing and BPF select");
 
 /// Size of an engine stack, in bytes: more than twice the highest use that the tests have measured.
 pub(crate) const SIZE: usize = 64 * 1024;
 
-/// Stack for the engine, with unmapped guard pages above and below, as it is vmalloc memory.
+/// Memory of a stack, with unmapped guard pages above and below, as it is vmalloc memory.
 ///
 /// # Invariants
 ///
-/// `memory` is the start of [`SIZE`] initialised bytes of [`Vmalloc`], which this stack owns.
-pub(crate) struct Stack {
-    memory: NonNull<u8>,
+/// `start` is the start of `size` initialised bytes of [`Vmalloc`], which this value owns. `size` is at least 16.
+struct Memory {
+    start: NonNull<u8>,
+    size: usize,
 }
 
-// SAFETY: `Stack` owns its memory, and vmalloc memory may be used and freed by any task.
-unsafe impl Send for Stack {}
+// SAFETY: `Memory` owns its bytes, and vmalloc memory may be used and freed by any task.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    /// Allocates `size` zeroed bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `size` is below 16; `ENOMEM`.
+    fn new(size: usize) -> Result<Self> {
+        if size < size_of::<Link>() {
+            return Err(EINVAL);
+        }
+        let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
+        let mut memory = ManuallyDrop::new(Vec::<u8, Vmalloc>::with_capacity(size, flags)?);
+        // INVARIANT: The vector has a capacity of `size` zeroed bytes, and `ManuallyDrop` gives up its ownership of them.
+        Ok(Self { start: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)?, size })
+    }
+
+    /// Frees the memory.
+    fn free(self) {
+        let memory = ManuallyDrop::new(self);
+        // SAFETY: `from_raw_parts` requires memory of `Vmalloc` with this capacity, which the vector takes over. By the type invariant
+        // `start` is, and `ManuallyDrop` keeps this value from using it again.
+        drop(unsafe { Vec::<u8, Vmalloc>::from_raw_parts(memory.start.as_ptr(), 0, memory.size) });
+    }
+
+    /// Returns the address of the lowest words. While the memory is in a [`List`], they are the link to the next one.
+    fn link(&self) -> *mut Link {
+        self.start.as_ptr().cast()
+    }
+}
+
+/// Lowest words of a stack in a [`List`]: the next stack, null for none, and the size of this one.
+struct Link {
+    next: *mut u8,
+    size: usize,
+}
+
+/// Stack for the engine.
+///
+/// # Invariants
+///
+/// `memory` has [`SIZE`] bytes.
+pub(crate) struct Stack {
+    memory: Memory,
+}
 
 impl Stack {
     /// Returns a stack whose bytes are all zero, a retired one if possible.
@@ -53,19 +100,14 @@ impl Stack {
     ///
     /// `ENOMEM` if no stack can be allocated.
     pub(crate) fn new() -> Result<Self> {
-        if let Some(stack) = RETIRED.lock().pop() {
-            return Ok(stack);
-        }
-        let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
-        let mut memory = ManuallyDrop::new(Vec::<u8, Vmalloc>::with_capacity(SIZE, flags)?);
-        // INVARIANT: The vector has a capacity of `SIZE` zeroed bytes, and `ManuallyDrop` gives up
-        // its ownership of them.
-        Ok(Self { memory: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)? })
+        let retired = RETIRED.lock().pop();
+        // INVARIANT: Engine stacks are retired and allocated with `SIZE` bytes.
+        Ok(Self { memory: retired.map_or_else(|| Memory::new(SIZE), Ok)? })
     }
 
     /// Returns the address of the highest usable word, aligned to 16 bytes.
     pub(crate) fn top(&mut self) -> *mut usize {
-        self.memory.as_ptr().wrapping_add(SIZE - 16).cast()
+        self.memory.start.as_ptr().wrapping_add(SIZE - 16).cast()
     }
 
     /// Returns the number of bytes that were ever in use: from the lowest non-zero word to the top.
@@ -75,7 +117,7 @@ impl Stack {
             // SAFETY: By the type invariant the `SIZE` bytes are initialised, and `unused` is below
             // `SIZE`. No task runs on the stack: `engine::enter` borrows it exclusively while one
             // does.
-            let word = unsafe { self.memory.as_ptr().add(unused).cast::<u64>().read() };
+            let word = unsafe { self.memory.start.as_ptr().add(unused).cast::<u64>().read() };
             if word != 0 {
                 break;
             }
@@ -83,42 +125,72 @@ impl Stack {
         }
         SIZE - unused
     }
-
-    /// Frees the memory.
-    fn free(self) {
-        let memory = ManuallyDrop::new(self).memory;
-        // SAFETY: `from_raw_parts` requires memory of `Vmalloc` with this capacity, which the
-        // vector takes over. By the type invariant `memory` is, and `ManuallyDrop` keeps this value
-        // from using it again.
-        drop(unsafe { Vec::<u8, Vmalloc>::from_raw_parts(memory.as_ptr(), 0, SIZE) });
-    }
-
-    /// Returns the address of the lowest word. While the stack is in a [`List`], this word is the
-    /// link to the next one.
-    fn link(&self) -> *mut *mut u8 {
-        self.memory.as_ptr().cast()
-    }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
         let peak = self.peak();
         counters::STACK_PEAK.raise(peak);
-        let used = self.memory.as_ptr().wrapping_add(SIZE - peak);
+        let used = self.memory.start.as_ptr().wrapping_add(SIZE - peak);
         // SAFETY: By the type invariant the memory has `SIZE` bytes, and `used` is `peak` bytes
         // below its end. No task runs on the stack while it is dropped.
         unsafe { ptr::write_bytes(used, 0, peak) };
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
-        retire(Self { memory: self.memory });
+        retire(Memory { start: self.memory.start, size: SIZE }, Kind::Engine);
     }
 }
 
-/// Singly linked list of zeroed stacks. The lowest word of each is the link to the next.
+/// Stack for a compiled guest.
+pub(crate) struct GuestStack {
+    memory: Memory,
+}
+
+impl GuestStack {
+    /// Returns a stack of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `size` is below 16; `ENOMEM`.
+    pub(crate) fn new(size: usize) -> Result<Self> {
+        Ok(Self { memory: Memory::new(size)? })
+    }
+
+    /// Gives up the ownership of the memory; returns its address.
+    pub(crate) fn into_raw(self) -> *mut u8 {
+        ManuallyDrop::new(self).memory.start.as_ptr()
+    }
+
+    /// Takes the ownership of memory again.
+    ///
+    /// # Safety
+    ///
+    /// `start` must have come from [`GuestStack::into_raw`] of a stack of `size` bytes, once.
+    pub(crate) unsafe fn from_raw(start: NonNull<u8>, size: usize) -> Self {
+        // INVARIANT: By this function's safety requirement the memory has `size` bytes and no other owner.
+        Self { memory: Memory { start, size } }
+    }
+}
+
+impl Drop for GuestStack {
+    fn drop(&mut self) {
+        // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
+        retire(Memory { start: self.memory.start, size: self.memory.size }, Kind::Guest);
+    }
+}
+
+/// Use of a stack.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Engine stacks are zeroed and have [`SIZE`] bytes: another engine can use them.
+    Engine,
+    Guest,
+}
+
+/// Singly linked list of stacks.
 ///
 /// # Invariants
 ///
-/// `first` is null, or the memory of a [`Stack`] that the list owns and whose lowest word in turn
-/// is such a pointer.
+/// `first` is null, or the start of a [`Memory`] that the list owns and whose [`Link`] has its size and in turn such a pointer.
 struct List {
     first: *mut u8,
 }
@@ -129,50 +201,81 @@ impl List {
         Self { first: ptr::null_mut() }
     }
 
-    fn push(&mut self, stack: Stack) {
-        let stack = ManuallyDrop::new(stack);
-        // SAFETY: By the invariant of `Stack` its memory has room for an aligned word, and this
-        // function owns the stack.
-        unsafe { stack.link().write(self.first) };
-        // INVARIANT: The list takes over the memory; its lowest word is the former `first`.
-        self.first = stack.memory.as_ptr();
+    fn push(&mut self, memory: Memory) {
+        let memory = ManuallyDrop::new(memory);
+        // SAFETY: By the invariant of `Memory` there is room for an aligned link, and this function owns the memory.
+        unsafe { memory.link().write(Link { next: self.first, size: memory.size }) };
+        // INVARIANT: The list takes over the memory; its link has the former `first`.
+        self.first = memory.start.as_ptr();
     }
 
-    fn pop(&mut self) -> Option<Stack> {
-        // INVARIANT: By the invariant of the list `first` is the memory of a stack that the list
-        // owns. The list drops its pointer to it below.
-        let stack = Stack { memory: NonNull::new(self.first)? };
-        // SAFETY: By the invariant of the list the lowest word of the stack is an initialised link.
-        self.first = unsafe { stack.link().read() };
-        // SAFETY: By the invariant of `Stack` its memory has room for an aligned word. This zeroes
-        // the last word that is not zero.
-        unsafe { stack.link().write(ptr::null_mut()) };
-        Some(stack)
+    fn pop(&mut self) -> Option<Memory> {
+        let start = NonNull::new(self.first)?;
+        // SAFETY: By the invariant of the list a link is at the start of the memory.
+        let link = unsafe { start.as_ptr().cast::<Link>().read() };
+        // SAFETY: By the invariant of `Memory` there is room for a link. The words are those that an engine stack has not zeroed.
+        unsafe { start.as_ptr().cast::<Link>().write(Link { next: ptr::null_mut(), size: 0 }) };
+        self.first = link.next;
+        // INVARIANT: By the invariant of the list the memory has this size, and the list has just dropped its pointer to it.
+        Some(Memory { start, size: link.size })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_null()
     }
 
     fn free(mut self) {
-        while let Some(stack) = self.pop() {
-            stack.free();
+        while let Some(memory) = self.pop() {
+            memory.free();
         }
+    }
+}
+
+/// Lists of stacks by kind.
+struct Lists {
+    engine: List,
+    guest: List,
+}
+
+impl Lists {
+    const fn new() -> Self {
+        Self { engine: List::new(), guest: List::new() }
+    }
+
+    fn push(&mut self, memory: Memory, kind: Kind) {
+        match kind {
+            Kind::Engine => self.engine.push(memory),
+            Kind::Guest => self.guest.push(memory),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.engine.is_empty() && self.guest.is_empty()
+    }
+
+    fn free(self) {
+        self.engine.free();
+        self.guest.free();
     }
 }
 
 /// Stacks that were dropped and are not unmapped yet.
 struct Retired {
     /// Stacks dropped after the current grace period began.
-    young: List,
+    young: Lists,
     /// Stacks dropped before the current grace period began. They are unmapped at its end.
-    old: List,
+    old: Lists,
     /// Set while a callback is queued for the end of a grace period.
     is_waiting: bool,
 }
 
-// SAFETY: The lists own their stacks, and a `Stack` may be sent to any task.
+// SAFETY: The lists own their stacks, and `Memory` may be sent to any task.
 unsafe impl Send for Retired {}
 
 impl Retired {
-    fn pop(&mut self) -> Option<Stack> {
-        self.young.pop().or_else(|| self.old.pop())
+    /// Memory for an engine stack.
+    fn pop(&mut self) -> Option<Memory> {
+        self.young.engine.pop().or_else(|| self.old.engine.pop())
     }
 }
 
@@ -180,7 +283,7 @@ kernel::sync::global_lock! {
     // SAFETY: `Stacks::begin` initialises the lock when the module is loaded, before the first
     // stack is created.
     unsafe(uninit) static RETIRED: SpinLock<Retired> =
-        Retired { young: List::new(), old: List::new(), is_waiting: false };
+        Retired { young: Lists::new(), old: Lists::new(), is_waiting: false };
 }
 
 /// Head of the callback for the end of the grace period.
@@ -193,13 +296,13 @@ unsafe impl Sync for Head {}
 static HEAD: Head = Head(UnsafeCell::new(bindings::callback_head { next: ptr::null_mut(), func: None }));
 
 /// Keeps a stack until no stack trace can read it any more.
-fn retire(stack: Stack) {
+fn retire(memory: Memory, kind: Kind) {
     let mut retired = RETIRED.lock();
     if retired.is_waiting {
-        retired.young.push(stack);
+        retired.young.push(memory, kind);
         return;
     }
-    retired.old.push(stack);
+    retired.old.push(memory, kind);
     retired.is_waiting = true;
     drop(retired);
     wait();
@@ -211,25 +314,16 @@ fn wait() {
     // SAFETY: `call_rcu_tasks` requires a head that is not queued and that stays valid until the
     // callback is called. The head is static. It is not queued: `is_waiting` was not set, or its
     // callback is running. `Stacks::drop` waits for the callback before the module is unloaded.
-    #[cfg(CONFIG_TASKS_RCU)]
-    unsafe {
-        bindings::call_rcu_tasks(HEAD.0.get(), Some(grace_period_ended))
-    };
-    // SAFETY: `call_rcu` has the same requirements as `call_rcu_tasks` above. A kernel without
-    // RCU-tasks does not preempt code that takes a stack trace.
-    #[cfg(not(CONFIG_TASKS_RCU))]
-    unsafe {
-        bindings::call_rcu(HEAD.0.get(), Some(grace_period_ended))
-    };
+    unsafe { bindings::call_rcu_tasks(HEAD.0.get(), Some(grace_period_ended)) };
 }
 
 /// Frees the stacks that were dropped before the grace period, and queues another callback if newer
 /// ones remain.
 unsafe extern "C" fn grace_period_ended(_head: *mut bindings::callback_head) {
     let mut retired = RETIRED.lock();
-    let unused = core::mem::replace(&mut retired.old, List::new());
-    retired.old = core::mem::replace(&mut retired.young, List::new());
-    let is_waiting = !retired.old.first.is_null();
+    let unused = core::mem::replace(&mut retired.old, Lists::new());
+    retired.old = core::mem::replace(&mut retired.young, Lists::new());
+    let is_waiting = !retired.old.is_empty();
     retired.is_waiting = is_waiting;
     drop(retired);
     if is_waiting {
@@ -261,18 +355,9 @@ impl Drop for Stacks {
     fn drop(&mut self) {
         // No stack is in use. A callback may still run, or may have queued another one.
         loop {
-            #[cfg(CONFIG_TASKS_RCU)]
             // SAFETY: `rcu_barrier_tasks` may sleep. The module is unloaded in process context,
             // with no lock held.
-            unsafe {
-                bindings::rcu_barrier_tasks()
-            };
-            #[cfg(not(CONFIG_TASKS_RCU))]
-            // SAFETY: `rcu_barrier` may sleep. The module is unloaded in process context, with no
-            // lock held.
-            unsafe {
-                bindings::rcu_barrier()
-            };
+            unsafe { bindings::rcu_barrier_tasks() };
             if !RETIRED.lock().is_waiting {
                 break;
             }

@@ -9,6 +9,7 @@ use crate::{
     ffi::Checkpoint,
     limits,
     memory,
+    stack::GuestStack,
     uapi::KWASMI_LIMIT_TOTAL_HEAP, //
 };
 use core::{
@@ -69,5 +70,41 @@ pub(super) unsafe fn free(host: Option<&mut Host>, addr: u64, size: u64) {
         // SAFETY: `memory::free` requires a block of `memory::allocate` that is not freed yet.
         // `alloc` allocated it there, by this function's safety requirement.
         unsafe { memory::free(block) };
+    }
+}
+
+/// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between guard pages. Returns its address.
+///
+/// # Errors
+///
+/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `ENOMEM`.
+pub(super) fn alloc_stack(host: Option<&mut Host>, size: u64) -> Result<u64> {
+    let size = usize::try_from(size)?;
+    if !counters::HEAP_BYTES.add_of_total(size, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+        return Err(EDQUOT);
+    }
+    let stack = GuestStack::new(size).inspect_err(|_| counters::HEAP_BYTES.sub(size))?;
+    counters::HEAP_BLOCKS.add(1);
+    if let Some(host) = host {
+        host.resident.add(size);
+    }
+    Ok(stack.into_raw() as u64)
+}
+
+/// Frees the stack of a compiled guest.
+///
+/// # Safety
+///
+/// `addr` must be 0 or the address of a stack that [`alloc_stack`] returned for `size` bytes and that has not been freed. Nothing
+/// runs on it.
+pub(super) unsafe fn free_stack(host: Option<&mut Host>, addr: u64, size: u64) {
+    if let Some(start) = NonNull::new(addr as *mut u8) {
+        if let Some(host) = host {
+            host.resident.sub(size as usize);
+        }
+        counters::HEAP_BLOCKS.sub(1);
+        counters::HEAP_BYTES.sub(size as usize);
+        // SAFETY: By this function's safety requirement the stack came from `into_raw` with this size, and is freed once.
+        drop(unsafe { GuestStack::from_raw(start, size as usize) });
     }
 }

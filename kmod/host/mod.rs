@@ -297,6 +297,12 @@ unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
             signal::yield_now();
             Ok(Answer::Value(0))
         }
+        op if op == HostOp::AllocStack as u32 => heap::alloc_stack(host, a).map(Answer::Value),
+        op if op == HostOp::FreeStack as u32 => {
+            // SAFETY: The engine frees a stack that it allocated, once, with its size, when nothing runs on it.
+            unsafe { heap::free_stack(host, a, b) };
+            Ok(Answer::Value(0))
+        }
         op if op == HostOp::Compile as u32 => {
             // SAFETY: The engine guarantees that the first argument is the address of a `Jit` that nobody else uses.
             let jit = unsafe { &mut *(a as *mut Jit) };

@@ -465,6 +465,10 @@ pub enum HostOp {
     /// From now on sets the word at `args[0]` to 1 and that at `args[1]` to `args[2]` every few milliseconds, until the engine entry
     /// ends or the next such call; `args[0]` 0: not any more.
     Tick = 38,
+    /// Allocates a stack of `args[0]` bytes between guard pages. `value`: its address. Fails with `EDQUOT` for [`Limit::TotalHeap`].
+    AllocStack = 39,
+    /// Frees the stack of `args[1]` bytes at `args[0]`.
+    FreeStack = 40,
 }
 
 /// A function for the host's compiler.

@@ -313,53 +313,59 @@ pub(crate) enum Request {
     Unknown,
 }
 
-/// A guest's stack.
+/// A guest's stack, between guard pages.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
-    /// 16 bytes each.
-    words: Vec<u128>,
+    start: u64,
+    size: u64,
 }
 
 /// Bytes below the stack limit: for small frames, for helpers that compute, and for the kernel when it preempts the guest.
 const RESERVE: u64 = 16 * 1024;
 
+/// Bytes of a page of the kernel.
+const KERNEL_PAGE: u64 = 4096;
+
 impl GuestStack {
-    /// A stack with `bytes` bytes for the guest.
+    /// A stack with at least `bytes` bytes for the guest.
     ///
     /// # Errors
     ///
     /// [`Error::Memory`].
     pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
-        let len = usize::try_from(bytes.saturating_add(RESERVE) / 16).map_err(|_| Error::Memory)?;
-        let mut words = Vec::new();
-        words.try_reserve_exact(len).map_err(|_| Error::Memory)?;
-        words.resize(len, 0);
-        Ok(Self { words })
+        let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
+        match call_host(HostOp::AllocStack, [size, 0, 0, 0]) {
+            (0, start) => Ok(Self { start, size }),
+            _ => Err(Error::Memory),
+        }
     }
 
     /// The stack limit of the contract.
     pub(crate) fn limit(&self) -> u64 {
-        (self.words.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
+        self.start.saturating_add(RESERVE)
     }
 
     /// Prepares a call of function `index` without arguments.
     pub(crate) fn prepare(&mut self, code: &Code, index: u32, imported: u32, instance: &mut Instance) {
-        let top = self.words.as_mut_ptr_range().end.expose_provenance() as u64;
-        // From the top: a word of alignment is not needed, as a function begins 8 bytes below a multiple of 16.
+        let top = self.start.saturating_add(self.size);
+        // A function begins 8 bytes below a multiple of 16.
         let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
         let entry = code.entry(index, imported) as u64;
         let context = instance.context_address();
         // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it and the function return to.
         let frame = [0, 0, 0, 0, context, 0, entry, done];
-        let bytes = frame.len().saturating_mul(8);
-        for (index, pair) in frame.chunks_exact(2).rev().enumerate() {
-            if let ([low, high], Some(at)) = (pair, self.words.len().checked_sub(index.saturating_add(1)))
-                && let Some(word) = self.words.get_mut(at)
-            {
-                *word = u128::from(*low) | u128::from(*high) << 64;
-            }
-        }
-        instance.set_private(Private::GuestStack, top.saturating_sub(bytes as u64));
+        let address = top.saturating_sub(size_of_val(&frame) as u64);
+        let pointer = core::ptr::with_exposed_provenance_mut::<[u64; 8]>(usize::try_from(address).unwrap_or(0));
+        // SAFETY: The host has allocated `size` bytes at `start`, more than the frame, for this stack alone; both are multiples of the
+        // page size, so the pointer is aligned. Nothing runs on the stack now.
+        unsafe { pointer.write(frame) };
+        instance.set_private(Private::GuestStack, address);
+    }
+}
+
+impl Drop for GuestStack {
+    fn drop(&mut self) {
+        call_host(HostOp::FreeStack, [self.start, self.size, 0, 0]);
     }
 }
 
