@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many operations in one host call, for guests of kwasmi: the functions of `kwasmi_batch_1`, which `docs/batch.md` describes.
+//! Runs many operations in one host call, for guests of kwasmi: safe wrappers of the host functions
+//! `submit` and `wait` of `kwasmi_batch_1` (specification: `docs/batch.md`).
 //!
 //! ```no_run
 //! use kwasmi_batch::{submit, Op};
@@ -13,7 +14,8 @@
 //! # }
 //! ```
 //!
-//! A program that imports them runs in kwasmi only.
+//! A program that imports these functions runs only in kwasmi. On targets other than Wasm,
+//! [`submit`] and [`wait`] always fail with errno 52 (`nosys`).
 
 #![no_std]
 
@@ -23,18 +25,19 @@ use core::{
     marker::PhantomData, //
 };
 
-/// A preview 1 `errno`, not 0.
+/// Preview 1 `errno`, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub u16);
 
 impl Errno {
-    /// Nothing can be done without waiting.
+    /// No progress is possible without waiting (`again`).
     pub const AGAIN: Self = Self(6);
-    /// No descriptor has this number.
+    /// The descriptor number is not open (`badf`).
     pub const BAD_FD: Self = Self(8);
-    /// What was asked for makes no sense.
+    /// An argument is invalid (`inval`).
     pub const INVALID: Self = Self(28);
-    /// Not done, because one before it failed; or not complete yet.
+    /// The operation was not attempted because an earlier one ended the batch, or [`wait`] has not
+    /// completed it yet.
     pub const PENDING: Self = Self(u16::MAX);
 }
 
@@ -46,7 +49,7 @@ impl fmt::Display for Errno {
 
 impl core::error::Error for Errno {}
 
-/// What an operation does, see `docs/batch.md`.
+/// Kind of an operation, see `docs/batch.md`.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Kind {
@@ -65,10 +68,11 @@ const ALL: u8 = 1 << 0;
 const PREVIOUS: u8 = 1 << 1;
 const GO_ON: u8 = 1 << 2;
 
-/// An operation, with its result when it is done.
+/// One operation and, after it is done, its result.
 ///
-/// The memory that it reads into stays borrowed as long as it is there. Memory that two operations use, one after the other, is
-/// a slice of cells: [`Cell::as_slice_of_cells`].
+/// The memory that an operation uses stays borrowed as long as the operation exists. For memory
+/// that several operations share, use the `*_cells` functions, which take a slice of cells:
+/// [`Cell::as_slice_of_cells`].
 #[repr(C, align(8))]
 pub struct Op<'a> {
     offset: u64,
@@ -81,12 +85,12 @@ pub struct Op<'a> {
     len: u32,
     then: u32,
     then_len: u32,
-    /// The program's own.
+    /// Value for the program's own use. The host ignores it.
     pub user: u64,
     memory: PhantomData<&'a Cell<[u8]>>,
 }
 
-const _: () = assert!(size_of::<Op<'_>>() == 48, "as the host has it");
+const _: () = assert!(size_of::<Op<'_>>() == 48, "the size that the host expects");
 
 #[expect(clippy::cast_possible_truncation, reason = "addresses and lengths of a guest have 32 bits")]
 fn parts<T>(slice: &[T]) -> (u32, u32) {
@@ -115,56 +119,59 @@ impl<'a> Op<'a> {
         Self { data, len, ..Self::new(kind, fd) }
     }
 
-    /// Does nothing. For [`wait`] it takes no part until it is made another one.
+    /// Does nothing. [`wait`] ignores it until [`Op::arm`] is called or it is replaced by another
+    /// operation.
     #[must_use]
     pub const fn nop() -> Self {
         Self { error: 0, ..Self::new(Kind::Nop, 0) }
     }
 
-    /// Reads from the position of `fd`. Its result is the number of bytes.
+    /// Reads into `into` from the current position of `fd`. The result is the number of bytes read.
     #[must_use]
     pub fn read(fd: u32, into: &'a mut [u8]) -> Self {
         Self::read_cells(fd, Cell::from_mut(into).as_slice_of_cells())
     }
 
-    /// The same.
+    /// Like [`Op::read`], into a slice of cells.
     #[must_use]
     pub fn read_cells(fd: u32, into: &'a [Cell<u8>]) -> Self {
         Self::with(parts(into), Kind::Read, fd)
     }
 
-    /// Writes at the position of `fd`. Its result is the number of bytes.
+    /// Writes `bytes` at the current position of `fd`. The result is the number of bytes written.
     #[must_use]
     pub fn write(fd: u32, bytes: &'a [u8]) -> Self {
         Self::with(parts(bytes), Kind::Write, fd)
     }
 
-    /// The same.
+    /// Like [`Op::write`], from a slice of cells.
     #[must_use]
     pub fn write_cells(fd: u32, bytes: &'a [Cell<u8>]) -> Self {
         Self::with(parts(bytes), Kind::Write, fd)
     }
 
-    /// Reads from `offset` of `fd`.
+    /// Reads into `into` from byte `offset` of the file `fd`. The result is the number of bytes
+    /// read.
     #[must_use]
     pub fn read_at(fd: u32, offset: u64, into: &'a mut [u8]) -> Self {
         let into = Cell::from_mut(into).as_slice_of_cells();
         Self { offset, ..Self::with(parts(into), Kind::ReadAt, fd) }
     }
 
-    /// Writes at `offset` of `fd`.
+    /// Writes `bytes` at byte `offset` of the file `fd`. The result is the number of bytes written.
     #[must_use]
     pub fn write_at(fd: u32, offset: u64, bytes: &'a [u8]) -> Self {
         Self { offset, ..Self::with(parts(bytes), Kind::WriteAt, fd) }
     }
 
-    /// Writes all of `bytes` to `fd`, and then reads what comes back. Its result is the number of bytes read.
+    /// Writes all of `bytes` to `fd`, then reads an answer into `into`. The result is the number of
+    /// bytes read, which is at most the length of `into`.
     #[must_use]
     pub fn exchange(fd: u32, bytes: &'a [u8], into: &'a mut [u8]) -> Self {
         Self::exchange_cells(fd, &[], Cell::from_mut(into).as_slice_of_cells()).with_bytes(parts(bytes))
     }
 
-    /// The same; both may be the same memory.
+    /// Like [`Op::exchange`], with slices of cells. Both may refer to the same memory.
     #[must_use]
     pub fn exchange_cells(fd: u32, bytes: &'a [Cell<u8>], into: &'a [Cell<u8>]) -> Self {
         let (then, then_len) = parts(into);
@@ -175,14 +182,17 @@ impl<'a> Op<'a> {
         Self { data, len, ..self }
     }
 
-    /// Moves bytes from one descriptor to another: at most `max`, and with [`submit`] until there are no more, with [`wait`] as
-    /// many as there are. Its result is their number.
+    /// Moves at most `max` bytes from one descriptor to another, without passing through the
+    /// guest's memory. [`submit`] moves bytes until the end of the input, [`wait`] completes the
+    /// operation once it has moved the bytes that are available. The result is the number of bytes
+    /// moved.
     #[must_use]
     pub const fn copy(from: u32, to: u32, max: u64) -> Self {
         Self { offset: max, then: to, ..Self::new(Kind::Copy, from) }
     }
 
-    /// Takes a connection, which has the preview 1 `fdflags`. For [`wait`] only. Its result is the new descriptor.
+    /// Accepts a connection on the listening socket `fd` and gives it the preview 1 `fdflags`. The
+    /// result is the new descriptor. For [`wait`] only.
     #[must_use]
     pub const fn accept(fd: u32, fdflags: u16) -> Self {
         Self { offset: fdflags as u64, ..Self::new(Kind::Accept, fd) }
@@ -194,38 +204,42 @@ impl<'a> Op<'a> {
         Self::new(Kind::Close, fd)
     }
 
-    /// Reads until the memory is full or the file ends, or writes until all is written.
+    /// Makes a read continue until the memory is full or the file ends, and a write until all bytes
+    /// are written.
     #[must_use]
     pub const fn all(mut self) -> Self {
         self.flags |= ALL;
         self
     }
 
-    /// As many bytes as the result of the operation before, if that are less. For [`submit`] only.
+    /// Limits the length to the result of the preceding operation in the batch. For [`submit`]
+    /// only.
     #[must_use]
     pub const fn previous(mut self) -> Self {
         self.flags |= PREVIOUS;
         self
     }
 
-    /// What follows it is done also if it fails or comes to the end of a file. For [`submit`] only.
+    /// Makes the batch continue after this operation even if it fails or reads the end of a file.
+    /// For [`submit`] only.
     #[must_use]
     pub const fn go_on(mut self) -> Self {
         self.flags |= GO_ON;
         self
     }
 
-    /// To be done, once more, by [`wait`].
+    /// Marks the operation as pending, so that [`wait`] does it (again).
     pub const fn arm(&mut self) {
         self.done = 0;
         self.error = Errno::PENDING.0;
     }
 
-    /// How it ended: in bytes, or the new descriptor.
+    /// Returns the result: a number of bytes, or the new descriptor.
     ///
     /// # Errors
     ///
-    /// Why it failed; [`Errno::PENDING`] if it is not done.
+    /// [`Errno::PENDING`] if the operation is not done yet; else the error that the host has
+    /// reported.
     pub const fn result(&self) -> Result<u64, Errno> {
         match self.error {
             0 => Ok(self.done),
@@ -234,22 +248,25 @@ impl<'a> Op<'a> {
     }
 }
 
-/// Copies `bytes` to the start of `cells`; what there is no room for is left out.
+/// Copies `bytes` to the start of `cells`. Bytes beyond the end of `cells` are not copied.
 #[allow(unsafe_code, reason = "cells are copied one by one otherwise")]
 pub fn copy_to_cells(cells: &[Cell<u8>], bytes: &[u8]) {
     let len = cells.len().min(bytes.len());
     let to = cells.as_ptr().cast::<u8>().cast_mut();
-    // SAFETY: There are as many cells and bytes. Cells may be changed through a shared reference, by the one thread that has
-    // them, and `bytes`, which cannot change, are none of them.
+    // SAFETY: `bytes` and `cells` have at least `len` elements each, and a `Cell<u8>` has the
+    // layout of a `u8`. Writing through a shared reference to a `Cell` is allowed, and no other
+    // thread has access, since `Cell` is not `Sync`. The two do not overlap: safe code cannot hold
+    // a `&[u8]` and cells for the same memory.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, len) };
 }
 
-/// Copies the start of `cells` to `bytes`, as many as both have.
-#[allow(unsafe_code, reason = "as above")]
+/// Copies the start of `cells` to `bytes`, until either ends.
+#[allow(unsafe_code, reason = "cells are copied one by one otherwise")]
 pub fn copy_from_cells(bytes: &mut [u8], cells: &[Cell<u8>]) {
     let len = cells.len().min(bytes.len());
-    // SAFETY: There are as many cells and bytes. Nobody changes cells meanwhile: only the one thread has them; and `bytes` are
-    // none of them, as nobody else has those.
+    // SAFETY: `bytes` and `cells` have at least `len` elements each, and a `Cell<u8>` has the
+    // layout of a `u8`. No other thread changes the cells, since `Cell` is not `Sync`. The two do
+    // not overlap: `bytes` is borrowed mutably.
     unsafe { core::ptr::copy_nonoverlapping(cells.as_ptr().cast::<u8>(), bytes.as_mut_ptr(), len) };
 }
 
@@ -270,7 +287,7 @@ mod raw {
     }
 }
 
-/// Elsewhere there is nobody to call.
+/// Replacements on targets other than Wasm, which have no host to call.
 #[cfg(not(target_family = "wasm"))]
 #[allow(unsafe_code, reason = "in the place of functions of the host")]
 mod raw {
@@ -300,29 +317,35 @@ fn checked(errno: u32, count: u32) -> Result<usize, Errno> {
     }
 }
 
-/// Does `ops`, at most 1024, one after another; returns the number of those that it has come to. It ends after one that fails or
-/// reads the end of a file, unless that has [`Op::go_on`].
+/// Does `ops`, at most 1024, one after another, and waits for each as long as necessary. Stops
+/// after an operation that fails or reads the end of a file, unless it has [`Op::go_on`]. Returns
+/// the number of operations done, including the one that it stopped after. Each has its own
+/// [`Op::result`]; for those after that it is [`Errno::PENDING`].
 ///
 /// # Errors
 ///
-/// If nothing could be done. Each operation has its own [`Op::result`].
+/// [`Errno::INVALID`] if there are more than 1024 operations.
 #[allow(unsafe_code, reason = "a function of the host")]
 #[inline]
 pub fn submit(ops: &mut [Op<'_>]) -> Result<usize, Errno> {
     let mut count = 0;
     let (address, number) = (ops.as_mut_ptr().cast(), parts(ops).1);
-    // SAFETY: The operations are there and laid out as the host has them; what they name is borrowed by them.
+    // SAFETY: `address` points to `number` operations with the host's layout (`repr(C)`, 48 bytes),
+    // which this function borrows mutably, and `count` is writable. The memory that each operation
+    // names is borrowed for the lifetime in its type, mutably or as cells if the host writes to it.
     let errno = unsafe { raw::submit(address, number, &raw mut count) };
     checked(errno, count)
 }
 
-/// Does what can be done of those of `ops`, at most 1024, that are armed ([`Op::arm`]; new ones are), until at least one is complete or
-/// `timeout` nanoseconds are over (`None`: never). Puts the indices of those that are complete into `completed`, and returns how
-/// many they are.
+/// Does the pending operations among `ops`, at most 1024: new ones and those after [`Op::arm`].
+/// Returns when at least one is complete or `timeout` nanoseconds have passed (`None`: no time-out;
+/// 0: without waiting). Puts the indices of the completed operations into `completed`, and returns
+/// their number, which is 0 after a time-out.
 ///
 /// # Errors
 ///
-/// [`Errno::INVALID`] if none is armed and there is no time-out.
+/// [`Errno::INVALID`] if `completed` is empty, if there are more than 1024 operations, or if none
+/// is pending and there is no time-out.
 #[allow(unsafe_code, reason = "a function of the host")]
 #[inline]
 pub fn wait(ops: &mut [Op<'_>], timeout: Option<u64>, completed: &mut [u32]) -> Result<usize, Errno> {
@@ -330,7 +353,10 @@ pub fn wait(ops: &mut [Op<'_>], timeout: Option<u64>, completed: &mut [u32]) -> 
     let (address, number) = (ops.as_mut_ptr().cast(), parts(ops).1);
     let (list, max) = (completed.as_mut_ptr(), parts(completed).1);
     let timeout = timeout.unwrap_or(u64::MAX);
-    // SAFETY: The operations are there and laid out as the host has them, and so is the list; what they name is borrowed by them.
+    // SAFETY: `address` points to `number` operations with the host's layout (`repr(C)`, 48 bytes),
+    // `list` to `max` integers; this function borrows both mutably, and `count` is writable. The
+    // memory that each operation names is borrowed for the lifetime in its type, mutably or as
+    // cells if the host writes to it.
     let errno = unsafe { raw::wait(address, number, timeout, list, max, &raw mut count) };
     checked(errno, count)
 }

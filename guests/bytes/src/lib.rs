@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes searched by the host, for guests of kwasmi: the functions of `kwasmi_bytes_1`, which `docs/bytes.md` describes.
+//! Searches bytes by the host, for guests of kwasmi: safe wrappers of the host functions `find` and
+//! `count` of `kwasmi_bytes_1` (specification: `docs/bytes.md`).
 //!
 //! ```no_run
 //! let lines = kwasmi_bytes::count(b"two\nlines\n", b'\n');
 //! let end = kwasmi_bytes::find(b"a line\n", b'\n');
 //! ```
 //!
-//! A host call costs as much as an interpreted search of about sixteen bytes. A program that imports these functions runs in kwasmi
-//! only; built for another machine than Wasm it searches by itself.
+//! One host call costs as much as an interpreted search of about sixteen bytes. A program that
+//! imports these functions runs only in kwasmi. On targets other than Wasm, this crate searches
+//! without the host.
 
 #![no_std]
 
@@ -22,14 +24,15 @@ mod raw {
     }
 }
 
-/// The offset of the first of `bytes` that is `byte`.
+/// Returns the offset of the first `byte` in `bytes`, or `None`.
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code, reason = "a function of the host")]
 #[inline]
 #[must_use]
 pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let mut found = 0;
-    // SAFETY: Address and length are those of a slice, and the host only reads it; the offset has a place.
+    // SAFETY: The pointer and the length are those of a live slice, which the host only reads, and
+    // `found` is writable.
     let errno = unsafe { raw::find(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut found) };
     if errno != 0 {
         return found_here(bytes, byte);
@@ -37,38 +40,39 @@ pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     ((found as usize) < bytes.len()).then_some(found as usize)
 }
 
-/// How many of `bytes` are `byte`.
+/// Returns the number of bytes in `bytes` that equal `byte`.
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code, reason = "a function of the host")]
 #[inline]
 #[must_use]
 pub fn count(bytes: &[u8], byte: u8) -> usize {
     let mut counted = 0;
-    // SAFETY: Address and length are those of a slice, and the host only reads it; the count has a place.
+    // SAFETY: The pointer and the length are those of a live slice, which the host only reads, and
+    // `counted` is writable.
     let errno = unsafe { raw::count(bytes.as_ptr(), bytes.len(), u32::from(byte), &raw mut counted) };
     if errno == 0 { counted as usize } else { counted_here(bytes, byte) }
 }
 
-/// The offset of the first of `bytes` that is `byte`.
+/// Returns the offset of the first `byte` in `bytes`, or `None`.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     found_here(bytes, byte)
 }
 
-/// How many of `bytes` are `byte`.
+/// Returns the number of bytes in `bytes` that equal `byte`.
 #[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn count(bytes: &[u8], byte: u8) -> usize {
     counted_here(bytes, byte)
 }
 
-/// Without the host: it refuses a guest whose memory is not exported as `memory`.
+/// Searches without the host, which fails if the guest does not export its memory as `memory`.
 fn found_here(bytes: &[u8], byte: u8) -> Option<usize> {
     bytes.iter().position(|other| *other == byte)
 }
 
-/// As [`found_here`].
+/// Counts without the host, see [`found_here`].
 fn counted_here(bytes: &[u8], byte: u8) -> usize {
     bytes.iter().filter(|other| **other == byte).count()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A memory cgroup that is too small: what wants more ends by itself, and nobody else notices.
+//! Tests of guests in a memory cgroup that is too small for them: they end without the
+//! out-of-memory killer, and do not affect guests outside.
 
 use crate::{
     kernel::{
@@ -30,22 +31,25 @@ use std::{
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// What a group may have, in bytes.
+/// Value of a group's `memory.max`, in bytes.
 const MAX: u64 = 16 << 20;
 
-/// What may be left of a group's memory after it was used, in bytes: what the kernel keeps for the next process.
+/// Upper bound of a group's memory after use, in bytes: what the kernel caches for the next
+/// process.
 const LEFT_MAX: u64 = 1 << 20;
 
-/// What may be left for good of many runs, in bytes: nothing, but the kernel counts in batches, and each processor keeps up to
-/// 64 pages for the group whose task was there last (`MEMCG_CHARGE_BATCH`, include/linux/memcontrol.h).
+/// Upper bound of the growth over many runs, in bytes. Nothing may leak, but the kernel counts in
+/// batches, and each processor keeps up to 64 charged pages for the group whose task ran there last
+/// (`MEMCG_CHARGE_BATCH`, include/linux/memcontrol.h).
 const DRIFT_MAX: u64 = 512 << 10;
 const STOCK_MAX: u64 = 64 * 4096;
 
-/// How often the kernel may look for memory that is not there, which takes long, until a module is refused: a few times for
-/// one allocation.
+/// Upper bound of the `max` events (slow attempts to reclaim memory) until a module is refused: a
+/// few for one allocation.
 const TRIES_MAX: u64 = 1000;
 
-/// Guests that want memory without end: a page at a time, in large pieces that they use, and as a table.
+/// Guests that allocate without end: one page at a time, in pieces of 1 MiB that they use, and as a
+/// table.
 const GREEDY: [(&str, &str); 3] = [
     (
         "grows its memory by a page",
@@ -67,7 +71,7 @@ const GREEDY: [(&str, &str); 3] = [
     ),
 ];
 
-/// A memory cgroup; it goes when it is dropped.
+/// Memory cgroup, removed when this is dropped.
 struct Group(PathBuf);
 
 impl Group {
@@ -79,7 +83,7 @@ impl Group {
         group
     }
 
-    /// Does `work` in a process of the group; its status.
+    /// Runs `work` in a process of the group. Returns its status.
     fn status(&self, work: impl FnOnce(&Self) -> u8) -> u8 {
         let child = Child::start(|| {
             fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
@@ -92,19 +96,20 @@ impl Group {
         fs::read_to_string(self.0.join(name)).expect(name)
     }
 
-    /// Its memory now, in bytes.
+    /// Returns the group's current memory, in bytes.
     fn current(&self) -> u64 {
         self.read("memory.current").trim().parse().expect("a number")
     }
 
-    /// How often something has happened.
+    /// Returns a counter of `memory.events`.
     fn events(&self, name: &str) -> u64 {
         let events = self.read("memory.events");
         let event = events.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         event.expect(name).parse().expect("a number")
     }
 
-    /// The group was full, but nobody was killed for it, and nothing is left of its memory.
+    /// Panics unless the group reached its maximum, no process was killed for it, and its memory
+    /// was freed.
     fn assert_survived(&self) {
         let peak = self.read("memory.peak");
         println!("# peak {} bytes, {} times at the maximum", peak.trim(), self.events("max"));
@@ -123,7 +128,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its last process is gone, but the kernel may not have noticed yet.
+        // The last process has ended, but the kernel may still be removing it from the group.
         for _ in 0..100 {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
@@ -133,9 +138,9 @@ impl Drop for Group {
     }
 }
 
-/// Runs a guest; how it ended.
+/// Runs a guest. Returns the status of its end.
 fn outcome(text: &str) -> u8 {
-    // As large as may be: the group is to be the limit.
+    // High limits, so that the group's maximum is the one that is reached.
     let limits = [limit(uapi::KWASMI_LIMIT_TABLE, 10_000_000)];
     let end = run(&start_with(&module(text), limited(&limits)).0.expect("starts")).expect("ends");
     println!("# status {}, code {}, {} bytes of linear memory", end.status, end.code, end.memory_peak);
@@ -143,7 +148,8 @@ fn outcome(text: &str) -> u8 {
     u8::try_from(end.status).expect("small")
 }
 
-/// While `work` is done, another process, which is in no such group, runs guests that want memory as well.
+/// Does `work` while a process outside of the group runs guests that use memory, and checks that
+/// each of these succeeds.
 fn beside_others(work: impl FnOnce()) {
     let text = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
         (memory (export "memory") 1)
@@ -160,7 +166,7 @@ fn beside_others(work: impl FnOnce()) {
         }
     });
     work();
-    // It goes on.
+    // The other process must also succeed after `work`.
     thread::sleep(Duration::from_millis(200));
     drop(other);
     drop(tell);
@@ -170,7 +176,7 @@ fn beside_others(work: impl FnOnce()) {
     assert!(!runs.is_empty() && runs.iter().all(|is_well| *is_well == 1));
 }
 
-/// How often the kernel has killed somebody for want of memory.
+/// Returns the line of /proc/vmstat that counts kills by the out-of-memory killer.
 fn kills() -> String {
     let counters = fs::read_to_string("/proc/vmstat").expect("there");
     counters.lines().find(|line| line.starts_with("oom_kill ")).expect("is counted").to_owned()
@@ -178,7 +184,7 @@ fn kills() -> String {
 
 pub(crate) fn tests(tests: &mut Tests) {
     for (number, (what, text)) in GREEDY.into_iter().enumerate() {
-        tests.add(format!("in a memory cgroup of 16 MiB, a guest that {what}"), move || {
+        tests.add(format!("in a memory cgroup of 16 MiB, a guest that {what} runs out of memory"), move || {
             let before = kills();
             let group = Group::new(&format!("kwasmi-greedy-{number}"));
             beside_others(|| {
@@ -188,9 +194,9 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(kills(), before);
         });
     }
-    tests.add("in a memory cgroup of 16 MiB, a module that takes more to translate", || {
+    tests.add("in a memory cgroup of 16 MiB, a module that takes more to translate is refused", || {
         let group = Group::new("kwasmi-module");
-        // Of several megabytes.
+        // A module of several megabytes.
         let wasm = fs::read("/guests/big.wasm").expect("it is there");
         beside_others(|| {
             let errno = group.status(|_| {
@@ -205,17 +211,17 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(group.events("max") < TRIES_MAX);
         let info = info();
         println!("# the reserve: {} of {} bytes at most", info.reserve_peak_bytes, info.reserve_bytes);
-        // The others' share is left to them.
+        // At least half of the reserve must stay available to others.
         assert!(info.reserve_peak_bytes < info.reserve_bytes / 2);
     });
-    tests.add("in a memory cgroup of 16 MiB, 30 such guests in a row, and a small one after each", || {
+    tests.add("in a memory cgroup of 16 MiB, 30 such guests in a row leak nothing", || {
         let group = Group::new("kwasmi-often");
         let status = group.status(|group| {
             let mut first = 0;
             for round in 0..30 {
                 assert_eq!(u32::from(outcome(GREEDY[round % GREEDY.len()].1)), uapi::KWASMI_OUT_OF_MEMORY);
                 assert_eq!(ending(crate::signals::LOOP_ONCE).status, uapi::KWASMI_EXITED);
-                // Each has run once.
+                // After one run of each guest.
                 if round == 2 {
                     first = group.current();
                 }

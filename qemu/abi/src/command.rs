@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command's own way, from a file to an exit status and a line on standard error, in this process.
+//! Tests of the `kwasmi` command, called in this process: from a file to an exit status and a line
+//! on standard error.
 
 use crate::{
     fuzz::Random,
@@ -29,12 +30,12 @@ use std::{
     },
 };
 
-/// Where the modules are put, one after another.
+/// Path of the file that the modules are written to, one after another.
 const PATH: &str = "/tmp/kwasmi-abi-command.wasm";
 
 const STDERR: RawFd = libc::STDERR_FILENO;
 
-/// Catches what is written to standard error.
+/// Captures standard error.
 struct Catcher {
     own: OwnedFd,
     caught: File,
@@ -42,26 +43,27 @@ struct Catcher {
 
 impl Catcher {
     fn new() -> Self {
-        // SAFETY: The name is a string.
+        // SAFETY: The name is a NUL-terminated string.
         let caught = unsafe { libc::memfd_create(c"stderr".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(caught >= 0);
-        // SAFETY: Standard error is there.
+        // SAFETY: `fcntl` with F_DUPFD_CLOEXEC has no memory requirements.
         let own = unsafe { libc::fcntl(STDERR, libc::F_DUPFD_CLOEXEC, 3) };
         assert!(own >= 0);
-        // SAFETY: The descriptor is new.
+        // SAFETY: `fcntl` has just returned this descriptor, and nothing else owns it.
         let own = unsafe { OwnedFd::from_raw_fd(own) };
-        // SAFETY: As above.
+        // SAFETY: `memfd_create` has just returned this descriptor, and nothing else owns it.
         let caught = unsafe { File::from_raw_fd(caught) };
         Self { own, caught }
     }
 
-    /// Makes standard error the same file as `fd`.
+    /// Makes standard error refer to the same file as `fd`.
     fn turn(fd: &impl AsRawFd) {
-        // SAFETY: Both are there, and standard error is nobody's alone.
+        // SAFETY: `dup2` has no memory requirements. Replacing standard error closes no descriptor
+        // that another object owns.
         assert_eq!(unsafe { libc::dup2(fd.as_raw_fd(), STDERR) }, STDERR);
     }
 
-    /// Calls `work`; what that returned, and what was written meanwhile.
+    /// Calls `work`. Returns its result and the text that was written to standard error meanwhile.
     fn catch<T>(&self, work: impl FnOnce() -> T) -> (T, String) {
         Self::turn(&self.caught);
         let result = work();
@@ -75,14 +77,15 @@ impl Catcher {
     }
 }
 
-/// `kwasmi run` of a file with these bytes: the status, and what it said.
+/// Does `kwasmi run` of a file with these bytes. Returns the exit status and the text on standard
+/// error.
 fn run(catcher: &Catcher, wasm: &[u8]) -> (Exit, String) {
     fs::write(PATH, wasm).expect("can be written");
     catcher.catch(|| command::main(["kwasmi", "run", PATH].map(OsString::from).into_iter()))
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("the command refuses random bytes, again and again, and says why in one line", || {
+    tests.add("the command refuses random bytes and gives the reason in one line", || {
         let catcher = Catcher::new();
         let mut random = Random(0xc0de);
         let mut statuses = BTreeMap::<u8, u32>::new();
@@ -90,7 +93,8 @@ pub(crate) fn tests(tests: &mut Tests) {
             let wasm = random.module();
             let (exit, text) = run(&catcher, &wasm);
             *statuses.entry(exit.status()).or_default() += 1;
-            // Refused; or what claims to have more than it may is not looked at further.
+            // A module is refused if it is invalid, or if a header claims a size above a limit,
+            // which is checked first.
             assert!([Exit::Refused, Exit::Limit].contains(&exit), "{number}: {exit:?}: {text}");
             let line = text.strip_suffix('\n').unwrap_or_else(|| panic!("{number}: not a line: {text:?}"));
             let reason = line.strip_prefix(&format!("kwasmi: {PATH}: "));
@@ -103,7 +107,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         println!("# exit statuses, and how often: {statuses:?}");
         assert!(statuses.get(&126).is_some_and(|count| *count > crate::effort::times(9_000)));
     });
-    tests.add("the command runs a module that is one", || {
+    tests.add("the command runs a valid module", || {
         let wasm = wat::parse_str(
             r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
                 (memory (export "memory") 1)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests and their results, as KTAP.
+//! List of tests, run one after another with their results printed as KTAP.
 
 use crate::kernel;
 use std::{
@@ -19,17 +19,18 @@ pub(crate) struct Tests {
 }
 
 impl Tests {
-    /// Adds a test, which fails by panicking. After each, nothing may be left open or allocated.
+    /// Adds a test. It fails if it panics, leaves descriptors open, or leaves objects or memory in
+    /// kwasmi.
     pub(crate) fn add(&mut self, name: impl Into<String>, test: impl FnOnce() + UnwindSafe + 'static) {
         self.list.push((name.into(), Box::new(test)));
     }
 
-    /// Adds one that cannot be tried.
+    /// Adds a test that is reported as skipped.
     pub(crate) fn skip(&mut self, name: impl Into<String>, why: &str) {
         self.add(format!("{} # SKIP {why}", name.into()), || {});
     }
 
-    /// Runs them all, or those whose names contain `KWASMI_ONLY`.
+    /// Runs all tests, or those whose names contain the value of `KWASMI_ONLY`.
     pub(crate) fn run(mut self) -> ExitCode {
         if let Ok(only) = std::env::var("KWASMI_ONLY") {
             self.list.retain(|(name, _)| name.contains(&only));

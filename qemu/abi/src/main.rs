@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of `/dev/kwasmi` as a caller sees it, good or bad. Prints KTAP; exits with 1 if one fails.
+//! Tests of the ioctls of `/dev/kwasmi` from userspace, with valid and with invalid arguments.
+//! Prints KTAP and exits with 1 if a test fails.
 //!
-//!     kwasmi-abi [PART]...   parts of the tests, or all but those that have suites of their own
+//! kwasmi-abi [PART]...   runs these parts; by default all except those that have their own suites
 
 mod audit;
 mod cgroup;
@@ -37,10 +38,10 @@ mod traces;
 use ktap::Tests;
 use std::process::ExitCode;
 
-/// Adds a part's tests.
+/// Function that adds the tests of one part.
 type Part = fn(&mut Tests);
 
-/// The parts, by name.
+/// Parts by name.
 const PARTS: [(&str, Part); 23] = [
     ("info", info::tests),
     ("load", load::tests),
@@ -67,7 +68,7 @@ const PARTS: [(&str, Part); 23] = [
     ("signing", signing::tests),
 ];
 
-/// The parts that are not among all: they have suites of their own.
+/// Parts that run only if named: they have their own suites.
 const ALONE: [&str; 5] = ["hostile", "soak", "signing", "process-limits", "rebuilt"];
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks: which processors they run on, how much time they had.
+//! Threads and processes: processor affinity, child processes and their CPU time.
 
 use crate::signals;
 use std::{
@@ -8,75 +8,77 @@ use std::{
     time::Duration, //
 };
 
-/// The current thread's id.
+/// Returns the thread id of the current thread.
 pub(crate) fn id() -> i32 {
-    // SAFETY: It has no requirements.
+    // SAFETY: `gettid` has no requirements.
     unsafe { libc::gettid() }
 }
 
-/// Processors.
+/// Set of processors.
 pub(crate) type Processors = libc::cpu_set_t;
 
-/// The processors that the current thread may run on.
+/// Returns the processors that the current thread may run on.
 pub(crate) fn affinity() -> Processors {
-    // SAFETY: All of it zero is a value.
+    // SAFETY: `cpu_set_t` consists of integers, for which zero is valid.
     let mut set: Processors = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: There is room for a set.
+    // SAFETY: `set` is writable and has the size that is passed.
     assert_eq!(unsafe { libc::sched_getaffinity(0, size_of::<Processors>(), &raw mut set) }, 0);
     set
 }
 
-/// Has the current thread run on these.
+/// Restricts the current thread to these processors.
 pub(crate) fn set_affinity(set: &Processors) {
-    // SAFETY: It is a set.
+    // SAFETY: `set` is readable and has the size that is passed.
     assert_eq!(unsafe { libc::sched_setaffinity(0, size_of::<Processors>(), std::ptr::from_ref(set)) }, 0);
 }
 
-/// Has the current thread run on one processor.
+/// Restricts the current thread to one processor.
 pub(crate) fn pin(processor: usize) {
-    // SAFETY: All of it zero is a value.
+    // SAFETY: `cpu_set_t` consists of integers, for which zero is valid.
     let mut set: Processors = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: The number is less than a set has room for.
+    // SAFETY: `processor` is less than `CPU_SETSIZE`, so that the bit is inside of `set`.
     unsafe { libc::CPU_SET(processor, &mut set) };
     set_affinity(&set);
 }
 
-/// A child process; it is killed when this is dropped.
+/// Child process, killed when this is dropped.
 pub(crate) struct Child(i32);
 
 impl Child {
-    /// Starts a process that does `work`, and ends with the status that it returns. Nothing in `work` may want a lock that
-    /// another thread of this process can have.
+    /// Starts a child process that does `work` and exits with the status that it returns. `work`
+    /// must not take a lock that another thread of this process may hold.
     pub(crate) fn start(work: impl FnOnce() -> u8) -> Self {
-        // SAFETY: What the child may do is said above.
+        // SAFETY: The child only does `work`, which takes no lock of another thread, and leaves by
+        // `_exit`.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0, "no process");
         if pid == 0 {
             let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(255);
-            // SAFETY: It ends the child.
+            // SAFETY: `_exit` has no requirements.
             unsafe { libc::_exit(status.into()) };
         }
         Self(pid)
     }
 
-    /// Its CPU time.
+    /// Returns the CPU time that the child has used.
     pub(crate) fn cpu_time(&self) -> Duration {
         let mut clock = 0;
-        // SAFETY: There is room for a clock's number.
+        // SAFETY: `clock` is writable.
         assert_eq!(unsafe { libc::clock_getcpuclockid(self.0, &raw mut clock) }, 0);
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: There is room for a time.
+        // SAFETY: `time` is writable.
         assert_eq!(unsafe { libc::clock_gettime(clock, &raw mut time) }, 0);
         let seconds = u64::try_from(time.tv_sec).expect("not negative");
         Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).expect("not negative"))
     }
 
-    /// Waits for its end; the status as wait(2) has it, and the CPU time.
+    /// Waits for the end of the child. Returns its status in the encoding of wait(2), and its CPU
+    /// time.
     pub(crate) fn wait_with_time(self) -> (i32, Duration) {
         let mut status = 0;
-        // SAFETY: All of it zero is a value.
+        // SAFETY: `rusage` consists of integers, for which zero is valid.
         let mut usage: libc::rusage = unsafe { MaybeUninit::zeroed().assume_init() };
-        // SAFETY: There is room for a status and for what was used.
+        // SAFETY: `status` and `usage` are writable.
         assert_eq!(unsafe { libc::wait4(self.0, &raw mut status, 0, &raw mut usage) }, self.0);
         std::mem::forget(self);
         let time = |time: libc::timeval| {
@@ -86,7 +88,7 @@ impl Child {
         (status, time(usage.ru_utime) + time(usage.ru_stime))
     }
 
-    /// Waits for its end; the status.
+    /// Waits for the end of the child, which must exit. Returns its exit status.
     pub(crate) fn wait(self) -> u8 {
         let status = signals::wait(self.0);
         std::mem::forget(self);
@@ -97,7 +99,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // SAFETY: It is our child, and was not waited for.
+        // SAFETY: `kill` has no memory requirements. The child was not waited for, so its id is not
+        // reused.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
         signals::wait(self.0);
     }
