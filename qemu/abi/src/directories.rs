@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: what a guest reaches from one, whoever changes it meanwhile, and with whose rights.
+//! Tests of preopens: which files a guest reaches from one, even under concurrent renames, and with
+//! whose credentials.
 
 use crate::{
     kernel::{
@@ -56,15 +57,15 @@ use std::{
     thread,
 };
 
-/// The guest's number for its directory.
+/// Guest descriptor of the preopen.
 const DIRECTORY: u32 = 3;
 
-/// Preview 1 `errno`.
+/// Values of preview 1 `errno`.
 const ACCES: u32 = 2;
 const NOTCAPABLE: u32 = 76;
 const NOTSUP: u32 = 58;
 
-/// A folder for one test, gone afterwards.
+/// Folder for one test, removed when this is dropped.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -94,8 +95,9 @@ impl Drop for Folder {
     }
 }
 
-/// A program that does `body` with `path_open`, `fd_read` and `fd_close`, where the path's `len` bytes are at 1024, the
-/// opened descriptor goes to 0, and `$open` opens the path for reading, with a symbolic link at its end followed.
+/// Returns a module that runs `body` with `path_open`, `fd_read` and `fd_close`. The `len` bytes of
+/// the path are at address 1024, the opened descriptor is stored at 0, and `$open` opens the path
+/// for reading and follows a symbolic link in its last component.
 fn program(path: &str, body: &str) -> OwnedFd {
     module(&format!(
         r#"(module
@@ -116,10 +118,11 @@ fn program(path: &str, body: &str) -> OwnedFd {
     ))
 }
 
-/// Opens once, and exits with the errno.
+/// Body that opens the path once and exits with the errno.
 const ONCE: &str = "(call $proc_exit (call $open))";
 
-/// Opens `tries` times, and traps if what it reads does not begin with an i; exits with 1 if it never opened anything.
+/// Returns a body that opens the path `tries` times. It traps if what it reads does not begin with
+/// an "i", and exits with 1 if no open succeeds.
 fn often(tries: u32) -> String {
     format!(
         "(loop $again
@@ -136,7 +139,7 @@ fn often(tries: u32) -> String {
     )
 }
 
-/// A message queue.
+/// POSIX message queue, removed when this is dropped.
 struct Queue(libc::mqd_t);
 
 impl Queue {
@@ -144,18 +147,19 @@ impl Queue {
 
     fn new() -> Self {
         let no_attributes = std::ptr::null_mut::<libc::mq_attr>();
-        // SAFETY: The name is a string.
+        // SAFETY: The name is a NUL-terminated string, and a null pointer selects default
+        // attributes.
         let queue = unsafe { libc::mq_open(Self::NAME.as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o600, no_attributes) };
         assert!(queue >= 0, "{}", std::io::Error::last_os_error());
         Self(queue)
     }
 
-    /// Has a message notify this process, without a signal; returns the error number.
+    /// Requests notification of this process, without a signal. Returns the error number or 0.
     fn notify(&self) -> i32 {
-        // SAFETY: It is integers and addresses.
+        // SAFETY: `sigevent` consists of integers and addresses, for which zero is valid.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_NONE;
-        // SAFETY: The queue is open.
+        // SAFETY: The queue is open, and `event` is a valid `sigevent`.
         match unsafe { libc::mq_notify(self.0, &event) } {
             0 => 0,
             _ => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
@@ -165,14 +169,14 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: The queue is open.
+        // SAFETY: The queue is open, and is not used after this.
         unsafe { libc::mq_close(self.0) };
-        // SAFETY: The name is a string.
+        // SAFETY: The name is a NUL-terminated string.
         unsafe { libc::mq_unlink(Self::NAME.as_ptr()) };
     }
 }
 
-/// Starts a program with one directory.
+/// Starts a program with the directory at `path` as its preopen `/d`.
 pub(crate) fn start_in(module: &OwnedFd, path: &Path, rights: u64, limits: &[kwasmi_limit]) -> OwnedFd {
     let directory = File::open(path).expect("a directory");
     let name = b"/d";
@@ -205,16 +209,17 @@ pub(crate) fn exited(end: &kwasmi_run) -> u32 {
     end.code
 }
 
-/// `renameat2(2)` with `RENAME_EXCHANGE`.
+/// Swaps two paths by `renameat2(2)` with `RENAME_EXCHANGE`.
 fn exchange(a: &Path, b: &Path) {
     let [a, b] = [a, b].map(|path| CString::new(path.as_os_str().as_bytes()).expect("no NUL"));
-    // SAFETY: Both are strings.
+    // SAFETY: Both paths are NUL-terminated strings.
     let status =
         unsafe { libc::renameat2(libc::AT_FDCWD, a.as_ptr(), libc::AT_FDCWD, b.as_ptr(), libc::RENAME_EXCHANGE) };
     assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Runs `guest` while `change` is called again and again; what it exited with, and how often.
+/// Runs `instance` while another thread calls `change` in a loop. Returns how the guest ended, and
+/// the number of calls.
 fn while_changing(instance: &OwnedFd, change: impl Fn() + Sync) -> (kwasmi_run, u64) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -232,27 +237,29 @@ fn while_changing(instance: &OwnedFd, change: impl Fn() + Sync) -> (kwasmi_run, 
     })
 }
 
-/// How often a race is run.
+/// Returns the number of attempts of a race.
 fn tries() -> u32 {
     crate::effort::times(1_000_000)
 }
 
-/// In a child process as user and group `id`: `exit` with what `then` returns.
+/// Runs `then` in a child process as user and group `id`, which exits with its result. Returns the
+/// exit status, or 99 if the child could not change its user.
 pub(crate) fn as_user(id: u32, then: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: The child does no more than make calls, and leaves by `_exit`.
+    // SAFETY: The child only makes system calls, takes no lock of another thread, and leaves by
+    // `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: As above.
+        // SAFETY: `setgid` has no memory requirements.
         let group = unsafe { libc::setgid(id) };
-        // SAFETY: As above.
+        // SAFETY: `setuid` has no memory requirements.
         let user = unsafe { libc::setuid(id) };
         let dropped = (group, user) == (0, 0);
         let status = if dropped { then() } else { 99 };
-        // SAFETY: As above.
+        // SAFETY: `_exit` has no requirements.
         unsafe { libc::_exit(status) };
     }
     let mut status = 0;
-    // SAFETY: There is room for the status.
+    // SAFETY: `status` is writable.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert!(libc::WIFEXITED(status), "status {status:#x}");
     libc::WEXITSTATUS(status)
@@ -265,8 +272,8 @@ fn exit_status(instance: &OwnedFd) -> i32 {
 const NOBODY: u32 = 65534;
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("names of directories are checked", names_are_checked);
-    tests.add("paths that lead out of a directory are perm, whatever they go through", || {
+    tests.add("invalid names of preopens are refused", names_are_checked);
+    tests.add("paths that lead out of a preopen, by .. or links, are perm", || {
         let folder = Folder::new("out");
         folder.make("d");
         folder.make("d/sub");
@@ -281,29 +288,29 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(exited(&run_in(&module, &folder.path("d"))), 63, "{path}");
         }
     });
-    tests.add("the links of procfs lead nowhere", || {
+    tests.add("magic links of procfs are perm", || {
         for path in ["self/root/etc/passwd", "self/cwd/etc", "self/fd/0", "self/exe"] {
             let module = program(path, ONCE);
             assert_eq!(exited(&run_in(&module, Path::new("/proc"))), 63, "{path}");
         }
     });
-    tests.add("devices are not opened by name", || {
+    tests.add("path_open of a device is perm", || {
         for path in ["null", "kwasmi", "zero"] {
             assert_eq!(exited(&run_in(&program(path, ONCE), Path::new("/dev"))), 63, "{path}");
         }
     });
-    tests.add("what is mounted below a directory is part of it", || {
+    tests.add("file systems mounted below a preopen are reachable", || {
         assert_eq!(exited(&run_in(&program("self/status", ONCE), Path::new("/proc"))), 0);
         assert_eq!(exited(&run_in(&program("proc/version", ONCE), Path::new("/"))), 0);
     });
-    tests.add("a file of procfs is read, or is notsup", || {
+    tests.add("files of procfs can be read, or are notsup", || {
         let twice = "(if (call $open) (then (call $proc_exit (i32.const 200))))
             (local.set $n (call $fd_read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 8)))
             (if (local.get $n) (then (call $proc_exit (local.get $n))))
             (drop (call $fd_read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 8)))
             (call $proc_exit (i32.load8_u (i32.const 64)))";
         let read = |path| exited(&run_in(&program(path, twice), Path::new("/proc")));
-        // The second letters of Name:, Limit, Linux and MemTotal:.
+        // The second letters of "Name:", "Limit", "Linux" and "MemTotal:".
         for (path, letter) in [("self/status", b'a'), ("self/limits", b'i'), ("version", b'i'), ("meminfo", b'e')] {
             assert_eq!(read(path), u32::from(letter), "{path}");
         }
@@ -311,12 +318,13 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(read(path), NOTSUP, "{path}");
         }
     });
-    tests.add("what a guest leaves open is flushed when it ends", || {
-        // The notification of a message queue goes with the first of its descriptors that the process closes.
+    tests.add("files that a guest leaves open are flushed when it ends", || {
+        // The kernel removes a queue's notification when the process closes (flushes) any
+        // descriptor of the queue.
         let folder = Folder::new("queues");
         let path = CString::new(folder.0.as_os_str().as_bytes()).expect("no NUL");
         let queue = Queue::new();
-        // SAFETY: The names are strings.
+        // SAFETY: All names are NUL-terminated strings, and mqueue takes no data.
         let mounted = unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"mqueue".as_ptr(), 0, std::ptr::null()) };
         assert_eq!(mounted, 0);
         assert_eq!((queue.notify(), queue.notify()), (0, libc::EBUSY));
@@ -328,10 +336,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(exited(&run(&instance).expect("runs")), 0);
         assert_eq!(queue.notify(), 0, "a descriptor that it was handed");
         drop(queue);
-        // SAFETY: The name is a string.
+        // SAFETY: The path is a NUL-terminated string.
         assert_eq!(unsafe { libc::umount(path.as_ptr()) }, 0);
     });
-    tests.add("a directory that is swapped for a link out of it is never left", || {
+    tests.add("swapping a directory with a link does not lead out of the preopen", || {
         let folder = Folder::new("swap");
         folder.make("d");
         folder.make("d/x");
@@ -346,7 +354,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(exited(&end), 0, "after {swaps} swaps");
         println!("# {} tries, {swaps} swaps", tries());
     });
-    tests.add("a directory that is moved away under a walk does not lead out", || {
+    tests.add("moving a directory away during a lookup does not lead out of the preopen", || {
         let folder = Folder::new("move");
         for name in ["d", "d/a", "d/a/b", "elsewhere", "elsewhere/b"] {
             folder.make(name);
@@ -359,10 +367,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (end, swaps) = while_changing(&instance, || exchange(&here, &there));
         assert_eq!(exited(&end), 0, "after {swaps} swaps");
     });
-    tests.add("a guest acts with the rights of who started it, whoever runs it", credentials);
+    tests.add("a guest has the credentials of the process that started it, not of the one that runs it", credentials);
     tests
         .add("a file of another user in a sticky directory is opened for creation as open(2) does", sticky_directories);
-    tests.add("rights that were not handed over are not to be had", || {
+    tests.add("path_open without the preopen's rights is notcapable", || {
         let folder = Folder::new("rights");
         folder.write("f", "text");
         let module = program("f", ONCE);
@@ -372,7 +380,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(run_with(ALL & !(1 << 13)), NOTCAPABLE);
         assert_eq!(run_with(ALL & !(1 << 1)), NOTCAPABLE);
     });
-    tests.add("a guest that opens more than it may is ended", || {
+    tests.add("a guest that reaches the limit of open descriptors is ended", || {
         let folder = Folder::new("many");
         folder.write("f", "text");
         let body = "(loop $again (drop (call $open)) (br $again))";
@@ -381,7 +389,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let end = run(&start_in(&module, &folder.0, ALL, &limits)).expect("runs");
         assert_eq!((end.status, end.code, end.limit_value), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FDS, 10));
     });
-    tests.add("1,024 descriptors at most, and each is given back", || {
+    tests.add("by default a guest has at most 1,024 descriptors, all closed when it ends", || {
         let folder = Folder::new("most");
         folder.write("f", "text");
         let body = "(loop $again (drop (call $open)) (br $again))";
@@ -390,7 +398,8 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
 }
 
-/// The values of `fs.protected_regular` and `fs.protected_fifos`; they are what they were when this is dropped.
+/// Changed values of `fs.protected_regular` and `fs.protected_fifos`, restored when this is
+/// dropped.
 struct Protected([(String, String); 2]);
 
 impl Protected {
@@ -412,13 +421,13 @@ impl Drop for Protected {
     }
 }
 
-/// `open(2)` with `O_CREAT` for reading and writing; the error number, or 0.
+/// Calls `open(2)` with `O_CREAT` for reading and writing. Returns the error number or 0.
 fn create(path: &Path) -> i32 {
     let opened = File::options().read(true).write(true).create(true).custom_flags(libc::O_NONBLOCK).open(path);
     opened.map_or_else(|error| error.raw_os_error().expect("one of the kernel's"), |_| 0)
 }
 
-/// Preview 1 `errno` of an error number that may come here.
+/// Converts an error number to preview 1 `errno`. Panics if it is not 0 or EACCES.
 fn errno(linux: i32) -> u32 {
     match linux {
         0 => 0,
@@ -428,16 +437,17 @@ fn errno(linux: i32) -> u32 {
 }
 
 fn sticky_directories() {
-    // Modes of the directory, its owner, and the owner of the file, of which the guest is neither or one.
+    // Modes of the directory; pairs of the owners of directory and file. The guest's user, 0, owns
+    // none, one or both.
     let modes = [0o777, 0o1777, 0o1775, 0o1770, 0o1757, 0o1755, 0o3777];
     let owners = [(0, 0), (0, 1000), (1000, 1000), (1000, 0), (1000, 1001), (1001, 1000)];
-    // Flags: `creat`; fdflags: `nonblock`; rights: `fd_read` and `fd_write`.
+    // `oflags` creat, `fdflags` nonblock, rights `fd_read` and `fd_write`.
     let open =
         "(call $proc_exit (call $path_open (i32.const 3) (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 1)
         (i64.const 66) (i64.const 0) (i32.const 4) (i32.const 0)))";
     let module = program("f", open);
     let without = program("f", ONCE);
-    // The strictest: the guest is refused no less, whatever the values are.
+    // The strictest value. The guest is always checked as strictly, whatever the values are.
     let protected = Protected::set("2");
     let mut refused = 0;
     for is_fifo in [false, true] {
@@ -447,7 +457,7 @@ fn sticky_directories() {
                 let path = folder.path("f");
                 if is_fifo {
                     let name = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
-                    // SAFETY: It is a string.
+                    // SAFETY: The name is a NUL-terminated string.
                     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o666) }, 0);
                 } else {
                     fs::write(&path, "text").expect("written");
@@ -503,18 +513,18 @@ fn credentials() {
     fs::set_permissions(folder.path("private"), fs::Permissions::from_mode(0o600)).expect("changed");
     let module = program("private", ONCE);
 
-    // Started by root, run by nobody: what was handed over is handed over.
+    // Started by root, run by nobody: root's credentials.
     let instance = start_in(&module, &folder.0, ALL, &[]);
     assert_eq!(as_user(NOBODY, || exit_status(&instance)), 0);
     drop(instance);
 
-    // Started by nobody, run by nobody: it is not its file.
+    // Started by nobody, run by nobody: the file is not accessible.
     let acces = i32::try_from(ACCES).expect("small");
     assert_eq!(as_user(NOBODY, || exit_status(&start_in(&module, &folder.0, ALL, &[]))), acces);
 
-    // Started by nobody, run by root: neither is it now.
+    // Started by nobody, run by root: the file is not accessible.
     let mut ends = [0; 2];
-    // SAFETY: There is room for two.
+    // SAFETY: `ends` has room for two descriptors.
     assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) }, 0);
     let path = folder.0.clone();
     let [ours, theirs] = ends;
@@ -526,13 +536,13 @@ fn credentials() {
     assert_eq!(status, 0);
     let instance = receive_descriptor(ours);
     for end in ends {
-        // SAFETY: They are this test's.
+        // SAFETY: `close` has no memory requirements, and no other object owns the descriptors.
         unsafe { libc::close(end) };
     }
     assert_eq!(exit_status(&instance), acces);
 }
 
-/// A message of one byte, with room for a descriptor.
+/// Message of one byte, with room for one descriptor in its control data.
 struct Message {
     _byte: Box<[u8; 1]>,
     _vector: Box<libc::iovec>,
@@ -545,12 +555,12 @@ impl Message {
         let mut byte = Box::new([0]);
         let mut vector = Box::new(libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 });
         let mut control = Box::new([0_u64; 8]);
-        // SAFETY: All of it zero is a value.
+        // SAFETY: `msghdr` consists of integers and addresses, for which zero is valid.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut *vector;
         header.msg_iovlen = 1;
         header.msg_control = control.as_mut_ptr().cast();
-        // SAFETY: It only calculates.
+        // SAFETY: `CMSG_SPACE` only calculates a size.
         header.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as usize;
         Self { _byte: byte, _vector: vector, _control: control, header }
     }
@@ -558,31 +568,32 @@ impl Message {
 
 fn send_descriptor(socket: i32, fd: i32) {
     let message = Message::new();
-    // SAFETY: The header has room for control data.
+    // SAFETY: `message.header` is valid, with live control data of its length.
     let control = unsafe { libc::CMSG_FIRSTHDR(&raw const message.header) };
-    // SAFETY: It only calculates.
+    // SAFETY: `CMSG_LEN` only calculates a size.
     let cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
     let header = libc::cmsghdr { cmsg_len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
-    // SAFETY: There is room for it.
+    // SAFETY: `control` points to the start of the control data, which has room for a header and is
+    // aligned to 8 bytes.
     unsafe { control.write(header) };
-    // SAFETY: It only calculates.
+    // SAFETY: `control` points to a valid control message header.
     let place = unsafe { libc::CMSG_DATA(control) };
-    // SAFETY: There is room for a descriptor.
+    // SAFETY: The control data has room for one descriptor after the header.
     unsafe { place.cast::<i32>().write_unaligned(fd) };
-    // SAFETY: The message is set up.
+    // SAFETY: The header refers to live buffers of `message`.
     assert_eq!(unsafe { libc::sendmsg(socket, &raw const message.header, 0) }, 1);
 }
 
 fn receive_descriptor(socket: i32) -> OwnedFd {
     let mut message = Message::new();
-    // SAFETY: The message is set up.
+    // SAFETY: The header refers to live, writable buffers of `message`.
     assert_eq!(unsafe { libc::recvmsg(socket, &raw mut message.header, 0) }, 1);
-    // SAFETY: The kernel has filled it in.
+    // SAFETY: `recvmsg` has set the header's control data and its length.
     let control = unsafe { libc::CMSG_FIRSTHDR(&raw const message.header) };
     assert!(!control.is_null());
-    // SAFETY: It only calculates.
+    // SAFETY: `control` is not null, so it points to a control message header.
     let place = unsafe { libc::CMSG_DATA(control) };
-    // SAFETY: It is the one descriptor that was sent.
+    // SAFETY: The control message has the one descriptor that the sender has put in.
     let fd = unsafe { place.cast::<i32>().read_unaligned() };
     crate::kernel::owned(Ok(fd)).expect("one")
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every allocation, and every copy from and to the caller, fails once: the first, the second, the third, ... until none
-//! does. Needs a kernel that makes them fail, see `Documentation/fault-injection/fault-injection.rst`.
+//! Tests with fault injection: the first, second, third, ... allocation or copy from and to
+//! userspace of a call fails, until none is left to fail. Needs a kernel with fault injection, see
+//! `Documentation/fault-injection/fault-injection.rst`.
 
 use crate::{
     kernel::{
@@ -38,7 +39,7 @@ use std::{
 
 const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
 
-/// Allocations fail that could wait as well.
+/// Settings (under /sys/kernel/debug) that make also allocations fail that may sleep.
 const SETTINGS: [(&str, &str); 4] = [
     ("failslab/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-wait", "N"),
@@ -46,7 +47,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("fail_page_alloc/min-order", "0"),
 ];
 
-/// A program with something of everything.
+/// Program that uses memory, a table, a global, a start function and host calls.
 const PROGRAM: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
@@ -68,10 +69,10 @@ const PROGRAM: &str = r#"(module
         (drop (memory.grow (i32.const 10)))
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
 
-/// The errors that want of memory, or an address that cannot be used, may come to.
+/// Error numbers that a failed allocation or copy may lead to.
 const ERRORS: [i32; 2] = [libc::ENOMEM, libc::EFAULT];
 
-/// Whether the kernel can have things fail; if so, it is made ready for that.
+/// Returns true if the kernel has fault injection; then sets it up.
 pub(crate) fn is_there() -> bool {
     let is_there = fs::metadata(FAIL_NTH).is_ok();
     if is_there {
@@ -83,28 +84,30 @@ pub(crate) fn is_there() -> bool {
     is_there
 }
 
-/// What the kernel prints of each failure: 0 nothing, 1 a line, 2 a stack trace.
+/// Sets how much the kernel prints about each failure: 0 nothing, 1 a line, 2 a stack trace.
 pub(crate) fn set_verbosity(verbosity: &str) {
     for kind in ["failslab", "fail_page_alloc", "fail_usercopy"] {
         fs::write(format!("/sys/kernel/debug/{kind}/verbose"), verbosity).expect(kind);
     }
 }
 
-/// Has the `n`th allocation or copy of `call` fail; the result, and whether it came to that.
+/// Makes the `n`th allocation or copy of `call` fail. Returns the result, and true if `call` made
+/// that many.
 pub(crate) fn failing<T>(n: u32, call: impl FnOnce() -> T) -> (T, bool) {
-    // Open before: from the writing on, everything counts.
+    // Opened before the write, since allocations count from then on.
     let mut file = fs::File::options().read(true).write(true).open(FAIL_NTH).expect("there");
     let mut left = [0; 16];
     file.write_all(n.to_string().as_bytes()).expect("can be written");
     let result = call();
-    // If this fails, `call` did not.
+    // A failing read means that the failure has not been used up by `call`.
     let read = file.read_at(&mut left, 0);
     let _ = file.write_at(b"0", 0);
     let has_failed = read.is_ok_and(|len| left[..len].trim_ascii() == b"0");
     (result, has_failed)
 }
 
-/// Calls `attempt` with 1, 2, 3, ... until nothing fails in it; how often it did.
+/// Calls `attempt` with 1, 2, 3, ... until it returns false. Returns the number of calls that
+/// returned true.
 fn each(mut attempt: impl FnMut(u32) -> bool) -> u32 {
     (1..).find(|n| !attempt(*n)).expect("there is an end") - 1
 }
@@ -125,7 +128,7 @@ fn load(wasm: &[u8]) -> Result<OwnedFd, i32> {
     owned(call(&device, uapi::IOC_LOAD, &mut request(wasm, &mut log)))
 }
 
-/// What a guest that was refused memory may come to.
+/// Panics unless the result is one that a failed allocation may lead to.
 fn judge(answer: Result<kwasmi_run, i32>, n: u32) {
     match answer {
         Ok(end) => {
@@ -138,11 +141,11 @@ fn judge(answer: Result<kwasmi_run, i32>, n: u32) {
 
 pub(crate) fn tests(tests: &mut Tests) {
     if !is_there() {
-        tests.skip("every allocation fails once", "the kernel has no fault injection");
+        tests.skip("each allocation fails once", "the kernel has no fault injection");
         return;
     }
     let wasm = wat::parse_str(PROGRAM).expect("valid text");
-    tests.add("opening the device and asking, each allocation failing once", || {
+    tests.add("open and INFO, each allocation failing once", || {
         let failed = each(|n| {
             let (answer, has_failed) = failing(n, || {
                 let device = fs::File::options().read(true).write(true).open("/dev/kwasmi");
@@ -219,7 +222,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(failed > 3, "{failed}");
         let info = info();
         println!("# the reserve: {} of {} bytes at most", info.reserve_peak_bytes, info.reserve_bytes);
-        // It was needed, and is whole again: nothing is held by the next test of that.
+        // The reserve was used, but less than half of it. The next test's check that nothing is
+        // held shows that it is refilled.
         assert!(info.reserve_peak_bytes > 0 && info.reserve_peak_bytes < info.reserve_bytes / 2);
     });
 }

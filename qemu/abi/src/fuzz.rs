@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes that nobody thought of.
+//! Tests with random modules.
 
 use crate::{
     kernel::{
@@ -14,11 +14,11 @@ use crate::{
 };
 use kwasmi::uapi;
 
-/// `xorshift64*`: the same numbers each time.
+/// Pseudo-random generator `xorshift64*`, seeded so that each run of a test is the same.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// Any number.
+    /// Returns a random number.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -26,17 +26,17 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// A number below `limit`.
+    /// Returns a random number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() >> 33).unwrap_or(0) % limit
     }
 
-    /// Any byte.
+    /// Returns a random byte.
     pub(crate) fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]
     }
 
-    /// Any bytes; half of them get past the header of a module.
+    /// Returns up to 511 random bytes. About half of the results begin with the header of a module.
     pub(crate) fn module(&mut self) -> Vec<u8> {
         let mut wasm: Vec<u8> = (0..self.below(512)).map(|_| self.byte()).collect();
         if self.below(2) == 0 && wasm.len() >= 8 {
@@ -46,12 +46,12 @@ impl Random {
     }
 }
 
-/// Loads and, if it is a module after all, runs it for a moment.
+/// Loads `wasm` and, if it is accepted, runs it with limits. Returns true if it was accepted.
 fn take(wasm: &[u8]) -> bool {
     let (module, log) = load(wasm);
     match module {
         Err(errno) => {
-            // What claims to have more than it may is not looked at further.
+            // EDQUOT: a header claims a size above a limit, which is checked before the contents.
             assert!([libc::ENOEXEC, libc::EDQUOT].contains(&errno), "{errno}: {log}");
             assert!(!log.is_empty());
             false
@@ -71,13 +71,13 @@ fn take(wasm: &[u8]) -> bool {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("random bytes, again and again", || {
+    tests.add("random bytes are refused, or run within limits", || {
         let mut random = Random(0x5eed);
         for _ in 0..crate::effort::times(10_000) {
             take(&random.module());
         }
     });
-    tests.add("a module with some bytes changed, again and again", || {
+    tests.add("modules with changed bytes are refused, or run within limits", || {
         let wasm = wat::parse_str(crate::run::CAT).expect("valid text");
         let mut random = Random(0xfeed);
         let mut modules = 0;

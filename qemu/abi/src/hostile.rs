@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs that attack the kernel that runs them end as is written down beside each, one after another and all at once, and
-//! leave nothing behind.
+//! Tests of hostile guests (`guests/hostile`): each ends as its line in the list says, alone and
+//! with all others at the same time, and leaves nothing behind.
 //!
-//! They are in /host/hostile, see `guests/hostile`; this is a suite of its own.
+//! A suite of its own, which finds the guests in /host/hostile.
 
 use crate::{
     effort,
@@ -41,13 +41,14 @@ use std::{
 
 const GUESTS: &str = "/host/hostile";
 
-/// Where they run: what they are handed is there, and what they have to say.
+/// Working directory of the guests, with their preopen `evil` and the files that take their
+/// standard error.
 const PLACE: &str = "/tmp/hostile";
 
-/// A guest that hangs is ended after this time, so that the others have their turn.
+/// Time after which a guest that hangs is killed, so that the other tests run.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Those that are killed in the middle of what they do, without limits.
+/// Guests that are also run without limits and killed.
 const KILLED: [&str; 15] = [
     "loop-plain",
     "loop-dispatch",
@@ -66,23 +67,23 @@ const KILLED: [&str; 15] = [
     "fills-in-a-row",
 ];
 
-/// A line of the list.
+/// Line of the list of guests.
 #[derive(Clone, Debug)]
 struct Guest {
     name: String,
     options: Vec<String>,
     status: i32,
-    /// What its only line has in it; none if it is to say nothing.
+    /// Text that the only line on standard error contains; `None` if nothing may be printed.
     words: Option<String>,
 }
 
-/// How one ended, and when.
+/// Exit status of a guest, and the time that it took.
 struct End {
     status: ExitStatus,
     time: Duration,
 }
 
-/// How each ended when all ran at once.
+/// End of each guest when all ran at the same time.
 static AT_ONCE: OnceLock<BTreeMap<String, End>> = OnceLock::new();
 
 impl Guest {
@@ -98,7 +99,7 @@ impl Guest {
         })
     }
 
-    /// Fails unless it ended as it must.
+    /// Panics unless the guest ended as the list says.
     fn judge(&self, end: &End) {
         let path = errors(&self.name);
         let said = fs::read(&path).expect("there");
@@ -111,7 +112,7 @@ impl Guest {
         };
         let text = String::from_utf8(said.clone()).unwrap_or_else(|_| panic!("not UTF-8: {shown}"));
         let line = text.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {shown}"));
-        // Whatever it had for names, its line is of characters that can be seen.
+        // The line has no control characters, whatever names the module uses.
         assert!(!line.contains(char::is_control), "more than a line of characters: {shown}");
         assert!(line.contains(words), "wanted: {words}; got: {shown}");
     }
@@ -121,7 +122,7 @@ fn errors(name: &str) -> String {
     format!("{PLACE}/{name}.err")
 }
 
-/// What never says anything, to read from for ever.
+/// Pipe that nothing is written to, for guests that read forever.
 struct Silence {
     input: PipeReader,
     _output: PipeWriter,
@@ -151,7 +152,7 @@ fn start(name: &str, options: &[String], silence: &Silence) -> Child {
     command.spawn().expect("the command is there")
 }
 
-/// Waits until all have ended.
+/// Waits until all guests have ended.
 fn wait(mut running: BTreeMap<String, Child>, pause: Duration) -> BTreeMap<String, End> {
     let begin = Instant::now();
     let patience = effort::patience(PATIENCE);
@@ -203,7 +204,7 @@ fn innocent() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"Hello from C!\n".as_slice()));
 }
 
-/// A directory to do evil in, with something to meet there.
+/// Makes the guests' directory, with files and links in it.
 fn make_place() {
     let place = Path::new(PLACE);
     fs::create_dir_all(place.join("evil/a/b")).expect("can be made");
@@ -222,16 +223,16 @@ pub(crate) fn tests(tests: &mut Tests) {
     for guest in guests.clone() {
         tests.add(guest.name.clone(), move || alone(&guest));
     }
-    tests.add("an innocent guest runs", innocent);
+    tests.add("an ordinary guest still runs", innocent);
     for name in KILLED {
         tests.add(format!("SIGKILL: {name}"), || killed(name));
     }
     let all = guests.clone();
-    tests.add("all at once", move || at_once(&all));
+    tests.add("all guests run at the same time", move || at_once(&all));
     for guest in guests {
-        tests.add(format!("{}, all at once", guest.name), move || {
+        tests.add(format!("{}, run with all others", guest.name), move || {
             guest.judge(AT_ONCE.get().and_then(|ended| ended.get(&guest.name)).expect("it ran"));
         });
     }
-    tests.add("an innocent guest runs after all at once", innocent);
+    tests.add("an ordinary guest runs after all others", innocent);
 }

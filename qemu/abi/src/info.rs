@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `KWASMI_IOC_INFO`, and commands that there are not.
+//! Tests of `KWASMI_IOC_INFO`, and of unknown commands.
 
 use crate::{
     kernel::{
@@ -23,7 +23,8 @@ use std::os::{
 
 const PROGRAM: &str = r#"(module (func (export "_start")))"#;
 
-/// Every command number near ours, in every direction, with sizes around ours, that is not one of ours, is ENOTTY.
+/// Checks that unknown commands are ENOTTY: all numbers near the known ones, in every direction,
+/// with sizes near the known ones.
 fn unknown(fd: i32, ours: &[u32]) {
     let sizes = [0, 1, 8, 16, 24, 40, 47, 48, 49, 56, 64, 72, 80, 88, 96, 120, 128, 144, 152, 4096, 0x3fff];
     let mut buffer = vec![0_u8; 0x4000];
@@ -35,16 +36,16 @@ fn unknown(fd: i32, ours: &[u32]) {
                     continue;
                 }
                 let address = buffer.as_mut_ptr().expose_provenance();
-                // SAFETY: The buffer is as large as any command's size.
+                // SAFETY: The buffer has the largest size that a command can have.
                 let answer = unsafe { ioctl(fd, u64::from(command), address) };
                 assert_eq!(answer, Err(libc::ENOTTY), "{command:#x}");
             }
         }
     }
-    // Commands of others.
+    // Commands of other subsystems, and the largest number.
     for command in [0x5401_u64, 0x541b, 0x5421 + 0x1_0000, 0xffff_ffff] {
         let address = buffer.as_mut_ptr().expose_provenance();
-        // SAFETY: As above.
+        // SAFETY: The buffer has the largest size that a command can have.
         let answer = unsafe { ioctl(fd, command, address) };
         assert_eq!(answer, Err(libc::ENOTTY), "{command:#x}");
     }
@@ -56,7 +57,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(metadata.file_type().is_char_device());
         assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o600, 0, 0));
     });
-    tests.add("INFO tells version and interface", || {
+    tests.add("INFO returns the version and the interface", || {
         let info = info();
         assert_eq!((info.abi, info.reserved), (uapi::KWASMI_ABI, 0));
         assert_ne!(info.features & u64::from(uapi::KWASMI_FEATURE_WASI_PREVIEW1), 0);
@@ -66,15 +67,16 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("INFO to addresses that cannot be written is EFAULT", || {
         let device = device();
         for address in [0, 8, usize::MAX, usize::MAX - 64, 1 << 63, 0xffff_8000_0000_0000] {
-            // SAFETY: No memory of this process is there.
+            // SAFETY: Nothing of this process is mapped at these addresses, so the kernel cannot
+            // write there.
             let answer = unsafe { ioctl(device.as_raw_fd(), u64::from(uapi::IOC_INFO), address) };
             assert_eq!(answer, Err(libc::EFAULT), "{address:#x}");
         }
     });
-    tests.add("INFO to an address that is not aligned works", || {
+    tests.add("INFO to an unaligned address succeeds", || {
         let mut buffer = vec![0_u8; size_of::<uapi::kwasmi_info>() + 1];
         let address = buffer.as_mut_ptr().expose_provenance() + 1;
-        // SAFETY: The buffer has room at the odd address.
+        // SAFETY: The buffer has room for the structure at offset 1.
         let answer = unsafe { ioctl(device().as_raw_fd(), u64::from(uapi::IOC_INFO), address) };
         assert_eq!(answer, Ok(0));
         assert_eq!(u32::from(buffer[1]), uapi::KWASMI_ABI);
@@ -99,16 +101,16 @@ pub(crate) fn tests(tests: &mut Tests) {
         let module = module(PROGRAM);
         unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL]);
     });
-    tests.add("objects cannot be read, written, mapped or sought", || {
+    tests.add("module and instance descriptors cannot be read, written or mapped", || {
         let module = module(PROGRAM);
         let instance = start(&module);
         for fd in [module.as_raw_fd(), instance.as_raw_fd()] {
             let mut byte = 0_u8;
-            // SAFETY: There is room for one byte.
+            // SAFETY: `byte` is writable and has the length that is passed.
             assert_eq!(unsafe { libc::read(fd, (&raw mut byte).cast(), 1) }, -1);
-            // SAFETY: There is one byte.
+            // SAFETY: `byte` is readable and has the length that is passed.
             assert_eq!(unsafe { libc::write(fd, (&raw const byte).cast(), 1) }, -1);
-            // SAFETY: Nothing is asked for at a place of our own.
+            // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
             let map = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
             assert_eq!(map, libc::MAP_FAILED);
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ended from outside at any moment: a thousand times in each way, after a random time, whatever the guest does.
+//! Tests that end guests from outside: a thousand times in each way, each after a random time, in
+//! different guests and calls.
 
 use crate::{
     fuzz::Random,
@@ -50,19 +51,19 @@ use std::{
     },
 };
 
-/// How often each way to end is tried.
+/// Returns the number of rounds for each way to end a guest.
 fn rounds() -> usize {
     usize::try_from(crate::effort::times(1000)).unwrap_or(usize::MAX)
 }
 
-/// The functions of a module that is being translated when it is interrupted.
+/// Number of functions of a module whose translation is interrupted.
 const LARGE: usize = 50_000;
 
-/// Grows its memory to a limit.
+/// Program that grows its memory until a limit.
 pub(crate) const GROW: &str = r#"(module (memory (export "memory") 1)
     (func (export "_start") (loop (drop (memory.grow (i32.const 7))) (br 0))))"#;
 
-/// One instruction after another that takes long.
+/// Program whose single instructions take long.
 pub(crate) const BULK: &str = r#"(module (memory (export "memory") 512)
     (func (export "_start")
         (loop
@@ -70,7 +71,7 @@ pub(crate) const BULK: &str = r#"(module (memory (export "memory") 512)
             (memory.copy (i32.const 1) (i32.const 0) (i32.const 33554431))
             (br 0))))"#;
 
-/// Waits for ever, in a call that waits for many.
+/// Program that waits forever in `wait` of `kwasmi_batch_1`.
 const WAIT: &str = r#"(module (import "kwasmi_batch_1" "wait" (func $wait (param i32 i32 i64 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 20) "\01\00\ff\ff\00\04\00\00\10")
@@ -78,36 +79,36 @@ const WAIT: &str = r#"(module (import "kwasmi_batch_1" "wait" (func $wait (param
         (loop (drop (call $wait (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 2048) (i32.const 1) (i32.const 2052)))
             (br 0))))"#;
 
-/// Does a thousand nothings in one call, over and over.
+/// Program that makes calls of 1024 empty operations without end.
 const NOTHINGS: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (func (export "_start")
         (loop (drop (call $submit (i32.const 0) (i32.const 1024) (i32.const 60000))) (br 0))))"#;
 
-/// Copies without end in one call, from descriptor 1 to 2.
+/// Program that copies without end in one call, from descriptor 1 to 2.
 pub(crate) const COPY: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 0) "\ff\ff\ff\ff\ff\ff\ff\ff\00\00\00\00\00\00\00\00\01\00\00\00\06")
     (data (i32.const 32) "\02")
     (func (export "_start") (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 1024))) (unreachable)))"#;
 
-/// Copies from descriptor 3, a file, to 4, a pipe that nobody reads.
+/// Program that copies from descriptor 3, a file, to 4, a pipe that nothing is read from.
 const SEND: &str = r#"(module (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 0) "\ff\ff\ff\ff\ff\ff\ff\ff\00\00\00\00\00\00\00\00\03\00\00\00\06")
     (data (i32.const 32) "\04")
     (func (export "_start") (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 1024))) (unreachable)))"#;
 
-/// Ends at once.
+/// Program that ends at once.
 const SHORT: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
-/// A module of so many functions, that takes long to be translated.
+/// Returns a module with this many functions, whose translation takes long.
 pub(crate) fn large(functions: usize) -> Vec<u8> {
     let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(functions);
     wat::parse_str(format!(r#"(module {many} (func (export "_start")))"#)).expect("valid text")
 }
 
-/// What is interrupted.
+/// Guests and modules, with their files, for calls that are interrupted.
 struct Victims {
     modules: Vec<OwnedFd>,
     short: Vec<u8>,
@@ -115,10 +116,10 @@ struct Victims {
     input: OwnedFd,
     zero: File,
     null: File,
-    /// More than a pipe has room for.
+    /// A file larger than a pipe's buffer.
     file: File,
     full: PipeWriter,
-    /// Open, so that who reads waits, and who writes.
+    /// The other ends of the pipes, kept open so that reads and writes wait.
     _feed: PipeWriter,
     _reader: PipeReader,
 }
@@ -141,7 +142,7 @@ impl Victims {
         }
     }
 
-    /// Starts one of the guests, with what else it needs.
+    /// Starts guest number `which`, with its descriptors.
     fn start(&self, which: usize, time: u64) -> OwnedFd {
         let files = [&self.input as &dyn AsRawFd, &self.zero, &self.null, &self.file, &self.full];
         let fds: Vec<_> = (0..).zip(files).map(|(fd, file)| grant(file.as_raw_fd(), fd)).collect();
@@ -150,7 +151,8 @@ impl Victims {
         start_with(&self.modules[which], request).0.expect("starts")
     }
 
-    /// Does one thing over and over: runs a guest, translates, or starts and ends.
+    /// Repeats call number `which` forever: runs a guest, translates a module, or loads, starts and
+    /// runs a short one.
     fn forever(&self, which: usize) -> ! {
         loop {
             if which < self.modules.len() {
@@ -165,7 +167,7 @@ impl Victims {
         }
     }
 
-    /// How many things there are to do.
+    /// Returns the number of different calls.
     fn len(&self) -> usize {
         self.modules.len() + 2
     }
@@ -175,12 +177,12 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(3000) as u64)
 }
 
-/// As the interface counts.
+/// Returns `time` in nanoseconds, the unit of the interface.
 pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Prints how long it took, in KTAP's comments.
+/// Prints median, 99th percentile and maximum of `times` as a KTAP comment.
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
@@ -193,20 +195,21 @@ fn tell(what: &str, mut times: Vec<Duration>) {
     );
 }
 
-/// Ends processes by `signal`.
+/// Ends processes in the middle of their calls by `signal`.
 fn by_signal(signal: i32, seed: u64) {
     let victims = Victims::new();
     let mut random = Random(seed);
     let mut times = Vec::new();
     for number in 0..rounds() {
-        // SAFETY: The child makes calls and nothing else: there are no other threads whose locks it would need.
+        // SAFETY: The child only makes calls. This process has no other thread whose locks it would
+        // need.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             victims.forever(number % victims.len());
         }
         thread::sleep(moment(&mut random));
         let before = Instant::now();
-        // SAFETY: It is our child.
+        // SAFETY: `kill` has no memory requirements, and `pid` is a child that was not waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
         let status = signals::wait(pid);
         times.push(before.elapsed());
@@ -215,7 +218,7 @@ fn by_signal(signal: i32, seed: u64) {
     tell(&format!("signal {signal} to the end of the process"), times);
 }
 
-/// Whether the guest was ended from outside, or came to its limit or its end before that.
+/// Panics unless the guest was ended as `by` says, reached its memory limit, or exited.
 fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
     let own = [(uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_MEMORY), (uapi::KWASMI_EXITED, 0)];
     let ended = (end.status, end.code);
@@ -223,9 +226,9 @@ fn was_ended(end: &kwasmi_run, by: (u32, u32)) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("SIGKILL, again and again", || by_signal(libc::SIGKILL, 0x51));
-    tests.add("SIGINT, again and again", || by_signal(libc::SIGINT, 0x52));
-    tests.add("KILL, again and again", || {
+    tests.add("SIGKILL at random moments", || by_signal(libc::SIGKILL, 0x51));
+    tests.add("SIGINT at random moments", || by_signal(libc::SIGINT, 0x52));
+    tests.add("KILL at random moments", || {
         let victims = Victims::new();
         let mut random = Random(0x53);
         let mut times = Vec::new();
@@ -244,7 +247,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         tell("KILL to the end of RUN", times);
     });
-    tests.add("the descriptor closed while the guest runs, and KILL by another, again and again", || {
+    tests.add("close of the running instance's descriptor, then KILL by another, at random moments", || {
         let victims = Victims::new();
         let mut random = Random(0x54);
         for number in 0..rounds() {
@@ -258,19 +261,20 @@ pub(crate) fn tests(tests: &mut Tests) {
                     call(&fd, uapi::IOC_RUN, &mut request).map(|_| request)
                 });
                 thread::sleep(first);
-                // SAFETY: It is ours, and nobody uses it again but the thread that may be in a call with it.
+                // SAFETY: `into_raw_fd` has passed ownership to this test. Only a call that is
+                // already running may still use it.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 thread::sleep(second);
                 signals::kill(other.as_raw_fd());
                 match runner.join().expect("no panic") {
                     Ok(end) => was_ended(&end, (uapi::KWASMI_KILLED, 0)),
-                    // It was closed before it could be run.
+                    // The descriptor was closed before RUN looked it up.
                     Err(errno) => assert_eq!(errno, libc::EBADF),
                 }
             });
         }
     });
-    tests.add("the descriptor closed while a module is loaded, again and again", || {
+    tests.add("close of the device's descriptor during LOAD, at random moments", || {
         let wasm = large(200);
         let mut random = Random(0x57);
         for _ in 0..rounds() {
@@ -283,14 +287,15 @@ pub(crate) fn tests(tests: &mut Tests) {
                     owned(call(&fd, uapi::IOC_LOAD, &mut request)).map(drop)
                 });
                 thread::sleep(wait);
-                // SAFETY: It is ours, and nobody uses it again but the thread that may be in a call with it.
+                // SAFETY: `into_raw_fd` has passed ownership to this test. Only a call that is
+                // already running may still use it.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
-                // It was loaded, unless the descriptor was closed before.
+                // The module was loaded, unless the descriptor was closed before LOAD looked it up.
                 assert!([Ok(()), Err(libc::EBADF)].contains(&runner.join().expect("no panic")));
             });
         }
     });
-    tests.add("the deadline, again and again", || {
+    tests.add("random deadlines of guests", || {
         let victims = Victims::new();
         let mut random = Random(0x55);
         for number in 0..rounds() {
@@ -299,7 +304,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             was_ended(&end, (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
         }
     });
-    tests.add("the deadline of loading, again and again", || {
+    tests.add("random deadlines of LOAD", || {
         let wasm = large(LARGE);
         let mut random = Random(0x56);
         for _ in 0..rounds() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits: each one ends a guest, or refuses a module, and is named.
+//! Tests of limits: reaching one ends the guest or refuses the module, and is reported with its
+//! number and value.
 
 use crate::{
     kernel::{
@@ -40,7 +41,7 @@ use std::{
     },
 };
 
-/// The largest number of a limit.
+/// Largest number of a limit.
 const COUNT: u32 = uapi::KWASMI_LIMIT_USER_RUNNING;
 
 fn end(text: &str, request: kwasmi_start) -> kwasmi_run {
@@ -56,7 +57,7 @@ fn reaches(text: &str, number: u32, value: u64) -> kwasmi_run {
     end
 }
 
-/// A module that may not be loaded for a limit, and may for one that is larger by one.
+/// Checks that a module is refused with the limit `value`, and loaded with `value + 1`.
 fn is_too_much(text: &str, number: u32, value: u64) {
     let wasm = wat::parse_str(text).expect("valid text");
     let (answer, request) = load_limited(&wasm, &[limit(number, value)]);
@@ -65,7 +66,7 @@ fn is_too_much(text: &str, number: u32, value: u64) {
     assert!(load_limited(&wasm, &[limit(number, value + 1)]).0.is_ok(), "{text}");
 }
 
-/// An instance that may not be started for a limit.
+/// Checks that an instance is not started with the limit `value`.
 fn is_not_started(text: &str, number: u32, value: u64) {
     let module = module(text);
     let limits = [limit(number, value)];
@@ -74,10 +75,10 @@ fn is_not_started(text: &str, number: u32, value: u64) {
     assert_eq!((request.limit, request.limit_value), (number, value), "{text}");
 }
 
-/// Far more than any of these may take, on a slow machine as well.
+/// Upper bound of the time of a test with a time limit, also on a slow machine.
 const LONG: Duration = Duration::from_secs(20);
 
-/// What the kernel module says of the limit with this number.
+/// Returns what KWASMI_IOC_LIMITS says of limit `number`.
 pub(crate) fn known(number: u32) -> kwasmi_limit_info {
     all_known().into_iter().find(|info| info.limit == number).expect("it is there")
 }
@@ -92,7 +93,7 @@ fn all_known() -> Vec<kwasmi_limit_info> {
 }
 
 fn bad_requests(tests: &mut Tests) {
-    tests.add("LIMITS tells every limit, as many as there is room for", || {
+    tests.add("LIMITS lists every limit, as many as there is room for", || {
         let infos = all_known();
         assert!(infos.iter().map(|info| info.limit).eq(1..=COUNT));
         assert!(infos.iter().all(|info| info.value <= info.ceiling && info.reserved == 0));
@@ -102,7 +103,7 @@ fn bad_requests(tests: &mut Tests) {
         assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Ok(0));
         assert_eq!((request.limits_len, few.map(|info| info.limit)), (COUNT, [1, 2, 77]));
     });
-    tests.add("LIMITS to addresses that cannot be written is EFAULT, with reserved bits EINVAL", || {
+    tests.add("LIMITS to unwritable addresses is EFAULT, with reserved bits EINVAL", || {
         for limits in [8, u64::MAX, 1 << 63] {
             let mut request = kwasmi_limits { limits, limits_len: 1, ..kwasmi_limits::default() };
             assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Err(libc::EFAULT));
@@ -110,7 +111,7 @@ fn bad_requests(tests: &mut Tests) {
         let mut request = kwasmi_limits { reserved: 1, ..kwasmi_limits::default() };
         assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Err(libc::EINVAL));
     });
-    tests.add("limits that there are not, twice, of 0, or with reserved bits are EINVAL", || {
+    tests.add("unknown or duplicate limits, out of range, or with reserved bits are EINVAL", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");
         let module = module(LOOP);
         let fuel = limit(uapi::KWASMI_LIMIT_FUEL, 1);
@@ -141,7 +142,7 @@ fn bad_requests(tests: &mut Tests) {
         let unreadable = kwasmi_start { limits: 8, limits_len: 1, ..kwasmi_start::default() };
         assert_eq!(start_with(&module, unreadable).0.err(), Some(libc::EFAULT));
     });
-    tests.add("a limit above its ceiling is EDQUOT, and named", || {
+    tests.add("a limit above its ceiling is EDQUOT and reported", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");
         for info in all_known() {
             if info.limit >= uapi::KWASMI_LIMIT_TOTAL_HEAP || info.ceiling == u64::MAX {
@@ -156,11 +157,11 @@ fn bad_requests(tests: &mut Tests) {
 }
 
 fn of_modules(tests: &mut Tests) {
-    tests.add("the module's size", || {
+    tests.add("a module is refused for its size", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");
         is_too_much(LOOP, uapi::KWASMI_LIMIT_MODULE_SIZE, wasm.len() as u64 - 1);
     });
-    tests.add("functions, their size, locals and types, globals, data and element segments", || {
+    tests.add("a module is refused for functions, their size, locals, types, globals or segments", || {
         let text = r#"(module (memory 1) (table 2 funcref)
             (func (export "_start") (drop (i32.const 1)) (drop (i32.const 2))) (func) (func (param i32 i32) (local i32 i32 i32) (local f64))
             (global i32 (i32.const 1)) (global i32 (i32.const 2))
@@ -174,7 +175,7 @@ fn of_modules(tests: &mut Tests) {
         is_too_much(text, uapi::KWASMI_LIMIT_DATA_SEGMENTS, 1);
         is_too_much(text, uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, 2);
     });
-    tests.add("what the engine takes for the translated module", || {
+    tests.add("a module is refused for the memory of its translation", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");
         for value in [1, 1000, 10_000] {
             let (answer, request) = load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_CODE, value)]);
@@ -183,7 +184,7 @@ fn of_modules(tests: &mut Tests) {
         }
         assert!(load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_CODE, 1 << 20)]).0.is_ok());
     });
-    tests.add("time and CPU time of loading", || {
+    tests.add("LOAD ends when time or CPU time is used up", || {
         let many = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(60_000);
         let wasm = wat::parse_str(format!(r#"(module {many} (func (export "_start")))"#)).expect("valid text");
         for number in [uapi::KWASMI_LIMIT_TIME, uapi::KWASMI_LIMIT_CPU_TIME] {
@@ -196,13 +197,13 @@ fn of_modules(tests: &mut Tests) {
 }
 
 fn of_instances(tests: &mut Tests) {
-    tests.add("fuel", || {
+    tests.add("a guest ends when its fuel is used up", || {
         for fuel in [1, 1000, 250_000, 3_000_000] {
             let end = reaches(LOOP, uapi::KWASMI_LIMIT_FUEL, fuel);
             assert!(end.fuel_used <= fuel, "{} of {fuel}", end.fuel_used);
         }
     });
-    tests.add("fuel of a copy without an end, in one host call", || {
+    tests.add("an endless copy in one host call ends when the fuel is used up", || {
         let to_nothing = File::options().write(true).open("/dev/null").expect("there");
         let from_zeros = File::open("/dev/zero").expect("there");
         let fds = [grant(from_zeros.as_raw_fd(), 0), grant(to_nothing.as_raw_fd(), 1)];
@@ -211,11 +212,11 @@ fn of_instances(tests: &mut Tests) {
         assert_eq!((end.status, end.code), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL));
         assert_eq!(end.fuel_used, 3_000_000);
     });
-    tests.add("fuel in a start function", || {
+    tests.add("a start function ends when the fuel is used up", || {
         let text = r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#;
         reaches(text, uapi::KWASMI_LIMIT_FUEL, 1_000_000);
     });
-    tests.add("time, in an endless loop, asleep, and in a read that waits", || {
+    tests.add("a loop, a sleep and a read that waits end at the time limit", || {
         let (input, _feed) = pipe().expect("a pipe");
         let fds = [grant(input.as_raw_fd(), 0)];
         let value = 200_000_000;
@@ -230,7 +231,7 @@ fn of_instances(tests: &mut Tests) {
             assert!(took >= Duration::from_millis(200) && took < LONG, "{took:?}");
         }
     });
-    tests.add("CPU time, but not that of others", || {
+    tests.add("CPU time limits computing, not sleeping", || {
         let before = Instant::now();
         reaches(LOOP, uapi::KWASMI_LIMIT_CPU_TIME, 100_000_000);
         assert!(before.elapsed() >= Duration::from_millis(90));
@@ -238,7 +239,7 @@ fn of_instances(tests: &mut Tests) {
         let limits = [limit(uapi::KWASMI_LIMIT_CPU_TIME, 150_000_000)];
         assert_eq!(end(&short, limited(&limits)).status, uapi::KWASMI_EXITED);
     });
-    tests.add("linear memory", || {
+    tests.add("linear memory is limited", || {
         let text = r#"(module (memory (export "memory") 1)
             (func (export "_start") (loop (drop (memory.grow (i32.const 1))) (br 0))))"#;
         let end = reaches(text, uapi::KWASMI_LIMIT_MEMORY, 1 << 20);
@@ -246,14 +247,14 @@ fn of_instances(tests: &mut Tests) {
         assert!(end.heap_peak >= 1 << 20);
         is_not_started(r#"(module (memory 2) (func (export "_start")))"#, uapi::KWASMI_LIMIT_MEMORY, 65_536);
     });
-    tests.add("growing beyond what the module declares fails in the guest", || {
+    tests.add("memory.grow beyond the module's own maximum fails in the guest", || {
         let text = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
             (memory (export "memory") 1 2)
             (func (export "_start") (call $exit (i32.sub (i32.const 0) (memory.grow (i32.const 2))))))"#;
         let end = end(text, kwasmi_start::default());
         assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 1));
     });
-    tests.add("elements of tables", || {
+    tests.add("elements of tables are limited", || {
         let text = r#"(module (table 1 funcref)
             (func (export "_start") (loop (drop (table.grow 0 (ref.null func) (i32.const 10))) (br 0))))"#;
         reaches(text, uapi::KWASMI_LIMIT_TABLE, 10_000);
@@ -263,13 +264,13 @@ fn of_instances(tests: &mut Tests) {
             16,
         );
     });
-    tests.add("heap", || {
+    tests.add("the heap is limited", || {
         let text = r#"(module (memory (export "memory") 1)
             (func (export "_start") (loop (drop (memory.grow (i32.const 16))) (br 0))))"#;
         let end = reaches(text, uapi::KWASMI_LIMIT_HEAP, 8 << 20);
         assert!(end.heap_peak <= (8 << 20) + (1 << 20), "{}", end.heap_peak);
     });
-    tests.add("the Wasm stack: values and calls", || {
+    tests.add("the Wasm stack is limited, in values and calls", || {
         let values = r#"(module (func $f (param i64 i64 i64 i64) (result i64)
                 (i64.add (call $f (local.get 0) (local.get 1) (local.get 2) (local.get 3)) (local.get 3)))
             (func (export "_start")
@@ -287,7 +288,7 @@ fn of_instances(tests: &mut Tests) {
             }
         }
     });
-    tests.add("open descriptors", || {
+    tests.add("open descriptors are limited", || {
         let module = module(LOOP);
         let fds = [grant(0, 0), grant(1, 1)];
         for (value, errno) in [(1, Some(libc::EDQUOT)), (2, None)] {
@@ -298,7 +299,7 @@ fn of_instances(tests: &mut Tests) {
             assert_eq!(request.limit, if errno.is_some() { uapi::KWASMI_LIMIT_FDS } else { 0 });
         }
     });
-    tests.add("bulk operations over a large memory cost fuel in proportion, and can be ended", || {
+    tests.add("bulk operations cost fuel in proportion to their size, and can be ended", || {
         let text = r#"(module (memory (export "memory") 4096)
             (func (export "_start")
                 (memory.fill (i32.const 0) (i32.const 1) (i32.const 268435456))

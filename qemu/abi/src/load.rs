@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `KWASMI_IOC_LOAD`.
+//! Tests of `KWASMI_IOC_LOAD`.
 
 use crate::{
     kernel::{
@@ -37,7 +37,8 @@ fn refused(wasm: &[u8], errno: i32, words: &str) {
     assert!(log.contains(words), "{log:?} has not {words:?}");
 }
 
-/// Loading without the right to; the caller is nobody.
+/// Tries LOAD on standard input, which is the device that root opened, as an unprivileged user.
+/// Succeeds if that is EPERM.
 pub(crate) fn unprivileged() -> ExitCode {
     let wasm = program();
     let mut request = kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, ..kwasmi_load::default() };
@@ -53,7 +54,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (module, log) = load(&program());
         let module = module.expect("fine");
         assert_eq!(log, "");
-        // SAFETY: It has no requirements.
+        // SAFETY: `fcntl` with F_GETFD has no memory requirements.
         let flags = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&module), libc::F_GETFD) };
         assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
         assert_eq!(info().modules, 1);
@@ -81,7 +82,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("LOAD of a module at the end of a mapping reads no further", || {
         let wasm = program();
-        // SAFETY: A new mapping.
+        // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
         let map = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -93,10 +94,11 @@ pub(crate) fn tests(tests: &mut Tests) {
             )
         };
         assert_ne!(map, libc::MAP_FAILED);
-        // SAFETY: The second page is ours, and in use by nobody.
+        // SAFETY: The second page belongs to this test's mapping, and nothing refers to it.
         assert_eq!(unsafe { libc::munmap(map.wrapping_byte_add(4096), 4096) }, 0);
         let start = map.wrapping_byte_add(4096 - wasm.len());
-        // SAFETY: The module fits in front of the end of the first page.
+        // SAFETY: The source is a live slice, and the destination is the end of the first page of
+        // the mapping, which has room for the module.
         unsafe { std::ptr::copy_nonoverlapping(wasm.as_ptr(), start.cast(), wasm.len()) };
         for (more, expected) in [(0, None), (1, Some(libc::EFAULT))] {
             let mut request = kwasmi_load {
@@ -106,10 +108,10 @@ pub(crate) fn tests(tests: &mut Tests) {
             };
             assert_eq!(owned(call(&device(), uapi::IOC_LOAD, &mut request)).err(), expected);
         }
-        // SAFETY: The first page is ours, and in use by nobody any more.
+        // SAFETY: The first page belongs to this test's mapping, and nothing refers to it any more.
         assert_eq!(unsafe { libc::munmap(map, 4096) }, 0);
     });
-    tests.add("LOAD of nothing, zeros, text, and a header alone is ENOEXEC with an offset", || {
+    tests.add("LOAD of nothing, zeros, text or just a header is ENOEXEC with a reason", || {
         refused(b"", libc::ENOEXEC, "offset");
         refused(&vec![0; 1 << 20], libc::ENOEXEC, "offset 0");
         refused(b"#!/bin/sh\necho no\n", libc::ENOEXEC, "offset 0");
@@ -132,21 +134,21 @@ pub(crate) fn tests(tests: &mut Tests) {
         for len in 0..wasm.len() {
             let (answer, log) = load(&wasm[..len]);
             if answer.is_ok() {
-                // Cut between two sections, after the last one that matters.
+                // The cut is between two sections, after all that the program needs.
                 continue;
             }
             assert_eq!(answer.err(), Some(libc::ENOEXEC), "{len}");
             assert!(log.contains("offset") || log.contains("_start"), "{len}: {log}");
         }
     });
-    tests.add("LOAD with missing imports names them all", || {
+    tests.add("LOAD with missing imports lists each of them", || {
         let wasm =
             wat::parse_str(r#"(module (import "a" "b" (func)) (import "c" "d" (func)) (func (export "_start")))"#)
                 .expect("valid text");
         refused(&wasm, libc::ENOEXEC, "a.b");
         refused(&wasm, libc::ENOEXEC, "c.d");
     });
-    tests.add("LOAD with a log that cannot be written is EFAULT and leaves nothing", || {
+    tests.add("LOAD with a log that cannot be written is EFAULT and leaks nothing", || {
         for wasm in [b"no module".to_vec(), program()] {
             let mut request = kwasmi_load {
                 wasm: address(&wasm),
@@ -156,12 +158,12 @@ pub(crate) fn tests(tests: &mut Tests) {
                 ..kwasmi_load::default()
             };
             let answer = owned(call(&device(), uapi::IOC_LOAD, &mut request));
-            // Where there is nothing to say, the buffer is not touched. An error of the module counts for more.
+            // With an empty log the buffer is not accessed. ENOEXEC takes precedence over EFAULT.
             let expected = if wasm.starts_with(b"no") { Some(libc::ENOEXEC) } else { None };
             assert_eq!(answer.err(), expected);
         }
     });
-    tests.add("a log that is too short is cut off, and its length told", || {
+    tests.add("LOAD cuts off the log at the buffer's size and returns its whole length", || {
         let (_, whole) = load(b"no module");
         for size in [0, 1, 5, 4096] {
             let mut text = vec![0xaa_u8; 4096];
@@ -179,7 +181,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert!(text[written..].iter().all(|byte| *byte == 0xaa));
         }
     });
-    tests.add("LOAD without CAP_SYS_ADMIN is EPERM, though root opened the device", || {
+    tests.add("LOAD without CAP_SYS_ADMIN is EPERM, even if root opened the device", || {
         let status = Command::new("/proc/self/exe")
             .arg("--unprivileged-load")
             .uid(65_534)
@@ -189,7 +191,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             .expect("it can be run");
         assert!(status.success());
     });
-    tests.add("LOAD when no descriptor is left is EMFILE and leaves nothing", || {
+    tests.add("LOAD when no descriptor is left is EMFILE and leaks nothing", || {
         let device = device();
         let wasm = program();
         let mut files = Vec::new();
@@ -199,8 +201,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         let mut request = kwasmi_load { wasm: address(&wasm), wasm_len: wasm.len() as u64, ..kwasmi_load::default() };
         assert_eq!(owned(call(&device, uapi::IOC_LOAD, &mut request)).err(), Some(libc::EMFILE));
     });
-    tests.add("1,000 modules at once, and then none", || {
-        // SAFETY: The limit is this process's own.
+    tests.add("1,000 modules at the same time are all freed", || {
+        // SAFETY: `limit` is a valid `rlimit`, and `setrlimit` only reads it.
         unsafe {
             let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);

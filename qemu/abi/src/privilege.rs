@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What who is not root can do: run a module that was loaded and passed on, and nothing else.
+//! Tests of callers without privileges: they may start and run a module whose descriptor root has
+//! passed on, and nothing else.
 
 use crate::{
     kernel::{
@@ -49,10 +50,10 @@ use std::{
     },
 };
 
-/// A user who is nobody.
+/// User id of nobody.
 const NOBODY: u32 = 65_534;
 
-/// Passes a descriptor on.
+/// Sends a descriptor over a Unix socket.
 fn send(socket: &UnixStream, fd: &OwnedFd) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -61,7 +62,7 @@ fn send(socket: &UnixStream, fd: &OwnedFd) {
     rustix::net::sendmsg(socket, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).expect("it is sent");
 }
 
-/// Takes a descriptor that was passed on.
+/// Receives a descriptor from a Unix socket.
 fn receive(socket: &UnixStream) -> Option<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -73,23 +74,23 @@ fn receive(socket: &UnixStream) -> Option<OwnedFd> {
     })
 }
 
-/// Gives up all that root has.
+/// Changes to the user nobody, without any of root's privileges. Returns true on success.
 fn become_nobody() -> bool {
     become_user(NOBODY)
 }
 
-/// Becomes a user who has nothing of root's; whether that went well.
+/// Changes user, group and supplementary groups to an unprivileged user. Returns true on success.
 pub(crate) fn become_user(id: u32) -> bool {
-    // SAFETY: It has no requirements.
+    // SAFETY: With a size of 0, `setgroups` reads no memory.
     let groups = unsafe { libc::setgroups(0, std::ptr::null()) };
-    // SAFETY: As above.
+    // SAFETY: `setresgid` has no memory requirements.
     let group = unsafe { libc::setresgid(id, id, id) };
-    // SAFETY: As above.
+    // SAFETY: `setresuid` has no memory requirements.
     let user = unsafe { libc::setresuid(id, id, id) };
     [groups, group, user] == [0; 3]
 }
 
-/// What root alone may do, with the device that root opened: each `EPERM`.
+/// Returns true if LOAD, DENY and LEAST, on a device that root has opened, are each EPERM.
 fn is_refused(device: &File, file: &[u8]) -> bool {
     let mut load =
         kwasmi_load { wasm: crate::kernel::address(file), wasm_len: file.len() as u64, ..kwasmi_load::default() };
@@ -98,7 +99,8 @@ fn is_refused(device: &File, file: &[u8]) -> bool {
         && call(device, uapi::IOC_LEAST, &mut kwasmi_least::default()) == Err(libc::EPERM)
 }
 
-/// What a module does that was passed on over a Unix socket; the status says what went wrong.
+/// Checks an unprivileged process that has received modules over a Unix socket. Its exit status
+/// tells which step failed.
 fn passed_on() {
     let module = accepted("manifest");
     let limited = accepted("limited");
@@ -116,12 +118,12 @@ fn passed_on() {
         if run(&instance).map(|end| end.code) != Ok(42) {
             return 4;
         }
-        // Beyond the manifest's limits nobody gets.
+        // A limit above the manifest's is refused.
         let more = [crate::kernel::limit(uapi::KWASMI_LIMIT_FUEL, 2_000_000)];
         if start_with(&limited, crate::kernel::limited(&more)).0.err() != Some(libc::EDQUOT) {
             return 5;
         }
-        // In a Unix socket the instance's own descriptor could hide.
+        // A Unix socket is refused, since it could hold the instance's own descriptor in flight.
         let socket = [crate::kernel::grant(there.as_raw_fd(), 0)];
         let request = kwasmi_start { fds: crate::kernel::address(&socket), fds_len: 1, ..kwasmi_start::default() };
         if start_with(&module, request).0.err() != Some(libc::EPERM) {
@@ -145,15 +147,15 @@ fn nothing_else() {
         if !become_nobody() {
             return 1;
         }
-        // Its own way to the device there is none.
+        // The device itself cannot be opened.
         if File::options().read(true).write(true).open("/dev/kwasmi").is_ok() || File::open("/dev/kwasmi").is_ok() {
             return 3;
         }
         if !is_refused(&device, &file) {
             return 4;
         }
-        // Root in a user namespace of its own is nobody here.
-        // SAFETY: It has no requirements; this process has one thread.
+        // Root of a new user namespace is unprivileged here.
+        // SAFETY: `unshare` has no memory requirements, and this process has one thread.
         if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
             return 5;
         }
@@ -163,6 +165,6 @@ fn nothing_else() {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("nobody runs a module that was passed on, within its manifest", passed_on);
-    tests.add("and can do nothing else, nor as root of a user namespace", nothing_else);
+    tests.add("an unprivileged process runs a received module within its manifest's limits", passed_on);
+    tests.add("an unprivileged process, also as root of a user namespace, can do nothing else", nothing_else);
 }

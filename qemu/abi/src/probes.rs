@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Probes of the kernel: none can be put on the engine, whose return addresses a landing leaves behind; those around it do no harm.
+//! Tests of kprobes and tracers. Functions of the engine cannot be probed, because a landing leaves
+//! the return addresses on its stack behind. Probes on functions around the engine do no harm.
 
 use crate::{
     kernel::{
@@ -30,22 +31,22 @@ use std::{
 
 const TRACING: &str = "/sys/kernel/tracing";
 
-/// Where the kernel says where no probe can be.
+/// File in which the kernel lists the functions that cannot be probed.
 const FORBIDDEN: &str = "/sys/kernel/debug/kprobes/blacklist";
 
-/// Lands.
+/// Program whose host call panics in the engine (a landing).
 const PANIC: &str = r#"(module (import "kwasmi_test" "panic" (func $panic)) (func (export "_start") (call $panic)))"#;
 
-/// The ways from one stack to another.
+/// Routines that switch between stacks.
 const STACK_SWITCHES: [&str; 3] = ["kwasmi_stack_enter", "kwasmi_stack_leave", "kwasmi_stack_land"];
 
-/// How often each guest is run beside probes.
+/// Number of times that each guest is run while there are probes.
 const ROUNDS: usize = 30;
 
-/// A function of kwasmi's: address and name.
+/// Address and name of a function of kwasmi.
 type Function = (u64, String);
 
-/// Those of the engine, and the others.
+/// Returns the functions of the engine (stack switches included), and the others.
 fn functions() -> (Vec<Function>, Vec<Function>) {
     let text = fs::read_to_string("/proc/kallsyms").expect("root may");
     let functions = text.lines().filter_map(|line| {
@@ -59,12 +60,12 @@ fn functions() -> (Vec<Function>, Vec<Function>) {
     functions.partition(|(_, name)| name.starts_with("kwe.") || STACK_SWITCHES.contains(&name.as_str()))
 }
 
-/// The tracing directory, there for as long as this lives.
+/// Mounted tracefs. Its settings are restored when this is dropped.
 struct Tracing;
 
 impl Tracing {
     fn mount() -> Self {
-        // SAFETY: All are texts with a NUL at their ends, or null.
+        // SAFETY: All texts are NUL-terminated strings, and tracefs takes no data.
         let mounted = unsafe {
             libc::mount(c"tracefs".as_ptr(), c"/sys/kernel/tracing".as_ptr(), c"tracefs".as_ptr(), 0, std::ptr::null())
         };
@@ -72,7 +73,7 @@ impl Tracing {
         Self
     }
 
-    /// Writes a line to a file, as the kernel takes it: in one piece.
+    /// Appends `line` to a file by one write, as the kernel requires.
     fn add(&self, file: &str, line: &str) -> std::io::Result<()> {
         File::options().append(true).open(format!("{TRACING}/{file}"))?.write_all(line.as_bytes())
     }
@@ -87,12 +88,12 @@ impl Drop for Tracing {
         let _ = self.add("events/kwasmi_test/enable", "0");
         let _ = self.add("current_tracer", "nop");
         let _ = File::create(format!("{TRACING}/set_ftrace_filter"));
-        // What is opened to be truncated loses all probes.
+        // Opening this file with O_TRUNC deletes all probes.
         let _ = File::create(format!("{TRACING}/kprobe_events"));
     }
 }
 
-/// The kernel lists all of the engine as where no probe can be.
+/// Checks that the kernel's list contains each function of the engine.
 fn all_is_forbidden() {
     let list = fs::read_to_string(FORBIDDEN).expect("root may");
     let mut ranges: Vec<(u64, u64)> = list
@@ -115,7 +116,7 @@ fn all_is_forbidden() {
     println!("# {} functions", engine.len());
 }
 
-/// The kernel refuses probes of either kind on functions of the engine.
+/// Checks that the kernel refuses kprobes and kretprobes on functions of the engine.
 fn none_is_made() {
     let tracing = Tracing::mount();
     let (engine, _) = functions();
@@ -129,7 +130,8 @@ fn none_is_made() {
     }
 }
 
-/// Guests that land, that end, and that are killed while they compute and while the host does something for them.
+/// Runs guests that land, that end, and that are killed while they compute and while they are in a
+/// host call.
 fn run_guests() {
     for _ in 0..ROUNDS {
         let end = run(&start(&module(PANIC))).expect("it runs");
@@ -147,14 +149,16 @@ fn run_guests() {
     }
 }
 
-/// Guests run while there are kretprobes on what calls the engine, and on what the engine calls.
+/// Runs guests while there are kretprobes on the callers of the engine, and on functions that it
+/// calls.
 fn probes_around_it() {
     let tracing = Tracing::mount();
     let (_, host) = functions();
     let own = host.iter().map(|(_, name)| name.as_str()).filter(|name| {
         *name == "kwasmi_host_entry" || name.contains("8instance") || name.contains("4host") || name.contains("6engine")
     });
-    // Where the kernel traces functions, it takes probes by this way on those only that it can trace, and these are none.
+    // With ftrace, the kernel accepts such probes only on functions that ftrace can trace, and
+    // those of kwasmi are not.
     let is_possible = !Path::new(TRACING).join("available_filter_functions").exists();
     let mut count = 0;
     for (index, name) in own.enumerate().filter(|_| is_possible) {
@@ -162,7 +166,7 @@ fn probes_around_it() {
         count += usize::from(probe.is_ok());
     }
     for name in ["__x64_sys_ioctl", "schedule_hrtimeout_range", "kvfree", "__kvmalloc_node_noprof"] {
-        // Not every kernel has each.
+        // Some kernels lack some of these functions.
         let probe = tracing.add("kprobe_events", &format!("r:kwasmi_test/{name} {name}\n"));
         assert!(probe.is_ok() || name != "__x64_sys_ioctl");
     }
@@ -183,7 +187,8 @@ fn probes_around_it() {
     }
 }
 
-/// Guests run while the kernel traces calls and returns of what calls the engine, and of what it calls.
+/// Runs guests under the function graph tracer, which traces callers of the engine and functions
+/// that it calls.
 fn graph_around_it() {
     let tracing = Tracing::mount();
     tracing.add("set_ftrace_filter", "__x64_sys_ioctl").expect("it is there");
@@ -195,8 +200,8 @@ fn graph_around_it() {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("no probe can be put on any function of the engine", all_is_forbidden);
-    tests.add("and none is made", none_is_made);
+    tests.add("the kernel lists every function of the engine as not probeable", all_is_forbidden);
+    tests.add("probes on functions of the engine are EINVAL", none_is_made);
     tests.add("guests land and are killed beside kretprobes", probes_around_it);
     let tracing = Tracing::mount();
     if tracing.read("available_tracers").contains("function_graph") {
