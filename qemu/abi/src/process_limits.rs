@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel enforces, or frees, on the way back to userspace: a guest obeys it as a process does, though it stays in
-//! one ioctl.
+//! Tests of limits that the kernel enforces, and resources that it frees, on the way back to
+//! userspace. They must work for a guest that stays in one ioctl as they do for an ordinary
+//! process.
 
 use crate::{
     audit,
@@ -56,11 +57,11 @@ use std::{
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// A cgroup; it goes when it is dropped.
+/// Cgroup, removed when this is dropped.
 struct Group(PathBuf);
 
 impl Group {
-    /// A group with `value` in the file `name`.
+    /// Creates a group and writes `value` to its file `name`.
     fn new(group: &str, (controller, name, value): (&str, &str, &str)) -> Self {
         fs::write(format!("{ROOT}/cgroup.subtree_control"), format!("+{controller}")).expect("the controller is there");
         let group = Self(PathBuf::from(ROOT).join(group));
@@ -69,7 +70,7 @@ impl Group {
         group
     }
 
-    /// Has the current process join it.
+    /// Moves the current process into the group.
     fn join(&self) {
         fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
     }
@@ -90,7 +91,7 @@ impl Drop for Group {
     }
 }
 
-/// An ordinary process that is busy.
+/// Computes forever, as an ordinary process.
 fn busy() -> ! {
     let mut n = 0_u64;
     loop {
@@ -98,17 +99,18 @@ fn busy() -> ! {
     }
 }
 
-/// A guest that is busy.
+/// Computes forever, as a guest.
 fn guest() -> u8 {
     let _ = run(&start(&module(LOOP)));
     0
 }
 
-/// How often the time of a guest is compared before it counts as different: a VM that is itself short of processors for a moment
-/// is no proof. A guest that escapes a limit does so each time.
+/// Number of attempts at a comparison of times, of which one must succeed: the VM itself may be
+/// short of processors for a moment. A guest that escapes a limit fails each time.
 const ATTEMPTS: usize = 5;
 
-/// `cpu.max`: a guest and a process have the same tenth of a processor, each in a group of its own.
+/// Compares a guest and a process with a `cpu.max` of a tenth of a processor, each in its own
+/// group. Returns true if they use the same CPU time.
 fn has_share_of_a_process() -> bool {
     let groups = ["kwasmi-guest", "kwasmi-process"].map(|name| Group::new(name, ("cpu", "cpu.max", "10000 100000")));
     let [group, other] = &groups;
@@ -122,7 +124,7 @@ fn has_share_of_a_process() -> bool {
             busy()
         }),
     ];
-    // Both are there, and have used up what they had at first.
+    // Lets both start and use up the quota of their first period.
     thread::sleep(Duration::from_secs(1));
     let (begin, before) = (Instant::now(), children.each_ref().map(Child::cpu_time));
     thread::sleep(Duration::from_secs(5));
@@ -133,12 +135,13 @@ fn has_share_of_a_process() -> bool {
     (guest - process).abs() <= 0.1 * process
 }
 
-/// `RLIMIT_CPU`: the signal comes after the same CPU time.
+/// Compares the CPU time after which `RLIMIT_CPU` ends a guest and a process. Returns true if they
+/// are the same.
 fn is_signalled_as_a_process() -> bool {
     let end = |work: fn() -> u8| {
         let child = Child::start(move || {
             let limit = libc::rlimit { rlim_cur: 1, rlim_max: 5 };
-            // SAFETY: It is a limit.
+            // SAFETY: `limit` is a valid `rlimit`, and `setrlimit` only reads it.
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) }, 0);
             work()
         });
@@ -151,7 +154,7 @@ fn is_signalled_as_a_process() -> bool {
     (guest - process).abs() <= 0.2
 }
 
-/// Makes one directory after another, named by four letters.
+/// Body that makes one directory after another, with names of four letters.
 const DIRECTORIES: &str = "
     (i32.store (i32.const 5120)
         (i32.add (i32.const 0x61616161)
@@ -163,12 +166,13 @@ const DIRECTORIES: &str = "
                 (i32.shl (i32.and (local.get $n) (i32.const 0xf000)) (i32.const 12))))))
     (call $must (call $mkdir (i32.const 3) (i32.const 5120) (i32.const 4)))";
 
-/// How many: with 1 KiB each in the kernel, far more than `memory.high` allows.
+/// Number of directories. At 1 KiB of kernel memory each, they exceed `memory.high` by far.
 const DIRECTORIES_MAX: u32 = 60_000;
 
-/// `memory.high`: both are slowed down as soon as they have more, though each of their calls takes little.
+/// Checks that a guest and a process above `memory.high` are slowed down, although each of their
+/// calls takes little memory.
 fn memory_high() {
-    // A kernel that looks at everything is slow.
+    // Instrumented kernels reach the limit slowly.
     let high: u64 = if effort::is_instrumented() { 4 << 20 } else { 8 << 20 };
     let amount = |work: &dyn Fn(&Path) -> u8| {
         let group = Group::new("kwasmi-high", ("memory", "memory.high", &high.to_string()));
@@ -203,7 +207,8 @@ fn memory_high() {
     assert!(guest <= process.max(high) + (high / 2));
 }
 
-/// A program that does `body` `times` times, with the functions on paths; 200 bytes of a name are at 1024, and `d` at 4096.
+/// Returns a module that does `body` `times` times, with the path functions. A name of 200 bytes is
+/// at address 1024, and `d` at 4096.
 fn paths(times: u32, body: &str) -> OwnedFd {
     module(&format!(
         r#"(module
@@ -227,7 +232,8 @@ fn paths(times: u32, body: &str) -> OwnedFd {
     ))
 }
 
-/// Operations on paths, two each: of a long name that is not there, and of a directory that comes and goes.
+/// Two path operations each: on a long name that does not exist, and on a directory that is made
+/// and removed.
 const LOOK: &str = "
     (call $must_not (call $stat (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 200) (i32.const 64)))
     (call $must_not (call $stat (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 200) (i32.const 64)))";
@@ -235,7 +241,8 @@ const CHANGE: &str = "
     (call $must (call $mkdir (i32.const 3) (i32.const 4096) (i32.const 1)))
     (call $must (call $rmdir (i32.const 3) (i32.const 4096) (i32.const 1)))";
 
-/// The least memory that is available while `work` is done, and what it was before, in bytes.
+/// Calls `work`. Returns the available memory before it and the minimum during it, in bytes, and
+/// the result of `work`.
 fn memory_during<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
     let available = || {
         let text = fs::read_to_string("/proc/meminfo").expect("there");
@@ -259,16 +266,18 @@ fn memory_during<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
     })
 }
 
-/// Path operations of one guest, while audit collects names: in one run, and in ten runs of a tenth each.
+/// Compares the path operations of one guest while audit collects names: all in one run, and in ten
+/// runs of a tenth each.
 fn audited_paths(what: &str, body: &str) {
-    // A kernel that looks at everything is slow at this.
+    // Instrumented kernels are slow at this.
     let operations = if effort::is_instrumented() { 1_000 } else { effort::times(300_000) };
     let folder = Folder::new("audited");
     audit::enable(true);
     let rule = audit::Rule::add();
     let time = |runs: u32| {
         let module = paths(operations / 2 / runs, body);
-        // A process that began before audit was switched on is not looked at.
+        // Audit ignores processes that were started before it was enabled, so each run is a new
+        // process.
         let child = || Child::start(|| u8::try_from(exited(&run_in(&module, &folder.0))).expect("small")).wait();
         let begin = Instant::now();
         let (before, least, ends) = memory_during(|| (0..runs).map(|_| child()).collect::<Vec<_>>());
@@ -284,7 +293,8 @@ fn audited_paths(what: &str, body: &str) {
     assert!(whole < 2.0 * parts + 0.5);
 }
 
-/// Opens that are refused after the kernel has made a file: their files do not pile up.
+/// Opens that fail after the kernel has allocated a file: these files must be released while the
+/// guest runs.
 fn refused_opens() {
     let folder = Folder::new("busy");
     let program = folder.path("d");
@@ -295,7 +305,7 @@ fn refused_opens() {
         text.split_whitespace().next().expect("a number").parse::<u64>().expect("a number")
     };
     let times = effort::times(100_000);
-    // For writing, and for writing with what is there cut off: `txtbsy`.
+    // Opens for writing, without and with truncation; both fail with `txtbsy`.
     let mut most = Vec::new();
     for flags in [0, 8] {
         let module = paths(
@@ -328,7 +338,7 @@ fn refused_opens() {
     assert!(most.iter().all(|more| *more < 1024));
 }
 
-/// The time for tracing to be switched on and off a few times.
+/// Returns the time to enable and disable tracing a few times.
 fn time_to_trace() -> Duration {
     const TRACING: &str = "/sys/kernel/tracing";
     let begin = Instant::now();
@@ -346,22 +356,22 @@ fn time_to_trace() -> Duration {
         fs::write(format!("{TRACING}/kprobe_events"), "p:kwasmi_test do_sys_openat2").expect("a probe");
         let enable = format!("{TRACING}/events/kprobes/kwasmi_test/enable");
         fs::write(&enable, "1").expect("on");
-        // It is made faster a while later.
+        // The kernel optimizes a probe some time after it is enabled.
         thread::sleep(Duration::from_millis(300));
         fs::write(&enable, "0").expect("off");
-        // Opening it for writing removes all.
+        // Opening this file with O_TRUNC deletes all probes.
         fs::write(format!("{TRACING}/kprobe_events"), "").expect("removed");
     }
     begin.elapsed()
 }
 
-/// RCU-tasks: tracing waits for each task to pass a place where it is in no trampoline.
+/// RCU-tasks: to disable tracing, the kernel waits until each task has left all trampolines.
 fn tracing() {
     let tracing = Path::new("/sys/kernel/tracing");
     if !tracing.join("kprobe_events").exists() {
         let name = c"tracefs";
         let target = c"/sys/kernel/tracing";
-        // SAFETY: All are strings, and tracefs takes no data.
+        // SAFETY: All texts are NUL-terminated strings, and tracefs takes no data.
         assert_eq!(unsafe { libc::mount(name.as_ptr(), target.as_ptr(), name.as_ptr(), 0, std::ptr::null()) }, 0);
     }
     let beside = |work: fn() -> u8| {
@@ -374,20 +384,20 @@ fn tracing() {
     assert!(guest < 2.0 * process + 1.0);
 }
 
-/// What a line of the current process's thread's `status` tells.
+/// Returns the number of voluntary context switches of thread `id` of this process.
 fn switches(id: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/self/task/{id}/status")).expect("it is there");
     let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("told");
     line.trim().parse().expect("a number")
 }
 
-/// `KWASMI_IOC_KILL` does not wake a task that waits for something else than a signal: here, in the allocator, until its group's
-/// memory is to be had again.
+/// Checks that `KWASMI_IOC_KILL` does not wake a task that waits uninterruptibly: here in the
+/// allocator, which `memory.high` delays.
 fn kill_in_another_sleep() {
     let group = Group::new("kwasmi-asleep", ("memory", "memory.high", "4194304"));
     let child = Child::start(|| {
         group.join();
-        // 16 MiB at a time: so much is slowed down within the allocation.
+        // Each growth is 16 MiB, so that the task is delayed within the allocation.
         let instance = start(&module(
             r#"(module (memory (export "memory") 1) (func (export "_start") (loop (drop (memory.grow (i32.const 256))) (br 0))))"#,
         ));
@@ -417,7 +427,7 @@ fn kill_in_another_sleep() {
                 }
             }
             signals::kill(instance.as_raw_fd());
-            // Not 255: it slept, and was not woken each time.
+            // 255 stands for a task that was never seen asleep.
             u8::try_from(woken.unwrap_or(255)).unwrap_or(254)
         })
     });
@@ -427,16 +437,16 @@ fn kill_in_another_sleep() {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("cpu.max: a guest has the share of a process", || {
+    tests.add("cpu.max limits a guest as it limits a process", || {
         assert!((0..ATTEMPTS).any(|_| has_share_of_a_process()));
     });
-    tests.add("RLIMIT_CPU: a guest is signalled as a process", || {
+    tests.add("RLIMIT_CPU ends a guest as it ends a process", || {
         assert!((0..ATTEMPTS).any(|_| is_signalled_as_a_process()));
     });
-    tests.add("memory.high: a guest is slowed down as a process", memory_high);
-    tests.add("audit: looking up paths takes no memory", || audited_paths("looking", LOOK));
-    tests.add("audit: directories that come and go take no memory", || audited_paths("changing", CHANGE));
-    tests.add("opens that are refused late leave no files", refused_opens);
-    tests.add("tracing is not held up by a guest that computes", tracing);
-    tests.add("KILL wakes only who waits for a signal", kill_in_another_sleep);
+    tests.add("memory.high slows down a guest as it slows down a process", memory_high);
+    tests.add("audit: path lookups of a guest accumulate no memory", || audited_paths("looking", LOOK));
+    tests.add("audit: directories made and removed by a guest accumulate no memory", || audited_paths("changing", CHANGE));
+    tests.add("opens that fail late accumulate no files", refused_opens);
+    tests.add("a guest that computes does not delay tracing", tracing);
+    tests.add("KILL does not wake a task that waits uninterruptibly", kill_in_another_sleep);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts per user, and what is kept for root: a user who has a module's descriptor takes all that there is, and others go on.
+//! Tests of limits per user, and of the part of each total limit that is reserved for root: a user
+//! with a module's descriptor takes as much as possible, and others can go on.
 
 use crate::{
     effort,
@@ -47,28 +48,28 @@ use std::{
     thread,
 };
 
-/// The first of a few users who are nobody.
+/// First of several unprivileged user ids.
 const USER: u32 = 65_500;
 
-/// Ceilings, as the module has them unless told.
+/// Default ceilings of the module.
 const USER_INSTANCES: usize = 1024;
 const USER_RUNNING: usize = 256;
 const TOTAL_INSTANCES: usize = 4096;
 
-/// What is not kept for root.
+/// Number of instances that unprivileged users can have in total; the rest is reserved for root.
 const OPEN_INSTANCES: usize = TOTAL_INSTANCES / 8 * 7;
 
-/// Takes memory until it is stopped.
+/// Program that allocates until it is ended.
 const GROW: &str = r#"(module (memory (export "memory") 1)
     (func (export "_start") (loop (drop (memory.grow (i32.const 256))) (br 0))))"#;
 
-/// Starts an instance; else the error number, and the limit and its value.
+/// Starts an instance. On failure returns the error number, the limit and its value.
 fn try_start(module: &OwnedFd) -> Result<OwnedFd, (i32, u32, u64)> {
     let mut request = kwasmi_start::default();
     owned(call(module, uapi::IOC_START, &mut request)).map_err(|errno| (errno, request.limit, request.limit_value))
 }
 
-/// Starts as many instances as the user may have, and sees why there is no other.
+/// Starts instances until START fails, which must be EDQUOT with this limit and value.
 fn take_all(module: &OwnedFd, limit: u32, value: usize) -> Vec<OwnedFd> {
     let mut instances = Vec::new();
     loop {
@@ -88,25 +89,26 @@ fn take_own(module: &OwnedFd) -> Vec<OwnedFd> {
 
 fn allow_descriptors() {
     let limit = libc::rlimit { rlim_cur: 8192, rlim_max: 8192 };
-    // SAFETY: It is a limit.
+    // SAFETY: `limit` is a valid `rlimit`, and `setrlimit` only reads it.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
 }
 
-/// A process of a user, which says when it has what it wants and keeps that until it is told to go on.
+/// Handle of a process that runs as another user, and that reports when it holds its resources and
+/// then waits.
 struct Holder {
     child: Child,
     said: PipeReader,
     go: PipeWriter,
 }
 
-/// The other side of it.
+/// Pipe ends in the process of a [`Holder`].
 struct Held {
     say: PipeWriter,
     told: PipeReader,
 }
 
 impl Held {
-    /// All is there: waits until this is to go on.
+    /// Reports that the resources are held, then waits for [`Holder::go`].
     fn hold(&mut self) {
         self.say.write_all(&[1]).expect("somebody reads");
         self.told.read_exact(&mut [0]).expect("somebody writes");
@@ -114,7 +116,8 @@ impl Held {
 }
 
 impl Holder {
-    /// Has `user` do `work`, in which it holds once at least; this returns when it does.
+    /// Starts a process of `user` that does `work`, and waits until it calls [`Held::hold`] for the
+    /// first time.
     fn start(user: u32, work: impl FnOnce(&mut Held)) -> Self {
         let (said, say) = pipe().expect("a pipe");
         let (told, go) = pipe().expect("a pipe");
@@ -130,24 +133,24 @@ impl Holder {
         holder
     }
 
-    /// Waits until it holds.
+    /// Waits until the process calls [`Held::hold`].
     fn wait(&mut self) {
         self.said.read_exact(&mut [0]).expect("it has what it wants");
     }
 
-    /// Tells it to go on.
+    /// Lets the process continue.
     fn go(&mut self) {
         self.go.write_all(&[1]).expect("it waits");
     }
 
-    /// Tells it to go on, and waits for its end.
+    /// Lets the process continue, and waits for its end.
     fn end(mut self) {
         self.go();
         assert_eq!(self.child.wait(), 0);
     }
 }
 
-/// Root, and another user, have what they want.
+/// Checks that root and another user can start and run instances.
 fn others_go_on(user: u32) {
     let program = module(LOOP_ONCE);
     assert_eq!(run(&start(&program)).expect("root runs").status, uapi::KWASMI_EXITED);
@@ -165,19 +168,19 @@ fn instances() {
         let instances = take_own(&program);
         assert_eq!(instances.len(), USER_INSTANCES);
         held.hold();
-        // A user namespace is no other user.
-        // SAFETY: It has no requirements; this process has one thread.
+        // A user namespace does not count as another user.
+        // SAFETY: `unshare` has no memory requirements, and this process has one thread.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
         assert_eq!(take_own(&program).len(), 0);
         drop(instances);
-        // What was taken comes back.
+        // Closed instances can be started again.
         let instances = take_own(&program);
         assert_eq!(instances.len(), USER_INSTANCES);
         held.hold();
     });
     assert_eq!(info().instances, USER_INSTANCES as u64);
     others_go_on(USER + 1);
-    // Nor does a new process help.
+    // The limit is per user, not per process.
     let second = Child::start(|| {
         assert!(become_user(USER));
         u8::from(!take_own(&program).is_empty())
@@ -191,7 +194,7 @@ fn instances() {
     assert_nothing_held();
 }
 
-/// Many users together leave root its part.
+/// Many users together cannot use root's reserved part.
 fn kept_for_root() {
     let program = module(LOOP_ONCE);
     let full = OPEN_INSTANCES / USER_INSTANCES;
@@ -221,7 +224,8 @@ fn kept_for_root() {
     holders.into_iter().for_each(Holder::end);
 }
 
-/// Has as many threads run instances of `program` as may, and `more` that may not; then does `work`.
+/// Runs as many instances of `program` at the same time as a user may, with `more` that must be
+/// refused. Then calls `work`, and kills the instances.
 fn running(program: &OwnedFd, more: usize, work: impl FnOnce()) {
     let instances: Vec<_> = (0..USER_RUNNING + more).map(|_| try_start(program).expect("it starts")).collect();
     thread::scope(|scope| {
@@ -255,12 +259,12 @@ fn runs() {
     let holder = Holder::start(USER, |held| {
         let ready = try_start(&once).expect("it starts");
         running(&sleep, 3, || {
-            // A start enters the engine, too.
+            // START enters the engine, so it counts as running.
             let refused = (libc::EDQUOT, uapi::KWASMI_LIMIT_USER_RUNNING, USER_RUNNING as u64);
             assert_eq!(try_start(&once).expect_err("it is not started"), refused);
             held.hold();
         });
-        // What was refused can be run later, and all can be had again.
+        // An instance that was refused can run later, and the whole limit is available again.
         assert_eq!(run(&ready).expect("it runs").status, uapi::KWASMI_EXITED);
         running(&sleep, 1, || ());
     });
@@ -268,7 +272,7 @@ fn runs() {
     holder.end();
 }
 
-/// A guest takes all memory that its user may have, and root has some more.
+/// A guest can use all memory except root's reserved part, and a guest of root also that.
 fn memory() {
     let total = known(uapi::KWASMI_LIMIT_TOTAL_HEAP).ceiling;
     let program = module(GROW);
@@ -290,15 +294,15 @@ fn memory() {
     takes(&program, total);
 }
 
-/// An instance is counted for who started it, whoever that process becomes.
+/// An instance is counted for the user that started it, even if that process changes its user.
 fn other_users_later() {
     let program = module(LOOP_ONCE);
     let child = Child::start(|| {
         allow_descriptors();
         let be = |user: u32| {
-            // SAFETY: It has no requirements.
+            // SAFETY: `setresuid` has no memory requirements.
             assert_eq!(unsafe { libc::setresuid(u32::MAX, 0, u32::MAX) }, 0);
-            // SAFETY: As above.
+            // SAFETY: `setresuid` has no memory requirements.
             assert_eq!(unsafe { libc::setresuid(user, user, 0) }, 0);
         };
         be(USER);
@@ -318,7 +322,8 @@ fn other_users_later() {
     assert_eq!(child.wait(), 0);
 }
 
-/// Threads start and end instances where the next one is too many: none is ever too many, and none is lost.
+/// Threads start and close instances at the limit: the limit is never exceeded, and no count is
+/// lost.
 fn races() {
     let program = module(LOOP_ONCE);
     let child = Child::start(|| {
@@ -360,10 +365,10 @@ fn races() {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("a user takes all instances that it may have, and others go on", instances);
-    tests.add("many users take all instances that they may have, and root goes on", kept_for_root);
-    tests.add("a user runs as many instances as it may, and others go on", runs);
-    tests.add("an instance is counted for who started it", other_users_later);
-    tests.add("a guest takes all memory that its user may have", memory);
-    tests.add("instances started and ended by eight threads at the limit", races);
+    tests.add("a user that holds all instances that it may have does not stop others", instances);
+    tests.add("many users that hold all instances that they may have do not stop root", kept_for_root);
+    tests.add("a user that runs as many instances as it may does not stop others", runs);
+    tests.add("an instance is counted for the user that started it", other_users_later);
+    tests.add("a guest is limited to the memory that its user may have", memory);
+    tests.add("eight threads that start and close instances at the limit lose no count", races);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random commands with random arguments on random descriptors, by threads that get in one another's way. Whatever they
-//! come to, the kernel's log stays clean and nothing is held afterwards.
+//! Test of random commands with random arguments on random descriptors, by several threads at the
+//! same time. The calls may fail, but the kernel's log must stay clean, and nothing may be held
+//! afterwards.
 //!
-//!     KWASMI_RACE=SEED:STEPS kwasmi-abi race      others than the usual ones
+//! KWASMI_RACE=SEED:STEPS kwasmi-abi race      other random numbers than the default ones
 
 use crate::{
     fuzz::Random,
@@ -42,11 +43,11 @@ use std::{
 
 const THREADS: u64 = 3;
 
-/// How long a program may be loaded, and how long it may run.
+/// Time limits for loading and for running a program.
 const LOADING: Duration = Duration::from_secs(60);
 const RUNNING: Duration = Duration::from_millis(20);
 
-/// Programs that end by themselves, soon.
+/// Programs that end soon.
 const PROGRAMS: [&str; 4] = [
     r#"(module (func (export "_start")))"#,
     r#"(module (memory (export "memory") 1)
@@ -60,19 +61,20 @@ const PROGRAMS: [&str; 4] = [
     crate::run::CAT,
 ];
 
-/// Memory that is there, with a page after it that is not, and memory that comes and goes.
+/// Addresses of two mappings, each with an inaccessible page after it. The firm one is always
+/// accessible; the shaky one is repeatedly made inaccessible.
 struct Maps {
     firm: usize,
     shaky: usize,
 }
 
-/// The bytes of each.
+/// Size of a mapping's accessible part, in bytes.
 const MAP: usize = 64 * 1024;
 
 impl Maps {
     fn new() -> Self {
         let map = || {
-            // SAFETY: A new mapping.
+            // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
             let map = unsafe {
                 libc::mmap(
                     std::ptr::null_mut(),
@@ -84,17 +86,18 @@ impl Maps {
                 )
             };
             assert_ne!(map, libc::MAP_FAILED);
-            // SAFETY: The last page is ours.
+            // SAFETY: The last page belongs to the new mapping, and nothing refers to it.
             assert_eq!(unsafe { libc::mprotect(map.wrapping_byte_add(MAP), 4096, libc::PROT_NONE) }, 0);
             map.expose_provenance()
         };
         Self { firm: map(), shaky: map() }
     }
 
-    /// Takes the shaky one away, or gives it back.
+    /// Changes the protection of the shaky mapping.
     fn shake(&self, protection: i32) {
         let map = std::ptr::with_exposed_provenance_mut(self.shaky);
-        // SAFETY: It is ours, and only the kernel looks at it.
+        // SAFETY: The mapping belongs to `self`, and this process has no references into it: only
+        // the kernel accesses it.
         assert_eq!(unsafe { libc::mprotect(map, MAP, protection) }, 0);
     }
 }
@@ -102,13 +105,13 @@ impl Maps {
 impl Drop for Maps {
     fn drop(&mut self) {
         for map in [self.firm, self.shaky] {
-            // SAFETY: It is ours, and in use by nobody any more.
+            // SAFETY: The mapping belongs to `self`, and nothing refers to it any more.
             unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(map), MAP + 4096) };
         }
     }
 }
 
-/// What the threads share.
+/// State that the threads share.
 struct Field {
     maps: Maps,
     programs: Vec<Vec<u8>>,
@@ -122,21 +125,22 @@ impl Field {
         Arc::clone(&descriptors[random.below(descriptors.len())])
     }
 
-    /// Keeps what a call has made.
+    /// Keeps a new descriptor, in place of a random other one if there are many.
     fn keep(&self, random: &mut Random, fd: RawFd) {
-        // SAFETY: The kernel has just made it.
+        // SAFETY: The kernel has just created the descriptor for this process, and nothing else
+        // owns it.
         let fd = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let mut descriptors = self.descriptors.lock().expect("no panic");
         if descriptors.len() < 40 {
             descriptors.push(fd);
         } else {
-            // The first one is the device, which stays.
+            // The first descriptor is the device, which is never replaced.
             let place = 1 + random.below(descriptors.len() - 1);
             descriptors[place] = fd;
         }
     }
 
-    /// Any address.
+    /// Returns a random address.
     fn address(&self, random: &mut Random) -> u64 {
         let at = random.below(MAP) as u64;
         match random.below(10) {
@@ -160,7 +164,7 @@ impl Field {
         }
     }
 
-    /// One call; the descriptor that it made, if it did.
+    /// Makes one random call, and keeps the descriptor if it returns one.
     fn step(&self, random: &mut Random) {
         let target = self.pick(random);
         let commands =
@@ -172,13 +176,13 @@ impl Field {
             9..=11 => uapi::IOC_RUN,
             _ => commands[random.below(commands.len())],
         };
-        // The largest of the structures is smaller; unknown ones have no more room than this.
+        // Larger than each of the structures.
         let mut words = [0_u64; 64];
-        // A guest ends soon; to be loaded it has as long as the slowest kernel may need.
+        // A guest gets a short time, loading the time that the slowest kernel may need.
         let time = if command == uapi::IOC_LOAD { LOADING } else { RUNNING };
         let limits = [limit(uapi::KWASMI_LIMIT_MEMORY, 4 << 20), limit(uapi::KWASMI_LIMIT_TIME, nanoseconds(time))];
         let program = &self.programs[random.below(self.programs.len())];
-        // Half of the time it makes sense, but for one word.
+        // Half of the calls are valid, and half of these have one random word.
         if random.below(2) == 0 {
             self.make_sense(&mut words, command, program, &limits);
             if random.below(2) == 0 {
@@ -194,7 +198,9 @@ impl Field {
             0 => usize::try_from(self.address(random)).unwrap_or(0),
             _ => words.as_mut_ptr().expose_provenance(),
         };
-        // SAFETY: The kernel writes to the structure, and to what it names: memory of `maps`, or none of ours.
+        // SAFETY: The kernel writes to `words`, which is larger than each structure, and to the
+        // addresses in it: memory of `maps`, or addresses at which this process has no writable
+        // memory.
         let answer = unsafe { ioctl(target.as_raw_fd(), u64::from(command), argument) };
         let makes = [uapi::IOC_LOAD, uapi::IOC_START].contains(&command);
         match answer {
@@ -203,7 +209,7 @@ impl Field {
         }
     }
 
-    /// Fills in a call as a caller of good will would.
+    /// Fills in valid arguments for `command`.
     fn make_sense(&self, words: &mut [u64; 64], command: u32, program: &[u8], limits: &[kwasmi_limit]) {
         let log = self.maps.firm as u64;
         match command {
@@ -225,7 +231,7 @@ impl Field {
                 words[6] = u64::from(request.log_size);
             }
             uapi::IOC_START => {
-                // args, env, fds, their numbers, and limits; see the header for the order.
+                // Words of the limits and the log, in the layout of `struct kwasmi_start`.
                 words[6] = address(limits);
                 words[5] = 2 << 32;
                 words[9] = log;

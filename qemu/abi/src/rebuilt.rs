@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks that system calls make and kwasmi makes itself, since the kernel does not export them: a guest is refused where a process is
-//! (`docs/wasi.md`, "Functions that the kernel does not export").
+//! Tests of access checks that system calls make, and that kwasmi makes itself because the kernel
+//! does not export them: a guest is refused where a process is (`docs/wasi.md`, "What the kernel
+//! does not export").
 
 use crate::{
     directories::{
@@ -35,10 +36,11 @@ use std::{
     path::Path, //
 };
 
-/// What a guest does, and a process, in a folder that holds an empty directory `d` and a file `f`; `n` is not there.
+/// Operation of a guest, and the same of a process, in a folder that contains an empty directory
+/// `d` and a file `f`, and no `n`.
 struct Operation {
     name: &'static str,
-    /// The guest's call.
+    /// Call of the guest, in text format.
     guest: &'static str,
     process: fn(&Path) -> io::Result<()>,
 }
@@ -61,14 +63,14 @@ const OPERATIONS: [Operation; 9] = [
     },
     Operation {
         name: "create",
-        // Flags: `creat`; rights: `fd_write`.
+        // `oflags` creat, rights `fd_write`.
         guest: "(call $open (i32.const 3) (i32.const 0) (i32.const 1026) (i32.const 1) (i32.const 1) (i64.const 0x40)
             (i64.const 0) (i32.const 0) (i32.const 64))",
         process: |folder| File::create(folder.join("n")).map(drop),
     },
     Operation {
         name: "truncate",
-        // Flags: `trunc`; rights: `fd_write`.
+        // `oflags` trunc, rights `fd_write`.
         guest: "(call $open (i32.const 3) (i32.const 0) (i32.const 1025) (i32.const 1) (i32.const 8) (i64.const 0x40)
             (i64.const 0) (i32.const 0) (i32.const 64))",
         process: |folder| File::options().write(true).truncate(true).open(folder.join("f")).map(drop),
@@ -97,7 +99,7 @@ const OPERATIONS: [Operation; 9] = [
 ];
 
 impl Operation {
-    /// A program that exits with the errno of the call.
+    /// Returns a module that exits with the errno of the call.
     fn program(&self) -> OwnedFd {
         module(&format!(
             r#"(module
@@ -118,7 +120,7 @@ impl Operation {
         ))
     }
 
-    /// The preview 1 `errno` of a process.
+    /// Does the operation in this process. Returns the result as preview 1 `errno`.
     fn process(&self, folder: &Path) -> u32 {
         match (self.process)(folder).err().map(|error| error.raw_os_error().expect("one of the kernel's")) {
             None => 0,
@@ -130,7 +132,7 @@ impl Operation {
     }
 }
 
-/// A folder with what operations are tried on.
+/// Makes the folder for the operations.
 fn folder() -> Folder {
     let folder = Folder::new("rebuilt");
     fs::create_dir(folder.path("d")).expect("a new folder");
@@ -138,22 +140,24 @@ fn folder() -> Folder {
     folder
 }
 
-/// Has the current process lose a right to files: `access` is one of `LANDLOCK_ACCESS_FS_*`, of include/uapi/linux/landlock.h.
+/// Restricts the current process by Landlock. `access` is one of `LANDLOCK_ACCESS_FS_*`,
+/// include/uapi/linux/landlock.h.
 fn give_up(access: u64) {
-    // struct landlock_ruleset_attr: file system, network, scopes.
+    // `struct landlock_ruleset_attr`: file system, network, scopes.
     let attributes = [access, 0, 0];
-    // SAFETY: The structure is there, and as long as is said.
+    // SAFETY: `attributes` is readable and has at least the 8 bytes that are passed as its size.
     let ruleset = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), 8, 0) };
     assert!(ruleset >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: It takes no addresses.
+    // SAFETY: This system call has no memory requirements.
     assert_eq!(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) }, 0);
 }
 
-/// `LANDLOCK_ACCESS_FS_*`: REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG, MAKE_SYM, REFER, TRUNCATE.
+/// Bit numbers of `LANDLOCK_ACCESS_FS_*`: REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG, MAKE_SYM,
+/// REFER, TRUNCATE.
 const ACCESSES: [u32; 7] = [4, 5, 7, 8, 12, 13, 14];
 
-/// A guest is refused whatever a process is. It is refused some more: the hooks that kwasmi calls in place of those that are not
-/// exported ask for more.
+/// Checks that a guest is refused whatever a process is. It is also refused some more, since the
+/// exported hooks that kwasmi calls instead of others require more rights.
 fn landlock() {
     let (mut refused, mut refused_more) = (0, 0);
     for operation in &OPERATIONS {
@@ -178,7 +182,7 @@ fn landlock() {
     assert!(refused >= 9);
 }
 
-/// `fs.protected_hardlinks` is 1 while this is there.
+/// Value 1 of `fs.protected_hardlinks`; the former value is restored when this is dropped.
 struct ProtectedLinks(String);
 
 const PROTECTED_LINKS: &str = "/proc/sys/fs/protected_hardlinks";
@@ -224,15 +228,15 @@ fn hard_links() {
 
 pub(crate) fn tests(tests: &mut Tests) {
     if has_landlock() {
-        tests.add("Landlock refuses a guest what it refuses a process", landlock);
+        tests.add("Landlock restricts a guest as it restricts a process", landlock);
     } else {
-        tests.skip("Landlock refuses a guest what it refuses a process", "the kernel has no Landlock");
+        tests.skip("Landlock restricts a guest as it restricts a process", "the kernel has no Landlock");
     }
-    tests.add("hard links to files of others are made as by link(2)", hard_links);
+    tests.add("hard links to other users' files are checked as by link(2)", hard_links);
 }
 
-/// Whether the kernel has Landlock: it tells the version of its interface.
+/// Returns true if the kernel has Landlock, by asking for the version of its interface.
 fn has_landlock() -> bool {
-    // SAFETY: With this flag it takes no structure.
+    // SAFETY: With LANDLOCK_CREATE_RULESET_VERSION, 1, the attributes must be null and the size 0.
     unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u64>(), 0, 1) > 0 }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `KWASMI_IOC_RUN`: how guests end.
+//! Tests of `KWASMI_IOC_RUN`: how guests end.
 
 use crate::{
     kernel::{
@@ -39,7 +39,7 @@ use std::{
 
 const PROGRAM: &str = r#"(module (func (export "_start")))"#;
 
-/// Copies descriptor 0 to descriptor 1 until the end, 4 KiB at a time.
+/// Program that copies descriptor 0 to descriptor 1 until the end, 4 KiB at a time.
 pub(crate) const CAT: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -62,7 +62,8 @@ pub(crate) const CAT: &str = r#"(module
                     (br_if $rest (local.get $left)))
                 (br $again))))))"#;
 
-/// Copies descriptor 0 to descriptor 1 by one operation of a batch; exits with the error of that.
+/// Program that copies descriptor 0 to descriptor 1 by one batch operation, and exits with its
+/// error.
 pub(crate) const BATCH_COPY: &str = r#"(module
     (import "kwasmi_batch_1" "submit" (func $submit (param i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -74,7 +75,8 @@ pub(crate) const BATCH_COPY: &str = r#"(module
         (drop (call $submit (i32.const 0) (i32.const 1) (i32.const 64)))
         (call $exit (i32.load16_u (i32.const 22)))))"#;
 
-/// Runs `text` with `output` as its descriptor 1 and 100 KiB to copy; status and code.
+/// Runs `text` with `output` as its descriptor 1 and a file of 100 KiB as descriptor 0. Returns
+/// status and code.
 fn copies_to(text: &str, output: &impl AsRawFd, flags: u32) -> (u32, u32) {
     let path = "/tmp/kwasmi-abi-copied";
     std::fs::write(path, vec![b'x'; 100 << 10]).expect("writable");
@@ -88,7 +90,7 @@ fn copies_to(text: &str, output: &impl AsRawFd, flags: u32) -> (u32, u32) {
     (end.status, end.code)
 }
 
-/// A program whose `_start` is `body`.
+/// Returns a program whose `_start` is `body`.
 fn program(body: &str) -> String {
     format!(
         r#"(module (memory (export "memory") 1) (table 1 funcref) (elem (i32.const 0) $other)
@@ -102,7 +104,7 @@ fn trap(body: &str, code: u32) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("RUN tells the exit status", || {
+    tests.add("RUN returns the exit status", || {
         for status in [0_u32, 1, 42, 255, 256, u32::MAX] {
             let end = ending(&format!(
                 r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -118,7 +120,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         assert_eq!(ending(PROGRAM).status, uapi::KWASMI_EXITED);
     });
-    tests.add("RUN tells traps apart", || {
+    tests.add("RUN returns the kind of a trap", || {
         trap("unreachable", uapi::KWASMI_TRAP_UNREACHABLE);
         trap("(drop (i32.load (i32.const 65533)))", uapi::KWASMI_TRAP_MEMORY_BOUNDS);
         trap("(i64.store (i32.const -1) (i64.const 1))", uapi::KWASMI_TRAP_MEMORY_BOUNDS);
@@ -130,11 +132,11 @@ pub(crate) fn tests(tests: &mut Tests) {
         trap("(call_indirect (i32.const 0))", uapi::KWASMI_TRAP_BAD_SIGNATURE);
         trap("(call_indirect (i32.const 1))", uapi::KWASMI_TRAP_TABLE_BOUNDS);
     });
-    tests.add("RUN of a start function that traps tells the trap", || {
+    tests.add("RUN returns the trap of a start function", || {
         let end = ending(r#"(module (func $f unreachable) (func (export "_start")) (start $f))"#);
         assert_eq!((end.status, end.code), (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE));
     });
-    tests.add("RUN again tells the same, words included", || {
+    tests.add("RUN of an ended instance returns the same result and log again", || {
         let module = module(&program("unreachable"));
         let instance = start(&module);
         let mut before = None;
@@ -151,7 +153,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(*before.get_or_insert_with(|| now.clone()), now);
         }
     });
-    tests.add("RUN with unknown flags or reserved bits is EINVAL, from nowhere EFAULT", || {
+    tests.add("RUN with unknown flags or reserved bits is EINVAL, at a bad address EFAULT", || {
         let module = module(PROGRAM);
         let instance = start(&module);
         for bit in 0..32 {
@@ -161,7 +163,8 @@ pub(crate) fn tests(tests: &mut Tests) {
             }
         }
         for address in [0, 8, usize::MAX - 8, 1 << 63] {
-            // SAFETY: No memory of this process is there.
+            // SAFETY: Nothing of this process is mapped at these addresses, so the kernel cannot
+            // write there.
             let answer = unsafe { ioctl(instance.as_raw_fd(), u64::from(uapi::IOC_RUN), address) };
             assert_eq!(answer, Err(libc::EFAULT));
         }
@@ -174,7 +177,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
     });
     tests.add("arguments and environment arrive byte for byte", || {
-        // Writes args' and environment's buffers to descriptor 1.
+        // Writes the buffers of args_get and environ_get to descriptor 1.
         let text = r#"(module
             (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes (param i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
@@ -206,7 +209,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         let instance = start_with(&module, request).0.expect("starts");
         drop(writer);
         assert_eq!(run(&instance).expect("runs").status, uapi::KWASMI_EXITED);
-        // The guest's end of the pipe is closed when the guest has ended, though the instance is still there.
+        // When the guest has ended, its end of the pipe is closed, although the instance still
+        // exists.
         let mut seen = Vec::new();
         reader.read_to_end(&mut seen).expect("readable");
         assert_eq!(seen, [args.as_slice(), env.as_slice()].concat());
@@ -228,9 +232,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         writer.join().expect("no panic").expect("written");
         assert!(reader.join().expect("no panic").expect("read") == data);
     });
-    tests.add("a pipe or a socket that nobody reads is an error, or ends the guest if that is asked for", || {
-        // This process is no Rust program in this respect: the signal would end it.
-        // SAFETY: No handler is installed.
+    tests.add("writing to a pipe or socket without a reader is an error, with SIGPIPE the end", || {
+        // Rust programs ignore SIGPIPE. Here its default action applies, so that a signal to this
+        // process would be noticed.
+        // SAFETY: SIG_DFL installs no handler.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         let pipe_errno = 64;
         let sigpipe = libc::SIGPIPE.cast_unsigned();
@@ -257,7 +262,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(std::io::Seek::stream_position(&mut file).expect("seekable"), 10_000);
         std::fs::remove_file(path).expect("there");
     });
-    tests.add("a file without a function for iterators is read if it is a sequence, else it is notsup", || {
+    tests.add("a file without read_iter is read if it is a seq_file, else it is notsup", || {
         let cat = |input: &File, output: &File| {
             let module = module(CAT);
             let instance = start_with_fds(&module, &[grant(input.as_raw_fd(), 0), grant(output.as_raw_fd(), 1)]);
@@ -280,14 +285,14 @@ pub(crate) fn tests(tests: &mut Tests) {
         let module = module(CAT);
         let directory = std::fs::File::open("/tmp").expect("there");
         let instance = start_with_fds(&module, &[grant(directory.as_raw_fd(), 0)]);
-        // preview 1: EISDIR.
+        // Preview 1 `isdir`.
         assert_eq!(run(&instance).expect("runs").code, 31);
         let null = std::fs::File::options().write(true).open("/dev/null").expect("there");
         let instance = start_with_fds(&module, &[grant(null.as_raw_fd(), 0)]);
-        // ENOTCAPABLE: the right to read was left out.
+        // Preview 1 `notcapable`: the file is not open for reading, so the right is removed.
         assert_eq!(run(&instance).expect("runs").code, 76);
     });
-    tests.add("an engine that panics ends its guest alone", || {
+    tests.add("a panic of the engine ends only its guest", || {
         if info().features & u64::from(uapi::KWASMI_FEATURE_FAULT_INJECTION) == 0 {
             return;
         }
@@ -303,7 +308,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(ending(PROGRAM).status, uapi::KWASMI_EXITED);
         assert!(info().reclaimed_bytes > 0);
     });
-    tests.add("eight guests at once, each its own", || {
+    tests.add("eight guests run at the same time", || {
         let guests: Vec<_> = (1..=8_u32)
             .map(|number| {
                 thread::spawn(move || {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest that computes without end has its share of a processor, as any process, and not more.
+//! Tests of CPU time: a guest that computes without end gets the share of an ordinary process, and
+//! not more.
 
 use crate::{
     kernel::{
@@ -23,20 +24,21 @@ use std::{
     },
 };
 
-/// How long both are watched.
+/// Time of a measurement.
 const TIME: Duration = Duration::from_secs(3);
 
-/// The least and the most of the processor that one of two may have, of 1.
+/// Minimum and maximum share of the processor for each of two tasks, as fractions.
 const FAIR: (f64, f64) = (0.4, 0.6);
 
-/// How far a guest may be from what an ordinary process would have had in its place.
+/// Upper bound of the difference between the share of a guest and of an ordinary process, as a
+/// fraction.
 const DIFFERENCE_MAX: f64 = 0.1;
 
-/// How often it is watched before it counts as unfair: a VM that is itself short of processors for a moment is no proof. A guest
-/// that keeps the processor is unfair each time.
+/// Number of attempts, of which one must be fair: the VM itself may be short of processors for a
+/// moment. A guest that keeps the processor fails each time.
 const ATTEMPTS: usize = 4;
 
-/// Guests without an end: that compute, that move memory in large pieces, that call the host.
+/// Guests without an end: one computes, one moves memory in large pieces, one makes host calls.
 const ENDLESS: [(&str, &str); 3] = [
     ("computes", LOOP),
     (
@@ -53,7 +55,7 @@ const ENDLESS: [(&str, &str); 3] = [
     ),
 ];
 
-/// An ordinary process that is busy.
+/// Computes forever, as an ordinary process.
 fn busy() -> u8 {
     task::pin(0);
     let mut n = 0_u64;
@@ -62,21 +64,22 @@ fn busy() -> u8 {
     }
 }
 
-/// What share of a processor's time `first` has beside `second`, of 1.
+/// Returns the share of a processor's time that `first` gets beside `second`, as a fraction.
 fn share(first: &Child, second: &Child) -> f64 {
-    // Both are there.
+    // Lets both start.
     thread::sleep(Duration::from_millis(300));
     let (begin, before) = (Instant::now(), [first, second].map(Child::cpu_time));
     thread::sleep(TIME);
     let (time, after) = (begin.elapsed(), [first, second].map(Child::cpu_time));
     let [first, second] = [0, 1].map(|which| (after[which] - before[which]).as_secs_f64());
     println!("# CPU time {first:.3} s and {second:.3} s in {:.3} s", time.as_secs_f64());
-    // They have one processor between them.
+    // Both run on one processor.
     assert!(first + second < 1.2 * time.as_secs_f64(), "not on the same processor");
     first / (first + second)
 }
 
-/// Whether a guest has a fair share, and an ordinary process one that is about the same.
+/// Returns true if a guest and an ordinary process beside another each get a fair share, and about
+/// the same.
 fn is_fair(text: &str) -> bool {
     let native = share(&Child::start(busy), &Child::start(busy));
     let module = module(text);
@@ -93,7 +96,7 @@ fn is_fair(text: &str) -> bool {
 pub(crate) fn tests(tests: &mut Tests) {
     for (what, text) in ENDLESS {
         tests.add(
-            format!("a guest that {what} without end leaves a neighbour its share of the processor"),
+            format!("a guest that {what} without end leaves another process its share of the processor"),
             move || {
                 let before = task::affinity();
                 task::pin(1);

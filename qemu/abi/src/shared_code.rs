@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Modules of the same bytes have the same code: it is translated once, for as long as somebody has it.
+//! Tests of shared code: modules with the same bytes share one translation as long as any of them,
+//! or an instance, exists.
 
 use crate::{
     effort,
@@ -29,7 +30,7 @@ use std::{
     thread, //
 };
 
-/// A program whose code is worth having once: it exits with its number.
+/// Returns a program with many functions that exits with `number`.
 fn program(number: u32) -> Vec<u8> {
     let mut text = String::from(
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)"#,
@@ -45,21 +46,21 @@ fn loaded(wasm: &[u8]) -> OwnedFd {
     load(wasm).0.expect("fine")
 }
 
-/// Whether it did not have to be translated.
+/// Returns true if the module uses an existing translation.
 fn is_shared(module: &OwnedFd) -> bool {
     let mut identity = kwasmi_module::default();
     assert_eq!(call(module, uapi::IOC_MODULE, &mut identity), Ok(0));
     identity.flags & uapi::KWASMI_MODULE_SHARED != 0
 }
 
-/// That it runs, and is the one with this number.
+/// Panics unless the module runs and exits with `number`.
 fn assert_is(module: &OwnedFd, number: u32) {
     let ended = run(&start(module)).expect("it runs");
     assert_eq!((ended.status, ended.code), (uapi::KWASMI_EXITED, number));
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("what is loaded is not translated again, and takes no more memory", || {
+    tests.add("loading the same bytes reuses the translation and takes no more memory", || {
         let first = loaded(&program(1));
         let held = info().heap_bytes;
         let others: Vec<OwnedFd> = (0..100).map(|_| loaded(&program(1))).collect();
@@ -67,7 +68,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(others.iter().all(is_shared));
         assert_eq!(info().heap_bytes, held);
         assert_eq!(info().modules, 101);
-        // Whoever came first need not stay.
+        // The translation outlives the module that was loaded first.
         drop(first);
         for module in &others {
             assert_is(module, 1);
@@ -78,19 +79,19 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(is_shared(&last), "an instance keeps it, too");
         assert_eq!(run(&instance).expect("it runs").code, 1);
     });
-    tests.add("it is gone with the last who had it", || {
+    tests.add("a translation is freed with the last module and instance", || {
         assert_is(&loaded(&program(1)), 1);
         assert_nothing_held();
         assert!(!is_shared(&loaded(&program(1))));
     });
-    tests.add("other bytes are other code", || {
+    tests.add("different bytes do not share code", || {
         let modules: Vec<OwnedFd> = (0..20).map(|number| loaded(&program(number))).collect();
         for (module, number) in modules.iter().zip(0..) {
             assert!(!is_shared(module));
             assert_is(module, number);
         }
     });
-    tests.add("within other limits it is other code, or none", || {
+    tests.add("different limits for code do not share code", || {
         let wasm = program(1);
         let first = loaded(&wasm);
         let stack = limit(uapi::KWASMI_LIMIT_STACK, 8192);
@@ -100,13 +101,13 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!((refused.err(), request.limit), (Some(libc::EDQUOT), uapi::KWASMI_LIMIT_FUNCTIONS));
         let (refused, request) = load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_CODE, 4096)]);
         assert_eq!((refused.err(), request.limit), (Some(libc::EDQUOT), uapi::KWASMI_LIMIT_CODE));
-        // Of these it does not depend.
+        // Limits of instances are not part of the key.
         let (same, _) =
             load_limited(&wasm, &[limit(uapi::KWASMI_LIMIT_FUEL, 5), limit(uapi::KWASMI_LIMIT_MEMORY, 65536)]);
         assert!(is_shared(&same.expect("fine")));
         assert_is(&first, 1);
     });
-    tests.add("code in which the engine failed is nobody else's", || {
+    tests.add("code in which the engine failed is not shared with new modules", || {
         if info().features & u64::from(uapi::KWASMI_FEATURE_FAULT_INJECTION) == 0 {
             return;
         }
@@ -114,7 +115,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (first, second) = (module(text), module(text));
         assert!(is_shared(&second));
         assert_eq!(run(&start(&first)).expect("it runs").status, uapi::KWASMI_ENGINE_FAULT);
-        // Whoever has it, has it.
+        // All modules with that code are affected.
         for module in [&first, &second] {
             let (started, log) = crate::kernel::start_with(module, kwasmi_start::default());
             assert_eq!(started.err(), Some(libc::EIO), "{log}");
@@ -125,7 +126,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         drop((first, second));
         assert!(is_shared(&module(text)), "those who had the other do not take it away");
     });
-    tests.add("eight threads load, run and close the same and others", || {
+    tests.add("eight threads load, run and close the same and different modules", || {
         let rounds = effort::times(400);
         let barrier = Barrier::new(8);
         thread::scope(|scope| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Verified modules, with the module parameter `verify=enforce`; see `docs/signing.md`.
+//! Tests of signed modules, with the module parameter `verify=enforce` (see `docs/signing.md`).
 
 use crate::{
     effort,
@@ -49,7 +49,7 @@ use std::{
     thread,
 };
 
-/// Modules that the test's own authors signed, and what only looks like one.
+/// Folder of the signed and wrongly signed modules, made by guests/signing/build.
 const MODULES: &str = "/guests/signing";
 
 pub(crate) fn module_file(name: &str) -> Vec<u8> {
@@ -57,20 +57,20 @@ pub(crate) fn module_file(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Loads what is accepted.
+/// Loads a module that must be accepted.
 pub(crate) fn accepted(name: &str) -> OwnedFd {
     let (module, log) = load(&module_file(name));
     module.unwrap_or_else(|errno| panic!("{name}: error {errno}: {log}"))
 }
 
-/// The exit status of a program that ends by itself.
+/// Runs a program that exits. Returns its exit status.
 pub(crate) fn exit_status(module: &OwnedFd) -> u32 {
     let end = run(&start(module)).expect("it runs");
     assert_eq!(end.status, uapi::KWASMI_EXITED);
     end.code
 }
 
-/// What is known of a module.
+/// Returns the answer of KWASMI_IOC_MODULE.
 pub(crate) fn identity(module: &OwnedFd) -> kwasmi_module {
     let mut identity = kwasmi_module::default();
     assert_eq!(call(module, uapi::IOC_MODULE, &mut identity), Ok(0));
@@ -88,7 +88,7 @@ fn policy() -> kwasmi_policy {
     policy
 }
 
-/// What RUN comes to, and the log's text.
+/// Runs an instance. Returns the answer and the text of the log.
 fn run_with_log(instance: &OwnedFd) -> (Result<i32, i32>, String) {
     let mut text = vec![0_u8; 4096];
     let log = text.as_mut_ptr().expose_provenance() as u64;
@@ -102,7 +102,7 @@ pub(crate) fn deny(sha256: [u8; 32]) -> Result<i32, i32> {
     call(&device(), uapi::IOC_DENY, &mut kwasmi_deny { sha256 })
 }
 
-/// Least version of what is called `name`, whose bytes may be anything.
+/// Sets the least version of modules with this name, which may be invalid.
 pub(crate) fn least(name: &[u8], version: [u32; 3]) -> Result<i32, i32> {
     let mut request = kwasmi_least { version, ..kwasmi_least::default() };
     for (place, byte) in request.name.iter_mut().zip(name) {
@@ -111,7 +111,7 @@ pub(crate) fn least(name: &[u8], version: [u32; 3]) -> Result<i32, i32> {
     call(&device(), uapi::IOC_LEAST, &mut request)
 }
 
-/// Entries of a list, as many as there is room for, and how many there are.
+/// Returns at most `room` entries of a policy list, and the number of all entries.
 fn list<T: Clone + Default>(command: u32, room: usize) -> (Vec<T>, usize) {
     let mut entries = vec![T::default(); room];
     let mut request = kwasmi_policy_list {
@@ -125,7 +125,8 @@ fn list<T: Clone + Default>(command: u32, room: usize) -> (Vec<T>, usize) {
     (entries, there)
 }
 
-/// Each change of one byte of a small signed module is refused: header, code, manifest, signature.
+/// Checks that each change of one byte of a signed module is refused: in its header, code, manifest
+/// and signature.
 fn every_byte() {
     let file = module_file("manifest");
     println!("# {} bytes", file.len());
@@ -146,10 +147,10 @@ fn every_byte() {
     }
 }
 
-/// Another thread changes the program while it is loaded: whatever is accepted is what was signed.
+/// Another thread changes the program during LOAD: if it is accepted, the code is what was signed.
 fn changing_bytes() {
     let file = module_file("manifest");
-    // `i32.const 42`, then a call: the 42 becomes something else.
+    // Offset of the operand of `i32.const 42` in front of a call.
     let at = file.windows(3).position(|code| code == [0x41, 42, 0x10]).expect("the program") + 1;
     let shared: Vec<AtomicU8> = file.iter().map(|byte| AtomicU8::new(*byte)).collect();
     let changes = effort::times(1_000_000);
@@ -185,7 +186,8 @@ fn changing_bytes() {
     assert!(loaded > 0);
 }
 
-/// What START says to a descriptor that is handed over as number `guest_fd`.
+/// Starts an instance with `fd` as the guest's descriptor `guest_fd`. Returns the error number, if
+/// any, and the log.
 fn handing(module: &OwnedFd, fd: RawFd, guest_fd: u32) -> (Option<i32>, String) {
     let fds = [grant(fd, guest_fd)];
     let request = kwasmi_start { fds: address(&fds), fds_len: 1, ..kwasmi_start::default() };
@@ -226,7 +228,7 @@ fn limits() {
         let end = run(&start_limited(asked).0.expect("within")).expect("it runs");
         assert_eq!((end.status, end.code, end.limit_value), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, expected));
     }
-    // Who asks for nothing gets what the manifest allows.
+    // By default, the manifest's limits apply.
     let end = run(&start(&module)).expect("it runs");
     assert_eq!((end.status, end.limit_value), (uapi::KWASMI_LIMITED, 1_000_000));
     let mut request = limited(&[]);
@@ -256,7 +258,8 @@ fn denied() {
     let (answer, log) = start_with(&module, kwasmi_start::default());
     assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
     assert!(log.contains("denied"), "{log}");
-    // What has not run yet does not run, however often it is tried; how another ended is told.
+    // An instance that has not run yet is refused each time. The result of one that has ended is
+    // still returned.
     for _ in 0..2 {
         let (answer, log) = run_with_log(&instance);
         assert_eq!(answer, Err(libc::EKEYREJECTED));
@@ -285,7 +288,7 @@ fn least_versions() {
     let (answer, log) = run_with_log(&instance);
     assert_eq!(answer, Err(libc::EKEYREJECTED));
     assert!(log.contains("1.2.4"), "{log}");
-    // Numbers are compared as numbers.
+    // Version numbers are compared numerically.
     for name in ["version-1.2.4", "version-1.10.0"] {
         assert_eq!(exit_status(&accepted(name)), 42);
     }
@@ -299,18 +302,18 @@ fn what_is_told() {
     assert_eq!((identity.verdict, identity.flags), (uapi::KWASMI_VERDICT_SIGNED, uapi::KWASMI_MODULE_MANIFEST));
     assert_eq!(text(&identity.name), "answer");
     assert!(text(&identity.signer).starts_with("test p384: "), "{}", text(&identity.signer));
-    // The same module is the same, whoever signed it.
+    // The hash is that of the module without its signature.
     assert_eq!(self::identity(&accepted("p256-sha256")).sha256, identity.sha256);
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("what is told of a module and of the policy", what_is_told);
-    tests.add("every byte of a signed module counts, and so does its end", every_byte);
-    tests.add("bytes that change while they are loaded", changing_bytes);
-    tests.add("a manifest's limits are a ceiling, and a default", limits);
-    tests.add("a manifest's capabilities decide what is handed over", capabilities);
-    tests.add("a denied module is not loaded nor started", denied);
-    tests.add("nor is one that is older than its least version", least_versions);
+    tests.add("MODULE and POLICY return the module's identity and the policy", what_is_told);
+    tests.add("a signed module with a changed byte or cut off is refused", every_byte);
+    tests.add("bytes that change during LOAD cannot replace the signed code", changing_bytes);
+    tests.add("the limits of a manifest are ceilings and defaults", limits);
+    tests.add("the capabilities of a manifest decide which descriptors are accepted", capabilities);
+    tests.add("a denied module is not loaded, started or run", denied);
+    tests.add("a module older than its least version is not loaded, started or run", least_versions);
     crate::privilege::tests(tests);
     crate::audit::tests(tests);
 }

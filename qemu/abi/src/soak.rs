@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Guests of all kinds, for as long and as many as one likes; afterwards the machine has all of its memory again.
+//! Soak test: guests of all kinds for a configurable time and number. Afterwards no memory may be
+//! lost.
 //!
-//!     KWASMI_SOAK_GUESTS=N KWASMI_SOAK_SECONDS=S kwasmi-abi soak
+//! KWASMI_SOAK_GUESTS=N KWASMI_SOAK_SECONDS=S kwasmi-abi soak
 //!
-//! first N short guests, one after another on each processor; then for S seconds guests of all kinds by eight threads at once.
+//! First N short guests run, one after another on each processor; then guests of all kinds by eight
+//! threads for S seconds.
 
 mod load;
 mod memory;
@@ -40,21 +42,22 @@ const SECONDS: u64 = 60;
 
 const THREADS: u64 = 8;
 
-/// How much is done before memory is looked at for the first time, so that all that the kernel keeps for later is there.
+/// Short guests, and time of guests of all kinds, before memory is measured for the first time.
+/// They fill the kernel's caches.
 const WARM_UP: (u32, Duration) = (200, Duration::from_secs(5));
 
-/// How often it is told that all goes on.
+/// Interval of progress messages.
 const TELLING: Duration = Duration::from_secs(60);
 
-/// How many guests there were of each kind.
+/// Number of guests by kind.
 type Counts = BTreeMap<&'static str, u64>;
 
-/// A number from the environment, or another.
+/// Returns a number from the environment, or the default.
 fn number(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
-/// Runs `guests` short guests, by a thread for each processor.
+/// Runs `guests` short guests in total, in one thread for each processor.
 fn short(load: &Load, guests: u64) {
     let begin = Instant::now();
     let started = AtomicU64::new(0);
@@ -69,7 +72,7 @@ fn short(load: &Load, guests: u64) {
                     if count >= guests {
                         break;
                     }
-                    // What a C compiler makes takes three times as long.
+                    // The guest made by a C compiler takes three times as long.
                     if count.is_multiple_of(10) {
                         load.hello()
                     } else {
@@ -85,7 +88,7 @@ fn short(load: &Load, guests: u64) {
     });
 }
 
-/// Runs guests of all kinds for a time, by all threads; how many of each.
+/// Runs guests of all kinds for `time` in all threads. Returns their numbers by kind.
 fn mixed(load: &Load, time: Duration, seed: u64) -> Counts {
     let begin = Instant::now();
     let counts = thread::scope(|scope| {
@@ -126,7 +129,7 @@ fn mixed(load: &Load, time: Duration, seed: u64) -> Counts {
 pub(crate) fn tests(tests: &mut Tests) {
     let guests = number("KWASMI_SOAK_GUESTS", effort::times(GUESTS).into());
     let time = Duration::from_secs(number("KWASMI_SOAK_SECONDS", SECONDS));
-    tests.add("short guests, then guests of all kinds by eight threads, and all memory is there again", move || {
+    tests.add("short guests and guests of all kinds by eight threads lose no memory", move || {
         let load = Load::new();
         short(&load, effort::times(WARM_UP.0).into());
         mixed(&load, WARM_UP.1, 0x501);

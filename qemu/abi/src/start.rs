@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `KWASMI_IOC_START`.
+//! Tests of `KWASMI_IOC_START`.
 
 use crate::{
     kernel::{
@@ -38,7 +38,7 @@ fn refused_fds(fds: &[kwasmi_fd], errno: i32) {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("START makes an instance, which outlives its module's descriptor", || {
+    tests.add("START makes an instance that outlives its module's descriptor", || {
         let module = module(PROGRAM);
         let instance = start(&module);
         drop(module);
@@ -55,7 +55,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             refused(PROGRAM, request, libc::EINVAL, "");
         }
     });
-    tests.add("strings without an end are EINVAL", || {
+    tests.add("strings without a terminating NUL are EINVAL", || {
         let text = b"abc";
         for (args_len, env_len) in [(3, 0), (0, 3)] {
             let request =
@@ -63,7 +63,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             refused(PROGRAM, request, libc::EINVAL, "NUL");
         }
     });
-    tests.add("strings that cannot be read are EFAULT, too many E2BIG", || {
+    tests.add("unreadable strings are EFAULT, too long ones E2BIG", || {
         for (args_len, errno) in [
             (8, libc::EFAULT),
             (u64::from(uapi::KWASMI_STRINGS_MAX), libc::EFAULT),
@@ -82,7 +82,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         refused_fds(&[grant(0, 0), grant(-1, 1)], libc::EBADF);
     });
-    tests.add("descriptors twice, out of range or with unknown rights are EINVAL", || {
+    tests.add("duplicate descriptors, out of range or with unknown rights are EINVAL", || {
         refused_fds(&[grant(0, 5), grant(1, 5)], libc::EINVAL);
         refused_fds(&[grant(0, uapi::KWASMI_GUEST_FDS_MAX)], libc::EINVAL);
         refused_fds(&[grant(0, u32::MAX)], libc::EINVAL);
@@ -101,7 +101,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             refused(PROGRAM, request, errno, "");
         }
     });
-    tests.add("1,024 descriptors are fine", || {
+    tests.add("START accepts 1,024 descriptors", || {
         let fds: Vec<_> = (0..uapi::KWASMI_GUEST_FDS_MAX).map(|guest_fd| grant(0, guest_fd)).collect();
         let module = module(PROGRAM);
         let instance = crate::kernel::start_with_fds(&module, &fds);
@@ -111,7 +111,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let text = r#"(module (memory 1) (data (i32.const 65535) "xy") (func (export "_start")))"#;
         refused(text, kwasmi_start::default(), libc::ENOEXEC, "instantiated");
     });
-    tests.add("a heap that is too small for anything is EDQUOT, and takes nothing of the reserve", || {
+    tests.add("a heap that is too small is EDQUOT and does not use the reserve", || {
         let before = info().reserve_peak_bytes;
         let module = module(PROGRAM);
         let args = vec![0_u8; 12_000];
@@ -125,7 +125,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             let limits = [limit(uapi::KWASMI_LIMIT_HEAP, heap)];
             assert_eq!(start_with(&module, limited(&limits)).0.err(), Some(libc::EDQUOT), "{heap}");
         }
-        // The module's other instances do not notice.
+        // Other instances of the module are not affected.
         assert_eq!(run(&start(&module)).expect("runs").status, uapi::KWASMI_EXITED);
     });
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stack traces of tasks that run guests: the kernel takes them at any moment, and finds its way past the engine's stack.
-//! That its unwinder had nothing to complain about is seen in the log, which is scanned afterwards.
+//! Tests of stack traces of tasks that run guests: the kernel takes them at any moment, and can
+//! unwind past the engine's stack. Complaints of the unwinder would be in the kernel log, which is
+//! checked after the suite.
 
 use crate::{
     faults,
@@ -52,22 +53,22 @@ use std::{
     time::Duration,
 };
 
-/// Is in one host call after another, most of the time.
+/// Program that makes long host calls, one after another.
 const HOST_CALLS: &str = r#"(module
     (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
     (memory (export "memory") 1)
     (func (export "_start") (loop (drop (call $random (i32.const 0) (i32.const 65536))) (br 0))))"#;
 
-/// What guests do, and the names of the threads that run them.
+/// Names of the threads that run guests, with their programs.
 const GUESTS: [(&str, &str); 3] = [("kw-compute", LOOP), ("kw-host", HOST_CALLS), ("kw-asleep", SLEEP)];
 
-/// The way from a host call down to the caller of the ioctl, innermost first.
+/// Functions in the trace of a host call, innermost first.
 const HOST_CALL: [&str; 3] = ["kwasmi_host_entry+", "kwasmi_stack_leave+", "__x64_sys_ioctl+"];
 
-/// How often there is a look at the processors until each guest was seen.
+/// Maximum number of looks at the processors until each guest was seen.
 const TRIES: u32 = 300;
 
-/// The kernel's log from now on.
+/// Reader of the kernel log, from the moment of its creation on.
 struct Log(File);
 
 impl Log {
@@ -77,7 +78,7 @@ impl Log {
         Self(file)
     }
 
-    /// Adds the messages that came since the last time.
+    /// Adds the messages since the last call to `lines`.
     fn read(&mut self, lines: &mut Vec<String>) {
         let mut record = vec![0; 16_384];
         loop {
@@ -88,7 +89,7 @@ impl Log {
                     lines.extend(message.lines().map(str::to_owned));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // More has come than there is room for; what is left comes next.
+                // Messages were overwritten; the next read continues after them.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 Err(error) => panic!("the log: {error}"),
             }
@@ -96,7 +97,7 @@ impl Log {
     }
 }
 
-/// What the kernel says while `work` is done.
+/// Returns the lines that the kernel logs while `work` runs.
 fn said(work: impl FnOnce()) -> Vec<String> {
     let mut log = Log::open();
     let is_over = AtomicBool::new(false);
@@ -116,19 +117,21 @@ fn said(work: impl FnOnce()) -> Vec<String> {
     })
 }
 
-/// What the kernel says to a key of the magic kind.
+/// Returns the lines that the kernel logs for a SysRq key.
 fn sysrq(key: &str) -> Vec<String> {
     said(|| fs::write("/proc/sysrq-trigger", key).expect("root may"))
 }
 
-/// The parts of `lines` that each begin with a line that `is_first`.
+/// Splits `lines` into parts that each begin with a line for which `is_first` is true. Lines before
+/// the first are left out.
 fn parts(lines: &[String], is_first: impl Fn(&str) -> bool) -> Vec<&[String]> {
     let mut parts: Vec<_> = lines.chunk_by(|_, next| !is_first(next)).collect();
     parts.retain(|part| part.first().is_some_and(|line| is_first(line)));
     parts
 }
 
-/// Whether a trace has all of these in this order, each as what the unwinder is sure of: others have a question mark.
+/// Returns true if a trace contains all of `functions` in this order, as reliable entries. The
+/// unwinder marks others with a question mark.
 fn goes_through(trace: &[String], functions: &[&str]) -> bool {
     let mut left = functions.iter().peekable();
     for line in trace.iter().map(|line| line.trim_start()).filter(|line| !line.starts_with('?')) {
@@ -137,8 +140,8 @@ fn goes_through(trace: &[String], functions: &[&str]) -> bool {
     left.peek().is_none()
 }
 
-/// Runs the guests on the second processor, each in a thread of its own, while `look` looks from the first. It gets the
-/// threads' ids.
+/// Runs the guests on the second processor, each in its own thread, while `look` runs on the first.
+/// `look` gets the thread ids.
 fn beside_guests(look: impl FnOnce(&[i32])) {
     let instances: Vec<OwnedFd> = GUESTS.iter().map(|(_, text)| start(&module(text))).collect();
     let result = thread::scope(|scope| {
@@ -160,7 +163,7 @@ fn beside_guests(look: impl FnOnce(&[i32])) {
         thread::sleep(Duration::from_millis(300));
         let before = task::affinity();
         task::pin(0);
-        // The guests have no end of their own: whatever is found, they are to be killed.
+        // The guests never end, so they must be killed even if `look` panics.
         let result = panic::catch_unwind(AssertUnwindSafe(|| look(&ids)));
         task::set_affinity(&before);
         instances.iter().for_each(|instance| signals::kill(instance.as_raw_fd()));
@@ -196,7 +199,7 @@ fn all_processors(_: &[i32]) {
         for cpu in parts(&lines, |line| line.starts_with("NMI backtrace for cpu ")) {
             let is_of = |name: &str| cpu.iter().any(|line| line.contains(&format!("Comm: {name} ")));
             let has_rip = |text: &str| cpu.iter().any(|line| line.starts_with("RIP: 0010:") && line.contains(text));
-            // From the engine's own stack a trace goes nowhere; where it is, is told.
+            // A trace from the engine's own stack has no callers, only the instruction pointer.
             in_engine += u32::from(is_of("kw-compute") && has_rip("[kwasmi]"));
             in_host += u32::from(is_of("kw-host") && goes_through(cpu, &HOST_CALL));
         }
@@ -206,7 +209,7 @@ fn all_processors(_: &[i32]) {
     assert!(in_engine >= 5 && in_host >= 5);
 }
 
-fn each_by_itself(ids: &[i32]) {
+fn each_task(ids: &[i32]) {
     for _ in 0..1000 {
         for ((name, _), id) in GUESTS.iter().zip(ids) {
             let trace = fs::read_to_string(format!("/proc/self/task/{id}/stack")).expect("root may");
@@ -217,8 +220,8 @@ fn each_by_itself(ids: &[i32]) {
     }
 }
 
-/// Traces of a task whose guests come and go, and so do the stacks that they were preempted on. All tasks share their
-/// processors with others, so that each may lose its processor at any moment.
+/// Takes traces of a task whose guests start and end, with the stacks that it was preempted on.
+/// Busy threads on the same processors preempt it at any moment.
 fn short_guests() {
     let module = module(
         r#"(module (func (export "_start") (local $n i32)
@@ -270,7 +273,8 @@ fn short_guests() {
     assert!(traces > 0);
 }
 
-/// The kernel's own `dump_stack`, from the middle of writing to a pipe for a guest: the pipe wants memory, and gets none.
+/// Stack traces by `dump_stack` within a host call: fault injection prints them when an allocation
+/// for a write to a pipe fails.
 fn from_within() {
     let module = module(
         r#"(module
@@ -300,8 +304,8 @@ fn from_within() {
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("traces of all tasks while guests compute, call and sleep", || beside_guests(all_tasks));
     tests.add("traces of all processors while guests compute and call", || beside_guests(all_processors));
-    tests.add("traces of the tasks of guests, 1,000 times", || beside_guests(each_by_itself));
-    tests.add("traces of a task whose guests come and go", short_guests);
+    tests.add("1,000 traces of the tasks of guests by /proc/PID/stack", || beside_guests(each_task));
+    tests.add("traces of a task that runs short guests", short_guests);
     if faults::is_there() {
         tests.add("traces from within host calls", from_within);
     } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kinds of guests that there are, good and bad, each with the end that it must have.
+//! Kinds of guests for the soak test, each with the end that it must have.
 
 use crate::{
     fuzz::Random,
@@ -56,15 +56,15 @@ use std::{
     time::Duration,
 };
 
-/// A kind of guest.
+/// Kind of guest.
 pub(super) struct Kind {
-    /// Its name.
+    /// Name in the test's output.
     pub(super) name: &'static str,
-    /// Runs one, and fails unless it ends as it must.
+    /// Runs one guest, and panics unless it ends as expected.
     pub(super) run: fn(&Load, &mut Random),
 }
 
-/// All of them.
+/// All kinds of guests.
 pub(super) const KINDS: [Kind; 10] = [
     Kind { name: "hello", run: |load, _| load.hello() },
     Kind { name: "cat", run: Load::cat },
@@ -85,7 +85,7 @@ const TRAPS: [&str; 3] = [
     r#"(module (table 1 funcref) (func (export "_start") (call_indirect (i32.const 0))))"#,
 ];
 
-/// Programs that want more and more of something, and the limit that they reach.
+/// Programs that grow without end, with the limit that they reach.
 const GROWTH: [(&str, u32, u64); 4] = [
     (GROW, uapi::KWASMI_LIMIT_MEMORY, 4 << 20),
     (GROW, uapi::KWASMI_LIMIT_HEAP, 3 << 20),
@@ -98,28 +98,28 @@ const GROWTH: [(&str, u32, u64); 4] = [
     (r#"(module (func $f (export "_start") (call $f) (call $f)))"#, uapi::KWASMI_LIMIT_STACK, 1 << 20),
 ];
 
-/// Says hello as briefly as one can.
+/// Minimal program that prints a line.
 const HELLO: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 0) "\10\00\00\00\06\00\00\00........Hello\n")
     (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
 
-/// As much as a pipe takes before somebody reads.
+/// Upper bound of the bytes that are piped, in bytes: less than a pipe's buffer.
 const PIPED: usize = 60_000;
 
-/// The random numbers of a thread.
+/// Returns the random number generator of a thread.
 pub(super) fn random(seed: u64, thread: u64) -> Random {
     Random(seed.wrapping_mul(0x9e37_79b9).wrapping_add(thread) | 1)
 }
 
-/// The programs, assembled.
+/// Programs in binary format.
 pub(super) struct Load {
     hello: Vec<u8>,
     brief: Vec<u8>,
     cat: Vec<u8>,
     endless: [Vec<u8>; 2],
-    /// Sleep, and wait for input.
+    /// A program that sleeps, and one that waits for input.
     waiting: [Vec<u8>; 2],
     traps: [Vec<u8>; 3],
     growth: [Vec<u8>; 4],
@@ -134,13 +134,13 @@ fn milliseconds(random: &mut Random, most: usize) -> Duration {
     Duration::from_micros(random.below(most * 1000) as u64)
 }
 
-/// Loads a module that is fine.
+/// Loads a module that must be accepted.
 fn module(wasm: &[u8]) -> OwnedFd {
     let (module, log) = load(wasm);
     module.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
 }
 
-/// Starts an instance.
+/// Loads a module and starts an instance of it.
 fn start(wasm: &[u8], fds: &[kwasmi_fd], limits: &[kwasmi_limit]) -> OwnedFd {
     let fds_len = u32::try_from(fds.len()).expect("few");
     let request = kwasmi_start { fds: address(fds), fds_len, ..limited(limits) };
@@ -148,14 +148,14 @@ fn start(wasm: &[u8], fds: &[kwasmi_fd], limits: &[kwasmi_limit]) -> OwnedFd {
     instance.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
 }
 
-/// Runs an instance, which must end so.
+/// Runs an instance, which must end with this status and code.
 fn ends(instance: &OwnedFd, status: u32, code: u32) -> kwasmi_run {
     let end = run(instance).expect("ends");
     assert_eq!((end.status, end.code), (status, code));
     end
 }
 
-/// Runs a guest that says this, and ends.
+/// Runs a guest that must print `words` and exit with 0.
 fn says(wasm: &[u8], words: &str) {
     let (mut drain, output) = pipe().expect("a pipe");
     let instance = start(wasm, &[grant(output.as_raw_fd(), 1)], &[]);
@@ -180,23 +180,23 @@ impl Load {
         }
     }
 
-    /// One that never ends by itself, in one way or the other.
+    /// Returns a random program among those that never end.
     fn endless(&self, random: &mut Random) -> &[u8] {
         let all: Vec<_> = self.endless.iter().chain(&self.waiting).collect();
         all[random.below(all.len())]
     }
 
-    /// Says hello, and ends.
+    /// Runs a program made by a C compiler that prints a line.
     pub(super) fn hello(&self) {
         says(&self.hello, "Hello from C!\n");
     }
 
-    /// The same, without a C library.
+    /// Runs a minimal program that prints a line.
     pub(super) fn brief(&self) {
         says(&self.brief, "Hello\n");
     }
 
-    /// Copies from one pipe to another.
+    /// Runs a guest that copies from one pipe to another.
     fn cat(&self, random: &mut Random) {
         let data: Vec<u8> = (0..random.below(PIPED)).map(|_| random.byte()).collect();
         let ((input, mut feed), (mut drain, output)) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
@@ -210,7 +210,7 @@ impl Load {
         assert!(seen == data);
     }
 
-    /// Computes until there is no fuel left.
+    /// Runs a guest until its fuel is used up.
     fn fuel(&self, random: &mut Random) {
         let fuel = 1 + random.below(2_000_000) as u64;
         let instance = start(&self.endless[random.below(2)], &[], &[limit(uapi::KWASMI_LIMIT_FUEL, fuel)]);
@@ -223,7 +223,7 @@ impl Load {
         assert_eq!(run(&instance).expect("ends").status, uapi::KWASMI_TRAPPED);
     }
 
-    /// Is killed by another thread, at any moment.
+    /// Runs a guest that another thread kills after a random time.
     fn kill(&self, random: &mut Random) {
         let (input, _feed) = pipe().expect("a pipe");
         let instance = start(self.endless(random), &[grant(input.as_raw_fd(), 0)], &[]);
@@ -236,7 +236,7 @@ impl Load {
         });
     }
 
-    /// Is run by the command, which is killed at any moment.
+    /// Runs the command with a guest, and kills it after a random time.
     fn signal(&self, random: &mut Random) {
         let mut command = Command::new("kwasmi");
         command.args(["run", "/guests/fixtures/loop.wat"]).stdin(Stdio::null());
@@ -246,25 +246,25 @@ impl Load {
         assert_eq!(child.wait().expect("our child").signal(), Some(libc::SIGKILL));
     }
 
-    /// Grows to a limit.
+    /// Runs a guest that grows until a limit.
     fn growth(&self, random: &mut Random) {
         let which = random.below(GROWTH.len());
         let (_, number, value) = GROWTH[which];
         let limits = [limit(number, value)];
-        // The stack's is one of the module.
+        // The limit on the stack applies to the module.
         let module = load_limited(&self.growth[which], &limits).0.expect("fine");
         let instance = start_with(&module, limited(&limits)).0.expect("starts");
         ends(&instance, uapi::KWASMI_LIMITED, number);
     }
 
-    /// Is no module, or one with some bytes changed.
+    /// Loads random bytes, or a module with changed bytes, and runs it if it is accepted.
     fn bad_module(&self, random: &mut Random) {
         let mut wasm = self.hello.clone();
         if random.below(2) == 0 {
             wasm.truncate(8);
             wasm.extend((0..random.below(300)).map(|_| random.byte()));
         } else {
-            // In the first sections, which say what the others have.
+            // The first sections declare what the later ones contain.
             for _ in 0..=random.below(20) {
                 wasm[8 + random.below(300)] = random.byte();
             }
@@ -283,7 +283,7 @@ impl Load {
         }
     }
 
-    /// Has no more time.
+    /// Runs a guest until its deadline.
     fn deadline(&self, random: &mut Random) {
         let (input, _feed) = pipe().expect("a pipe");
         let time = 1 + nanoseconds(milliseconds(random, 10));
@@ -292,14 +292,14 @@ impl Load {
         ends(&instance, uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME);
     }
 
-    /// Is given up in the middle of being translated.
+    /// Loads a large module with a deadline that is most often too early.
     fn deadline_of_loading(&self, random: &mut Random) {
         let time = 1 + nanoseconds(milliseconds(random, 3));
         match load_limited(&self.large, &[limit(uapi::KWASMI_LIMIT_TIME, time)]) {
             (Err(errno), request) => {
                 assert_eq!((errno, request.limit), (libc::EDQUOT, uapi::KWASMI_LIMIT_TIME));
             }
-            // It was faster.
+            // Loading ended before the deadline.
             (Ok(_), _) => {}
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What memory the machine has, and what of it kwasmi holds.
+//! Measurement of the machine's memory, and of what kwasmi holds.
 
 use crate::{
     effort,
@@ -15,33 +15,34 @@ use std::{
     time::Duration, //
 };
 
-/// How long it may take until what was given up is there again: the kernel gives back some memory later.
+/// Upper bound of the wait for freed memory: the kernel frees some of it later.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Numbers of KiB.
+/// Amounts of memory, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amounts {
-    /// What programs could have, with what this process has, and what each processor keeps at hand.
+    /// Available memory, with that of this process and the free pages on the lists of each
+    /// processor.
     available: u64,
-    /// Small objects of the kernel.
+    /// Memory of the kernel's slab allocator.
     slab: u64,
-    /// What the kernel has mapped page by page, without two things that it keeps for itself, and kwasmi has none of: the
-    /// stacks of tasks (a thread of the kernel stays for minutes after it was needed), and its notes about what there is for
-    /// each processor (with memory cgroups 2 MiB for the next chunk, which it begins when counters of a few more processes are
-    /// needed, mm/percpu-vm.c). What is within the chunks is below.
+    /// Memory of vmalloc without two parts that kwasmi does not use: stacks of tasks, which kernel
+    /// threads keep for minutes, and chunks of the per-CPU allocator (with memory cgroups 2 MiB for
+    /// the next chunk, which it allocates when a few more processes need counters, mm/percpu-vm.c).
+    /// Allocations within the chunks are in `percpu`.
     vmalloc: u64,
-    /// What there is for each processor.
+    /// Memory of the per-CPU allocator.
     percpu: u64,
 }
 
-/// How much less or more there may be afterwards. Objects that are freed leave pages in caches that are partly empty.
+/// Tolerance of a comparison, in KiB. Freed objects leave partly empty pages in caches.
 const TOLERANCE: Amounts = Amounts { available: 4 << 10, slab: 2 << 10, vmalloc: 512, percpu: 64 };
 
-/// The same for a kernel that keeps objects for a while after they were freed, to find who still uses them: KASAN sets aside
-/// up to a 32nd of the memory, and kmemleak has a record of each block.
+/// Tolerance on an instrumented kernel, in KiB. KASAN keeps freed memory in quarantine, up to a
+/// 32nd of all memory, and kmemleak has a record of each block.
 const TOLERANCE_INSTRUMENTED: Amounts = Amounts { available: 128 << 10, slab: 96 << 10, vmalloc: 2048, percpu: 64 };
 
-/// What may be.
+/// Returns the tolerance for this kernel.
 pub(super) fn tolerance() -> Amounts {
     if effort::is_instrumented() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
 }
@@ -53,13 +54,14 @@ impl fmt::Display for Amounts {
     }
 }
 
-/// The number of KiB in a line of a file of /proc.
+/// Returns the number of KiB in the line `name` of a file of /proc.
 fn kibibytes(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).expect(name)
 }
 
-/// The KiB of free pages that each processor keeps at hand, for itself: they are not counted as free.
+/// Returns the free pages on the lists of each processor, in KiB. The kernel does not count them as
+/// free.
 fn at_hand() -> u64 {
     let zones = fs::read_to_string("/proc/zoneinfo").expect("there");
     let counts = zones.lines().filter_map(|line| line.trim_start().strip_prefix("count:"));
@@ -68,7 +70,7 @@ fn at_hand() -> u64 {
 
 impl Amounts {
     fn now(areas: &BTreeMap<String, u64>) -> Self {
-        // What is only kept because nobody else wants it does not count.
+        // Drops the page cache and the caches of inodes and names, which only use free memory.
         fs::write("/proc/sys/vm/drop_caches", "3").expect("root may");
         let all = fs::read_to_string("/proc/meminfo").expect("there");
         let own = fs::read_to_string("/proc/self/status").expect("there");
@@ -81,7 +83,7 @@ impl Amounts {
         }
     }
 
-    /// Whether nothing is lost, in comparison to `before`.
+    /// Returns true if no memory is lost in comparison to `before`, within the tolerance.
     fn is_like(&self, before: &Self) -> bool {
         let Self { available, slab, vmalloc, percpu } = tolerance();
         self.available + available >= before.available
@@ -91,7 +93,7 @@ impl Amounts {
     }
 }
 
-/// The KiB that the kernel has mapped page by page, by who asked for them.
+/// Returns the vmalloc memory by caller, in KiB.
 fn areas() -> BTreeMap<String, u64> {
     let mut areas = BTreeMap::new();
     for line in fs::read_to_string("/proc/vmallocinfo").expect("there").lines() {
@@ -103,7 +105,7 @@ fn areas() -> BTreeMap<String, u64> {
     areas
 }
 
-/// All of it at one time.
+/// Measurement at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     amounts: Amounts,
@@ -133,7 +135,8 @@ impl Memory {
         }
     }
 
-    /// What there is after a while: for as long as it takes until it is like `before`, if that is given, within reason.
+    /// Measures after at least 2 s. If `before` is given, repeats that until the amounts are like
+    /// it, for at most [`PATIENCE`].
     pub(super) fn settled(before: Option<&Self>) -> Self {
         let mut waited = Duration::from_secs(2);
         thread::sleep(waited);
@@ -148,7 +151,7 @@ impl Memory {
         }
     }
 
-    /// Who has more than `before` of what is mapped page by page, in KiB.
+    /// Lists the callers that have more vmalloc memory than in `before`, in KiB.
     pub(super) fn growth(&self, before: &Self) -> String {
         let mut growth = String::new();
         for (caller, now) in &self.areas {
@@ -160,7 +163,7 @@ impl Memory {
         growth
     }
 
-    /// Fails if something is held, or lost in comparison to `before`.
+    /// Panics if kwasmi holds anything, or memory is lost in comparison to `before`.
     pub(super) fn assert_like(&self, before: &Self) {
         assert_eq!(self.held, [0; 5], "{self}");
         assert!(
