@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# What kwasmi.ko looks like from outside.
+# Properties of kwasmi.ko and the engine object: size, sections, symbols, alternatives.
 . qemu/suites/ktap.sh
 
 kernel=$(qemu/kernel "${KWASMI_KERNEL_NAME:-stock}")
@@ -24,7 +24,7 @@ globals() {
 is_stripped() { ! readelf -SW "$ko" | grep -q '\.debug_'; }
 is_for_the_kernel() { equal "$(cut -d' ' -f1 "$kernel/release")" "$(modinfo -F vermagic "$ko" | cut -d' ' -f1)"; }
 is_gpl() { equal GPL "$(modinfo -F license "$ko")"; }
-# A jump that is left out would still work, by a retpoline.
+# Counts indirect jumps without an alternative: these would still work, by a retpoline, but slowly.
 none_left_out() {
     local jumps alternatives
     jumps=$(objdump -dr --no-show-raw-insn "$out/engine.o" | awk '
@@ -40,7 +40,8 @@ hot_handlers() {
     equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | cut -d' ' -f1 | sort -u) \
         <(readelf -sW "$out/engine.o" | sed -n 's/.* kwe\.exec\.\(.*\)\.[0-9]*$/\1/p' | sort -u))"
 }
-# Only what begins with endbr64 is come to by an indirect jump.
+# Checks that the listed successors are targets of indirect jumps: only functions that begin with
+# endbr64 are.
 successors() {
     equal "" "$(comm -23 <(grep -v '^#' kmod/engine/hot-handlers | cut -s -d' ' -f2- | tr ' ' '\n' | sort -u) \
         <(objdump -d --no-show-raw-insn "$out/engine.o" | awk '
@@ -53,15 +54,15 @@ successors() {
             }' | sort -u))"
 }
 
-check "at most 3.5 MiB" at_most 3670016
-check "no debug information" is_stripped
-check "no warning of objtool or modpost" no_warnings
-check "only symbols that the kernel exports" only_exported
-check "only its own entry points are global" equal \
+check "kwasmi.ko has at most 3.5 MiB" at_most 3670016
+check "it has no debug information" is_stripped
+check "objtool and modpost give no warning" no_warnings
+check "it needs only symbols that the kernel exports" only_exported
+check "only the entry points are global" equal \
     "__this_module cleanup_module init_module" "$(globals)"
-check "every jump and call of a handler has another way where retpolines are in use" none_left_out
-check "the hottest handlers are there" hot_handlers
-check "what follows them is come to by indirect jumps" successors
-check "made for the kernel" is_for_the_kernel
-check "the licence" is_gpl
+check "every indirect jump and call of a handler has an alternative for retpolines" none_left_out
+check "all handlers in hot-handlers exist" hot_handlers
+check "all successors in hot-handlers are targets of indirect jumps" successors
+check "it is built for the kernel's release" is_for_the_kernel
+check "its licence is GPL" is_gpl
 finish

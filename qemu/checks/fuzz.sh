@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# The engine with inputs that a fuzzer thinks of, see kmod/engine/fuzz. As long for each target as KWASMI_FUZZ_SECONDS says,
-# 30 seconds otherwise; for the targets that KWASMI_FUZZ_TARGETS names, all otherwise. What it learns stays in
-# target/fuzz/corpus, and an input that fails in target/fuzz/artifacts. `run` and `control` compare with wasmtime, which is built
-# for that; KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to FILE.
+# Fuzzes the engine (kmod/engine/fuzz): each target of KWASMI_FUZZ_TARGETS, by default all, for
+# KWASMI_FUZZ_SECONDS, by default 30. The corpus stays in target/fuzz/corpus, failing inputs in
+# target/fuzz/artifacts. `run` and `control` compare with wasmtime, which is built for that.
+# KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to
+# FILE.
 . qemu/suites/ktap.sh
 export PATH=/opt/rust/bin:$PATH
 
@@ -12,7 +13,8 @@ targets=${KWASMI_FUZZ_TARGETS:-load run control wasi signing}
 triple=x86_64-unknown-linux-gnu
 work=target/fuzz
 
-# As cargo-fuzz does, but without AddressSanitizer, whose runtime Debian's rustc has not.
+# The instrumentation of cargo-fuzz, but without AddressSanitizer, whose runtime Debian's rustc
+# lacks.
 instrument=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1)
@@ -23,7 +25,7 @@ build() {
         --target "$triple" --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
 }
 
-# The guests, but large ones: those take long, and few of their bytes matter.
+# The guests except large ones, which take long and of whose bytes few matter.
 seeds() {
     rm -rf "$work/seeds"
     mkdir -p "$work/seeds"
@@ -34,7 +36,7 @@ seeds() {
 
 fuzz() {
     local target=$1 status=0 inputs=("$work/corpus/$1" "$work/seeds") length=65536
-    # Its programs are made of a few bytes, and it does not read guests.
+    # `control` makes a program from a few bytes, and does not read guests.
     [ "$target" != control ] || { inputs=("$work/corpus/$1") length=4096; }
     mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
     "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len="$length" \
@@ -44,17 +46,17 @@ fuzz() {
     return "$status"
 }
 
-# What the log says about a run: how many inputs, how much of the code, what kept it from going on.
+# Prints the number of inputs, the coverage and the memory of a run from its log.
 tell() {
     local log=$work/$1.log
     sed -nE 's/^stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb): +/# '"$1"': \1 /p' "$log"
     grep -E '^#[0-9]+' "$log" | tail -n 1 | sed -E "s/^/# $1: /"
 }
 
-check "it is built" build
-check "guests to begin with" seeds
+check "the fuzz targets are built" build
+check "there are guests to begin with" seeds
 for target in $targets; do
-    check "$target, $seconds s" fuzz "$target"
+    check "$target finds no failure in $seconds s" fuzz "$target"
     tell "$target"
 done
 finish

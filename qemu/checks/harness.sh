@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# The VM's tool end to end, with real VMs: streams, arguments, files, exit statuses.
+# End-to-end tests of kwasmi-vm with real VMs: streams, arguments, files, exit statuses, failed
+# boots.
 . qemu/suites/ktap.sh
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tool=target/x86_64-unknown-linux-gnu/release/kwasmi-vm
 
-# vm [OPTION]... -- COMMAND [ARG]...: with a limit, so that a test that hangs fails.
+# vm [OPTION]... -- COMMAND [ARG]...: runs a VM with a time limit, so that a test that hangs fails.
 vm() { "$tool" run --timeout=120 "$@"; }
 
-# The line on standard error about a boot that failed and was followed by another.
+# Line on standard error about a boot that failed and was repeated.
 again='^kwasmi: boot [12] failed before kwasmi\.ko was inserted, booting again: '
-# own_errors FILE: FILE without such lines, which any run may have.
+# own_errors FILE: prints FILE without such lines, which any run may have.
 own_errors() { LC_ALL=C sed "/$again/d" "$1"; }
 
-# ends STATUS COMMAND...: whether it ends so.
+# ends STATUS COMMAND...: checks the exit status of the command.
 ends() {
     local wanted=$1 status=0
     shift
@@ -85,7 +86,8 @@ no_such_parameter() {
 }
 no_kernel() { KWASMI_KERNEL=/nonexistent ends 125 vm -- true; }
 
-# A failure of its own kind, whose last line says what, after the end of the kernel log.
+# fails STATUS TEXT ARG...: checks the status and the last line of a failure, which follows the end
+# of the kernel log.
 fails() {
     local status=$1 text=$2
     shift 2
@@ -93,21 +95,21 @@ fails() {
     tail -n 1 "$work/err" | grep -q "$text" && grep -q 'the end of the kernel log' "$work/err" || { cat "$work/err"; return 1; }
 }
 kernel_panic() { fails 121 'kwasmi: the kernel failed: .*sysrq triggered crash' -- sh -c 'echo c >/proc/sysrq-trigger; sleep 100'; }
-# The command itself ends well.
+# The command itself succeeds.
 kernel_warning() { fails 121 'WARNING: from a test' -- sh -c 'echo "WARNING: from a test" >/dev/kmsg'; }
 hang() { fails 122 'time-out: the run took longer than 15 s' --timeout=15 -- sleep 1000; }
 power_off() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- sh -c 'poweroff; sleep 100'; }
 reboot() { fails 123 'the VM went away before the command ended: it was turned off or reset' --timeout=120 -- reboot -f; }
 kernel_argument() { vm --kernel-argument one=1 --kernel-argument two -- grep -q ' one=1 two$' /proc/cmdline; }
 kernel_log() { vm --log -- true 2>&1 | grep -q 'Linux version'; }
-# Both without the spaces that end lines.
+# Trailing spaces are removed from both.
 whole_kernel_log() {
     vm --log -- dmesg 2>"$work/err" | sed 's/ *$//' >"$work/out" && sed 's/ *$//' "$work/err" >"$work/log" &&
         grep -q 'Linux version' "$work/out" && equal "" "$(grep -vxFf "$work/log" "$work/out")"
 }
 
-# boots STATUS COUNT OPTION... -- COMMAND...: the run ends with STATUS and says COUNT times on standard error that a boot
-# failed. Leaves the standard error in $work/err.
+# boots STATUS COUNT OPTION... -- COMMAND...: checks the status, and that standard error reports
+# COUNT failed boots. Leaves standard error in $work/err.
 boots() {
     local status=$1 count=$2
     shift 2
@@ -117,9 +119,9 @@ boots() {
 }
 says() { grep -q "$1" "$work/err" || { cat "$work/err"; return 1; }; }
 
-# There is no such program, and no root file system either.
+# Without this program and a root file system, the kernel panics.
 panics='rdinit=/nonexistent'
-# These end the first process, or let it wait for ever.
+# These end the first process, or make it wait forever.
 resets='rdinit=/sbin/reboot -f'
 hangs='rdinit=/bin/cat'
 boot_panic() {
@@ -133,7 +135,7 @@ boots_fail() {
     boots 121 2 --first-boots 3 "$panics" -- true &&
         tail -n 1 "$work/err" | grep -q '^kwasmi: all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: '
 }
-# The line about the boot is there when the boot fails, and again between the logs.
+# The line about the boot is printed when the boot fails, and again between the logs.
 boot_logs() {
     boots 0 2 --log --first-boots 1 "$panics" -- true && equal 2 "$(grep -c 'Linux version' "$work/err")"
 }
@@ -147,19 +149,19 @@ boot_qemu_dies() {
     done
     kill -KILL "$(cat "$work/qemu")" && ends 0 wait "$shell_id" && says 'booting again: the VM went away .*QEMU ended by signal: 9'
 }
-# The kernel panics when it takes in a module that is not of its tree: within the system call that inserts it.
+# With this argument the kernel panics in the system call that inserts an out-of-tree module.
 insertion_panics() { boots 121 0 --kernel-argument panic_on_taint=0x1000 -- true && says 'panic_on_taint set'; }
-# The module is in the kernel by then.
+# These failures are after the insertion of the module.
 later_failures() {
     boots 121 0 -- sh -c 'echo c >/proc/sysrq-trigger; sleep 100' && boots 123 0 -- reboot -f &&
         boots 122 0 --timeout=60 -- sleep 1000
 }
 refused() { boots 125 0 --param verify=nonsense -- true && says 'the kernel refused kwasmi.ko'; }
 
-# A VM in the background that has come as far as its command; sets shell_id and tool_id.
+# Starts a VM in the background and waits for its command. Sets shell_id and tool_id.
 starts() {
     rm -f "$work/up"
-    # Without job control bash starts it with SIGINT ignored; the tool wants it all the same.
+    # Without job control bash starts it with SIGINT ignored; the tool handles SIGINT anyway.
     vm -- sh -c 'echo up; sleep 1000' >"$work/up" 2>"$work/err" &
     shell_id=$!
     for ((i = 0; i < 600; i++)); do
@@ -191,15 +193,15 @@ side_by_side() {
     for n in 1 2 3; do equal "$n vm $n" "$(paste -sd' ' "$work/out$n")" || return; done
 }
 
-# In front of what an ordinary user does. Who is root in a user namespace of its own can be nobody else there, and is only
-# taken for one.
+# Prefix to run a command as an ordinary user. Root of a user namespace may be unable to change its
+# user; then programs_without replaces `id` instead.
 ordinary=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 "${ordinary[@]}" true 2>/dev/null || ordinary=()
 
-# programs_without NAME: makes a folder of all programs of a host but that one.
+# programs_without NAME: makes a folder with all programs of the host except this one.
 programs_without() {
     rm -rf "$work/programs" && mkdir "$work/programs" && ln -s /usr/bin/* /usr/sbin/* "$work/programs" 2>/dev/null
-    # Those that the build root has no use for.
+    # Programs that the build root may lack.
     ln -sf /bin/true "$work/programs/mmdebstrap"
     ln -sf /bin/true "$work/programs/newuidmap"
     rm "$work/programs/$1"
@@ -209,7 +211,8 @@ programs_without() {
         chmod 755 "$work/programs/id"
     fi
 }
-# lacks PROGRAM PACKAGE: without PROGRAM a first setup says in one line what to type, and leaves nothing but its folder.
+# lacks PROGRAM PACKAGE: checks that without PROGRAM a first setup prints one line with the remedy,
+# and leaves only its folder.
 lacks() {
     programs_without "$1"
     rm -rf "$work/cache" && mkdir -m 777 "$work/cache" && chmod 755 "$work"
@@ -222,47 +225,47 @@ lacks() {
     equal "setup.lock tmp" "$(ls "$work/cache" | paste -sd' ')"
 }
 for pair in mmdebstrap:mmdebstrap tar:tar newuidmap:uidmap; do
-    check "an ordinary user learns what is missing: ${pair%:*}" lacks "${pair%:*}" "${pair#*:}"
+    check "setup as an ordinary user names a missing program: ${pair%:*}" lacks "${pair%:*}" "${pair#*:}"
 done
 
-check "standard input to standard output, 1 MiB" stdin_to_stdout
-check "standard input to both outputs, 1 MiB each" stdin_to_both
-check "a slow reader" slow_reader
-check "a slow writer" slow_writer
-check "a reader that goes away" closed_reader
-check "input that nobody reads" unread_stdin
-check "closed standard streams" no_streams
-check "what the command leaves behind does not hold it up" daemon
-check "arguments of any bytes" arguments
-check "--add and --out" added_files
-check "--add of the same name twice" same_name
-check "--out of what is no file" odd_file_out
-check "--add of too much" too_large
-check "exit statuses" statuses
-check "commands that cannot start" cannot_start
-check "wrong usage" usage
-check "--param that the module lacks" no_such_parameter
-check "no kernel" no_kernel
-check "kernel panic" kernel_panic
-check "kernel warning" kernel_warning
-check "hang" hang
-check "power off" power_off
-check "reboot" reboot
-check "arguments of the kernel" kernel_argument
-check "--log" kernel_log
-check "no line of the kernel log is lost" whole_kernel_log
-check "Ctrl-C" interrupt
-check "QEMU dies" qemu_dies
-check "a boot that panics is tried again" boot_panic
-check "a boot that resets the VM is tried again" boot_reset
-check "a boot that hangs is tried again" boot_hang
-check "a boot with a defect in the kernel log is tried again" boot_fault
-check "a boot during which QEMU dies is tried again" boot_qemu_dies
-check "no more than three boots" boots_fail
-check "--log has the logs of all boots" boot_logs
-check "a panic while the module is inserted is not tried again" insertion_panics
-check "what fails later is not tried again" later_failures
-check "a module that the kernel refuses is not tried again" refused
-check "a terminal" terminal
-check "side by side" side_by_side
+check "1 MiB passes from standard input to standard output" stdin_to_stdout
+check "1 MiB passes from standard input to both outputs" stdin_to_both
+check "a slow reader gets all output" slow_reader
+check "a slow writer's input arrives" slow_writer
+check "a command whose reader closes gets SIGPIPE" closed_reader
+check "unread input does not delay the end" unread_stdin
+check "standard streams may be closed" no_streams
+check "a background process does not delay the end" daemon
+check "arguments may contain any bytes" arguments
+check "--add and --out copy files and folders" added_files
+check "--add of the same name twice is refused" same_name
+check "--out of a FIFO fails" odd_file_out
+check "--add of more than the memory is explained" too_large
+check "the exit status is the command's" statuses
+check "commands that cannot start end with 126 or 127" cannot_start
+check "wrong usage ends with 125" usage
+check "--param of an unknown parameter is refused" no_such_parameter
+check "a missing kernel ends with 125" no_kernel
+check "a kernel panic ends with 121" kernel_panic
+check "a kernel warning ends with 121" kernel_warning
+check "a time-out ends with 122" hang
+check "a power-off ends with 123" power_off
+check "a reboot ends with 123" reboot
+check "--kernel-argument adds arguments" kernel_argument
+check "--log prints the kernel log" kernel_log
+check "--log loses no line of the kernel log" whole_kernel_log
+check "Ctrl-C ends with 130" interrupt
+check "a killed QEMU ends with 123" qemu_dies
+check "a boot that panics is repeated" boot_panic
+check "a boot that resets the VM is repeated" boot_reset
+check "a boot that hangs is repeated" boot_hang
+check "a boot with a defect in the kernel log is repeated" boot_fault
+check "a boot during which QEMU is killed is repeated" boot_qemu_dies
+check "a VM is booted at most three times" boots_fail
+check "--log prints the logs of all boots" boot_logs
+check "a panic during the insertion of the module is not repeated" insertion_panics
+check "a later failure is not repeated" later_failures
+check "a module that the kernel refuses is not repeated" refused
+check "--terminal gives the command a terminal" terminal
+check "three VMs run at the same time" side_by_side
 finish

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# The engine object that is linked into kwasmi.ko, in an ordinary process: what guests do, and how deep its stack gets.
+# The engine object of kwasmi.ko in an ordinary process: guests behave as their native twins, and
+# the engine's stack is large enough.
 . qemu/suites/ktap.sh
 
 native=target/native/${KWASMI_KERNEL_NAME:-stock}/kwasmi-native
@@ -23,7 +24,8 @@ status() {
     "$native" "$@" >"$work/out" 2>&1 || got=$?
     equal "$wanted" "$got" || { cat "$work/out"; return 1; }
 }
-# The deepest use of the engine stack over every guest: under half of the 64 KiB that it has.
+# Determines the deepest use of the engine stack by any guest, which must be less than half of its
+# 64 KiB.
 stack_peak() {
     local peak=0 deep guest
     for guest in target/guests/*.wasm; do
@@ -36,14 +38,14 @@ stack_peak() {
 }
 
 for language in rust c; do
-    check "hello in $language" twin hello-$language "$work/empty"
-    check "cat in $language" twin cat-$language "$work/numbers"
-    check "wc in $language" twin wc-$language "$work/numbers"
-    check "primes in $language" twin primes-$language "$work/empty" 10000
+    check "hello in $language behaves as its twin" twin hello-$language "$work/empty"
+    check "cat in $language copies lines" twin cat-$language "$work/numbers"
+    check "wc in $language counts lines" twin wc-$language "$work/numbers"
+    check "primes in $language behaves as its twin" twin primes-$language "$work/empty" 10000
 done
-native+=-retpolines check "primes as where the kernel uses retpolines" twin primes-rust "$work/empty" 10000
-check "a module of several megabytes" twin big "$work/empty"
-check "no Wasm is refused" status 126 "$work/numbers"
-check "the engine stack is less than half used" stack_peak
+native+=-retpolines check "primes behaves as its twin with dispatch for retpolines" twin primes-rust "$work/empty" 10000
+check "a module of several megabytes behaves as its twin" twin big "$work/empty"
+check "a file that is not Wasm is refused" status 126 "$work/numbers"
+check "guests use less than half of the engine stack" stack_peak
 rm -rf "$work"
 finish

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# A setup that was interrupted is taken up again or done anew, and what is half done is never used: with a build root and a
-# kernel of a few files in place of the real ones, which take minutes.
+# An interrupted setup is continued or started again, and a half-made tree is never used. Tested
+# with a build root and a kernel of a few files instead of the real ones, which take minutes.
 . qemu/suites/ktap.sh
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# setup WHERE: a first setup, which is killed WHERE; prints the build root's folder if it comes to its end.
+# setup WHERE: runs a first setup, which is killed at WHERE. Prints the build root's folder if it
+# completes.
 setup() {
     KWASMI_CACHE=$work/cache setsid --wait bash -c '
         . scripts/common.sh
@@ -50,21 +51,21 @@ again() {
     complete && done_before ""
 }
 
-check "killed while packages are unpacked" interrupted unpacking
+check "a setup killed while packages are unpacked leaves no build root" interrupted unpacking
 spoil
-check "killed while the build root is finished" interrupted finishing
-check "packages were unpacked anew" done_before "unpacking finishing"
+check "a setup killed while the build root is finished leaves none" interrupted finishing
+check "half-unpacked packages are unpacked again" done_before "unpacking finishing"
 rm -f "$work/cache"/log/*
-check "the build root is whole at last" complete
-check "packages were not unpacked once more" done_before finishing
-check "nothing is done again" again
+check "the next setup makes a complete build root" complete
+check "completely unpacked packages are not unpacked again" done_before finishing
+check "a setup with a complete build root does nothing" again
 
 tells_size() { KWASMI_CACHE=$work/cache bash scripts/setup --size | grep -q "^[0-9.]*[KM][[:space:]]$work/cache\$"; }
 removes() { KWASMI_CACHE=$work/cache bash scripts/setup --remove 2>/dev/null && [ ! -e "$work/cache" ]; }
-check "how much disk it takes is told" tells_size
-check "it is removed" removes
+check "--size prints the size of the cache" tells_size
+check "--remove deletes the cache" removes
 
-# kernel [ARG]: qemu/kernel, of a table with one row.
+# kernel [ARG]: runs qemu/kernel with a table of one row.
 mkdir -p "$work/kernels" "$work/qemu"
 cp qemu/kernel qemu/kernel-source.sh "$work/qemu"
 echo "small parts" >"$work/qemu/kernels"
@@ -74,7 +75,7 @@ echo one >"$2/one"
 echo two >"$2/two"
 SH
 kernel() {
-    # The build root's own mounts are private already.
+    # The build root's mounts are already private.
     unshare --mount --propagation unchanged bash -c 'busybox mount --bind "$0/kernels" /cache && busybox mount --bind "$0/qemu" /kwasmi/qemu &&
         exec setsid --wait bash /kwasmi/qemu/kernel small "$@"' "$work" "$@"
 }
@@ -90,6 +91,6 @@ kernel_complete() {
     touch "$(echo "$work"/kernels/*.part)/stale" && kernel --make && equal "$(kernel)" "$(kernel --make)" &&
         equal ".complete one two" "$(cd "$work"/kernels/kernel-small-* && find . -type f -printf '%P\n' | LC_ALL=C sort | paste -sd' ')"
 }
-check "killed while a kernel is made" kernel_interrupted
-check "the kernel is whole at last" kernel_complete
+check "a killed build of a kernel leaves no kernel" kernel_interrupted
+check "the next build makes a complete kernel" kernel_complete
 finish

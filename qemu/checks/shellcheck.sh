@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# No warning of shellcheck's, in any script.
+# Shellcheck gives no warning for any script.
 . qemu/suites/ktap.sh
 
 while IFS= read -r file; do
@@ -10,8 +10,9 @@ while IFS= read -r file; do
         *) head -n 1 "$file" | grep -qE '^#(!.*[/ ](ba)?sh$| shellcheck shell=)' || continue ;;
     esac
     options=(--external-sources --source-path=SCRIPTDIR --exclude=SC1091 --severity=warning)
-    # What runs in the VM is for the shell there, which has more than shellcheck knows: `exec -a`.
+    # Suites run in the VM's busybox shell, which has extensions that shellcheck does not know:
+    # `exec -a`.
     [[ $file != qemu/suites/* ]] || options+=(--shell=busybox --exclude=SC3038)
-    check "$file" shellcheck "${options[@]}" "$file"
+    check "$file has no warning" shellcheck "${options[@]}" "$file"
 done < <(git ls-files --cached --others --exclude-standard)
 finish

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# kwasmi.h is a header for C and C++ programs of others.
+# kwasmi.h compiles in C and C++ programs without warnings.
 . qemu/suites/ktap.sh
 
 work=$(mktemp -d)
@@ -23,11 +23,11 @@ int main(void)
 C
 compile() { "$@" -Ikmod/uapi -o "$work/program" "$work/program.c"; }
 
-check "C, as gcc sees it" compile gcc -Wall -Wextra -Wpedantic -Wpadded -Werror -std=c99
-check "C, as clang sees it" compile clang -Wall -Wextra -Wpedantic -Wpadded -Werror -std=c11
-check "C++" compile g++ -x c++ -Wall -Wextra -Wpadded -Werror
-check "no padding for 32-bit programs either" gcc -m32 -Wall -Wpadded -Werror -fsyntax-only \
+check "a C program compiles with gcc" compile gcc -Wall -Wextra -Wpedantic -Wpadded -Werror -std=c99
+check "a C program compiles with clang" compile clang -Wall -Wextra -Wpedantic -Wpadded -Werror -std=c11
+check "a C++ program compiles with g++" compile g++ -x c++ -Wall -Wextra -Wpadded -Werror
+check "the structures have no padding in 32-bit programs" gcc -m32 -Wall -Wpadded -Werror -fsyntax-only \
     -isystem /usr/include/x86_64-linux-gnu -x c kmod/uapi/kwasmi.h
-check "alone" gcc -Wall -Werror -fsyntax-only -x c kmod/uapi/kwasmi.h
+check "the header compiles alone" gcc -Wall -Werror -fsyntax-only -x c kmod/uapi/kwasmi.h
 rm -rf "$work"
 finish

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# The crates' own tests, those of the VM's tool and of the engine on the host among them.
+# Tests of the crates by cargo test, including kwasmi-vm and the engine on the host.
 . qemu/suites/ktap.sh
 
 log=$(mktemp)
 PATH=/opt/rust/bin:$PATH cargo test --locked "$(scripts/wasmi)" --workspace --no-fail-fast >"$log" 2>&1
 status=$?
 
-# A line a test: its program, its name, how it ended.
+# Each line is a test: its program, its name, and its result.
 while IFS=$'\t' read -r name outcome; do
     case $outcome in
         ok) check "$name" true ;;
@@ -19,7 +19,7 @@ done < <(awk '
     $1 == "Running" || $1 == "Doc-tests" { program = $2 == "unittests" ? $3 $4 : $2; sub(/\(.*\/deps\//, " ", program); sub(/-[0-9a-f]+\)$/, "", program) }
     /^test .* \.\.\. / { name = $0; sub(/^test /, "", name); outcome = name; sub(/ \.\.\. .*/, "", name); sub(/.* \.\.\. /, "", outcome); print program " " name "\t" outcome }
 ' "$log")
-check "cargo test: $(grep -c '^test result: ok' "$log") programs" equal 0 "$status"
+check "cargo test succeeds: $(grep -c '^test result: ok' "$log") programs" equal 0 "$status"
 [ "$status" = 0 ] || tail -n 60 "$log" >&2
 rm -f "$log"
 finish

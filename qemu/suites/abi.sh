@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --env KWASMI_RACE --env KWASMI_EFFORT
-# Every ioctl, with good and bad arguments; the engine can be made to fail.
+# Tests of every ioctl with valid and invalid arguments, with fault injection in the engine.
 . /suites/ktap.sh >/dev/null
 
 rmmod kwasmi

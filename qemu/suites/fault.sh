@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# An engine that fails ends its guest, and nothing else.
+# A fault of the engine ends its guest, and affects nothing else.
 . /suites/ktap.sh
 
 rmmod kwasmi
@@ -25,9 +25,9 @@ not_provided() { ! kwasmi run /guests/fixtures/panic.wat 2>/tmp/err && grep -q '
 
 check "the guest ends with an engine fault" fails
 check "the next guest runs" kwasmi run /guests/hello-rust.wasm
-check "a hundred times" hundred_times
-check "what it had is taken back" nothing_held
+check "100 engine faults, each followed by a guest that runs" hundred_times
+check "the memory of failed engines is freed" nothing_held
 rmmod kwasmi
 insmod /lib/kwasmi/kwasmi.ko verify=off
-check "without the parameter the import is not provided" not_provided
+check "without fault_injection the import is not provided" not_provided
 finish

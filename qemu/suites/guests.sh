@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off
-# Programs in the kernel do what their native twins do.
+# Guests in the kernel behave as their native twins do. The command reports limits, refusals and
+# signals.
 . /suites/ktap.sh
 
 cd /tmp || exit
@@ -10,7 +11,7 @@ head -c 1048576 /dev/urandom >random
 : >empty
 printf 'no newline at the end' >line
 
-# twin NAME INPUT [ARG]...: the same output and status in the kernel and natively.
+# twin NAME INPUT [ARG]...: checks that output and status are the same in the kernel and natively.
 twin() {
     name=$1 input=$2
     shift 2
@@ -19,7 +20,7 @@ twin() {
     (exec -a "$name.wasm" "/guests/native/$name" "$@") <"$input" >native.out 2>native.err
     equal "$?" "$guest" && cmp native.out guest.out && cmp native.err guest.err
 }
-# at_once N: N guests at the same time, each with its own input and output.
+# at_once N: runs N guests at the same time, each with its own input and output.
 at_once() {
     pids=
     for n in $(seq "$1"); do
@@ -34,14 +35,14 @@ at_once() {
         cmp "in.$n" "out.$n" || return
     done
 }
-# A directory of 10,000 files, listed by a guest, has the names that it has.
+# Checks that a guest lists all names of a directory with 10,000 files.
 lists() {
     mkdir many && (cd many && seq 10000 | sed 's/^/a file called /' | tr '\n' '\0' | xargs -0 touch) || return
     kwasmi run --dir many::/d /guests/ls-c.wasm /d | sort >listed
     ls -a many | sort >there
     equal 10002 "$(wc -l <there | tr -d ' ')" && cmp there listed
 }
-# copied OPTION...: a guest with this option finds the file on its standard input.
+# copied OPTION...: checks that a guest with this option reads the file on its standard input.
 copied() { kwasmi run "$@" /guests/cat-c.wasm | cmp numbers; }
 at_the_guests_place() {
     mkdir -p place/deep && cp numbers place/deep/file
@@ -49,20 +50,21 @@ at_the_guests_place() {
     printf '.\n..\nfile\n' | cmp - listed
 }
 in_a_pipe() { equal "$(md5sum <random)" "$(cat random | kwasmi run /guests/cat-c.wasm | kwasmi run /guests/cat-rust.wasm | cat | md5sum)"; }
-# to_nobody OPTION...: the end of a guest whose output nobody reads, and what the command and the guest say, in err.
+# to_nobody OPTION...: runs a guest whose output is closed early. Leaves its status in `ended`,
+# standard error in `err`.
 to_nobody() { { kwasmi run --stats "$@" /guests/cat-rust.wasm </dev/zero 2>err; echo $? >ended; } | head -c 1 | wc -c | tr -d ' ' >bytes_read; }
-# The guest is told, says so, and ends by itself.
+# The guest gets an error, reports it, and exits.
 head_closes_early() {
     to_nobody
     equal 1 "$(cat bytes_read)" && equal 1 "$(cat ended)" && grep -q "cannot write" err && grep -q "fuel " err || { cat ended err; return 1; }
 }
-# It ends as a filter does, without a word of its own.
+# The guest is ended by SIGPIPE, without a message.
 head_kills_early() {
     to_nobody --sigpipe
     equal 1 "$(cat bytes_read)" && equal 141 "$(cat ended)" && equal 1 "$(grep -c "" err)" && grep -q "fuel " err ||
         { cat ended err; return 1; }
 }
-# status WANTED ARG...: the status of `kwasmi run`, and that it says why in one line.
+# status WANTED ARG...: checks the status of `kwasmi run`, and that it gives the reason in one line.
 status() {
     wanted=$1
     shift
@@ -70,14 +72,15 @@ status() {
     equal "$wanted" $? || { cat err; return 1; }
     equal 1 "$(wc -l <err | tr -d ' ')"
 }
-# silent WANTED ARG...: the same, but there is nothing to say.
+# silent WANTED ARG...: checks the status of `kwasmi run`, and that it prints nothing on standard
+# error.
 silent() {
     wanted=$1
     shift
     kwasmi run "$@" >out 2>err
     equal "$wanted" $? && equal "" "$(cat err)"
 }
-# says WANTED LINE ARG...: the status of `kwasmi run`, and the line that it says.
+# says WANTED LINE ARG...: checks the status of `kwasmi run` and its line on standard error.
 says() {
     wanted=$1 line=$2
     shift 2
@@ -102,24 +105,25 @@ component() {
         says 126 "$file: $words" "$file" || return
     done
 }
-# json STATUS ENDED ARG...: the line of JSON that `kwasmi run -j` ends with.
+# json STATUS ENDED ARG...: checks the line of JSON at the end of `kwasmi run -j`.
 json() {
     wanted=$1 ended=$2
     shift 2
     kwasmi run -j "$@" >out 2>err
     equal "$wanted" $? || { cat err; return 1; }
     tail -n 1 err | grep -q "^{\"file\":.*\"ended\":\"$ended\",\"exit_status\":$wanted,.*}\$" || { cat err; return 1; }
-    # At most the reason before it.
+    # At most one line, the reason, precedes it.
     [ "$(wc -l <err)" -le 2 ]
 }
-# stats STATUS ARG...: what `kwasmi run --stats` says at the end.
+# stats STATUS ARG...: checks the line at the end of `kwasmi run --stats`.
 stats() {
     wanted=$1
     shift
     kwasmi run --stats "$@" >out 2>err
     equal "$wanted" $? && tail -n 1 err | grep -q ': fuel [0-9]*, memory peak ' || { cat err; return 1; }
 }
-# ended_by SIGNAL NUMBER OPTION WORDS PROGRAM INPUT: a signal ends the guest, and then it is said what that took.
+# ended_by SIGNAL NUMBER OPTION WORDS PROGRAM INPUT: checks that a signal ends the guest, and that
+# statistics follow.
 ended_by() {
     kwasmi run "$3" "$5" <"$6" 2>err &
     sleep 0.5
@@ -146,103 +150,103 @@ nothing_held() {
 }
 
 for language in rust c; do
-    check "hello in $language" twin hello-$language empty
-    check "hello in $language with arguments" twin hello-$language empty one 'two words' '' ünïcode
-    check "cat in $language" twin cat-$language numbers
-    check "cat in $language of 1 MiB of random bytes" twin cat-$language random
-    check "cat in $language of nothing" twin cat-$language empty
-    check "wc in $language" twin wc-$language numbers
-    check "wc in $language of a line without end" twin wc-$language line
-    check "wc in $language of random bytes" twin wc-$language random
-    check "primes in $language" twin primes-$language empty 2000
-    check "primes in $language of what is not a number" twin primes-$language empty many
+    check "hello in $language behaves as its twin" twin hello-$language empty
+    check "hello in $language with arguments behaves as its twin" twin hello-$language empty one 'two words' '' ünïcode
+    check "cat in $language copies lines" twin cat-$language numbers
+    check "cat in $language copies 1 MiB of random bytes" twin cat-$language random
+    check "cat in $language copies an empty input" twin cat-$language empty
+    check "wc in $language counts lines" twin wc-$language numbers
+    check "wc in $language counts a line without a newline" twin wc-$language line
+    check "wc in $language counts random bytes" twin wc-$language random
+    check "primes in $language behaves as its twin" twin primes-$language empty 2000
+    check "primes in $language rejects an argument that is not a number" twin primes-$language empty many
 done
-check "a module of several megabytes" twin big empty
-check "a directory of 10,000 files" lists
-check "a directory under another name" at_the_guests_place
-check "standard input from a file" copied --stdin numbers
-check "a directory that is not there" status 127 --dir nowhere /guests/ls-c.wasm /
-check "a directory that is a file" says 125 'numbers: Not a directory' --dir numbers /guests/ls-c.wasm /
-check "a directory in a file" status 127 --dir numbers/x /guests/ls-c.wasm /
-check "one colon for two" says 127 '/tmp:/d: No such file or directory (two colons separate HOST::GUEST)' --dir /tmp:/d \
+check "a module of several megabytes behaves as its twin" twin big empty
+check "a guest lists a directory of 10,000 files" lists
+check "a preopen can have another name in the guest" at_the_guests_place
+check "--stdin reads standard input from a file" copied --stdin numbers
+check "--dir of a missing directory fails with 127" status 127 --dir nowhere /guests/ls-c.wasm /
+check "--dir of a file fails with 125" says 125 'numbers: Not a directory' --dir numbers /guests/ls-c.wasm /
+check "--dir of a path below a file fails with 127" status 127 --dir numbers/x /guests/ls-c.wasm /
+check "--dir with one colon instead of two is explained" says 127 '/tmp:/d: No such file or directory (two colons separate HOST::GUEST)' --dir /tmp:/d \
     /guests/ls-c.wasm /
-check "two directories of one name" says 125 '/d/: two directories have this name for the guest: many and place' \
+check "two preopens with the same name are refused" says 125 '/d/: two directories have this name for the guest: many and place' \
     --dir many::/d --dir place::/d/ /guests/ls-c.wasm /d
-check "a directory that can be written, and says so" silent 0 --dir place::/d:rw /guests/ls-c.wasm /d
-check "standard input from a directory" says 125 'place: Is a directory' --stdin place /guests/cat-c.wasm
-check "a program that is a directory" says 126 'place: a directory, not a WebAssembly module' place
-check "an address in use" says 125 '127.0.0.1:4099: Address already in use' --tcp-listen 127.0.0.1:4099 \
+check "--dir accepts :rw" silent 0 --dir place::/d:rw /guests/ls-c.wasm /d
+check "--stdin of a directory fails with 125" says 125 'place: Is a directory' --stdin place /guests/cat-c.wasm
+check "a directory as the program is refused" says 126 'place: a directory, not a WebAssembly module' place
+check "--tcp-listen on an address in use fails with 125" says 125 '127.0.0.1:4099: Address already in use' --tcp-listen 127.0.0.1:4099 \
     --tcp-listen 127.0.0.1:4099 /guests/hello-c.wasm
-check "a descriptor that is not open" status 125 --fd 99 /guests/ls-c.wasm /
-check "1 MiB through two guests and two pipes" in_a_pipe
-check "a reader that closes early" head_closes_early
-check "a reader that closes early, with --sigpipe" head_kills_early
-check "two guests at once" at_once 2
-check "eight guests at once" at_once 8
+check "--fd of a closed descriptor fails with 125" status 125 --fd 99 /guests/ls-c.wasm /
+check "1 MiB passes through two guests and their pipes" in_a_pipe
+check "a guest whose reader closes early gets an error" head_closes_early
+check "with --sigpipe a guest whose reader closes early is ended" head_kills_early
+check "two guests run at the same time" at_once 2
+check "eight guests run at the same time" at_once 8
 fixtures=/guests/fixtures
-check "a program on standard input" from_input
-check "text without the name of one" text_in_wasm
-check "components" component
-check "an exit status" silent 42 $fixtures/exit-42.wat
-check "a minimal program" silent 0 $fixtures/minimal.wat
+check "a program on standard input runs" from_input
+check "a program in text format runs whatever its file name" text_in_wasm
+check "components are refused with a reason" component
+check "the exit status is the guest's" silent 42 $fixtures/exit-42.wat
+check "a minimal program runs" silent 0 $fixtures/minimal.wat
 for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
-    check "a trap: $trap" status 134 $fixtures/$trap.wat
+    check "a trap ends with 134: $trap" status 134 $fixtures/$trap.wat
 done
 for program in if-without-else local-below-parameter loop-parameter br-table select; do
-    check "values keep what they are where control meets: $program" silent 0 $fixtures/control-$program.wat
+    check "values are kept where control flow joins: $program" silent 0 $fixtures/control-$program.wat
 done
-check "a local is stored at its own address" silent 0 $fixtures/store-own-address.wat
-check "a limit on fuel" status 124 --fuel 1000000 $fixtures/loop.wat
-check "a limit on fuel in a start function" status 124 --fuel 1000000 $fixtures/start-loop.wat
-check "a limit on time" status 124 --timeout 300ms $fixtures/loop.wat
-check "a limit on CPU time" status 124 --cpu-time 100ms $fixtures/loop.wat
-check "a limit on the stack" status 124 --stack 64K $fixtures/recursion.wat
-check "a limit on memory" status 124 --memory 1M $fixtures/grow.wat
-check "a limit on functions" status 124 --functions 1 /guests/hello-c.wasm
-check "a limit is named, with its value and where the guest was" names_limit
-check "a value below the least" says 125 \
+check "a store of a local at the address in the same local works" silent 0 $fixtures/store-own-address.wat
+check "--fuel limits a loop" status 124 --fuel 1000000 $fixtures/loop.wat
+check "--fuel limits a start function" status 124 --fuel 1000000 $fixtures/start-loop.wat
+check "--timeout limits a loop" status 124 --timeout 300ms $fixtures/loop.wat
+check "--cpu-time limits a loop" status 124 --cpu-time 100ms $fixtures/loop.wat
+check "--stack limits a recursion" status 124 --stack 64K $fixtures/recursion.wat
+check "--memory limits a growing memory" status 124 --memory 1M $fixtures/grow.wat
+check "--functions limits a module" status 124 --functions 1 /guests/hello-c.wasm
+check "the message names the limit, its value and where the guest was" names_limit
+check "a value below the minimum is refused with both" says 125 \
     "/guests/hello-c.wasm: stack: requested 1024, least 4096, greatest 16777216" --stack 1K /guests/hello-c.wasm
-check "a value above the ceiling" says 124 \
+check "a value above the ceiling is refused with both" says 124 \
     "/guests/hello-c.wasm: limit reached: memory 1G (memory: requested 2147483648, least 1, greatest 1073741824)" \
     --memory 2G /guests/hello-c.wasm
-check "a module that is too large" says 124 \
+check "a module that is too large is refused with both sizes" says 124 \
     "/guests/hello-c.wasm: limit reached: module-size 100 bytes (module-size: requested $(stat -c %s /guests/hello-c.wasm), limit 100)" \
     --module-size 100 /guests/hello-c.wasm
-check "a fraction of a second" status 124 --timeout 0.3s $fixtures/loop.wat
-check "the limits are told" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
-check "missing imports" status 126 $fixtures/missing-imports.wat
-check "an import of another type" status 126 $fixtures/import-type.wat
-check "no entry" status 126 $fixtures/no-entry.wat
-check "no Wasm" status 126 numbers
-check "an empty file" status 126 empty
-check "no file" status 127 /no/such/file
-check "a sleep" silent 0 $fixtures/sleep.wat
-check "SIGKILL in a computation" killed 9 $fixtures/loop.wat empty
-check "SIGTERM in a computation" killed 15 $fixtures/loop.wat empty
+check "--timeout accepts a fraction of a second" status 124 --timeout 0.3s $fixtures/loop.wat
+check "kwasmi limits lists default and ceiling" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
+check "missing imports are refused" status 126 $fixtures/missing-imports.wat
+check "an import of another type is refused" status 126 $fixtures/import-type.wat
+check "a module without an entry point is refused" status 126 $fixtures/no-entry.wat
+check "a file that is not Wasm is refused" status 126 numbers
+check "an empty file is refused" status 126 empty
+check "a missing file fails with 127" status 127 /no/such/file
+check "a sleep ends" silent 0 $fixtures/sleep.wat
+check "SIGKILL ends a guest that computes" killed 9 $fixtures/loop.wat empty
+check "SIGTERM ends a guest that computes" killed 15 $fixtures/loop.wat empty
 mkfifo fifo
 sleep 100 >fifo &
-check "SIGKILL in a read that waits" killed 9 /guests/cat-rust.wasm fifo
-check "SIGTERM in a read that waits" killed 15 /guests/cat-c.wasm fifo
+check "SIGKILL ends a guest in a read that waits" killed 9 /guests/cat-rust.wasm fifo
+check "SIGTERM ends a guest in a read that waits" killed 15 /guests/cat-c.wasm fifo
 kill %1 2>/dev/null
-check "JSON of an exit" json 42 exited $fixtures/exit-42.wat
-check "JSON of a trap" json 134 trapped $fixtures/unreachable.wat
-check "JSON of a limit" json 124 limited --fuel 1000000 $fixtures/loop.wat
-check "JSON of a limit before the start" json 124 limited --functions 1 /guests/hello-c.wasm
-check "JSON of a refusal" json 126 refused $fixtures/no-entry.wat
-check "JSON of no program at all" json 126 refused numbers
-check "JSON of text that is wrong" json 126 refused component.wat
-check "JSON of no file" json 127 not-found /no/such/file
-check "JSON of a directory that is a file" json 125 failed --dir numbers $fixtures/exit-42.wat
-check "JSON of a value that cannot be" json 125 failed --stack 1K $fixtures/exit-42.wat
-check "statistics of an exit" stats 42 $fixtures/exit-42.wat
-check "statistics of a trap" stats 134 $fixtures/unreachable.wat
-check "statistics of a limit" stats 124 --fuel 1000000 $fixtures/loop.wat
-check "statistics of SIGTERM" ended_by TERM 15 --stats ': fuel [1-9]' $fixtures/loop.wat empty
-check "JSON of SIGTERM" ended_by TERM 15 -j '"ended":"killed","exit_status":143,' $fixtures/loop.wat empty
+check "-j reports an exit" json 42 exited $fixtures/exit-42.wat
+check "-j reports a trap" json 134 trapped $fixtures/unreachable.wat
+check "-j reports a limit" json 124 limited --fuel 1000000 $fixtures/loop.wat
+check "-j reports a limit of the module" json 124 limited --functions 1 /guests/hello-c.wasm
+check "-j reports a refusal" json 126 refused $fixtures/no-entry.wat
+check "-j reports a file that is not Wasm" json 126 refused numbers
+check "-j reports a component in text format" json 126 refused component.wat
+check "-j reports a missing file" json 127 not-found /no/such/file
+check "-j reports a failed --dir" json 125 failed --dir numbers $fixtures/exit-42.wat
+check "-j reports a limit out of range" json 125 failed --stack 1K $fixtures/exit-42.wat
+check "--stats reports an exit" stats 42 $fixtures/exit-42.wat
+check "--stats reports a trap" stats 134 $fixtures/unreachable.wat
+check "--stats reports a limit" stats 124 --fuel 1000000 $fixtures/loop.wat
+check "--stats reports SIGTERM" ended_by TERM 15 --stats ': fuel [1-9]' $fixtures/loop.wat empty
+check "-j reports SIGTERM" ended_by TERM 15 -j '"ended":"killed","exit_status":143,' $fixtures/loop.wat empty
 mkfifo waits
 sleep 100 >waits &
 writer=$!
-check "JSON of SIGHUP in a read that waits" ended_by HUP 1 -j '"ended":"killed","exit_status":129,' /guests/cat-c.wasm waits
+check "-j reports SIGHUP in a read that waits" ended_by HUP 1 -j '"ended":"killed","exit_status":129,' /guests/cat-c.wasm waits
 kill $writer 2>/dev/null
-check "nothing is held afterwards" nothing_held
+check "kwasmi holds nothing afterwards" nothing_held
 finish

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
-# What the suites share: results in KTAP. A suite is
+# Results of a suite in KTAP, for suites in the VM and checks on the host. A suite is
 #
 #     . /suites/ktap.sh
-#     check "what is true" COMMAND [ARG]...
-#     skip "what cannot be tried" "why"
+#     check "a statement about COMMAND" COMMAND [ARG]...
+#     skip "a statement that cannot be tested" "reason"
 #     finish
 #
-# COMMAND may be a function. What it prints is shown if it fails. The plan comes at the end, so that a suite that
-# does not reach it has none, and fails.
+# COMMAND may be a function. Its output is printed if it fails. The plan is printed last, so that a
+# suite that ends early has none and fails.
 
 ktap_count=0
 ktap_failed=0
@@ -21,7 +21,7 @@ check() {
     shift
     ktap_count=$((ktap_count + 1))
     ktap_status=0
-    # Without standard input, of which the suite itself may be a part.
+    # Without the suite's standard input, which may be data of the suite.
     "$@" >"$ktap_output" 2>&1 </dev/null || ktap_status=$?
     if [ "$ktap_status" = 0 ]; then
         echo "ok $ktap_count - $ktap_name"
@@ -38,14 +38,14 @@ skip() {
     echo "ok $ktap_count - $1 # SKIP $2"
 }
 
-# equal WANTED GOT: whether they are the same text; says what they are if not.
+# equal WANTED GOT: succeeds if both texts are the same, and prints them otherwise.
 equal() {
     [ "$1" = "$2" ] && return
     printf 'wanted: %s\ngot:    %s\n' "$1" "$2"
     return 1
 }
 
-# A kernel that looks for leaks reports them in its log, of what is older than five seconds.
+# Makes a kernel with kmemleak report leaks in its log. It ignores blocks younger than five seconds.
 look_for_leaks() {
     if [ -e /sys/kernel/debug/kmemleak ]; then
         sleep 6

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module comes and goes.
+# Loading and unloading of kwasmi.ko, its parameters, and its limits over all guests.
 . /suites/ktap.sh
 
 ko=/lib/kwasmi/kwasmi.ko
@@ -12,7 +12,7 @@ reload_often() {
         rmmod kwasmi || return
         [ ! -e /dev/kwasmi ] || return
         insmod $ko verify=off || return
-        # Every tenth time it is used in between.
+        # A guest runs in every tenth round.
         case $_ in *0) kwasmi run /guests/hello-c.wasm >/dev/null || return ;; esac
     done
 }
@@ -24,7 +24,7 @@ nothing_held() {
     grep -qx 'modules: 0' /tmp/status && grep -qx 'instances: 0' /tmp/status &&
         grep -qx 'heap: 0 bytes in 0 blocks' /tmp/status || { cat /tmp/status; return 1; }
 }
-# What a guest takes is charged to the memory cgroup of who runs it.
+# Checks that the memory of a guest is charged to the memory cgroup of the process that runs it.
 is_charged() {
     group=/sys/fs/cgroup/kwasmi-test
     echo +memory >/sys/fs/cgroup/cgroup.subtree_control
@@ -39,7 +39,7 @@ is_kept() {
     mkfifo /tmp/loaded
     kwasmi load /guests/hello-c.wasm /guests/hello-rust.wasm >/tmp/loaded &
     loading=$!
-    # To its end: then all are there.
+    # Reads to the end, which is when all programs are loaded.
     cat </tmp/loaded >/tmp/names
     equal "/guests/hello-c.wasm /guests/hello-rust.wasm" "$(sed 's/^[0-9a-f]\{64\} //' /tmp/names | tr '\n' ' ' | sed 's/ $//')" &&
         equal true "$(shared /guests/hello-c.wasm)" &&
@@ -58,32 +58,32 @@ load_fails() {
 }
 bad_parameter() { ! insmod $ko memory_max=much 2>/dev/null && ! insmod $ko verify=maybe 2>/dev/null; }
 
-check "at most 2.5 MiB are resident" resident_at_most 2621440
-check "loaded and unloaded 100 times" reload_often
+check "at most 2.5 MiB of the module are resident" resident_at_most 2621440
+check "the module is loaded and unloaded 100 times" reload_often
 
 check "a guest's memory is charged to the caller's cgroup" is_charged
 
-check "a program that is kept is not translated again, until it is not kept" is_kept
-check "what is no program cannot be kept" load_fails 126 /suites/module.sh
-check "nor what is not there" load_fails 127 /nothing.wasm
+check "kwasmi load keeps the translations of programs until it is ended" is_kept
+check "kwasmi load refuses a file that is not Wasm" load_fails 126 /suites/module.sh
+check "kwasmi load of a missing file fails with 127" load_fails 127 /nothing.wasm
 
 exec 5<>/dev/kwasmi
-check "it is not unloaded while the device is open" refuses_unload
+check "the module is not unloaded while the device is open" refuses_unload
 exec 5>&-
 
 kwasmi run /guests/fixtures/loop.wat &
 guest=$!
 sleep 1
-check "it is not unloaded while a guest runs" refuses_unload
+check "the module is not unloaded while a guest runs" refuses_unload
 kill -9 $guest
 wait $guest 2>/dev/null
-# The kernel gives up the process's files a moment after it is gone.
+# The kernel releases the files of a process shortly after its end.
 sleep 1
-check "nothing is held after the guest was killed" nothing_held
-check "it is unloaded when it is not used" can_unload
-check "a parameter that is not a number, or not a word that there is, is refused" bad_parameter
-check "it is loaded with parameters" insmod $ko verify=off memory_max=67108864 module_size_max=1048576 total_instances_max=1
-check "a ceiling holds" sh -c 'kwasmi run --memory 65M /guests/hello-c.wasm 2>&1 | grep -q "limit reached: memory 64M (memory: requested 68157440, least 1, greatest 67108864)"'
+check "kwasmi holds nothing after the guest was killed" nothing_held
+check "the module is unloaded when it is not used" can_unload
+check "invalid parameter values are refused" bad_parameter
+check "the module is loaded with ceilings" insmod $ko verify=off memory_max=67108864 module_size_max=1048576 total_instances_max=1
+check "a ceiling from a parameter applies" sh -c 'kwasmi run --memory 65M /guests/hello-c.wasm 2>&1 | grep -q "limit reached: memory 64M (memory: requested 68157440, least 1, greatest 67108864)"'
 check "a module above the limit is refused" sh -c 'kwasmi run /guests/big.wasm; [ $? = 124 ]'
 check "a module below it runs" kwasmi run /guests/hello-c.wasm
 one_at_a_time() {
@@ -95,12 +95,13 @@ one_at_a_time() {
     wait $! 2>/dev/null
     equal 124 $status && grep -q 'limit reached: total-instances 1$' /tmp/err
 }
-# remade PARAMETER...: the module, loaded anew with these.
+# remade PARAMETER...: loads the module again with these parameters.
 remade() {
     sleep 1
     rmmod kwasmi && insmod $ko verify=off "$@"
 }
-# says WORDS COMMAND...: the command fails at a limit, and says so.
+# says WORDS COMMAND...: checks that the command fails at a limit, with a message that contains
+# these words.
 says() {
     words=$1
     shift
@@ -108,17 +109,17 @@ says() {
     equal 124 $? && grep -q "$words" /tmp/err || { cat /tmp/err; return 1; }
 }
 check "no more instances than allowed" one_at_a_time
-check "loaded with a ceiling for all heaps" remade total_heap_max=1000000
+check "the module is loaded with a ceiling for all heaps" remade total_heap_max=1000000
 check "all heaps together have their limit" says 'limit reached: total-heap 1000000 bytes' kwasmi run /guests/fixtures/grow.wat
-check "the machine's memory is not the limit" sh -c 'kwasmi status | grep -q "^heap: 0 bytes"'
+check "the heap of the ended guest is freed" sh -c 'kwasmi status | grep -q "^heap: 0 bytes"'
 total_heap() { kwasmi limits | awk '$1 == "total-heap" { print $2 }'; }
 in_bytes() { case $1 in *G) echo $((${1%G} << 30)) ;; *M) echo $((${1%M} << 20)) ;; *K) echo $((${1%K} << 10)) ;; *) echo "$1" ;; esac; }
-# What insmod and the kernel themselves take does not matter: MemTotal is what the kernel manages.
+# MemTotal does not depend on the memory in use: it is all memory that the kernel manages.
 half_of_memory() { equal $(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) * 512)) "$(in_bytes "$(total_heap)")"; }
-check "loaded without one" remade
-check "all heaps together have half of the memory" half_of_memory
-check "loaded for no modules" remade total_modules_max=0
+check "the module is loaded without a ceiling for all heaps" remade
+check "the default limit of all heaps is half of the memory" half_of_memory
+check "the module is loaded with total_modules_max=0" remade total_modules_max=0
 check "no more modules than allowed" says 'limit reached: total-modules 0$' kwasmi run /guests/hello-c.wasm
-check "loaded for nobody to run" remade total_running_max=0
+check "the module is loaded with total_running_max=0" remade total_running_max=0
 check "no more running than allowed" says 'limit reached: total-running 0$' kwasmi run /guests/hello-c.wasm
 finish

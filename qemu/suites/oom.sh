@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --memory 1024
-# The machine runs out of memory: the kernel ends the process that holds a large guest, not a small neighbour.
+# When the machine runs out of memory, the kernel kills the process that holds a large guest, not a
+# small process.
 . /suites/ktap.sh
 
 resident_kib() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
@@ -15,8 +16,8 @@ is_resident() {
 }
 kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
 available_mib() { awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo; }
-# More than there is, and less than there is without the guest. What is in a tmpfs belongs to no process: the kernel cannot get
-# it back by ending dd.
+# Takes more memory than is available with the guest, and less than without it. Memory of a tmpfs
+# belongs to no process, so the kernel cannot free it by killing dd.
 takes_all() {
     before=$(kills)
     dd if=/dev/zero of=/mnt/tmpfs/file bs=1M count=$(($(available_mib) + 100)) || return
@@ -47,12 +48,12 @@ sleep 1000 &
 neighbour=$!
 kwasmi run --memory 512M /guests/fixtures/hold.wat &
 guest=$!
-check "the memory of a guest is resident memory of its process" is_resident
-check "another process takes memory until there is none" takes_all
-check "the process with the guest was killed for it" guest_was_killed
-check "a small process was not" neighbour_is_there
-check "nothing is held afterwards" nothing_held
+check "the memory of a guest counts as resident memory of its process" is_resident
+check "another process exhausts the memory" takes_all
+check "the process with the guest was killed" guest_was_killed
+check "a small process was not killed" neighbour_is_there
+check "kwasmi holds nothing afterwards" nothing_held
 rm /mnt/tmpfs/file
-check "a guest runs" kwasmi run /guests/hello-c.wasm
+check "another guest runs afterwards" kwasmi run /guests/hello-c.wasm
 kill "$neighbour"
 finish

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --memory 2048 --timeout 1800 --add target/programs programs
-# Programs that nobody here wrote do in the kernel what their native twins do, files and all.
+# Programs by other authors behave in the kernel as their native twins do, including the files that
+# they write.
 . /suites/ktap.sh
 
 cd /tmp || exit
@@ -16,5 +17,5 @@ nothing_held() {
 }
 
 . $PROGRAMS/cases.sh
-check "nothing is held afterwards" nothing_held
+check "kwasmi holds nothing afterwards" nothing_held
 finish

@@ -1,32 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What a command finds in the VM.
+# Environment of a command in the VM.
 . /suites/ktap.sh
 
 has_line() { grep -q "$1" "$2" || { cat "$2"; return 1; }; }
-# Its parent is this shell, which `init` started: the first process of its session.
+# The parent of a command is this shell, which is started by `init` as the first process of its
+# session.
 is_session_leader() { equal "$$" "$(awk '{ print $6 }' /proc/$$/stat)"; }
 clock_is_set() { [ "$(date +%Y)" -ge 2026 ]; }
 nobody_may_not() { ! su -s /bin/sh nobody -c 'cat /etc/kwasmi-job'; }
 
-check "root" equal 0 "$(id -u)"
-check "in /root" equal /root "$PWD"
-check "a session of its own" is_session_leader
-check "the path" equal /bin:/sbin:/usr/bin:/usr/sbin "$PATH"
-check "host name" equal kwasmi "$(hostname)"
-check "cgroup2" has_line '^cgroup2 /sys/fs/cgroup ' /proc/mounts
-check "the memory controller" has_line memory /sys/fs/cgroup/cgroup.controllers
-check "debugfs" has_line '^debugfs /sys/kernel/debug ' /proc/mounts
-check "pseudo-terminals" test -e /dev/pts/ptmx
-check "standard streams by name" test -L /dev/stdin -a -L /dev/stdout -a -L /dev/stderr -a -L /dev/fd
-check "temporary files" touch /tmp/file
-check "loopback" ping -c 1 -W 5 127.0.0.1
-check "another user" equal nobody "$(su -s /bin/sh nobody -c 'id -un')"
-check "another user is not root" nobody_may_not
-check "the clock" clock_is_set
-check "two processors" equal 2 "$(nproc)"
-check "the module" has_line '^kwasmi ' /proc/modules
-check "the device" test -c /dev/kwasmi
-check "the command" kwasmi version
-check "guests" test -e /guests/hello-rust.wasm -a -x /guests/native/hello-rust
+check "a command runs as root" equal 0 "$(id -u)"
+check "the working directory is /root" equal /root "$PWD"
+check "a command has its own session" is_session_leader
+check "PATH has the usual folders" equal /bin:/sbin:/usr/bin:/usr/sbin "$PATH"
+check "the host name is kwasmi" equal kwasmi "$(hostname)"
+check "cgroup2 is mounted" has_line '^cgroup2 /sys/fs/cgroup ' /proc/mounts
+check "the memory controller is available" has_line memory /sys/fs/cgroup/cgroup.controllers
+check "debugfs is mounted" has_line '^debugfs /sys/kernel/debug ' /proc/mounts
+check "pseudo-terminals are available" test -e /dev/pts/ptmx
+check "the standard streams have names in /dev" test -L /dev/stdin -a -L /dev/stdout -a -L /dev/stderr -a -L /dev/fd
+check "files can be made in /tmp" touch /tmp/file
+check "the loopback interface is up" ping -c 1 -W 5 127.0.0.1
+check "su changes to another user" equal nobody "$(su -s /bin/sh nobody -c 'id -un')"
+check "another user cannot read root's files" nobody_may_not
+check "the clock is set" clock_is_set
+check "the VM has two processors" equal 2 "$(nproc)"
+check "the module is loaded" has_line '^kwasmi ' /proc/modules
+check "the device exists" test -c /dev/kwasmi
+check "the command runs" kwasmi version
+check "the guests and their twins are there" test -e /guests/hello-rust.wasm -a -x /guests/native/hello-rust
 finish

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Every function of WASI, case by case: in the kernel and in an ordinary process on the same file system, which is what Linux's
-# own system calls do. Both are right, and both are the same.
+# Cases for every function of WASI, in the kernel and in an ordinary process on the same file
+# system, which makes Linux's own system calls. Both must be correct and have the same results.
 . /suites/ktap.sh
 . /guests/wasi/world.sh
 
@@ -9,9 +9,10 @@ wasm=/guests/wasi/wasi.wasm
 cd /tmp || exit
 ip link set lo up
 
-# tree: what is in the directories, but for times, inodes and what is mounted there.
+# tree: lists the directories with their files' attributes, without times, inodes and mounted file
+# systems.
 tree() { find scratch read-only -xdev | LC_ALL=C sort | tr '\n' '\0' | xargs -0 stat -c '%n %F %a %s %h %u %g'; }
-# both: runs the cases both ways, each in a world of its own.
+# both: runs the cases in an ordinary process and in the kernel, each time with new directories.
 both() {
     make_world
     cases $wasm kwasmi-native >native.out 2>native.err
@@ -31,14 +32,14 @@ ended_well() {
     grep FAILED "$1.out" && status=1
     return "$status"
 }
-# topic NAME: the same lines about it, and none that says that it failed.
+# topic NAME: checks that the lines about a topic are the same both ways, and that none failed.
 topic() {
     for way in native kernel; do
         grep "^$1: " $way.out >$way.topic
     done
     ! grep "^FAILED $1: " kernel.out && diff native.topic kernel.topic
 }
-# ends STATUS ARG...: how the program ends, both ways.
+# ends STATUS ARG...: checks the exit status of the program both ways.
 ends() {
     wanted=$1
     shift
@@ -57,23 +58,23 @@ sockets() {
     remove_world
     diff native.out kernel.out
 }
-# batch COMMAND...: the C header.
+# batch COMMAND...: checks the guest that uses the C header of batches.
 batch() {
     head -c 300000 /dev/urandom >random
     "$@" /guests/wasi/batch.wasm <random >copied 2>count || { cat count; return 1; }
     equal "300000 bytes" "$(cat count)" && cmp random copied || return
     cat random | "$@" /guests/wasi/batch.wasm 2>count | cat >copied
     equal "300000 bytes" "$(cat count)" && cmp random copied || return
-    # More than a pipe holds, a reader that is late, and a writer that does not want to wait.
+    # Input larger than a pipe's buffer, a slow reader, and a nonblocking writer.
     "$@" /guests/wasi/batch.wasm nonblocking <random 2>count | { sleep 1; cat; } >copied
     equal "300000 bytes" "$(cat count)" && cmp random copied
 }
-# bytes COMMAND...: the other C header.
+# bytes COMMAND...: checks the guest that uses the C header of bytes.
 bytes() {
     { echo "the first"; head -c 300000 /dev/urandom; } >random
     equal "$(tr -cd '\n' <random | wc -c) lines, the first of 9 bytes" "$("$@" /guests/wasi/bytes.wasm <random)"
 }
-# send PORT COMMAND...: a file to a socket, whose reader is late.
+# send PORT COMMAND...: checks a copy of a file to a socket with a slow reader.
 send() {
     send_port=$1
     shift
@@ -87,7 +88,7 @@ send() {
     wait $sender
     equal "3000000 bytes" "$(cat count)" && cmp random copied
 }
-# server COMMAND...: three connections at once to a server that waits for all of them in one call.
+# server PORT COMMAND...: checks a server that waits for three connections in one call.
 server() {
     server_port=$1
     shift
@@ -116,37 +117,37 @@ nothing_held() {
 }
 
 both
-check "an ordinary process" ended_well native "$native"
-check "the kernel" ended_well kernel "$kernel"
-check "over a thousand cases" [ "$(grep -vc ^FAILED kernel.out)" -gt 1000 ]
+check "the cases succeed in an ordinary process" ended_well native "$native"
+check "the cases succeed in the kernel" ended_well kernel "$kernel"
+check "there are more than 1,000 cases" [ "$(grep -vc ^FAILED kernel.out)" -gt 1000 ]
 sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' native.out kernel.out | LC_ALL=C sort -u >topics
 while read -r name; do
     check "$name: $(grep -c "^$name: " native.out) cases" topic "$name"
 done <topics
-check "what is left behind" diff native.tree kernel.tree
-check "sockets" sockets
-check "a C library, in an ordinary process" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi-native
-check "a C library" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
-check "batches from C, in an ordinary process" batch kwasmi-native
-check "batches from C" batch kwasmi run
-check "bytes from C, in an ordinary process" bytes kwasmi-native
-check "bytes from C" bytes kwasmi run
-check "a file to a socket, in an ordinary process" send 4005 kwasmi-native
-check "a file to a socket" send 4006 kwasmi run
-check "a server of batches, in an ordinary process" server 4003 kwasmi-native
-check "a server of batches" server 4004 kwasmi run
+check "the cases leave the same files behind both ways" diff native.tree kernel.tree
+check "a server over sockets behaves the same both ways" sockets
+check "a C library behaves as natively, in an ordinary process" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi-native
+check "a C library behaves as natively, in the kernel" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
+check "batches work from C, in an ordinary process" batch kwasmi-native
+check "batches work from C, in the kernel" batch kwasmi run
+check "byte search works from C, in an ordinary process" bytes kwasmi-native
+check "byte search works from C, in the kernel" bytes kwasmi run
+check "a batch copies a file to a socket, in an ordinary process" send 4005 kwasmi-native
+check "a batch copies a file to a socket, in the kernel" send 4006 kwasmi run
+check "a batch server answers all clients, in an ordinary process" server 4003 kwasmi-native
+check "a batch server answers all clients, in the kernel" server 4004 kwasmi run
 for status in 0 7 255; do
-    check "proc_exit $status" ends $status exit $status
+    check "proc_exit $status is the exit status" ends $status exit $status
 done
-# beyond STATUS: an exit status that no process has is a trap, which names it, both ways.
+# beyond STATUS: checks that an exit status above 255 is a trap that names it, both ways.
 beyond() {
     ends 134 exit "$1" && grep -qx "kwasmi: $wasm: trap: proc_exit: exit status $1 is outside 0..=255" out || { cat out; return 1; }
 }
 for status in 256 4294967295; do
-    check "proc_exit $status" beyond $status
+    check "proc_exit $status traps" beyond $status
 done
 for signal in "2 130" "6 134" "9 137" "15 143" "23 152" "30 159"; do
-    check "proc_raise ${signal% *}" ends "${signal#* }" raise "${signal% *}"
+    check "proc_raise ${signal% *} ends with ${signal#* }" ends "${signal#* }" raise "${signal% *}"
 done
-check "nothing is held afterwards" nothing_held
+check "kwasmi holds nothing afterwards" nothing_held
 finish

@@ -445,7 +445,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("memory.high slows down a guest as it slows down a process", memory_high);
     tests.add("audit: path lookups of a guest accumulate no memory", || audited_paths("looking", LOOK));
-    tests.add("audit: directories made and removed by a guest accumulate no memory", || audited_paths("changing", CHANGE));
+    tests.add("audit: directories that a guest makes and removes use no memory", || audited_paths("changing", CHANGE));
     tests.add("opens that fail late accumulate no files", refused_opens);
     tests.add("a guest that computes does not delay tracing", tracing);
     tests.add("KILL does not wake a task that waits uninterruptibly", kill_in_another_sleep);
