@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the commands in scripts/: finds the cache, makes the build root, enters it.
+# Functions of the commands in scripts/: find the cache, make the build root, enter it.
 #
-# The build root is a Debian trixie tree that holds every tool the project needs, so that the host's own
-# do not matter. It is unpacked as one user's files and entered in a mount namespace (and, for an ordinary
-# user, a user namespace with that one user mapped to root), so building needs no privilege once it exists.
+# The build root is a Debian trixie tree with every tool that the project needs, so that the host's
+# own tools do not matter. All its files belong to one user. It is entered in a mount namespace and,
+# for an ordinary user, in a user namespace that maps this user to root. Building therefore needs no
+# privilege once the build root exists.
 
 set -euo pipefail
 shopt -s inherit_errexit
@@ -16,7 +17,7 @@ SUITE=trixie
 say() { printf 'kwasmi: %s\n' "$*" >&2; }
 die() { say "$*"; exit 125; }
 
-# needs COMMAND PACKAGE: names in `missing` the package that brings COMMAND, where it is not there.
+# needs COMMAND PACKAGE: adds PACKAGE to `missing` if COMMAND does not exist.
 missing=()
 needs() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
 
@@ -40,7 +41,8 @@ host_tools() {
   fi
 }
 
-# An ordinary user needs user namespaces and, to unpack Debian's packages once, a range of subordinate ids.
+# An ordinary user needs user namespaces and, to unpack Debian's packages once, a range of
+# subordinate ids.
 host_namespaces() {
   [ "$(id -u)" = 0 ] && return 0
   unshare --user --map-root-user --mount true 2>/dev/null ||
@@ -49,7 +51,8 @@ host_namespaces() {
     die "no subordinate ids for $(id -un); type: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
 }
 
-# progress TITLE LOG COMMAND...: runs COMMAND with its output in LOG; shows that it goes on, and LOG's end if it fails.
+# progress TITLE LOG COMMAND...: runs COMMAND with its output in LOG. Shows its progress, and the
+# end of LOG if it fails.
 progress() {
   local title=$1 log=$2 start=$SECONDS pid status=0
   shift 2
@@ -83,7 +86,7 @@ progress() {
   say "$title: $((SECONDS - start))s"
 }
 
-# What the build root is made from; another key is another tree.
+# Prints a key of all inputs of the build root. Each key has its own tree.
 root_key() {
   { grep -v '^#' "$TOP/scripts/buildroot.packages"; cat "$TOP/scripts/buildroot-finish"; echo "$SUITE"; } |
     sha256sum | cut -c1-12
@@ -94,7 +97,8 @@ make_root_tree() {
   [ "$(id -u)" = 0 ] && mode=root
   packages=$(grep -v '^#' "$TOP/scripts/buildroot.packages" | grep . | paste -sd,)
   mkdir -p "$tree"
-  # As a stream, so that the tree belongs to whoever runs this, whatever ids its packages ask for.
+  # mmdebstrap writes a stream, so that all files of the tree belong to the current user, whatever
+  # ids the packages ask for.
   TMPDIR=$CACHE/tmp mmdebstrap --mode=$mode --variant=apt --include="$packages" \
     --aptopt='Acquire::Retries "3"' --dpkgopt='force-unsafe-io' --format=tar "$SUITE" - |
     tar -C "$tree" -x --no-same-owner --exclude='./dev/*'
@@ -102,7 +106,8 @@ make_root_tree() {
   mkdir -p "$tree/kwasmi" "$tree/cache" "$tree/host"
 }
 
-# Makes the build root unless it is there; ROOT is its path. A half-made one has another name and is thrown away.
+# Makes the build root if it does not exist, and sets ROOT to its path. A half-made tree has another
+# name, and is replaced.
 setup_root() {
   ROOT=$CACHE/root-$(root_key)
   [ -e "$ROOT/.complete" ] && return 0
@@ -115,7 +120,7 @@ setup_root() {
     local avail
     avail=$(df -Pk "$CACHE" | awk 'NR == 2 { print int($4 / 1048576) }')
     [ "$avail" -ge 12 ] || die "$CACHE has $avail GiB free; 12 are needed (set KWASMI_CACHE to another folder)"
-    # The unpacked packages of a setup that was interrupted later are taken up again.
+    # Continues with the unpacked packages of an interrupted setup, if there are any.
     local base
     base=$CACHE/base-$(grep -v '^#' "$TOP/scripts/buildroot.packages" | sha256sum | cut -c1-12)
     if [ ! -e "$base/.unpacked" ]; then
@@ -134,15 +139,16 @@ setup_root() {
   exec 9>&-
 }
 
-# enter TREE [--bind OUTSIDE INSIDE]... COMMAND [ARG]...: runs COMMAND in the build root. The checkout is /kwasmi there, the
-# cache /cache, and what --bind names is at /host/INSIDE.
+# enter TREE [--bind OUTSIDE INSIDE]... COMMAND [ARG]...: runs COMMAND in the build root. There the
+# checkout is /kwasmi, the cache is /cache, and OUTSIDE is at /host/INSIDE.
 enter() {
   entering "$1"
   shift
   "${entering[@]}" "$@"
 }
 
-# entering TREE: puts into `entering` what `enter` runs in front of its further arguments, for those who exec it.
+# entering TREE: sets `entering` to the command that `enter` runs in front of its further arguments,
+# for callers that exec it.
 entering() {
   entering=(env "ENTER_TREE=$1" "ENTER_TOP=$TOP" "ENTER_CACHE=$CACHE" unshare --mount --propagation private)
   [ "$(id -u)" = 0 ] || entering+=(--user --map-root-user)

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
-# The inside of common.sh's `enter`: in a mount namespace of its own, changes root into the build root and runs "$@".
+# Inner part of `enter` in common.sh: runs in a new mount namespace, changes root into the build
+# root and runs "$@".
 set -euo pipefail
 
 tree=$ENTER_TREE
@@ -13,9 +14,9 @@ bind "$ENTER_TOP" kwasmi
 bind "$ENTER_CACHE" cache
 mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
 
-# The host's way to the network: name servers, certificate authorities, proxies.
+# Access to the network as on the host: name servers, certificate authorities, proxies.
 if [ -e /etc/resolv.conf ]; then
-  # Others may enter at the same time: what is a file already stays.
+  # Other processes may enter at the same time, so an existing file is kept.
   if [ -L "$tree/etc/resolv.conf" ]; then rm -f "$tree/etc/resolv.conf"; fi
   [ -e "$tree/etc/resolv.conf" ] || : >"$tree/etc/resolv.conf"
   mount --bind "$(readlink -f /etc/resolv.conf)" "$tree/etc/resolv.conf"
@@ -25,7 +26,7 @@ if [ -e "$ca" ] && [ -e "$tree/etc/ssl/certs/ca-certificates.crt" ]; then
   mount --bind "$(readlink -f "$ca")" "$tree/etc/ssl/certs/ca-certificates.crt"
 fi
 
-# Paths of the host that the caller named (`run --add`, `--out`).
+# Paths of the host that the caller has named (`run --add`, `--out`).
 [ "${1:-}" != --bind ] || mount -t tmpfs tmpfs "$tree/host"
 while [ "${1:-}" = --bind ]; do
   if [ -d "$2" ]; then mkdir "$tree/host/$3"; else : >"$tree/host/$3"; fi
@@ -37,7 +38,7 @@ keep=()
 for name in TERM CI http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY; do
   [ -z "${!name:-}" ] || keep+=("$name=${!name}")
 done
-# What tests take, see qemu/suites; the cache has another name here.
+# Variables of the tests (see qemu/suites). The cache has another path in the build root.
 for name in "${!KWASMI_@}"; do
   [ "$name" = KWASMI_CACHE ] || keep+=("$name=${!name}")
 done
