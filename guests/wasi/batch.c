@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the C header of kwasmi_batch_1 is good for: copies standard input to standard output, and tells how much that was. With
- * an argument, standard output is not to block: a copy waits for it all the same.
+ * Test of the C header of kwasmi_batch_1: copies standard input to standard output by one operation,
+ * and prints the number of bytes to standard error. With an argument, standard output is nonblocking;
+ * a copy waits for it nevertheless.
  */
 #include "kwasmi_batch.h"
 #include <fcntl.h>

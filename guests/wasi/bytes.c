@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the C header of kwasmi_bytes_1 is good for: tells how many lines standard input has, and how long the first is. */
+/*
+ * Test of the C header of kwasmi_bytes_1: prints the number of lines of standard input, and the length
+ * of the first line in bytes.
+ */
 #include "kwasmi_bytes.h"
 #include <stdio.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What C libraries make of WASI: a line for each call with what it returned, and the error. In an empty directory; prints
- * the same as an ordinary program, where every call is a system call.
+ * Calls of the C library over WASI: prints a line for each with its return value or error. Runs in an
+ * empty directory, and prints the same as a native program, whose calls are system calls.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,7 +36,7 @@ static const char *error_name(int number)
 	return "another error";
 }
 
-/* Prints what a call returned; returns it. */
+/* Prints the return value of a call, or the error. Returns the value. */
 static long told(const char *call, long result)
 {
 	if (result < 0)
@@ -46,12 +46,13 @@ static long told(const char *call, long result)
 	return result;
 }
 
-/* The same for those whose result is an error number, or a descriptor. */
+/* Prints the result of a call that returns an error number. */
 static void told_error(const char *call, int error)
 {
 	printf("%s: %s\n", call, error ? error_name(error) : "0");
 }
 
+/* Prints whether a call returned a descriptor, or the error. Returns the descriptor. */
 static int told_fd(const char *call, int fd)
 {
 	printf("%s: %s\n", call, fd < 0 ? error_name(errno) : "a descriptor");

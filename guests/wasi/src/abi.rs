@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The numbers of preview 1, from its
-//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md), and its structures as they are in memory.
+//! Constants of preview 1, from its
+//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md), and its
+//! structures with their layout in memory.
 
-/// A descriptor.
+/// Descriptor number.
 pub(crate) type Fd = u32;
 
 pub(crate) mod right {
@@ -17,11 +18,11 @@ pub(crate) mod right {
     pub(crate) const FD_READDIR: u64 = 1 << 14;
     pub(crate) const FD_FILESTAT_GET: u64 = 1 << 21;
     pub(crate) const POLL_FD_READWRITE: u64 = 1 << 27;
-    /// All that preview 1 knows.
+    /// All rights that preview 1 defines.
     pub(crate) const ALL: u64 = (1 << 30) - 1;
-    /// What a file needs to be read and written.
+    /// Rights to request in order to read and write a file.
     pub(crate) const READ_WRITE: u64 = ALL & !FD_READDIR;
-    /// What a file needs to be read only.
+    /// Rights to request in order to read a file.
     pub(crate) const READ: u64 =
         FD_READ | FD_SEEK | FD_TELL | FD_FILESTAT_GET | POLL_FD_READWRITE | FD_FDSTAT_SET_FLAGS;
 }
@@ -53,12 +54,12 @@ pub(crate) mod whence {
     pub(crate) const END: u32 = 2;
 }
 
-/// `lookupflags`.
+/// `lookupflags`: a symbolic link in the last component is followed.
 pub(crate) const FOLLOW: u32 = 1;
-/// The same: none.
+/// `lookupflags`: a symbolic link in the last component is not followed.
 pub(crate) const NO_FOLLOW: u32 = 0;
 
-/// `filetype`, by number.
+/// Names of `filetype`, by number.
 pub(crate) const FILE_TYPES: [&str; 8] =
     ["unknown", "block-device", "character-device", "directory", "file", "socket-dgram", "socket-stream", "symlink"];
 
@@ -94,15 +95,15 @@ pub(crate) struct Prestat {
     pub(crate) name_len: u32,
 }
 
-/// `subscription`: the fields of both kinds, where they are.
+/// `subscription`, with the fields of both kinds at their offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Subscription {
     pub(crate) userdata: u64,
     pub(crate) tag: u8,
-    /// What follows is aligned to eight bytes.
+    /// Padding: the following fields are aligned to eight bytes.
     pub(crate) padding: u32,
-    /// The clock or the descriptor.
+    /// Clock id or descriptor.
     pub(crate) what: u32,
     pub(crate) timeout: u64,
     pub(crate) precision: u64,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cases: a line each, with what came out and, if it is wrong, what the specification wants.
+//! Cases of a topic. Each prints a line with its result and, if that is wrong, another with the
+//! expected one.
 
 use crate::{
     abi::{
@@ -17,12 +18,12 @@ use std::sync::atomic::{
 
 static FAILED: AtomicU32 = AtomicU32::new(0);
 
-/// How many cases have failed.
+/// Returns the number of failed cases.
 pub(crate) fn failed() -> u32 {
     FAILED.load(Ordering::Relaxed)
 }
 
-/// What a case may come to, as text that is the same wherever it runs.
+/// Results of cases, as text that does not depend on where the program runs.
 pub(crate) trait Shown {
     fn shown(&self) -> String;
 }
@@ -90,7 +91,7 @@ impl<T: Shown> Shown for Result<T> {
     }
 }
 
-/// A `filetype`, by name.
+/// Returns the name of a `filetype`.
 pub(crate) fn kind(filetype: u8) -> String {
     match FILE_TYPES.get(usize::from(filetype)) {
         Some(name) => (*name).to_owned(),
@@ -98,12 +99,12 @@ pub(crate) fn kind(filetype: u8) -> String {
     }
 }
 
-/// Cases about one thing.
+/// Topic: the prefix of its cases.
 pub(crate) struct Topic(pub(crate) &'static str);
 
 impl Topic {
-    /// A case that has to come to `wanted`.
-    #[expect(clippy::needless_pass_by_value, reason = "what comes out is of no further use")]
+    /// Prints the result of a case, which must be `wanted`.
+    #[expect(clippy::needless_pass_by_value, reason = "the result is of no further use")]
     pub(crate) fn is(&self, name: &str, got: impl Shown, wanted: &str) {
         let got = got.shown();
         println!("{}: {name}: {got}", self.0);
@@ -113,8 +114,9 @@ impl Topic {
         }
     }
 
-    /// A case that the specification leaves open: it is to come to the same everywhere.
-    #[expect(clippy::needless_pass_by_value, reason = "as above")]
+    /// Prints the result of a case that the specification leaves open. It must be the same on all
+    /// hosts.
+    #[expect(clippy::needless_pass_by_value, reason = "the result is of no further use")]
     pub(crate) fn told(&self, name: &str, got: impl Shown) {
         println!("{}: {name}: {}", self.0, got.shown());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `path_create_directory` and `path_remove_directory`.
+//! Cases for `path_create_directory` and `path_remove_directory`.
 
 use crate::{
     World,
@@ -14,14 +14,14 @@ use crate::{
 
 fn create(dir: Dir) {
     let topic = Topic("path_create_directory");
-    topic.is("a new one", dir.mkdir("new"), "ok");
-    topic.is("it is there", dir.stat("new"), "directory");
-    topic.is("one inside", dir.mkdir("new/inner"), "ok");
+    topic.is("a new directory", dir.mkdir("new"), "ok");
+    topic.is("the new directory exists", dir.stat("new"), "directory");
+    topic.is("a directory inside of it", dir.mkdir("new/inner"), "ok");
     topic.is("with a slash", dir.mkdir("slash/"), "ok");
     topic.is("with slashes", dir.mkdir("slashes//"), "ok");
-    topic.is("by way of dots", dir.mkdir("new/../dots"), "ok");
-    topic.is("by way of a link", dir.mkdir("dirlink/linked"), "ok");
-    topic.is("it is where that leads", dir.stat("dir/linked"), "directory");
+    topic.is("a path with dots", dir.mkdir("new/../dots"), "ok");
+    topic.is("a path through a link", dir.mkdir("dirlink/linked"), "ok");
+    topic.is("the directory is in the link's target", dir.stat("dir/linked"), "directory");
     for (path, wanted) in [
         ("new", "exist"),
         ("new/", "exist"),
@@ -55,12 +55,12 @@ fn create(dir: Dir) {
 fn remove(dir: Dir) -> Result {
     let topic = Topic("path_remove_directory");
     dir.mkdir("empty")?;
-    topic.is("an empty one", dir.rmdir("empty"), "ok");
-    topic.is("it is gone", dir.stat("empty"), "noent");
+    topic.is("an empty directory", dir.rmdir("empty"), "ok");
+    topic.is("the directory does not exist any more", dir.stat("empty"), "noent");
     topic.is("with a slash", dir.rmdir("slash/"), "ok");
     topic.is("with slashes", dir.rmdir("slashes//"), "ok");
-    topic.is("by way of dots", dir.rmdir("./new/../dots"), "ok");
-    topic.is("by way of a link", dir.rmdir("dirlink/linked"), "ok");
+    topic.is("a path with dots", dir.rmdir("./new/../dots"), "ok");
+    topic.is("a path through a link", dir.rmdir("dirlink/linked"), "ok");
     for (path, wanted) in [
         ("new", "notempty"),
         ("absent", "noent"),
@@ -83,12 +83,12 @@ fn remove(dir: Dir) -> Result {
     ] {
         topic.is(path, dir.rmdir(path), wanted);
     }
-    topic.is("the inner one", dir.rmdir("new/inner"), "ok");
-    topic.is("then the outer one", dir.rmdir("new"), "ok");
+    topic.is("the inner directory", dir.rmdir("new/inner"), "ok");
+    topic.is("then the outer directory", dir.rmdir("new"), "ok");
     let open = dir.make("open")?;
-    topic.is("one that is open", dir.rmdir("open"), "ok");
-    topic.is("it has no links", sys::fd_filestat_get(open.0).map(|stat| stat.nlink), "0");
-    topic.is("nothing is made in it", open.mkdir("new"), "noent");
+    topic.is("a directory that is open", dir.rmdir("open"), "ok");
+    topic.is("a removed directory has no links", sys::fd_filestat_get(open.0).map(|stat| stat.nlink), "0");
+    topic.is("no directory is made in a removed one", open.mkdir("new"), "noent");
     sys::fd_close(open.0)?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preview 1 `errno`, by name.
+//! Names of preview 1 `errno`.
 
 use std::fmt;
 
-/// Names, by number; the first is no error.
+/// Names by number; number 0 is no error.
 const NAMES: [&str; 77] = [
     "success",
     "2big",
@@ -85,7 +85,7 @@ const NAMES: [&str; 77] = [
     "notcapable",
 ];
 
-/// An error.
+/// Preview 1 `errno`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) u16);
 

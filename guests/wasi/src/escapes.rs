@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No path leads out of a directory.
+//! Cases for paths that lead out of a preopen: each is refused.
 
 use crate::{
     World,
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// A function with a path.
+/// Name of a function with a path, and a call of it.
 type Call = (&'static str, fn(Dir, &str) -> Result);
 
-/// Every function with a path to something.
+/// Functions with a path to an existing or new object.
 const CALLS: [Call; 12] = [
     ("path_open", |dir, path| dir.try_open_read(FOLLOW, path, 0)),
     ("path_open to make", |dir, path| dir.try_open(FOLLOW, path, oflags::CREAT)),
@@ -40,7 +40,7 @@ pub(crate) fn cases(world: &World) -> Result {
     let dir = world.scratch.make("escapes")?;
     dir.write("file", b"")?;
     dir.mkdir("dir")?;
-    // One directory up is still the guest's, by way of another descriptor; two are not.
+    // The parent directory belongs to the guest too, by another descriptor; the one above does not.
     dir.symlink("..", "up")?;
     dir.symlink("../file", "beside")?;
     dir.symlink("dir/../../file", "through")?;
@@ -60,7 +60,7 @@ pub(crate) fn cases(world: &World) -> Result {
     }) {
         let topic = Topic(name);
         for path in ["..", "dir/../..", "up", "up/", "up/..", "outside", "through"] {
-            // What would be made is a directory, wherever.
+            // A path with a trailing slash can only be a directory.
             let wanted = if *name == "path_open to make" && path == "up/" { "isdir" } else { "perm" };
             topic.is(path, call(dir, path), wanted);
         }
@@ -69,31 +69,31 @@ pub(crate) fn cases(world: &World) -> Result {
     topic.is("make by a link", dir.try_open(FOLLOW, "maker", oflags::CREAT), "perm");
     topic.is("nothing was made", world.scratch.stat("made"), "noent");
     topic.is("make anew by a link", dir.try_open(FOLLOW, "maker", oflags::CREAT | oflags::EXCL), "exist");
-    topic.is("a link out, not followed", dir.stat("outside"), "symlink");
-    topic.is("its text", dir.read_link("outside"), "../outside");
-    topic.is("it goes away", dir.unlink("outside"), "ok");
-    topic.is("what it led to stays", world.scratch.read("outside"), "outside");
+    topic.is("a link that leads out, not followed", dir.stat("outside"), "symlink");
+    topic.is("the text of a link that leads out", dir.read_link("outside"), "../outside");
+    topic.is("a link that leads out is unlinked", dir.unlink("outside"), "ok");
+    topic.is("the target of the link stays", world.scratch.read("outside"), "outside");
     let again = dir.directory("dir/..")?;
-    topic.is("what .. has opened is the directory", again.stat("file"), "file");
-    topic.is("and has the same end", again.stat_follow(".."), "perm");
+    topic.is("dir/.. opens the directory itself", again.stat("file"), "file");
+    topic.is("a directory opened by dir/.. cannot be left", again.stat_follow(".."), "perm");
     sys::fd_close(again.0)?;
     let inner = dir.directory("dir")?;
-    topic.is("from a directory inside", inner.stat_follow(".."), "perm");
-    topic.is("to what the guest has elsewhere", inner.stat_follow("../file"), "perm");
+    topic.is(".. from an inner directory", inner.stat_follow(".."), "perm");
+    topic.is("../file from an inner directory", inner.stat_follow("../file"), "perm");
     dir.rename("dir", "dir2")?;
-    topic.is("also when it has moved", inner.stat_follow(".."), "perm");
+    topic.is(".. from an inner directory that was moved", inner.stat_follow(".."), "perm");
     sys::fd_close(inner.0)?;
 
-    // Made by whoever handed the directory over.
+    // Links made outside of the guest, see world.sh.
     let host = world.scratch.directory("host")?;
     topic.is("an absolute link", host.stat("absolute"), "symlink");
-    topic.is("its text", host.read_link("absolute"), "/etc/passwd");
+    topic.is("the text of an absolute link", host.read_link("absolute"), "/etc/passwd");
     for (name, call) in [CALLS[0], CALLS[1], CALLS[3], CALLS[7], CALLS[8], CALLS[9]] {
         topic.is(&format!("{name}: an absolute link"), call(host, "absolute"), "perm");
         topic.is(&format!("{name}: a link up"), call(host, "up"), "perm");
     }
-    topic.is("by way of an absolute link", host.stat("absolute-directory/passwd"), "perm");
-    topic.is("not followed", host.try_open(NO_FOLLOW, "absolute", 0), "loop");
+    topic.is("a path through an absolute link", host.stat("absolute-directory/passwd"), "perm");
+    topic.is("an absolute link, not followed", host.try_open(NO_FOLLOW, "absolute", 0), "loop");
     sys::fd_close(host.0)?;
     sys::fd_close(dir.0)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Addresses where the guest has no memory.
+//! Cases for invalid addresses.
 
 use crate::{
     World,
@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// The last address: whatever is there goes over the end.
+/// Largest address: any object there exceeds the address space.
 const LAST: usize = usize::MAX;
-/// Beyond any memory that this program has.
+/// Address above the memory that this program has.
 const BEYOND: usize = 0xf000_0000;
 
 pub(crate) fn cases(world: &World) -> Result {
@@ -29,7 +29,7 @@ pub(crate) fn cases(world: &World) -> Result {
     sys::fd_write(file, b"content")?;
     sys::fd_seek(file, 0, 0)?;
     dir.symlink("file", "link")?;
-    // A small place that is there, and a name.
+    // A small buffer at valid addresses, and a name.
     let mut place = [0_u64; 16];
     let (here, name) = ((&raw mut place).expose_provenance(), b"link".as_ptr().expose_provenance());
     for bad in [BEYOND, LAST] {
@@ -83,8 +83,8 @@ pub(crate) fn cases(world: &World) -> Result {
             topic.is(&format!("{name} at {bad:x}"), sys::done(errno), "fault");
         }
     }
-    topic.is("nothing has happened", dir.read("link"), "content");
-    topic.is("nor was it read", sys::fd_tell(file), "0");
+    topic.is("no call has changed the file", dir.read("link"), "content");
+    topic.is("no call has read the file", sys::fd_tell(file), "0");
     topic.is("a name of all memory", sys::done(raw::path_unlink_file(dir.0, name, LAST)), "fault");
     topic.is("vectors of all memory", sys::done(raw::fd_write(file, here, LAST, here)), "fault");
     let vectors = [Vector { addr: 0, len: LAST }];

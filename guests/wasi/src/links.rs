@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `path_unlink_file`, `path_link`, `path_symlink` and `path_readlink`.
+//! Cases for `path_unlink_file`, `path_link`, `path_symlink` and `path_readlink`.
 
 use crate::{
     World,
@@ -23,15 +23,15 @@ fn links(dir: Dir, name: &str) -> Result<u64> {
 fn link(dir: Dir) -> Result {
     let topic = Topic("path_link");
     topic.is("a file", dir.link("file", "name"), "ok");
-    topic.is("it has two names", links(dir, "file"), "2");
-    topic.is("of one inode", dir.stat("file")?.ino == dir.stat("name")?.ino, "yes");
-    topic.is("the same is in both", dir.read("name"), "content");
+    topic.is("the file has two links", links(dir, "file"), "2");
+    topic.is("both names have one inode", dir.stat("file")?.ino == dir.stat("name")?.ino, "yes");
+    topic.is("both names have the same contents", dir.read("name"), "content");
     topic.is("into a directory", dir.link("file", "dir/name"), "ok");
-    topic.is("three names", links(dir, "file"), "3");
+    topic.is("the file has three links", links(dir, "file"), "3");
     topic.is("a link, not followed", dir.link("link", "link2"), "ok");
-    topic.is("is another link", dir.stat("link2"), "symlink");
+    topic.is("the new name is a link", dir.stat("link2"), "symlink");
     topic.is("a link, followed", dir.link_follow("link", "name2"), "ok");
-    topic.is("is another file", dir.stat("name2"), "file");
+    topic.is("the new name is a file", dir.stat("name2"), "file");
     topic.is("a link to nothing, not followed", dir.link("dangling", "dangling2"), "ok");
     topic.is("a link to nothing, followed", dir.link_follow("dangling", "dangling3"), "noent");
     topic.is("a loop, followed", dir.link_follow("self", "self2"), "loop");
@@ -63,20 +63,20 @@ fn link(dir: Dir) -> Result {
         topic.is(&format!("{old} to {new}"), dir.link(old, new), wanted);
     }
     let inner = dir.directory("dir")?;
-    topic.is("from one directory", sys::path_link(dir.0, NO_FOLLOW, b"file", inner.0, b"across"), "ok");
-    topic.is("to another", inner.read("across"), "content");
-    topic.is("and back", sys::path_link(inner.0, FOLLOW, b"across", dir.0, b"back"), "ok");
+    topic.is("from one directory to another", sys::path_link(dir.0, NO_FOLLOW, b"file", inner.0, b"across"), "ok");
+    topic.is("the file is in the other directory", inner.read("across"), "content");
+    topic.is("back to the first directory", sys::path_link(inner.0, FOLLOW, b"across", dir.0, b"back"), "ok");
     sys::fd_close(inner.0)
 }
 
 fn unlink(dir: Dir) -> Result {
     let topic = Topic("path_unlink_file");
     topic.is("one of several names", dir.unlink("back"), "ok");
-    topic.is("the others stay", dir.read("file"), "content");
+    topic.is("the other names stay", dir.read("file"), "content");
     topic.is("a link", dir.unlink("link2"), "ok");
-    topic.is("what it leads to stays", dir.stat("file"), "file");
+    topic.is("the target of the link stays", dir.stat("file"), "file");
     topic.is("a link to nothing", dir.unlink("dangling2"), "ok");
-    topic.is("by way of a link", dir.unlink("dirlink/across"), "ok");
+    topic.is("a path through a link", dir.unlink("dirlink/across"), "ok");
     for (path, wanted) in [
         ("absent", "noent"),
         ("absent/", "noent"),
@@ -102,22 +102,22 @@ fn unlink(dir: Dir) -> Result {
     let fd = dir.open("name2", 0)?;
     topic.is("a file that is open", dir.unlink("name2"), "ok");
     let mut bytes = [0; 10];
-    topic.is("it can be read", sys::fd_read(fd, &mut bytes), "7");
+    topic.is("an unlinked file that is open can be read", sys::fd_read(fd, &mut bytes), "7");
     sys::fd_close(fd)
 }
 
 fn symlink(dir: Dir) -> Result {
     let topic = Topic("path_symlink");
     topic.is("to a file", dir.symlink("file", "s1"), "ok");
-    topic.is("it is one", dir.stat("s1"), "symlink");
-    topic.is("its size", dir.stat("s1").map(|stat| stat.size), "4");
-    topic.is("it leads there", dir.stat_follow("s1"), "file");
-    topic.is("and is read by", dir.read("s1"), "content");
+    topic.is("the new name is a link", dir.stat("s1"), "symlink");
+    topic.is("the size of a link is its text's length", dir.stat("s1").map(|stat| stat.size), "4");
+    topic.is("the link leads to the file", dir.stat_follow("s1"), "file");
+    topic.is("the file is read by the link", dir.read("s1"), "content");
     topic.is("to nothing", dir.symlink("nothing", "s2"), "ok");
-    topic.is("it leads nowhere", dir.stat_follow("s2"), "noent");
-    topic.is("out of the directory", dir.symlink("../../..", "s3"), "ok");
-    topic.is("that is not followed", dir.stat_follow("s3"), "perm");
-    topic.is("absolute", dir.symlink("/file", "s4"), "perm");
+    topic.is("a link to nothing has no target", dir.stat_follow("s2"), "noent");
+    topic.is("to a path out of the directory", dir.symlink("../../..", "s3"), "ok");
+    topic.is("a link out of the directory is not followed", dir.stat_follow("s3"), "perm");
+    topic.is("to an absolute path", dir.symlink("/file", "s4"), "perm");
     topic.is("to any text", dir.symlink("any text/ at//all/.", "s5"), "ok");
     for (path, wanted) in [
         ("file", "exist"),
@@ -143,7 +143,7 @@ fn symlink(dir: Dir) -> Result {
     topic.is("a link out of the directory", dir.read_link("s3"), "../../..");
     topic.is("any text", dir.read_link("s5"), "any text/ at//all/.");
     topic.is("4000 bytes", dir.read_link("s6").map(|text| text == long), "yes");
-    topic.is("by way of a link", dir.read_link("dirlink/../s1"), "file");
+    topic.is("a path through a link", dir.read_link("dirlink/../s1"), "file");
     for (path, wanted) in [
         ("file", "inval"),
         ("dir", "inval"),

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls every function of WASI preview 1, of `kwasmi_batch_1` and of `kwasmi_bytes_1`, case by case, and prints what comes out: a line `TOPIC: CASE: RESULT` each, and
-//! `FAILED TOPIC: CASE: got RESULT, wanted RESULT` where it is not what the specification wants.
+//! Calls every function of WASI preview 1, of `kwasmi_batch_1` and of `kwasmi_bytes_1` in cases.
+//! Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE: got RESULT, wanted
+//! RESULT` if the result is not that of the specification.
 //!
 //!     wasi.wasm all one 'two words' '' ünïcode    with A=1 EMPTY= and 'SPACES= a b '; standard input is an empty pipe
-//!     wasi.wasm sockets                           with a listening socket, to which a client comes
-//!     wasi.wasm server N                          answers N connections, in batches, until they are closed
+//!     wasi.wasm sockets                           with a listening socket, to which a client connects
+//!     wasi.wasm server N                          answers N connections by batches until they are closed
 //!     wasi.wasm exit STATUS | raise SIGNAL
 //!
-//! It has the preopened directories `scratch`, where it works, and `read-only`; see `guests/wasi/world.sh` for what is in them.
-//! Results are the same wherever it runs: no times, no inode numbers, nothing in the order of a directory.
+//! The preopens are `scratch`, where it works, and `read-only`; `guests/wasi/world.sh` makes their
+//! contents. Results do not depend on where it runs: they contain no times, no inode numbers and no
+//! order of directory entries.
 
 mod abi;
 mod batch;
@@ -42,13 +44,13 @@ use scratch::Dir;
 use std::process::ExitCode;
 use sys::Result;
 
-/// What cases begin with.
+/// Preopens that the cases use.
 struct World {
     scratch: Dir,
     read_only: Dir,
 }
 
-/// Every topic; an error is one of what cases begin with.
+/// Runs all topics. An error is one of their preparations.
 fn all(world: &World) -> Result {
     strings::cases();
     clocks::cases();
@@ -99,7 +101,7 @@ fn main() -> ExitCode {
         }
     };
     if let Err(errno) = result {
-        println!("FAILED: no further for {errno}");
+        println!("FAILED: a preparation failed: {errno}");
         return ExitCode::FAILURE;
     }
     if case::failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sizes, times, advice, room, and what is on the device.
+//! Cases for sizes, times, allocation, advice and synchronization.
 
 use crate::{
     World,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The ninth of September 2001 and the eighteenth of May 2033, with nanoseconds.
+/// 2001-09-09 and 2033-05-18, with nanoseconds.
 const EARLY: u64 = 1_000_000_000_123_456_789;
 const LATE: u64 = 2_000_000_000_987_654_321;
 
@@ -40,7 +40,7 @@ fn times(stat: Result<Filestat>) -> Result<String> {
     })
 }
 
-/// Whether a time is that of the clock, give or take a minute.
+/// Returns true if a time differs from the real time by less than a minute.
 fn is_now(time: u64) -> bool {
     sys::clock_time_get(0, 0).is_ok_and(|now| now.abs_diff(time) < 60_000_000_000)
 }
@@ -50,10 +50,10 @@ fn stat(dir: Dir) -> Result {
     let fd = dir.open("file", 0)?;
     let (a, b) = (sys::fd_filestat_get(fd)?, dir.stat("file")?);
     topic.is("a file", Ok::<_, crate::errno::Errno>(a), "file");
-    topic.is("its size", a.size, "7");
-    topic.is("its links", a.nlink, "1");
-    topic.is("as by its name", a == b, "yes");
-    topic.is("it was changed now", is_now(a.mtim) && is_now(a.ctim), "yes");
+    topic.is("the size of a file", a.size, "7");
+    topic.is("the links of a file", a.nlink, "1");
+    topic.is("the same result as by path", a == b, "yes");
+    topic.is("the times of a new file are now", is_now(a.mtim) && is_now(a.ctim), "yes");
     topic.is("no such descriptor", sys::fd_filestat_get(1000), "badf");
     topic.is("a directory", sys::fd_filestat_get(dir.0), "directory");
     topic.is("standard input", sys::fd_filestat_get(0), "unknown");
@@ -64,10 +64,10 @@ fn stat(dir: Dir) -> Result {
     topic.is("a file", dir.stat("file"), "file");
     topic.is("a directory", dir.stat("dir"), "directory");
     topic.is("a directory with a slash", dir.stat("dir/"), "directory");
-    topic.is("itself", dir.stat("."), "directory");
+    topic.is("the directory itself", dir.stat("."), "directory");
     topic.is("a link", dir.stat("link"), "symlink");
     topic.is("a link, followed", dir.stat_follow("link"), "file");
-    topic.is("which is the same", dir.stat_follow("link")?.ino == b.ino, "yes");
+    topic.is("a followed link has the file's inode", dir.stat_follow("link")?.ino == b.ino, "yes");
     topic.is("a link with a slash", dir.stat("dirlink/"), "directory");
     for (path, wanted) in [
         ("absent", "noent"),
@@ -90,29 +90,29 @@ fn sizes(dir: Dir) -> Result {
     let fd = dir.open("sized", CREAT)?;
     sys::fd_write(fd, b"0123456789")?;
     let size = || sys::fd_filestat_get(fd).map(|stat| stat.size);
-    topic.is("smaller", sys::fd_filestat_set_size(fd, 4), "ok");
-    topic.is("is", size(), "4");
+    topic.is("a smaller size", sys::fd_filestat_set_size(fd, 4), "ok");
+    topic.is("the size after shrinking", size(), "4");
     topic.is("the position stays", sys::fd_tell(fd), "10");
-    topic.is("larger", sys::fd_filestat_set_size(fd, 6), "ok");
-    topic.is("with zeros", dir.read("sized"), r"0123\x00\x00");
-    topic.is("five gibibytes", sys::fd_filestat_set_size(fd, 5 << 30), "ok");
-    topic.is("are", size(), "5368709120");
-    topic.is("nothing", sys::fd_filestat_set_size(fd, 0), "ok");
-    topic.is("is empty", size(), "0");
+    topic.is("a larger size", sys::fd_filestat_set_size(fd, 6), "ok");
+    topic.is("the new bytes are zero", dir.read("sized"), r"0123\x00\x00");
+    topic.is("a size of five gibibytes", sys::fd_filestat_set_size(fd, 5 << 30), "ok");
+    topic.is("the size of five gibibytes", size(), "5368709120");
+    topic.is("a size of 0", sys::fd_filestat_set_size(fd, 0), "ok");
+    topic.is("the size of an empty file", size(), "0");
     topic.is("a negative size", sys::fd_filestat_set_size(fd, 1 << 63), "inval");
-    topic.is("the last size", sys::fd_filestat_set_size(fd, u64::MAX), "inval");
+    topic.is("the largest size", sys::fd_filestat_set_size(fd, u64::MAX), "inval");
     topic.is("no such descriptor", sys::fd_filestat_set_size(1000, 0), "badf");
     topic.is("standard output", sys::fd_filestat_set_size(1, 0), "notcapable");
     topic.is("a directory", sys::fd_filestat_set_size(dir.0, 0), "badf");
 
     let topic = Topic("fd_allocate");
-    topic.is("room", sys::fd_allocate(fd, 0, 100), "ok");
-    topic.is("makes it larger", size(), "100");
-    topic.is("room that is there", sys::fd_allocate(fd, 10, 10), "ok");
-    topic.is("makes it no smaller", size(), "100");
-    topic.is("room behind", sys::fd_allocate(fd, 200, 50), "ok");
-    topic.is("makes it larger again", size(), "250");
-    topic.is("no room", sys::fd_allocate(fd, 0, 0), "inval");
+    topic.is("beyond the end of a file", sys::fd_allocate(fd, 0, 100), "ok");
+    topic.is("the file grows", size(), "100");
+    topic.is("within a file", sys::fd_allocate(fd, 10, 10), "ok");
+    topic.is("the file does not shrink", size(), "100");
+    topic.is("after a gap", sys::fd_allocate(fd, 200, 50), "ok");
+    topic.is("the file grows over the gap", size(), "250");
+    topic.is("a length of 0", sys::fd_allocate(fd, 0, 0), "inval");
     topic.is("a negative offset", sys::fd_allocate(fd, 1 << 63, 1), "inval");
     topic.is("a negative length", sys::fd_allocate(fd, 0, 1 << 63), "inval");
     topic.is("beyond the last offset", sys::fd_allocate(fd, (1 << 63) - 1, 1), "fbig");
@@ -129,7 +129,7 @@ fn hints(dir: Dir) -> Result {
         topic.is(&format!("{name} about a part"), sys::fd_advise(fd, 1, 5, advice), "ok");
     }
     topic.is("advice 6", sys::fd_advise(fd, 0, 0, 6), "inval");
-    topic.is("advice of another byte", sys::fd_advise(fd, 0, 0, 256), "inval");
+    topic.is("an advice beyond 8 bits", sys::fd_advise(fd, 0, 0, 256), "inval");
     topic.is("a negative offset", sys::fd_advise(fd, 1 << 63, 0, 0), "inval");
     topic.is("a negative length", sys::fd_advise(fd, 0, 1 << 63, 0), "inval");
     topic.is("beyond the end", sys::fd_advise(fd, 1 << 40, 1, 0), "ok");
@@ -151,30 +151,38 @@ fn set_times(dir: Dir) -> Result {
     let fd = dir.open("file", 0)?;
     let set = |atim, mtim, flags| sys::fd_filestat_set_times(fd, atim, mtim, flags);
     let told = || times(sys::fd_filestat_get(fd));
-    topic.is("both", set(EARLY, LATE, ATIM | MTIM), "ok");
-    topic.is("are", told(), "early late");
-    topic.is("none", set(1, 1, 0), "ok");
-    topic.is("are as they were", told(), "early late");
-    topic.is("the last access", set(LATE, 1, ATIM), "ok");
-    topic.is("is", told(), "late late");
-    topic.is("the last change", set(1, EARLY, MTIM), "ok");
-    topic.is("is that", told(), "late early");
-    topic.is("1970", set(0, 0, ATIM | MTIM), "ok");
-    topic.is("was long ago", told(), "1970 1970");
-    topic.is("the last nanosecond", set(0, u64::MAX, MTIM), "ok");
-    topic.told("as the file system has it", sys::fd_filestat_get(fd).map(|stat| stat.mtim));
-    topic.is("1970 again", set(0, 0, ATIM | MTIM), "ok");
-    topic.is("the access to now", set(EARLY, EARLY, ATIM_NOW), "ok");
-    topic.is("is now", sys::fd_filestat_get(fd).map(|stat| is_now(stat.atim) && stat.mtim == 0), "yes");
-    topic.is("the change to now, the access to then", set(EARLY, EARLY, ATIM | MTIM_NOW), "ok");
-    topic.is("are so", sys::fd_filestat_get(fd).map(|stat| stat.atim == EARLY && is_now(stat.mtim)), "yes");
-    topic.is("access to then and now", set(EARLY, EARLY, ATIM | ATIM_NOW), "inval");
-    topic.is("change to then and now", set(EARLY, EARLY, MTIM | MTIM_NOW), "inval");
+    topic.is("both times", set(EARLY, LATE, ATIM | MTIM), "ok");
+    topic.is("both times are set", told(), "early late");
+    topic.is("no time", set(1, 1, 0), "ok");
+    topic.is("no time is changed", told(), "early late");
+    topic.is("the access time", set(LATE, 1, ATIM), "ok");
+    topic.is("the access time is set", told(), "late late");
+    topic.is("the modification time", set(1, EARLY, MTIM), "ok");
+    topic.is("the modification time is set", told(), "late early");
+    topic.is("both times to 0", set(0, 0, ATIM | MTIM), "ok");
+    topic.is("both times are 0", told(), "1970 1970");
+    topic.is("the largest time", set(0, u64::MAX, MTIM), "ok");
+    topic.told("the largest time of the file system", sys::fd_filestat_get(fd).map(|stat| stat.mtim));
+    topic.is("both times to 0 again", set(0, 0, ATIM | MTIM), "ok");
+    topic.is("the access time to now", set(EARLY, EARLY, ATIM_NOW), "ok");
+    topic.is(
+        "only the access time is now",
+        sys::fd_filestat_get(fd).map(|stat| is_now(stat.atim) && stat.mtim == 0),
+        "yes",
+    );
+    topic.is("a given access time, the modification time to now", set(EARLY, EARLY, ATIM | MTIM_NOW), "ok");
+    topic.is(
+        "one time is given, one is now",
+        sys::fd_filestat_get(fd).map(|stat| stat.atim == EARLY && is_now(stat.mtim)),
+        "yes",
+    );
+    topic.is("a given access time and now", set(EARLY, EARLY, ATIM | ATIM_NOW), "inval");
+    topic.is("a given modification time and now", set(EARLY, EARLY, MTIM | MTIM_NOW), "inval");
     topic.is("unknown flags", set(EARLY, EARLY, 1 << 4), "inval");
     topic.is("more flags than bits", set(EARLY, EARLY, 1 << 16), "inval");
     topic.is("no such descriptor", sys::fd_filestat_set_times(1000, 0, 0, 0), "badf");
     topic.is("a directory", sys::fd_filestat_set_times(dir.0, EARLY, LATE, ATIM | MTIM), "ok");
-    topic.is("has them", times(sys::fd_filestat_get(dir.0)), "early late");
+    topic.is("the times of a directory are set", times(sys::fd_filestat_get(dir.0)), "early late");
     sys::fd_close(fd)?;
 
     let topic = Topic("path_filestat_set_times");
@@ -182,20 +190,20 @@ fn set_times(dir: Dir) -> Result {
         sys::path_filestat_set_times(dir.0, flags, path.as_bytes(), (atim, mtim), set)
     };
     topic.is("a file", set(NO_FOLLOW, "file", LATE, EARLY, ATIM | MTIM), "ok");
-    topic.is("has them", times(dir.stat("file")), "late early");
+    topic.is("the times of a file are set", times(dir.stat("file")), "late early");
     topic.is("a directory", set(NO_FOLLOW, "dir/", LATE, EARLY, ATIM | MTIM), "ok");
-    topic.is("has them, too", times(dir.stat("dir")), "late early");
+    topic.is("the times of a directory are set", times(dir.stat("dir")), "late early");
     topic.is("a link", set(NO_FOLLOW, "link", EARLY, EARLY, ATIM | MTIM), "ok");
-    topic.is("has its own", times(dir.stat("link")), "early early");
-    topic.is("what it leads to has others", times(dir.stat("file")), "late early");
+    topic.is("the times of the link are set", times(dir.stat("link")), "early early");
+    topic.is("the times of its target are unchanged", times(dir.stat("file")), "late early");
     topic.is("a link, followed", set(FOLLOW, "link", LATE, LATE, ATIM | MTIM), "ok");
-    topic.is("what it leads to has these", times(dir.stat("file")), "late late");
-    topic.is("the link has its own", dir.stat("link").map(|stat| stat.mtim == EARLY), "yes");
+    topic.is("the times of its target are set", times(dir.stat("file")), "late late");
+    topic.is("the times of the link are unchanged", dir.stat("link").map(|stat| stat.mtim == EARLY), "yes");
     topic.is("a link to nothing", set(NO_FOLLOW, "dangling", EARLY, LATE, ATIM | MTIM), "ok");
-    topic.is("now", set(FOLLOW, "file", 0, 0, ATIM_NOW | MTIM_NOW), "ok");
-    topic.is("is now", dir.stat("file").map(|stat| is_now(stat.atim) && is_now(stat.mtim)), "yes");
-    topic.is("access to then and now", set(FOLLOW, "file", 0, 0, ATIM | ATIM_NOW), "inval");
-    topic.is("change to then and now", set(FOLLOW, "file", 0, 0, MTIM | MTIM_NOW), "inval");
+    topic.is("both times to now", set(FOLLOW, "file", 0, 0, ATIM_NOW | MTIM_NOW), "ok");
+    topic.is("both times are now", dir.stat("file").map(|stat| is_now(stat.atim) && is_now(stat.mtim)), "yes");
+    topic.is("a given access time and now", set(FOLLOW, "file", 0, 0, ATIM | ATIM_NOW), "inval");
+    topic.is("a given modification time and now", set(FOLLOW, "file", 0, 0, MTIM | MTIM_NOW), "inval");
     topic.is("unknown flags", set(FOLLOW, "file", 0, 0, 1 << 4), "inval");
     for (path, wanted) in [
         ("absent", "noent"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other file systems below a directory, where whoever handed it over could mount them: one that can be written, and one
-//! that cannot.
+//! Cases for other file systems below a preopen, if the caller could mount them: one that is
+//! writable, and one that is read-only.
 
 use crate::{
     World,

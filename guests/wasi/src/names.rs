@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What every function that takes a path has in common: which paths are none.
+//! Cases that all functions with a path have in common: invalid paths.
 
 use crate::{
     World,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// A function with a path.
+/// Name of a function with a path, and a call of it.
 type Call = (&'static str, fn(Dir, &[u8]) -> Result);
 
 const CALLS: [Call; 14] = [
@@ -56,10 +56,10 @@ pub(crate) fn cases(world: &World) -> Result {
     for (name, call) in CALLS {
         let topic = Topic(name);
         for (what, path, wanted) in paths {
-            // What a symbolic link says need not be a name.
+            // The text of a symbolic link need not be a valid name.
             if name == "path_symlink to" && what == "a name of 256 bytes" {
                 topic.is(what, call(dir, path), "ok");
-                topic.is("and away", dir.unlink("names-link"), "ok");
+                topic.is("and is unlinked", dir.unlink("names-link"), "ok");
                 continue;
             }
             topic.is(what, call(dir, path), wanted);
@@ -69,18 +69,18 @@ pub(crate) fn cases(world: &World) -> Result {
 
     let topic = Topic("a name of 255 bytes");
     let name = [b'b'; 255];
-    topic.is("is made", dir.try_open(FOLLOW, name, oflags::CREAT), "ok");
-    topic.is("is there", dir.stat(name), "file");
-    topic.is("goes away", dir.unlink(name), "ok");
+    topic.is("is created", dir.try_open(FOLLOW, name, oflags::CREAT), "ok");
+    topic.is("exists", dir.stat(name), "file");
+    topic.is("is unlinked", dir.unlink(name), "ok");
     let mut path = b"./".repeat(2045);
     path.extend_from_slice(b"/file");
     let topic = Topic("a path of 4095 bytes");
-    topic.is("it is one", path.len(), "4095");
+    topic.is("its length", path.len(), "4095");
     topic.is("is found", dir.stat(path), "file");
     let topic = Topic("any other name");
     for name in ["ünïcode", "a b", "new\nline", "\u{10ffff}", "back\\slash", "...", "*"] {
-        topic.is(&format!("{} is made", name.escape_default()), dir.try_open(NO_FOLLOW, name, oflags::CREAT), "ok");
-        topic.is(&format!("{} goes away", name.escape_default()), dir.unlink(name), "ok");
+        topic.is(&format!("{} is created", name.escape_default()), dir.try_open(NO_FOLLOW, name, oflags::CREAT), "ok");
+        topic.is(&format!("{} is unlinked", name.escape_default()), dir.unlink(name), "ok");
     }
     let topic = Topic("unknown lookupflags");
     topic.is("path_filestat_get", sys::path_filestat_get(dir.0, 2, b"file"), "inval");

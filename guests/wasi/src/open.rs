@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `path_open`.
+//! Cases for `path_open`.
 
 use crate::{
     World,
@@ -31,28 +31,32 @@ use crate::{
 };
 
 fn files(topic: &Topic, dir: Dir) {
-    topic.is("what is not there", dir.try_open(FOLLOW, "absent", 0), "noent");
-    topic.is("in what is not there", dir.try_open(FOLLOW, "absent/file", CREAT), "noent");
+    topic.is("a name that does not exist", dir.try_open(FOLLOW, "absent", 0), "noent");
+    topic.is("in a directory that does not exist", dir.try_open(FOLLOW, "absent/file", CREAT), "noent");
     topic.is("in a file", dir.try_open(FOLLOW, "file/file", CREAT), "notdir");
     topic.is("make", dir.try_open(FOLLOW, "new", CREAT), "ok");
-    topic.is("what was made", dir.stat("new"), "file");
-    topic.is("its size", dir.stat("new").map(|stat| stat.size), "0");
-    topic.is("its links", dir.stat("new").map(|stat| stat.nlink), "1");
-    topic.is("make what is there", dir.try_open(FOLLOW, "file", CREAT), "ok");
-    topic.is("it is as it was", dir.read("file"), "content");
+    topic.is("the file that was made", dir.stat("new"), "file");
+    topic.is("its size is 0", dir.stat("new").map(|stat| stat.size), "0");
+    topic.is("its links are 1", dir.stat("new").map(|stat| stat.nlink), "1");
+    topic.is("make a file that exists", dir.try_open(FOLLOW, "file", CREAT), "ok");
+    topic.is("the existing file is unchanged", dir.read("file"), "content");
     topic.is("make anew", dir.try_open(FOLLOW, "newer", CREAT | EXCL), "ok");
-    topic.is("make anew what is there", dir.try_open(FOLLOW, "file", CREAT | EXCL), "exist");
+    topic.is("make anew a file that exists", dir.try_open(FOLLOW, "file", CREAT | EXCL), "exist");
     topic.is("make anew over a link", dir.try_open(FOLLOW, "link", CREAT | EXCL), "exist");
     topic.is("make anew over a link to nothing", dir.try_open(FOLLOW, "dangling", CREAT | EXCL), "exist");
-    topic.is("make anew over it, not followed", dir.try_open(NO_FOLLOW, "dangling", CREAT | EXCL), "exist");
+    topic.is(
+        "make anew over a link to nothing, not followed",
+        dir.try_open(NO_FOLLOW, "dangling", CREAT | EXCL),
+        "exist",
+    );
     topic.is("make anew over a directory", dir.try_open(FOLLOW, "dir", CREAT | EXCL), "exist");
-    topic.is("anew without making", dir.try_open(FOLLOW, "file", EXCL), "ok");
+    topic.is("excl without creat", dir.try_open(FOLLOW, "file", EXCL), "ok");
     topic.is("empty", dir.try_open(FOLLOW, "new", TRUNC), "ok");
     topic.is("make or empty", dir.try_open(FOLLOW, "newer", CREAT | TRUNC), "ok");
     let _ = dir.write("full", b"full");
-    topic.is("empty what is full", dir.try_open(FOLLOW, "full", TRUNC), "ok");
-    topic.is("it is empty", dir.stat("full").map(|stat| stat.size), "0");
-    topic.is("empty what is not there", dir.try_open(FOLLOW, "absent", TRUNC), "noent");
+    topic.is("empty a file with contents", dir.try_open(FOLLOW, "full", TRUNC), "ok");
+    topic.is("the file is empty", dir.stat("full").map(|stat| stat.size), "0");
+    topic.is("empty a file that does not exist", dir.try_open(FOLLOW, "absent", TRUNC), "noent");
     topic.is("to read only", dir.try_open_read(FOLLOW, "file", 0), "ok");
     topic.is("make, to read only", dir.try_open_read(FOLLOW, "newest", CREAT | EXCL), "ok");
 }
@@ -119,33 +123,33 @@ fn symlinks(topic: &Topic, dir: Dir) {
     topic.is("a link, not followed", dir.try_open(NO_FOLLOW, "link", 0), "loop");
     topic.is("a link to make, not followed", dir.try_open(NO_FOLLOW, "link", CREAT), "loop");
     topic.is("a link to a directory, not followed", dir.try_open_read(NO_FOLLOW, "dirlink", 0), "loop");
-    topic.is("as a directory", dir.try_open_read(NO_FOLLOW, "dirlink", DIRECTORY), "notdir");
-    topic.is("with a slash", dir.try_open_read(NO_FOLLOW, "dirlink/", DIRECTORY), "ok");
-    topic.is("in the middle, not followed", dir.try_open_read(NO_FOLLOW, "dirlink/inner", 0), "ok");
+    topic.is("a link as a directory, not followed", dir.try_open_read(NO_FOLLOW, "dirlink", DIRECTORY), "notdir");
+    topic.is("a link with a slash, not followed", dir.try_open_read(NO_FOLLOW, "dirlink/", DIRECTORY), "ok");
+    topic.is("a link in the middle of a path, not followed", dir.try_open_read(NO_FOLLOW, "dirlink/inner", 0), "ok");
     topic.is("a file, not followed", dir.try_open(NO_FOLLOW, "file", 0), "ok");
     topic.is("a link to nothing", dir.try_open(FOLLOW, "dangling", 0), "noent");
     topic.is("a link to nothing, not followed", dir.try_open(NO_FOLLOW, "dangling", 0), "loop");
-    topic.is("make what is not there, not followed", dir.try_open(NO_FOLLOW, "dangling", CREAT), "loop");
+    topic.is("make the target of a link, not followed", dir.try_open(NO_FOLLOW, "dangling", CREAT), "loop");
     topic.is("nothing was made", dir.stat("target"), "noent");
-    topic.is("make what a link leads to", dir.try_open(FOLLOW, "dangling", CREAT), "ok");
-    topic.is("it was made", dir.stat("target"), "file");
-    topic.is("the link is there", dir.stat("dangling"), "symlink");
+    topic.is("make the target of a link", dir.try_open(FOLLOW, "dangling", CREAT), "ok");
+    topic.is("the target was made", dir.stat("target"), "file");
+    topic.is("the link is unchanged", dir.stat("dangling"), "symlink");
     let _ = dir.symlink("target2", "dir/dangling");
-    topic.is("make by a link elsewhere", dir.try_open(FOLLOW, "dir/dangling", CREAT), "ok");
-    topic.is("it was made there", dir.stat("dir/target2"), "file");
+    topic.is("make the target of a link in another directory", dir.try_open(FOLLOW, "dir/dangling", CREAT), "ok");
+    topic.is("the target was made in that directory", dir.stat("dir/target2"), "file");
     let _ = dir.symlink("dangling4", "dangling3");
     let _ = dir.symlink("dir/../target4", "dangling4");
-    topic.is("make by two links", dir.try_open(FOLLOW, "dangling3", CREAT), "ok");
-    topic.is("it was made where they lead", dir.stat("target4"), "file");
+    topic.is("make the target of two links", dir.try_open(FOLLOW, "dangling3", CREAT), "ok");
+    topic.is("the target of two links was made", dir.stat("target4"), "file");
     let _ = dir.symlink("absent/target", "astray");
-    topic.is("make where there is no directory", dir.try_open(FOLLOW, "astray", CREAT), "noent");
+    topic.is("make the target of a link in a missing directory", dir.try_open(FOLLOW, "astray", CREAT), "noent");
     let _ = dir.symlink("target5/", "slashed");
     topic.is("make by a link with a slash", dir.try_open(FOLLOW, "slashed", CREAT), "isdir");
     let _ = dir.symlink("file/", "filed");
     topic.is("by a link with a slash after a file", dir.try_open(FOLLOW, "filed", 0), "notdir");
-    topic.is("make by it", dir.try_open(FOLLOW, "filed", CREAT), "isdir");
-    topic.is("make anew by it", dir.try_open(FOLLOW, "filed", CREAT | EXCL), "exist");
-    topic.is("make in it", dir.try_open(FOLLOW, "filed/new", CREAT), "notdir");
+    topic.is("make by a link with a slash after a file", dir.try_open(FOLLOW, "filed", CREAT), "isdir");
+    topic.is("make anew by a link with a slash after a file", dir.try_open(FOLLOW, "filed", CREAT | EXCL), "exist");
+    topic.is("make below a link with a slash after a file", dir.try_open(FOLLOW, "filed/new", CREAT), "notdir");
     let _ = dir.symlink("self", "self");
     let _ = dir.symlink("pong", "ping");
     let _ = dir.symlink("ping", "pong");
@@ -154,13 +158,13 @@ fn symlinks(topic: &Topic, dir: Dir) {
     {
         topic.is(&format!("a loop: {path} {how}"), dir.try_open(FOLLOW, path, how), wanted);
     }
-    // Linux goes through forty.
+    // Linux follows at most forty links.
     let _ = dir.symlink("file", "chain0");
     for n in 1..=41 {
         let _ = dir.symlink(format!("chain{}", n - 1), format!("chain{n}"));
     }
     topic.is("forty links", dir.try_open(FOLLOW, "chain39", 0), "ok");
-    topic.is("one more", dir.try_open(FOLLOW, "chain40", 0), "loop");
+    topic.is("41 links", dir.try_open(FOLLOW, "chain40", 0), "loop");
 }
 
 fn numbers(topic: &Topic, dir: Dir) -> Result {
@@ -181,28 +185,28 @@ fn numbers(topic: &Topic, dir: Dir) -> Result {
     );
     let file = dir.open("file", 0)?;
     topic.is("below a file", Dir(file).try_open(0, "file", 0), "notdir");
-    topic.is("a file below itself", Dir(file).try_open(0, ".", 0), "notdir");
+    topic.is("a dot below a file", Dir(file).try_open(0, ".", 0), "notdir");
     sys::fd_close(file)?;
-    topic.is("below nothing", Dir(1000).try_open(0, "file", 0), "badf");
+    topic.is("below a descriptor that is not open", Dir(1000).try_open(0, "file", 0), "badf");
     topic.is("below standard output", Dir(1).try_open(0, "file", 0), "notcapable");
 
-    // A directory that is gone.
+    // A removed directory that is still open.
     let gone = dir.make("gone")?;
     dir.rmdir("gone")?;
-    topic.is("in a directory that is gone", gone.try_open(FOLLOW, "file", CREAT), "noent");
-    topic.is("its dot", gone.try_open_read(FOLLOW, ".", 0), "ok");
+    topic.is("in a removed directory", gone.try_open(FOLLOW, "file", CREAT), "noent");
+    topic.is("the dot of a removed directory", gone.try_open_read(FOLLOW, ".", 0), "ok");
     sys::fd_close(gone.0)?;
 
-    // A file that is gone.
+    // An unlinked file that is still open.
     let fd = dir.open("going", CREAT)?;
     dir.unlink("going")?;
-    topic.is("a file that is gone is written", sys::fd_write(fd, b"gone"), "4");
-    topic.is("it has no links", sys::fd_filestat_get(fd).map(|stat| stat.nlink), "0");
-    topic.is("and a size", sys::fd_filestat_get(fd).map(|stat| stat.size), "4");
+    topic.is("an unlinked file is written", sys::fd_write(fd, b"gone"), "4");
+    topic.is("an unlinked file has no links", sys::fd_filestat_get(fd).map(|stat| stat.nlink), "0");
+    topic.is("an unlinked file has a size", sys::fd_filestat_get(fd).map(|stat| stat.size), "4");
     sys::fd_close(fd)
 }
 
-/// What a guest cannot make itself: devices and pipes.
+/// Cases for devices and pipes, which a guest cannot make itself.
 fn special(topic: &Topic, dir: Dir) -> Result {
     if dir.stat("null").is_ok() {
         topic.is("type of a device", dir.stat("null"), "character-device");
@@ -216,24 +220,24 @@ fn special(topic: &Topic, dir: Dir) -> Result {
     topic.is("type of a pipe", dir.stat("pipe").map(|stat| kind(stat.filetype)), "unknown");
     let nonblock = fdflags::NONBLOCK;
     let write = sys::path_open(dir.0, FOLLOW, b"pipe", 0, (right::FD_WRITE | right::POLL_FD_READWRITE, 0), nonblock);
-    topic.is("a pipe that nobody reads", write.map(drop), "nxio");
+    topic.is("a pipe without a reader", write.map(drop), "nxio");
     let read = sys::path_open(dir.0, FOLLOW, b"pipe", 0, (right::READ, 0), nonblock)?;
     let write = sys::path_open(dir.0, FOLLOW, b"pipe", 0, (right::FD_WRITE | right::POLL_FD_READWRITE, 0), 0)?;
     let mut bytes = [0; 10];
     topic.is("an empty pipe is read", sys::fd_read(read, &mut bytes), "again");
     topic.is("a pipe is written", sys::fd_write(write, b"through"), "7");
     topic.is("a pipe is read", sys::fd_read(read, &mut bytes[..4]), "4");
-    topic.is("the rest", sys::fd_read(read, &mut bytes), "3");
+    topic.is("the rest of a pipe is read", sys::fd_read(read, &mut bytes), "3");
     topic.is("a pipe has no position", sys::fd_seek(read, 0, 0), "spipe");
-    topic.is("nor is one told", sys::fd_tell(read), "spipe");
-    topic.is("nor is one read at", sys::fd_pread(read, &mut bytes, 0), "spipe");
+    topic.is("fd_tell of a pipe", sys::fd_tell(read), "spipe");
+    topic.is("fd_pread of a pipe", sys::fd_pread(read, &mut bytes, 0), "spipe");
     topic.is("blocking again", sys::fd_fdstat_set_flags(read, 0), "ok");
     sys::fd_write(write, b"late")?;
     topic.is("a pipe with something in it", sys::fd_read(read, &mut bytes), "4");
-    topic.is("not blocking any more", sys::fd_fdstat_set_flags(read, nonblock), "ok");
-    topic.is("empty again", sys::fd_read(read, &mut bytes), "again");
+    topic.is("nonblocking again", sys::fd_fdstat_set_flags(read, nonblock), "ok");
+    topic.is("an empty pipe is read again", sys::fd_read(read, &mut bytes), "again");
     sys::fd_close(write)?;
-    topic.is("a pipe that nobody writes", sys::fd_read(read, &mut bytes), "0");
+    topic.is("a pipe without a writer", sys::fd_read(read, &mut bytes), "0");
     sys::fd_close(read)?;
 
     topic.is("standard input does not block", sys::fd_fdstat_set_flags(0, nonblock), "ok");

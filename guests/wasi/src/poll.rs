@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `poll_oneoff`.
+//! Cases for `poll_oneoff`.
 
 use crate::{
     World,
@@ -23,7 +23,7 @@ use crate::{
 
 const MONOTONIC: u32 = 1;
 const MILLISECOND: u64 = 1_000_000;
-/// Longer than any of these cases takes.
+/// Time-out longer than any of these cases takes, in nanoseconds.
 const LONG: u64 = 60_000 * MILLISECOND;
 const ABSOLUTE: u16 = 1;
 
@@ -39,7 +39,7 @@ fn write(userdata: u64, what: Fd) -> Subscription {
     Subscription { userdata, tag: 2, what, ..Subscription::default() }
 }
 
-/// The events, in words: whose, of which kind, and its error or else what is known about the file.
+/// Polls. Lists each event: userdata, kind, and the error or the available bytes.
 fn poll(subscriptions: &[Subscription]) -> Result<String> {
     let word = |event: &Event| {
         let kind = ["clock", "read", "write"].get(usize::from(event.kind)).copied().unwrap_or("unknown");
@@ -62,7 +62,7 @@ fn clocks(topic: &Topic) {
         let begin = now(MONOTONIC);
         topic.is(&format!("{name}: 20 ms"), poll(&[clock(7, what, 20 * MILLISECOND, 0)]), "7 clock");
         let took = now(MONOTONIC).saturating_sub(begin);
-        topic.is("it took that long", (20 * MILLISECOND..LONG).contains(&took), "yes");
+        topic.is("the sleep took at least 20 ms", (20 * MILLISECOND..LONG).contains(&took), "yes");
         let begin = now(MONOTONIC);
         let until = now(what) + 20 * MILLISECOND;
         topic.is(
@@ -70,10 +70,10 @@ fn clocks(topic: &Topic) {
             poll(&[clock(u64::MAX, what, until, ABSOLUTE)]),
             "18446744073709551615 clock",
         );
-        topic.is("it is that time", now(what) >= until, "yes");
-        topic.is("it took a while", now(MONOTONIC).saturating_sub(begin) >= 15 * MILLISECOND, "yes");
-        topic.is(&format!("{name}: until a time gone by"), poll(&[clock(1, what, 1, ABSOLUTE)]), "1 clock");
-        topic.is(&format!("{name}: no time at all"), poll(&[clock(1, what, 0, 0)]), "1 clock");
+        topic.is("the sleep lasted until that time", now(what) >= until, "yes");
+        topic.is("the sleep took at least 15 ms", now(MONOTONIC).saturating_sub(begin) >= 15 * MILLISECOND, "yes");
+        topic.is(&format!("{name}: until a past time"), poll(&[clock(1, what, 1, ABSOLUTE)]), "1 clock");
+        topic.is(&format!("{name}: a time-out of 0"), poll(&[clock(1, what, 0, 0)]), "1 clock");
     }
     topic.is(
         "the earlier of two",
@@ -87,8 +87,12 @@ fn clocks(topic: &Topic) {
     );
     topic.is("clock 4", poll(&[clock(1, 4, 0, 0)]), "1 clock inval");
     topic.is("unknown flags", poll(&[clock(1, MONOTONIC, 0, 2)]), "inval");
-    topic.is("the last of them", poll(&[clock(1, MONOTONIC, LONG, 1 << 15)]), "inval");
-    topic.is("unknown flags and another", poll(&[clock(1, MONOTONIC, 0, 0), clock(2, MONOTONIC, 0, 3)]), "inval");
+    topic.is("the highest flag", poll(&[clock(1, MONOTONIC, LONG, 1 << 15)]), "inval");
+    topic.is(
+        "unknown flags in the second subscription",
+        poll(&[clock(1, MONOTONIC, 0, 0), clock(2, MONOTONIC, 0, 3)]),
+        "inval",
+    );
     topic.is("clock 4 and a long time", poll(&[clock(1, 4, 0, 0), clock(2, MONOTONIC, LONG, 0)]), "1 clock inval");
     topic.is("no subscriptions", poll(&[]), "inval");
     topic.is("an unknown kind", poll(&[Subscription { tag: 3, ..Subscription::default() }]), "inval");
@@ -102,10 +106,10 @@ fn files(topic: &Topic, world: &World) -> Result {
     sys::fd_seek(file, 4, 0)?;
     topic.is("a file", poll(&[read(1, file), write(2, file)]), "1 read 6, 2 write");
     topic.is("a file and a long time", poll(&[clock(1, MONOTONIC, LONG, 0), read(2, file)]), "2 read 6");
-    topic.is("the same twice", poll(&[read(1, file), read(1, file)]), "1 read 6, 1 read 6");
+    topic.is("the same subscription twice", poll(&[read(1, file), read(1, file)]), "1 read 6, 1 read 6");
     topic.is("no such descriptor", poll(&[read(1, 1000)]), "1 read badf");
     topic.is("no such descriptor to write", poll(&[write(1, 1000)]), "1 write badf");
-    topic.is("among others", poll(&[read(1, 1000), read(2, file)]), "1 read badf, 2 read 6");
+    topic.is("no such descriptor among others", poll(&[read(1, 1000), read(2, file)]), "1 read badf, 2 read 6");
     topic.is("standard output", poll(&[write(1, 1)]), "1 write");
     topic.is("standard output to read", poll(&[read(1, 1)]), "1 read notcapable");
     topic.is("standard input to write", poll(&[write(1, 0)]), "1 write notcapable");
@@ -124,20 +128,20 @@ fn pipes(topic: &Topic, world: &World) -> Result {
     let from = sys::path_open(host.0, FOLLOW, b"pipe", 0, (right::READ, 0), nonblock)?;
     let to = sys::path_open(host.0, FOLLOW, b"pipe", 0, (right::FD_WRITE | right::POLL_FD_READWRITE, 0), nonblock)?;
     topic.is("an empty pipe", poll(&[read(1, from), timeout]), "9 clock");
-    topic.is("an empty pipe and none to wait for", poll(&[read(1, from), clock(9, MONOTONIC, 0, 0)]), "9 clock");
+    topic.is("an empty pipe with a time-out of 0", poll(&[read(1, from), clock(9, MONOTONIC, 0, 0)]), "9 clock");
     topic.is("room in a pipe", poll(&[read(1, from), write(2, to), timeout]), "2 write");
     sys::fd_write(to, b"some")?;
     topic.is("something in a pipe", poll(&[read(1, from), timeout]), "1 read 1");
-    topic.is("with no time", poll(&[read(1, from)]), "1 read 1");
+    topic.is("something in a pipe, without a time-out", poll(&[read(1, from)]), "1 read 1");
     sys::fd_read(from, &mut [0; 10])?;
     let full = vec![0; 4096];
     while sys::fd_write(to, &full).is_ok() {}
     topic.is("a full pipe is written", sys::fd_write(to, &full), "again");
     topic.is("a full pipe", poll(&[write(1, to), timeout]), "9 clock");
-    topic.is("a full pipe both ways", poll(&[write(1, to), read(2, from), timeout]), "2 read 1");
+    topic.is("reading and writing a full pipe", poll(&[write(1, to), read(2, from), timeout]), "2 read 1");
     while sys::fd_read(from, &mut vec![0; 65536]).is_ok() {}
     sys::fd_close(to)?;
-    topic.is("a pipe that nobody writes", poll(&[read(1, from), timeout]), "1 read 1 hangup");
+    topic.is("a pipe without a writer", poll(&[read(1, from), timeout]), "1 read 1 hangup");
     sys::fd_close(from)?;
     sys::fd_close(host.0)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random numbers, yielding, signals that do nothing.
+//! Cases for random numbers, yielding, and signals whose default action is nothing.
 
 use crate::{
     case::Topic,
@@ -16,10 +16,10 @@ pub(crate) fn cases() {
     topic.is("64 bytes", sys::random_get(&mut a), "ok");
     topic.is("64 more", sys::random_get(&mut b), "ok");
     topic.is("they differ", a != b && a != [0; 64], "yes");
-    topic.is("none", sys::random_get(&mut []), "ok");
+    topic.is("0 bytes", sys::random_get(&mut []), "ok");
     let mut many = vec![0; 1 << 20];
     topic.is("a mebibyte", sys::random_get(&mut many), "ok");
-    topic.is("all of it", many.rchunks(64).all(|piece| piece.iter().any(|byte| *byte != 0)), "yes");
+    topic.is("all of a mebibyte is random", many.rchunks(64).all(|piece| piece.iter().any(|byte| *byte != 0)), "yes");
 
     let topic = Topic("sched_yield");
     topic.is("once", sys::done(raw::sched_yield()), "ok");
@@ -32,5 +32,5 @@ pub(crate) fn cases() {
         topic.is(name, sys::done(raw::proc_raise(signal)), "notsup");
     }
     topic.is("signal 31", sys::done(raw::proc_raise(31)), "inval");
-    topic.is("the last signal", sys::done(raw::proc_raise(u32::MAX)), "inval");
+    topic.is("the largest signal", sys::done(raw::proc_raise(u32::MAX)), "inval");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fd_readdir`.
+//! Cases for `fd_readdir`.
 
 use crate::{
     World,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The size of a `dirent`.
+/// Size of a `dirent`, in bytes.
 const HEAD: usize = 24;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// The entry at the beginning of `bytes`, if all of it is there, and what follows.
+/// Returns the entry at the beginning of `bytes`, if it is complete, and the following bytes.
 fn entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
     let len = usize::try_from(u32::from_le_bytes(field(bytes, 16)?)).ok()?;
     let [filetype] = field(bytes, 20)?;
@@ -44,8 +44,8 @@ fn entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
     Some((Entry { next, inode, name: name.to_vec(), filetype }, rest))
 }
 
-/// The entries from `cookie` on, read with room for `room` bytes at a time, as a C library does it: what is cut off is read
-/// again, with more room if not even one entry was whole.
+/// Lists the entries from `cookie` on, with a buffer of `room` bytes, as a C library does: entries
+/// that are cut off are read again, with a larger buffer if not even one was complete.
 fn list(fd: Fd, mut cookie: u64, room: usize) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut buffer = vec![0; room];
@@ -88,7 +88,7 @@ fn few(topic: &Topic, dir: Dir) -> Result {
     some.write("\u{fc}", b"")?;
     let wanted = r". directory, .. directory, \xc3\xbc file, dir directory, file file, link symlink";
     topic.is("all types", names(list(some.0, 0, 4096)), wanted);
-    topic.is("a second time", names(list(some.0, 0, 4096)), wanted);
+    topic.is("all types a second time", names(list(some.0, 0, 4096)), wanted);
     let mut right = 0;
     for entry in list(some.0, 0, 4096)? {
         let same = if entry.name == b".." { dir.stat(".")? } else { some.stat(&entry.name)? };
@@ -108,7 +108,7 @@ fn few(topic: &Topic, dir: Dir) -> Result {
     for (len, wanted) in [(0, "0"), (1, "1"), (23, "23"), (24, "24"), (25, "25"), (26, "26"), (30, "30"), (49, "49")] {
         topic.is(&format!("room for {len} bytes"), used(len), wanted);
     }
-    // Six entries, of 1, 2, 2, 3, 4 and 3 bytes.
+    // Six entries, with names of 1, 2, 2, 3, 4 and 3 bytes.
     topic.is("room for all", used(4096), "159");
     topic.is("just enough room", used(159), "159");
     let mut cut = [b'.'; 30];
@@ -125,11 +125,11 @@ fn many(topic: &Topic, dir: Dir) -> Result {
         many.write(&format!("{}{n}", "long-name-".repeat(n % 7)), b"")?;
     }
     let whole = list(many.0, 0, 1 << 16)?;
-    topic.is("many", whole.len(), "302");
+    topic.is("the number of many entries", whole.len(), "302");
     let mut distinct: Vec<_> = whole.iter().map(|entry| &entry.name).collect();
     distinct.sort();
     distinct.dedup();
-    topic.is("each once", distinct.len(), "302");
+    topic.is("each of many entries is listed once", distinct.len(), "302");
     let cookies: Vec<_> = whole.iter().map(|entry| entry.next).collect();
     for room in [24, 64, 100, 333, 1000, 4096] {
         topic.is(&format!("{room} bytes at a time"), list(many.0, 0, room).map(|entries| entries == whole), "yes");
@@ -145,13 +145,13 @@ fn many(topic: &Topic, dir: Dir) -> Result {
     }
     topic.is("backwards, a little at a time", right, "31");
     let last = *cookies.last().unwrap_or(&0);
-    topic.is("after the last", list(many.0, last, 4096).map(|entries| entries.len()), "0");
-    // Those that are gone are not told, the others each once.
+    topic.is("from the last cookie on", list(many.0, last, 4096).map(|entries| entries.len()), "0");
+    // Removed entries are not listed any more, the others once.
     for entry in whole.iter().filter(|entry| !entry.name.starts_with(b".")).step_by(2) {
         many.unlink(&entry.name)?;
     }
-    topic.is("half of them", list(many.0, 0, 100).map(|entries| entries.len()), "152");
-    // As programs empty a directory: read some, remove them, read on.
+    topic.is("the number of entries after half are removed", list(many.0, 0, 100).map(|entries| entries.len()), "152");
+    // As programs empty a directory: reads some entries, removes them, and reads on.
     let mut cookie = 0;
     let mut removed = 0;
     loop {
@@ -170,9 +170,9 @@ fn many(topic: &Topic, dir: Dir) -> Result {
         }
     }
     topic.is("removed while reading", removed, "150");
-    topic.is("nothing is left", names(list(many.0, 0, 4096)), ". directory, .. directory");
+    topic.is("the entries of the emptied directory", names(list(many.0, 0, 4096)), ". directory, .. directory");
     sys::fd_close(many.0)?;
-    topic.is("it can be removed", dir.rmdir("many"), "ok");
+    topic.is("the emptied directory is removed", dir.rmdir("many"), "ok");
     Ok(())
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn cases(world: &World) -> Result {
     topic.is("no such descriptor", sys::fd_readdir(1000, &mut buffer, 0), "badf");
     topic.is("standard input", sys::fd_readdir(0, &mut buffer, 0), "notcapable");
     topic.is("a negative cookie", sys::fd_readdir(dir.0, &mut buffer, 1 << 63), "inval");
-    topic.is("the last cookie", sys::fd_readdir(dir.0, &mut buffer, u64::MAX), "inval");
+    topic.is("the largest cookie", sys::fd_readdir(dir.0, &mut buffer, u64::MAX), "inval");
     dir.write("file", b"")?;
     let file = dir.open("file", 0)?;
     topic.is("a file without the right", sys::fd_readdir(file, &mut buffer, 0), "notcapable");
@@ -195,8 +195,8 @@ pub(crate) fn cases(world: &World) -> Result {
     sys::fd_close(file)?;
     let gone = dir.make("gone")?;
     dir.rmdir("gone")?;
-    topic.told("a directory that is gone", sys::fd_readdir(gone.0, &mut buffer, 0));
+    topic.told("a removed directory", sys::fd_readdir(gone.0, &mut buffer, 0));
     sys::fd_close(gone.0)?;
-    topic.is("what was read only", list(world.read_only.0, 0, 50).map(|entries| entries.len()), "5");
+    topic.is("a read-only directory", list(world.read_only.0, 0, 50).map(|entries| entries.len()), "5");
     sys::fd_close(dir.0)
 }

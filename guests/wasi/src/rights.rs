@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rights: without one, what needs it is refused; they only ever shrink; what is opened has no more than its directory
-//! passes on.
+//! Cases for rights: a call without its right is refused, rights only shrink, and an opened
+//! descriptor has at most the rights that its directory passes on.
 
 use crate::{
     World,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A right, its name, and a call with a directory that needs it.
+/// Number of a right, its name, and a call with a directory or file that needs it.
 type Need = (u32, &'static str, fn(Dir) -> Result);
 
 const OF_DIRECTORIES: [Need; 19] = [
@@ -63,7 +63,7 @@ const OF_FILES: [Need; 13] = [
     (22, "fd_filestat_set_size", |file| sys::fd_filestat_set_size(file.0, 0)),
 ];
 
-/// Shrinks the rights of a descriptor by `rights`.
+/// Removes `rights` from the rights of a descriptor.
 fn without(fd: u32, rights: u64) -> Result {
     let stat = sys::fd_fdstat_get(fd)?;
     sys::fd_fdstat_set_rights(fd, stat.rights & !rights, stat.inheriting)
@@ -81,7 +81,7 @@ fn needed(dir: Dir) -> Result {
     without(again.0, 1 << 26)?;
     topic.is("path_unlink_file", again.unlink("file"), "notcapable");
     sys::fd_close(again.0)?;
-    topic.is("nothing has happened", dir.stat("new"), "noent");
+    topic.is("nothing was created without a right", dir.stat("new"), "noent");
     for (bit, name, call) in OF_FILES {
         let file = Dir(dir.open("file", 0)?);
         without(file.0, 1 << bit)?;
@@ -102,19 +102,23 @@ fn shrunk(dir: Dir) -> Result {
     let topic = Topic("fd_fdstat_set_rights");
     let file = dir.open("file", 0)?;
     let stat = sys::fd_fdstat_get(file)?;
-    topic.is("those that there are", sys::fd_fdstat_set_rights(file, stat.rights, stat.inheriting), "ok");
+    topic.is("the rights that it has", sys::fd_fdstat_set_rights(file, stat.rights, stat.inheriting), "ok");
     topic.is("fewer", sys::fd_fdstat_set_rights(file, right::FD_READ, right::FD_READ), "ok");
-    topic.is("are told", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
-    topic.is("those that it passes on, too", sys::fd_fdstat_get(file).map(|stat| stat.inheriting), "2");
-    topic.is("as before", sys::fd_fdstat_set_rights(file, stat.rights, right::FD_READ), "notcapable");
-    topic.is("to pass on as before", sys::fd_fdstat_set_rights(file, right::FD_READ, stat.inheriting), "notcapable");
-    topic.is("one more", sys::fd_fdstat_set_rights(file, right::FD_READ | right::FD_TELL, 0), "notcapable");
-    topic.is("one that is unknown", sys::fd_fdstat_set_rights(file, 1 << 30, 0), "notcapable");
-    topic.is("another one that is unknown", sys::fd_fdstat_set_rights(file, 1 << 63, 0), "notcapable");
-    topic.is("nothing has changed", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
-    topic.is("none", sys::fd_fdstat_set_rights(file, 0, 0), "ok");
-    topic.is("what needs none", sys::fd_fdstat_get(file).map(|stat| stat.rights), "0");
-    topic.is("closing needs none", sys::fd_close(file), "ok");
+    topic.is("the fewer rights are returned", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
+    topic.is("the fewer inheriting rights are returned", sys::fd_fdstat_get(file).map(|stat| stat.inheriting), "2");
+    topic.is("all former rights", sys::fd_fdstat_set_rights(file, stat.rights, right::FD_READ), "notcapable");
+    topic.is(
+        "all former inheriting rights",
+        sys::fd_fdstat_set_rights(file, right::FD_READ, stat.inheriting),
+        "notcapable",
+    );
+    topic.is("one more right", sys::fd_fdstat_set_rights(file, right::FD_READ | right::FD_TELL, 0), "notcapable");
+    topic.is("an unknown right", sys::fd_fdstat_set_rights(file, 1 << 30, 0), "notcapable");
+    topic.is("the highest unknown right", sys::fd_fdstat_set_rights(file, 1 << 63, 0), "notcapable");
+    topic.is("refused calls change nothing", sys::fd_fdstat_get(file).map(|stat| stat.rights), "2");
+    topic.is("no rights", sys::fd_fdstat_set_rights(file, 0, 0), "ok");
+    topic.is("fd_fdstat_get needs no right", sys::fd_fdstat_get(file).map(|stat| stat.rights), "0");
+    topic.is("fd_close needs no right", sys::fd_close(file), "ok");
     topic.is("no such descriptor", sys::fd_fdstat_set_rights(1000, 0, 0), "badf");
     Ok(())
 }
@@ -129,23 +133,23 @@ fn passed_on(dir: Dir) -> Result {
     topic.is("open to read and write", open(right::READ_WRITE).map(drop), "notcapable");
     let file = open(right::READ | (1 << 22))?;
     topic.is("open to read", sys::fd_read(file, &mut [0; 9]), "7");
-    topic.is("what was not passed on", sys::fd_filestat_set_size(file, 0), "notcapable");
+    topic.is("a call whose right was not passed on", sys::fd_filestat_set_size(file, 0), "notcapable");
     let stat = sys::fd_fdstat_get(file)?;
     topic.is("rights of the file", stat.rights == right::READ, "yes");
-    topic.is("what it passes on", stat.inheriting == right::READ | right::PATH_OPEN, "yes");
+    topic.is("inheriting rights of the file", stat.inheriting == right::READ | right::PATH_OPEN, "yes");
     sys::fd_close(file)?;
     let inner =
         sys::path_open(again.0, FOLLOW, b"dir", oflags::DIRECTORY, (DIRECTORY & !right::FD_READ, right::ALL), 0)?;
     let inner = Dir(inner);
     topic.is("open in a directory inside", inner.try_open_read(FOLLOW, "../dir/inner", 0), "perm");
-    topic.is("open what is in it", inner.try_open_read(FOLLOW, "inner", 0), "ok");
-    topic.is("to write", inner.try_open(FOLLOW, "inner", 0), "notcapable");
-    topic.is("to make", inner.try_open_read(FOLLOW, "new", oflags::CREAT), "notcapable");
-    topic.is("to remove", inner.unlink("inner"), "notcapable");
+    topic.is("open a file in the inner directory", inner.try_open_read(FOLLOW, "inner", 0), "ok");
+    topic.is("open a file in the inner directory to write", inner.try_open(FOLLOW, "inner", 0), "notcapable");
+    topic.is("make a file in the inner directory", inner.try_open_read(FOLLOW, "new", oflags::CREAT), "notcapable");
+    topic.is("remove a file in the inner directory", inner.unlink("inner"), "notcapable");
     sys::fd_close(inner.0)?;
     sys::fd_fdstat_set_rights(again.0, own & !right::PATH_CREATE_FILE, 0)?;
     topic.is(
-        "nothing is passed on",
+        "a directory that passes on nothing",
         sys::path_open(again.0, FOLLOW, b"file", 0, (0, right::ALL), 0).and_then(|file| {
             let stat = sys::fd_fdstat_get(file)?;
             sys::fd_close(file)?;
@@ -153,12 +157,16 @@ fn passed_on(dir: Dir) -> Result {
         }),
         "0",
     );
-    topic.is("read", again.try_open_read(FOLLOW, "file", 0), "notcapable");
+    topic.is(
+        "open to read in a directory that passes on nothing",
+        again.try_open_read(FOLLOW, "file", 0),
+        "notcapable",
+    );
     sys::fd_close(again.0)
 }
 
-/// Opens as a C library does for open(2): it asks for the rights that the directory tells to pass on, but for those of the other
-/// kind of access, O_RDONLY or O_RDWR.
+/// Opens like open(2) of a C library, which requests the inheriting rights of the directory,
+/// without those of writing for O_RDONLY.
 fn libc_open(dir: Dir, name: &str, writes: bool) -> Result<u32> {
     let passed = sys::fd_fdstat_get(dir.0)?.inheriting;
     let of_writing = right::FD_WRITE | (1 << 0) | (1 << 8) | (1 << 22);
@@ -166,12 +174,13 @@ fn libc_open(dir: Dir, name: &str, writes: bool) -> Result<u32> {
     sys::path_open(dir.0, FOLLOW, name.as_bytes(), 0, (rights & passed, passed), 0)
 }
 
-/// Opens for writing, as a C library does, where nothing may be written; syncs where the file may only be read.
+/// Opens for writing, as a C library does, in a directory without that right. Then opens for
+/// reading, and syncs.
 fn by_libc(topic: &Topic, dir: Dir, name: &str) -> Result {
     topic.is("a C library opens to write", libc_open(dir, name, true).map(drop), "notcapable");
     let file = libc_open(dir, name, false)?;
-    topic.is("it opens to read", sys::fd_read(file, &mut [0]), "1");
-    topic.is("it does not write", sys::fd_write(file, b"x"), "notcapable");
+    topic.is("a C library opens to read", sys::fd_read(file, &mut [0]), "1");
+    topic.is("a file opened to read is not written", sys::fd_write(file, b"x"), "notcapable");
     topic.is("fsync", sys::fd_sync(file), "ok");
     topic.is("fdatasync", sys::fd_datasync(file), "ok");
     sys::fd_close(file)
@@ -204,12 +213,16 @@ fn read_only(world: &World) -> Result {
     topic.is("read in a directory inside", inner.read("inner"), "inner");
     by_libc(&topic, inner, "inner")?;
     let stat = sys::fd_fdstat_get(inner.0)?;
-    topic.is("the rights that it tells", sys::fd_fdstat_set_rights(inner.0, stat.rights, stat.inheriting), "ok");
-    topic.is("to write, still", libc_open(inner, "inner", true).map(drop), "notcapable");
+    topic.is(
+        "the rights that the inner directory has",
+        sys::fd_fdstat_set_rights(inner.0, stat.rights, stat.inheriting),
+        "ok",
+    );
+    topic.is("a C library opens to write after that", libc_open(inner, "inner", true).map(drop), "notcapable");
     sys::fd_close(inner.0)?;
     let fd = libc_open(world.scratch, "outside", false)?;
     topic.is("fsync of a file that is only read", sys::fd_sync(fd), "ok");
-    topic.is("fdatasync of it", sys::fd_datasync(fd), "ok");
+    topic.is("fdatasync of a file that is only read", sys::fd_datasync(fd), "ok");
     sys::fd_close(fd)?;
     topic.is("the directory above", dir.stat_follow("../scratch"), "perm");
     Ok(())

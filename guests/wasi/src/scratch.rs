@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A directory of one's own, and what cases do in it again and again.
+//! Directory of a topic, with helpers for files in it.
 
 use crate::{
     abi::{
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// A directory that cases work in.
+/// Directory, by its descriptor.
 #[derive(Clone, Copy)]
 pub(crate) struct Dir(pub(crate) Fd);
 
-/// The rights to ask for a directory: those that are not for writing it, which nobody can.
+/// Rights to request for a directory: all except those of writing, which a directory never has.
 pub(crate) const DIRECTORY: u64 = right::ALL & !(right::FD_WRITE | (1 << 8) | (1 << 22));
 
 impl Dir {
-    /// The preopened directory that is called `name`.
+    /// Returns the preopen called `name`.
     pub(crate) fn preopened(name: &[u8]) -> Option<Self> {
         for fd in 3.. {
             let prestat = sys::fd_prestat_get(fd).ok()?;
@@ -38,24 +38,24 @@ impl Dir {
         None
     }
 
-    /// Makes a new directory in this one, and opens it.
+    /// Makes a directory in this one, and opens it.
     pub(crate) fn make(self, name: &str) -> Result<Self> {
         sys::path_create_directory(self.0, name.as_bytes())?;
         self.directory(name)
     }
 
-    /// Opens a directory with all rights.
+    /// Opens a directory with all rights in [`DIRECTORY`].
     pub(crate) fn directory(self, name: &str) -> Result<Self> {
         let rights = (DIRECTORY, right::ALL);
         sys::path_open(self.0, FOLLOW, name.as_bytes(), oflags::DIRECTORY, rights, 0).map(Self)
     }
 
-    /// Opens with the rights to read and write.
+    /// Opens with the rights to read and write, and `oflags` `how`.
     pub(crate) fn open(self, name: &str, how: u32) -> Result<Fd> {
         self.open_flags(name, how, 0)
     }
 
-    /// The same, with `fdflags`.
+    /// Like [`Dir::open`], with `fdflags`.
     pub(crate) fn open_flags(self, name: &str, how: u32, fdflags: u32) -> Result<Fd> {
         sys::path_open(self.0, FOLLOW, name.as_bytes(), how, (right::READ_WRITE, right::ALL), fdflags)
     }
@@ -65,25 +65,25 @@ impl Dir {
         sys::path_open(self.0, flags, name, how, (right::READ, right::ALL), 0)
     }
 
-    /// Opens and closes again, with the rights to read and write.
+    /// Opens with the rights to read and write, and closes again.
     pub(crate) fn try_open(self, flags: u32, name: impl AsRef<[u8]>, how: u32) -> Result {
         let rights = (right::READ_WRITE, right::ALL);
         sys::fd_close(sys::path_open(self.0, flags, name.as_ref(), how, rights, 0)?)
     }
 
-    /// Opens and closes again, with the rights to read.
+    /// Opens with the rights to read, and closes again.
     pub(crate) fn try_open_read(self, flags: u32, name: impl AsRef<[u8]>, how: u32) -> Result {
         sys::fd_close(self.open_read(flags, name.as_ref(), how)?)
     }
 
-    /// Makes a file of `bytes`.
+    /// Writes a file with contents `bytes`.
     pub(crate) fn write(self, name: &str, bytes: &[u8]) -> Result {
         let fd = self.open(name, oflags::CREAT | oflags::TRUNC)?;
         sys::fd_write(fd, bytes)?;
         sys::fd_close(fd)
     }
 
-    /// What is in a file, up to 100 bytes.
+    /// Reads at most 100 bytes of a file.
     pub(crate) fn read(self, name: &str) -> Result<Vec<u8>> {
         let fd = self.open_read(FOLLOW, name.as_bytes(), 0)?;
         let mut bytes = vec![0; 100];
@@ -93,12 +93,12 @@ impl Dir {
         Ok(bytes)
     }
 
-    /// Describes a name; a symbolic link itself.
+    /// Returns the metadata of a name, without following a symbolic link.
     pub(crate) fn stat(self, name: impl AsRef<[u8]>) -> Result<Filestat> {
         sys::path_filestat_get(self.0, NO_FOLLOW, name.as_ref())
     }
 
-    /// Describes what a name leads to.
+    /// Returns the metadata of a name, following symbolic links.
     pub(crate) fn stat_follow(self, name: impl AsRef<[u8]>) -> Result<Filestat> {
         sys::path_filestat_get(self.0, FOLLOW, name.as_ref())
     }

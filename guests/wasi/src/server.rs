@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A server that waits for everything in one call: says what was said, on so many connections.
+//! Echo server for several connections, which waits for all of them in one call.
 
 use crate::{
     World,
@@ -26,7 +26,7 @@ pub(crate) fn serve(world: &World, number: usize) -> Result {
     let mut memory = vec![0; number * BUFFER];
     let cells = Cell::from_mut(memory.as_mut_slice()).as_slice_of_cells();
     let buffers: Vec<_> = cells.chunks(BUFFER).collect();
-    // The socket, and then the connections.
+    // The listening socket at index 0, then the connections.
     let mut ops = vec![Op::accept(listener, 0)];
     let (mut open, mut accepted, mut answers) = (0, 0, 0);
     let mut completed = [0; 16];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sockets. Standard error tells the client when it may come, and what is wanted of it: it connects, sends `hello`, reads
-//! to the end, and goes.
+//! Cases for sockets. The file `scratch/listening` tells the client to connect. The client sends
+//! `hello`, reads to the end, and closes.
 
 use crate::{
     World,
@@ -33,7 +33,7 @@ const WAITALL: u32 = 2;
 const READ: u32 = 1;
 const WRITE: u32 = 2;
 
-/// The first descriptor after the directories.
+/// Returns the listening socket: the first descriptor after the preopens.
 pub(crate) fn listening() -> Fd {
     (3..).find(|fd| sys::fd_prestat_get(*fd).is_err()).unwrap_or(Fd::MAX)
 }
@@ -85,21 +85,21 @@ fn accept(world: &World) -> Result<Fd> {
     topic.is("it is not read", sys::fd_read(fd, &mut [0; 10]), "notcapable");
     topic.is("unknown flags", sys::sock_accept(fd, 1 << 5), "inval");
     topic.is("not to block", sys::fd_fdstat_set_flags(fd, fdflags::NONBLOCK), "ok");
-    topic.is("nobody is there", sys::sock_accept(fd, 0), "again");
+    topic.is("no client is there", sys::sock_accept(fd, 0), "again");
     topic.is("to block", sys::fd_fdstat_set_flags(fd, 0), "ok");
-    // The client waits for it.
+    // The client waits for this file.
     world.scratch.write("listening", b"")?;
-    topic.is("wait for somebody", wait(fd), "1");
+    topic.is("a client connects", wait(fd), "1");
     let accepted = sys::sock_accept(fd, 0)?;
     topic.is("type of a connection", sys::fd_fdstat_get(accepted).map(|stat| kind(stat.filetype)), "socket-stream");
     topic.is("its flags", sys::fd_fdstat_get(accepted).map(|stat| stat.flags), "0");
     topic.told("its rights", sys::fd_fdstat_get(accepted).map(|stat| format!("{:x}", stat.rights)));
-    topic.is("nobody is accepted from it", sys::sock_accept(accepted, 0), "notcapable");
+    topic.is("sock_accept of a connection", sys::sock_accept(accepted, 0), "notcapable");
     sys::fd_close(fd)?;
     Ok(accepted)
 }
 
-/// All of a file to a socket.
+/// Copies a whole file to a socket.
 fn copied(from: Fd, to: Fd) -> Result<u64> {
     let mut ops = [Op::copy(from, to, u64::MAX)];
     submit(&mut ops).and_then(|_| ops[0].result()).map_err(|failure| Errno(failure.0))
@@ -107,16 +107,16 @@ fn copied(from: Fd, to: Fd) -> Result<u64> {
 
 fn talk(world: &World, fd: Fd) -> Result {
     let topic = Topic("sock_recv");
-    topic.is("wait for something", wait(fd), "1");
-    topic.is("look", recv(fd, 3, PEEK), "hel 0");
-    topic.is("all", recv(fd, 5, WAITALL), "hello 0");
+    topic.is("the client sends", wait(fd), "1");
+    topic.is("three bytes by peek", recv(fd, 3, PEEK), "hel 0");
+    topic.is("all bytes by waitall", recv(fd, 5, WAITALL), "hello 0");
     topic.is("unknown flags", recv(fd, 5, 4), "inval");
     topic.is("more flags than bits", recv(fd, 5, 1 << 16), "inval");
     topic.is("not to block", sys::fd_fdstat_set_flags(fd, fdflags::NONBLOCK), "ok");
-    topic.is("nothing", recv(fd, 5, 0), "again");
-    topic.is("nothing to read", sys::fd_read(fd, &mut [0; 5]), "again");
+    topic.is("no more bytes", recv(fd, 5, 0), "again");
+    topic.is("no more bytes by fd_read", sys::fd_read(fd, &mut [0; 5]), "again");
     topic.is("to block again", sys::fd_fdstat_set_flags(fd, 0), "ok");
-    topic.is("no position", sys::fd_tell(fd), "notcapable");
+    topic.is("a socket has no position", sys::fd_tell(fd), "notcapable");
 
     let topic = Topic("sock_send");
     topic.is("something", sys::sock_send(fd, b"one ", 0), "4");
@@ -124,21 +124,21 @@ fn talk(world: &World, fd: Fd) -> Result {
     world.scratch.write("to-send", b"file ")?;
     let file = world.scratch.open("to-send", 0)?;
     topic.is("a file, by a copy", copied(file, fd), "5");
-    topic.is("the end of it", copied(file, fd), "0");
+    topic.is("a file at its end, by a copy", copied(file, fd), "0");
     topic.is("by fd_write", sys::fd_write(fd, b"two\n"), "4");
 
     let topic = Topic("sock_shutdown");
-    topic.is("nothing", sys::sock_shutdown(fd, 0), "inval");
+    topic.is("no directions", sys::sock_shutdown(fd, 0), "inval");
     topic.is("unknown directions", sys::sock_shutdown(fd, 4), "inval");
     topic.is("sending", sys::sock_shutdown(fd, WRITE), "ok");
-    topic.is("then nothing is sent", sys::sock_send(fd, b"three", 0), "pipe");
-    topic.is("nor written", sys::fd_write(fd, b"three"), "pipe");
+    topic.is("sock_send after shutdown", sys::sock_send(fd, b"three", 0), "pipe");
+    topic.is("fd_write after shutdown", sys::fd_write(fd, b"three"), "pipe");
     sys::fd_seek(file, 0, whence::SET)?;
-    topic.is("nor copied", copied(file, fd), "pipe");
+    topic.is("a copy after shutdown", copied(file, fd), "pipe");
     sys::fd_close(file)?;
-    topic.is("the client goes", wait(fd), "1");
-    topic.is("the end", recv(fd, 5, 0), " 0");
-    topic.is("the end, read", sys::fd_read(fd, &mut [0; 5]), "0");
+    topic.is("the client closes", wait(fd), "1");
+    topic.is("the end of the stream", recv(fd, 5, 0), " 0");
+    topic.is("the end of the stream by fd_read", sys::fd_read(fd, &mut [0; 5]), "0");
     let rights = sys::fd_fdstat_get(fd)?.rights;
     sys::fd_fdstat_set_rights(fd, rights & !right::FD_READ & !right::FD_WRITE, 0)?;
     topic.is("receive without the right", recv(fd, 5, 0), "notcapable");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arguments and environment.
+//! Cases for arguments and environment.
 
 use crate::{
     case::Topic,
@@ -14,9 +14,9 @@ fn joined(strings: sys::Result<Vec<Vec<u8>>>) -> sys::Result<Vec<u8>> {
 pub(crate) fn cases() {
     let topic = Topic("args");
     let wanted = r"wasi.wasm|all|one|two words||\xc3\xbcn\xc3\xafcode";
-    topic.is("all of them", joined(sys::args()), wanted);
-    topic.is("a second time", joined(sys::args()), wanted);
+    topic.is("all arguments", joined(sys::args()), wanted);
+    topic.is("all arguments a second time", joined(sys::args()), wanted);
 
     let topic = Topic("environ");
-    topic.is("all of it", joined(sys::environ()), "A=1|EMPTY=|SPACES= a b ");
+    topic.is("all variables", joined(sys::environ()), "A=1|EMPTY=|SPACES= a b ");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every function of preview 1: as the host has them in [`raw`], and with slices and results.
+//! All functions of preview 1: with raw addresses in [`raw`], and with slices and results.
 
-#![allow(unsafe_code, reason = "the border to the host")]
+#![allow(unsafe_code, reason = "functions of the host")]
 
 use crate::{
     abi::{
@@ -16,8 +16,9 @@ use crate::{
     errno::Errno,
 };
 
-/// The functions themselves. The host checks every address and every number: these are sound with addresses that nothing is
-/// at, which is what they are called with here, and with those below.
+/// Functions of the host. They are declared as safe because the host checks every address and
+/// number. Callers pass addresses of objects that they do not use otherwise during the call, or
+/// invalid addresses.
 pub(crate) mod raw {
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
@@ -119,7 +120,7 @@ pub(crate) mod raw {
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Errno>;
 
-/// What a function returned, as a result.
+/// Converts the return value of a function into a result.
 pub(crate) fn done(errno: i32) -> Result {
     match u16::try_from(errno) {
         Ok(0) => Ok(()),
@@ -128,30 +129,30 @@ pub(crate) fn done(errno: i32) -> Result {
     }
 }
 
-/// Where a slice is; the host is free to write there.
+/// Returns the address of a slice that the host may write to.
 fn at<T>(slice: &mut [T]) -> usize {
     slice.as_mut_ptr().expose_provenance()
 }
 
-/// Where a value is.
+/// Returns the address of a value that the host may write to.
 fn of<T>(value: &mut T) -> usize {
     (&raw mut *value).expose_provenance()
 }
 
-/// Where a slice is that is only read.
+/// Returns the address of a slice that the host only reads.
 fn from<T>(slice: &[T]) -> usize {
     slice.as_ptr().expose_provenance()
 }
 
-/// The value that `call` puts at the address that it is given.
+/// Returns the value that `call` stores at the address that it gets.
 fn out<T: Default>(call: impl FnOnce(usize) -> i32) -> Result<T> {
     let mut value = T::default();
     done(call(of(&mut value)))?;
-    // As what was written by way of the address is known to nobody else.
+    // The compiler does not know that the host has written to `value` by its address.
     Ok(std::hint::black_box(value))
 }
 
-/// An `iovec` or `ciovec`.
+/// Element of a list of buffers: `iovec` or `ciovec`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Vector {
@@ -169,10 +170,10 @@ impl Vector {
     }
 }
 
-/// Functions of two addresses.
+/// Function with two addresses as arguments.
 type Call = extern "C" fn(usize, usize) -> i32;
 
-/// Strings as `args_get` and `environ_get` give them.
+/// Returns the strings of `args_get` or `environ_get`.
 fn strings(sizes: Call, get: Call) -> Result<Vec<Vec<u8>>> {
     let (mut count, mut bytes) = (0_usize, 0_usize);
     done(sizes(of(&mut count), of(&mut bytes)))?;
@@ -362,7 +363,7 @@ pub(crate) fn sock_accept(fd: Fd, flags: u32) -> Result<Fd> {
     out(|accepted| raw::sock_accept(fd, flags, accepted))
 }
 
-/// Receives; returns the bytes and the `roflags`.
+/// Receives. Returns the number of bytes and the `roflags`.
 pub(crate) fn sock_recv(fd: Fd, bytes: &mut [u8], flags: u32) -> Result<(usize, u16)> {
     let vectors = [Vector::into(bytes)];
     let mut out_flags = 0_u16;
