@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Prints a C program of `functions` functions, each another one, that calls them all and prints a checksum.
-# It is large on purpose, for tests of loading, and the same each time it is made. Most of its code is constants, of 10
-# bytes each: they cost a compiler least.
+# Prints a C program with `functions` different functions, which calls them all and prints a
+# checksum. It is large, for tests of loading, and the same each time. Most of its code is constants
+# of 10 bytes, which compile fastest.
 
-# A linear congruential generator (Park and Miller): exact in awk's doubles.
+# Linear congruential generator (Park and Miller), exact in awk's doubles.
 function random() {
 	state = state * 48271 % 2147483647
 	return state
 }
 
-# 64 bits, the highest and lowest of them set.
+# Returns a random 64-bit constant, with the highest and the lowest bit set.
 function number() {
 	return sprintf("0x%08x%08xu", random() + 2147483648, int(random() / 2) * 2 + 1)
 }
@@ -27,10 +27,10 @@ BEGIN {
 		for (j = 0; j < 3; j++)
 			printf "\tx = (x ^ %s) * %s;\n\tx ^= x >> %d;\n", number(), number(), random() % 63 + 1
 		printf "\tif (x & 1)\n\t\ttable[x >> 56] += %s;\n", number()
-		# Some floating point, in a range where every conversion is defined.
+		# Floating point in a range in which every conversion is defined.
 		if (i % 16 == 0)
 			printf "\tx ^= (uint64_t)((double)(x >> 32) * 0.75 + %d.5);\n", random() % 1000
-		# Chains of up to eight calls.
+		# Chains of at most eight calls.
 		if (i % 8)
 			printf "\tx += f%d(table[x & 255], table);\n", i - 1
 		printf "\treturn x;\n}\n"

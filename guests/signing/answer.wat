@@ -1,4 +1,4 @@
-;; Ends with 42, to tell it from others: the program that signatures of all kinds are tried on.
+;; Program of the tests of signatures. Exits with 42.
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (memory (export "memory") 1)

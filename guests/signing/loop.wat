@@ -1,4 +1,4 @@
-;; Never ends by itself.
+;; Endless loop.
 (module
   (memory (export "memory") 1)
   (func (export "_start") (loop (br 0))))

@@ -1,4 +1,4 @@
-;; Asks for random bytes and ends with 42.
+;; Requests random bytes, and exits with 42.
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

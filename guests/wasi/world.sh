@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
-# What the cases of wasi.wasm begin with, and how they are run: for the tests to source.
+# Sourced by tests: makes the directories for wasi.wasm and runs its cases.
 
-# make_world: the directories, in the present one, with what a guest cannot make itself, as far as the caller can.
+# make_world: makes the directories in the current one, with objects that a guest cannot make.
+# Device and mounts only if the caller is allowed to.
 make_world() {
     mkdir -p scratch/host/mounted scratch/host/sealed read-only/dir || return
     mkfifo scratch/host/pipe
@@ -21,24 +22,25 @@ make_world() {
     fi
 }
 
-# remove_world: all of it.
+# remove_world: unmounts and removes the directories.
 remove_world() {
     umount scratch/host/mounted scratch/host/sealed 2>/dev/null
     rm -rf scratch read-only
 }
 
-# cases FILE COMMAND...: all cases, by COMMAND, which runs a program with the options of `kwasmi run`.
+# cases FILE COMMAND...: runs all cases by COMMAND, which takes the options of `kwasmi run`.
 cases() {
     wasi_file=$1
     shift
     rm -f silence
     mkfifo silence
-    # Neither end waits for the other; nothing is ever written.
+    # Opened for reading and writing, so that opening does not wait. Nothing is ever written.
     "$@" --env A=1 --env EMPTY= --env 'SPACES= a b ' --dir scratch --dir read-only:ro \
         "$wasi_file" all one 'two words' '' ünïcode <>silence
 }
 
-# conversation FILE PORT COMMAND...: the cases of sockets, by COMMAND; what the client got is in client.out.
+# conversation FILE PORT COMMAND...: runs the cases of sockets by COMMAND, with a client. Its input
+# is in client.out.
 conversation() {
     wasi_file=$1 wasi_port=$2
     shift 2
@@ -53,7 +55,7 @@ conversation() {
     return "$wasi_status"
 }
 
-# twins FILE TWIN COMMAND...: that a program of a C library prints the same by COMMAND as by itself.
+# twins FILE TWIN COMMAND...: checks that a C program prints the same by COMMAND as its native twin.
 twins() {
     wasi_file=$1 wasi_twin=$2
     shift 2

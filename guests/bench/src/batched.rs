@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same work by `kwasmi_batch_1`: what goes together is one host call.
+//! Workloads with `kwasmi_batch_1`, which do several operations in one host call.
 
 use crate::{
     Work, argument,
@@ -44,7 +44,7 @@ use std::{
     },
 };
 
-/// What is measured in batches, by name.
+/// Workloads by name.
 pub(crate) const WORKS: [(&str, Work); 11] = [
     ("selfpipe", own),
     ("ping", ping),
@@ -62,24 +62,25 @@ pub(crate) const WORKS: [(&str, Work); 11] = [
 const INPUT: u32 = 3;
 const OUTPUT: u32 = 4;
 
-/// Operations of one host call, where they do not depend on each other.
+/// Number of independent operations in one host call.
 const BATCH: usize = 32;
 
-/// Connections that are looked at after one wait.
+/// Upper bound of the connections served after one wait.
 const READY: usize = 64;
 
 fn failed(Errno(errno): Errno) -> io::Error {
     io::Error::other(format!("errno {errno}"))
 }
 
-/// What a party has gone with that did not wait for its answers: `connreset` and `pipe` of preview 1.
+/// Errors of a connection whose peer has closed it without waiting for answers: `connreset` and
+/// `pipe` of preview 1.
 const GONE: [Errno; 2] = [Errno(15), Errno(64)];
 
 fn fd(file: &impl std::os::fd::AsRawFd) -> io::Result<u32> {
     u32::try_from(file.as_raw_fd()).map_err(|_| ErrorKind::InvalidInput.into())
 }
 
-/// Does all of `ops`; what each comes to is looked at by who wants to know.
+/// Submits `ops`, and fails unless all are done. The caller may look at their results.
 fn all(ops: &mut [Op<'_>]) -> io::Result<()> {
     let done = submit(ops).map_err(failed)?;
     match ops.get(done.wrapping_sub(1)).map(Op::result) {
@@ -109,7 +110,7 @@ fn pong(count: u64, _args: &[String]) -> io::Result<Duration> {
     crate::time(count, || all(&mut ops))
 }
 
-/// Reads 64 bytes; so many at a time, and counts the lines in all of them.
+/// Reads pieces of 64 bytes by batches, and counts the lines in them.
 fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     let folder: String = argument(args, 0)?;
     let mut file = File::open(format!("{folder}/lines"))?;
@@ -122,7 +123,7 @@ fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
         let wanted = usize::try_from(left).unwrap_or(BATCH).min(BATCH);
         let done = submit(ops.get_mut(..wanted).unwrap_or_default()).map_err(failed)?;
         let lens = ops.map(|op| op.result().unwrap_or(0));
-        // Only what is at the end of the file is less.
+        // Only the last piece of the file is shorter.
         let whole = lens.iter().take(done).take_while(|len| **len == 64).count();
         lines += kwasmi_bytes::count(bytes.as_flattened().get(..64 * whole).unwrap_or_default(), b'\n');
         for (bytes, len) in bytes.iter().zip(lens).take(done).skip(whole) {
@@ -138,7 +139,7 @@ fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// Reads requests from descriptor 3 and writes the answers, a byte each, to descriptor 4; so many at a time.
+/// Reads requests from descriptor 3 and writes answers of one byte to descriptor 4, by batches.
 fn serve_policy(count: u64, _args: &[String]) -> io::Result<Duration> {
     let (mut requests, mut state) = ([[0; REQUEST]; BATCH], 1);
     let mut left = count;
@@ -158,7 +159,7 @@ fn serve_policy(count: u64, _args: &[String]) -> io::Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// What a connection has said and was not answered, and what it is answered.
+/// Unanswered input and current output of a connection.
 #[derive(Default)]
 struct Talk {
     input: Vec<u8>,
@@ -166,7 +167,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// Answers `len` bytes of `fresh`.
+    /// Appends `len` bytes of `fresh` to the input, and returns the answer.
     fn answer(&mut self, fresh: &[Cell<u8>], len: usize, protocol: &mut impl Protocol) -> io::Result<&[u8]> {
         let kept = self.input.len();
         self.input.resize(kept + len, 0);
@@ -178,14 +179,14 @@ impl Talk {
     }
 }
 
-/// Memory for as many connections, each with room for what it says and what it is answered.
+/// Returns pairs of input and output buffers for `count` connections.
 fn buffers(count: usize) -> impl Iterator<Item = (&'static [Cell<u8>], &'static [Cell<u8>])> {
     let all: &'static mut [u8] = vec![0; 2 * count * BUFFER].leak();
     let mut chunks = Cell::from_mut(all).as_slice_of_cells().chunks(BUFFER);
     std::iter::from_fn(move || chunks.next().zip(chunks.next()))
 }
 
-/// How many bytes came; none if the party has gone.
+/// Returns the number of bytes received; 0 if the peer has closed.
 fn received(op: &Op<'_>) -> io::Result<usize> {
     match op.result() {
         Err(errno) if GONE.contains(&errno) => Ok(0),
@@ -193,7 +194,7 @@ fn received(op: &Op<'_>) -> io::Result<usize> {
     }
 }
 
-/// Serves a single connection: answers, and reads what it says next, in one call.
+/// Serves a single connection: each call sends an answer and receives the next request.
 fn serve_one(stream: &TcpStream, protocol: &mut impl Protocol) -> io::Result<()> {
     let (mut input, mut output) = (vec![0; BUFFER], Vec::new());
     let mut unanswered = Unanswered::default();
@@ -211,7 +212,7 @@ fn serve_one(stream: &TcpStream, protocol: &mut impl Protocol) -> io::Result<()>
     }
 }
 
-/// Answers each connection, and waits for what it says next: in one call for all of them.
+/// Serves several connections: each call sends all answers and waits for the next requests.
 fn serve_many(streams: &[TcpStream], protocol: &mut impl Protocol) -> io::Result<()> {
     let buffers: Vec<_> = buffers(streams.len()).collect();
     let mut ops = Vec::new();
@@ -268,7 +269,7 @@ fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Cache::default())
 }
 
-/// From the first connection to the second, until it ends.
+/// Copies from the first connection to the second until the end.
 fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     let (_, streams) = accept(2)?;
     let [from, to] = streams.as_slice() else { return Err(ErrorKind::NotFound.into()) };
@@ -277,7 +278,7 @@ fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// From a file to a connection.
+/// Copies from a file to a connection.
 fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
     send_file(count, |file, to, left| {
         let mut ops = [Op::copy(fd(file)?, fd(to)?, left)];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls that do next to nothing: what it costs to make one.
+//! Calls that do almost nothing, to measure the cost of a call.
 
 use crate::{
     argument,
@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-/// What the host is asked here: WASI preview 1.
+/// Calls of WASI preview 1.
 #[cfg(target_os = "wasi")]
 mod host {
     #![allow(unsafe_code, reason = "the border to the host, which checks every argument")]
@@ -27,27 +27,28 @@ mod host {
         fn clock_res_get(id: u32, resolution: *mut u64) -> i32;
     }
 
-    /// A call that gets to what is behind the engine and does nothing there: standard input gets the flags that it has.
+    /// Calls the host for a file operation that does nothing: sets the flags of standard input to
+    /// their values.
     pub(super) fn null() -> i32 {
         fd_fdstat_set_flags(0, 0)
     }
 
-    /// A call that goes to the host, on its stack, which knows the answer: the resolution of the monotonic clock.
+    /// Calls the host, on its own stack, for a constant: the resolution of the monotonic clock.
     pub(super) fn null_switch() -> u64 {
         const MONOTONIC: u32 = 1;
         let mut resolution = 0;
-        // SAFETY: The place is there.
+        // SAFETY: `resolution` points to a writable value.
         unsafe { clock_res_get(MONOTONIC, &raw mut resolution) };
         resolution
     }
 
-    /// A call that the engine answers by itself: that descriptor is not open.
+    /// Calls a function that the engine answers alone, since the descriptor is not open.
     pub(super) fn null_engine() -> i32 {
         fd_prestat_get(u32::MAX, 0)
     }
 }
 
-/// What the kernel is asked here: the system call that does least.
+/// The cheapest system call.
 #[cfg(not(target_os = "wasi"))]
 mod host {
     pub(super) fn null() -> u32 {
@@ -58,43 +59,44 @@ mod host {
     pub(super) use null as null_switch;
 }
 
-/// An empty call; natively getppid(2).
+/// Call of a file operation that does nothing; natively getppid(2).
 pub(crate) fn null(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, host::null)
 }
 
-/// A call that does not leave the engine; natively getppid(2).
+/// Call that does not leave the engine; natively getppid(2).
 pub(crate) fn null_engine(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, host::null_engine)
 }
 
-/// A call that leaves the engine and does next to nothing there; natively getppid(2).
+/// Call that leaves the engine and returns a constant; natively getppid(2).
 pub(crate) fn null_switch(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, host::null_switch)
 }
 
-/// The monotonic clock; natively by way of the vDSO.
+/// Reads the monotonic clock; natively by the vDSO.
 pub(crate) fn clock(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, Instant::now)
 }
 
-/// The monotonic clock; natively by a system call.
+/// Reads the monotonic clock; natively by a system call.
 #[cfg(target_os = "wasi")]
 pub(crate) use clock as clock_syscall;
 
-/// The monotonic clock; natively by a system call.
+/// Reads the monotonic clock; natively by a system call.
 #[cfg(not(target_os = "wasi"))]
-#[allow(unsafe_code, reason = "a system call that the library does not make")]
+#[allow(unsafe_code, reason = "a system call without a function in the standard library")]
 pub(crate) fn clock_syscall(count: u64, _args: &[String]) -> io::Result<Duration> {
     crate::time(count, || {
         let mut now = std::mem::MaybeUninit::<libc::timespec>::uninit();
-        // SAFETY: The address is that of a `timespec`, which the call fills in.
+        // SAFETY: The address is that of a writable `timespec`.
         let status = unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
         if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     })
 }
 
-/// An empty call, and `args[0]` rounds of a loop of a few instructions.
+/// Call of a file operation that does nothing, and `args[0]` rounds of a loop of a few
+/// instructions.
 pub(crate) fn spin(count: u64, args: &[String]) -> io::Result<Duration> {
     let rounds: u32 = argument(args, 0)?;
     let mut state = 1_u32;
@@ -107,7 +109,7 @@ pub(crate) fn spin(count: u64, args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// One round of xorshift, six instructions of Wasm's.
+/// One round of xorshift, six Wasm instructions.
 fn xorshift(mut state: u32) -> u32 {
     state ^= state << 13;
     state ^= state >> 17;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What needs nobody else: numbers.
+//! Workloads that only compute.
 
 use crate::time_result;
 use sha2::{
@@ -22,12 +22,12 @@ fn fibonacci(n: u32) -> u32 {
     if n < 2 { n } else { fibonacci(n - 1).wrapping_add(fibonacci(n - 2)) }
 }
 
-/// fib(16), by recursion.
+/// Computes fib(16) by recursion.
 pub(crate) fn fib(count: u64, _args: &[String]) -> io::Result<Duration> {
     time_result(count, || fibonacci(black_box(16)))
 }
 
-/// The primes below 8192.
+/// Computes the primes below 8192.
 pub(crate) fn sieve(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut composite = vec![false; 8192];
     time_result(count, || {
@@ -76,22 +76,22 @@ where
     time_result(count, || product(black_box(&a), black_box(&b)))
 }
 
-/// The product of two matrices of integers.
+/// Multiplies two matrices of 32-bit integers.
 pub(crate) fn matmul_i32(count: u64, _args: &[String]) -> io::Result<Duration> {
     matmul(count, i32::from)
 }
 
-/// The product of two matrices of numbers of 32 bits.
+/// Multiplies two matrices of 32-bit floats.
 pub(crate) fn matmul_f32(count: u64, _args: &[String]) -> io::Result<Duration> {
     matmul(count, f32::from)
 }
 
-/// The product of two matrices of numbers of 64 bits.
+/// Multiplies two matrices of 64-bit floats.
 pub(crate) fn matmul_f64(count: u64, _args: &[String]) -> io::Result<Duration> {
     matmul(count, f64::from)
 }
 
-/// The SHA-256 of 1 KiB.
+/// Computes the SHA-256 of 1 KiB.
 pub(crate) fn sha256(count: u64, _args: &[String]) -> io::Result<Duration> {
     let bytes = [0x5a_u8; 1024];
     time_result(count, || Sha256::digest(black_box(&bytes)))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A loop of the kind that CoreMark is: a list, a matrix, a state machine, and a checksum over what they come to.
+//! Workload similar to CoreMark: a list, a matrix, a state machine, and a checksum over their
+//! results.
 
 use crate::time_result;
 use std::{
@@ -9,7 +10,7 @@ use std::{
     time::Duration, //
 };
 
-/// CRC-16, bit by bit, as CoreMark does it.
+/// CRC-16, bit by bit, as in CoreMark.
 fn checksum(mut crc: u16, data: u16) -> u16 {
     for bit in 0..16 {
         let is_odd = (crc ^ (data >> bit)) & 1 == 1;
@@ -21,13 +22,13 @@ fn checksum(mut crc: u16, data: u16) -> u16 {
     crc
 }
 
-/// A list in an array: each element has a value and the index of the next one.
+/// Linked list in an array: each element has a value and the index of the next one.
 struct List {
     elements: Vec<(u16, usize)>,
     first: usize,
 }
 
-/// No element.
+/// Index that stands for no element.
 const NONE: usize = usize::MAX;
 
 impl List {
@@ -70,7 +71,7 @@ impl List {
     }
 }
 
-/// What the state machine has seen of a number.
+/// State of the scanner of numbers.
 #[derive(Clone, Copy)]
 enum State {
     Start,
@@ -116,7 +117,7 @@ fn matrix(a: &[[i16; SIDE]; SIDE], b: &[[i16; SIDE]; SIDE], mut crc: u16) -> u16
     crc
 }
 
-/// One round of all of it.
+/// One round of all parts.
 pub(crate) fn run(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut list = List::new(100, 7);
     let text = b"5012,1234,-874,+122,35.54400,.1234500,-110.700,+0.64400,5.500e+3,-.123e-2,-87e+832,+0.6e-12,T0.3e-1F,-T.T++Tq";

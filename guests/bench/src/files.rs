@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in the folder `args[0]`, which the harness has filled.
+//! Workloads on files in the folder `args[0]`, which the benchmark has made.
 
 use crate::{
     argument,
@@ -17,10 +17,10 @@ use std::{
     time::Duration, //
 };
 
-/// How many small files there are.
+/// Number of small files.
 const SMALL_FILES: usize = 64;
 
-/// Reads 64 bytes and counts the lines in them, from the file's start again at its end.
+/// Reads 64 bytes and counts the lines in them. Starts again at the end of the file.
 pub(crate) fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     let folder: String = argument(args, 0)?;
     let mut file = File::open(format!("{folder}/lines"))?;
@@ -38,7 +38,7 @@ pub(crate) fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     took
 }
 
-/// Opens a small file, reads it, closes it; one after another.
+/// Opens, reads and closes one small file after another.
 pub(crate) fn small(count: u64, args: &[String]) -> io::Result<Duration> {
     let folder: String = argument(args, 0)?;
     let mut names = Vec::new();

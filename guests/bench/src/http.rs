@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! HTTP/1.1 with an answer or two.
+//! HTTP/1.1 protocol with a page and a file.
 
 mod pages;
 
@@ -28,22 +28,22 @@ use std::{
     },
 };
 
-/// The most headers of a request.
+/// Upper bound of the headers of a request.
 const HEADERS_MAX: usize = 16;
 
-/// A server that has a page and, perhaps, a file.
+/// Protocol with a page and, optionally, a file.
 #[derive(Default)]
 pub(crate) struct Http {
     file: Option<ManuallyDrop<File>>,
 }
 
 impl Http {
-    /// One that has the file that is descriptor 4, and reads it for each request.
+    /// Makes a protocol that reads the file at descriptor 4 for each request.
     pub(crate) fn with_file() -> Self {
         Self { file: Some(pipes::handed(4)) }
     }
 
-    /// Adds the answer to a request for `path`.
+    /// Appends the answer to a request for `path`.
     fn get(&mut self, path: &str, output: &mut Vec<u8>) -> io::Result<()> {
         match (path, &mut self.file) {
             ("/", _) => output.extend_from_slice(ANSWER),

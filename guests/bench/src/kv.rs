@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An in-memory cache that speaks `get` and `set` of memcached's
-//! [text protocol](https://github.com/memcached/memcached/blob/master/doc/protocol.txt).
+//! In-memory cache with `get` and `set` of memcached's [text
+//! protocol](https://github.com/memcached/memcached/blob/master/doc/protocol.txt).
 
 mod command;
 
@@ -18,20 +18,21 @@ use std::io::{
     ErrorKind, //
 };
 
-/// What is kept under a key.
+/// Value of a key.
 struct Item {
     flags: u32,
     data: Vec<u8>,
 }
 
-/// The cache.
+/// Cache.
 #[derive(Default)]
 pub(crate) struct Cache {
     items: FnvHashMap<Vec<u8>, Item>,
 }
 
 impl Cache {
-    /// Does one command; the bytes that it takes, or none if it is not whole yet.
+    /// Executes the first command of `input`. Returns its length in bytes, or `None` if it is not
+    /// complete yet.
     fn command(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let Some(end) = memchr::memchr(b'\n', input) else { return Ok(None) };
         let command = command(input, end).map_err(|Malformed| ErrorKind::InvalidData)?;

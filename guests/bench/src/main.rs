@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work that is measured. The same source is a guest and its native twin.
+//! Workloads of the benchmark. The same source is built as a guest and as its native twin.
 //!
-//!     bench WORK [ARG]...   for each number on standard input does WORK so many times; prints how many nanoseconds that took
+//! bench WORK [ARG]...   for each number on standard input: repeats WORK so many times, prints the
+//! nanoseconds
 //!
-//! The clock is the monotonic one, read once before and once after. A program that stays is asked in turn with others, and needs
-//! to be started but once.
+//! The time is measured by the monotonic clock, read once before and once after the repetitions. A
+//! running program takes further numbers, so that it is started once and can take turns with
+//! others.
 
 #[cfg(feature = "batch")]
 mod batched;
@@ -32,10 +34,10 @@ use std::{
     }, //
 };
 
-/// Does something so many times, with arguments of its own; tells how long that took.
+/// Function that repeats a workload `count` times with these arguments, and returns the time.
 type Work = fn(u64, &[String]) -> io::Result<Duration>;
 
-/// Everything there is to measure, by name.
+/// Workloads by name.
 const WORKS: [(&str, Work); 28] = [
     ("null", calls::null),
     ("null-engine", calls::null_engine),
@@ -67,7 +69,7 @@ const WORKS: [(&str, Work); 28] = [
     ("relay-file-syscall", serve::relay_file_syscall),
 ];
 
-/// How long it takes to do `work` `count` times.
+/// Measures the time of `count` calls of `work`.
 fn time(count: u64, mut work: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
     let began = Instant::now();
     for _ in 0..count {
@@ -76,7 +78,7 @@ fn time(count: u64, mut work: impl FnMut() -> io::Result<()>) -> io::Result<Dura
     Ok(began.elapsed())
 }
 
-/// As [`time`], for what cannot fail and comes to a result, which is not to be optimized away.
+/// Like [`time`], for work that cannot fail. Its results are not optimized away.
 fn time_result<T>(count: u64, mut work: impl FnMut() -> T) -> io::Result<Duration> {
     time(count, || {
         black_box(work());
@@ -84,7 +86,7 @@ fn time_result<T>(count: u64, mut work: impl FnMut() -> T) -> io::Result<Duratio
     })
 }
 
-/// Argument `index`, or an error.
+/// Parses argument `index`.
 fn argument<T: std::str::FromStr>(args: &[String], index: usize) -> io::Result<T> {
     args.get(index).and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pipes: descriptor 3 is read, descriptor 4 written.
+//! Workloads on pipes: descriptor 3 is read, descriptor 4 written.
 
 use crate::{
     argument,
@@ -24,10 +24,11 @@ use std::{
 const INPUT: RawFd = 3;
 const OUTPUT: RawFd = 4;
 
-/// A descriptor that was handed over.
-#[allow(unsafe_code, reason = "descriptors that were handed over have a number only")]
+/// Returns a file for an inherited descriptor.
+#[allow(unsafe_code, reason = "inherited descriptors only have a number")]
 pub(crate) fn handed(fd: RawFd) -> ManuallyDrop<File> {
-    // SAFETY: Nobody else in this program closes it, nor does this.
+    // SAFETY: The descriptor is open when the program starts. Nothing in it closes the descriptor,
+    // and `ManuallyDrop` does not either.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn own(count: u64, args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// Writes a byte for the other party, and waits for one from it.
+/// Writes a byte to the other process, and waits for one from it.
 pub(crate) fn ping(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut byte = [0];
     let (mut input, mut output) = (handed(INPUT), handed(OUTPUT));
@@ -51,7 +52,7 @@ pub(crate) fn ping(count: u64, _args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// The other party.
+/// The other process of [`ping`].
 pub(crate) fn pong(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut byte = [0];
     let (mut input, mut output) = (handed(INPUT), handed(OUTPUT));

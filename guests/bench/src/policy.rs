@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A small decision for each request: may this address reach that port?
+//! Workload of small decisions: whether an address may reach a port.
 
 mod rules;
 
@@ -25,7 +25,7 @@ use std::{
     time::Duration, //
 };
 
-/// Decides about a request that is there already.
+/// Decides about a request in memory.
 pub(crate) fn decide(count: u64, _args: &[String]) -> io::Result<Duration> {
     let (mut request, mut state) = ([0; REQUEST], 1);
     time_result(count, || {
@@ -34,7 +34,7 @@ pub(crate) fn decide(count: u64, _args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// Reads a request from descriptor 3 and writes the answer, a byte, to descriptor 4.
+/// Reads a request from descriptor 3 and writes the answer of one byte to descriptor 4.
 pub(crate) fn serve(count: u64, _args: &[String]) -> io::Result<Duration> {
     let (mut input, mut output) = (handed(3), handed(4));
     let (mut request, mut state) = ([0; REQUEST], 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Servers on the listening socket that is descriptor 3. Each takes as many connections as its last argument says, serves them
-//! until they are closed, and ends.
+//! Servers on the listening socket, descriptor 3. Each accepts as many connections as its last
+//! argument says, serves them until they are closed, and ends.
 
 use crate::{
     argument,
@@ -36,19 +36,20 @@ use std::{
     },
 };
 
-/// The descriptor of the listening socket.
+/// Descriptor of the listening socket.
 pub(crate) const LISTENER: i32 = 3;
 
-/// The most bytes of a read.
+/// Upper bound of the bytes of one read.
 pub(crate) const BUFFER: usize = 16 * 1024;
 
-/// What a server says.
+/// Protocol of a server.
 pub(crate) trait Protocol {
-    /// Answers what is whole in `input`, the start of what a connection has sent; how many of its bytes that were.
+    /// Answers the complete requests at the start of `input`. Returns the number of bytes of these
+    /// requests.
     fn answer(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize>;
 }
 
-/// Says what was said.
+/// Protocol that returns its input.
 pub(crate) struct Echo;
 
 impl Protocol for Echo {
@@ -58,26 +59,28 @@ impl Protocol for Echo {
     }
 }
 
-/// The listening socket that was handed over.
-#[allow(unsafe_code, reason = "descriptors that were handed over have a number only")]
+/// Returns the listening socket that the program was started with.
+#[allow(unsafe_code, reason = "inherited descriptors only have a number")]
 fn listener() -> ManuallyDrop<TcpListener> {
-    // SAFETY: Nobody else in this program closes it, nor does this.
+    // SAFETY: Descriptor 3 is open when the program starts. Nothing in it closes the descriptor,
+    // and `ManuallyDrop` does not either.
     ManuallyDrop::new(unsafe { TcpListener::from_raw_fd(LISTENER) })
 }
 
-/// Whether that is a party that has gone without waiting for its answers, which ends its connection and no more.
+/// Returns true if the peer has closed without waiting for its answers, which ends only its
+/// connection.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
-    // wasi-common has no other word for a connection that was reset than `io`.
+    // wasi-common reports a reset connection only as `io`.
     let is_unknown = cfg!(target_os = "wasi") && error.raw_os_error() == Some(29);
     is_unknown || matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
-/// What a party has sent and was not answered yet.
+/// Input of a connection that was not answered yet.
 #[derive(Default)]
 pub(crate) struct Unanswered(Vec<u8>);
 
 impl Unanswered {
-    /// Answers what is whole now that `fresh` has come.
+    /// Answers the requests that are complete with `fresh`.
     pub(crate) fn answer(
         &mut self,
         fresh: &[u8],
@@ -85,7 +88,7 @@ impl Unanswered {
         protocol: &mut impl Protocol,
     ) -> io::Result<()> {
         if self.0.is_empty() {
-            // The usual case: whole requests, nothing to keep.
+            // The usual case: only complete requests.
             let done = protocol.answer(fresh, output)?;
             self.0.extend_from_slice(fresh.get(done..).unwrap_or_default());
         } else {
@@ -97,7 +100,7 @@ impl Unanswered {
     }
 }
 
-/// One party.
+/// Connection with its unanswered input.
 struct Connection<S> {
     stream: S,
     unanswered: Unanswered,
@@ -108,8 +111,8 @@ impl<S: Read + Write> Connection<S> {
         Self { stream, unanswered: Unanswered::default() }
     }
 
-    /// Reads once and answers; whether the connection goes on. A party waits for its answers, so they never fill the socket's
-    /// buffer.
+    /// Reads once and answers. Returns true if the connection continues. A client waits for its
+    /// answers, so they never fill the socket's buffer.
     fn serve(&mut self, buffer: &mut [u8], output: &mut Vec<u8>, protocol: &mut impl Protocol) -> io::Result<bool> {
         let len = match self.stream.read(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
@@ -126,7 +129,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// Serves a single connection: nobody else to wait for.
+/// Serves a single connection.
 fn serve_one(stream: TcpStream, protocol: &mut impl Protocol) -> io::Result<()> {
     let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
     let mut connection = Connection::new(stream);
@@ -134,7 +137,7 @@ fn serve_one(stream: TcpStream, protocol: &mut impl Protocol) -> io::Result<()> 
     Ok(())
 }
 
-/// Serves whichever connection has something to say.
+/// Serves several connections, each when it is readable.
 fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Result<()> {
     let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
     let mut poll = Poll::new()?;
@@ -160,7 +163,7 @@ fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Resu
             Ok(())
         };
         match polled {
-            // wasi-common does not tell who has gone.
+            // wasi-common does not tell which peer has closed.
             Err(error) if is_gone(&error) => (0..count).try_for_each(serve)?,
             polled => {
                 polled?;
@@ -171,7 +174,7 @@ fn serve_many(streams: Vec<TcpStream>, protocol: &mut impl Protocol) -> io::Resu
     Ok(())
 }
 
-/// So many connections, and when the first could come.
+/// Accepts `count` connections. Returns them and the time before the first.
 pub(crate) fn accept(count: usize) -> io::Result<(Instant, Vec<TcpStream>)> {
     let listener = listener();
     let began = Instant::now();
@@ -194,22 +197,22 @@ fn serve(args: &[String], protocol: &mut impl Protocol) -> io::Result<Duration> 
     Ok(began.elapsed())
 }
 
-/// Says what was said.
+/// Echo server.
 pub(crate) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Echo)
 }
 
-/// HTTP/1.1, each connection for as many requests as there are.
+/// HTTP/1.1 server with persistent connections.
 pub(crate) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Http::default())
 }
 
-/// The same; what is in a file is read for each request.
+/// HTTP/1.1 server that reads a file for each request.
 pub(crate) fn http_file(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Http::with_file())
 }
 
-/// HTTP/1.1, a connection for each request.
+/// HTTP/1.1 server with a connection for each request.
 pub(crate) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
     let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
     let listener = listener();
@@ -220,12 +223,12 @@ pub(crate) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// A cache that speaks memcached's protocol.
+/// Cache server with memcached's protocol.
 pub(crate) fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Cache::default())
 }
 
-/// From the first connection to the second, until it ends.
+/// Copies from the first connection to the second until the end.
 pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     let listener = listener();
     let (mut from, mut to) = (listener.accept()?.0, listener.accept()?.0);
@@ -240,8 +243,9 @@ pub(crate) fn relay(_count: u64, _args: &[String]) -> io::Result<Duration> {
     }
 }
 
-/// Sends the file that is descriptor 4, over and over, to one connection: `count` times [`BUFFER`] bytes, by `send`, which is told
-/// how many are left, takes as many as it likes from the file's position, and tells how many.
+/// Sends the file at descriptor 4 repeatedly to one connection, `count` times [`BUFFER`] bytes in
+/// total. `send` gets the number of remaining bytes, sends any number of bytes from the file's
+/// position, and returns it.
 pub(crate) fn send_file(
     count: u64,
     mut send: impl FnMut(&mut File, &mut TcpStream, u64) -> io::Result<u64>,
@@ -253,7 +257,7 @@ pub(crate) fn send_file(
     let began = Instant::now();
     while left > 0 {
         match send(&mut file, &mut to, left)? {
-            // There is nothing in it.
+            // The file is empty.
             0 if is_rewound => return Err(ErrorKind::UnexpectedEof.into()),
             0 => {
                 file.rewind()?;
@@ -268,7 +272,7 @@ pub(crate) fn send_file(
     Ok(began.elapsed())
 }
 
-/// From a file to a connection.
+/// Copies from a file to a connection.
 pub(crate) fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
     let mut buffer = vec![0; BUFFER];
     send_file(count, |file, to, left| {
@@ -279,13 +283,13 @@ pub(crate) fn relay_file(count: u64, _args: &[String]) -> io::Result<Duration> {
     })
 }
 
-/// From a file to a connection; natively by sendfile(2).
+/// Copies from a file to a connection; natively by sendfile(2).
 #[cfg(target_os = "wasi")]
 pub(crate) use relay_file as relay_file_syscall;
 
-/// From a file to a connection; natively by sendfile(2).
+/// Copies from a file to a connection; natively by sendfile(2).
 #[cfg(not(target_os = "wasi"))]
-#[allow(unsafe_code, reason = "a system call that the library does not make")]
+#[allow(unsafe_code, reason = "a system call without a function in the standard library")]
 pub(crate) fn relay_file_syscall(count: u64, _args: &[String]) -> io::Result<Duration> {
     use std::os::fd::AsRawFd as _;
     send_file(count, |file, to, left| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same work by io_uring, as it is meant to be used: what does not depend on each other is submitted at once, and one system
-//! call submits and waits.
+//! Workloads with io_uring: independent operations are submitted together, and one system call
+//! submits and waits.
 
 mod buffers;
 mod files;
@@ -14,7 +14,7 @@ use io_uring::{
 };
 use std::io;
 
-/// What is measured by io_uring, by name.
+/// Workloads by name.
 pub(crate) const WORKS: [(&str, Work); 7] = [
     ("selfpipe-uring", files::selfpipe),
     ("scan-uring", files::scan),
@@ -25,7 +25,8 @@ pub(crate) const WORKS: [(&str, Work); 7] = [
     ("kv-uring", serve::kv),
 ];
 
-/// A ring for this thread alone, in which what completes is looked at when this thread waits; an older kernel has none such.
+/// Makes a ring for a single thread that processes completions when it waits; on an older kernel,
+/// an ordinary ring.
 fn ring(entries: usize) -> io::Result<IoUring> {
     let entries = u32::try_from(entries).map_err(io::Error::other)?;
     let mut builder = IoUring::builder();
@@ -33,18 +34,20 @@ fn ring(entries: usize) -> io::Result<IoUring> {
     builder.build(entries).or_else(|_| IoUring::new(entries))
 }
 
-/// Puts `entries` into the queue.
+/// Adds `entries` to the submission queue.
 ///
 /// # Safety
 ///
-/// What the entries point to stays, and nobody else uses it, until they are done.
-#[allow(unsafe_code, reason = "passes on what the caller guarantees")]
+/// The memory that the entries refer to must stay valid, and must not be used otherwise, until they
+/// are complete.
+#[allow(unsafe_code, reason = "the entries contain addresses")]
 unsafe fn queue(ring: &mut IoUring, entries: &[Entry]) -> io::Result<()> {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The memory of the entries is valid until they are complete, by this function's safety
+    // requirement.
     unsafe { ring.submission().push_multiple(entries) }.map_err(io::Error::other)
 }
 
-/// What an operation came to.
+/// Converts the result of an operation.
 fn checked(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(result.saturating_neg()))
 }

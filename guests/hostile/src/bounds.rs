@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loads and stores out of bounds: each instruction at the edge of memory, and at the largest address with the largest
-//! offset.
+//! Loads and stores out of bounds: each instruction at the edge of memory, and at the largest
+//! address with the largest offset.
 
 use crate::{
     Guests,
@@ -14,13 +14,13 @@ use crate::{
     },
 };
 
-/// An instruction that accesses memory.
+/// Instruction that accesses memory.
 struct Access {
     name: &'static str,
     opcode: u8,
-    /// How many bytes.
+    /// Size of the access, in bytes.
     width: i32,
-    /// What a store stores.
+    /// Code of the value that a store stores; empty for a load.
     value: &'static [u8],
 }
 
@@ -64,10 +64,11 @@ const ACCESSES: [Access; 23] = [
 ];
 
 const PAGE: i32 = 65536;
-/// 2^32 - 1, as an offset.
+/// Offset 2^32 - 1 in LEB128.
 const LARGEST: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0x0f];
 
-/// The access at `address`, by a constant and by a variable: they are different instructions of the engine's.
+/// Encodes an access at `address`. Constant and variable addresses are different instructions in
+/// the engine.
 fn access(access: &Access, address: &[u8], offset: &[u8]) -> Vec<u8> {
     let mut code = [address, access.value, &[access.opcode, 0], offset].concat();
     if access.value.is_empty() {
@@ -87,7 +88,8 @@ pub(crate) fn add(guests: &mut Guests) {
         let set = |address: i32| [i32_const(address), vec![0x21, 0]].concat();
         let variable: &[u8] = &[0x20, 0];
         let last = PAGE - each.width;
-        // The last bytes of memory are inside, by a constant, by a variable and by an offset; one byte on is not.
+        // The last bytes of memory are in bounds, by a constant, a variable and an offset; one byte
+        // further is out of bounds.
         let inside = [
             access(each, &i32_const(last), &[0]),
             set(last),
@@ -103,7 +105,7 @@ pub(crate) fn add(guests: &mut Guests) {
         guests.add(&format!("edge-constant-{name}"), ENDS, program(&edge));
         let largest = [set(-1), access(each, variable, LARGEST)].concat();
         guests.add(&format!("largest-{name}"), ENDS, program(&largest));
-        // Address and offset sum up to 2^32 and a little: inside, if they wrapped around.
+        // Address and offset add up to 2^32 + 8, which would be in bounds with wrap-around.
         let wrapping = [set(16), access(each, variable, &[0xf8, 0xff, 0xff, 0xff, 0x0f])].concat();
         guests.add(&format!("wrapping-{name}"), ENDS, program(&wrapping));
     }

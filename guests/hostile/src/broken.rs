@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Modules that are not what they say: counts and sizes that lie, sections out of order, numbers and names that are none.
+//! Malformed modules: wrong counts and sizes, sections out of order, malformed numbers and names.
 
 use crate::{
     Guests,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const REFUSED: &str = "refused not valid Wasm";
-/// 2^32 - 1.
+/// 2^32 - 1 in LEB128.
 const LARGEST: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0x0f];
 
 /// Sections of a few bytes that claim 4 billion elements.
@@ -41,7 +41,7 @@ fn counts(guests: &mut Guests) {
     for (name, section) in sections {
         guests.add(&format!("claims-{name}"), REFUSED, Module::program(&[(section, LARGEST.to_vec())]));
     }
-    // The same inside of elements.
+    // The same counts inside of elements.
     let params = [&[1, 0x60][..], LARGEST].concat();
     guests.add("claims-params", REFUSED, Module::program(&[(Section::Type, params)]));
     let results = [&[1, 0x60, 0][..], LARGEST].concat();
@@ -68,7 +68,7 @@ fn counts(guests: &mut Guests) {
     guests.add("claims-custom-name", REFUSED, custom);
 }
 
-/// Sections of another size, in another order, or twice.
+/// Sections with a wrong size, out of order, or duplicate.
 fn sections(guests: &mut Guests) {
     let plain = || Module::program(&[]).finish();
     let whole = plain();
@@ -112,15 +112,15 @@ fn sections(guests: &mut Guests) {
     guests.add("bodies-more", REFUSED, Module::program(&[(Section::Function, list::<[u8; 0]>(&[]))]));
 }
 
-/// The first bytes of `wasm`.
+/// Makes a module of the first `len` bytes of `wasm`.
 fn cut(wasm: &[u8], len: usize) -> Module {
     Module::bare(wasm.get(..len).unwrap_or(wasm))
 }
 
-/// Numbers that are too long, and names that are no text.
+/// Numbers that are too long, and names that are not UTF-8.
 fn numbers_and_names(guests: &mut Guests) {
     let types = list(&[PLAIN]);
-    // 5 bytes are as many as there may be, the last of them of 4 bits.
+    // A 32-bit number has at most 5 bytes, and 4 bits in the last one.
     let padded = Module::new().raw(&[1, 0x84, 0x80, 0x80, 0x80, 0x00]).raw(&types);
     let rest = |module: Module| {
         module
@@ -150,7 +150,7 @@ fn numbers_and_names(guests: &mut Guests) {
     guests.add("name-long-imports", "refused missing imports", Module::program(&[(Section::Import, imports)]));
     let no_text = list(&[import(b"\xff", b"\xff", 0)]);
     guests.add("name-import-not-utf-8", REFUSED, Module::program(&[(Section::Import, no_text)]));
-    // What is in custom sections does not count, but their names do.
+    // The contents of custom sections are ignored, but their names are checked.
     let custom = |contents: &[u8]| Module::program(&[]).section(Section::Custom, contents);
     guests.add("custom-rubbish", "exit 0", custom(&[sized(b"name"), vec![0xff; 1 << 20]].concat()));
     guests.add("custom-producers", "exit 0", custom(&[sized(b"producers"), LARGEST.to_vec()].concat()));
@@ -160,7 +160,7 @@ fn numbers_and_names(guests: &mut Guests) {
     guests.add("custom-300000", "exit 0", many);
 }
 
-/// Types and instructions that are wrong.
+/// Invalid types and instructions.
 fn types(guests: &mut Guests) {
     let recursive = function_type(&[0x64, 0], &[]);
     guests.add("type-reference", REFUSED, Module::program(&[(Section::Type, list(&[PLAIN.to_vec(), recursive]))]));
@@ -182,7 +182,7 @@ fn types(guests: &mut Guests) {
     let align = [0x41, 0, 0x28, 0x1f, 0, 0x1a];
     let aligned = vec![(Section::Memory, list(&[[0, 1]])), (Section::Code, list(&[body(&[], &align)]))];
     guests.add("memory-alignment", REFUSED, Module::program(&aligned));
-    // A global that begins with itself, and one that begins with a later one.
+    // Globals that are initialized with themselves and with a later one.
     let global = |index: u8| list(&[[I32, 0, 0x23, index, 0x0b]]);
     guests.add("global-of-itself", REFUSED, Module::program(&[(Section::Global, global(0))]));
     guests.add("global-of-a-later-one", REFUSED, Module::program(&[(Section::Global, global(1))]));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions that are hard to validate or to translate: nothing of them is ever run, unless it is said so.
+//! Functions that are hard to validate or to translate. They are not called, except where a comment
+//! says so.
 
 use crate::{
     Guests,
@@ -20,10 +21,10 @@ use crate::{
     },
 };
 
-/// About the most bytes of one function.
+/// Approximate maximum of a function's code, in bytes.
 const SIZE: usize = 120_000;
 
-/// For what takes seconds to validate or to translate, even on a processor that runs the kernel by itself.
+/// Options of guests that take seconds to validate or to translate on any processor.
 const SLOW: &str = "--timeout 1s --arity 1000";
 
 const UNREACHABLE: u8 = 0x00;
@@ -43,7 +44,7 @@ const LOCAL_SET: u8 = 0x21;
 const LOCAL_TEE: u8 = 0x22;
 const EMPTY: u8 = 0x40;
 
-/// So many functions with this code, never called.
+/// Makes a program with `count` functions with this code, which are never called.
 fn copies(count: usize, types: &[Vec<u8>], locals: &[(usize, u8)], code: &[u8]) -> Module {
     let types = [&[PLAIN.to_vec()], types].concat();
     let bodies = [number(count + 1), body(&[], &[]), body(locals, code).repeat(count)].concat();
@@ -54,12 +55,12 @@ fn copies(count: usize, types: &[Vec<u8>], locals: &[(usize, u8)], code: &[u8]) 
     ])
 }
 
-/// As many of `item` as go into a function.
+/// Repeats `item` until the function is full.
 fn full(item: &[u8]) -> Vec<u8> {
     item.repeat(SIZE / item.len())
 }
 
-/// `count` of `open`, `middle`, and as many of `close`.
+/// Returns `count` copies of `open`, then `middle`, then `count` copies of `close`.
 fn nested(count: usize, open: &[u8], middle: &[u8], close: &[u8]) -> Vec<u8> {
     [open.repeat(count), middle.to_vec(), close.repeat(count)].concat()
 }
@@ -69,7 +70,7 @@ fn large(guests: &mut Guests) {
     guests.add("code-constants", "exit 0", copies(16, &[], &[], &constants));
     let too_large = [i32_const(0), vec![DROP]].concat().repeat(400_000);
     guests.add("code-too-large", "limit function-size", Module::code(&[], &[], &too_large));
-    // All of it is dead: validated, not translated.
+    // Dead code is validated, but not translated.
     let dead = [vec![UNREACHABLE], full(&[0x6a])].concat();
     guests.add("code-dead", "exit 0", copies(16, &[], &[], &[dead, vec![DROP]].concat()));
     let additions = [full(&[0x41, 0]), vec![0x6a; SIZE / 2 - 1], vec![DROP]].concat();
@@ -90,7 +91,7 @@ fn nesting(guests: &mut Guests) {
     guests.add("nested-elses", "limit function-size", copies(4, &[], &[(1, I32)], &elses));
     let results = [nested(depth, &[BLOCK, I64], &[0x42, 0], &[END]), vec![DROP]].concat();
     guests.add("nested-results", "exit 0", copies(4, &[], &[], &results));
-    // Each of them jumps out of all of them.
+    // Each block has a branch out of all blocks.
     let mut out = Vec::new();
     let mut depth = 0;
     while out.len() + depth + 8 < SIZE {
@@ -102,7 +103,7 @@ fn nesting(guests: &mut Guests) {
     guests.add("nested-branches-out", "exit 0", copies(4, &[], &[(1, I32)], &out));
     let run = nested(SIZE / 3, &[BLOCK, EMPTY], &[BR, 0], &[END]);
     guests.add("nested-blocks-run", "exit 0", Module::code(&[], &[], &run));
-    // Loops that each take 1,000 values along.
+    // Loops with 1,000 parameters each.
     let types = [function_type(&[I64; 1000], &[I64; 1000])];
     let values = [0x42, 0].repeat(1000);
     let wide = |open: u8| {
@@ -121,7 +122,7 @@ fn nesting(guests: &mut Guests) {
 }
 
 fn branches(guests: &mut Guests) {
-    // Many branches to one place: each is to be filled in when the place is known.
+    // Many branches to one target, which must all be patched when it is known.
     let chain = [vec![BLOCK, EMPTY], full(&[LOCAL_GET, 0, BR_IF, 0]), vec![END]].concat();
     guests.add("branches-to-one-end", "exit 0", copies(4, &[], &[(1, I32)], &chain));
     let back = [vec![LOOP, EMPTY], full(&[LOCAL_GET, 0, BR_IF, 0]), vec![END]].concat();
@@ -142,7 +143,7 @@ fn branches(guests: &mut Guests) {
         .concat();
     guests.add("table-of-depths", "exit 0", copies(8, &[], &[(1, I32)], &deep));
 
-    // Each target is one byte, and takes 1,000 values along.
+    // Each target takes one byte, and each branch carries 1,000 values.
     let types = [function_type(&[], &[I64; 1000])];
     let values = [0x42, 0].repeat(1000);
     let end = [vec![END], vec![DROP; 1000]].concat();
@@ -165,7 +166,7 @@ fn branches(guests: &mut Guests) {
     );
 }
 
-/// Functions of 1,000 parameters and 1,000 results that call one another.
+/// Functions with 1,000 parameters and 1,000 results that call one another.
 fn wide_calls(guests: &mut Guests) {
     let wide = function_type(&[I64; 1000], &[I64; 1000]);
     let types = list(&[PLAIN.to_vec(), wide]);
@@ -191,7 +192,7 @@ fn wide_calls(guests: &mut Guests) {
     guests.add_with("returns-of-1000", "--arity 1000", "exit 0", program(&returns, &[]));
 }
 
-/// Locals that are on the operand stack when they change: their old values are to be kept.
+/// Locals that are set while their old values are on the operand stack and must be kept.
 fn locals(guests: &mut Guests) {
     let gets = [LOCAL_GET, 0].repeat(SIZE / 4);
     let one = [gets.clone(), vec![0x42, 0, LOCAL_SET, 0], vec![DROP; SIZE / 4]].concat();
@@ -200,7 +201,7 @@ fn locals(guests: &mut Guests) {
     guests.add("locals-kept-again", "exit 0", copies(8, &[], &[(1, I64)], &again));
     let tee = [vec![0x42, 0], full(&[LOCAL_TEE, 0, LOCAL_GET, 0]), vec![UNREACHABLE]].concat();
     guests.add("locals-tee", "exit 0", copies(8, &[], &[(1, I64)], &tee));
-    // A local that is set in a block that has thousands of others on its stack.
+    // Blocks within a function that has thousands of locals on its stack.
     let each: Vec<_> = (0..20_000).flat_map(|index| [vec![LOCAL_GET], number(index)].concat()).collect();
     let blocks = [BLOCK, EMPTY, END].repeat(15_000);
     let all = [each.clone(), blocks, vec![UNREACHABLE]].concat();
@@ -215,9 +216,9 @@ fn locals(guests: &mut Guests) {
     guests.add_with("locals-get-in-blocks", "--locals 50000", "exit 0", copies(8, &[], &[(10_000, I64)], &nest));
 }
 
-/// Many instructions of one kind that run in a row without a branch: they are charged before, not while, they run.
+/// Sequences of expensive instructions without a branch, which are charged before they run.
 fn runs(guests: &mut Guests) {
-    // A function that calls the one before it twice, 40 of them: 2^40 calls without a loop.
+    // 40 functions, each of which calls the one before it twice: 2^40 calls without a loop.
     let count: usize = 40;
     let bodies: Vec<_> = (0..count)
         .map(|index| match index.checked_sub(1) {
@@ -239,7 +240,7 @@ fn runs(guests: &mut Guests) {
         (Section::Code, list(&[body(&[], &full(&fill))])),
     ]);
     guests.add_with("fills-in-a-row", "--timeout 500ms", "limit time", fills);
-    // A call that sets 30,000 locals to zero costs little more fuel than one that has none.
+    // A call that sets 30,000 locals to zero costs little more fuel than one without locals.
     let called = [LOOP, EMPTY, CALL, 1, BR, 0, END];
     let calls = Module::program(&[
         (Section::Function, list(&[[0], [0]])),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! More of everything than any program has: functions, types, globals, segments, imports, exports, locals.
+//! Large numbers of functions, types, globals, segments, imports, exports and locals.
 
 use crate::{
     Guests,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// So many functions, all with this body.
+/// Makes a program with `count` functions, all with this body.
 fn functions(count: usize, body: &[u8]) -> Module {
     Module::program(&[(Section::Function, vector(count, &[0])), (Section::Code, vector(count, body))])
 }
@@ -32,7 +32,7 @@ fn many_functions(guests: &mut Guests) {
     guests.add("functions-500000", "limit functions", functions(500_000, &empty));
     guests.add("functions-100001", "limit functions", functions(100_001, &empty));
     guests.add("functions-100000", "exit 0", functions(100_000, &empty));
-    // Locals are written as their number: a few bytes are 50,000 of them, as many as a function may have.
+    // Locals are encoded as a count: a few bytes stand for 50,000 locals.
     let locals = |count| body(&[(count, I64)], &[]);
     guests.add_with("locals-50000", "--locals 50000", "refused not valid Wasm", functions(1, &locals(50_000)));
     guests.add("locals-30000", "limit locals", functions(1, &locals(30_000)));
@@ -48,7 +48,7 @@ fn many_functions(guests: &mut Guests) {
     guests.add_with("locals-groups", "--locals 50000", "exit 0", functions(20, &body(&groups, &[])));
     let nothing = body(&vec![(0, I64); 30_000], &[]);
     guests.add("locals-empty-groups", "exit 0", functions(20, &nothing));
-    // Each call of it takes 240,000 bytes of the value stack.
+    // Each call takes 240,000 bytes of the value stack.
     let deep = body(&[(30_000, I64)], &[0x10, 0]);
     guests.add_with("recursion-30000-locals", "--locals 50000", "limit stack", functions(1, &deep));
 }
@@ -57,9 +57,9 @@ fn many_types(guests: &mut Guests) {
     let count = 50_000;
     let plain = |count| Module::program(&[(Section::Type, vector(count, PLAIN))]);
     guests.add("types-200000", "exit 0", plain(200_000));
-    // Each takes three bytes here, and some 190 in the engine.
+    // Each type takes three bytes in the module, and some 190 in the engine.
     guests.add_with("types-1000000", "--code 32M", "limit code", plain(1_000_000));
-    // All different: each is to be looked up among the others.
+    // Different types, so that each must be looked up among the others.
     let kinds = [0x7f, 0x7e, 0x7d, 0x7c];
     let different = |index: usize| {
         let params: Vec<u8> = (0..10).map(|digit| kinds[index >> (2 * digit) & 3]).collect();
@@ -94,7 +94,7 @@ fn many_names(guests: &mut Guests) {
     guests.add("exports-alike", "exit 0", Module::program(&[(Section::Export, list(&exports))]));
     let imports = vector(100_000, &import(b"e", b"f", 0));
     guests.add("imports-100000", "refused missing imports", Module::program(&[(Section::Import, imports)]));
-    // Each character of them becomes six when it is escaped.
+    // Each character takes six bytes when it is escaped.
     let imports = vector(20, &import(&[7; 50_000], &[7; 50_000], 0));
     guests.add("imports-escaped", "refused missing imports", Module::program(&[(Section::Import, imports)]));
     let yields = vector(50_000, &import(b"wasi_snapshot_preview1", b"sched_yield", 1));
@@ -124,7 +124,7 @@ fn many_globals_and_segments(guests: &mut Guests) {
     guests.add("data-2m-out-of-bounds", "refused cannot be instantiated", {
         data(1, &[&[0, 0x41, 0, 0x0b][..], &sized(&large)].concat())
     });
-    // 16 active segments of 64 KiB over one another.
+    // 16 active segments of 64 KiB at one address.
     let page = [&[0, 0x41, 0, 0x0b][..], &sized(&[7; 65536])].concat();
     guests.add("data-overlapping", "exit 0", data(16, &page));
 
@@ -134,7 +134,7 @@ fn many_globals_and_segments(guests: &mut Guests) {
     guests.add("elements-10000", "exit 0", elements(10_000, &active));
     guests.add("elements-10001", "limit element-segments", elements(10_001, &active));
     guests.add("elements-100001", "limit element-segments", elements(100_001, &[1, 0, 0]));
-    // One byte each, and three as expressions.
+    // One byte for each element, and three for each expression.
     let items = [vec![1, 0], vector(1_000_000, &[0])].concat();
     guests.add("elements-1000000-items", "exit 0", elements(1, &items));
     let expressions = [vec![5, 0x70], vector(300_000, &[0xd2, 0, 0x0b])].concat();
@@ -154,13 +154,13 @@ fn many_globals_and_segments(guests: &mut Guests) {
     guests.add("global-of-constants", ENDS, Module::program(&[(Section::Global, constants)]));
 }
 
-/// The end of one whose constant expression is too long.
+/// End of guests with a constant expression that is too long.
 const ENDS: &str = "refused a constant expression has more than 64 instructions";
 
-/// Constant expressions of sums. An engine that evaluates or frees them by recursion needs as much stack as they are
-/// long: that of 2,000 numbers is enough for a stack of 64 KiB, that of 600,000 for any.
+/// Constant expressions of sums. An engine that evaluates or frees them by recursion needs stack in
+/// proportion to their length: for 2,000 numbers more than 64 KiB, for 600,000 more than any stack.
 fn long_expressions(guests: &mut Guests) {
-    // To the left: ((1 + 1) + 1) + 1, and to the right: 1 + (1 + (1 + 1)).
+    // Nested on the left, ((1 + 1) + 1) + 1, and on the right, 1 + (1 + (1 + 1)).
     let left = |count| [i32_const(0), [0x41, 1, 0x6a].repeat(count), vec![0x0b]].concat();
     let right = |count| [[0x41, 1].repeat(count), vec![0x6a; count - 1], vec![0x0b]].concat();
     let global = |sum: Vec<u8>| vec![(Section::Global, [vec![1, I32, 0], sum].concat())];
@@ -179,7 +179,7 @@ fn long_expressions(guests: &mut Guests) {
     let element = [vec![1, 0], left(2_000), vec![0]].concat();
     let element = vec![(Section::Table, vec![1, 0x70, 0, 1]), (Section::Element, element)];
     guests.add("element-offset-sum", ENDS, Module::program(&element));
-    // One that is thrown away, because what follows is not valid.
+    // An expression that is dropped early, because the module is invalid after it.
     let broken = Module::program(&global(left(600_000))).raw(&[0x7f, 1, 0]);
     guests.add("global-sum-broken", ENDS, broken);
 }

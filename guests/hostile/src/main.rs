@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes the programs that attack the kernel that runs them, and a table of how each of them is to end.
+//! Makes hostile guests, programs that attack the kernel that runs them, and a list of their ends.
 //!
 //!     kwasmi-hostile TEXTS FOLDER
 //!
-//! Assembles every TEXTS/NAME.wat and generates what is too large for a text, or what no text can say, as FOLDER/NAME.wasm.
-//! FOLDER/expected has a line for each: name, options of `kwasmi run`, exit status, words on standard error; tabs
-//! between them, `-` for none.
+//! Assembles every TEXTS/NAME.wat as FOLDER/NAME.wasm, and generates guests that are too large for a
+//! text or that the text format cannot express. FOLDER/expected has a line for each guest: name,
+//! options of `kwasmi run`, exit status, words on standard error. The fields are separated by tabs;
+//! `-` stands for none.
 //!
-//! A text tells both in comments at its beginning:
+//! A text has its options and its end in comments at the beginning:
 //!
 //!     ;; options: --fuel 1000
 //!     ;; ends: limit fuel                         124, "limit reached: fuel "
 //!     ;; ends: trap out of bounds memory access   134, "out of bounds memory access"
 //!     ;; ends: refused not valid Wasm             126, "not valid Wasm"
-//!     ;; ends: exit 3                             3, and nothing is said
+//!     ;; ends: exit 3                             3, nothing on standard error
 
 mod bounds;
 mod broken;
@@ -41,47 +42,47 @@ use wast::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// A program.
+/// Hostile guest.
 #[derive(Clone, Debug)]
 struct Guest {
     /// Options of `kwasmi run`.
     options: String,
-    /// How it ends, as in a text.
+    /// End, in the format of a text's `ends`.
     ends: String,
-    /// The module.
+    /// Module in binary format.
     wasm: Vec<u8>,
 }
 
-/// Programs by name.
+/// Guests by name.
 #[derive(Debug, Default)]
 struct Guests(BTreeMap<String, Guest>);
 
 impl Guests {
-    /// A program that ends so without any options.
+    /// Adds a guest without options.
     fn add(&mut self, name: &str, ends: &str, wasm: wasm::Module) {
         self.add_with(name, "", ends, wasm);
     }
 
-    /// A program that ends so with these options.
+    /// Adds a guest with options.
     fn add_with(&mut self, name: &str, options: &str, ends: &str, wasm: wasm::Module) {
         let guest = Guest { options: options.to_owned(), ends: ends.to_owned(), wasm: wasm.finish() };
-        assert!(self.0.insert(name.to_owned(), guest).is_none(), "{name} is there twice");
+        assert!(self.0.insert(name.to_owned(), guest).is_none(), "{name} exists twice");
     }
 }
 
-/// Exit status and words for the end of a guest.
+/// Returns the exit status and the words on standard error of an end.
 fn status_and_words(ends: &str) -> Result<(u8, String)> {
-    let (kind, rest) = ends.split_once(' ').ok_or_else(|| format!("'{ends}' is no end"))?;
+    let (kind, rest) = ends.split_once(' ').ok_or_else(|| format!("'{ends}': not an end"))?;
     Ok(match kind {
         "exit" => (rest.parse()?, "-".to_owned()),
         "limit" => (124, format!("limit reached: {rest} ")),
         "refused" => (126, rest.to_owned()),
         "trap" => (134, rest.to_owned()),
-        _ => return Err(format!("'{ends}' is no end").into()),
+        _ => return Err(format!("'{ends}': not an end").into()),
     })
 }
 
-/// What a comment at the beginning of `text` says after `key`.
+/// Returns the text after `key` in the comments at the beginning of `text`.
 fn comment<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let comments = text.lines().map_while(|line| line.strip_prefix(";; "));
     comments.filter_map(|line| line.strip_prefix(key)).next()
@@ -90,7 +91,7 @@ fn comment<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 fn assemble(text: &str) -> Result<Guest> {
     let buffer = ParseBuffer::new(text)?;
     let wasm = parser::parse::<Wat<'_>>(&buffer)?.encode()?;
-    let ends = comment(text, "ends: ").ok_or("it does not say how it ends")?.to_owned();
+    let ends = comment(text, "ends: ").ok_or("no comment ';; ends:'")?.to_owned();
     Ok(Guest { options: comment(text, "options: ").unwrap_or_default().to_owned(), ends, wasm })
 }
 
@@ -102,7 +103,7 @@ fn texts(folder: &Path, guests: &mut Guests) -> Result<()> {
         };
         let guest = assemble(&fs::read_to_string(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
         if guests.0.insert(name.to_owned(), guest).is_some() {
-            return Err(format!("{name} is there twice").into());
+            return Err(format!("{name} exists twice").into());
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every function of preview 1 with evil arguments: every combination of them, or where those are too many a number of random
-//! ones. Each program exits with 0 when it has made all calls and every one came back with an errno that there is.
+//! Guests that call a function of preview 1 with hostile arguments: with all combinations, or with
+//! random ones if there are too many. Each exits with 0 if all calls return a valid errno.
 //!
-//! `proc_raise` is not among them: it ends the guest, as it is to.
+//! `proc_raise` is left out, because it ends the guest.
 
 use crate::{
     Guests,
@@ -24,22 +24,22 @@ use crate::{
     },
 };
 
-/// What an argument is.
+/// Kind of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Argument {
-    /// A descriptor; not the standard input, which may have nothing to read.
+    /// Descriptor, except standard input, on which a read may wait.
     Fd,
-    /// A pointer to anything.
+    /// Pointer to anything.
     Pointer,
-    /// How many elements, or bytes.
+    /// Number of elements or bytes.
     Count,
-    /// A pointer to a path, mostly.
+    /// Pointer, mostly to a path.
     Path,
-    /// The length of a path.
+    /// Length of a path.
     PathLen,
-    /// A number with a few values.
+    /// Number with few valid values.
     Small,
-    /// 64 bits.
+    /// 64-bit number.
     Wide,
 }
 
@@ -57,9 +57,10 @@ impl Argument {
     fn values(self) -> &'static [i64] {
         match self {
             Fd => &[1, 2, 3, 1000, 1024, 0x8000_0000, 0xffff_ffff],
-            // VECTORS and its elements, unaligned ones, the end of memory, and where addresses wrap around.
+            // VECTORS and its elements, unaligned addresses, the end of memory, and addresses that
+            // wrap around.
             Pointer => &[0, 1, 1024, 1032, 1040, 65528, 65533, 65535, 65536, 0x8000_0000, 0xffff_fff8, 0xffff_ffff],
-            // Within PATHS, and where nothing is, or everything.
+            // Addresses within PATHS, of zeros, of the vectors, and out of memory.
             Path => &[4096, 4097, 4098, 4101, 4107, 4117, 4128, 4135, 4143, 1024, 8192, 65535, 65536, 0xffff_ffff],
             PathLen => &[0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 255, 256, 4095, 4096, 57343, 0x8000_0000, 0xffff_ffff],
             Count => &[0, 1, 2, 7, 9, 1024, 1025, 65536, 0x2000_0000, 0x8000_0000, 0xffff_ffff],
@@ -120,25 +121,26 @@ const FUNCTIONS: [(&str, &[Argument]); 44] = [
     ("sock_shutdown", &[Fd, Small]),
 ];
 
-/// Where the values are, and below them vectors that an author of an exploit would write.
+/// End of the area of the values, and the vectors in it, at address 1024.
 const VALUES: usize = 2048;
 const VECTORS: [(u32, u32); 4] = [(0, 65536), (0xffff_fff0, 0x20), (1024, 64), (0, 0xffff_ffff)];
 
-/// Where the paths are, and what they are, one behind another.
+/// Address of the paths, and the paths one after another.
 const PATHS_AT: usize = 4096;
 const PATHS: &[u8] = b"a/../b/./c\0a/out/etc\0absolute/x\0loop/y\0\xff/../..\0\xc3\xa4//...";
 
-/// The most calls of one program: with more combinations than this, as many are tried by chance.
+/// Upper bound of the random calls of one guest.
 const CALLS_MAX: usize = 50_000;
 
-/// The highest errno.
+/// Largest errno of preview 1.
 const ERRNO_MAX: i32 = 76;
 
 const CALL: u8 = 0x10;
 const LOCAL_GET: u8 = 0x20;
 const LOCAL_SET: u8 = 0x21;
 
-/// A loop over all combinations of arguments: a counter for each, the first one outermost.
+/// Encodes nested loops over all combinations of arguments, with a counter for each; the first is
+/// the outermost.
 fn combinations(args: &[Argument], index: usize, innermost: &[u8]) -> Vec<u8> {
     let Some((arg, rest)) = args.split_first() else {
         return innermost.to_vec();
@@ -152,7 +154,7 @@ fn combinations(args: &[Argument], index: usize, innermost: &[u8]) -> Vec<u8> {
         combinations(rest, index + 1, innermost),
         vec![LOCAL_GET],
         local.clone(),
-        // The counter and one more, compared to how many there are.
+        // Increments the counter and compares it with the number of values.
         vec![0x41, 1, 0x6a, 0x22],
         local,
         i32_const(count),
@@ -161,13 +163,14 @@ fn combinations(args: &[Argument], index: usize, innermost: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A loop over as many random combinations as there may be: a counter for each argument, one for the loop, and the seed.
+/// Encodes a loop over `CALLS_MAX` random combinations, with a local for each argument, the loop's
+/// counter, and the seed.
 fn random(args: &[Argument], innermost: &[u8]) -> Vec<u8> {
     let (turn, seed) = (number(args.len()), number(args.len() + 1));
     let mut code = vec![0x03, 0x40];
     for (index, arg) in args.iter().enumerate() {
         let count = i32::try_from(arg.values().len()).unwrap_or(1);
-        // Numerical Recipes' generator, of which the upper bits are the better ones.
+        // Generator of Numerical Recipes, whose upper bits are the better ones.
         code.extend([vec![LOCAL_GET], seed.clone(), i32_const(1_664_525), vec![0x6c]].concat());
         code.extend([i32_const(1_013_904_223), vec![0x6a, 0x22], seed.clone()].concat());
         code.extend([vec![0x41, 16, 0x76], i32_const(count), vec![0x70, LOCAL_SET], number(index)].concat());
@@ -193,7 +196,7 @@ fn program(name: &str, args: &[Argument]) -> Module {
         for value in arg.values() {
             data.extend(value.to_le_bytes());
         }
-        // Loads the value that the counter says: `base + counter * 8`.
+        // Loads the value for the counter: `base + counter * 8`.
         call.extend([vec![LOCAL_GET], number(index), vec![0x41, 3, 0x74]].concat());
         call.extend(if *arg == Wide { [0x29, 3] } else { [0x28, 2] });
         call.extend(number(at));
@@ -201,18 +204,19 @@ fn program(name: &str, args: &[Argument]) -> Module {
     assert!(1024 + data.len() <= PATHS_AT, "no room for the values of {name}");
     data.resize(PATHS_AT - 1024, 0);
     data.extend(PATHS);
-    // Traps if the errno is not one.
+    // Traps if the errno is not valid.
     call.extend([CALL, 3]);
     call.extend(i32_const(ERRNO_MAX));
     call.extend([0x4b, 0x04, 0x40, 0x00, 0x0b]);
     if matches!(name, "path_open" | "sock_accept") {
-        // What was opened got the lowest number that was free.
+        // The opened descriptor has the lowest free number, 4.
         call.extend([0x41, 4, CALL, 2, 0x1a]);
     }
-    // Calls write to memory: what is read is put back each time.
+    // Calls write to memory, so the data is restored each time.
     let restored = [i32_const(1024), i32_const(0), i32_const(i32::try_from(data.len()).unwrap_or(0))].concat();
     let restore = [restored, vec![0xfc, 8, 0, 0]].concat();
-    // The standard error goes where the standard output goes: what is written by chance is not to be taken for kwasmi's.
+    // Standard error becomes standard output, so that random output is not mistaken for kwasmi's
+    // message.
     let renumber = if name == "fd_renumber" { vec![] } else { vec![0x41, 1, 0x41, 2, CALL, 0, 0x1a] };
     let all = args.iter().try_fold(1_usize, |all, arg| all.checked_mul(arg.values().len()));
     let innermost = [restore, call].concat();

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a cache is told, in memcached's text protocol. `qemu/limit` compiles this very file.
+//! Commands of memcached's text protocol. Also compiled by `qemu/limit`.
 
-/// A command.
+/// Command.
 pub(crate) enum Command<'a> {
-    /// Asks for what is kept under these keys, which are [`words`].
+    /// Returns the values of these keys, which are [`words`].
     Get(&'a [u8]),
-    /// Has `data` kept under `key`.
+    /// Stores `data` under `key`.
     Set { key: &'a [u8], flags: u32, data: &'a [u8] },
-    /// Something else.
+    /// Any other command.
     Unknown,
 }
 
-/// A command that says what it cannot mean.
+/// Error: a command that cannot be parsed.
 pub(crate) struct Malformed;
 
-/// What has a space after it, or is the last.
+/// Splits a line into words at spaces.
 pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b' ')
 }
@@ -24,8 +24,8 @@ fn number<T: core::str::FromStr>(word: Option<&[u8]>) -> Result<T, Malformed> {
     word.and_then(|word| core::str::from_utf8(word).ok()).and_then(|word| word.parse().ok()).ok_or(Malformed)
 }
 
-/// Reads the command at the start of `input`, whose first line ends at `end`; the command, and the bytes that it takes; none if it is
-/// not whole yet.
+/// Parses the command at the start of `input`, whose first line ends at `end`. Returns the command
+/// and its length in bytes, or `None` if it is not complete yet.
 #[inline]
 pub(crate) fn command(input: &[u8], end: usize) -> Result<Option<(Command<'_>, usize)>, Malformed> {
     let Some((line, rest)) = input.split_at_checked(end) else { return Ok(None) };
@@ -39,7 +39,7 @@ pub(crate) fn command(input: &[u8], end: usize) -> Result<Option<(Command<'_>, u
             let flags = number(words.next())?;
             number::<usize>(words.next())?;
             let data_len = number(words.next())?;
-            // After the line come the data and another line end.
+            // The line is followed by the data and another line end.
             let data = rest.get(1..).and_then(|rest| rest.split_at_checked(data_len));
             match data {
                 Some((data, after)) if after.len() >= 2 => {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules, and requests to try them on. `qemu/limit` compiles this very file.
+//! Rules and requests of the policy workload. Also compiled by `qemu/limit`.
 
-/// A request: source address, port, protocol, and what else is in a small header.
+/// Size of a request in bytes: source address, port, protocol, and the rest of a small header.
 pub(crate) const REQUEST: usize = 16;
 
-/// A rule: a network, its mask, the ports, and the answer.
+/// Rule: a network with its mask, a range of ports, and the answer.
 struct Rule {
     network: u32,
     mask: u32,
@@ -17,7 +17,7 @@ const fn rule(network: u32, bits: u32, ports: (u16, u16), allow: bool) -> Rule {
     Rule { network, mask: u32::MAX << (32 - bits), ports, allow }
 }
 
-/// The first one that matches decides.
+/// Rules; the first one that matches decides.
 const RULES: [Rule; 8] = [
     rule(0x0a00_0000, 8, (22, 22), true),
     rule(0x0a01_0000, 16, (5432, 5432), true),
@@ -38,7 +38,7 @@ pub(crate) fn is_allowed(request: &[u8; REQUEST]) -> bool {
         .is_some_and(|rule| rule.allow)
 }
 
-/// The next request: one that every so many rules match.
+/// Makes the next request, so that all rules are matched from time to time.
 pub(crate) fn next(request: &mut [u8; REQUEST], state: &mut u32) {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     let networks = [0x0a01_0000_u32, 0xc0a8_0100, 0xac10_0000, 0x0808_0000];

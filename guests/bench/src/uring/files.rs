@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pipe and files.
+//! Workloads on a pipe and on files.
 
-#![allow(unsafe_code, reason = "the kernel is told addresses")]
+#![allow(unsafe_code, reason = "the entries contain addresses")]
 
 use super::{
     checked,
@@ -37,16 +37,18 @@ use std::{
     },
 };
 
-/// Operations that are submitted at once, where they do not depend on each other.
+/// Number of independent operations submitted together.
 const BATCH: usize = 16;
 
-/// Submits `entries` and waits until all are done; the least result.
+/// Submits `entries` and waits until all are complete. Returns the smallest result.
 ///
 /// # Safety
 ///
-/// As for [`queue`]: until this returns, or until the ring is gone if it fails.
+/// The memory that the entries refer to must stay valid, and must not be used otherwise, until this
+/// returns; or until the ring is dropped, if this fails.
 unsafe fn submit(ring: &mut IoUring, entries: &[Entry]) -> io::Result<usize> {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The memory of the entries is valid until they are complete, by this function's safety
+    // requirement.
     unsafe { queue(ring, entries) }?;
     ring.submit_and_wait(entries.len())?;
     let mut least = usize::MAX;
@@ -58,14 +60,14 @@ unsafe fn submit(ring: &mut IoUring, entries: &[Entry]) -> io::Result<usize> {
                 least = least.min(checked(completion.result())?);
                 done += 1;
             }
-            // A signal came in between.
+            // A signal has interrupted the wait.
             None => drop(ring.submit_and_wait(1)?),
         }
     }
     Ok(least)
 }
 
-/// A write and a read of `args[0]` bytes, linked.
+/// Writes and reads `args[0]` bytes by linked operations.
 pub(super) fn selfpipe(count: u64, args: &[String]) -> io::Result<Duration> {
     let len: u32 = argument(args, 0)?;
     let size = usize::try_from(len).map_err(io::Error::other)?;
@@ -76,13 +78,13 @@ pub(super) fn selfpipe(count: u64, args: &[String]) -> io::Result<Duration> {
     crate::time(count, || {
         let write = opcode::Write::new(output, from.as_ptr(), len).build().flags(Flags::IO_LINK);
         let read = opcode::Read::new(input, to.as_mut_ptr(), len).build();
-        // SAFETY: The buffers outlive the ring.
+        // SAFETY: `from` and `to` outlive `ring`, and are not used while the operations run.
         let least = unsafe { submit(&mut ring, &[write, read]) }?;
         if least == size { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
     })
 }
 
-/// Reads of 64 bytes, a batch at a time; their lines.
+/// Reads pieces of 64 bytes by batches, and counts the lines in them.
 pub(super) fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     let folder: String = argument(args, 0)?;
     let file = File::open(format!("{folder}/lines"))?;
@@ -98,7 +100,7 @@ pub(super) fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
             offset = (offset + 64) % len;
             read
         });
-        // SAFETY: The buffers outlive the ring.
+        // SAFETY: `bytes` outlives `ring`, and is not used while the operations run.
         unsafe { submit(&mut ring, &entries) }?;
         for buffer in &bytes {
             lines += memchr::memchr_iter(b'\n', buffer).count();
@@ -109,7 +111,7 @@ pub(super) fn scan(count: u64, args: &[String]) -> io::Result<Duration> {
     took
 }
 
-/// Open, read and close, linked, a batch of files at a time.
+/// Opens, reads and closes files by linked operations, several files in a batch.
 pub(super) fn small(count: u64, args: &[String]) -> io::Result<Duration> {
     let folder: String = argument(args, 0)?;
     let mut names = Vec::new();
@@ -129,11 +131,11 @@ pub(super) fn small(count: u64, args: &[String]) -> io::Result<Duration> {
             let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), name.as_ptr()).file_index(Some(place)).build();
             let read = opcode::Read::new(Fixed(slot), buffer.as_mut_ptr(), 256).build();
             entries.push(open.flags(Flags::IO_LINK));
-            // A hard link: a read that is short is none that failed.
+            // A hard link, because a short read breaks an ordinary one.
             entries.push(read.flags(Flags::IO_HARDLINK));
             entries.push(opcode::Close::new(Fixed(slot)).build());
         }
-        // SAFETY: Names and buffers outlive the ring.
+        // SAFETY: `names` and `bytes` outlive `ring`, and are not used while the operations run.
         unsafe { submit(&mut ring, &entries) }?;
     }
     Ok(began.elapsed())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The servers. Each connection has a receive under way, which stays, and at most one send.
+//! Servers. Each connection has one multishot receive, and at most one send at a time.
 
-#![allow(unsafe_code, reason = "the kernel is told addresses")]
+#![allow(unsafe_code, reason = "the entries contain addresses")]
 
 use super::{
     buffers::{
@@ -49,29 +49,29 @@ use std::{
     time::Duration,
 };
 
-/// In an operation's number: it is a send, not a receive.
+/// Bit in the `user_data` of a send; a receive does not have it.
 const SEND: u64 = 1 << 32;
 
-/// A send of all of `bytes`.
+/// Makes a send of all of `bytes`.
 fn send(slot: u32, bytes: &[u8]) -> io::Result<Entry> {
     let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
     Ok(opcode::Send::new(Fixed(slot), bytes.as_ptr(), len).flags(libc::MSG_WAITALL).build())
 }
 
-/// One party.
+/// Connection with its input and output.
 #[derive(Default)]
 struct Connection {
     unanswered: Unanswered,
-    /// Answers that are under way; untouched while they are.
+    /// Answers that are being sent. Not changed until the send is complete.
     sent: Vec<u8>,
-    /// Answers after those.
+    /// Answers for the next send.
     next: Vec<u8>,
     is_sending: bool,
     is_over: bool,
 }
 
 impl Connection {
-    /// The send of what there is to send, unless one is under way.
+    /// Makes a send of the next answers, unless there are none or another send is running.
     fn send(&mut self, slot: u32) -> io::Result<Option<Entry>> {
         if self.is_sending || self.next.is_empty() {
             return Ok(None);
@@ -83,7 +83,7 @@ impl Connection {
     }
 }
 
-/// All parties.
+/// Server with all its connections.
 struct Server<'a, P> {
     connections: Vec<Connection>,
     buffers: Buffers,
@@ -92,12 +92,12 @@ struct Server<'a, P> {
 }
 
 impl<P: Protocol> Server<'_, P> {
-    /// A receive of all that connection `slot` says.
+    /// Makes a multishot receive for connection `slot`.
     fn receive(slot: u32) -> Entry {
         opcode::RecvMulti::new(Fixed(slot), GROUP).build().user_data(u64::from(slot))
     }
 
-    /// Looks at what was done; what is to be done next.
+    /// Handles a completion. Returns the operations to submit next.
     fn handle(&mut self, done: &cqueue::Entry) -> io::Result<[Option<Entry>; 2]> {
         let slot = done.user_data() as u32;
         let connection = self.connections.get_mut(slot as usize).ok_or(ErrorKind::NotFound)?;
@@ -106,7 +106,7 @@ impl<P: Protocol> Server<'_, P> {
             match checked(done.result()) {
                 Ok(len) if len == connection.sent.len() => {}
                 Ok(_) => return Err(ErrorKind::WriteZero.into()),
-                // What is received next says so, too.
+                // The next receive reports the end of the connection.
                 Err(error) if is_gone(&error) => connection.next.clear(),
                 Err(error) => return Err(error),
             }
@@ -119,7 +119,8 @@ impl<P: Protocol> Server<'_, P> {
                 };
                 connection.is_over = len == 0;
                 if let Some(id) = cqueue::buffer_select(done.flags()) {
-                    // SAFETY: That is what the completion says.
+                    // SAFETY: The completion says that the kernel has taken this buffer, and it is
+                    // provided only afterwards.
                     let fresh = unsafe { self.buffers.taken(id, len) };
                     connection.unanswered.answer(fresh, &mut connection.next, self.protocol)?;
                     self.buffers.provide(id);
@@ -136,7 +137,7 @@ impl<P: Protocol> Server<'_, P> {
 fn serve<P: Protocol>(args: &[String], protocol: &mut P) -> io::Result<Duration> {
     let (began, streams) = accept(argument(args, 0)?)?;
     let open = streams.len();
-    // The server outlives the ring: sends are from its memory.
+    // Declared before the ring so that it is dropped after it: sends read its memory.
     let mut server;
     let mut ring = ring(2 * open)?;
     let fds: Vec<_> = streams.iter().map(|stream| stream.as_raw_fd()).collect();
@@ -145,10 +146,10 @@ fn serve<P: Protocol>(args: &[String], protocol: &mut P) -> io::Result<Duration>
     server = Server { connections, buffers: Buffers::new(&ring, open)?, protocol, open };
 
     let (mut submitter, mut submissions, mut completions) = ring.split();
-    // An older kernel looks the ring up each time.
+    // Only an optimization, which older kernels lack.
     submitter.register_ring_fd().ok();
     for slot in (0..).take(open) {
-        // SAFETY: What it writes to are the buffers, which stay.
+        // SAFETY: A receive writes only into provided buffers, which live as long as the program.
         unsafe { submissions.push(&Server::<P>::receive(slot)) }.map_err(io::Error::other)?;
     }
     while server.open > 0 {
@@ -157,32 +158,33 @@ fn serve<P: Protocol>(args: &[String], protocol: &mut P) -> io::Result<Duration>
         completions.sync();
         for done in &mut completions {
             for entry in server.handle(&done)?.into_iter().flatten() {
-                // SAFETY: What a send reads stays and is left alone until it is done: the connection says that it is under way.
+                // SAFETY: A send reads `sent` of its connection, which outlives the ring and is not
+                // changed while `is_sending` is set.
                 unsafe { submissions.push(&entry) }.map_err(io::Error::other)?;
             }
         }
     }
-    // The sockets are closed now, not when the kernel gets around to taking the ring apart.
+    // Closes the sockets now, not when the kernel frees the ring.
     submitter.unregister_files()?;
     Ok(began.elapsed())
 }
 
-/// Says what was said.
+/// Echo server.
 pub(super) fn echo(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Echo)
 }
 
-/// HTTP/1.1, each connection for as many requests as there are.
+/// HTTP/1.1 server with persistent connections.
 pub(super) fn http(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Http::default())
 }
 
-/// A cache that speaks memcached's protocol.
+/// Cache server with memcached's protocol.
 pub(super) fn kv(_count: u64, args: &[String]) -> io::Result<Duration> {
     serve(args, &mut Cache::default())
 }
 
-/// Submits what is queued, and waits for what is done first.
+/// Submits the queued operations, and waits for the first completion.
 fn first(ring: &mut IoUring) -> io::Result<usize> {
     loop {
         ring.submit_and_wait(1)?;
@@ -192,8 +194,8 @@ fn first(ring: &mut IoUring) -> io::Result<usize> {
     }
 }
 
-/// HTTP/1.1, a connection for each request: the answer, the end of the connection, the next one and what it says are linked, and
-/// only the last of them is heard of, or the first that fails.
+/// HTTP/1.1 server with a connection for each request. Answer, close, accept and the next receive
+/// are linked, and only the last of them completes visibly, or the first that fails.
 pub(super) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
     const QUIETLY: Flags = Flags::IO_LINK.union(Flags::SKIP_SUCCESS);
     let (mut buffer, mut output) = (vec![0; BUFFER], Vec::new());
@@ -205,7 +207,7 @@ pub(super) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
     let close = opcode::Close::new(Fixed(0)).build();
     let begin = [accept.flags(QUIETLY), receive.clone()];
     let mut left = count;
-    // SAFETY: The buffer outlives the ring, and is looked at only while there is nothing under way.
+    // SAFETY: `buffer` outlives `ring`, and is used only while no receive is running.
     unsafe { queue(&mut ring, &begin) }?;
     crate::time(count, || {
         let mut unanswered = Unanswered::default();
@@ -216,18 +218,20 @@ pub(super) fn http_close(count: u64, _args: &[String]) -> io::Result<Duration> {
             if len == 0 || !output.is_empty() {
                 break;
             }
-            // SAFETY: As above.
+            // SAFETY: `buffer` outlives `ring`, and is used only while no receive is running.
             unsafe { queue(&mut ring, std::slice::from_ref(&receive)) }?;
         }
         left -= 1;
         let answer = send(0, &output)?.flags(QUIETLY);
         if left == 0 {
-            // SAFETY: The output outlives the ring, and stays as it is until all is done.
+            // SAFETY: `output` outlives `ring`, and is not changed until all operations are
+            // complete.
             unsafe { queue(&mut ring, &[answer, close.clone()]) }?;
             return first(&mut ring).map(drop);
         }
         let [accept, receive] = begin.clone();
-        // SAFETY: As above.
+        // SAFETY: `buffer` and `output` outlive `ring`; both are used only after the last
+        // operation, the receive, is complete.
         unsafe { queue(&mut ring, &[answer, close.clone().flags(QUIETLY), accept, receive]) }
     })
 }

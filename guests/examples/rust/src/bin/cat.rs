@@ -11,7 +11,7 @@ use std::{
     process::ExitCode, //
 };
 
-/// Bytes that are moved at a time.
+/// Size of a read, in bytes.
 const BUFFER: usize = 64 * 1024;
 
 fn cat() -> Result<(), &'static str> {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match cat() {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
-            // Standard error may be gone as well.
+            // Standard error may be closed as well, so its error is ignored.
             let _ = writeln!(io::stderr(), "cat: {what}");
             ExitCode::FAILURE
         }

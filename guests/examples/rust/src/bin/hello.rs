@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Greets, and prints its arguments, one a line. With an argument, it prints its environment too, sorted.
+//! Prints a greeting and its arguments, one per line. With an argument, prints also its
+//! environment, sorted.
 
 use std::{
     env,
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     match hello() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => {
-            // Standard error may be gone as well.
+            // Standard error may be closed as well, so its error is ignored.
             let _ = writeln!(io::stderr(), "hello: cannot write");
             ExitCode::FAILURE
         }

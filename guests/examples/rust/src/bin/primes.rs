@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Prints the primes up to its argument, one a line, by the sieve of Eratosthenes.
+//! Prints the primes up to its argument, one per line, by the sieve of Eratosthenes.
 
 use std::{
     env,
@@ -12,10 +12,10 @@ use std::{
     process::ExitCode, //
 };
 
-/// The largest argument: a byte of memory is needed for each number.
+/// Largest argument: each number needs a byte of memory.
 const MAX: usize = 100_000_000;
 
-/// The number in `text`: decimal digits and nothing else, at most [`MAX`].
+/// Parses decimal digits, at most [`MAX`].
 fn parse(text: &[u8]) -> Option<usize> {
     let number = text.iter().try_fold(0_usize, |number, byte| {
         let digit = byte.is_ascii_digit().then(|| usize::from(byte - b'0'))?;
@@ -32,7 +32,7 @@ fn primes(max: usize) -> io::Result<()> {
             continue;
         }
         writeln!(output, "{number}")?;
-        // A square beyond the address space is beyond `max` too.
+        // A square beyond the address space is also above `max`.
         let first = number.checked_mul(number).unwrap_or(usize::MAX);
         for multiple in (first..=max).step_by(number) {
             is_composite[multiple] = true;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         [max] => parse(max.as_encoded_bytes()),
         _ => None,
     };
-    // Standard error may be gone: nobody is left to tell then.
+    // Standard error may be closed, so its error is ignored.
     let Some(max) = max else {
         let _ = writeln!(io::stderr(), "usage: primes N, N at most {MAX}");
         return ExitCode::from(2);

@@ -11,10 +11,10 @@ use std::{
     process::ExitCode, //
 };
 
-/// Bytes that are read at a time.
+/// Size of a read, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// What there was so far.
+/// Counts so far.
 #[derive(Default)]
 struct Counts {
     lines: u64,
@@ -27,7 +27,7 @@ impl Counts {
     fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.lines += u64::from(*byte == b'\n');
-            // C's isspace().
+            // The characters of C's isspace().
             let is_space = matches!(byte, b' ' | b'\t'..=b'\r');
             self.words += u64::from(!is_space && !self.in_word);
             self.in_word = !is_space;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     match wc() {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
-            // Standard error may be gone as well.
+            // Standard error may be closed as well, so its error is ignored.
             let _ = writeln!(io::stderr(), "wc: {what}");
             ExitCode::FAILURE
         }
