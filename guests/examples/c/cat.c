@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Bytes that are moved at a time. */
+/* Size of a read, in bytes. */
 #define BUFFER (64 * 1024)
 
 static char buffer[BUFFER];

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Greets, and prints its arguments, one a line. With an argument, it prints its environment too, sorted. */
+/*
+ * Prints a greeting and its arguments, one per line. With an argument, prints also its environment,
+ * sorted.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

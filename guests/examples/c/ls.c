@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Lists a directory, as ls -a -U does, one name a line. */
+/* Lists a directory, as ls -a -U does, one name per line. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

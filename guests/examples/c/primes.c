@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Prints the primes up to its argument, one a line, by the sieve of Eratosthenes. */
+/* Prints the primes up to its argument, one per line, by the sieve of Eratosthenes. */
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The largest argument: a byte of memory is needed for each number. */
+/* Largest argument: each number needs a byte of memory. */
 #define MAX 100000000UL
 
-/* The number in text: decimal digits and nothing else, at most MAX. */
+/* Parses decimal digits, at most MAX. */
 static bool parse(const char *text, unsigned long *number)
 {
 	*number = 0;
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 			continue;
 		if (printf("%lu\n", number) < 0)
 			return fail("cannot write");
-		/* A square above MAX could be too large for the type. */
+		/* The square of a larger number could overflow the type. */
 		if (number > MAX / number)
 			continue;
 		for (unsigned long multiple = number * number; multiple <= max; multiple += number)

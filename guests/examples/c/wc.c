@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Bytes that are read at a time. */
+/* Size of a read, in bytes. */
 #define BUFFER (64 * 1024)
 
 static unsigned char buffer[BUFFER];

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Wants its arguments where memory ends, with every distance from it.
+;; Requests its arguments at the end of memory, at every distance from it.
 ;; ends: exit 21
 (module
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An active segment of which the last byte is out of memory.
+;; An active data segment whose last byte is out of memory.
 ;; ends: refused cannot be instantiated
 (module
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An active segment for a memory that there is not.
+;; An active data segment for a memory that does not exist.
 ;; ends: refused not valid Wasm
 (module
   (data (i32.const 0) "xy")

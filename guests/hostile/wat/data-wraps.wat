@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An active segment that wraps around.
+;; An active data segment whose range wraps around.
 ;; ends: refused cannot be instantiated
 (module
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An active element segment of which the last element is out of the table.
+;; An active element segment whose last element is out of the table.
 ;; ends: refused cannot be instantiated
 (module
   (table 2 funcref)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Its entry is a host function without parameters, but with a result.
+;; The entry is a host function with a result.
 ;; ends: refused _start takes parameters or has results
 (module
   (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Its entry is a memory.
+;; The entry is a memory.
 ;; ends: refused _start is not a function
 (module
   (memory (export "_start") 1))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Exits with the status that tells of a failure of kwasmi's: without words, it is the guest's own.
+;; Exits with the status of an engine fault. Without a message, it is the guest's own status.
 ;; ends: exit 125
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

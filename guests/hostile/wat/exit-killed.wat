@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Exits as if it had been killed.
+;; Exits with the status of a killed process.
 ;; ends: exit 137
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Closes all numbers of descriptors up to 100,000, and all twice, then uses its standard streams.
+;; Closes all descriptors up to 100,000, twice, then uses its standard streams.
 ;; ends: exit 8
 (module
   (import "wasi_snapshot_preview1" "fd_close" (func $fd_close (param i32) (result i32)))

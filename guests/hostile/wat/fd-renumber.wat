@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Moves its descriptors onto one another and onto themselves, for ever; they do not become more.
+;; Moves its descriptors onto one another and onto themselves forever; their number does not grow.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

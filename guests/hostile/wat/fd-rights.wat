@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Takes its rights away, wants them back, and reads.
+;; Drops its rights, requests them back, and reads.
 ;; ends: exit 76
 (module
   (import "wasi_snapshot_preview1" "fd_fdstat_set_rights" (func $set_rights (param i32 i64 i64) (result i32)))

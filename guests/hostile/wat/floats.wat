@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Floating point with every odd number there is: it must not disturb the registers of the kernel.
+;; Floating point with all special values. It must not change the kernel's registers.
 ;; options: --fuel 500000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Types that a garbage collector would manage.
+;; Types of the garbage collection proposal.
 ;; ends: refused not valid Wasm
 (module
   (type $list (struct (field (mut (ref null $list)))))

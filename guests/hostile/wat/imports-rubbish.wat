@@ -1,5 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Wants everything that nobody has, by names with terminal escapes, new lines and marks that turn text around.
+;; Imports functions that do not exist, whose names have terminal escapes, newlines and marks that
+;; change the text direction.
 ;; ends: refused missing imports
 (module
   (import "\1b[2J\1b]0;owned\07" "\0d\0akwasmi: all is well" (func))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Wants each function that there is of another type than it has.
+;; Imports each existing function with a wrong type.
 ;; ends: refused another type is wanted
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))

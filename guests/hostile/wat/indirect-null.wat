@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls an element of a table that is empty.
+;; Calls an empty element of a table.
 ;; ends: trap uninitialized element
 (module
   (type $none (func))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls an element behind the end of a table.
+;; Calls an element beyond the end of a table.
 ;; ends: trap undefined element
 (module
   (type $none (func))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Tail-calls a function as one of another type.
+;; Tail-calls a function with a wrong type.
 ;; ends: trap indirect call type mismatch
 (module
   (type $none (func))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls a function as one of another type.
+;; Calls a function through a table with a wrong type.
 ;; ends: trap indirect call type mismatch
 (module
   (type $none (func))

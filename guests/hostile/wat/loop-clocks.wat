@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Reads each clock for ever, also those that there are not.
+;; Reads each clock forever, including clocks that do not exist.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

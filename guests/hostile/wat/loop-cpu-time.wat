@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An endless loop that is to end by the processor time that it takes.
+;; An endless loop that ends at a limit on CPU time.
 ;; options: --cpu-time 300ms
 ;; ends: limit cpu-time
 (module

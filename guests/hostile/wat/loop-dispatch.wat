@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; An interpreter's loop: a `br_table` that chooses one of its own cases for ever.
+;; The loop of an interpreter: a `br_table` that selects one of its own cases forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Nothing but host calls that fail.
+;; Only host calls that fail.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Nothing but host calls that succeed.
+;; Only host calls that succeed.
 ;; options: --fuel 50000
 ;; ends: limit fuel
 (module

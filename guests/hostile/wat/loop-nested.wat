@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Loops in loops, and none of them ends.
+;; Nested endless loops.
 ;; options: --fuel 3000000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Fills 16 MiB with random bytes for ever: one call is to be stopped in its middle.
+;; Fills 16 MiB with random bytes forever. The call must be interrupted.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Gives the processor away for ever.
+;; Yields the processor forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; A memory of 64-bit addresses.
+;; A memory with 64-bit addresses.
 ;; ends: refused not valid Wasm
 (module
   (memory (export "memory") i64 1)

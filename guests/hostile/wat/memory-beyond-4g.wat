@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Grows its memory by more pages than a memory can have: that fails by the specification.
+;; Grows its memory by more pages than a memory can have, which fails by the specification.
 ;; ends: exit 0
 (module
   (memory (export "memory") 1)

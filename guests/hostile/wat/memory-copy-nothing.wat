@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `memory.copy` of no bytes at all, one byte behind the end of memory.
+;; `memory.copy` of 0 bytes, one byte beyond the end of memory.
 ;; ends: trap out of bounds memory access
 (module
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `memory.copy` from behind the end of memory.
+;; `memory.copy` from beyond the end of memory.
 ;; ends: trap out of bounds memory access
 (module
   (memory (export "memory") 1)

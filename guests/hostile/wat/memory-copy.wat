@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Copies 32 MiB onto themselves, one byte on, for ever.
+;; Copies 32 MiB onto themselves, shifted by one byte, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

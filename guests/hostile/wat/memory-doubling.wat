@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Doubles its memory, and writes to the end of it, until there is no more.
+;; Doubles its memory, and writes to its end, until a limit.
 ;; options: --memory 32M
 ;; ends: limit memory
 (module

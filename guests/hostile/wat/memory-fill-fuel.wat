@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Fills 32 MiB with less fuel than one time costs.
+;; Fills 32 MiB with less fuel than one fill costs.
 ;; options: --fuel 100000
 ;; ends: limit fuel
 (module

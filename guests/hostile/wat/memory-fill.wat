@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Fills 32 MiB for ever: each time is one instruction.
+;; Fills 32 MiB by one instruction, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Grows its memory by nothing for ever.
+;; Grows its memory by 0 pages forever.
 ;; options: --fuel 1000000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Stays below the limit on memory, not below the one on the heap.
+;; Grows its memory below the limit on memory, but beyond the one on the heap.
 ;; options: --memory 64M --heap 8M
 ;; ends: limit heap
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `memory.init` from an active segment, which is dropped once it is copied.
+;; `memory.init` from an active segment, which was dropped after it was copied.
 ;; ends: trap out of bounds memory access
 (module
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `memory.init` from a place in the segment that wraps around.
+;; `memory.init` with an offset in the segment that wraps around.
 ;; ends: trap out of bounds memory access
 (module
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Begins with a memory of 4 GiB.
+;; Declares a memory of 4 GiB.
 ;; ends: limit memory
 (module
   (memory (export "memory") 65536)

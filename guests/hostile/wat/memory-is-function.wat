@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; What it exports as its memory is a function: host calls find none.
+;; Exports a function as `memory`, so that host calls find no memory.
 ;; ends: exit 21
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))

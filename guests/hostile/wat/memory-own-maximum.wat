@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Grows its memory beyond the maximum that it declares itself: that fails by the specification.
+;; Grows its memory beyond its declared maximum, which fails by the specification.
 ;; ends: exit 0
 (module
   (memory (export "memory") 1 2)

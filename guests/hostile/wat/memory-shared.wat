@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; A memory that threads share.
+;; A shared memory of the threads proposal.
 ;; ends: refused not valid Wasm
 (module
   (memory (export "memory") 1 1 shared)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Writes to each page of 32 MiB, backwards, for ever.
+;; Writes to each page of 32 MiB, backwards, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

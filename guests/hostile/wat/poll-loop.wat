@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Asks 4,096 clocks at once, all of them due, for ever: one call makes 8,192 readings.
+;; Polls 4,096 clocks, all of them due, forever. Each call reads 8,192 clocks.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

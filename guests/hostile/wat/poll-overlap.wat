@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Has its events written over the subscriptions that are still to be read.
+;; Polls with the events over the subscriptions, which are still to be read.
 ;; ends: exit 0
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))

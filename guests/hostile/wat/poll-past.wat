@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Waits for a time that is long past: that is due at once.
+;; Polls for a past time, which is due at once.
 ;; ends: exit 1
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Fills the whole of its memory with random bytes, then runs what it can of them: as sizes and as addresses.
+;; Fills its whole memory with random bytes, then uses them as sizes and addresses.
 ;; options: --fuel 3000000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Reads from where nothing ever comes.
+;; Reads from an input to which nothing is written.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

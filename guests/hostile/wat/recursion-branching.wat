@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls itself twice: a tree of calls, 40 deep, that would take hours.
+;; Calls itself twice, 40 levels deep, which would take hours.
 ;; options: --fuel 3000000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Makes a host call at each step of a recursion without an end.
+;; Endless recursion with a host call at each level.
 ;; ends: limit stack
 (module
   (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls itself through a table without an end.
+;; Endless recursion through a table.
 ;; ends: limit stack
 (module
   (type $self (func (param i64) (result i64)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Two functions that call each other without an end.
+;; Endless recursion of two functions.
 ;; ends: limit stack
 (module
   (func $ping (param $n i32) (result i32)

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls itself without an end.
+;; Endless recursion.
 ;; ends: limit stack
 (module
   (func $deeper (export "_start")

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Recursion on the smallest stack that can be asked for.
+;; Endless recursion on the smallest stack that can be requested.
 ;; options: --stack 4K
 ;; ends: limit stack
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; The remainder that a processor's own instruction would raise an exception for: it is 0.
+;; A remainder, 0, for which the processor's own instruction would raise an exception.
 ;; ends: exit 0
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Active segments on top of one another: the last one counts.
+;; Overlapping active segments, of which the last one counts.
 ;; ends: exit 51
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Sleeps for ever by 4,096 clocks at once, each until the end of time.
+;; Sleeps by 4,096 clocks, each until the largest time.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Sleeps for one nanosecond for ever.
+;; Sleeps for one nanosecond, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Exits in its start function: `_start`, which traps, is never called.
+;; Exits in its start function, so that `_start`, which traps, is never called.
 ;; ends: exit 7
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Exports a function by the name that kwasmi itself gives to start functions.
+;; Exports a function under the name that kwasmi gives to start functions.
 ;; ends: refused not valid Wasm
 (module
   (func $start (export "(start)"))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; One function as start function and as entry: it runs twice, then exits with how often.
+;; A function that is both start function and entry: it runs twice, then exits with the count.
 ;; ends: exit 2
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

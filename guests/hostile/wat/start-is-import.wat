@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Its start function is a host function of a type that a start function cannot have.
+;; The start function is a host function with a type that a start function cannot have.
 ;; ends: refused the start function takes parameters or has results
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; A start function that does not end.
+;; A start function that never returns.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

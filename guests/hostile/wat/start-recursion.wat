@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; A start function that calls itself.
+;; Endless recursion in a start function.
 ;; ends: limit stack
 (module
   (func $start

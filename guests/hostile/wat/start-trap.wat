@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Traps in its start function: `_start`, which exits, is never called.
+;; Traps in its start function, so that `_start`, which exits, is never called.
 ;; ends: trap unreachable
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `table.copy` from a place that wraps around.
+;; `table.copy` with an offset that wraps around.
 ;; ends: trap out of bounds table access
 (module
   (type $none (func))

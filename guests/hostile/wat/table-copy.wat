@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Copies a table of 500,000 elements onto itself, one on, for ever.
+;; Copies a table of 500,000 elements onto itself, shifted by one, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

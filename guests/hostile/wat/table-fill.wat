@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Fills a table of 500,000 elements for ever.
+;; Fills a table of 500,000 elements forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `table.get` behind the end of a table.
+;; `table.get` beyond the end of a table.
 ;; ends: trap out of bounds table access
 (module
   (type $none (func))

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Begins with a table of 4 billion elements.
+;; Declares a table of 4 billion elements.
 ;; ends: limit table
 (module
   (table 0xffffffff funcref)

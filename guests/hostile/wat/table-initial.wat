@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Begins with a table of 9,999,999 elements.
+;; Declares a table of 9,999,999 elements.
 ;; ends: limit table
 (module
   (table 9999999 funcref)

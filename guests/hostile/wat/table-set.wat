@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; `table.set` far out of a table.
+;; `table.set` far beyond the end of a table.
 ;; ends: trap out of bounds table access
 (module
   (type $none (func))

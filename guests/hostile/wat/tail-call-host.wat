@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Tail-calls host functions, `proc_exit` at last.
+;; Tail-calls host functions, the last one `proc_exit`.
 ;; ends: exit 9
 (module
   (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))

@@ -1,5 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Two functions that tail-call each other through a table for ever, with more and with fewer parameters.
+;; Two functions that tail-call each other through a table forever, with different numbers of
+;; parameters.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Calls itself for ever without a stack.
+;; Tail-calls itself forever.
 ;; options: --fuel 2000000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Makes an integer of infinity.
+;; Converts infinity to an integer.
 ;; ends: trap integer overflow
 (module
   (func (export "_start")

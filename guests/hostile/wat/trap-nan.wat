@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Makes an integer of what is not a number.
+;; Converts NaN to an integer.
 ;; ends: trap invalid conversion to integer
 (module
   (func (export "_start")

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; The quotient that does not fit: a processor's own instruction would raise an exception.
+;; A quotient that overflows, for which the processor's own instruction would raise an exception.
 ;; ends: trap integer overflow
 (module
   (func (export "_start")

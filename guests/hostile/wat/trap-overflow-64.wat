@@ -1,5 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; The same in 64 bits.
+;; A 64-bit quotient that overflows, for which the processor's own instruction would raise an
+;; exception.
 ;; ends: trap integer overflow
 (module
   (func (export "_start")

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Makes an integer of a number that is too large by one.
+;; Converts a number that is too large by one to an integer.
 ;; ends: trap integer overflow
 (module
   (func (export "_start")

@@ -1,11 +1,11 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; One vector more than is read at a time; those that are have no bytes.
+;; 1,025 vectors, of which only 1,024 are used, all of these without bytes.
 ;; ends: exit 28
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (memory (export "memory") 1)
-  ;; Vectors that reach to the end of memory, wrap around, and sum up to more than 4 GiB.
+  ;; Vectors that reach the end of memory, wrap around, and add up to more than 4 GiB.
   (data (i32.const 0) "\00\00\00\00\00\00\01\00")
   (data (i32.const 8) "\f0\ff\ff\ff\20\00\00\00")
   (data (i32.const 16) "\00\00\00\00\ff\ff\ff\ff")

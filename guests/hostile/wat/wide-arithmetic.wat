@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Instructions of a proposal: 128-bit sums.
+;; Instructions of the wide arithmetic proposal: 128-bit sums.
 ;; ends: refused not valid Wasm
 (module
   (func (export "_start")

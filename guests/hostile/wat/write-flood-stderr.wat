@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Writes spaces to its standard error, where the words about its end come too.
+;; Writes spaces to its standard error, to which kwasmi's message is written too.
 ;; options: --fuel 1000
 ;; ends: limit fuel
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Writes to its standard output for ever, 32 MiB at a time: the whole of its memory, in pieces.
+;; Writes its whole memory of 32 MiB to its standard output, in pieces, forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module

@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; Writes nothing, by 1,024 vectors of no bytes, for ever.
+;; Writes 1,024 vectors of no bytes forever.
 ;; options: --timeout 500ms
 ;; ends: limit time
 (module
