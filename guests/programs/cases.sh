@@ -1,12 +1,12 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
-# The cases that programs are tried with: see twins.sh. Made of what busybox has.
+# Test cases of the programs, see twins.sh. They use only commands of busybox.
 
-# Words and numbers in no order; the same each time.
+# Prints words and numbers in a pseudo-random order, which is always the same.
 jumble() {
     awk -v lines="$1" 'BEGIN { for (x = 7; n < lines; n++) { x = (x * 7621 + 1) % 32768; print "word" x % 1000, x } }'
 }
-# A folder of folders and files.
+# Makes a folder with folders and files.
 tree() {
     mkdir -p "$1/a/b" "$1/c" "$1/empty"
     echo one >"$1/one"
@@ -17,9 +17,9 @@ tree() {
 }
 
 are_built() { ! cat "$PROGRAMS/failed" 2>/dev/null; }
-check "each of them could be built" are_built
+check "all programs were built" are_built
 
-# --- uutils' commands
+# --- commands of uutils
 
 cat_files() { tree t && echo between | run cat t/one - t/a/two t/c/line t/c/nothing; }
 cat_many() { jumble 60000 >in && run cat in >out && run cat <in >out2; }
@@ -110,33 +110,33 @@ touch_files() {
     stat -c %Y old new
 }
 
-twin "cat: files, and standard input" cat_files
-twin "cat: 600 KB" cat_many
-twin "cat: no such file" cat_missing
-twin "cat: a folder" cat_folder
-twin "head, tail" head_tail
-twin "wc" wc_files
-twin "sort: words" sort_words
-twin "sort: numbers, to a file" sort_numbers
-twin "sort: each once" sort_unique
-twin "uniq" uniq_counts
-twin "cut" cut_fields
-twin "seq" seq_numbers
-twin "sha256sum: made and checked" sums
-twin "ls: names" ls_names
-twin "ls: by size, by time" ls_order
-twin "ls: no such file" ls_missing
-twin "ls: 500 files" ls_many
-twin "cp: a file" cp_file
-twin "cp: a tree" cp_tree
-twin "cp: over another" cp_over
-twin "mv" mv_files
-twin "rm: files" rm_files
-twin "rm: a tree" rm_tree
-twin "mkdir" mkdir_folders
-twin "ln -s, readlink" links
-twin "truncate" truncate_files
-twin "touch" touch_files
+twin "cat copies files and standard input" cat_files
+twin "cat copies 600 KB" cat_many
+twin "cat fails for a missing file" cat_missing
+twin "cat fails for a folder" cat_folder
+twin "head and tail print parts of files" head_tail
+twin "wc counts files" wc_files
+twin "sort sorts words" sort_words
+twin "sort sorts numbers to a file" sort_numbers
+twin "sort prints each line once" sort_unique
+twin "uniq counts lines" uniq_counts
+twin "cut prints fields" cut_fields
+twin "seq prints numbers" seq_numbers
+twin "sha256sum makes and checks sums" sums
+twin "ls lists names" ls_names
+twin "ls sorts by size and by time" ls_order
+twin "ls fails for a missing file" ls_missing
+twin "ls lists 500 files" ls_many
+twin "cp copies a file" cp_file
+twin "cp copies a tree" cp_tree
+twin "cp overwrites a file" cp_over
+twin "mv moves files" mv_files
+twin "rm removes files" rm_files
+twin "rm removes a tree" rm_tree
+twin "mkdir makes folders" mkdir_folders
+twin "ln -s and readlink handle links" links
+twin "truncate changes sizes" truncate_files
+twin "touch changes times" touch_files
 
 # --- ripgrep
 
@@ -162,12 +162,12 @@ rg_lines() {
 rg_unicode() { printf 'Ärger\nÖl\nüben\nß\n' >in && run rg -i 'ä|Ü' in && run rg '^\w+$' in && run rg -ic 'Ö' in; }
 rg_wrong() { run rg x nothing; echo | run rg '('; }
 
-twin "rg: a tree" rg_tree
-twin "rg: files, and what is ignored" rg_files
-twin "rg: standard input" rg_input
-twin "rg: lines around, across lines" rg_lines
-twin "rg: letters of other languages" rg_unicode
-twin "rg: no such file, no such pattern" rg_wrong
+twin "rg searches a tree" rg_tree
+twin "rg lists files and ignores some" rg_files
+twin "rg searches standard input" rg_input
+twin "rg prints context and searches across lines" rg_lines
+twin "rg searches letters of other languages" rg_unicode
+twin "rg fails for a missing file and an invalid pattern" rg_wrong
 
 # --- Lua
 
@@ -245,11 +245,11 @@ EOF
 }
 lua_wrong() { run lua nothing.lua; run lua -e 'x ='; echo 'print(1 + 1) error()' | run lua -; }
 
-twin "lua: errors" lua_errors
-twin "lua: coroutines" lua_coroutines
-twin "lua: files" lua_files
-twin "lua: numbers, strings, tables" lua_computes
-twin "lua: no such file, no such program" lua_wrong
+twin "lua handles errors" lua_errors
+twin "lua runs coroutines" lua_coroutines
+twin "lua reads and writes files" lua_files
+twin "lua computes with numbers, strings and tables" lua_computes
+twin "lua fails for a missing file and an invalid program" lua_wrong
 
 # --- QuickJS
 
@@ -320,15 +320,15 @@ EOF
 }
 qjs_wrong() { run qjs nothing.js; run qjs -e 'throw new RangeError("thrown")'; run qjs -e 'let x = ;'; }
 
-twin "qjs: the language" qjs_language
-twin "qjs: modules" qjs_modules
-twin "qjs: files, timers" qjs_files
-twin "qjs: numbers and strings" qjs_computes
-twin "qjs: no such file, errors" qjs_wrong
+twin "qjs runs the language's features" qjs_language
+twin "qjs loads modules" qjs_modules
+twin "qjs uses files and timers" qjs_files
+twin "qjs computes with numbers and strings" qjs_computes
+twin "qjs fails for a missing file and errors" qjs_wrong
 
 # --- SQLite
 
-# rows FIRST LAST: inserts.
+# rows FIRST LAST: prints INSERT statements for these rows.
 rows() {
     seq "$1" "$2" | awk '{ printf "INSERT INTO numbers VALUES (%d, %d, '\''row %d'\'');\n", $1, $1 * $1 % 1009, $1 }'
 }
@@ -375,14 +375,14 @@ sqlite_read_only() {
     run sqlite3 data.db .tables 'SELECT * FROM t' '.backup copy.db' '.output out' 'SELECT 1 / 0, NULL'
 }
 
-twin "sqlite3: 1,000 rows, another run reads them" sqlite_two_runs
-twin "sqlite3: 50 transactions, a rollback" sqlite_commits
-twin "sqlite3: queries" sqlite_queries
-twin "sqlite3: files that cannot be written, read, found" sqlite_read_only
+twin "sqlite3 writes 1,000 rows, and another run reads them" sqlite_two_runs
+twin "sqlite3 runs 50 transactions and a rollback" sqlite_commits
+twin "sqlite3 runs queries" sqlite_queries
+twin "sqlite3 fails for files that cannot be written, read or found" sqlite_read_only
 
 # --- Compressors
 
-# round_trip PROGRAM SUFFIX FLAG...: there and back.
+# round_trip PROGRAM SUFFIX FLAG...: compresses and decompresses.
 round_trip() {
     program=$1 suffix=$2
     shift 2
@@ -396,7 +396,7 @@ round_trip() {
     done
     run "$program" "$@" -c <text | run "$program" -d | cmp text -
     run "$program" -t text.$suffix
-    # It asks before it writes over a file.
+    # The program asks before it overwrites a file.
     run "$program" -k text
     cp text wrong.$suffix
     run "$program" -d wrong.$suffix
@@ -412,9 +412,9 @@ zstd_levels() {
     run zstd -q --long=20 --ultra -20 -M8M text -o long.zst
 }
 
-twin "bzip2: there and back" bzip2_round_trip
-twin "zstd: there and back" zstd_round_trip
-twin "zstd: levels" zstd_levels
+twin "bzip2 compresses and decompresses" bzip2_round_trip
+twin "zstd compresses and decompresses" zstd_round_trip
+twin "zstd compresses at several levels" zstd_levels
 
 # --- FIGlet
 

@@ -1,19 +1,21 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
-# What a program does is what its native twin does: sourced, after ktap.sh, by who says where the programs are (PROGRAMS), and
-# what runs a module with a folder (RUNNER, which takes --dir HOST[::GUEST][:ro] and --env NAME=VALUE).
+# Checks that programs behave as their native twins. Sourced after ktap.sh, with the folder of the
+# programs in PROGRAMS and the command that runs a module in RUNNER, which takes --dir
+# HOST[::GUEST][:ro] and --env NAME=VALUE.
 #
-# A case is a function that makes files, calls `run`, and may look at what came of it. It is called twice, each time in an empty
-# folder, which is all that the program is given: once natively, once as a module. Then output, errors, statuses, and files are
-# the same, byte for byte.
+# A case is a function that makes files, calls `run`, and may look at the results. It is called
+# twice, once for the native program and once for the module, each time in an empty folder, which is
+# all that the program can access. Output, errors, statuses and files must be the same, byte for
+# byte.
 
-# Names are to be in the same order for both.
+# Names must be sorted in the same order by both.
 unset LANG LC_ALL
 
-# given NAME=VALUE: is in the environment of the programs that follow.
+# given NAME=VALUE: sets a variable for the following programs.
 given() { settings=$1; }
 
-# run PROGRAM [ARG]...
+# run PROGRAM [ARG]...: runs the native program or the module, and records its status.
 run() {
     program=$1
     shift
@@ -29,7 +31,7 @@ run() {
     echo "$program: $status" >>../statuses
 }
 
-# place NAME FOLDER: gives the program FOLDER to read as NAME.
+# place NAME FOLDER: makes FOLDER available to the program as NAME, for reading.
 place() {
     if [ "$side" = native ]; then
         ln -s "$2" "$1"
@@ -38,17 +40,17 @@ place() {
     fi
 }
 
-# both SIDE CASE: on one side.
+# both SIDE CASE: runs a case on one side.
 both() (
     side=$1 settings='' places=''
     mkdir -p "$side/files"
     cd "$side/files" || exit
     "$2" >../output 2>../messages.raw </dev/null
-    # Numbers of errors are the system's own; their names are not.
+    # Error numbers depend on the system; their texts do not.
     sed 's/ (os error [0-9]*)//' ../messages.raw >../messages
     rm ../messages.raw
     for link in *; do
-        # What `place` has made.
+        # Links that `place` has made.
         case $(readlink "$link") in
             "$PROGRAMS"/*) rm "$link" ;;
         esac
@@ -62,5 +64,5 @@ same() {
     equal "$(cat native/statuses)" "$(cat module/statuses)" && diff -r native module || { cat module/messages; return 1; }
 }
 
-# twin TITLE CASE: the case, as a result.
+# twin TITLE CASE: reports the result of a case.
 twin() { check "$1" same "$2"; }
