@@ -2,8 +2,8 @@
 
 //! Workloads of the benchmark. The same source is built as a guest and as its native twin.
 //!
-//! bench WORK [ARG]...   for each number on standard input: repeats WORK so many times, prints the
-//! nanoseconds
+//!     bench WORK [ARG]...   for each number on standard input, repeats WORK that many times and
+//!                           prints the time in nanoseconds
 //!
 //! The time is measured by the monotonic clock, read once before and once after the repetitions. A
 //! running program takes further numbers, so that it is started once and can take turns with

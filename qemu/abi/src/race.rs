@@ -4,7 +4,7 @@
 //! same time. The calls may fail, but the kernel's log must stay clean, and nothing may be held
 //! afterwards.
 //!
-//! KWASMI_RACE=SEED:STEPS kwasmi-abi race      other random numbers than the default ones
+//!     KWASMI_RACE=SEED:STEPS kwasmi-abi race      other random numbers than the default ones
 
 use crate::{
     fuzz::Random,

@@ -3,7 +3,7 @@
 //! Soak test: guests of all kinds for a configurable time and number. Afterwards no memory may be
 //! lost.
 //!
-//! KWASMI_SOAK_GUESTS=N KWASMI_SOAK_SECONDS=S kwasmi-abi soak
+//!     KWASMI_SOAK_GUESTS=N KWASMI_SOAK_SECONDS=S kwasmi-abi soak
 //!
 //! First N short guests run, one after another on each processor; then guests of all kinds by eight
 //! threads for S seconds.
