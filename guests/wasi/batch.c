@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test of the C header of kwasmi_batch_1: copies standard input to standard output by one operation,
- * and prints the number of bytes to standard error. With an argument, standard output is nonblocking;
- * a copy waits for it nevertheless.
+ * Test of the C header of kwasmi_batch_1: copies standard input to standard output by one
+ * operation, and prints the number of bytes to standard error. With an argument, standard
+ * output is nonblocking; a copy waits for it nevertheless.
  */
 #include "kwasmi_batch.h"
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test of the C header of kwasmi_bytes_1: prints the number of lines of standard input, and the length
- * of the first line in bytes.
+ * Test of the C header of kwasmi_bytes_1: prints the number of lines of standard input, and the
+ * length of the first line in bytes.
  */
 #include "kwasmi_bytes.h"
 #include <stdio.h>

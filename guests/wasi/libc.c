@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls of the C library over WASI: prints a line for each with its return value or error. Runs in an
- * empty directory, and prints the same as a native program, whose calls are system calls.
+ * Calls of the C library over WASI: prints a line for each with its return value or error. Runs
+ * in an empty directory, and prints the same as a native program, whose calls are system calls.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

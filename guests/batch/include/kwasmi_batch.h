@@ -28,8 +28,8 @@ enum kwasmi_op_kind {
 #define KWASMI_OP_PREVIOUS (1 << 1)
 
 /*
- * Flag for kwasmi_submit(): the batch continues after this operation even if it fails or reads the
- * end of a file.
+ * Flag for kwasmi_submit(): the batch continues after this operation even if it fails or reads
+ * the end of a file.
  */
 #define KWASMI_OP_GO_ON (1 << 2)
 
@@ -56,20 +56,22 @@ struct kwasmi_op {
 _Static_assert(sizeof(struct kwasmi_op) == 48, "the layout is that of wasm32");
 
 /*
- * Does number operations, at most 1024, one after another, and waits for each as long as necessary.
- * Stops after an operation that fails or reads the end of a file, unless it has KWASMI_OP_GO_ON.
- * Sets *ndone to the number of operations done, including the one that it stopped after. Returns 0,
- * or a preview 1 errno if the arguments are invalid; each operation has its own result in error.
+ * Does number operations, at most 1024, one after another, and waits for each as long as
+ * necessary. Stops after an operation that fails or reads the end of a file, unless it has
+ * KWASMI_OP_GO_ON. Sets *ndone to the number of operations done, including the one that it
+ * stopped after. Returns 0, or a preview 1 errno if the arguments are invalid; each operation
+ * has its own result in error.
  */
 __attribute__((import_module("kwasmi_batch_1"), import_name("submit")))
 int32_t kwasmi_submit(struct kwasmi_op *ops, uint32_t number, uint32_t *ndone);
 
 /*
- * Does the operations whose error is KWASMI_OP_PENDING, of number operations, at most 1024. Returns
- * when at least one is complete or timeout nanoseconds have passed (UINT64_MAX: no time-out; 0: without
- * waiting). Puts the indices of the completed operations into completed, which has room for max, at
- * least 1, and sets *ncompleted to their number, which is 0 after a time-out. Returns 0 or a preview 1
- * errno: inval if no operation is pending and there is no time-out.
+ * Does the operations whose error is KWASMI_OP_PENDING, of number operations, at most 1024.
+ * Returns when at least one is complete or timeout nanoseconds have passed (UINT64_MAX: no
+ * time-out; 0: without waiting). Puts the indices of the completed operations into completed,
+ * which has room for max, at least 1, and sets *ncompleted to their number, which is 0 after a
+ * time-out. Returns 0 or a preview 1 errno: inval if no operation is pending and there is no
+ * time-out.
  */
 __attribute__((import_module("kwasmi_batch_1"), import_name("wait")))
 int32_t kwasmi_wait(struct kwasmi_op *ops, uint32_t number, uint64_t timeout, uint32_t *completed, uint32_t max,

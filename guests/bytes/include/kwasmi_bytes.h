@@ -10,8 +10,8 @@
 
 /*
  * Sets *found to the offset of the first of len bytes that equals byte, or to len if none does.
- * Returns 0 or a preview 1 errno: fault if the guest does not export its memory as "memory", or a
- * range is outside of it; inval if byte is above 255.
+ * Returns 0 or a preview 1 errno: fault if the guest does not export its memory as "memory", or
+ * a range is outside of it; inval if byte is above 255.
  */
 __attribute__((import_module("kwasmi_bytes_1"), import_name("find"))) int32_t
 kwasmi_find(const void *bytes, uint32_t len, uint32_t byte, uint32_t *found);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Prints a greeting and its arguments, one per line. With an argument, prints also its environment,
- * sorted.
+ * Prints a greeting and its arguments, one per line. With an argument, prints also its
+ * environment, sorted.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -172,7 +172,7 @@ fn long_expressions(guests: &mut Guests) {
     ] {
         guests.add(name, ENDS, Module::program(&global(sum)));
     }
-    // As offsets of segments.
+    // Offsets of segments.
     let data = [vec![1, 0], left(2_000), vec![0]].concat();
     let data = vec![(Section::Memory, vec![1, 0, 1]), (Section::Data, data)];
     guests.add("data-offset-sum", ENDS, Module::program(&data));

@@ -4,8 +4,8 @@
 //!
 //!     kwasmi-hostile TEXTS FOLDER
 //!
-//! Assembles every TEXTS/NAME.wat as FOLDER/NAME.wasm, and generates guests that are too large for a
-//! text or that the text format cannot express. FOLDER/expected has a line for each guest: name,
+//! Assembles every TEXTS/NAME.wat as FOLDER/NAME.wasm, and generates guests that are too large for
+//! a text or that the text format cannot express. FOLDER/expected has a line for each guest: name,
 //! options of `kwasmi run`, exit status, words on standard error. The fields are separated by tabs;
 //! `-` stands for none.
 //!

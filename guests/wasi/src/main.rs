@@ -4,9 +4,13 @@
 //! Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE: got RESULT, wanted
 //! RESULT` if the result is not that of the specification.
 //!
-//!     wasi.wasm all one 'two words' '' ünïcode    with A=1 EMPTY= and 'SPACES= a b '; standard input is an empty pipe
-//!     wasi.wasm sockets                           with a listening socket, to which a client connects
-//!     wasi.wasm server N                          answers N connections by batches until they are closed
+//!     wasi.wasm all one 'two words' '' ünïcode
+//!         All cases but those of sockets. The environment is A=1 EMPTY= 'SPACES= a b ', standard
+//!         input is an empty pipe.
+//!     wasi.wasm sockets
+//!         The cases of sockets, with a listening socket to which a client connects.
+//!     wasi.wasm server N
+//!         Answers N connections by batches until they are closed.
 //!     wasi.wasm exit STATUS | raise SIGNAL
 //!
 //! The preopens are `scratch`, where it works, and `read-only`; `guests/wasi/world.sh` makes their

@@ -151,7 +151,7 @@ fn many(topic: &Topic, dir: Dir) -> Result {
         many.unlink(&entry.name)?;
     }
     topic.is("the number of entries after half are removed", list(many.0, 0, 100).map(|entries| entries.len()), "152");
-    // As programs empty a directory: reads some entries, removes them, and reads on.
+    // Empties the directory like common programs: reads some entries, removes them, and reads on.
     let mut cookie = 0;
     let mut removed = 0;
     loop {

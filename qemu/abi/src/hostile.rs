@@ -3,7 +3,7 @@
 //! Tests of hostile guests (`guests/hostile`): each ends as its line in the list says, alone and
 //! with all others at the same time, and leaves nothing behind.
 //!
-//! A suite of its own, which finds the guests in /host/hostile.
+//! They have a separate suite, which puts the guests into /host/hostile.
 
 use crate::{
     effort,

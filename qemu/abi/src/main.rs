@@ -3,7 +3,7 @@
 //! Tests of the ioctls of `/dev/kwasmi` from userspace, with valid and with invalid arguments.
 //! Prints KTAP and exits with 1 if a test fails.
 //!
-//!     kwasmi-abi [PART]...   runs these parts; by default all except those that have their own suites
+//!     kwasmi-abi [PART]...   runs these parts; by default all that have no suite of their own
 
 mod audit;
 mod cgroup;
