@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tests of access checks that system calls make, and that kwasmi makes itself because the kernel
-//! does not export them: a guest is refused where a process is (`docs/wasi.md`, "What the kernel
+//! does not export them: a guest is refused where a process is (`docs/wasi.md`, "Functions that the kernel
 //! does not export").
 
 use crate::{
