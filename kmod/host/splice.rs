@@ -269,8 +269,10 @@ unsafe extern "C" fn take(
 }
 
 // Checks that bindgen laid out the fields behind the anonymous union as C does.
-const _: () =
-    assert!(offset_of!(kwasmi_bindings::pipe_inode_info, bufs) == kwasmi_bindings::KWASMI_CONST_PIPE_BUFS, "layout differs from C");
+const _: () = assert!(
+    offset_of!(kwasmi_bindings::pipe_inode_info, bufs) == kwasmi_bindings::KWASMI_CONST_PIPE_BUFS,
+    "layout differs from C"
+);
 
 /// Returns the address of the head and tail indices of a pipe.
 fn index(pipe: *mut kwasmi_bindings::pipe_inode_info) -> *mut kwasmi_bindings::pipe_index {

@@ -415,7 +415,8 @@ impl Walk<'_> {
 
     fn slot(&self, slot: usize) -> Value {
         let slot = self.checker.slots.get(slot).copied().unwrap_or_default();
-        let is_valid = slot.block == self.checker.blocks && (slot.calls == self.calls || !slot.value.known.is_pointer());
+        let is_valid =
+            slot.block == self.checker.blocks && (slot.calls == self.calls || !slot.value.known.is_pointer());
         if is_valid { slot.value } else { Value::default() }
     }
 
