@@ -4,7 +4,8 @@
 //!
 //! The checker walks the code once. A block begins at the entry, at each jump target, at each claim and after an instruction
 //! that does not fall through. At the beginning of a block the checker knows what the block's claims say and nothing else; on
-//! each edge to a block it demands that what it knows there implies the claims. [`facts`] has the rules about values.
+//! each edge to a block it demands that what it knows there implies the claims. [`facts`] has the rules about values,
+//! [`instructions`] those about instructions.
 //!
 //! What it proves:
 //!
@@ -23,153 +24,44 @@
 #![forbid(unsafe_code)]
 
 mod facts;
+mod instructions;
+mod violation;
+
+pub use violation::{
+    Rule,
+    Violation, //
+};
 
 use crate::{
     ebpf::{
         Insn,
-        PSEUDO_CALL,
-        R0,
-        R1,
-        R2,
         R6,
-        R7,
-        R8,
-        R9,
         R10,
         Reg,
-        X,
-        alu,
         class,
         jmp,
         mode,
         width, //
     },
     vmctx::{
-        ARGS,
         Claim,
-        Effect,
         FRAME_MAX,
         Fact,
         Function,
-        GLOBALS,
-        Helper,
         INTERRUPT,
-        LIMITS,
-        LIMITS_MAX,
-        MEMORIES_MAX,
-        MemoryField,
         Place,
-        STACK_LIMIT,
-        STACK_RED_ZONE,
-        Shape,
-        TrapReason,
-        memory_offset, //
+        Shape, //
     },
 };
 use alloc::vec::Vec;
-use core::fmt;
 use facts::{
     Known,
     Registers,
-    Value,
-    below, //
+    Value, //
 };
 
 /// Most claims of a block: each edge to the block proves all of them.
 pub const CLAIMS_MAX: usize = 32;
-
-/// A rule that code breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The operation code is not allowed.
-    Operation,
-    /// A field that the instruction does not use is not 0.
-    Field,
-    /// There is no such register.
-    Register,
-    /// A shift by the width or more.
-    Shift,
-    /// R6 or R10 is written.
-    Fixed,
-    /// The address of the context or of the frame is used as a value.
-    Value,
-    /// The size of the frame is not a multiple of 8, or too large.
-    FrameSize,
-    /// An access outside the frame, or not aligned.
-    Frame,
-    /// An access to the context that is not on the list.
-    Context,
-    /// An access to an address that is not known to be in a memory.
-    Address,
-    /// An access to more bytes than were checked.
-    Bytes,
-    /// A call of what is no function and no helper.
-    Callee,
-    /// A helper does not get the context.
-    Argument,
-    /// The divisor may be 0, or -1 in a signed division.
-    Divisor,
-    /// The frame is used, or something is called, before the stack limit was compared.
-    Stack,
-    /// A jump backwards goes to what does not begin with a checkpoint.
-    Loop,
-    /// A block for checkpoints does not call the helper.
-    Checkpoint,
-    /// A jump does not go to an instruction of the function.
-    Target,
-    /// The code runs off its end.
-    End,
-    /// A claim is out of order, about no place or fact that can be claimed, or one too many.
-    Claim,
-    /// What is known does not imply a claim.
-    Unproven,
-    /// The function is too large for the checker's memory.
-    Memory,
-}
-
-impl Rule {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Operation => "the operation is not allowed",
-            Self::Field => "an unused field is not 0",
-            Self::Register => "there is no such register",
-            Self::Shift => "the shift is by the width or more",
-            Self::Fixed => "R6 or R10 is written",
-            Self::Value => "the address of the context or frame is used as a value",
-            Self::FrameSize => "the size of the frame is not allowed",
-            Self::Frame => "the access is outside the frame or not aligned",
-            Self::Context => "the access to the context is not allowed",
-            Self::Address => "the address is not known to be in a memory",
-            Self::Bytes => "the access is to more bytes than were checked",
-            Self::Callee => "no such function or helper",
-            Self::Argument => "R1 is not the context",
-            Self::Divisor => "the divisor may be 0 or -1",
-            Self::Stack => "the stack limit was not compared",
-            Self::Loop => "the jump's target does not begin with a checkpoint",
-            Self::Checkpoint => "the block does not call the checkpoint",
-            Self::Target => "the jump's target is no instruction",
-            Self::End => "the code runs off its end",
-            Self::Claim => "the claim is malformed",
-            Self::Unproven => "a claim is not proven",
-            Self::Memory => "no memory for the checker",
-        }
-    }
-}
-
-/// A place where a function breaks a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Index of the instruction.
-    pub at: u32,
-    /// The rule.
-    pub rule: Rule,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "instruction {}: {}", self.at, self.rule.text())
-    }
-}
 
 /// Marks of instructions.
 mod mark {
@@ -344,7 +236,7 @@ impl Walk<'_> {
                 _ => self.jump(*insn)?,
             }
         }
-        demand(!self.is_reachable, Rule::End)?;
+        demand(!self.is_reachable && !function.code.is_empty(), Rule::End)?;
         // Claims that no block begins with are out of order or inside an instruction.
         demand(self.claims == function.claims.len(), Rule::Claim)
     }
@@ -445,253 +337,6 @@ impl Walk<'_> {
         self.regs.set(reg, value.into());
         Ok(())
     }
-
-    fn constant(&mut self, insn: Insn, high: Insn) -> Checked {
-        demand(insn.code == class::LD | mode::IMM | width::DW, Rule::Operation)?;
-        demand(insn.src() == R0 && insn.off == 0, Rule::Field)?;
-        demand(high == Insn { imm: high.imm, ..Insn::default() }, Rule::Field)?;
-        let value = u64::from(insn.imm.cast_unsigned()) | u64::from(high.imm.cast_unsigned()) << 32;
-        self.write(insn.dst(), Known::Const(value))
-    }
-
-    fn arithmetic(&mut self, insn: Insn) -> Checked {
-        let is_wide = insn.class() == class::ALU64;
-        let has_reg = insn.code & X != 0;
-        let (op, dst) = (insn.code & 0xf0, insn.dst());
-        demand(if has_reg { insn.imm == 0 } else { insn.src() == R0 }, Rule::Field)?;
-        let is_signed = matches!(op, alu::DIV | alu::MOD) && insn.off == 1;
-        let is_extending = op == alu::MOV && has_reg && (matches!(insn.off, 8 | 16) || is_wide && insn.off == 32);
-        demand(insn.off == 0 || is_signed || is_extending, Rule::Field)?;
-        if op == alu::MOV {
-            let copied = if has_reg { self.regs.get(insn.src()) } else { immediate(insn.imm, is_wide).into() };
-            // A plain copy of the context is an argument for helpers.
-            if !(is_wide && insn.off == 0 && copied.known == Known::Context) {
-                demand(!matches!(copied.known, Known::Context | Known::Frame), Rule::Value)?;
-            }
-            return match (is_wide, insn.off) {
-                (true, 0) => self.write(dst, copied),
-                (false, 0) => self.write(dst, copied.low()),
-                (true, _) => self.write(dst, Known::Any),
-                (false, _) => self.write(dst, Known::U32),
-            };
-        }
-        demand(dst != R6 && dst != R10, Rule::Fixed)?;
-        let left = self.operand(dst)?;
-        let right = if has_reg { self.operand(insn.src())? } else { immediate(insn.imm, is_wide).into() };
-        let wide = match op {
-            alu::ADD => left.known.plus(right.known, self.shape),
-            alu::SUB => left.known.minus(right.known),
-            alu::DIV | alu::MOD => {
-                demand(right.may_divide(is_wide, is_signed), Rule::Divisor)?;
-                Known::Any
-            }
-            alu::LSH | alu::RSH | alu::ARSH => {
-                let bits = if is_wide { 64 } else { 32 };
-                demand(has_reg || (0..bits).contains(&insn.imm), Rule::Shift)?;
-                Known::Any
-            }
-            alu::NEG => {
-                demand(!has_reg, Rule::Operation)?;
-                demand(insn.imm == 0, Rule::Field)?;
-                Known::Any
-            }
-            alu::MUL | alu::OR | alu::AND | alu::XOR => Known::Any,
-            _ => return Err(Rule::Operation),
-        };
-        self.write(dst, if is_wide { wide } else { Known::U32 })
-    }
-
-    fn load(&mut self, insn: Insn) -> Checked {
-        let bytes = bytes(insn.code);
-        let is_signed = insn.code & 0xe0 == mode::MEMSX && bytes < 8;
-        demand(insn.code & 0xe0 == mode::MEM || is_signed, Rule::Operation)?;
-        demand(insn.imm == 0, Rule::Field)?;
-        let value = match self.regs.get(insn.src()).known {
-            Known::Frame => {
-                let slot = self.frame_slot(insn.off, bytes)?;
-                self.slot(slot)
-            }
-            Known::Context => self.field(insn.off, bytes, false)?.into(),
-            known => {
-                self.demand_bytes(known, insn.off, bytes)?;
-                Value::default()
-            }
-        };
-        match (is_signed, bytes) {
-            (true, _) => self.write(insn.dst(), Known::Any),
-            (false, 8) => self.write(insn.dst(), value),
-            (false, _) => self.write(insn.dst(), Known::U32),
-        }
-    }
-
-    fn store(&mut self, insn: Insn) -> Checked {
-        demand(insn.code & 0xe0 == mode::MEM, Rule::Operation)?;
-        let bytes = bytes(insn.code);
-        let value = if insn.class() == class::ST {
-            demand(insn.src() == R0, Rule::Field)?;
-            immediate(insn.imm, true).into()
-        } else {
-            demand(insn.imm == 0, Rule::Field)?;
-            self.operand(insn.src())?
-        };
-        match self.regs.get(insn.dst()).known {
-            Known::Frame => {
-                let slot = self.frame_slot(insn.off, bytes)?;
-                self.set_slot(slot, if bytes == 8 { value } else { Value::default() })
-            }
-            Known::Context => self.field(insn.off, bytes, true).map(|_| ()),
-            known => self.demand_bytes(known, insn.off, bytes),
-        }
-    }
-
-    /// The frame slot of an access.
-    fn frame_slot(&self, off: i16, bytes: u8) -> Checked<usize> {
-        demand(self.is_stack_checked, Rule::Stack)?;
-        let (off, bytes) = (i32::from(off), i32::from(bytes));
-        let depth = off.checked_neg().ok_or(Rule::Frame)?;
-        let is_inside = depth >= bytes && u32::try_from(depth).is_ok_and(|depth| depth <= self.function.frame);
-        demand(is_inside && off.checked_rem(bytes) == Some(0), Rule::Frame)?;
-        usize::try_from(depth.saturating_sub(1) / 8).map_err(|_| Rule::Frame)
-    }
-
-    /// Knowledge about a field of the context, if such an access to it is allowed.
-    fn field(&self, off: i16, bytes: u8, is_store: bool) -> Checked<Known> {
-        let is_word = off >= 0 && off.checked_rem(8) == Some(0);
-        let globals = i64::from(GLOBALS).saturating_add(i64::from(self.shape.globals).saturating_mul(8));
-        if off >= ARGS && i64::from(off) < globals {
-            demand(is_word && matches!(bytes, 4 | 8), Rule::Context)?;
-            return Ok(Known::Any);
-        }
-        demand(is_word && bytes == 8 && !is_store, Rule::Context)?;
-        match off {
-            INTERRUPT => return Ok(Known::Any),
-            STACK_LIMIT => return Ok(Known::StackLimit { plus: 0 }),
-            LIMITS.. => {
-                let bytes = u32::from(off.abs_diff(LIMITS) / 8).saturating_add(1);
-                demand(bytes <= LIMITS_MAX && below(0, 0, self.shape) >= bytes, Rule::Context)?;
-                return Ok(Known::Index { memory: 0, bytes });
-            }
-            _ => {}
-        }
-        for memory in (0..MEMORIES_MAX as u8).take(self.shape.memories.len()) {
-            if off == memory_offset(memory.into(), MemoryField::Base) {
-                return Ok(Known::Base { memory });
-            }
-            if off == memory_offset(memory.into(), MemoryField::Size) {
-                return Ok(Known::Size { memory, floor: below(0, memory, self.shape) });
-            }
-        }
-        Err(Rule::Context)
-    }
-
-    /// Demands that an access to a memory is within the checked bytes.
-    fn demand_bytes(&self, known: Known, off: i16, bytes: u8) -> Checked {
-        let checked = match known {
-            Known::Base { memory } => below(0, memory, self.shape),
-            Known::Address { bytes, .. } => bytes,
-            _ => return Err(Rule::Address),
-        };
-        let end = u32::try_from(off).ok().and_then(|off| off.checked_add(bytes.into()));
-        demand(end.is_some_and(|end| end <= checked), Rule::Bytes)
-    }
-
-    fn jump(&mut self, insn: Insn) -> Checked {
-        let is_wide = insn.class() == class::JMP;
-        let has_reg = insn.code & X != 0;
-        let op = insn.code & 0xf0;
-        let is_fixed = |reg: bool, off: bool, imm: bool| {
-            (reg || insn.regs == 0) && (off || insn.off == 0) && (imm || insn.imm == 0)
-        };
-        match op {
-            jmp::JA => {
-                demand(!has_reg, Rule::Operation)?;
-                demand(is_fixed(false, is_wide, !is_wide), Rule::Field)?;
-                let target = target(self.at, insn)?.ok_or(Rule::Target)?;
-                self.is_reachable = false;
-                return self.edge(target, &self.regs);
-            }
-            jmp::CALL => {
-                demand(is_wide && !has_reg, Rule::Operation)?;
-                demand(insn.dst() == R0 && insn.off == 0, Rule::Field)?;
-                return self.call(insn);
-            }
-            jmp::EXIT => {
-                demand(is_wide && !has_reg, Rule::Operation)?;
-                demand(is_fixed(false, false, false), Rule::Field)?;
-                self.is_reachable = false;
-                return demand(!self.owes_checkpoint, Rule::Checkpoint);
-            }
-            op if op > jmp::JSLE => return Err(Rule::Operation),
-            _ => {}
-        }
-        demand(if has_reg { insn.imm == 0 } else { insn.src() == R0 }, Rule::Field)?;
-        let target = target(self.at, insn)?.ok_or(Rule::Target)?;
-        if insn.dst() == R10 {
-            return self.check_stack(insn, target);
-        }
-        self.operand(insn.dst())?;
-        let src = has_reg.then_some(insn.src());
-        if let Some(src) = src {
-            self.operand(src)?;
-        }
-        let mut taken = self.regs;
-        taken.learn(op, is_wide, insn.dst(), src, immediate(insn.imm, is_wide), true);
-        self.edge(target, &taken)?;
-        self.regs.learn(op, is_wide, insn.dst(), src, immediate(insn.imm, is_wide), false);
-        Ok(())
-    }
-
-    /// A compare of the frame pointer with the stack limit: it must leave room for the frame.
-    fn check_stack(&mut self, insn: Insn, target: usize) -> Checked {
-        demand(insn.code == class::JMP | X | jmp::JLT, Rule::Value)?;
-        let Known::StackLimit { plus } = self.regs.get(insn.src()).known else { return Err(Rule::Value) };
-        let frame = self.function.frame;
-        demand(frame <= STACK_RED_ZONE || plus >= frame, Rule::Stack)?;
-        // Blocks up to here were checked already, with the stack as it was then.
-        demand(target > self.at, Rule::Stack)?;
-        self.set_mark(target, mark::COLD)?;
-        self.edge(target, &self.regs)?;
-        self.is_stack_checked = true;
-        Ok(())
-    }
-
-    fn call(&mut self, insn: Insn) -> Checked {
-        let helper = match insn.src() {
-            PSEUDO_CALL => {
-                let is_function = u32::try_from(insn.imm).is_ok_and(|index| index < self.shape.functions);
-                demand(is_function, Rule::Callee)?;
-                None
-            }
-            R0 => Some(Helper::from_number(insn.imm).ok_or(Rule::Callee)?),
-            _ => return Err(Rule::Callee),
-        };
-        if let Some(helper) = helper.filter(|helper| helper.takes_context()) {
-            demand(self.regs.get(R1).known == Known::Context, Rule::Argument)?;
-            if helper == Helper::Trap && self.regs.get(R2).known == Known::Const(TrapReason::Stack as u64) {
-                self.has_trapped = true;
-            }
-            if helper == Helper::Checkpoint {
-                self.owes_checkpoint = false;
-            }
-        }
-        demand(self.is_stack_checked || helper == Some(Helper::Trap) && self.has_trapped, Rule::Stack)?;
-        for number in 0..=5 {
-            self.regs.set(Reg(number), Value::default());
-        }
-        match helper.map_or(Effect::MovesMemory, Helper::effect) {
-            Effect::Pure => {}
-            Effect::Diverges => self.is_reachable = false,
-            Effect::MovesMemory => {
-                self.calls = self.calls.wrapping_add(1);
-                for reg in [R7, R8, R9] {
-                    if self.regs.get(reg).known.is_pointer() {
-                        self.regs.set(reg, Value::default());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Index of the instruction to which the instruction at `at` may jump.
@@ -706,21 +351,4 @@ fn target(at: usize, insn: Insn) -> Checked<Option<usize>> {
         _ => isize::from(insn.off),
     };
     at.checked_add(1).and_then(|next| next.checked_add_signed(distance)).map(Some).ok_or(Rule::Target)
-}
-
-/// An immediate operand.
-#[expect(clippy::cast_possible_truncation, reason = "narrow operations take the low half")]
-fn immediate(imm: i32, is_wide: bool) -> Known {
-    let value = i64::from(imm).cast_unsigned();
-    Known::Const(if is_wide { value } else { u64::from(value as u32) })
-}
-
-/// Width of an access in bytes.
-fn bytes(code: u8) -> u8 {
-    match code & width::DW {
-        width::W => 4,
-        width::H => 2,
-        width::B => 1,
-        _ => 8,
-    }
 }
