@@ -180,7 +180,7 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        for memory in (0..MEMORIES_MAX as u8).take(self.shape.memories.len()) {
+        for (memory, _) in (0_u8..).zip(&self.shape.memories).take(MEMORIES_MAX as usize) {
             if off == memory_offset(memory.into(), MemoryField::Base) {
                 return Ok(Known::Base { memory });
             }

@@ -103,11 +103,8 @@ pub fn ja_far(distance: i32) -> Insn {
 }
 
 pub fn constant(dst: Reg, value: u64) -> [Insn; 2] {
-    let half = |value: u64| (value as u32).cast_signed();
-    [
-        Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, half(value)),
-        Insn { imm: half(value >> 32), ..Insn::default() },
-    ]
+    let [low, high] = [value << 32 >> 32, value >> 32].map(|half| u32::try_from(half).expect("a half").cast_signed());
+    [Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, low), Insn { imm: high, ..Insn::default() }]
 }
 
 pub fn help(helper: Helper) -> Insn {
