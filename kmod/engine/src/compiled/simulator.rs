@@ -27,8 +27,12 @@ use crate::{
         mode, //
     },
     vmctx::{
+        Effect,
         Helper,
+        INTERRUPT,
         STACK_LIMIT,
+        STACK_LIMIT_RAISED,
+        STACK_RED_ZONE,
         TrapReason, //
     },
 };
@@ -50,8 +54,11 @@ const STACK: u64 = 2;
 /// Number of the range of memory 0.
 const MEMORY: u64 = 16;
 
-/// Room below the stack limit for small frames and helpers.
-const RESERVE: u64 = 4096;
+/// Number of places of a memory in its range.
+const MOVES: u64 = 1024;
+
+/// Stack limit: small frames and helpers have room below.
+const LIMIT: u64 = (STACK << RANGE) + 4096;
 
 /// End of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +92,13 @@ pub trait Imports {
 pub struct Unlimited {
     /// Most bytes of memories.
     pub memory: u64,
+    /// Number of times that the memories have moved.
+    moves: u64,
 }
 
 impl Surroundings for Unlimited {
     fn base(&self, index: usize, _bytes: &[u8]) -> u64 {
-        (MEMORY + index as u64) << RANGE
+        (MEMORY + index as u64) << RANGE | self.moves % MOVES << (RANGE - MOVES.trailing_zeros())
     }
 
     fn may_have_memory(&self, bytes: u64) -> bool {
@@ -98,6 +107,28 @@ impl Surroundings for Unlimited {
 
     fn may_have_elements(&self, elements: u64) -> bool {
         elements <= 10_000_000
+    }
+}
+
+/// Events that bring mistakes of compiled code to light: memories move in every call that may move them, and checkpoints are
+/// requested.
+#[derive(Debug)]
+pub struct Stress {
+    /// Arguments of the function that is called first.
+    pub args: [u64; 5],
+    /// Steps from one request to the next.
+    pub period: u64,
+    /// Steps since the last checkpoint.
+    elapsed: u64,
+    /// Steps within which the code must come to a checkpoint after a request.
+    patience: u64,
+}
+
+impl Stress {
+    /// Stress with these arguments, and requests after so many steps.
+    #[must_use]
+    pub fn new(args: [u64; 5], period: u64) -> Self {
+        Self { args, period, elapsed: 0, patience: 0 }
     }
 }
 
@@ -119,6 +150,8 @@ pub struct Simulator<'a> {
     stack: Vec<u8>,
     /// Steps that are left.
     pub steps: u64,
+    /// Stress, if any.
+    pub stress: Option<Stress>,
 }
 
 impl<'a> Simulator<'a> {
@@ -128,10 +161,11 @@ impl<'a> Simulator<'a> {
     ///
     /// Those of [`Instance::new`].
     pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, Stop> {
-        let surroundings = Unlimited { memory: 1 << 32 };
+        let surroundings = Unlimited { memory: 1 << 32, moves: 0 };
         let mut instance = Instance::new(program, &surroundings)?;
-        instance.set(STACK_LIMIT, (STACK << RANGE) + RESERVE);
-        Ok(Self { compiled, program, surroundings, instance, stack: alloc::vec![0xa5; stack], steps: u64::MAX })
+        instance.set(STACK_LIMIT, LIMIT);
+        let stack = alloc::vec![0xa5; stack];
+        Ok(Self { compiled, program, surroundings, instance, stack, steps: u64::MAX, stress: None })
     }
 
     /// Calls function `index`, one that the module defines, without arguments.
@@ -157,6 +191,9 @@ impl<'a> Simulator<'a> {
         let mut top = (STACK << RANGE) + self.stack.len() as u64;
         regs[6] = CONTEXT << RANGE;
         regs[10] = top;
+        if let Some(stress) = &self.stress {
+            regs[1..6].copy_from_slice(&stress.args);
+        }
         let compiled = self.compiled;
         let mut code = &compiled.functions[function].code;
         let mut frame = u64::from(compiled.functions[function].frame);
@@ -167,21 +204,23 @@ impl<'a> Simulator<'a> {
             self.steps -= 1;
             let place = (function, at);
             let violation = move |text: &str| End::Violation(format!("function {} at {}: {text}", place.0, place.1));
+            if !self.tick(frames.len() as u64) {
+                return Err(violation("no checkpoint"));
+            }
             let insn = *code.get(at).ok_or_else(|| violation("ran off the code"))?;
             at += 1;
             let (dst, src) = (usize::from(insn.dst().0), usize::from(insn.src().0));
             if dst > 10 || src > 10 {
                 return Err(violation("register"));
             }
+            if matches!(insn.class(), class::ALU | class::ALU64 | class::LD | class::LDX) && matches!(dst, 6 | 10) {
+                return Err(violation("a fixed register is written"));
+            }
             match insn.class() {
                 class::ALU | class::ALU64 => {
-                    if dst == 6 || dst == 10 {
-                        return Err(violation("a fixed register is written"));
-                    }
                     let is_wide = insn.class() == class::ALU64;
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-                    regs[dst] =
-                        arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
+                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
                 }
                 class::LD => {
                     let high = code.get(at).ok_or_else(|| violation("half an instruction"))?.imm;
@@ -224,10 +263,21 @@ impl<'a> Simulator<'a> {
                             continue;
                         }
                         jmp::CALL => {
+                            let helper = Helper::from_number(insn.imm).filter(|_| insn.src() != PSEUDO_CALL);
+                            if helper != Some(Helper::Trap) && !has_room(regs[10], frame) {
+                                return Err(violation("call without stack"));
+                            }
+                            if self.stress.is_some() && helper.is_none_or(|helper| helper.effect() != Effect::Pure) {
+                                self.surroundings.moves += 1;
+                                self.instance.refresh(&self.surroundings);
+                            }
                             let callee = if insn.src() == PSEUDO_CALL {
                                 Some(usize::try_from(insn.imm).unwrap_or(usize::MAX))
                             } else {
-                                let helper = Helper::from_number(insn.imm).ok_or_else(|| violation("helper"))?;
+                                let helper = helper.ok_or_else(|| violation("helper"))?;
+                                if helper.takes_context() && regs[1] != CONTEXT << RANGE {
+                                    return Err(violation("context"));
+                                }
                                 match helper {
                                     Helper::CallResolved => {
                                         let index = self.instance.resolved();
@@ -279,12 +329,18 @@ impl<'a> Simulator<'a> {
         let result = match helper {
             Helper::Trap => {
                 let reason = args[1];
-                if reason == TrapReason::Stack as u64 {
+                if reason != TrapReason::Stack as u64 {
+                    return Err(End::Stopped(Stop::Trap(TrapReason::from_number(reason))));
+                }
+                if !self.serve() {
                     return Err(End::StackOverflow);
                 }
-                return Err(End::Stopped(Stop::Trap(TrapReason::from_number(reason))));
+                0
             }
-            Helper::Checkpoint => 0,
+            Helper::Checkpoint => {
+                self.serve();
+                0
+            }
             Helper::CallImport => {
                 imports.call(u32::try_from(args[1]).unwrap_or(u32::MAX), &mut self.instance)?;
                 0
@@ -299,13 +355,31 @@ impl<'a> Simulator<'a> {
         Ok(())
     }
 
+    /// Counts a step, with `depth` callers; false if the code ignores a request for a checkpoint.
+    fn tick(&mut self, depth: u64) -> bool {
+        let Some(stress) = &mut self.stress else { return true };
+        stress.elapsed += 1;
+        if stress.elapsed == stress.period {
+            let longest = self.compiled.functions.iter().map(|function| function.code.len() as u64).max();
+            // No function but those that run can begin, and each can only go forward.
+            stress.patience = (depth + 2) * longest.unwrap_or(0);
+            self.instance.set(STACK_LIMIT, STACK_LIMIT_RAISED);
+            self.instance.set(INTERRUPT, 1);
+        }
+        stress.elapsed <= stress.period + stress.patience
+    }
+
+    /// Serves the request for a checkpoint; false if there is none.
+    fn serve(&mut self) -> bool {
+        let Some(stress) = self.stress.as_mut().filter(|stress| stress.elapsed >= stress.period) else { return false };
+        stress.elapsed = 0;
+        self.instance.set(STACK_LIMIT, LIMIT);
+        self.instance.set(INTERRUPT, 0);
+        true
+    }
+
     /// An imported function by way of a table: its arguments are those of a function.
-    fn call_import_directly(
-        &mut self,
-        index: u32,
-        regs: &mut [u64; 11],
-        imports: &mut impl Imports,
-    ) -> Result<(), End> {
+    fn call_import_directly(&mut self, index: u32, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
         for number in 0..5 {
             self.instance.set_arg(number, regs[number + 1]);
         }
@@ -321,14 +395,15 @@ impl<'a> Simulator<'a> {
         match range {
             STACK => {
                 let end = address.checked_add(size as u64)?;
-                if end > pointer || address < pointer.wrapping_sub(frame) {
+                if end > pointer || address < pointer.wrapping_sub(frame) || !has_room(pointer, frame) {
                     return None;
                 }
                 self.stack.get_mut(offset..offset + size)
             }
             _ => {
                 let index = usize::try_from(range.checked_sub(MEMORY)?).ok()?;
-                self.instance.memory_mut(index).get_mut(offset..end)
+                let moved = usize::try_from(self.surroundings.base(index, &[]) & ((1 << RANGE) - 1)).ok()?;
+                self.instance.memory_mut(index).get_mut(offset.checked_sub(moved)?..end - moved)
             }
         }
     }
@@ -352,10 +427,11 @@ impl<'a> Simulator<'a> {
     fn store(&mut self, address: u64, size: usize, value: u64, pointer: u64, frame: u64) -> Option<()> {
         if address >> RANGE == CONTEXT {
             let offset = address & ((1 << RANGE) - 1);
-            if size != 8 || !offset.is_multiple_of(8) || offset < crate::vmctx::ARGS.unsigned_abs().into() {
+            if !matches!(size, 4 | 8) || !offset.is_multiple_of(8) || offset < crate::vmctx::ARGS.unsigned_abs().into() {
                 return None;
             }
-            *self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)? = value;
+            let word = self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)?;
+            *word = if size == 4 { *word >> 32 << 32 | value << 32 >> 32 } else { value };
             return Some(());
         }
         let bytes = self.bytes(address, size, pointer, frame)?;
