@@ -397,6 +397,7 @@ fn sizes() {
     refuses(Rule::Address, 5, &after(vec![size(R0, 1), sub_i(R0, 8)], &rest));
     let rest = [jump(jmp::JGT, R2, R0, 3), base(R7, 1), add(R7, R2), load(DW, R1, R7, 0)];
     accepts(&after(vec![size(R0, 1), jump_i(jmp::JLT, R0, 8, 5), sub_i(R0, 8)], &rest));
+    accepts(&after(vec![mov_i(R2, 0), size(R0, 1), jump_i(jmp::JLT, R0, 8, 5), sub_i(R0, 8)], &rest));
     // An immediate is sign-extended.
     refuses(Rule::Address, 6, &after(vec![size(R0, 1), jump_i(jmp::JGE, R0, -1, 5), sub_i(R0, 8)], &rest));
 }

@@ -127,7 +127,7 @@ impl Known {
     /// Knowledge about a value that this was known about, when it is not above one that `bound` is known about.
     fn not_above(self, bound: Self) -> Self {
         match (self, bound) {
-            (Self::Any | Self::U32, Self::Index { .. }) => bound,
+            (Self::Any | Self::U32 | Self::Const(_), Self::Index { .. }) => bound,
             (Self::Index { memory, bytes }, Self::Index { memory: other, bytes: more })
                 if memory != other || bytes < more =>
             {

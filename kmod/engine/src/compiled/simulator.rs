@@ -87,11 +87,13 @@ pub trait Imports {
     fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End>;
 }
 
-/// Surroundings without limits, with the simulator's addresses.
+/// Surroundings with the simulator's addresses.
 #[derive(Debug)]
 pub struct Unlimited {
     /// Most bytes of memories.
     pub memory: u64,
+    /// Most elements of tables.
+    pub elements: u64,
     /// Number of times that the memories have moved.
     moves: u64,
 }
@@ -106,7 +108,7 @@ impl Surroundings for Unlimited {
     }
 
     fn may_have_elements(&self, elements: u64) -> bool {
-        elements <= 10_000_000
+        elements <= self.elements
     }
 }
 
@@ -144,7 +146,8 @@ struct Frame {
 pub struct Simulator<'a> {
     compiled: &'a Compiled,
     program: &'a Program,
-    surroundings: Unlimited,
+    /// Limits of growth, and addresses.
+    pub surroundings: Unlimited,
     /// The instance.
     pub instance: Instance,
     stack: Vec<u8>,
@@ -161,7 +164,7 @@ impl<'a> Simulator<'a> {
     ///
     /// Those of [`Instance::new`].
     pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, Stop> {
-        let surroundings = Unlimited { memory: 1 << 32, moves: 0 };
+        let surroundings = Unlimited { memory: 1 << 32, elements: 10_000_000, moves: 0 };
         let mut instance = Instance::new(program, &surroundings)?;
         instance.set(STACK_LIMIT, LIMIT);
         let stack = alloc::vec![0xa5; stack];

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mutated compiled code: what the checker accepts, the simulator finds no fault with.
+//!
+//! `KWASMI_MUTATIONS` is the number of mutated functions, `KWASMI_SEED` the first seed, `KWASMI_CHECK` a list of modules whose
+//! functions are mutated as well.
+#![cfg(feature = "simulator")]
+#![allow(missing_docs)]
+#![expect(clippy::cast_possible_truncation, reason = "random numbers")]
+
+use kwasmi_engine::{
+    checker::Checker,
+    compiled::{
+        instance::Instance,
+        program::Program,
+        simulator::{
+            End,
+            Imports,
+            Simulator,
+            Stress, //
+        },
+    },
+    compiler::{
+        self,
+        Compiled, //
+    },
+    ebpf::{
+        Insn,
+        R10,
+        Reg,
+        jmp, //
+    },
+    vmctx::{
+        Claim,
+        Fact,
+        Function,
+        Place, //
+    },
+};
+
+/// Programs with something of everything that the checker knows about.
+const PROGRAMS: &[&str] = &[
+    // Loads and stores: checked, constant, past the minimum, wide offsets, facts kept across calls and spilled.
+    r#"(module (memory 1) (global $g (mut i32) (i32.const 8))
+        (func $f (param i32 i32) (result i32)
+            (i32.store (local.get 0) (local.get 1))
+            (i32.store8 offset=3 (local.get 0) (i32.const 5))
+            (drop (memory.grow (i32.const 1)))
+            (i32.add (i32.load offset=4 (local.get 0)) (i32.load (i32.const 65532))))
+        (func (export "run") (param i32 i32 i64 i32 i32) (result i32)
+            (i64.store offset=40000 (local.get 0) (local.get 2))
+            (drop (call $f (local.get 0) (local.get 1)))
+            (global.set $g (i32.load16_s (local.get 0)))
+            (i32.store offset=70000 (local.get 3) (global.get $g))
+            (i32.load8_u offset=39999 (local.get 0))))"#,
+    // Loops: a hoisted base, sums, a call in a loop, nested.
+    r#"(module (memory 2)
+        (func $leaf (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+        (func (export "run") (param i32 i32) (result i32) (local i32 i32)
+            (loop $outer
+                (local.set 3 (i32.const 0))
+                (loop $inner
+                    (i32.store8 (i32.add (local.get 3) (local.get 0)) (local.get 3))
+                    (local.set 2 (i32.add (local.get 2) (i32.load8_u (local.get 3))))
+                    (local.set 3 (i32.add (local.get 3) (i32.const 1)))
+                    (br_if $inner (i32.lt_u (local.get 3) (i32.const 9))))
+                (local.set 2 (call $leaf (local.get 2)))
+                (i32.store (local.get 0) (local.get 2))
+                (local.set 1 (i32.sub (local.get 1) (i32.const 1)))
+                (br_if $outer (i32.gt_s (local.get 1) (i32.const 0))))
+            (local.get 2)))"#,
+    // Divisions.
+    r#"(module
+        (func (export "run") (param i32 i32 i64 i64) (result i64)
+            (i64.add
+                (i64.extend_i32_u (i32.add
+                    (i32.div_s (local.get 0) (local.get 1))
+                    (i32.add (i32.rem_u (local.get 0) (local.get 1)) (i32.rem_s (local.get 1) (local.get 0)))))
+                (i64.add
+                    (i64.div_u (local.get 2) (local.get 3))
+                    (i64.add (i64.rem_s (local.get 2) (local.get 3)) (i64.div_s (local.get 3) (i64.const 7)))))))"#,
+    // Control flow, several results, recursion.
+    r#"(module (memory 1) (type $t (func (param i32) (result i32)))
+        (table 4 funcref) (elem (i32.const 0) $f $g)
+        (func $f (type $t) (select (i32.const 1) (local.get 0) (i32.lt_s (local.get 0) (i32.const 9))))
+        (func $g (type $t)
+            (if (result i32) (local.get 0)
+                (then (call $g (i32.sub (local.get 0) (i32.const 1))))
+                (else (i32.const 3))))
+        (func $h (param i32) (result i32 i64 i32) (local.get 0) (i64.const 5) (i32.load (local.get 0)))
+        (func (export "run") (param i32 i32) (result i32) (local i64)
+            (block $a (block $b (block $c
+                (br_table $a $b $c (local.get 0))))
+                (local.set 0 (i32.load offset=12 (local.get 1))))
+            (call $h (local.get 1)) (local.set 0) (local.set 2) (local.set 1)
+            (call_indirect (type $t) (i32.and (local.get 0) (i32.const 7)) (i32.and (local.get 1) (i32.const 3)))))"#,
+    // Two memories, one of them empty; bulk operations.
+    r#"(module (memory 0 8) (memory $m 1 8) (data $d "kwasmi")
+        (func (export "run") (param i32 i32 i32) (result i32)
+            (i32.store $m (local.get 0) (local.get 1))
+            (drop (memory.grow (i32.and (local.get 1) (i32.const 3))))
+            (i32.store offset=8 (local.get 2) (local.get 1))
+            (memory.copy (local.get 0) (local.get 1) (i32.const 4))
+            (memory.init $m $d (i32.const 0) (i32.const 1) (i32.const 3))
+            (memory.fill (local.get 2) (i32.const 7) (i32.const 16))
+            (i32.add (i32.load $m offset=65000 (i32.and (local.get 0) (i32.const 255))) (i32.load (i32.const 4)))))"#,
+    // More values than registers, floats, more arguments than registers.
+    r#"(module (memory 1)
+        (func $many (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+            (i32.add (local.get 6) (i32.load (local.get 5))))
+        (func (export "run") (param i32 i32 i32 i32 i32) (result i32) (local f64 f32 i32 i32 i32 i32)
+            (local.set 5 (f64.add (f64.convert_i32_s (local.get 0)) (f64.load (local.get 1))))
+            (local.set 6 (f32.demote_f64 (local.get 5)))
+            (local.set 7 (i32.load (local.get 0)))
+            (local.set 8 (i32.load offset=4 (local.get 0)))
+            (local.set 9 (i32.rotl (local.get 7) (local.get 8)))
+            (local.set 10 (call $many (local.get 9) (local.get 8) (local.get 7) (local.get 4) (local.get 3) (local.get 2)
+                (local.get 1)))
+            (i32.store offset=16 (local.get 0) (local.get 10))
+            (i32.add (i32.add (local.get 7) (local.get 8)) (i32.add (local.get 9) (i32.trunc_sat_f64_s (local.get 5))))))"#,
+];
+
+/// Random numbers: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    fn one_in(&mut self, bound: usize) -> bool {
+        self.below(bound) == 0
+    }
+
+    fn of<T: Copy>(&mut self, items: &[T]) -> Option<T> {
+        items.get(self.below(items.len())).copied()
+    }
+
+    fn number(&mut self) -> u64 {
+        const NUMBERS: &[u64] = &[0, 1, 2, 4, 7, 8, 9, 65528, 65532, 65535, 65536, 131_064, 1 << 20, u32::MAX as u64, 1 << 32, u64::MAX];
+        match self.below(4) {
+            0 => self.next() & 0xffff,
+            1 => self.next() << 11 ^ self.next(),
+            2 => 1 << self.below(64),
+            _ => self.of(NUMBERS).unwrap_or(0),
+        }
+    }
+
+    fn reg(&mut self) -> Reg {
+        Reg(self.below(11) as u8)
+    }
+}
+
+/// Changes one thing.
+fn mutate(function: &mut Function, random: &mut Random) {
+    let at = random.below(function.code.len());
+    let other = random.below(function.code.len());
+    let Some(insn) = function.code.get(at).copied() else { return };
+    let changed = match random.below(16) {
+        // Leave the instruction out, or have one from elsewhere in its place.
+        0..=2 => Insn::new(5, Reg(0), Reg(0), 0, 0),
+        3 => function.code[other],
+        4 => {
+            function.code.swap(at, other);
+            return;
+        }
+        5 => {
+            function.code.insert(at, function.code[other]);
+            return;
+        }
+        6 => {
+            function.code.remove(at);
+            if function.code.is_empty() {
+                function.code.push(insn);
+            }
+            return;
+        }
+        7 => Insn { code: function.code[other].code, ..insn },
+        8 => Insn { code: insn.code ^ 1 << random.below(8), ..insn },
+        9 => Insn { regs: insn.regs & 0xf0 | random.reg().0, ..insn },
+        10 => Insn { regs: insn.regs & 0x0f | random.reg().0 << 4, ..insn },
+        11 => {
+            let steps = [1, -1, 4, -4, 8, -8, 7, 16, 256, -2];
+            Insn { off: insn.off.wrapping_add(random.of(&steps).unwrap_or(1)), ..insn }
+        }
+        12 => Insn { off: if random.one_in(2) { function.code[other].off } else { random.number() as i16 }, ..insn },
+        13 => Insn { imm: insn.imm.wrapping_add(random.of(&[1, -1, 8, -8]).unwrap_or(1)), ..insn },
+        14 => Insn { imm: if random.one_in(2) { function.code[other].imm } else { random.number() as i32 }, ..insn },
+        _ => {
+            claims(function, random);
+            return;
+        }
+    };
+    function.code[at] = changed;
+}
+
+/// Changes a claim, or the size of the frame.
+fn claims(function: &mut Function, random: &mut Random) {
+    if random.one_in(8) {
+        function.frame = function.frame.wrapping_add_signed(random.of(&[8, -8, 1024, 2048]).unwrap_or(8));
+        return;
+    }
+    let bytes = random.number() as u32;
+    let fact = random
+        .of(&[
+            Fact::U32,
+            Fact::Index { memory: 0, bytes },
+            Fact::Index { memory: 1, bytes },
+            Fact::Base { memory: 0 },
+            Fact::Address { memory: 0, bytes },
+        ])
+        .unwrap_or_default();
+    let place = if random.one_in(2) { Place::Reg(random.reg()) } else { Place::Slot(random.below(8) as u16) };
+    let chosen = random.below(function.claims.len());
+    let Some(claim) = function.claims.get_mut(chosen) else {
+        let at = random.below(function.code.len()) as u32;
+        function.claims.push(Claim { at, place, fact });
+        return;
+    };
+    match random.below(4) {
+        0 => {
+            function.claims.remove(chosen);
+        }
+        1 => claim.fact = fact,
+        2 => claim.place = place,
+        _ => {
+            let new = Claim { place, fact, ..*claim };
+            function.claims.insert(chosen, new);
+        }
+    }
+}
+
+/// Imported functions return anything.
+struct Anything(u64);
+
+impl Imports for Anything {
+    fn call(&mut self, _: u32, instance: &mut Instance) -> Result<(), End> {
+        instance.set_arg(0, self.0);
+        Ok(())
+    }
+}
+
+/// Runs defined function `index`; a fault of the code, if it commits one.
+fn fault(compiled: &Compiled, program: &Program, index: usize, random: &mut Random) -> Option<String> {
+    let mut simulator = Simulator::new(compiled, program, 1 << 14).ok()?;
+    simulator.steps = 3000;
+    simulator.surroundings.memory = 1 << 21;
+    simulator.surroundings.elements = 1000;
+    let args = std::array::from_fn(|_| random.number());
+    simulator.stress = Some(Stress::new(args, 1 + random.next() % 400));
+    let index = index as u32 + compiled.declarations.imported;
+    match simulator.run(index, &mut Anything(random.number())) {
+        End::Violation(text) => Some(format!("{text}; arguments {args:x?}")),
+        _ => None,
+    }
+}
+
+fn listing(function: &Function) -> String {
+    let mut text = format!("frame {}\n", function.frame);
+    for (at, insn) in function.code.iter().enumerate() {
+        for claim in function.claims.iter().filter(|claim| claim.at as usize == at) {
+            text += &format!("    {:?}: {:?}\n", claim.place, claim.fact);
+        }
+        let (dst, src) = (insn.dst().0, insn.src().0);
+        text += &format!("{at}: {:02x} R{dst} R{src} {} {}\n", insn.code, insn.off, insn.imm);
+    }
+    text
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn mutations() {
+    let mut modules: Vec<Vec<u8>> = PROGRAMS.iter().map(|text| wat::parse_str(text).expect("a program")).collect();
+    let list = std::env::var("KWASMI_CHECK").unwrap_or_default();
+    modules.extend(list.split_whitespace().map(|path| std::fs::read(path).expect("a file")));
+    let mut modules: Vec<(Compiled, Program)> = modules
+        .iter()
+        .map(|wasm| (compiler::compile(wasm).expect("compiled"), Program::read(wasm).expect("a program")))
+        .collect();
+    let mut random = Random(number("KWASMI_SEED", 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut checker = Checker::default();
+    let (mut accepted, mut changed) = (0_u64, 0_u64);
+    let count = number("KWASMI_MUTATIONS", 100_000);
+    for _ in 0..count {
+        let chosen = random.below(modules.len());
+        let (compiled, program) = &mut modules[chosen];
+        let shape = compiled.declarations.shape();
+        let index = random.below(compiled.functions.len());
+        let original = compiled.functions[index].clone();
+        let function = &mut compiled.functions[index];
+        for _ in 0..=random.below(3) {
+            mutate(function, &mut random);
+        }
+        let is_changed = function.code != original.code || function.claims != original.claims;
+        changed += u64::from(is_changed);
+        if checker.check(function, &shape).is_ok() {
+            accepted += u64::from(is_changed);
+            for _ in 0..4 {
+                let fault = fault(compiled, program, index, &mut random);
+                assert_eq!(fault, None, "program {chosen}, function {index}: {}", listing(&compiled.functions[index]));
+            }
+        }
+        compiled.functions[index] = original;
+    }
+    println!("{changed} mutated functions, {accepted} accepted and run");
+    assert!(accepted > count / 100, "{accepted} of {changed}");
+}
+
+/// The programs themselves run without a fault, to their ends or a trap.
+#[test]
+fn programs() {
+    let mut random = Random(7);
+    for text in PROGRAMS {
+        let wasm = wat::parse_str(text).expect("a program");
+        let (compiled, program) = (compiler::compile(&wasm).expect("compiled"), Program::read(&wasm).expect("a program"));
+        let shape = compiled.declarations.shape();
+        for (index, function) in compiled.functions.iter().enumerate() {
+            assert_eq!(Checker::default().check(function, &shape), Ok(()), "{}", listing(function));
+            assert_eq!(function.code[1].code & 0xf0, jmp::JLT);
+            assert_eq!(function.code[1].dst(), R10);
+            for _ in 0..1000 {
+                assert_eq!(fault(&compiled, &program, index, &mut random), None, "{}", listing(function));
+            }
+        }
+    }
+}
