@@ -18,22 +18,7 @@ use kwasmi_engine::{
     },
     compiler,
     ebpf::{
-        Insn,
-        R0,
-        R1,
-        R2,
-        R3,
-        R4,
-        R6,
-        R7,
-        R8,
-        R10,
-        Reg,
-        X,
-        alu,
-        class,
-        jmp,
-        mode,
+        Insn, R0, R1, R2, R3, R4, R6, R7, R8, R10, Reg, X, alu, class, jmp, mode,
         width::{
             B,
             DW,
@@ -267,7 +252,8 @@ fn context() {
         }
     }
     // Read-only, or not there: a fourth memory and global, and gaps.
-    for off in [0, 8, INTERRUPT, STACK_LIMIT, LIMITS, 64, 72, 96, 104, 16, 40, GLOBALS + 24, i16::MAX - 7, -8, i16::MIN] {
+    for off in [0, 8, INTERRUPT, STACK_LIMIT, LIMITS, 64, 72, 96, 104, 16, 40, GLOBALS + 24, i16::MAX - 7, -8, i16::MIN]
+    {
         refuses(Rule::Context, 0, &[store(DW, R6, off, R1)]);
         refuses(Rule::Context, 0, &[store_i(DW, R6, off, 1)]);
         refuses(Rule::Context, 0, &[load(W, R1, R6, off)]);
@@ -390,7 +376,11 @@ fn sizes() {
     refuses(Rule::Address, 5, &after(vec![size(R0, 0), narrow(sub_i(R0, 8))], &rest));
     refuses(Rule::Address, 5, &after(vec![size(R0, 0), add_i(R0, -8)], &rest));
     refuses(Rule::Address, 6, &after(vec![size(R0, 0), jump_i(jmp::JGT, R0, 70000, 5), sub_i(R0, 70000)], &rest));
-    refuses(Rule::Address, 6, &after(vec![size(R0, 0), narrow(jump_i(jmp::JLT, R0, 70000, 5)), sub_i(R0, 70000)], &rest));
+    refuses(
+        Rule::Address,
+        6,
+        &after(vec![size(R0, 0), narrow(jump_i(jmp::JLT, R0, 70000, 5)), sub_i(R0, 70000)], &rest),
+    );
     refuses(Rule::Address, 6, &after(vec![size(R0, 0), jump_i(jmp::JSLT, R0, 70000, 5), sub_i(R0, 70000)], &rest));
     // Another memory: its size, its address, a minimum of no pages.
     refuses(Rule::Address, 5, &after(vec![size(R0, 2), sub_i(R0, 8)], &rest));
@@ -630,10 +620,7 @@ fn loops() {
     ];
     for head in bad_heads {
         let result = check(&function(64, &looping(&head, &good), &[]), &shape());
-        assert!(
-            matches!(result, Err(Violation { rule: Rule::Loop | Rule::Checkpoint, .. })),
-            "{head:?}: {result:?}"
-        );
+        assert!(matches!(result, Err(Violation { rule: Rule::Loop | Rule::Checkpoint, .. })), "{head:?}: {result:?}");
     }
     let head = [word, jump_i(jmp::JNE, R0, 0, 2)];
     refuses(Rule::Checkpoint, 4, &looping(&head, &[ja(-5)]));
@@ -641,7 +628,8 @@ fn loops() {
     refuses(Rule::Checkpoint, 4, &looping(&head, &[jump_i(jmp::JEQ, R1, 0, 0), mov(R1, R6), help(Helper::Checkpoint)]));
     refuses(Rule::Checkpoint, 6, &looping(&head, &[mov(R1, R6), help(Helper::DataDrop), ja(-7)]));
     // The block goes on in another one before it calls.
-    let body = [word, jump_i(jmp::JNE, R0, 0, 3), ja(-3), exit(), ja(1), mov(R1, R6), mov(R1, R6), help(Helper::Checkpoint)];
+    let body =
+        [word, jump_i(jmp::JNE, R0, 0, 3), ja(-3), exit(), ja(1), mov(R1, R6), mov(R1, R6), help(Helper::Checkpoint)];
     refuses(Rule::Checkpoint, 6, &body);
 }
 

@@ -144,7 +144,8 @@ impl Random {
     }
 
     fn number(&mut self) -> u64 {
-        const NUMBERS: &[u64] = &[0, 1, 2, 4, 7, 8, 9, 65528, 65532, 65535, 65536, 131_064, 1 << 20, u32::MAX as u64, 1 << 32, u64::MAX];
+        const NUMBERS: &[u64] =
+            &[0, 1, 2, 4, 7, 8, 9, 65528, 65532, 65535, 65536, 131_064, 1 << 20, u32::MAX as u64, 1 << 32, u64::MAX];
         match self.below(4) {
             0 => self.next() & 0xffff,
             1 => self.next() << 11 ^ self.next(),
@@ -322,7 +323,8 @@ fn programs() {
     let mut random = Random(7);
     for text in PROGRAMS {
         let wasm = wat::parse_str(text).expect("a program");
-        let (compiled, program) = (compiler::compile(&wasm).expect("compiled"), Program::read(&wasm).expect("a program"));
+        let (compiled, program) =
+            (compiler::compile(&wasm).expect("compiled"), Program::read(&wasm).expect("a program"));
         let shape = compiled.declarations.shape();
         for (index, function) in compiled.functions.iter().enumerate() {
             assert_eq!(Checker::default().check(function, &shape), Ok(()), "{}", listing(function));

@@ -223,7 +223,8 @@ impl<'a> Simulator<'a> {
                 class::ALU | class::ALU64 => {
                     let is_wide = insn.class() == class::ALU64;
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
+                    regs[dst] =
+                        arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
                 }
                 class::LD => {
                     let high = code.get(at).ok_or_else(|| violation("half an instruction"))?.imm;
@@ -382,7 +383,12 @@ impl<'a> Simulator<'a> {
     }
 
     /// An imported function by way of a table: its arguments are those of a function.
-    fn call_import_directly(&mut self, index: u32, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
+    fn call_import_directly(
+        &mut self,
+        index: u32,
+        regs: &mut [u64; 11],
+        imports: &mut impl Imports,
+    ) -> Result<(), End> {
         for number in 0..5 {
             self.instance.set_arg(number, regs[number + 1]);
         }
@@ -430,7 +436,8 @@ impl<'a> Simulator<'a> {
     fn store(&mut self, address: u64, size: usize, value: u64, pointer: u64, frame: u64) -> Option<()> {
         if address >> RANGE == CONTEXT {
             let offset = address & ((1 << RANGE) - 1);
-            if !matches!(size, 4 | 8) || !offset.is_multiple_of(8) || offset < crate::vmctx::ARGS.unsigned_abs().into() {
+            if !matches!(size, 4 | 8) || !offset.is_multiple_of(8) || offset < crate::vmctx::ARGS.unsigned_abs().into()
+            {
                 return None;
             }
             let word = self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)?;
