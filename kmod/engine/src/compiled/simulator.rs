@@ -450,6 +450,12 @@ impl<'a> Simulator<'a> {
     }
 }
 
+/// Set if a frame has room on the stack, and calls from it have.
+fn has_room(pointer: u64, frame: u64) -> bool {
+    let lowest = if frame > STACK_RED_ZONE.into() { pointer.wrapping_sub(frame) } else { pointer };
+    lowest >= LIMIT
+}
+
 fn size(insn: Insn) -> usize {
     match insn.code & 0x18 {
         0x00 => 4,
