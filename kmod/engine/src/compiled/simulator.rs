@@ -100,7 +100,7 @@ pub struct Unlimited {
 
 impl Surroundings for Unlimited {
     fn base(&self, index: usize, _bytes: &[u8]) -> u64 {
-        (MEMORY + index as u64) << RANGE | self.moves % MOVES << (RANGE - MOVES.trailing_zeros())
+        (MEMORY + index as u64) << RANGE | (self.moves % MOVES) << (RANGE - MOVES.trailing_zeros())
     }
 
     fn may_have_memory(&self, bytes: u64) -> bool {
