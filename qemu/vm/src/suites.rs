@@ -117,6 +117,9 @@ pub trait RunInVm: Send + Sync {
     fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<Finished>;
 }
 
+/// Environment variable with options for the VMs of all suites, such as `--param compiler=1`.
+const MORE_OPTIONS: &str = "KWASMI_SUITE_OPTIONS";
+
 /// Returns the suites under `top` with one of `names`, or all if `names` is empty. Suites of the
 /// build root come first; suites that run alone come last.
 ///
@@ -124,6 +127,7 @@ pub trait RunInVm: Send + Sync {
 /// Fails if a folder or a suite cannot be read, or if no suite has one of `names`.
 pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
+    let more = std::env::var(MORE_OPTIONS).unwrap_or_default();
     for (folder, place) in [("qemu/checks", Place::Here), ("qemu/suites", Place::Vm)] {
         let folder = top.join(folder);
         let mut found = BTreeMap::new();
@@ -140,7 +144,8 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
             let options = options.flat_map(str::split_whitespace).map(str::to_owned);
-            let (alone, options): (Vec<_>, Vec<_>) = options.partition(|option| option == ALONE);
+            let (alone, mut options): (Vec<_>, Vec<_>) = options.partition(|option| option == ALONE);
+            options.extend(more.split_whitespace().map(str::to_owned));
             suites.push(Suite { name, path, place, options, is_alone: !alone.is_empty() });
         }
     }
