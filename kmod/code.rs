@@ -101,6 +101,8 @@ pub(crate) struct Code {
     /// Set after the engine failed in an instance: objects that the instances share may be
     /// inconsistent.
     poisoned: Atomic<bool>,
+    /// Set if it is machine code, not code for the interpreter.
+    compiled: Atomic<bool>,
     /// Limit of the Wasm stack of each instance, in bytes.
     stack_max: u64,
     /// State that entering the engine for this code requires.
@@ -137,12 +139,14 @@ impl Code {
             pin_init!(Self {
                 object: Atomic::new(ptr::null_mut()),
                 poisoned: Atomic::new(false),
+                compiled: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
                 stay <- new_mutex!(Stay { stack, account: None, resident: Resident::new() }, "kwasmi::Code::stay"),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let object = this.stay.lock().load(envelope, limits, log)?;
+        let (object, is_compiled) = this.stay.lock().load(envelope, limits, log)?;
+        this.compiled.store(is_compiled, Relaxed);
         // INVARIANT: The engine just loaded `object`, on the account in `stay`.
         this.object.store(object.as_ptr(), Relaxed);
         Ok(this)
@@ -161,6 +165,11 @@ impl Code {
     /// Returns true if the code is marked as unusable.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Relaxed)
+    }
+
+    /// Returns true if it is machine code.
+    pub(crate) fn is_compiled(&self) -> bool {
+        self.compiled.load(Relaxed)
     }
 
     /// Creates an instance, on the stack and the account of the instance.
@@ -200,7 +209,7 @@ impl Code {
 
 impl Stay {
     /// Loads the module in the engine.
-    fn load(&mut self, envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<NonNull<c_void>> {
+    fn load(&mut self, envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<(NonNull<c_void>, bool)> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
         let account = self.account.insert(account);
         let mut host = Host::new(Files::new());
@@ -233,7 +242,7 @@ impl Stay {
             kernel::pr_warn_once!("the checker refused compiled code; the module is interpreted\n");
         }
         match (outcome, NonNull::new(args.module)) {
-            (Ok(Status::Ok), Some(object)) => Ok(object),
+            (Ok(Status::Ok), Some(object)) => Ok((object, args.engine == Engine::Compiler as u32)),
             (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),
             (Err(failure), _) => Err(failure.report(log, limits)),
         }

@@ -101,7 +101,7 @@ fn info(arg: &Argument) -> Result<isize> {
     let reserve = Reserve::usage()?;
     arg.write(&kwasmi_info {
         abi: KWASMI_ABI,
-        reserved: 0,
+        unsafe_modules: u32::try_from(counters::UNSAFE.get()).unwrap_or(u32::MAX),
         features,
         modules: counters::MODULES.get(),
         instances: counters::INSTANCES.get(),

@@ -33,6 +33,7 @@ use crate::{
         KWASMI_GUEST_FDS_MAX,
         KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_TOTAL_MODULES,
+        KWASMI_MODULE_COMPILED,
         KWASMI_MODULE_SHARED,
         KWASMI_START_SIGPIPE,
         KWASMI_STRINGS_MAX, //
@@ -127,6 +128,9 @@ impl Module {
         let mut answer = self.identity.tell();
         if self.code.was_there() {
             answer.flags |= KWASMI_MODULE_SHARED;
+        }
+        if self.code.is_compiled() {
+            answer.flags |= KWASMI_MODULE_COMPILED;
         }
         arg.write(&answer).map(|()| 0)
     }

@@ -39,7 +39,8 @@
  */
 struct kwasmi_info {
 	__u32 abi;			/* KWASMI_ABI */
-	__u32 reserved;
+	/* Number of modules whose compiled code failed the safety check, since kwasmi.ko was loaded. */
+	__u32 unsafe_modules;
 	__u64 features;			/* KWASMI_FEATURE_* */
 	__u64 modules;			/* number of modules in memory */
 	__u64 instances;		/* number of instances in memory */
@@ -324,6 +325,8 @@ struct kwasmi_module {
 #define KWASMI_MODULE_MANIFEST		(1U << 0)	/* the module has a manifest */
 /* The load reused the translation of a module with the same bytes and limits. */
 #define KWASMI_MODULE_SHARED		(1U << 1)
+/* The module is compiled to machine code. Instances with a limit of fuel are interpreted anyway. */
+#define KWASMI_MODULE_COMPILED		(1U << 2)
 
 /*
  * KWASMI_IOC_POLICY on /dev/kwasmi: returns the rules by which modules are accepted.

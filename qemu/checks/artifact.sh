@@ -54,7 +54,7 @@ successors() {
             }' | sort -u))"
 }
 
-check "kwasmi.ko has at most 3.5 MiB" at_most 3670016
+check "kwasmi.ko has at most 5 MiB" at_most 5242880
 check "it has no debug information" is_stripped
 check "objtool and modpost give no warning" no_warnings
 check "it needs only symbols that the kernel exports" only_exported

@@ -77,6 +77,8 @@ pub struct Info {
     pub version: String,
     /// Bit set of `KWASMI_FEATURE_*`.
     pub features: u64,
+    /// Number of modules whose compiled code failed the safety check.
+    pub unsafe_modules: u32,
     /// Number of open module fds.
     pub modules: u64,
     /// Number of open instance fds.
@@ -112,6 +114,8 @@ pub struct Identity {
     pub manifest: Option<(String, Version)>,
     /// Set if the kernel module had already translated the same bytes within the same limits.
     pub shared: bool,
+    /// Set if the kernel module compiled it to machine code.
+    pub compiled: bool,
 }
 
 /// A descriptor for a guest: `struct kwasmi_fd`.

@@ -323,6 +323,7 @@ impl Device for Kernel {
             abi: info.abi,
             version: text(&info.version),
             features: info.features,
+            unsafe_modules: info.unsafe_modules,
             modules: info.modules,
             instances: info.instances,
             heap_bytes: info.heap_bytes,
@@ -498,6 +499,7 @@ impl Module for KernelModule {
             signer: text(&module.signer),
             manifest: has_manifest.then(|| (text(&module.name), Version(module.version))),
             shared: module.flags & uapi::KWASMI_MODULE_SHARED != 0,
+            compiled: module.flags & uapi::KWASMI_MODULE_COMPILED != 0,
         })
     }
 }

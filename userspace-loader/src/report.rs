@@ -123,6 +123,7 @@ impl fmt::Display for Status<'_> {
         writeln!(f, "modules: {}", info.modules)?;
         writeln!(f, "instances: {}", info.instances)?;
         writeln!(f, "heap: {} bytes in {} blocks", info.heap_bytes, info.heap_blocks)?;
+        writeln!(f, "modules with unsafe compiled code: {}", info.unsafe_modules)?;
         writeln!(f, "reclaimed: {} bytes", info.reclaimed_bytes)?;
         let (used, peak) = (info.reserve_used_bytes, info.reserve_peak_bytes);
         writeln!(f, "reserve: {} bytes, {used} in use, peak {peak} bytes", info.reserve_bytes)?;

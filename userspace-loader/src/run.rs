@@ -243,6 +243,7 @@ mod tests {
             signer: "somebody: 01".to_owned(),
             manifest: Some(("a".to_owned(), Version([1, 2, 3]))),
             shared: false,
+            compiled: false,
         }
     }
 

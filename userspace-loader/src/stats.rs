@@ -23,6 +23,7 @@ pub struct Stats {
     signature: Option<Verdict>,
     signer: Option<String>,
     shared: Option<bool>,
+    compiled: Option<bool>,
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -44,6 +45,7 @@ impl Stats {
             signature: Some(run.identity.verdict),
             signer: Some(run.identity.signer.clone()).filter(|signer| !signer.is_empty()),
             shared: Some(run.identity.shared),
+            compiled: Some(run.identity.compiled),
             ended: end.name(),
             exit_status: run.exit_status(),
             reason: run.ended.reason(),
@@ -64,6 +66,7 @@ impl Stats {
             signature: None,
             signer: None,
             shared: None,
+            compiled: None,
             ended: failure.exit.name(),
             exit_status: failure.exit.status(),
             reason: Some(if failure.subject == file { line(&failure.reason) } else { failure.to_string() }),
@@ -127,7 +130,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&stats()).expect("is plain data"),
             "{\"file\":\"a.wasm\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
-             \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"ended\":\"exited\",\"exit_status\":3,\
+             \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"compiled\":false,\"ended\":\"exited\",\"exit_status\":3,\
              \"reason\":null,\"fuel_used\":1,\"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
         );
     }
@@ -136,7 +139,7 @@ mod tests {
         let failure = Failure::new(Exit::Refused, "a.wasm", "no\nmodule");
         assert_eq!(
             serde_json::to_string(&Stats::of_failure("a.wasm", &failure)).expect("is plain data"),
-            "{\"file\":\"a.wasm\",\"sha256\":null,\"signature\":null,\"signer\":null,\"shared\":null,\
+            "{\"file\":\"a.wasm\",\"sha256\":null,\"signature\":null,\"signer\":null,\"shared\":null,\"compiled\":null,\
              \"ended\":\"refused\",\"exit_status\":126,\"reason\":\"no module\",\"fuel_used\":0,\
              \"memory_peak_bytes\":0,\"heap_peak_bytes\":0,\"engine_stack_peak_bytes\":0,\"time_ns\":0}"
         );

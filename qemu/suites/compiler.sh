@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# options: --param verify=off --param compiler=1 --timeout 1800
+# options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
+# Guests that run as machine code, made by the kernel's eBPF JIT.
+. /suites/ktap.sh
+
+cd /tmp || exit
+fixtures=/guests/fixtures
+head -c 1048576 /dev/urandom >random
+
+specification() { /host/kwasmi-spec >spec && grep -q '^ok' spec || { grep -v '^ok' spec; return 1; }; }
+# compiled FILE [ARG]...: checks that the module was compiled, by the run's statistics.
+compiled() {
+    kwasmi run -j "$@" </dev/null >/dev/null 2>err
+    tail -n 1 err | grep -q '"compiled":true' || { cat err; return 1; }
+}
+# status STATUS [OPTION]... FILE: checks the exit status.
+status() {
+    expected=$1
+    shift
+    kwasmi run "$@" </dev/null
+    equal "$expected" $?
+}
+primes() { equal "$(/guests/native/primes-rust 20000)" "$(kwasmi run /guests/primes-rust.wasm 20000)"; }
+copies() { kwasmi run /guests/cat-rust.wasm <random | cmp random; }
+# Fuel is counted by the interpreter.
+fuel() {
+    kwasmi run --fuel 1000000 $fixtures/loop.wat
+    equal 124 $?
+}
+# killed SIGNAL: checks that the signal ends a loop.
+killed() {
+    kwasmi run $fixtures/loop.wat &
+    pid=$!
+    sleep 0.5
+    kill -s "$1" $pid
+    wait $pid
+    equal "$((128 + $(kill -l "$1")))" $?
+}
+stopped() {
+    kwasmi run $fixtures/loop.wat &
+    pid=$!
+    sleep 0.3
+    kill -s STOP $pid
+    sleep 0.3
+    state=$(cut -d' ' -f3 /proc/$pid/stat)
+    kill -s CONT $pid
+    sleep 0.3
+    kill -s TERM $pid
+    wait $pid
+    equal "T 143" "$state $?"
+}
+# at_once N: checks N guests that run at the same time.
+at_once() {
+    pids=
+    for n in $(seq "$1"); do
+        kwasmi run /guests/primes-c.wasm "$((n * 1000))" >"out.$n" &
+        pids="$pids $!"
+    done
+    for pid in $pids; do
+        wait "$pid" || return
+    done
+    for n in $(seq "$1"); do
+        equal "$(/guests/native/primes-c "$((n * 1000))")" "$(cat "out.$n")" || return
+    done
+}
+no_jit() {
+    echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    kwasmi run -j /guests/hello-c.wasm >out 2>err
+    code=$?
+    echo 1 >/proc/sys/net/core/bpf_jit_enable
+    equal "0 Hello from C!" "$code $(cat out)" && tail -n 1 err | grep -q '"compiled":false'
+}
+hardened() {
+    echo 2 >/proc/sys/net/core/bpf_jit_harden || return
+    compiled /guests/primes-c.wasm 1000 && primes
+    code=$?
+    echo 0 >/proc/sys/net/core/bpf_jit_harden
+    return $code
+}
+nothing_held() {
+    sleep 1
+    kwasmi status >status
+    grep -qx 'modules: 0' status && grep -qx 'instances: 0' status && grep -qx 'heap: 0 bytes in 0 blocks' status &&
+        grep -qx 'modules with unsafe compiled code: 0' status || { cat status; return 1; }
+}
+
+check "a module in C is compiled" compiled /guests/hello-c.wasm
+check "a module in Rust is compiled" compiled /guests/hello-rust.wasm
+check "primes in Rust behaves as its twin" primes
+check "a guest copies 1 MiB" copies
+for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
+    check "a trap ends a guest: $trap" status 134 $fixtures/$trap.wat
+done
+check "endless recursion ends at the stack limit" status 124 $fixtures/recursion.wat
+check "endless recursion ends at a stack limit of 16 KiB" status 124 --stack 16K $fixtures/recursion.wat
+check "a time-out ends an endless loop" status 124 --timeout 500ms $fixtures/loop.wat
+check "a limit of CPU time ends an endless loop" status 124 --cpu-time 200ms $fixtures/loop.wat
+check "a limit of fuel ends an endless loop" fuel
+for signal in KILL TERM INT; do
+    check "SIG$signal ends an endless loop" killed $signal
+done
+check "a guest stops and continues" stopped
+check "20 guests run at the same time" at_once 20
+check "without the JIT a module is interpreted" no_jit
+check "a module is compiled with constant blinding" hardened
+check "the tests of the WebAssembly specification pass" specification
+check "kwasmi holds nothing afterwards" nothing_held
+finish
