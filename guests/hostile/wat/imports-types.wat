@@ -1,6 +1,6 @@
 ;; SPDX-License-Identifier: GPL-2.0
 ;; Imports each existing function with a wrong type.
-;; ends: refused another type is wanted
+;; ends: refused missing imports: wrong type for function
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))
   (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32) (result i32)))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much of everything there is in a module, found out before it is translated: that takes memory, time and stack in
-//! proportion.
+//! Counts the contents of a module before it is translated. Translation takes memory, time and
+//! stack in proportion to these counts.
 
 use crate::{
     ffi::{
@@ -29,13 +29,14 @@ use wasmparser::{
     TypeSectionReader, //
 };
 
-/// The most instructions of a constant expression: wasmi evaluates it, and gives it up, by recursion.
+/// Upper bound of the instructions in a constant expression, because wasmi evaluates and frees it
+/// by recursion.
 const CONST_INSTRUCTIONS_MAX: usize = 64;
 
-/// The most locals that wasmparser takes for valid, its `MAX_WASM_FUNCTION_LOCALS`.
+/// Largest number of locals that wasmparser accepts, its `MAX_WASM_FUNCTION_LOCALS`.
 const LOCALS_VALID_MAX: u64 = 50_000;
 
-/// How much there is in a module, by its own word, where that can be true. Validation finds out whether it is.
+/// Counts that a module declares, unless the value is impossible. Validation checks them later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     functions: u64,
@@ -49,7 +50,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Of `wasm`, as far as it can be told.
+    /// Counts the contents of `wasm`, as far as they can be parsed.
     pub(crate) fn of(wasm: &[u8]) -> Self {
         let mut counts = Self::default();
         for section in sections(wasm) {
@@ -61,7 +62,7 @@ impl Counts {
                 id::DATA => counts.data_segments = counts.data_segments.max(count),
                 _ => {}
             }
-            // Validation says what is wrong with it, if it cannot be read.
+            // An unreadable section is left to validation, which reports it.
             let _ = counts.look_into(&section);
         }
         counts
@@ -131,17 +132,18 @@ impl Counts {
 
     fn expression(&mut self, expression: &ConstExpr<'_>) {
         let instructions = expression.get_operators_reader().into_iter().take_while(Result::is_ok);
-        // Beyond what is too much there is no need to count.
+        // Counting stops above the limit.
         let instructions = instructions.take(CONST_INSTRUCTIONS_MAX.saturating_add(2)).count();
-        // The end is one of them.
+        // The last instruction is `end`, which does not count.
         self.const_instructions = self.const_instructions.max(instructions.saturating_sub(1));
     }
 
-    /// Looks that there is not more than `limits` allow.
+    /// Checks the counts against `limits`.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] that names the limit.
+    /// [`Refusal`] that names the first limit that is exceeded, or a constant expression that is
+    /// too long.
     pub(crate) fn check(&self, limits: &ModuleLimits) -> Result<(), Refusal> {
         if self.const_instructions > CONST_INSTRUCTIONS_MAX {
             let text = alloc::format!("a constant expression has more than {CONST_INSTRUCTIONS_MAX} instructions");
@@ -163,13 +165,13 @@ impl Counts {
     }
 }
 
-/// The number that a vector begins with; none, if there are not even as many bytes.
+/// Returns the length that a vector declares, or 0 if it exceeds the number of its bytes.
 fn count(contents: &[u8]) -> u64 {
     let count = BinaryReader::new(contents, 0).read_var_u32().map_or(0, u64::from);
     if count > contents.len() as u64 { 0 } else { count }
 }
 
-/// The locals that the body of a function declares.
+/// Returns the number of locals that the body of a function declares.
 fn locals(body: &[u8]) -> wasmparser::Result<u64> {
     let mut reader = BinaryReader::new(body, 0);
     let groups = reader.read_var_u32()?;
@@ -178,7 +180,7 @@ fn locals(body: &[u8]) -> wasmparser::Result<u64> {
         locals = locals.saturating_add(u64::from(reader.read_var_u32()?));
         reader.read::<wasmparser::ValType>()?;
     }
-    // More are not valid, which validation says.
+    // Validation refuses functions with more locals.
     Ok(if locals > LOCALS_VALID_MAX { 0 } else { locals })
 }
 
@@ -194,7 +196,7 @@ mod tests {
         (data (i32.const 0) "a") (data "b") (data "c") (data "d"))"#;
 
     #[test]
-    fn everything_is_counted() {
+    fn the_contents_of_a_module_are_counted() {
         let wasm = wat::parse_str(MODULE).expect("valid text");
         let expected = Counts {
             functions: 3,
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_is_named() {
+    fn the_exceeded_limit_is_named() {
         let counts = Counts::of(&wat::parse_str(MODULE).expect("valid text"));
         let limits = ModuleLimits {
             functions: 3,
@@ -239,9 +241,9 @@ mod tests {
         }
     }
 
-    /// They would use up the stack of the engine.
+    /// wasmi evaluates constant expressions by recursion, on the engine stack.
     #[test]
-    fn long_constant_expressions_are_refused_wherever_they_are() {
+    fn long_constant_expressions_are_refused_in_every_section() {
         let sum = |len: usize| {
             let mut text = "i32.const 0".to_string();
             (0..len / 2).for_each(|_| text += " i32.const 1 i32.add");

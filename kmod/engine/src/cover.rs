@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a manifest covers a module: every import is listed, and every capability that one needs is there.
+//! Checks that a manifest covers a module: it lists every import, and has the capability that each
+//! import needs.
 
 use crate::{
     host::Host,
@@ -21,13 +22,13 @@ use alloc::{
 };
 use core::fmt::Write as _;
 
-/// How many bytes of text name what is not covered; beyond that it says only that there is more.
+/// Length in bytes after which the message about uncovered imports is cut short.
 const TEXT_MAX: usize = 4096;
 
-/// A capability for an import: any of these does.
+/// Returns the capabilities of which an import needs at least one; none if it needs no capability.
 fn needed(module: &str, name: &str) -> &'static [(Capability, &'static str)] {
     match (module, name) {
-        // It accepts connections.
+        // `wait` can accept connections.
         (wasi::BATCH, "wait") => return &[(Capability::Sockets, "sockets")],
         (wasi::PREVIEW1, _) => {}
         _ => return &[],
@@ -43,7 +44,7 @@ fn needed(module: &str, name: &str) -> &'static [(Capability, &'static str)] {
     }
 }
 
-/// The capability that an import lacks.
+/// Returns the name of the capability that an import needs and `has` lacks.
 fn lacking(module: &str, name: &str, has: Capabilities) -> Option<&'static str> {
     let needed = needed(module, name);
     let lacks = !needed.is_empty() && !needed.iter().any(|(capability, _)| has.has(*capability));
@@ -51,11 +52,11 @@ fn lacking(module: &str, name: &str, has: Capabilities) -> Option<&'static str> 
 }
 
 impl<H: Host + 'static> Module<H> {
-    /// Sees that `manifest` covers what the module imports.
+    /// Checks that `manifest` covers the imports of the module.
     ///
     /// # Errors
     ///
-    /// [`Refusal`], with what it does not cover.
+    /// [`Refusal`] that names the imports that are not listed or lack a capability.
     pub fn check_manifest(&self, manifest: &Manifest<'_>) -> Result<(), Refusal> {
         let mut listed = BTreeSet::new();
         manifest.each_import(|module, name| {
@@ -74,7 +75,8 @@ impl<H: Host + 'static> Module<H> {
                 break;
             }
             text.push_str(if text.is_empty() { "the manifest does not cover " } else { "; " });
-            // Names are the guest's own: escaped, so that they cannot pretend to be another message.
+            // The guest chooses these names. Escaping them prevents a name from imitating another
+            // message.
             let written =
                 write!(text, "{}.{}", module.escape_debug(), name.escape_debug()).and_then(|()| match lacking {
                     Some(capability) if is_listed => write!(text, ", which needs the capability {capability}"),
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_need_the_capability_that_they_use() {
+    fn imports_need_the_capability_of_their_function() {
         let has = |name, capability| lacking(wasi::PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
         for (name, capability) in [
             ("path_open", Capability::Files),

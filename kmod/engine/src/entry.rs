@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way in: what the host asks, see [`ffi`](crate::ffi).
+//! Entry point of the engine object: dispatches the operations that the host requests. The ABI is
+//! in [`ffi`](crate::ffi).
 
 use crate::{
     compiler,
@@ -65,20 +66,26 @@ use core::{
     slice,
 };
 
-/// Does `op` with `args`; `kwasmi_stack_enter` calls it, on the engine stack.
+/// Performs `op` with `args`. `kwasmi_stack_enter` calls this function on the engine stack.
 ///
 /// # Safety
 ///
-/// `op` is an [`EngineOp`], and `args` points to what it takes, filled in; objects in it came from here and are not gone.
+/// - `op` is an [`EngineOp`], and `args` points to a valid value of the argument type of `op`,
+///   which no other code accesses during the call.
+/// - Pointers in `*args` are valid for the call.
+/// - Modules, instances and accounts in `*args` were returned by this function and have not been
+///   freed.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn kwasmi_engine_entry(op: u32, args: *mut c_void) -> i32 {
     macro_rules! ops {
         ($($op:ident => $function:path,)*) => {
             match op {
                 $(op if op == EngineOp::$op as u32 => {
-                    // SAFETY: The caller guarantees that `args` points to this operation's argument.
+                    // SAFETY: `args` points to a valid, unaliased value of the argument type of
+                    // `op`, by this function's safety requirement.
                     let args = unsafe { &mut *args.cast() };
-                    // SAFETY: The caller guarantees that it is filled in.
+                    // SAFETY: The pointers and objects in `args` are valid by this function's
+                    // safety requirement.
                     unsafe { $function(args) }
                 })*
                 _ => Status::Unknown,
@@ -102,31 +109,35 @@ unsafe extern "C" fn kwasmi_engine_entry(op: u32, args: *mut c_void) -> i32 {
 type KernelModule = Module<KernelHost>;
 type KernelInstance = Instance<KernelHost>;
 
-/// An instance, and what keeps its module's code alive.
+/// Instance, with a reference that keeps the code of its module alive.
 struct Running {
     instance: KernelInstance,
     _module: Arc<KernelModule>,
 }
 
+/// Returns the slice that `bytes` describes.
+///
 /// # Safety
 ///
-/// `bytes` describes memory that is valid for `'a`.
+/// `bytes.addr` points to `bytes.len` initialised bytes that are valid and unchanged for `'a`.
 unsafe fn slice_of<'a>(bytes: Bytes) -> &'a [u8] {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: Address and length describe initialised bytes that are valid and unchanged for `'a`,
+    // by this function's safety requirement.
     unsafe { slice::from_raw_parts(bytes.addr, bytes.len) }
 }
 
-/// Whether the reserve had to serve the present account.
+/// Returns true if the reserve had to serve the current account.
 fn is_exhausted() -> bool {
     Account::current().is_some_and(Account::is_exhausted)
 }
 
-/// What the present account lacked.
+/// Returns what the current account lacked.
 fn lack() -> Lack {
     Account::current().map_or(Lack::Nothing, Account::lack)
 }
 
-/// Why something could not be made: for what was refused, or else for want of memory. Tells which limit it was in `limit`.
+/// Returns the status of an operation that failed because of `refusal` or for lack of memory, and
+/// sets `limit` to the limit that was reached, or to 0.
 fn refused(refusal: Option<&Refusal>, limit: &mut u32) -> Status {
     let (status, reached) = match refusal {
         Some(refusal) if refusal.limit().is_some() => (Status::Limited, refusal.limit()),
@@ -137,34 +148,38 @@ fn refused(refusal: Option<&Refusal>, limit: &mut u32) -> Status {
     status
 }
 
-/// Writes `text` to the host's log.
+/// Writes `text` to the host's log, cut off at the size of the buffer.
 ///
 /// # Safety
 ///
-/// `log` points to a log that is filled in.
+/// - `log` points to a valid [`Log`] that no other code accesses during the call.
+/// - `log.text` points to `log.size` writable, initialised bytes.
 unsafe fn say(log: *mut Log, text: &dyn Display) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `log` points to a valid, unaliased log by this function's safety requirement.
     let log = unsafe { &mut *log };
-    // SAFETY: As above.
+    // SAFETY: `log.text` points to `log.size` writable, initialised bytes by this function's safety
+    // requirement.
     let buffer = unsafe { slice::from_raw_parts_mut(log.text, log.size) };
     let mut cut = Cut::new(buffer);
-    // What does not fit is cut off.
+    // `Cut` drops the text that does not fit, and writing to it never fails.
     let _ = write!(cut, "{text}");
     log.len = cut.len();
 }
 
 /// # Safety
 ///
-/// See [`heap::init_reserve`].
+/// `args.reserve` and `args.reserve_len` meet the requirements of [`heap::init_reserve`].
 unsafe fn init(args: &mut InitArgs) -> Status {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The memory meets the requirements of `init_reserve` by this function's safety
+    // requirement.
     unsafe { heap::init_reserve(args.reserve, args.reserve_len) };
     Status::Ok
 }
 
 /// # Safety
 ///
-/// None; it is one of many.
+/// There are no requirements. The function is unsafe because all operations have the same
+/// signature.
 unsafe fn account_open(args: &mut AccountArgs) -> Status {
     match Account::open(args.budget, args.limit) {
         Ok(account) => {
@@ -181,21 +196,23 @@ unsafe fn account_open(args: &mut AccountArgs) -> Status {
 
 /// # Safety
 ///
-/// See [`Account::close`].
+/// `args.account` is null, or meets the requirements of [`Account::close`]. `args.heir` is null or
+/// an open account.
 unsafe fn account_close(args: &mut AccountArgs) -> Status {
     let Some(account) = NonNull::new(args.account.cast::<Account>()) else {
         return Status::Unknown;
     };
-    // SAFETY: The caller guarantees that it is null or an open account.
+    // SAFETY: `heir` is null or points to an open account by this function's safety requirement.
     let heir = unsafe { args.heir.cast::<Account>().as_ref() };
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `account` meets the requirements of `close` by this function's safety requirement.
     args.stats = unsafe { Account::close(account, heir) };
     Status::Ok
 }
 
 /// # Safety
 ///
-/// None; it is one of many.
+/// There are no requirements. The function is unsafe because all operations have the same
+/// signature.
 unsafe fn reserve(args: &mut ReserveArgs) -> Status {
     (args.used, args.peak) = heap::reserve_stats();
     Status::Ok
@@ -203,36 +220,36 @@ unsafe fn reserve(args: &mut ReserveArgs) -> Status {
 
 /// # Safety
 ///
-/// `args` is filled in.
+/// The module, the manifest and the log in `args` are valid for the call.
 unsafe fn load(args: &mut LoadArgs) -> Status {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The module's bytes are valid for the call by this function's safety requirement.
     let wasm = unsafe { slice_of(args.wasm) };
     let options = Options { limits: args.limits, fault_injection: args.fault_injection };
-    // SAFETY: As above.
+    // SAFETY: The manifest's bytes are valid for the call by this function's safety requirement.
     let manifest = unsafe { slice_of(args.manifest) };
     match load_covered(wasm, manifest, options, args) {
-        // What the reserve had to serve is not kept.
+        // A module that needed the reserve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(module) => {
             args.module = Arc::into_raw(Arc::new(module)).cast_mut().cast();
             Status::Ok
         }
         Err(refusal) => {
-            // SAFETY: The caller guarantees it.
+            // SAFETY: The log is valid for the call by this function's safety requirement.
             unsafe { say(args.log, &refusal) };
             refused(Some(&refusal), &mut args.limit)
         }
     }
 }
 
-/// Loads a module that its manifest covers, if it has one.
+/// Loads a module and checks that its manifest, if it has one, covers its imports.
 fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadArgs) -> Result<KernelModule, Refusal> {
     let mut module = KernelModule::new(wasm, options)?;
     if args.compiler {
         args.engine = match module.compile(wasm, &options.limits) {
             Ok(_) => Engine::Compiler,
             Err(compiler::Error::Unsafe(..)) => Engine::Unsafe,
-            // It can still be interpreted.
+            // Such a module is interpreted.
             Err(_) => Engine::Interpreter,
         } as u32;
     }
@@ -245,34 +262,38 @@ fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadA
 
 /// # Safety
 ///
-/// `args.object` came from [`load`] and is not gone.
+/// `args.object` came from [`load`] and has not been passed to this function before.
 unsafe fn unload(args: &mut ObjectArgs) -> Status {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `object` came from `Arc::into_raw` in `load`, and its reference has not been dropped,
+    // by this function's safety requirement.
     drop(unsafe { Arc::from_raw(args.object.cast::<KernelModule>()) });
     Status::Ok
 }
 
 /// # Safety
 ///
-/// `args` is filled in, and its module came from [`load`] and is not gone.
+/// - The pointers in `args` are valid for the call.
+/// - `args.module` came from [`load`] and has not been unloaded.
 unsafe fn start(args: &mut StartArgs) -> Status {
     let module = args.module.cast::<KernelModule>();
-    // SAFETY: The caller guarantees that the module is there; the count that it came with stays the caller's.
+    // SAFETY: `module` came from `Arc::into_raw` in `load`, and the host still holds its reference,
+    // by this function's safety requirement.
     unsafe { Arc::increment_strong_count(module) };
-    // SAFETY: The count was just incremented for this.
+    // SAFETY: `module` came from `Arc::into_raw`, and this call owns the reference that was just
+    // added.
     let module = unsafe { Arc::from_raw(module) };
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The pointers in `args` are valid for the call by this function's safety requirement.
     let context = match unsafe { guest_context(args) } {
         Ok(context) => context,
         Err(Errno::NoMem) => return refused(None, &mut args.limit),
         Err(_) => {
-            // SAFETY: The caller guarantees it.
-            unsafe { say(args.log, &"not a list of arguments, environment and descriptors") };
+            // SAFETY: The log is valid for the call by this function's safety requirement.
+            unsafe { say(args.log, &"malformed list of arguments, environment or descriptors") };
             return Status::Invalid;
         }
     };
     match Instance::new(&module, context, args.limits) {
-        // What the reserve had to serve is not kept.
+        // An instance that needed the reserve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(instance) => {
             let running = Box::new(Running { instance, _module: module });
@@ -280,26 +301,29 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             Status::Ok
         }
         Err(refusal) => {
-            // SAFETY: The caller guarantees it.
+            // SAFETY: The log is valid for the call by this function's safety requirement.
             unsafe { say(args.log, &refusal) };
             refused(Some(&refusal), &mut args.limit)
         }
     }
 }
 
+/// Builds the WASI context of a guest: its arguments, environment and descriptors.
+///
 /// # Safety
 ///
-/// `args` is filled in.
+/// `args.args`, `args.env`, the descriptors and their names are valid for the call.
 unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The arguments are valid for the call by this function's safety requirement.
     let arguments = Strings::new(unsafe { slice_of(args.args) })?;
-    // SAFETY: As above.
+    // SAFETY: The environment is valid for the call by this function's safety requirement.
     let environment = Strings::new(unsafe { slice_of(args.env) })?;
-    // SAFETY: As above.
+    // SAFETY: `fds` points to `fds_len` valid descriptors by this function's safety requirement.
     let grants = unsafe { slice::from_raw_parts(args.fds, args.fds_len) };
     let mut fds = Descriptors::new(usize::try_from(args.limits.fds).unwrap_or(usize::MAX));
     for grant in grants {
-        // SAFETY: As above.
+        // SAFETY: The names of descriptors are valid for the call by this function's safety
+        // requirement.
         let name = unsafe { slice_of(grant.name) };
         let preopen = if name.is_empty() { None } else { Some(fds.add_name(name)?) };
         let rights = Rights::from_raw(grant.rights).ok_or(Errno::Inval)?;
@@ -314,9 +338,11 @@ unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> 
 
 /// # Safety
 ///
-/// `args` is filled in, and its instance came from [`start`], is not gone and run by nobody else.
+/// - `args.instance` came from [`start`], has not been dropped, and no other task runs it.
+/// - `args.log` is valid for the call.
 unsafe fn run(args: &mut RunArgs) -> Status {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `instance` points to a live `Running` that no other task accesses, by this function's
+    // safety requirement.
     let instance = unsafe { &mut (*args.instance.cast::<Running>()).instance };
     instance.host_mut().enter();
     let outcome = instance.run(|usage| {
@@ -328,7 +354,7 @@ unsafe fn run(args: &mut RunArgs) -> Status {
             args.ending = end.ending as u32;
             args.code = end.code;
             if end.ending != Ending::Exited {
-                // SAFETY: The caller guarantees it.
+                // SAFETY: The log is valid for the call by this function's safety requirement.
                 unsafe { say(args.log, &instance.words()) };
             }
             Status::Ok
@@ -339,9 +365,10 @@ unsafe fn run(args: &mut RunArgs) -> Status {
 
 /// # Safety
 ///
-/// `args.object` came from [`start`], is not gone and run by nobody.
+/// `args.object` came from [`start`], has not been dropped, and no task runs it.
 unsafe fn drop_instance(args: &mut ObjectArgs) -> Status {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `object` came from `Box::into_raw` in `start`, and nothing else uses it, by this
+    // function's safety requirement.
     drop(unsafe { Box::from_raw(args.object.cast::<Running>()) });
     Status::Ok
 }

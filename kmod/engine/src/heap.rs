@@ -2,20 +2,22 @@
 
 //! The global allocator of the engine.
 //!
-//! Every block belongs to the account of whoever allocated it: it is counted there, kept below the account's budget,
-//! and on the account's list, so that all of an account can be taken back at once when the engine fails in the middle
-//! of something.
+//! Every block belongs to the account of the engine entry that allocated it. The account counts the
+//! block against its budget and keeps it on a list, so that all blocks of an account can be freed
+//! at once if the engine fails in the middle of an operation.
 //!
-//! `alloc`'s types panic when memory runs out, wherever they do not offer a `try_` method. So a small allocation
-//! that the host refuses, or that the budget does not allow, is served from a reserve; the account is marked as
-//! exhausted, and its guest is ended at the next slice. A large one fails: what asks for much, asks politely. So that one
-//! account does not take the reserve from the others, as translating a large module would, each has its share, and lands
-//! when that is used up.
+//! The types of `alloc` panic when an allocation fails, unless they offer a `try_` method. A small
+//! allocation that the host refuses, or that exceeds the budget, is therefore served from a
+//! reserve. The account is marked as exhausted, and its guest ends at the next checkpoint. A large
+//! allocation fails, because code that needs large blocks uses `try_` methods. Each account has a
+//! fixed share of the reserve, so that one account cannot drain it, as translating a large module
+//! would. The engine lands when the share is used up.
 //!
-//! What is small comes from [`slab`]s. A block begins after a word that tells which kind it is: the address of its slab, or
-//! [`OWN`] at the end of a [`Header`] of its own.
+//! Small blocks come from [`slab`]s. The word in front of each block tells its kind: it is either
+//! the address of the block's slab, or [`OWN`] as the last word of a [`Header`].
 //!
-//! Lock order: an account's list, then nothing; the reserve, then nothing. Nobody sleeps with either.
+//! Lock order: the lock of an account's list and the lock of the reserve are never held together.
+//! No task sleeps while it holds one of them.
 
 mod slab;
 
@@ -65,17 +67,18 @@ use spin::{
     mutex::SpinMutex, //
 };
 
-/// The largest block in bytes, bookkeeping included, that the reserve serves.
+/// Largest block that the reserve serves, in bytes, header included.
 const RESERVE_BLOCK_MAX: usize = 16 * 1024;
 
-/// The most bytes that the reserve serves an account with: enough for a slice.
+/// Upper bound of the bytes that the reserve serves to one account. It is enough for one slice.
 const RESERVE_SHARE: usize = 64 * 1024;
 
-/// Small allocations between two looks at whether the work is to go on: translating a module allocates all the time. Those
-/// that go to the host are looked at there.
+/// Number of small allocations between two checkpoints, because translating a module allocates for
+/// a long time. An allocation that reaches the host is a checkpoint of its own.
 const ALLOCATIONS_PER_POLL: u32 = 64;
 
-/// A waiter lets the scheduler run others: whoever holds the lock may have been preempted.
+/// Relax strategy of the spin lock: calls the scheduler, because the lock's holder may be
+/// preempted.
 struct Yield;
 
 impl RelaxStrategy for Yield {
@@ -86,54 +89,55 @@ impl RelaxStrategy for Yield {
 
 type Mutex<T> = SpinMutex<T, Yield>;
 
-/// What stands before a block that is in no slab.
+/// Header in front of a block that is not in a slab.
 ///
 /// # Invariants
 ///
-/// `account` points to an open account, or is null for a block of no account, which is on no list.
+/// `account` points to an open account, or is null. A block without an account is on no list.
 #[repr(C)]
 struct Header {
     previous: *mut Header,
     next: *mut Header,
     account: *mut Account,
-    /// The size of the whole allocation in bytes; the lowest bit is set if it is the reserve's.
+    /// Size of the whole allocation in bytes. The lowest bit is set if it came from the reserve.
     size: usize,
-    /// From the start of the allocation to the block.
+    /// Distance from the start of the allocation to the block, in bytes.
     offset: usize,
     align: usize,
-    /// [`OWN`].
+    /// Always [`OWN`].
     kind: usize,
 }
 
-/// The word in front of a block that has a [`Header`]: not the address of a slab, which is even.
+/// Word in front of a block that has a [`Header`]. It is odd, and the address of a slab is even.
 const OWN: usize = 1;
 
 const HEADER: usize = size_of::<Header>();
 const IN_RESERVE: usize = 1;
 
-/// The blocks of an account.
+/// Blocks of an account.
 struct Blocks {
-    /// Those in no slab.
+    /// List of the blocks that are in no slab.
     first: *mut Header,
     slabs: Slabs,
 }
 
-// SAFETY: It owns its headers and slabs, and is only used with its lock held.
+// SAFETY: `Blocks` owns its headers and slabs, and only the holder of the account's lock accesses
+// them.
 unsafe impl Send for Blocks {}
 
-/// What an account has lacked when memory was refused.
+/// Resource that was missing when memory was refused.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
-    /// Nothing yet.
+    /// No allocation was refused yet.
     Nothing = 0,
-    /// The host's memory.
+    /// Memory of the host.
     Memory = 1,
-    /// The budget of a module's account.
+    /// Budget of a module's account.
     Code = 2,
-    /// The budget of an instance's account.
+    /// Budget of an instance's account.
     Heap = 3,
-    /// What all accounts may have together.
+    /// Common budget of all accounts.
     Total = 4,
 }
 
@@ -145,7 +149,7 @@ impl Lack {
             .unwrap_or(Self::Nothing)
     }
 
-    /// The limit that it is.
+    /// Returns the limit that was reached, if it was one.
     pub(crate) fn limit(self) -> Option<Limit> {
         match self {
             Self::Nothing | Self::Memory => None,
@@ -155,7 +159,7 @@ impl Lack {
         }
     }
 
-    /// What an operation comes to that failed for it.
+    /// Returns the status and the limit of an operation that failed for this reason.
     pub(crate) fn status(self) -> (Status, Option<Limit>) {
         match self.limit() {
             Some(limit) => (Status::Limited, Some(limit)),
@@ -163,50 +167,53 @@ impl Lack {
         }
     }
 
-    /// What a guest comes to.
+    /// Returns the end of a guest that was refused memory for this reason.
     pub(crate) fn end(self) -> End {
         self.limit().map_or(End::OUT_OF_MEMORY, End::limited)
     }
 }
 
-/// Who allocations are charged to.
+/// Account that allocations are charged to.
 pub(crate) struct Account {
     budget: usize,
-    /// What it is when the budget is used up.
+    /// Value of `lack` once the budget is used up.
     budget_lack: Lack,
     used: AtomicUsize,
     peak: AtomicUsize,
     blocks: AtomicUsize,
-    /// Set when the reserve had to serve it.
+    /// Set once the reserve has served this account.
     exhausted: AtomicBool,
-    /// The bytes that the reserve has served it with so far.
+    /// Bytes that the reserve has served to this account, freed ones included.
     from_reserve: AtomicUsize,
-    /// The first [`Lack`].
+    /// First [`Lack`].
     lack: AtomicU8,
-    /// Small allocations so far.
+    /// Number of small allocations so far.
     allocations: AtomicU32,
     list: Mutex<Blocks>,
 }
 
 impl Account {
-    /// The account of the present stay in the engine.
+    /// Returns the account of the current engine entry.
     pub(crate) fn current() -> Option<&'static Account> {
-        // SAFETY: The engine runs, so there is a context, and it stays for as long as the engine runs.
+        // SAFETY: The host's context is valid while the engine runs, and this code is part of the
+        // engine.
         let account = unsafe { context().as_ref() }?.account;
-        // SAFETY: A context's account is open; nobody keeps the reference beyond this stay.
+        // SAFETY: The account in the context is null or open for the whole engine entry, and no
+        // reference outlives the entry.
         unsafe { account.cast::<Account>().as_ref() }
     }
 
-    /// Opens an account that may hold `budget` bytes.
+    /// Opens an account that may hold `budget` bytes. `limit` is the [`Limit`] of the budget.
     ///
     /// # Errors
     ///
-    /// What there was not.
+    /// The [`Lack`] for which the host refused memory.
     pub(crate) fn open(budget: usize, limit: u32) -> Result<NonNull<Account>, Lack> {
         let layout = Layout::new::<Account>();
         let account = host_alloc(layout)?.cast::<Account>();
         let budget_lack = if limit == Limit::Code as u32 { Lack::Code } else { Lack::Heap };
-        // SAFETY: The allocation is fresh, large enough and aligned.
+        // SAFETY: `account` points to a fresh allocation with the size and alignment of an
+        // `Account`.
         unsafe {
             account.write(Account {
                 budget,
@@ -224,18 +231,20 @@ impl Account {
         Ok(account)
     }
 
-    /// Closes an account. What is still allocated goes to `heir`, or is freed where there is none.
+    /// Closes an account. Blocks that are still allocated go to `heir`, or are freed if there is
+    /// none.
     ///
     /// # Safety
     ///
-    /// `account` came from [`Account::open`], is not closed yet and is nobody's current one. Without an `heir`, nobody
-    /// uses any of its blocks again.
+    /// - `account` came from [`Account::open`], is not closed, and is the account of no engine
+    ///   entry.
+    /// - Without an `heir`, no code uses a block of the account again.
     pub(crate) unsafe fn close(account: NonNull<Account>, heir: Option<&Account>) -> AccountStats {
-        // SAFETY: The caller guarantees that the account is open.
+        // SAFETY: `account` is open by this function's safety requirement.
         let this = unsafe { account.as_ref() };
-        // Kept for the next block of their size, which does not come.
+        // These slabs are empty and were kept for later allocations.
         while let Some(slab) = this.pop_slab(true) {
-            // SAFETY: Nothing of it is in use.
+            // SAFETY: The slab is on no list any more, and none of its blocks is in use.
             unsafe { release_slab(slab) };
         }
         let stats = this.stats();
@@ -243,7 +252,8 @@ impl Account {
             if let Some(heir) = heir {
                 heir.adopt_slab(slab);
             } else {
-                // SAFETY: It was the account's, and nobody uses its blocks.
+                // SAFETY: The slab is on no list any more. Without an heir its blocks are not used
+                // again, by this function's safety requirement.
                 unsafe { release_slab(slab) };
             }
         }
@@ -251,7 +261,8 @@ impl Account {
             if let Some(heir) = heir {
                 heir.adopt(header);
             } else {
-                // SAFETY: The header was on the account's list, so it is that of a block, which nobody uses.
+                // SAFETY: The header was on the account's list, so it belongs to a block. Without
+                // an heir the block is not used again, by this function's safety requirement.
                 unsafe { release(header) };
             }
         }
@@ -259,7 +270,7 @@ impl Account {
         stats
     }
 
-    /// The counters.
+    /// Returns the counters.
     pub(crate) fn stats(&self) -> AccountStats {
         AccountStats {
             used: self.used.load(Ordering::Relaxed),
@@ -268,23 +279,24 @@ impl Account {
         }
     }
 
-    /// Whether an allocation had to be served from the reserve.
+    /// Returns true if the reserve had to serve an allocation.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted.load(Ordering::Relaxed)
     }
 
-    /// What there was not when an allocation failed, or had to be served from the reserve, for the first time.
+    /// Returns the resource that was missing when an allocation was first refused or served by the
+    /// reserve.
     pub(crate) fn lack(&self) -> Lack {
         Lack::from_raw(self.lack.load(Ordering::Relaxed))
     }
 
     fn note_lack(&self, lack: Lack) {
         let nothing = Lack::Nothing as u8;
-        // The first one counts.
+        // Only the first reason is kept.
         let _ = self.lack.compare_exchange(nothing, lack as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Counts `size` more bytes, if the budget allows them.
+    /// Counts `size` more bytes and returns true, unless that would exceed the budget.
     fn charge(&self, size: usize) -> bool {
         let before = self.used.fetch_add(size, Ordering::Relaxed);
         match before.checked_add(size) {
@@ -296,7 +308,8 @@ impl Account {
         }
     }
 
-    /// Takes `size` bytes of its share of the reserve, and marks it as exhausted; whether there was as much.
+    /// Marks the account as exhausted and takes `size` bytes of its share of the reserve. Returns
+    /// false if the share is used up.
     fn take_share(&self, size: usize) -> bool {
         self.exhausted.store(true, Ordering::Relaxed);
         let before = self.from_reserve.fetch_add(size, Ordering::Relaxed);
@@ -307,10 +320,11 @@ impl Account {
         self.blocks.fetch_add(1, Ordering::Relaxed);
         let mut list = self.list.lock();
         let next = list.first;
-        // SAFETY: The caller hands over a header that is on no list; the lock is held.
+        // SAFETY: Callers pass the valid header of a block that is on no list; the list's lock is
+        // held.
         unsafe { set_links(header.as_ptr(), ptr::null_mut(), next) };
         if !next.is_null() {
-            // SAFETY: Headers on the list are valid, and the lock is held.
+            // SAFETY: Headers on the list are valid, and the list's lock is held.
             unsafe { (*next).previous = header.as_ptr() };
         }
         list.first = header.as_ptr();
@@ -319,60 +333,64 @@ impl Account {
     fn unlink(&self, header: NonNull<Header>) {
         self.blocks.fetch_sub(1, Ordering::Relaxed);
         let mut list = self.list.lock();
-        // SAFETY: The header is on the list, and the lock is held.
+        // SAFETY: Callers pass a header that is on this list; the list's lock is held.
         let (previous, next) = unsafe { links(header.as_ptr()) };
         if previous.is_null() {
             list.first = next;
         } else {
-            // SAFETY: Headers on the list are valid, and the lock is held.
+            // SAFETY: Headers on the list are valid, and the list's lock is held.
             unsafe { (*previous).next = next };
         }
         if !next.is_null() {
-            // SAFETY: As above.
+            // SAFETY: Headers on the list are valid, and the list's lock is held.
             unsafe { (*next).previous = previous };
         }
     }
 
-    /// Takes a block off the account. Only for an account that is being closed, where nobody else does.
+    /// Takes a block off the account. Callers must be closing the account, so that no other task
+    /// frees the block between the two critical sections.
     fn pop(&self) -> Option<NonNull<Header>> {
         let first = NonNull::new(self.list.lock().first)?;
         self.unlink(first);
-        // SAFETY: It was on the list, and is on no other now.
+        // SAFETY: The header was on the list, so it is valid. It is on no list now, so nothing else
+        // accesses it.
         let size = unsafe { first.as_ref() }.size;
         self.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
         Some(first)
     }
 
-    /// Takes a slab off the account; only one of which nothing is in use, if `empty`.
+    /// Takes a slab off the account. If `empty` is set, takes only a slab without blocks in use.
     fn pop_slab(&self, empty: bool) -> Option<NonNull<Slab>> {
         let slab = self.list.lock().slabs.pop(empty)?;
-        // SAFETY: It was on the list, and is on no other now.
+        // SAFETY: The slab was on the list, so it is valid. It is on no list now, so nothing else
+        // accesses it.
         self.uncharge_slab(unsafe { slab.as_ref() }.size());
         Some(slab)
     }
 
-    /// Notes that it has a slab less.
+    /// Subtracts a slab of `size` bytes from the counters.
     fn uncharge_slab(&self, size: usize) {
         self.blocks.fetch_sub(1, Ordering::Relaxed);
         self.used.fetch_sub(size, Ordering::Relaxed);
     }
 
     fn adopt_slab(&self, slab: NonNull<Slab>) {
-        // SAFETY: It was just taken off another account.
+        // SAFETY: The slab was just taken off another account, so it is valid and nothing else
+        // accesses it.
         let size = unsafe { slab.as_ref() }.size();
         let now = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
         self.peak.fetch_max(now, Ordering::Relaxed);
         self.blocks.fetch_add(1, Ordering::Relaxed);
         let account = ptr::from_ref(self).cast_mut();
-        // SAFETY: It is on no list, and the account is the one whose slabs these are.
+        // SAFETY: The slab is on no list, and `account` is the account that owns these slabs.
         unsafe { self.list.lock().slabs.adopt(slab, account) };
     }
 
-    /// A small block.
+    /// Allocates a small block.
     ///
     /// # Errors
     ///
-    /// What there was not.
+    /// The [`Lack`] for which memory was refused.
     fn allocate_small(&self, class: Class) -> Result<NonNull<u8>, Lack> {
         if self.allocations.fetch_add(1, Ordering::Relaxed).is_multiple_of(ALLOCATIONS_PER_POLL) {
             poll();
@@ -384,7 +402,8 @@ impl Account {
             }
             list.slabs.next_size()
         };
-        // It is over soon. That it be told once more takes long: the kernel tries hard each time.
+        // The guest of an exhausted account ends soon. Another attempt would take long, because the
+        // kernel tries hard to reclaim memory.
         if self.is_exhausted() {
             return Err(self.lack());
         }
@@ -397,13 +416,15 @@ impl Account {
         self.blocks.fetch_add(1, Ordering::Relaxed);
         let account = ptr::from_ref(self).cast_mut();
         let mut list = self.list.lock();
-        // SAFETY: The memory is fresh, as large and as aligned as it has to be, and the account is this one.
+        // SAFETY: `memory` is a fresh allocation of `size` bytes, at least `SLAB_MIN`, aligned for
+        // a slab, and `account` is the account that owns these slabs.
         unsafe { list.slabs.add(memory, size, account, class) };
         list.slabs.take(class).ok_or(Lack::Memory)
     }
 
     fn adopt(&self, mut header: NonNull<Header>) {
-        // SAFETY: The header was just taken off another list.
+        // SAFETY: The header was just taken off another list, so it is valid and nothing else
+        // accesses it.
         let moved = unsafe { header.as_mut() };
         moved.account = ptr::from_ref(self).cast_mut();
         let now = self.used.fetch_add(moved.size & !IN_RESERVE, Ordering::Relaxed);
@@ -412,67 +433,76 @@ impl Account {
     }
 }
 
+/// Sets the neighbours of `header`.
+///
 /// # Safety
 ///
-/// `header` is valid, and the list it is on or comes to be on is locked.
+/// `header` is valid, and the lock of the list that it joins is held.
 unsafe fn set_links(header: *mut Header, previous: *mut Header, next: *mut Header) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `header` is valid and its list locked, by this function's safety requirement.
     unsafe { (*header).previous = previous };
-    // SAFETY: As above.
+    // SAFETY: `header` is valid and its list locked, by this function's safety requirement.
     unsafe { (*header).next = next };
 }
 
+/// Returns the neighbours of `header`.
+///
 /// # Safety
 ///
-/// `header` is valid, and the list it is on is locked.
+/// `header` is valid, and the lock of its list is held.
 unsafe fn links(header: *mut Header) -> (*mut Header, *mut Header) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `header` is valid and its list locked, by this function's safety requirement.
     let previous = unsafe { (*header).previous };
-    // SAFETY: As above.
+    // SAFETY: `header` is valid and its list locked, by this function's safety requirement.
     let next = unsafe { (*header).next };
     (previous, next)
 }
 
+/// Returns the account and the tagged size of a block.
+///
 /// # Safety
 ///
-/// `header` is valid, and whoever calls owns its block.
+/// `header` is the valid header of a block that the calling code owns.
 unsafe fn owner(header: *mut Header) -> (*mut Account, usize) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `header` is valid by this function's safety requirement, and `account` does not
+    // change while the block is in use.
     let account = unsafe { (*header).account };
-    // SAFETY: As above.
+    // SAFETY: `header` is valid by this function's safety requirement, and `size` never changes.
     let size = unsafe { (*header).size };
     (account, size)
 }
 
-/// Gives the memory of a slab back.
+/// Returns the memory of a slab to the host.
 ///
 /// # Safety
 ///
-/// It is on no list, and nobody uses its blocks again.
+/// `slab` is valid and on no list, and its blocks are not used again.
 unsafe fn release_slab(slab: NonNull<Slab>) {
-    // SAFETY: The caller guarantees that it is there.
+    // SAFETY: `slab` is valid by this function's safety requirement.
     let size = unsafe { slab.as_ref() }.size();
     host_free(slab.cast(), size);
 }
 
-/// Gives a block of a slab back.
+/// Frees a block of a slab.
 ///
 /// # Safety
 ///
-/// `block` is one of `slab`, and nobody uses it again.
+/// `block` is a block of `slab` and is not used again.
 unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
-    // SAFETY: The caller guarantees that it is there.
+    // SAFETY: `slab` is valid by this function's safety requirement: one of its blocks is in use.
     let account = unsafe { Slab::account(slab) };
-    // SAFETY: A slab's account is open.
+    // SAFETY: The account of a slab is open.
     let Some(account) = (unsafe { account.as_ref() }) else {
         return;
     };
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `block` is a block of `slab`, which belongs to this account, and is not used again,
+    // by this function's safety requirement.
     let empty = unsafe { account.list.lock().slabs.give(slab, block) };
     if let Some(slab) = empty {
-        // SAFETY: It was just taken off the account.
+        // SAFETY: The slab was just taken off the account, so it is valid and nothing else accesses
+        // it.
         account.uncharge_slab(unsafe { slab.as_ref() }.size());
-        // SAFETY: Nothing of it is in use.
+        // SAFETY: The slab is on no list, and none of its blocks is in use.
         unsafe { release_slab(slab) };
     }
 }
@@ -497,7 +527,7 @@ fn host_free(block: NonNull<u8>, size: usize) {
     call_host(HostOp::Free, [block.as_ptr().expose_provenance() as u64, size as u64, 0, 0]);
 }
 
-/// The reserve and its counters.
+/// Reserve and its counters.
 struct ReserveState {
     heap: Reserve,
     peak: usize,
@@ -505,17 +535,20 @@ struct ReserveState {
 
 static RESERVE: Mutex<ReserveState> = Mutex::new(ReserveState { heap: Reserve::empty(), peak: 0 });
 
-/// Hands `len` bytes at `memory` to the reserve.
+/// Gives `len` bytes at `memory` to the reserve.
 ///
 /// # Safety
 ///
-/// Called once; the memory is valid and nobody else's, for ever.
+/// - This function is called once.
+/// - `memory` points to `len` bytes that are valid and used by no other code until the engine is
+///   removed.
 pub(crate) unsafe fn init_reserve(memory: *mut u8, len: usize) {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: The memory is valid and exclusive, and this is the only call, by this function's
+    // safety requirement.
     unsafe { RESERVE.lock().heap.init(memory, len) };
 }
 
-/// Bytes of the reserve in use, and the most that ever were.
+/// Returns the bytes of the reserve in use, and their peak.
 pub(crate) fn reserve_stats() -> (usize, usize) {
     let reserve = RESERVE.lock();
     (reserve.heap.used(), reserve.peak)
@@ -528,13 +561,13 @@ fn reserve_alloc(layout: Layout) -> Option<NonNull<u8>> {
     Some(block)
 }
 
-/// Gives the memory of a block back to where it came from.
+/// Returns the memory of a block to the host or to the reserve.
 ///
 /// # Safety
 ///
-/// `header` is that of a block, on no list, and nobody uses the block again.
+/// `header` is the header of a block, is on no list, and the block is not used again.
 unsafe fn release(header: NonNull<Header>) {
-    // SAFETY: The caller guarantees that it is a header.
+    // SAFETY: `header` is valid by this function's safety requirement.
     let (size, offset, align) = unsafe {
         let header = header.as_ref();
         (header.size, header.offset, header.align)
@@ -548,27 +581,28 @@ unsafe fn release(header: NonNull<Header>) {
         return;
     }
     if let Ok(layout) = Layout::from_size_align(size & !IN_RESERVE, align) {
-        // SAFETY: `reserve_alloc` gave it out, with this layout.
+        // SAFETY: The size is tagged, so `reserve_alloc` returned `start` for this layout.
         unsafe { RESERVE.lock().heap.deallocate(start, layout) };
     }
 }
 
-/// The engine's heap.
+/// Global allocator of the engine.
 struct Heap;
 
-// SAFETY: Blocks are as large and as aligned as asked for, and disjoint, since the host's and the reserve's are; it
-// never unwinds.
+// SAFETY: Blocks have the requested size and alignment and do not overlap, because the allocations
+// of the host and of the reserve do not. The methods do not unwind.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocate(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
-        // SAFETY: A word stands before every block that `alloc` gave out.
+        // SAFETY: `block` came from `alloc`, which puts a word in front of every block.
         let kind = unsafe { block.wrapping_sub(slab::TAG).cast::<usize>().read() };
         if kind != OWN {
             if let Some(slab) = NonNull::new(ptr::with_exposed_provenance_mut(kind)) {
-                // SAFETY: The word is the address of the block's slab, and the caller gives the block up.
+                // SAFETY: The word is the address of the block's slab, and the block is not used
+                // again, by the contract of `dealloc`.
                 unsafe { free_small(slab, block) };
             }
             return;
@@ -576,14 +610,16 @@ unsafe impl GlobalAlloc for Heap {
         let Some(header) = NonNull::new(block.wrapping_sub(HEADER).cast::<Header>()) else {
             return;
         };
-        // SAFETY: The word was the end of a header; these fields stay as they are.
+        // SAFETY: The word is `OWN`, so a valid header ends in front of the block, and the block is
+        // owned by the code that frees it.
         let (account, size) = unsafe { owner(header.as_ptr()) };
-        // SAFETY: By the header's invariant the account is open.
+        // SAFETY: The account is null or open, by the invariant of `Header`.
         if let Some(account) = unsafe { account.as_ref() } {
             account.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
             account.unlink(header);
         }
-        // SAFETY: It is on no list any more, and the caller gives the block up.
+        // SAFETY: The header is on no list any more, and the block is not used again, by the
+        // contract of `dealloc`.
         unsafe { release(header) };
     }
 }
@@ -602,11 +638,12 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     allocate_alone(layout, account, refused)
 }
 
-/// A block with a header of its own: a large one, or one of the reserve's, since there was no memory for a small one.
+/// Allocates a block with a [`Header`]: a large block, or a small block for which a slab was
+/// `refused`, which then comes from the reserve.
 fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Option<Lack>) -> Option<NonNull<u8>> {
     let align = layout.align().max(align_of::<Header>());
     let offset = HEADER.checked_next_multiple_of(align)?;
-    // An even size leaves the lowest bit free.
+    // The size must be even, because its lowest bit is a flag.
     let size = offset.checked_add(layout.size())?.checked_next_multiple_of(2)?;
     let whole = Layout::from_size_align(size, align).ok()?;
 
@@ -614,7 +651,7 @@ fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Op
     let served = match (account, refused) {
         (_, Some(lack)) => Err(lack),
         (Some(account), None) if !charged => Err(account.budget_lack),
-        // As above.
+        // Another attempt would take long, see `allocate_small`.
         (Some(account), None) if account.is_exhausted() => Err(account.lack()),
         _ => host_alloc(whole),
     };
@@ -646,7 +683,8 @@ fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Op
 
     let block = NonNull::new(start.as_ptr().wrapping_add(offset))?;
     let header = NonNull::new(block.as_ptr().wrapping_sub(HEADER).cast::<Header>())?;
-    // SAFETY: `offset` leaves room for a header in front of the block, and both are aligned for it.
+    // SAFETY: `offset` leaves room for a header in front of the block, and both are aligned for a
+    // header.
     unsafe {
         header.write(Header {
             previous: ptr::null_mut(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instances: one program, from its start to how it ended.
+//! Instances: runs one program in slices of fuel, from instantiation to its end.
 
 #[cfg(feature = "object")]
 use crate::compiled::guest::Guest;
@@ -48,42 +48,44 @@ use wasmi::{
 };
 use wasmi_core::LimiterError;
 
-/// The fuel of one slice, about as many instructions: well under a millisecond at native speed.
+/// Fuel of one slice, about one unit an instruction. A slice takes well under a millisecond at
+/// native speed.
 const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 
-/// The highest exit status.
+/// Largest exit status that a process can have.
 const STATUS_MAX: u32 = 255;
 
-/// The most arguments of a host function.
+/// Upper bound of the number of arguments of a host function.
 pub(crate) const ARGS_MAX: usize = 9;
 
-/// What [`Instance::run`] comes back with.
+/// Result of [`Instance::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The guest has ended. Running it again says so again.
+    /// The guest has ended. Later calls return the same value.
     Ended(End),
-    /// The host wants a pause; run it again to go on.
+    /// The host asked for a pause. The next call of [`Instance::run`] continues the guest.
     Interrupted,
 }
 
-/// A host call that was interrupted, to be made again.
+/// Host call that was interrupted and must be made again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     function: Function,
     args: [u64; ARGS_MAX],
 }
 
-/// A quantity with a limit.
+/// Amount of a resource that has a limit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Quantity {
     now: u64,
     peak: u64,
-    /// What was added last, for the case that it fails after all.
+    /// Size of the last growth, which [`Quantity::fail`] takes back.
     growth: u64,
 }
 
 impl Quantity {
-    /// Counts a growth from `current` to `desired`; whether that is within `max`.
+    /// Adds the growth from `current` to `desired` and returns true, unless the sum would exceed
+    /// `max`.
     fn grow(&mut self, current: usize, desired: usize, max: u64) -> bool {
         let growth = desired.saturating_sub(current) as u64;
         let now = self.now.saturating_add(growth);
@@ -94,25 +96,25 @@ impl Quantity {
         true
     }
 
-    /// The last growth did not happen.
+    /// Takes back the last growth, which failed after it was counted.
     fn fail(&mut self) {
         self.now = self.now.saturating_sub(core::mem::take(&mut self.growth));
     }
 
-    /// The most that it ever was.
+    /// Returns the largest amount so far.
     fn peak(self) -> u64 {
         self.peak.max(self.now)
     }
 }
 
-/// What host functions find in the store.
+/// Data of the store: everything that host functions need.
 pub struct State<H> {
     pub(crate) wasi: wasi::Context<H>,
     memory: Option<Memory>,
     pub(crate) limits: InstanceLimits,
     memory_bytes: Quantity,
     table_elements: Quantity,
-    /// Why a growth was denied: the guest is over.
+    /// Reason for which a growth was denied. If it is set, the guest ends.
     denied: Option<Denied>,
     pub(crate) interrupted: Option<Call>,
     pub(crate) host_calls: u64,
@@ -120,7 +122,7 @@ pub struct State<H> {
 }
 
 impl<H> State<H> {
-    /// The state of a guest that has done nothing.
+    /// Returns the state of a guest that has not run.
     fn new(wasi: wasi::Context<H>, limits: InstanceLimits) -> Self {
         Self {
             wasi,
@@ -136,13 +138,13 @@ impl<H> State<H> {
     }
 }
 
-/// Why a growth was denied.
+/// Reason for denying a growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Denied {
-    /// It would have exceeded a limit.
+    /// The growth would have exceeded a limit.
     Limit(Limit),
-    /// It came at the end of a slice, for which `table.grow` cannot be paused: wasmi 2.0.0 does not note where it is then,
-    /// and would go on with what comes before it once more.
+    /// `table.grow` ran out of fuel at the end of a slice. wasmi 2.0.0 does not save the
+    /// instruction pointer there, so resuming would repeat the instructions before it.
     Pause,
 }
 
@@ -153,8 +155,9 @@ impl<H> State<H> {
     }
 }
 
-/// Growing beyond what the module itself declares fails in the guest, as the specification says; growing beyond a limit, or
-/// what there is, ends the guest.
+/// Implements the limits of an instance. A growth beyond the maximum that the module declares
+/// returns -1 to the guest, as the specification demands. A growth beyond a limit, or for which no
+/// memory is available, ends the guest.
 impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -208,7 +211,7 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
     }
 }
 
-/// Calls a function for a guest; the cells are as those of a [`Direct`].
+/// Runs a host function that wasmi calls through [`Caller`]. The cells are those of a [`Direct`].
 pub(crate) fn host_function<H: Host + 'static>(
     mut caller: Caller<'_, State<H>>,
     function: Direct<H>,
@@ -230,16 +233,19 @@ pub(crate) fn host_function<H: Host + 'static>(
     Ok(errno(cells).into())
 }
 
-/// What a [`Direct`] came to.
+/// Returns the preview 1 `errno` that a [`Direct`] has left in its cells.
 fn errno(cells: &[u64]) -> u16 {
     cells.first().and_then(|errno| u16::try_from(*errno).ok()).unwrap_or(Errno::NoSys as u16)
 }
 
-/// The whole of a host function, with the guest's default memory, and cells of which each is an argument; there may be more of them.
-/// The first of them becomes the result. So does wasmi call it for a guest whose default memory is the one that it exports as `memory`.
+/// Complete host function: takes the store's data, the guest's default memory, and one cell for
+/// each argument, possibly followed by unused cells. The first cell receives the result.
+///
+/// wasmi calls it directly for a guest whose default memory is the one that it exports as `memory`.
 pub(crate) type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
 
-/// What a [`Direct`] does with its `body`: calls it if the guest may go on.
+/// Counts a host call, asks the host whether the guest may continue if that is due, and runs
+/// `body`.
 #[inline(always)]
 pub(crate) fn call_direct<H: Host + 'static>(
     state: &mut State<H>,
@@ -248,7 +254,7 @@ pub(crate) fn call_direct<H: Host + 'static>(
     function: Function,
     body: impl FnOnce(&mut wasi::Context<H>, &mut [u8], &[u64]) -> Result<Errno, Stop>,
 ) -> Result<(), Error> {
-    // It would take centuries to overflow.
+    // The counter cannot overflow in practice: that takes centuries.
     state.host_calls = state.host_calls.wrapping_add(1);
     state.last_call = Some(function);
     let result = match if state.wasi.is_look_due() { look(state) } else { Ok(()) } {
@@ -266,14 +272,14 @@ pub(crate) fn call_direct<H: Host + 'static>(
     }
 }
 
-/// Whether the guest may go on.
+/// Returns an error if the guest must pause or end.
 #[cold]
 fn look<H: Host>(state: &mut State<H>) -> Result<(), Stop> {
     state.wasi.check_fuel()?;
     if state.wasi.host.checkpoint() == Pause::Continue { Ok(()) } else { Err(Stop::Interrupted) }
 }
 
-/// The error that ends, or interrupts, a guest in a host call.
+/// Returns the error that ends or interrupts a guest in a host call, and saves an interrupted call.
 #[cold]
 fn stopped<H>(state: &mut State<H>, stop: Stop, function: Function, args: &[u64]) -> Error {
     if stop == Stop::Interrupted {
@@ -286,33 +292,34 @@ fn stopped<H>(state: &mut State<H>, stop: Stop, function: Function, args: &[u64]
     Error::host(stop)
 }
 
-/// Where a guest stands.
+/// Progress of a guest.
 enum Progress {
-    /// This function of [`Instance::entries`] is next.
+    /// The function with this index in [`Instance::entries`] runs next.
     Call(usize),
-    /// In the middle of one.
+    /// The function with this index is paused.
     Within(usize, ResumableCall),
-    /// Over.
+    /// The guest has ended.
     Ended(End),
 }
 
-/// One program.
+/// Instance of a module: one guest program.
 pub enum Instance<H: Host + 'static> {
-    /// The interpreter runs it.
+    /// Run by the interpreter.
     Interpreted(Interpreted<H>),
-    /// It runs as machine code.
+    /// Run as machine code.
     #[cfg(feature = "object")]
     Compiled(Box<Guest<H>>),
 }
 
 impl<H: Host + Send + Sync + 'static> Instance<H> {
-    /// Instantiates `module`: allocates and fills its memories and tables, runs nothing.
+    /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
+    /// the guest.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
-        // Compiled code counts no fuel.
+        // Machine code does not count fuel.
         #[cfg(feature = "object")]
         if let Some(native) = module.native.as_ref().filter(|_| limits.fuel == u64::MAX) {
             let guest = Guest::new(native.clone(), State::new(wasi, limits))?;
@@ -321,14 +328,15 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         Interpreted::new(module, wasi, limits).map(Self::Interpreted)
     }
 
-    /// What the guest exports, and where that is, to compare it with what another engine leaves behind.
+    /// Returns the store and the exports, so that the fuzzer can compare the final state with that
+    /// of another engine.
     #[cfg(feature = "fuzzing")]
     pub fn inspect(&self) -> (&Store<State<H>>, wasmi::Instance) {
         let Self::Interpreted(instance) = self;
         (&instance.store, instance.exports)
     }
 
-    /// What the guest has used so far.
+    /// Returns the resources that the guest has used so far.
     pub fn usage(&self) -> Usage {
         match self {
             Self::Interpreted(instance) => instance.usage(),
@@ -337,7 +345,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Words about how the guest ended: a trap, or where it was.
+    /// Returns a description of the guest's end: the trap, or the position of the guest.
     pub fn words(&self) -> impl Display {
         let (state, trap, is_in_start) = match self {
             Self::Interpreted(instance) => {
@@ -353,7 +361,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         })
     }
 
-    /// The world around the guest.
+    /// Returns the host of the guest.
     pub fn host_mut(&mut self) -> &mut H {
         match self {
             Self::Interpreted(instance) => instance.host_mut(),
@@ -362,8 +370,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice, and if there is none, what it
-    /// has used.
+    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the used resources after each slice.
     pub fn run(&mut self, report: impl FnMut(Usage)) -> Outcome {
         match self {
             Self::Interpreted(instance) => instance.run(report),
@@ -373,30 +380,30 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     }
 }
 
-/// A program that the interpreter runs.
+/// Guest program that the interpreter runs.
 pub struct Interpreted<H: Host + 'static> {
     store: Store<State<H>>,
     #[cfg(feature = "fuzzing")]
     exports: wasmi::Instance,
     entries: Vec<Func>,
     has_start: bool,
-    /// The function of `entries` that it is in, or was in last.
+    /// Index in `entries` of the function that runs, or ran last.
     entry: usize,
     progress: Progress,
     fuel_used: u64,
     trap: Option<String>,
 }
 
-/// What a guest has used so far.
+/// Resources that a guest has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Fuel, about one for each instruction.
+    /// Fuel, about one unit an instruction.
     pub fuel: u64,
-    /// The most bytes of linear memory.
+    /// Peak of the linear memory, in bytes.
     pub memory_peak: u64,
 }
 
-/// Where a guest was when it ended: how far that is known outside of the interpreter.
+/// Position of a guest when it ended, as far as it is known outside of the interpreter.
 struct Place {
     is_in_start: bool,
     host_calls: u64,
@@ -415,21 +422,23 @@ impl Display for Place {
 }
 
 impl<H: Host + Send + Sync + 'static> Interpreted<H> {
-    /// Instantiates `module`: allocates and fills its memories and tables, runs nothing.
+    /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
+    /// the guest.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
+    /// [`Refusal`] if the module exceeds `limits`, if no memory is available, or if a segment is
+    /// out of bounds.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
         let state = State::new(wasi, limits);
         let mut store = Store::new(&module.engine, state);
         store.limiter(|state| state);
-        // Growing what a module asks for from the start costs fuel as well.
+        // Allocating the initial memories and tables consumes fuel as well.
         let instance = store
             .set_fuel(u64::MAX)
             .and_then(|()| module.linker.instantiate_and_start(&mut store, &module.module))
             .map_err(|error| match store.data().denied {
-                Some(Denied::Limit(limit)) => Refusal::limited(limit, String::from("wanted from the start")),
+                Some(Denied::Limit(limit)) => Refusal::limited(limit, String::from("at instantiation")),
                 _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
             })?;
 
@@ -457,23 +466,24 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         })
     }
 
-    /// What the guest has used so far.
+    /// Returns the resources that the guest has used so far.
     pub fn usage(&self) -> Usage {
         let state = self.store.data();
         let fuel = self.fuel_used.saturating_add(state.wasi.fuel()).min(state.limits.fuel);
         Usage { fuel, memory_peak: state.memory_bytes.peak() }
     }
 
-    /// The world around the guest.
+    /// Returns the host of the guest.
     pub fn host_mut(&mut self) -> &mut H {
         &mut self.store.data_mut().wasi.host
     }
 
-    /// Runs the guest until it ends or the host wants a pause; tells `report` after each slice, and if there is none, what it
-    /// has used.
+    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the resources
+    /// used after each slice, and once if no slice runs.
     pub fn run(&mut self, mut report: impl FnMut(Usage)) -> Outcome {
-        // What happened since it ran last counts before anything else: it may be the last chance, if it sleeps next. Only a
-        // pause waits for the end of a slice, so that there is one.
+        // A reason to end the guest takes effect before the first slice, because the guest may
+        // sleep in it. A request for a pause takes effect only after a slice, so that each call
+        // makes progress.
         if let Some(ended @ Outcome::Ended(_)) = self.pause() {
             report(self.usage());
             return ended;
@@ -488,7 +498,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
     }
 
-    /// Asks the host whether to go on; if not, what to come back with.
+    /// Asks the host whether the guest may continue; returns the outcome if it may not.
     fn pause(&mut self) -> Option<Outcome> {
         if let Progress::Ended(end) = self.progress {
             return Some(Outcome::Ended(end));
@@ -503,10 +513,11 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
     }
 
-    /// Runs one slice. Host calls cost fuel, too: what they have cost is taken off before the next one.
+    /// Runs one slice. Subtracts the fuel of the last slice's host calls from the fuel that is left
+    /// first.
     fn slice(&mut self, progress: Progress) -> Progress {
         let state = self.store.data_mut();
-        // What the last slice has come to in host calls, however it has ended.
+        // Host calls of the previous slice count even if they ended in an error.
         self.fuel_used = self.fuel_used.saturating_add(state.wasi.take_fuel());
         let left = state.limits.fuel.saturating_sub(self.fuel_used);
         state.wasi.refuel(left);
@@ -555,14 +566,14 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
     }
 
-    /// Makes the interrupted host call again.
+    /// Repeats the interrupted host call.
     fn call_again(&mut self) -> Option<Result<u16, Stop>> {
         let mut call = self.store.data_mut().interrupted.take()?;
         let (bytes, state) = match self.store.data().memory {
             Some(memory) => memory.data_and_store_mut(&mut self.store),
             None => ([].as_mut_slice(), self.store.data_mut()),
         };
-        // It is counted already.
+        // The first attempt has already counted this call.
         state.host_calls = state.host_calls.wrapping_sub(1);
         match call.function.direct()(state, bytes, &mut call.args) {
             Ok(()) => Some(Ok(errno(&call.args))),
@@ -570,7 +581,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
     }
 
-    /// What an error means for the guest.
+    /// Returns the end of a guest that stopped with `error`.
     fn ended(&mut self, error: &Error) -> End {
         if let Some(status) = error.i32_exit_status() {
             let (end, trap) = exited(status.cast_unsigned());
@@ -584,7 +595,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
                 match state.denied {
                     Some(Denied::Limit(limit)) => return End::limited(limit),
                     Some(Denied::Pause) => {
-                        self.trap = Some(String::from("table.grow of many elements at the end of a slice"));
+                        self.trap = Some(String::from("table.grow cannot be resumed after a fuel slice"));
                         return End { ending: Ending::Trapped, code: Trap::Other as u32 };
                     }
                     None => return state.wasi.host.refused_memory(),
@@ -599,7 +610,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     }
 }
 
-/// What there is no way to see.
+/// End of a guest whose state is inconsistent, which is a defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
 /// The end of a guest that calls `proc_exit` with `status`, and the message of the trap if it is one. A status that no process

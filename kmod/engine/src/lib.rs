@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Wasm engine of kwasmi: everything about WebAssembly, and no kernel.
+//! The WebAssembly engine of kwasmi, without any dependency on the kernel: module loading,
+//! instances, WASI and the parsing of signed modules.
 //!
-//! As a library on the host it runs guests over any [`host::Host`]. With the feature `object` it becomes the object that
-//! is linked into `kwasmi.ko`: entry points ([`ffi`]), a heap, a stack and a panic handler of its own.
+//! On the host the crate is a library and runs guests on any [`host::Host`]. With the feature
+//! `object` it becomes the object that is linked into `kwasmi.ko`, with entry points ([`ffi`]), an
+//! allocator, a stack switch and a panic handler.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(feature = "object", feature(alloc_error_handler))]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Modules: bytes in, validated and translated code out.
+//! Modules: validates and translates Wasm bytes into code that instances share.
 
 use crate::{
     counts::Counts,
@@ -43,25 +43,25 @@ use wasmparser::{
     ExternalKind, //
 };
 
-/// The function that a program begins with.
+/// Name of the exported function at which a program starts.
 pub const ENTRY: &str = "_start";
 
-/// The module that functions for tests of kwasmi itself are imported from.
+/// Module name of the imports that only tests of kwasmi use.
 pub const TEST_MODULE: &str = "kwasmi_test";
 
-/// How many bytes of text name missing imports; of those beyond that it says only how many they are.
+/// Length in bytes after which the message about missing imports only counts them.
 const MISSING_TEXT_MAX: usize = 4096;
 
-/// How a module is to be loaded.
+/// Options for loading a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// What it may have.
+    /// Limits on the contents of the module.
     pub limits: ModuleLimits,
-    /// Whether [`TEST_MODULE`] can be imported from.
+    /// Allows imports from [`TEST_MODULE`], if set.
     pub fault_injection: bool,
 }
 
-/// Why a module is refused, in words for its author.
+/// Reason for refusing a module, as text for its author.
 #[derive(Debug)]
 pub struct Refusal {
     text: String,
@@ -69,13 +69,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Because it would exceed `limit`; `text` says by what.
+    /// Returns the refusal of a module that exceeds `limit`; `text` states the amount.
     #[must_use]
     pub fn limited(limit: Limit, text: String) -> Self {
         Self { text, limit: Some(limit) }
     }
 
-    /// The limit that it would exceed.
+    /// Returns the limit that the module exceeds, if a limit is the reason.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         self.limit
@@ -94,14 +94,15 @@ impl From<String> for Refusal {
     }
 }
 
-/// A module that can be instantiated any number of times.
+/// Module that can be instantiated any number of times.
 ///
-/// Functions are translated when it is loaded, and all that instances share is made then: they change nothing of it.
+/// All functions are translated when the module is loaded. Instances share the result and never
+/// change it.
 pub struct Module<H: Host + 'static> {
     pub(crate) engine: Engine,
     pub(crate) module: wasmi::Module,
     pub(crate) linker: Linker<State<H>>,
-    /// Whether there is a start function, exported as [`start_section::EXPORT`].
+    /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
     pub(crate) has_start: bool,
     /// The module as machine code.
     #[cfg(feature = "object")]
@@ -118,19 +119,20 @@ fn config(limits: &ModuleLimits) -> Config {
         .allow_start_fn(false)
         .set_max_cached_stacks(0)
         .set_max_recursion_depth(stack(limits.stack / CALL_BYTES))
-        // Nothing may be allocated with a lock held that instances share: whoever runs out of memory there would leave
-        // it locked. The value stack grows when it is needed.
+        // No allocation may happen under a lock that instances share: if it fails, the engine lands
+        // and the lock stays locked. The value stack starts empty and grows on demand.
         .set_min_stack_height(0)
         .set_max_stack_height(stack(limits.stack));
     config
 }
 
 impl<H: Host + 'static> Module<H> {
-    /// Validates and translates `wasm`, and looks that it is a program that can run here.
+    /// Validates and translates `wasm`, and checks that it is a program that kwasmi can run.
     ///
     /// # Errors
     ///
-    /// [`Refusal`].
+    /// [`Refusal`] if `wasm` exceeds a limit, is not valid Wasm, has an import that kwasmi does not
+    /// provide, or does not export [`ENTRY`] as a function without parameters and results.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         Counts::of(wasm).check(&options.limits)?;
         let engine = Engine::new(&config(&options.limits));
@@ -184,7 +186,7 @@ fn define<H: Host + 'static>(
     Ok(())
 }
 
-/// Whether the memory that `wasm` exports as `memory` is its default one.
+/// Returns true if the memory that `wasm` exports as `memory` is its memory 0.
 fn exports_default_memory(wasm: &[u8]) -> bool {
     let exports = sections(wasm).filter(|section| section.id == id::EXPORT);
     let exports = exports.filter_map(|section| ExportSectionReader::new(BinaryReader::new(section.contents, 0)).ok());
@@ -194,8 +196,8 @@ fn exports_default_memory(wasm: &[u8]) -> bool {
         .any(|export| export.name == "memory" && export.kind == ExternalKind::Memory && export.index == 0)
 }
 
-/// Panics, as a defect of the engine would.
-#[expect(clippy::panic, reason = "what it is for; there only if the module was loaded for such tests")]
+/// Panics, to simulate a defect of the engine.
+#[expect(clippy::panic, reason = "the purpose of the function, which only test modules can import")]
 fn test_panic() {
     panic!("a guest asked for a panic");
 }
@@ -211,7 +213,7 @@ fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
     Refusal::from(text)
 }
 
-/// What kwasmi provides for an import: a function's parameters and results.
+/// Returns the parameter and result types of the function that kwasmi provides for an import.
 fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValType], &'static [ValType])> {
     match module {
         TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
@@ -222,29 +224,30 @@ fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [Val
     }
 }
 
-/// Every import that is not provided, and every one of another type.
+/// Refuses a module with an import that kwasmi does not provide, or provides with another type.
 fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal> {
     let mut text = String::new();
     let mut unnamed: usize = 0;
     for import in module.imports() {
         let problem = match (import.ty(), provided(import.module(), import.name(), options)) {
-            (ExternType::Func(_), None) => "there is no function",
+            (ExternType::Func(_), None) => "no function",
             (ExternType::Func(wanted), Some((params, results))) => {
                 if wanted == &FuncType::new(params.iter().copied(), results.iter().copied()) {
                     continue;
                 }
-                "another type is wanted of function"
+                "wrong type for function"
             }
-            (ExternType::Memory(_), _) => "there is no memory",
-            (ExternType::Table(_), _) => "there is no table",
-            (ExternType::Global(_), _) => "there is no global",
+            (ExternType::Memory(_), _) => "no memory",
+            (ExternType::Table(_), _) => "no table",
+            (ExternType::Global(_), _) => "no global",
         };
         if text.len() > MISSING_TEXT_MAX {
             unnamed = unnamed.saturating_add(1);
             continue;
         }
         let separator = if text.is_empty() { "missing imports: " } else { "; " };
-        // Names are the guest's own: escaped, so that they cannot pretend to be another message.
+        // The guest chooses these names. Escaping them prevents a name from imitating another
+        // message.
         let (from, name) = (import.module().escape_debug(), import.name().escape_debug());
         write!(text, "{separator}{problem} {from}.{name}").map_err(|_| Refusal::from(String::new()))?;
     }
@@ -254,7 +257,7 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
     if text.is_empty() { Ok(()) } else { Err(Refusal::from(text)) }
 }
 
-/// Looks that there is a function of this name that can be called without arguments.
+/// Checks that the module exports a function `name` without parameters and results.
 fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<(), Refusal> {
     match module.get_export(name) {
         Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens when the engine panics: it lands.
+//! Panic and allocation error handlers of the engine object. Both land: they end the engine entry.
 
 use crate::{
     ffi::{
@@ -35,24 +35,26 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     }
 }
 
-/// An allocation that cannot fail has failed: the budget or the machine's memory, and the reserve, are used up.
+/// Lands because an allocation that cannot report failure has failed: neither the host nor the
+/// account's share of the reserve could serve it.
 #[alloc_error_handler]
 fn out_of_memory(layout: Layout) -> ! {
     let (status, limit) = Account::current().map_or(Lack::Memory, Account::lack).status();
     fail(status, limit, format_args!("no memory for {} bytes", layout.size()))
 }
 
-/// Lands with `status`.
+/// Lands with `status`, after saving `limit` and the text `why` in the context.
 pub(crate) fn fail(status: Status, limit: Option<Limit>, why: Arguments<'_>) -> ! {
-    // SAFETY: The engine runs, so there is a context, and only this task uses it.
+    // SAFETY: The context is valid while the engine runs, and only this task accesses it.
     if let Some(context) = unsafe { context().as_mut() } {
         let mut text = Cut::new(&mut context.fault_text[..FAULT_TEXT_LEN]);
-        // What does not fit is cut off.
+        // `Cut` drops the text that does not fit, and writing to it never fails.
         let _ = text.write_fmt(why);
         context.fault_len = text.written();
         context.landed = true;
         context.limit = limit.map_or(0, |limit| limit as u32);
     }
-    // SAFETY: The host closes the account after these, and touches nothing else of it.
+    // SAFETY: The context says that the engine landed, so the host closes the account and uses no
+    // other object of it.
     unsafe { land(status as i32) }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sections of a module, before it is validated.
+//! Iterates over the sections of a module that is not validated yet.
 
 use wasmparser::BinaryReader;
 
-/// The bytes in front of the first section.
+/// Size of the preamble in front of the first section, in bytes.
 pub(crate) const HEADER: usize = 8;
 
-/// Numbers of sections, see the
+/// Section ids, see the
 /// [specification](https://webassembly.github.io/spec/core/binary/modules.html#sections).
 pub(crate) mod id {
     pub(crate) const TYPE: u8 = 1;
@@ -21,19 +21,19 @@ pub(crate) mod id {
     pub(crate) const DATA: u8 = 11;
 }
 
-/// A section.
+/// Section of a module.
 pub(crate) struct Section<'a> {
-    /// Its number.
+    /// Section id.
     pub(crate) id: u8,
-    /// Where it begins in the module, in bytes.
+    /// Offset of the section's first byte in the module.
     pub(crate) start: usize,
-    /// What is in it.
+    /// Contents, without id and size.
     pub(crate) contents: &'a [u8],
-    /// Where it ends in the module, in bytes.
+    /// Offset of the first byte after the section in the module.
     pub(crate) end: usize,
 }
 
-/// The sections of `wasm`, as far as they can be told.
+/// Returns the sections of `wasm`, up to the first that is malformed.
 pub(crate) fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
     let mut reader = BinaryReader::new(wasm.get(HEADER..).unwrap_or(&[]), HEADER);
     core::iter::from_fn(move || {

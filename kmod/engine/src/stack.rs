@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The engine's own stack, and the landing pad under it.
+//! Switches between the stack of the task and the engine stack.
 //!
-//! A kernel task has 16 KiB of stack; validating a module alone takes more. So the engine runs on a stack of its own,
-//! and whatever the host does for it runs on the stack of the task:
+//! A kernel task has 16 KiB of stack, which is too little to validate a module. The engine
+//! therefore runs on a stack of its own, and host calls run on the stack of the task:
 //!
-//! | routine | C prototype | does |
+//! | routine | C prototype | effect |
 //! |---|---|---|
 //! | `kwasmi_stack_enter` | `int (u32 op, void *args, usize *stack_top)` | calls `kwasmi_engine_entry(op, args)` on the engine stack |
 //! | `kwasmi_stack_leave` | `int (u32 op, HostCall *call, usize *stack_top)` | calls `kwasmi_host_entry(op, call)` on the stack of the task |
 //! | `kwasmi_stack_land` | `void (int status, usize *stack_top)` | makes the `kwasmi_stack_enter` in progress return `status` |
 //!
-//! `stack_top` is aligned to 16 bytes and is the highest word of the engine stack. It keeps the task's stack pointer.
+//! `stack_top` is aligned to 16 bytes and points to the highest word of the engine stack. That word
+//! holds the task's stack pointer.
 //!
-//! While the host does something, a stack trace goes from `kwasmi_stack_leave` to who entered the engine, as if the two
-//! were one function: the kernel's unwinder must not come upon a stack that it does not know, in a task that can be
-//! preempted. `kwasmi_stack_leave` lays no frame of its own on the stack of the task, and so `rbp` is what it was there.
+//! During a host call, a stack trace leads from `kwasmi_stack_leave` to the caller of
+//! `kwasmi_stack_enter`, as if the two routines were one function. The kernel's unwinder must not
+//! meet an unknown stack in a task that can be preempted. `kwasmi_stack_leave` pushes no frame on
+//! the stack of the task, and restores the `rbp` that the task had there.
 //!
-//! The shape (`mov [top], rsp; mov rsp, top; call; pop rsp`) of `kwasmi_stack_enter` is the one by which objtool knows a stack switch, see
-//! `arch/x86/include/asm/irq_stack.h`. Landing leaves frames behind without returning from them, which objtool cannot
-//! follow: the routine is marked as not having a standard frame.
+//! objtool recognises a stack switch by the instructions of `kwasmi_stack_enter` (`mov [top], rsp;
+//! mov rsp, top; call; pop rsp`), see `arch/x86/include/asm/irq_stack.h`. It cannot follow
+//! `kwasmi_stack_land`, which abandons frames without returning from them. That routine is
+//! therefore marked as having a non-standard frame.
 
 use core::arch::global_asm;
 
@@ -27,7 +30,8 @@ global_asm!(
     ".pushsection .text, \"ax\", @progbits",
     ".macro kwasmi_routine name",
     ".balign 16",
-    // Room for what the kernel may patch in front of a function (CONFIG_CALL_PADDING).
+    // Room for the instructions that the kernel patches in front of functions
+    // (CONFIG_CALL_PADDING).
     ".skip 16, 0x90",
     ".globl \\name",
     ".type \\name, @function",
@@ -38,7 +42,8 @@ global_asm!(
     "jmp __x86_return_thunk",
     "int3",
     ".endm",
-    // UNWIND_HINT of include/linux/objtool.h; type 6 saves what objtool knows of the stack, 7 restores it.
+    // UNWIND_HINT of include/linux/objtool.h. Type 6 saves objtool's state of the stack, 7 restores
+    // it.
     ".macro kwasmi_hint type, register, offset",
     ".Lkwasmi_hint_\\@:",
     ".pushsection .discard.unwind_hints",
@@ -80,7 +85,8 @@ global_asm!(
     "mov rbx, rsp",
     "kwasmi_hint 6, 0, 0",
     "mov rsp, [rdx]",
-    // UNWIND_HINT_TYPE_CALL, ORC_REG_SP: six registers, a word and the return address above.
+    // UNWIND_HINT_TYPE_CALL, ORC_REG_SP: six registers, a padding word and the return address
+    // above.
     "kwasmi_hint 2, 3, 64",
     "mov rbp, [rsp + 48]",
     "call kwasmi_host_entry",

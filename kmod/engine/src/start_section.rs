@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes the start function of a module an export.
+//! Rewrites a module so that its start function becomes an export.
 //!
-//! wasmi runs a start function in the middle of instantiation, where it can neither be paused nor resumed. So a module
-//! with a start section is rewritten: the section goes, and an export of the function comes, to be called like any other.
+//! wasmi runs a start function during instantiation, where it can neither be paused nor resumed.
+//! The rewritten module has no start section and exports the function instead, to be called like
+//! any other.
 
 use crate::sections::{
     id,
@@ -12,21 +13,22 @@ use crate::sections::{
 use alloc::vec::Vec;
 use wasmparser::BinaryReader;
 
-/// The name of the export. A module that has one of this name already is not valid once it is rewritten.
+/// Name of the export. A module that already exports this name fails validation after the rewrite.
 pub(crate) const EXPORT: &str = "(start)";
 
-/// A module without its start section.
+/// Module whose start section was replaced by an export.
 pub(crate) struct Rewritten {
-    /// Its bytes.
+    /// Bytes of the module.
     pub(crate) wasm: Vec<u8>,
-    /// Where it begins to differ from the original, in bytes.
+    /// Offset from which unchanged sections are shifted, in bytes of the rewritten module.
     from: usize,
-    /// How many bytes it is longer from there on, as far as the start section.
+    /// Number of bytes by which the module grew.
     longer: usize,
 }
 
 impl Rewritten {
-    /// Where `offset` was in the original.
+    /// Returns the offset in the original module that `offset` in the rewritten module corresponds
+    /// to.
     pub(crate) fn original_offset(&self, offset: usize) -> usize {
         if offset < self.from { offset } else { offset.saturating_sub(self.longer).max(self.from) }
     }
@@ -44,8 +46,8 @@ fn push_u32(bytes: &mut Vec<u8>, mut value: u32) {
     }
 }
 
-/// The module `wasm` with its start section made an export; `None` if it has none, or is so broken that validation will
-/// say so.
+/// Returns `wasm` with its start section turned into an export. Returns `None` if it has no start
+/// section, or is malformed in a way that validation reports.
 pub(crate) fn rewrite(wasm: &[u8]) -> Option<Rewritten> {
     let mut exports = None;
     let start = sections(wasm).find_map(|section| match section.id {
@@ -71,7 +73,7 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Option<Rewritten> {
         }
         None => (0, [].as_slice()),
     };
-    // Room for the numbers, each of at most 5 bytes, as well.
+    // 16 more bytes hold the three LEB128 numbers, of at most 5 bytes each, and the export kind.
     list.try_reserve_exact(rest.len().checked_add(EXPORT.len())?.checked_add(16)?).ok()?;
     push_u32(&mut list, count.checked_add(1)?);
     list.extend_from_slice(rest);
@@ -80,7 +82,7 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Option<Rewritten> {
     list.push(0);
     push_u32(&mut list, function_index);
 
-    // The exports end where the start section begins, but for custom sections in between.
+    // Only custom sections can lie between the export section and the start section.
     let (before, between) = match &exports {
         Some(section) => (wasm.get(..section.start)?, wasm.get(section.end..start.start)?),
         None => (wasm.get(..start.start)?, [].as_slice()),
@@ -110,7 +112,7 @@ mod tests {
     #[test]
     fn a_start_section_becomes_an_export() {
         let original = wasm(r#"(module (func $f) (func (export "_start")) (start $f))"#);
-        let rewritten = rewrite(&original).expect("has one");
+        let rewritten = rewrite(&original).expect("a start section");
         let engine = wasmi::Engine::default();
         let module = wasmi::Module::new(&engine, &rewritten.wasm).expect("still valid");
         let exports: Vec<_> = module.exports().map(|export| export.name()).collect();
@@ -119,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn also_without_other_exports() {
-        let rewritten = rewrite(&wasm("(module (func $f) (start $f))")).expect("has one");
+    fn a_start_section_becomes_an_export_in_a_module_without_exports() {
+        let rewritten = rewrite(&wasm("(module (func $f) (start $f))")).expect("a start section");
         let engine = wasmi::Engine::default();
         assert!(wasmi::Module::new(&engine, &rewritten.wasm).is_ok());
     }
 
     #[test]
-    fn no_prefix_of_a_module_is_a_problem() {
+    fn truncated_modules_are_rewritten_without_a_panic() {
         let original =
             wasm(r#"(module (memory 1) (func $f) (func (export "_start")) (start $f) (data (i32.const 0) "x"))"#);
         for len in 0..original.len() {
@@ -135,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_those_of_the_original() {
+    fn offsets_are_mapped_to_the_original_module() {
         let original = wasm(r#"(module (func $f) (func (export "_start") unreachable) (start $f))"#);
-        let rewritten = rewrite(&original).expect("has one");
+        let rewritten = rewrite(&original).expect("a start section");
         assert_eq!(rewritten.original_offset(3), 3);
         assert_eq!(rewritten.original_offset(rewritten.wasm.len()), original.len());
     }

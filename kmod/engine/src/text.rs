@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text into buffers of fixed size.
+//! Text formatted into buffers of fixed size.
 
 use core::fmt;
 
-/// Writes text into a buffer, cuts off what does not fit, and counts all of it.
+/// Writer into a buffer that drops the text beyond its end and counts the whole length.
 pub struct Cut<'a> {
     buffer: &'a mut [u8],
     len: usize,
 }
 
 impl<'a> Cut<'a> {
-    /// Text that begins at the start of `buffer`.
+    /// Returns a writer that starts at the beginning of `buffer`.
     pub fn new(buffer: &'a mut [u8]) -> Self {
         Self { buffer, len: 0 }
     }
 
-    /// The length of the whole text in bytes.
+    /// Returns the length of the whole text in bytes, dropped text included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was written.
+    /// Returns true if nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bytes of the buffer in use.
+    /// Returns the number of bytes of the buffer in use.
     #[must_use]
     pub fn written(&self) -> usize {
         self.len.min(self.buffer.len())
@@ -54,7 +54,7 @@ mod tests {
     use core::fmt::Write as _;
 
     #[test]
-    fn what_does_not_fit_is_counted_and_cut_off() {
+    fn text_beyond_the_buffer_is_counted_and_dropped() {
         let mut buffer = [0; 5];
         let mut text = Cut::new(&mut buffer);
         assert!(text.is_empty());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_buffer_takes_nothing() {
+    fn an_empty_buffer_holds_no_text() {
         let mut text = Cut::new(&mut []);
         write!(text, "abc").expect("never fails");
         assert_eq!((text.len(), text.written()), (3, 0));

@@ -71,7 +71,7 @@ fn all_missing_imports_are_named() {
             (func (export "_start")))"#,
     );
     for name in
-        ["env.first", "path_close", "another type is wanted of function wasi_snapshot_preview1.fd_write", "memory"]
+        ["env.first", "path_close", "wrong type for function wasi_snapshot_preview1.fd_write", "memory"]
     {
         assert!(text.contains(name), "{name}: {text}");
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small blocks: many to a slab, which is one block of the host's. Asking the host for each costs far more than what it is
-//! for, on kernels that look at every allocation most of all.
+//! Slabs: host allocations that hold many small blocks. A host allocation for each small block
+//! would be far more expensive, in particular on kernels that check every allocation.
 //!
-//! A slab belongs to one account and holds blocks of one size. In front of each block stands the address of its slab.
+//! A slab belongs to one account and holds blocks of one size. The word in front of each block is
+//! the address of its slab.
 
 use super::Account;
 use core::ptr::{
@@ -11,23 +12,23 @@ use core::ptr::{
     NonNull, //
 };
 
-/// The sizes of blocks, the word in front included, in bytes.
+/// Block sizes in bytes, including the word in front of the block.
 const SIZES: [usize; CLASSES] = [32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512];
 
-/// How many sizes there are.
+/// Number of block sizes.
 const CLASSES: usize = 12;
 
-/// The word in front of a block.
+/// Size of the word in front of a block, in bytes.
 pub(super) const TAG: usize = size_of::<usize>();
 
-/// The largest size that there is, the word in front included, in bytes.
+/// Largest block size in bytes, including the word in front of the block.
 const SIZE_MAX: usize = 512;
 
-/// The smallest slab, in bytes.
+/// Size of the smallest slab, in bytes.
 pub(super) const SLAB_MIN: usize = 1024;
 
-/// The class of each multiple of 16 bytes.
-#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
+/// Class of each size, indexed by the size in units of 16 bytes, rounded up.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 const BY_SIZE: [Class; SIZE_MAX / 16 + 1] = {
     let mut table = [Class(0); SIZE_MAX / 16 + 1];
     let mut index = 0;
@@ -42,43 +43,46 @@ const BY_SIZE: [Class; SIZE_MAX / 16 + 1] = {
     table
 };
 
-/// A size of blocks: its place in [`SIZES`].
+/// Size class of blocks: an index into [`SIZES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Class(usize);
 
 impl Class {
-    /// The class for blocks of `size` bytes, if they are small.
+    /// Returns the class for blocks of `size` bytes, if they are small.
     pub(super) fn of(size: usize) -> Option<Self> {
         let size = size.checked_add(TAG)?;
         BY_SIZE.get(size.div_ceil(16)).copied()
     }
 
-    /// The bytes of a block, the word in front included.
+    /// Returns the size of a block in bytes, including the word in front of it.
     fn bytes(self) -> usize {
         SIZES.get(self.0).copied().unwrap_or(SIZE_MAX)
     }
 }
 
-/// A free block: where the next one is.
+/// Free block, which holds the address of the next free block.
 struct Free {
     next: *mut Free,
 }
 
-/// What stands at the beginning of a slab.
+/// Header at the beginning of a slab.
 ///
 /// # Invariants
 ///
-/// It is followed by blocks up to `size` bytes from its beginning; those from `fresh` on were never in use, those in `free`
-/// are not in use now. It is on the list of its account, and on that of its class if there is a block in it to be had.
+/// - The header is followed by blocks up to `size` bytes from the beginning of the slab.
+/// - Blocks at offset `fresh` and beyond were never in use. Blocks on the list `free` are not in
+///   use.
+/// - The slab is on its account's list of all slabs, and, if it has a free block, on the list of
+///   its class.
 #[repr(C, align(16))]
 pub(super) struct Slab {
     account: *mut Account,
     class: Class,
-    /// Of the whole slab, in bytes.
+    /// Size of the whole slab, in bytes.
     size: usize,
-    /// Blocks in use.
+    /// Number of blocks in use.
     live: usize,
-    /// Where the part begins that was never in use.
+    /// Offset of the part that was never in use, in bytes.
     fresh: usize,
     free: *mut Free,
     all: Links,
@@ -95,7 +99,7 @@ struct Links {
 
 const NO_LINKS: Links = Links { previous: ptr::null_mut(), next: ptr::null_mut() };
 
-/// Which of a slab's lists.
+/// List that a slab can be on.
 #[derive(Clone, Copy)]
 enum List {
     All,
@@ -110,30 +114,33 @@ impl Slab {
         }
     }
 
-    /// Where the account is that `slab` belongs to, whose lock need not be held.
+    /// Returns the account of `slab`. The account's lock need not be held.
     ///
     /// # Safety
     ///
-    /// The slab is there.
+    /// `slab` is valid.
     pub(super) unsafe fn account(slab: NonNull<Self>) -> *mut Account {
-        // SAFETY: The caller guarantees it; nobody writes to this field while the slab has an account.
+        // SAFETY: `slab` is valid by this function's safety requirement. Only `adopt` writes the
+        // field, when no block of the slab can be freed concurrently.
         unsafe { (&raw const (*slab.as_ptr()).account).read() }
     }
 
-    /// Of the whole slab, in bytes.
+    /// Returns the size of the whole slab, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// Whether there is a block to be had.
+    /// Returns true if the slab has a free block.
     fn has_room(&self) -> bool {
         !self.free.is_null() || self.fresh.saturating_add(self.class.bytes()) <= self.size
     }
 
-    /// Takes a block: where the word in front of it is. `base` is where the slab begins.
+    /// Takes a free block and returns the address of the word in front of it. `base` is the address
+    /// of the slab.
     fn take(&mut self, base: *mut u8) -> *mut u8 {
         let block = if let Some(free) = NonNull::new(self.free) {
-            // SAFETY: By the invariant it is a block of this slab that is not in use.
+            // SAFETY: Blocks on the list `free` belong to this slab and are not in use, by the
+            // invariant.
             self.free = unsafe { free.as_ref() }.next;
             free.as_ptr().cast()
         } else {
@@ -145,38 +152,40 @@ impl Slab {
         block
     }
 
-    /// Gives back the block whose word in front is at `block`.
+    /// Frees the block whose front word is at `block`.
     ///
     /// # Safety
     ///
-    /// It is one of this slab's, in use until now and by nobody any more.
+    /// `block` is a block of this slab that was in use and is not used again.
     unsafe fn give(&mut self, block: *mut u8) {
         let free = block.cast::<Free>();
-        // SAFETY: The caller gives it up; there is room for an address, and it is aligned.
+        // SAFETY: The block is not used again, by this function's safety requirement, and it is
+        // large and aligned enough for an address.
         unsafe { free.write(Free { next: self.free }) };
         self.free = free;
         self.live = self.live.saturating_sub(1);
     }
 }
 
-/// The slabs of an account.
+/// Slabs of an account.
 pub(super) struct Slabs {
     all: *mut Slab,
-    /// By class, those that have a block to be had.
+    /// Slabs with a free block, by class.
     having: [*mut Slab; CLASSES],
     count: usize,
 }
 
-// SAFETY: They own their slabs, and are only used with the account's lock held.
+// SAFETY: `Slabs` owns its slabs, and only the holder of the account's lock accesses them.
 unsafe impl Send for Slabs {}
 
 impl Slabs {
-    /// None.
+    /// Returns an empty set of slabs.
     pub(super) const fn new() -> Self {
         Self { all: ptr::null_mut(), having: [ptr::null_mut(); CLASSES], count: 0 }
     }
 
-    /// How large the next slab is to be, in bytes: a small guest has small ones.
+    /// Returns the size of the next slab, in bytes. The first slabs are small, so that a small
+    /// guest takes little memory.
     pub(super) fn next_size(&self) -> usize {
         match self.count {
             0..8 => SLAB_MIN,
@@ -185,7 +194,7 @@ impl Slabs {
         }
     }
 
-    /// The first of a list.
+    /// Returns the head of a list.
     fn first(&mut self, list: List, class: Class) -> Option<&mut *mut Slab> {
         match list {
             List::All => Some(&mut self.all),
@@ -193,55 +202,59 @@ impl Slabs {
         }
     }
 
-    /// Puts a slab on a list.
+    /// Adds a slab to a list.
     ///
     /// # Safety
     ///
-    /// It is on no such list, and all slabs of this account are there.
+    /// The slab is valid and not on this list, and all slabs on the list are valid.
     unsafe fn link(&mut self, mut slab: NonNull<Slab>, list: List) {
-        // SAFETY: The caller guarantees that it is there; the account's lock is held.
+        // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
+        // held.
         let this = unsafe { slab.as_mut() };
         let Some(first) = self.first(list, this.class) else {
             return;
         };
         *this.links(list) = Links { previous: ptr::null_mut(), next: *first };
         let next = core::mem::replace(first, slab.as_ptr());
-        // SAFETY: As above; it is another slab.
+        // SAFETY: Slabs on the list are valid, and `next` is not `slab`, which was not on the list.
         if let Some(next) = unsafe { next.as_mut() } {
             next.links(list).previous = slab.as_ptr();
         }
     }
 
-    /// Takes a slab off a list.
+    /// Removes a slab from a list.
     ///
     /// # Safety
     ///
-    /// It is on this list of this account, and all slabs of the account are there.
+    /// The slab is on this list of this account, and all slabs on the list are valid.
     unsafe fn unlink(&mut self, mut slab: NonNull<Slab>, list: List) {
-        // SAFETY: The caller guarantees that it is there; the account's lock is held.
+        // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
+        // held.
         let this = unsafe { slab.as_mut() };
         let class = this.class;
         let Links { previous, next } = core::mem::replace(this.links(list), NO_LINKS);
-        // SAFETY: As above; it is another slab.
+        // SAFETY: Slabs on the list are valid, and a slab is not its own neighbour.
         if let Some(previous) = unsafe { previous.as_mut() } {
             previous.links(list).next = next;
         } else if let Some(first) = self.first(list, class) {
             *first = next;
         }
-        // SAFETY: As above; it is another slab.
+        // SAFETY: Slabs on the list are valid, and a slab is not its own neighbour.
         if let Some(next) = unsafe { next.as_mut() } {
             next.links(list).previous = previous;
         }
     }
 
-    /// Makes a slab of `memory`.
+    /// Turns `memory` into a slab.
     ///
     /// # Safety
     ///
-    /// There are `size` bytes, aligned for a slab, at least [`SLAB_MIN`] and nobody else's; `account` is that of these slabs.
+    /// - `memory` points to `size` bytes, at least [`SLAB_MIN`], aligned for a slab, that no other
+    ///   code uses.
+    /// - `account` is the account that owns these slabs.
     pub(super) unsafe fn add(&mut self, memory: NonNull<u8>, size: usize, account: *mut Account, class: Class) {
         let slab = memory.cast::<Slab>();
-        // INVARIANT: Its blocks were never in use. It comes on both lists below.
+        // INVARIANT: No block was in use yet. `adopt` puts the slab on both lists.
         let this = Slab {
             account,
             class,
@@ -253,105 +266,115 @@ impl Slabs {
             having: NO_LINKS,
             is_listed: false,
         };
-        // SAFETY: The caller guarantees the memory.
+        // SAFETY: `memory` has the size and alignment of a slab, by this function's safety
+        // requirement.
         unsafe { slab.write(this) };
-        // SAFETY: It was just made.
+        // SAFETY: The slab is new, so it is on no list, and `account` owns these slabs by this
+        // function's safety requirement.
         unsafe { self.adopt(slab, account) };
     }
 
-    /// Takes over a slab of another account.
+    /// Adds a slab that is new or belonged to another account.
     ///
     /// # Safety
     ///
-    /// It is on no list, and `account` is that of these slabs.
+    /// `slab` is valid and on no list, and `account` is the account that owns these slabs.
     pub(super) unsafe fn adopt(&mut self, mut slab: NonNull<Slab>, account: *mut Account) {
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `slab` is valid and on no list by this function's safety requirement, so nothing
+        // else accesses it.
         let this = unsafe { slab.as_mut() };
         this.account = account;
         this.is_listed = this.has_room();
         let is_listed = this.is_listed;
         self.count = self.count.saturating_add(1);
-        // SAFETY: The caller guarantees it.
+        // SAFETY: `slab` is valid and on no list, by this function's safety requirement.
         unsafe { self.link(slab, List::All) };
         if is_listed {
-            // SAFETY: As above.
+            // SAFETY: `slab` is valid and not on the list of its class, by this function's safety
+            // requirement.
             unsafe { self.link(slab, List::Having) };
         }
     }
 
-    /// A block of `class`, if there is one to be had: where it begins, after the word in front.
+    /// Takes a free block of `class`, if there is one, and returns the address after its front
+    /// word.
     pub(super) fn take(&mut self, class: Class) -> Option<NonNull<u8>> {
         let mut slab = NonNull::new(self.having.get(class.0).copied()?)?;
-        // SAFETY: Slabs on a list are there; the account's lock is held.
+        // SAFETY: Slabs on a list are valid, and the account's lock is held.
         let this = unsafe { slab.as_mut() };
         let block = this.take(slab.as_ptr().cast());
         if !this.has_room() {
             this.is_listed = false;
-            // SAFETY: It was on the list.
+            // SAFETY: The slab was found on this list.
             unsafe { self.unlink(slab, List::Having) };
         }
-        // SAFETY: The block is ours, and the word in front of it is its first.
+        // SAFETY: The block was just taken, so nothing else accesses it, and its first word is
+        // reserved for the slab's address.
         unsafe { block.cast::<usize>().write(slab.as_ptr().expose_provenance()) };
         NonNull::new(block.wrapping_add(TAG))
     }
 
-    /// Gives a block back. The slab that it was in comes back if it is to be freed: nothing of it is in use, and there are
-    /// others of its size.
+    /// Frees a block. Removes and returns its slab if the slab should be freed: if it is empty, and
+    /// is not the only slab of its class with a free block.
     ///
     /// # Safety
     ///
-    /// `slab` is one of these, and `block` one of its blocks, which nobody uses any more.
+    /// `slab` is one of these slabs, and `block` is one of its blocks and is not used again.
     pub(super) unsafe fn give(&mut self, mut slab: NonNull<Slab>, block: *mut u8) -> Option<NonNull<Slab>> {
-        // SAFETY: The caller guarantees that it is there; the account's lock is held.
+        // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
+        // held.
         let this = unsafe { slab.as_mut() };
-        // SAFETY: The caller guarantees it.
+        // SAFETY: The block belongs to the slab and is not used again, by this function's safety
+        // requirement.
         unsafe { this.give(block.wrapping_sub(TAG)) };
         let (class, is_empty, was_listed) = (this.class, this.live == 0, this.is_listed);
         this.is_listed = true;
         if !was_listed {
-            // SAFETY: It was on no such list.
+            // SAFETY: The slab is valid, and `is_listed` says that it was not on this list.
             unsafe { self.link(slab, List::Having) };
         }
         if !is_empty {
             return None;
         }
         let first = self.having.get(class.0).copied()?;
-        // SAFETY: It is there, see above.
+        // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
+        // held.
         let is_only = first == slab.as_ptr() && unsafe { slab.as_ref() }.having.next.is_null();
         if is_only {
             return None;
         }
-        // SAFETY: It is on both lists.
+        // SAFETY: `slab` is one of these slabs by this function's safety requirement.
         unsafe { self.remove(slab) };
         Some(slab)
     }
 
-    /// Takes a slab off its lists.
+    /// Removes a slab from its lists.
     ///
     /// # Safety
     ///
-    /// It is one of these.
+    /// `slab` is one of these slabs.
     unsafe fn remove(&mut self, mut slab: NonNull<Slab>) {
-        // SAFETY: The caller guarantees that it is there; the account's lock is held.
+        // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
+        // held.
         let this = unsafe { slab.as_mut() };
         let was_listed = core::mem::replace(&mut this.is_listed, false);
         if was_listed {
-            // SAFETY: It is on this list.
+            // SAFETY: `is_listed` says that the slab is on this list.
             unsafe { self.unlink(slab, List::Having) };
         }
-        // SAFETY: It is on this list, as every slab is.
+        // SAFETY: Every slab of the account is on this list.
         unsafe { self.unlink(slab, List::All) };
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Takes off any slab; only one of which nothing is in use, if `empty`.
+    /// Removes and returns a slab. If `empty` is set, takes only a slab without blocks in use.
     pub(super) fn pop(&mut self, empty: bool) -> Option<NonNull<Slab>> {
         let mut next = NonNull::new(self.all);
         while let Some(slab) = next {
-            // SAFETY: Slabs on a list are there; the account's lock is held.
+            // SAFETY: Slabs on a list are valid, and the account's lock is held.
             let this = unsafe { slab.as_ref() };
             if !empty || this.live == 0 {
-                // SAFETY: It is one of these.
+                // SAFETY: The slab was found on the list of this account.
                 unsafe { self.remove(slab) };
                 return Some(slab);
             }
