@@ -70,9 +70,7 @@ fn all_missing_imports_are_named() {
             (import "env" "memory" (memory 1))
             (func (export "_start")))"#,
     );
-    for name in
-        ["env.first", "path_close", "wrong type for function wasi_snapshot_preview1.fd_write", "memory"]
-    {
+    for name in ["env.first", "path_close", "wrong type for function wasi_snapshot_preview1.fd_write", "memory"] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

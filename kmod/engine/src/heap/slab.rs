@@ -121,7 +121,7 @@ impl Slab {
     /// `slab` is valid.
     pub(super) unsafe fn account(slab: NonNull<Self>) -> *mut Account {
         // SAFETY: `slab` is valid by this function's safety requirement. Only `adopt` writes the
-        // field, when no block of the slab can be freed concurrently.
+        // field, while the slab is on no list.
         unsafe { (&raw const (*slab.as_ptr()).account).read() }
     }
 

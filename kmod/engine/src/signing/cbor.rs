@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Deterministically encoded CBOR, as far as a manifest has it: [RFC 8949](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1).
+//! Reader of deterministically encoded CBOR, limited to the types of a manifest, see [RFC
+//! 8949](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1).
 
 use super::Malformed;
 
-/// Major types.
+/// CBOR major types.
 mod major {
     pub(super) const NUMBER: u8 = 0;
     pub(super) const TEXT: u8 = 3;
@@ -12,7 +13,7 @@ mod major {
     pub(super) const MAP: u8 = 5;
 }
 
-/// Reads items one after another.
+/// Reader of consecutive items.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -24,7 +25,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// What is wrong at the item that is next.
+    /// Returns the error `what` at the offset of the next item.
     pub(super) fn wrong(&self, what: &'static str) -> Malformed {
         Malformed { what, offset: self.at }
     }
@@ -33,7 +34,7 @@ impl<'a> Reader<'a> {
         self.at == self.bytes.len()
     }
 
-    /// The bytes from `begin` up to here.
+    /// Returns the bytes between `begin` and the current position.
     pub(super) fn since(&self, begin: Self) -> &'a [u8] {
         self.bytes.get(begin.at..self.at).unwrap_or(&[])
     }
@@ -46,16 +47,16 @@ impl<'a> Reader<'a> {
         let begin = *self;
         let len = self.head(major::TEXT, "not a text")?;
         let bytes = usize::try_from(len).ok().and_then(|len| self.take(len));
-        let bytes = bytes.ok_or_else(|| begin.wrong("a text that ends too early"))?;
-        core::str::from_utf8(bytes).map_err(|_| begin.wrong("not a text of UTF-8"))
+        let bytes = bytes.ok_or_else(|| begin.wrong("a truncated text"))?;
+        core::str::from_utf8(bytes).map_err(|_| begin.wrong("not UTF-8 text"))
     }
 
-    /// How many items an array has; they follow.
+    /// Reads the head of an array and returns the number of its items, which follow.
     pub(super) fn array(&mut self) -> Result<u64, Malformed> {
         self.head(major::ARRAY, "not an array")
     }
 
-    /// How many pairs a map has; they follow.
+    /// Reads the head of a map and returns the number of its pairs, which follow.
     pub(super) fn map(&mut self) -> Result<u64, Malformed> {
         self.head(major::MAP, "not a map")
     }
@@ -67,7 +68,8 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
-    /// The head of an item of type `major`: its number.
+    /// Reads the head of an item of type `major` and returns its argument. Fails with `what` if the
+    /// item has another type.
     fn head(&mut self, major: u8, what: &'static str) -> Result<u64, Malformed> {
         let begin = *self;
         let first = match self.take(1) {
@@ -94,14 +96,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Sees that texts come in ascending order of their encoded bytes: shorter ones first.
+/// Checks that texts are in ascending order of their encoded bytes, in which shorter texts come
+/// first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ascending<'a> {
     last: Option<&'a str>,
 }
 
 impl<'a> Ascending<'a> {
-    /// Whether `text` comes after all before it.
+    /// Returns true if `text` follows all previous texts in order.
     pub(super) fn admits(&mut self, text: &'a str) -> bool {
         let order = |text: &'a str| (text.len(), text.as_bytes());
         let is_later = self.last.is_none_or(|last| order(last) < order(text));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Detached CMS signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5)) in the one shape that is accepted:
-//! one signer, no attributes, no certificates.
+//! Parser of detached CMS signatures ([RFC 5652](https://www.rfc-editor.org/rfc/rfc5652#section-5))
+//! in the only accepted form: one signer, no attributes, no certificates.
 //!
-//! The kernel's own parser takes much more. What this lets through it reads the same way.
+//! The kernel's parser accepts a superset of this form, and reads every accepted signature the same
+//! way.
 
 use super::{
     Malformed, //
@@ -35,24 +36,24 @@ mod oid {
     pub(super) const ECDSA_WITH_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04];
 }
 
-/// The fewest bytes of an RSA signature, which has as many as its key: 2,048 bits.
+/// Minimum length of an RSA signature in bytes. The signature is as long as the key, 2,048 bits.
 const RSA_BYTES_MIN: usize = 256;
 
-/// Who signed.
+/// Identity of the signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signer<'a> {
-    /// Whose certificate has these contents of `issuer` and of `serialNumber`.
+    /// Signer identified by the contents of `issuer` and `serialNumber` of its certificate.
     Certificate {
-        /// The name of who issued it.
+        /// Distinguished name of the issuer.
         issuer: &'a [u8],
-        /// Its number.
+        /// Serial number of the certificate.
         serial: &'a [u8],
     },
-    /// Whose certificate has this subject key identifier.
+    /// Signer identified by the subject key identifier of its certificate.
     Key(&'a [u8]),
 }
 
-/// What kind of key signed.
+/// Algorithm of the signer's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// RSA.
@@ -61,23 +62,24 @@ pub enum Kind {
     Ecdsa,
 }
 
-/// A signature.
+/// Parsed signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Who signed.
+    /// Identity of the signer.
     pub signer: Signer<'a>,
-    /// With what kind of key.
+    /// Algorithm of the signer's key.
     pub kind: Kind,
-    /// The bytes of the signature's number, or of the longer one of an ECDSA signature's two: about as many as the key has.
+    /// Length of the RSA signature, or of the longer number of an ECDSA signature, in bytes. It is
+    /// about the length of the key.
     pub width: usize,
 }
 
 impl<'a> Signature<'a> {
-    /// Reads a signature.
+    /// Parses a signature.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] for everything else.
+    /// [`Malformed`] if `bytes` is not a signature in the accepted form.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let mut content_info = reader.value(tag::SEQUENCE, "not a CMS message")?;
@@ -114,7 +116,7 @@ impl<'a> Signature<'a> {
     fn signer(reader: &mut Reader<'a>, by_key: bool, algorithm: Digest) -> Result<Self, Malformed> {
         let begin = *reader;
         if self::by_key(reader)? != by_key {
-            return Err(begin.wrong("another version than that of the message"));
+            return Err(begin.wrong("the signer version differs from that of the message"));
         }
         let signer = if by_key {
             let id = reader.value(tag::CONTEXT_0, "no subject key identifier")?;
@@ -128,7 +130,7 @@ impl<'a> Signature<'a> {
         };
         let begin = *reader;
         if digest(reader)? != algorithm {
-            return Err(begin.wrong("another digest algorithm than that of the message"));
+            return Err(begin.wrong("the digest algorithm differs from that of the message"));
         }
         if reader.is_next(tag::CONTEXT_0_CONSTRUCTED) {
             return Err(reader.wrong("signed attributes (openssl cms: -noattr)"));
@@ -147,10 +149,11 @@ impl<'a> Signature<'a> {
         Ok(Self { signer, kind, width })
     }
 
-    /// Returns false if the signature itself shows that its key is too weak; the key is not looked at. An RSA signature has
-    /// as many bytes as its key. The numbers of an ECDSA signature are random ones below the order of the curve: by a key on P-192
-    /// they have 24 bytes at most, and on P-256, P-384 or P-521 both are that short once in 2^128. On P-521 both have 48 bytes at
-    /// most once in 2^274.
+    /// Returns false if the length of the signature proves that its key is too weak. The key itself
+    /// is not examined. An RSA signature is as long as its key. The two numbers of an ECDSA
+    /// signature are random numbers below the order of the curve. A key on P-192 yields at most 24
+    /// bytes; on P-256, P-384 and P-521 both numbers are that short with a probability of 2^-128.
+    /// On P-521 both numbers have at most 48 bytes with a probability of 2^-274.
     #[must_use]
     pub fn may_be_strong(&self) -> bool {
         match self.kind {
@@ -167,8 +170,9 @@ enum Digest {
     Sha512,
 }
 
-/// Sees that `value` is an `ECDSA-Sig-Value`: two numbers, see [RFC 3279](https://www.rfc-editor.org/rfc/rfc3279#section-2.2.3).
-/// Returns the bytes of the longer one.
+/// Checks that `value` is an `ECDSA-Sig-Value`, a pair of numbers, see [RFC
+/// 3279](https://www.rfc-editor.org/rfc/rfc3279#section-2.2.3). Returns the length of the longer
+/// number in bytes.
 fn ecdsa_value(mut value: Reader<'_>) -> Result<usize, Malformed> {
     let mut pair = value.value(tag::SEQUENCE, "not a pair of numbers")?;
     value.end("more than a pair of numbers")?;
@@ -188,12 +192,12 @@ fn ecdsa_value(mut value: Reader<'_>) -> Result<usize, Malformed> {
 
 fn not_empty(reader: Reader<'_>) -> Result<&[u8], Malformed> {
     match reader.bytes() {
-        [] => Err(reader.wrong("an empty name of the signer")),
+        [] => Err(reader.wrong("an empty signer identifier")),
         bytes => Ok(bytes),
     }
 }
 
-/// Reads the version: whether the signer is named by a key identifier.
+/// Reads a version. Returns true if it means that a key identifier names the signer.
 fn by_key(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     let begin = *reader;
     match reader.value(tag::INTEGER, "no version")?.bytes() {
@@ -208,7 +212,7 @@ fn object(reader: &mut Reader<'_>, wanted: &[u8], what: &'static str) -> Result<
     if reader.value(tag::OBJECT_IDENTIFIER, what)?.bytes() == wanted { Ok(()) } else { Err(begin.wrong(what)) }
 }
 
-/// Reads an algorithm: its identifier, and whether it has a NULL for parameters.
+/// Reads an algorithm. Returns its identifier, and true if its parameters are NULL.
 fn algorithm<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], bool), Malformed> {
     let mut algorithm = reader.value(tag::SEQUENCE, "no algorithm")?;
     let id = algorithm.value(tag::OBJECT_IDENTIFIER, "no algorithm")?.bytes();
@@ -222,7 +226,7 @@ fn algorithm<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], bool), Malformed>
 
 fn digest(reader: &mut Reader<'_>) -> Result<Digest, Malformed> {
     let begin = *reader;
-    // With and without NULL mean the same, see RFC 5754, section 2.
+    // NULL and absent parameters mean the same, see RFC 5754, section 2.
     match algorithm(reader)?.0 {
         oid::SHA256 => Ok(Digest::Sha256),
         oid::SHA384 => Ok(Digest::Sha384),
@@ -278,7 +282,7 @@ mod tests {
         sequence(&[&value(tag::INTEGER, first), &value(tag::INTEGER, second)])
     }
 
-    /// The parts of a message, to be changed one at a time.
+    /// Parts of a CMS message, so that a test can change one.
     #[derive(Clone)]
     struct Message {
         version: Vec<u8>,
@@ -357,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_signature_tells_of_its_key() {
+    fn signatures_by_weak_keys_are_detected() {
         let rsa = Message::rsa().encode();
         assert!(Signature::read(&rsa).expect("accepted").may_be_strong());
         let of = |r: &[u8], s: &[u8]| {
@@ -381,18 +385,18 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn other_forms_of_cms_messages_are_refused() {
         type Change = fn(&mut Message);
         let cases: [(&str, Change); 19] = [
             ("not version 1 or 3", |m| m.version = value(tag::INTEGER, &[4])),
-            ("another version than that of the message", |m| m.signer_version = value(tag::INTEGER, &[3])),
+            ("the signer version differs from that of the message", |m| m.signer_version = value(tag::INTEGER, &[3])),
             ("more than one digest algorithm", |m| {
                 m.digests = value(tag::SET, &[m.digest.clone(), m.digest.clone()].concat())
             }),
             ("not SHA-256, SHA-384 or SHA-512", |m| {
                 m.digests = value(tag::SET, &sequence(&[&object(&[0x2b, 0x0e, 0x03, 0x02, 0x1a]), NULL]));
             }),
-            ("another digest algorithm than that of the message", |m| m.digest = sequence(&[&object(oid::SHA512)])),
+            ("the digest algorithm differs from that of the message", |m| m.digest = sequence(&[&object(oid::SHA512)])),
             ("the content is in the message: it must be detached", |m| {
                 m.content = sequence(&[
                     &object(oid::DATA),
@@ -406,7 +410,7 @@ mod tests {
             ("revocation lists are in the message", |m| m.lists = value(tag::CONTEXT_1_CONSTRUCTED, b"")),
             ("no set of signers", |m| m.lists = NULL.to_vec()),
             ("no issuer and serial number", |m| m.id = value(tag::CONTEXT_0, b"key")),
-            ("an empty name of the signer", |m| m.id = sequence(&[&sequence(&[]), &value(tag::INTEGER, &[7])])),
+            ("an empty signer identifier", |m| m.id = sequence(&[&sequence(&[]), &value(tag::INTEGER, &[7])])),
             ("signed attributes (openssl cms: -noattr)", |m| m.attributes = value(tag::CONTEXT_0_CONSTRUCTED, b"")),
             ("not RSA, or ECDSA with the same digest", |m| m.algorithm = sequence(&[&object(oid::RSA_ENCRYPTION)])),
             ("not RSA, or ECDSA with the same digest", |m| m.algorithm = sequence(&[&object(oid::ECDSA_WITH_SHA384)])),
@@ -425,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_of_numbers_is_in_its_one_form() {
+    fn ecdsa_numbers_must_be_canonical() {
         let three = sequence(&[&value(tag::INTEGER, &[1]), &value(tag::INTEGER, &[1]), &value(tag::INTEGER, &[1])]);
         let cases = [
             (pair(&[0x80], &[1]), "a number that is not positive"),
@@ -449,7 +453,8 @@ mod tests {
             }
             let with = |more: &[u8]| [bytes.as_slice(), more].concat();
             assert_eq!(Signature::read(&with(&[0])).expect_err("longer").what, "bytes after the end");
-            // A message of indefinite length, and one whose length takes more bytes than it needs.
+            // Messages with an indefinite length, and with a length that is not in its shortest
+            // form.
             let contents = &bytes[if bytes[1] == 0x82 { 4 } else { 3 }..];
             let indefinite = [&[tag::SEQUENCE, 0x80], contents, &[0, 0]].concat();
             assert_eq!(Signature::read(&indefinite).expect_err("indefinite").what, "an indefinite length");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DER, as far as a signature has it: [X.690](https://www.itu.int/rec/T-REC-X.690).
+//! Reader of DER ([X.690](https://www.itu.int/rec/T-REC-X.690)), limited to the types of a
+//! signature.
 
 use super::Malformed;
 
-/// Tags.
+/// DER tags.
 pub(super) mod tag {
     pub(in super::super) const INTEGER: u8 = 0x02;
     pub(in super::super) const OCTET_STRING: u8 = 0x04;
@@ -20,11 +21,11 @@ pub(super) mod tag {
     pub(in super::super) const CONTEXT_1_CONSTRUCTED: u8 = 0xa1;
 }
 
-/// Reads values one after another.
+/// Reader of consecutive values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    /// Where `bytes` begin in the whole.
+    /// Offset of `bytes` in the whole input.
     base: usize,
 }
 
@@ -33,26 +34,27 @@ impl<'a> Reader<'a> {
         Self { bytes, base: 0 }
     }
 
-    /// What is wrong at the value that is next.
+    /// Returns the error `what` at the offset of the next value.
     pub(super) fn wrong(&self, what: &'static str) -> Malformed {
         Malformed { what, offset: self.base }
     }
 
-    /// All that is left.
+    /// Returns the bytes that are left.
     pub(super) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Whether a value with this tag is next.
+    /// Returns true if the next value has this tag.
     pub(super) fn is_next(&self, tag: u8) -> bool {
         self.bytes.first() == Some(&tag)
     }
 
-    /// The contents of the value that is next, which must have this tag.
+    /// Reads the next value, which must have this tag, and returns a reader of its contents.
     ///
     /// # Errors
     ///
-    /// `what`, or that it is no DER.
+    /// [`Malformed`] with `what` if the tag differs, or with a message about its length if it is
+    /// not DER.
     pub(super) fn value(&mut self, tag: u8, what: &'static str) -> Result<Self, Malformed> {
         let begin = *self;
         let short = || begin.wrong("ends too early");
@@ -64,7 +66,7 @@ impl<'a> Reader<'a> {
         let (len, rest) = match *first {
             len @ 0..=0x7f => (usize::from(len), rest),
             0x80 => return Err(begin.wrong("an indefinite length")),
-            // A signature has no more than 8 KiB.
+            // Two length bytes suffice, because a signature has at most 8 KiB.
             0x81 | 0x82 => {
                 let (len, rest) = rest.split_at_checked(usize::from(first & 0x7f)).ok_or_else(short)?;
                 let value = len.iter().fold(0, |value, byte| value << 8 | usize::from(*byte));
@@ -83,11 +85,11 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// Sees that nothing is left.
+    /// Checks that no bytes are left.
     ///
     /// # Errors
     ///
-    /// `what`.
+    /// [`Malformed`] with `what` if bytes are left.
     pub(super) fn end(&self, what: &'static str) -> Result<(), Malformed> {
         if self.bytes.is_empty() { Ok(()) } else { Err(self.wrong(what)) }
     }

@@ -1,44 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parts of a file: what is signed, the manifest in it, and the signature.
+//! Splits a file into the signed part, the manifest in it, and the signature.
 
 use super::Malformed;
 
-/// The name of the custom section that holds the manifest.
+/// Name of the custom section that holds the manifest.
 pub const MANIFEST: &str = "kwasmi.manifest";
 
-/// The name of the custom section that holds the signature.
+/// Name of the custom section that holds the signature.
 pub const SIGNATURE: &str = "kwasmi.signature";
 
-/// The most bytes of a manifest.
+/// Upper bound of the size of a manifest, in bytes.
 pub const MANIFEST_MAX: usize = 64 * 1024;
 
-/// The most bytes of a signature.
+/// Upper bound of the size of a signature, in bytes.
 pub const SIGNATURE_MAX: usize = 8 * 1024;
 
-/// The bytes in front of the first section of a module.
+/// Size of a module's preamble, in bytes.
 const HEADER: usize = 8;
 
-/// The number of a custom section.
+/// Section id of a custom section.
 const CUSTOM: u8 = 0;
 
-/// A file in its parts.
+/// Parts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// What is signed: everything in front of the signature.
+    /// Signed bytes: everything before the signature.
     pub signed: &'a [u8],
-    /// The manifest, if there is one.
+    /// Contents of the manifest, if there is one.
     pub manifest: Option<&'a [u8]>,
-    /// The signature, if there is one.
+    /// Contents of the signature, if there is one.
     pub signature: Option<&'a [u8]>,
 }
 
 impl<'a> Envelope<'a> {
-    /// Takes `file` apart. Of what is no module nothing is known; that is for the validator to say.
+    /// Splits `file` into its parts. A file that is not a module is returned as it is, for
+    /// validation to report.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] for a manifest or signature that is too large, there twice, or not at its place.
+    /// [`Malformed`] if the manifest or the signature is too large, duplicate or misplaced.
     pub fn open(file: &'a [u8]) -> Result<Self, Malformed> {
         let mut this = Self { signed: file, manifest: None, signature: None };
         let mut rest = Sections { file, at: HEADER };
@@ -75,7 +76,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// A section.
+/// Section of a module.
 struct Section<'a> {
     id: u8,
     start: usize,
@@ -83,7 +84,7 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Name and contents of a custom section.
+    /// Returns the name and the contents of a custom section.
     fn custom(&self) -> Option<(&'a str, &'a [u8])> {
         if self.id != CUSTOM {
             return None;
@@ -95,7 +96,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The sections of a module, as far as they can be told.
+/// Iterator over the sections of a module, up to the first that is malformed.
 struct Sections<'a> {
     file: &'a [u8],
     at: usize,
@@ -116,7 +117,8 @@ impl<'a> Iterator for Sections<'a> {
     }
 }
 
-/// The unsigned 32-bit number that `bytes` begin with, and how many bytes it takes.
+/// Decodes the unsigned 32-bit LEB128 number at the start of `bytes`. Returns its value and its
+/// length in bytes.
 fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_u64;
     for (byte, (used, shift)) in bytes.iter().zip([(1, 0), (2, 7), (3, 14), (4, 21), (5, 28)]) {
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_at_its_place_is_refused() {
+    fn misplaced_and_duplicate_parts_are_refused() {
         let (manifest, signature, other) = (custom(MANIFEST, b"m"), custom(SIGNATURE, b"s"), custom("name", b"x"));
         let large = custom(MANIFEST, &[0; MANIFEST_MAX + 1]);
         let megabytes = custom(SIGNATURE, &[0; 1 << 20]);
@@ -192,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_taken_as_it_is() {
+    fn a_file_that_is_not_a_module_has_no_parts() {
         for file in
             [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x01", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01", &[0xff; 64]]
         {
             assert_eq!(Envelope::open(file), Ok(Envelope { signed: file, manifest: None, signature: None }));
         }
-        // Every truncation of a signed file has another meaning, or none.
+        // No truncation of a signed file yields the same parts.
         let signed = [HEAD, &custom(MANIFEST, b"m"), &custom(SIGNATURE, b"s")].concat();
         let whole = Envelope::open(&signed);
         for len in 0..signed.len() {

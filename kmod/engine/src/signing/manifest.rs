@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The manifest of a module: what its signer says that it is, needs, and may take.
+//! Parser of manifests. A manifest states the name, version, imports, capabilities and limits of a
+//! module.
 
 use super::{
     Malformed, //
@@ -10,25 +11,25 @@ use super::{
     },
 };
 
-/// The most bytes of a name.
+/// Upper bound of the length of a module's name, in bytes.
 pub const NAME_MAX: usize = 64;
 
-/// Something that a module may be handed or ask for.
+/// Capability that a manifest can grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Files and directories, besides the standard streams.
+    /// Files and directories other than the standard streams.
     Files = 1 << 0,
     /// Clocks.
     Clocks = 1 << 1,
     /// Random numbers.
     Random = 1 << 2,
-    /// Sockets, besides the standard streams.
+    /// Sockets other than the standard streams.
     Sockets = 1 << 3,
     /// Services.
     Services = 1 << 4,
 }
 
-/// Every capability, in the order of a manifest.
+/// All capabilities with their names, in the order of a manifest.
 const CAPABILITIES: [(&str, Capability); 5] = [
     ("files", Capability::Files),
     ("clocks", Capability::Clocks),
@@ -37,54 +38,54 @@ const CAPABILITIES: [(&str, Capability); 5] = [
     ("services", Capability::Services),
 ];
 
-/// Capabilities.
+/// Set of capabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u8);
 
 impl Capabilities {
-    /// All that there are: for a module without a manifest.
+    /// All capabilities, for a module without a manifest.
     pub const ALL: Self = Self(0x1f);
 
-    /// Whether `capability` is one of them.
+    /// Returns true if `capability` is in the set.
     #[must_use]
     pub const fn has(self, capability: Capability) -> bool {
         self.0 & capability as u8 != 0
     }
 
-    /// The bits.
+    /// Returns the set as bits of [`Capability`].
     #[must_use]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Those with these bits.
+    /// Returns the set with these bits. Unknown bits are ignored.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::ALL.0)
     }
 }
 
-/// A manifest that was read to its end.
+/// Manifest that was parsed completely.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest<'a> {
-    /// The least version of the ioctl interface.
+    /// Lowest version of the ioctl interface that the module accepts.
     pub abi: u64,
-    /// What the module is.
+    /// Name of the module.
     pub name: &'a str,
-    /// Major, minor, patch.
+    /// Version of the module: major, minor, patch.
     pub version: [u32; 3],
-    /// What it may be handed or ask for.
+    /// Capabilities of the module.
     pub capabilities: Capabilities,
     limits: &'a [u8],
     imports: &'a [u8],
 }
 
 impl<'a> Manifest<'a> {
-    /// Reads a manifest.
+    /// Parses a manifest.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] for what is not the one encoding of a manifest.
+    /// [`Malformed`] if `bytes` is not the deterministic encoding of a manifest.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let mut this = Self {
@@ -101,7 +102,7 @@ impl<'a> Manifest<'a> {
             let key = reader;
             let name = reader.text()?;
             if !ascending.admits(name) {
-                return Err(key.wrong("keys are not in order, or one is there twice"));
+                return Err(key.wrong("keys out of order or duplicate"));
             }
             let begin = reader;
             match name {
@@ -130,22 +131,22 @@ impl<'a> Manifest<'a> {
         Ok(this)
     }
 
-    /// Calls `f` with the name of each limit and its value.
+    /// Calls `f` with the name and the value of each limit.
     pub fn each_limit(&self, f: impl FnMut(&'a str, u64)) {
         if !self.limits.is_empty() {
-            // They were read before: nothing is wrong with them.
+            // `read` has parsed these bytes successfully, so parsing them again cannot fail.
             let _ = limits(&mut Reader::new(self.limits), f);
         }
     }
 
-    /// Calls `f` with module and name of each import.
+    /// Calls `f` with the module and the name of each import.
     pub fn each_import(&self, f: impl FnMut(&'a str, &'a str)) {
-        // As above.
+        // `read` has parsed these bytes successfully, so parsing them again cannot fail.
         let _ = imports(&mut Reader::new(self.imports), f);
     }
 }
 
-/// Whether `name` can be the name of a module.
+/// Returns true if `name` is a valid name of a module.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
@@ -155,7 +156,7 @@ pub fn is_name(name: &str) -> bool {
 fn module_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     let begin = *reader;
     let name = reader.text()?;
-    if is_name(name) { Ok(name) } else { Err(begin.wrong("not a name of 1 to 64 of a-z 0-9 . _ -")) }
+    if is_name(name) { Ok(name) } else { Err(begin.wrong("not a name of 1 to 64 characters of a-z 0-9 . _ -")) }
 }
 
 fn version(reader: &mut Reader<'_>) -> Result<[u32; 3], Malformed> {
@@ -180,7 +181,7 @@ fn capabilities(reader: &mut Reader<'_>) -> Result<Capabilities, Malformed> {
             return Err(begin.wrong("an unknown capability"));
         };
         if !ascending.admits(name) {
-            return Err(begin.wrong("capabilities are not in order, or one is there twice"));
+            return Err(begin.wrong("capabilities out of order or duplicate"));
         }
         bits |= *capability as u8;
     }
@@ -193,7 +194,7 @@ fn limits<'a>(reader: &mut Reader<'a>, mut f: impl FnMut(&'a str, u64)) -> Resul
         let begin = *reader;
         let name = reader.text()?;
         if !ascending.admits(name) {
-            return Err(begin.wrong("limits are not in order, or one is there twice"));
+            return Err(begin.wrong("limits out of order or duplicate"));
         }
         f(name, reader.number()?);
     }
@@ -206,14 +207,14 @@ fn imports<'a>(reader: &mut Reader<'a>, mut f: impl FnMut(&'a str, &'a str)) -> 
         let begin = *reader;
         let module = reader.text()?;
         if !modules.admits(module) {
-            return Err(begin.wrong("modules are not in order, or one is there twice"));
+            return Err(begin.wrong("modules out of order or duplicate"));
         }
         let mut names = Ascending::default();
         for _ in 0..reader.array()? {
             let begin = *reader;
             let name = reader.text()?;
             if !names.admits(name) {
-                return Err(begin.wrong("imports are not in order, or one is there twice"));
+                return Err(begin.wrong("imports out of order or duplicate"));
             }
             f(module, name);
         }
@@ -236,7 +237,7 @@ mod tests {
         [text(key).as_slice(), value].concat()
     }
 
-    /// A manifest of these pairs.
+    /// Encodes a map of these pairs.
     fn map(pairs: &[Vec<u8>]) -> Vec<u8> {
         let len = u8::try_from(pairs.len()).expect("few");
         [&[0xa0 | len], pairs.concat().as_slice()].concat()
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_can_be_left_out_and_nothing_else() {
+    fn only_limits_are_optional() {
         for left_out in 0..6 {
             let mut pairs = pairs();
             pairs.remove(left_out);
@@ -282,7 +283,7 @@ mod tests {
         }
     }
 
-    /// What is wrong with the manifest that has `value` for `key`.
+    /// Returns the error message for a manifest with `value` for `key`.
     fn wrong(key: &str, value: &[u8]) -> &'static str {
         let mut pairs = pairs();
         let place = pairs.iter_mut().find(|pair| pair.starts_with(&text(key))).expect("a key");
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_refused() {
+    fn encodings_that_are_not_deterministic_are_refused() {
         assert_eq!(wrong("abi", &[0x18, 4]), "a number that is not in its shortest form");
         assert_eq!(
             wrong("abi", &[0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]),
@@ -300,23 +301,20 @@ mod tests {
         assert_eq!(wrong("abi", &[0x20]), "not a number");
         assert_eq!(wrong("abi", &[0x1f]), "an indefinite or reserved length");
         assert_eq!(wrong("name", &[0x7f, 0x61, 0x61, 0xff]), "an indefinite or reserved length");
-        assert_eq!(wrong("name", &[0x61, 0xff]), "not a text of UTF-8");
+        assert_eq!(wrong("name", &[0x61, 0xff]), "not UTF-8 text");
         assert_eq!(wrong("name", &[0x41, 0x61]), "not a text");
         assert_eq!(wrong("limits", &[0xbf, 0xff]), "an indefinite or reserved length");
         assert_eq!(wrong("limits", &[0x80]), "not a map");
         assert_eq!(wrong("version", &[0xa0]), "not an array");
         let mut pairs = pairs();
         pairs.swap(0, 1);
-        assert_eq!(
-            Manifest::read(&map(&pairs)).expect_err("wrong").what,
-            "keys are not in order, or one is there twice"
-        );
+        assert_eq!(Manifest::read(&map(&pairs)).expect_err("wrong").what, "keys out of order or duplicate");
     }
 
     #[test]
-    fn other_values_are_refused() {
+    fn invalid_values_are_refused() {
         for name in ["", "A", "a/b", "é", &"a".repeat(65)] {
-            assert_eq!(wrong("name", &text(name)), "not a name of 1 to 64 of a-z 0-9 . _ -");
+            assert_eq!(wrong("name", &text(name)), "not a name of 1 to 64 characters of a-z 0-9 . _ -");
         }
         assert_eq!(wrong("version", &[0x82, 1, 2]), "not a version of three numbers");
         assert_eq!(
@@ -328,15 +326,15 @@ mod tests {
             [&[0x80 | u8::try_from(names.len()).expect("few")], names.concat().as_slice()].concat()
         };
         assert_eq!(wrong("capabilities", &list(&["everything"])), "an unknown capability");
-        let order = "capabilities are not in order, or one is there twice";
+        let order = "capabilities out of order or duplicate";
         assert_eq!(wrong("capabilities", &list(&["random", "files"])), order);
         assert_eq!(wrong("capabilities", &list(&["files", "files"])), order);
         let twice = [&[0xa2][..], &pair("fuel", &[1]), &pair("fuel", &[2])].concat();
-        assert_eq!(wrong("limits", &twice), "limits are not in order, or one is there twice");
+        assert_eq!(wrong("limits", &twice), "limits out of order or duplicate");
         let twice = [&[0xa1][..], &pair("m", &list(&["f", "f"]))].concat();
-        assert_eq!(wrong("imports", &twice), "imports are not in order, or one is there twice");
+        assert_eq!(wrong("imports", &twice), "imports out of order or duplicate");
         let twice = [&[0xa2][..], &pair("m", &list(&["f"])), &pair("m", &list(&["g"]))].concat();
-        assert_eq!(wrong("imports", &twice), "modules are not in order, or one is there twice");
+        assert_eq!(wrong("imports", &twice), "modules out of order or duplicate");
         let more = [pairs(), [pair("extra-long-key", &[0])].into()].concat();
         assert_eq!(Manifest::read(&map(&more)).expect_err("wrong").what, "an unknown key");
         assert_eq!(
@@ -346,12 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn no_truncation_is_a_manifest() {
+    fn truncated_manifests_are_refused() {
         let bytes = map(&pairs());
         for len in 0..bytes.len() {
             assert!(Manifest::read(&bytes[..len]).is_err(), "{len}");
         }
-        // An array or text that claims to be huge.
+        // Arrays and texts with a huge length.
         for huge in [
             [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
             [0x7b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],

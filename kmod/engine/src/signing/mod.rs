@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signed modules, as `docs/signing.md` has them: what is read of a file before anything of it is trusted.
+//! Parsing of signed modules before anything in them is trusted, see `docs/signing.md`.
 //!
-//! The kernel module compiles these very files, too. They allocate nothing, and read bytes as they are.
+//! The kernel module compiles these files as well. They allocate nothing and treat their input as
+//! plain bytes.
 
 #![forbid(unsafe_code)]
 
@@ -15,12 +16,12 @@ mod der;
 
 use core::fmt;
 
-/// What is wrong, and where.
+/// Error of a parser: a message and an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// In words.
+    /// Message.
     pub what: &'static str,
-    /// Where, in bytes from the beginning of what was read.
+    /// Offset in the parsed bytes.
     pub offset: usize,
 }
 

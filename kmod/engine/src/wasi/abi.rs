@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The types of preview 1, with the numbers of its
-//! [witx definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/witx/typenames.witx).
+//! Types of WASI preview 1, with the values of its [witx
+//! definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/witx/typenames.witx).
 
 macro_rules! numbers {
     ($(#[$doc:meta])* $name:ident: $repr:ident { $($variant:ident = $value:expr,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr($repr)]
-        #[expect(missing_docs, reason = "the specification's own names")]
+        #[expect(missing_docs, reason = "names of the specification")]
         pub enum $name {
             $($variant = $value,)*
         }
 
         impl $name {
-            /// The value that `raw` stands for.
+            /// Returns the variant with value `raw`.
             #[must_use]
             pub fn from_raw(raw: $repr) -> Option<Self> {
                 match raw {
@@ -27,7 +27,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// `errno`.
+    /// Preview 1 `errno`.
     Errno: u16 {
         Success = 0, TooBig = 1, Acces = 2, AddrInUse = 3, AddrNotAvail = 4, AfNoSupport = 5, Again = 6, Already = 7,
         BadF = 8, BadMsg = 9, Busy = 10, Canceled = 11, Child = 12, ConnAborted = 13, ConnRefused = 14, ConnReset = 15,
@@ -43,7 +43,7 @@ numbers! {
 }
 
 impl Errno {
-    /// The value for a Linux `errno`, from `asm-generic/errno-base.h` and `asm-generic/errno.h`.
+    /// Converts a Linux `errno` of `asm-generic/errno-base.h` or `asm-generic/errno.h`.
     #[must_use]
     pub fn from_linux(errno: i32) -> Self {
         match errno {
@@ -128,22 +128,22 @@ impl Errno {
 }
 
 numbers! {
-    /// `clockid`.
+    /// Preview 1 `clockid`.
     ClockId: u32 { Realtime = 0, Monotonic = 1, ProcessCpu = 2, ThreadCpu = 3, }
 }
 
 numbers! {
-    /// `whence`.
+    /// Preview 1 `whence`.
     Whence: u8 { Set = 0, Cur = 1, End = 2, }
 }
 
 numbers! {
-    /// `advice`.
+    /// Preview 1 `advice`.
     Advice: u8 { Normal = 0, Sequential = 1, Random = 2, WillNeed = 3, DontNeed = 4, NoReuse = 5, }
 }
 
 numbers! {
-    /// `filetype`.
+    /// Preview 1 `filetype`.
     FileType: u8 {
         Unknown = 0, BlockDevice = 1, CharacterDevice = 2, Directory = 3, RegularFile = 4, SocketDgram = 5,
         SocketStream = 6, SymbolicLink = 7,
@@ -151,39 +151,39 @@ numbers! {
 }
 
 numbers! {
-    /// The tag of `subscription_u` and `event`.
+    /// Tag of the preview 1 types `subscription_u` and `event`.
     EventType: u8 { Clock = 0, FdRead = 1, FdWrite = 2, }
 }
 
-/// `fdflags`.
+/// Preview 1 `fdflags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdFlags(u16);
 
 impl FdFlags {
-    /// Writes go to the end.
+    /// Writes append to the file.
     pub const APPEND: u16 = 1 << 0;
-    /// Written data is on the device when a write returns.
+    /// Writes return once the data is on the device.
     pub const DSYNC: u16 = 1 << 1;
-    /// Calls do not wait.
+    /// Calls do not block.
     pub const NONBLOCK: u16 = 1 << 2;
-    /// Reads wait for writes to be on the device.
+    /// Reads wait until pending writes are on the device.
     pub const RSYNC: u16 = 1 << 3;
-    /// Written data and metadata are on the device when a write returns.
+    /// Writes return once data and metadata are on the device.
     pub const SYNC: u16 = 1 << 4;
 
-    /// The flags that `bits` stand for, if they are all known.
+    /// Returns the flags in `bits`, if they are all known.
     #[must_use]
     pub fn from_raw(bits: u16) -> Option<Self> {
         (bits >> 5 == 0).then_some(Self(bits))
     }
 
-    /// Whether `flag` is among them.
+    /// Returns true if `flag` is set.
     #[must_use]
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
     }
 
-    /// The flags that are set by Linux's open flags (`asm-generic/fcntl.h`).
+    /// Converts Linux open flags (`asm-generic/fcntl.h`).
     #[must_use]
     pub fn from_linux(flags: u32) -> Self {
         let mut bits = 0;
@@ -202,18 +202,18 @@ impl FdFlags {
         Self(bits)
     }
 
-    /// As a number.
+    /// Returns the preview 1 bits.
     #[must_use]
     pub fn bits(self) -> u16 {
         self.0
     }
 }
 
-/// `rights`.
+/// Preview 1 `rights`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights(u64);
 
-#[expect(missing_docs, reason = "the specification's own names")]
+#[expect(missing_docs, reason = "names of the specification")]
 impl Rights {
     pub const FD_DATASYNC: Self = Self(1 << 0);
     pub const FD_READ: Self = Self(1 << 1);
@@ -245,7 +245,7 @@ impl Rights {
     pub const POLL_FD_READWRITE: Self = Self(1 << 27);
     pub const SOCK_SHUTDOWN: Self = Self(1 << 28);
     pub const SOCK_ACCEPT: Self = Self(1 << 29);
-    /// The rights of files with bytes and of sockets: a directory has none of them.
+    /// Rights of regular files and sockets that a directory never has.
     pub const NOT_OF_DIRECTORIES: Self = Self::FD_READ
         .with(Self::FD_SEEK)
         .with(Self::FD_TELL)
@@ -255,66 +255,66 @@ impl Rights {
         .with(Self::FD_FILESTAT_SET_SIZE)
         .with(Self::SOCK_SHUTDOWN)
         .with(Self::SOCK_ACCEPT);
-    /// None.
+    /// No rights.
     pub const NONE: Self = Self(0);
-    /// All that preview 1 knows.
+    /// All rights of preview 1.
     pub const ALL: Self = Self((1 << 30) - 1);
 
-    /// The rights that `bits` stand for, if they are all known.
+    /// Returns the rights in `bits`, if they are all known.
     #[must_use]
     pub fn from_raw(bits: u64) -> Option<Self> {
         (bits & !Self::ALL.0 == 0).then_some(Self(bits))
     }
 
-    /// The known ones of the rights that `bits` stand for: programs ask for all with all bits.
+    /// Returns the known rights in `bits`. Programs request all rights by setting all bits.
     #[must_use]
     pub fn from_raw_known(bits: u64) -> Self {
         Self(bits & Self::ALL.0)
     }
 
-    /// As a number.
+    /// Returns the preview 1 bits.
     #[must_use]
     pub fn bits(self) -> u64 {
         self.0
     }
 
-    /// Whether all of `others` are among these.
+    /// Returns true if all of `others` are among these rights.
     #[must_use]
     pub fn contains(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 
-    /// Whether one of `others` is among these.
+    /// Returns true if any of `others` is among these rights.
     #[must_use]
     pub fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// Those that are also among `others`.
+    /// Returns the rights that are in both sets.
     #[must_use]
     pub const fn both(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
 
-    /// The rights that are not among `others`.
+    /// Returns the rights that are not in `others`.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// These and `others`.
+    /// Returns the rights that are in either set.
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 }
 
-/// `lookupflags`: a symbolic link at the end of a path is followed.
+/// Preview 1 `lookupflags`: a symbolic link at the end of a path is followed.
 pub const LOOKUP_SYMLINK_FOLLOW: u32 = 1 << 0;
 
-/// Bits of `oflags`.
+/// Bits of preview 1 `oflags`.
 pub mod oflags {
-    #![expect(missing_docs, reason = "the specification's own names")]
+    #![expect(missing_docs, reason = "names of the specification")]
 
     pub const CREAT: u32 = 1 << 0;
     pub const DIRECTORY: u32 = 1 << 1;
@@ -322,9 +322,9 @@ pub mod oflags {
     pub const TRUNC: u32 = 1 << 3;
 }
 
-/// Bits of `fstflags`.
+/// Bits of preview 1 `fstflags`.
 pub mod fstflags {
-    #![expect(missing_docs, reason = "the specification's own names")]
+    #![expect(missing_docs, reason = "names of the specification")]
 
     pub const ATIM: u32 = 1 << 0;
     pub const ATIM_NOW: u32 = 1 << 1;
@@ -332,24 +332,24 @@ pub mod fstflags {
     pub const MTIM_NOW: u32 = 1 << 3;
 }
 
-/// Bits of `riflags` and `roflags`.
+/// Bits of preview 1 `riflags`, `roflags` and `sdflags`.
 pub mod socket {
-    /// `riflags`: what is received stays.
+    /// `riflags`: received data stays in the queue.
     pub const RECV_PEEK: u32 = 1 << 0;
-    /// `riflags`: wait until all of it is there.
+    /// `riflags`: wait until the buffer is full.
     pub const RECV_WAITALL: u32 = 1 << 1;
-    /// `roflags`: the message was longer.
+    /// `roflags`: the message was longer than the buffer.
     pub const RECV_DATA_TRUNCATED: u16 = 1 << 0;
-    /// `sdflags`: no more is received.
+    /// `sdflags`: disables receiving.
     pub const SHUT_RD: u32 = 1 << 0;
-    /// `sdflags`: no more is sent.
+    /// `sdflags`: disables sending.
     pub const SHUT_WR: u32 = 1 << 1;
 }
 
-/// `signal`: the number is that of Linux, but for these that it does not have or has elsewhere.
-/// From the [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#signal).
+/// Values of preview 1 `signal` that differ from Linux's numbers or have no counterpart there, see
+/// the [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#signal).
 pub mod signal {
-    #![expect(missing_docs, reason = "the specification's own names")]
+    #![expect(missing_docs, reason = "names of the specification")]
 
     pub const NONE: u32 = 0;
     pub const CHLD: u32 = 16;

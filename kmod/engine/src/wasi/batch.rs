@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi_batch_1`: many operations in one host call, beside preview 1. `docs/batch.md` describes it.
+//! `kwasmi_batch_1`: many operations in one host call. Described in `docs/batch.md`.
 //!
-//! An operation is 48 bytes of the guest's memory, in which its result is put:
+//! An operation is a record of 48 bytes in the guest's memory, which also receives the result:
 //!
-//! | offset | type | field | |
+//! | offset | type | field | contents |
 //! |---|---|---|---|
-//! | 0 | u64 | `offset` | where in the file; of `copy` the most bytes; of `accept` the preview 1 `fdflags` |
-//! | 8 | u64 | `done` | out: bytes, or the new descriptor |
-//! | 16 | u32 | `fd` | |
+//! | 0 | u64 | `offset` | file offset; for `copy` the maximum number of bytes; for `accept` the preview 1 `fdflags` |
+//! | 8 | u64 | `done` | out: number of bytes, or the new descriptor |
+//! | 16 | u32 | `fd` | descriptor |
 //! | 20 | u8 | `kind` | see [`Kind`] |
 //! | 21 | u8 | `flags` | [`ALL`], [`PREVIOUS`], [`GO_ON`] |
-//! | 22 | u16 | `error` | out: preview 1 `errno`; [`PENDING`]: [`wait`] is to do it |
-//! | 24 | u32 | `data` | |
-//! | 28 | u32 | `len` | |
-//! | 32 | u32 | `then` | of `exchange` where to read to; of `copy` the descriptor to write to |
-//! | 36 | u32 | `then_len` | |
-//! | 40 | u64 | | the guest's own |
+//! | 22 | u16 | `error` | out: preview 1 `errno`; [`PENDING`] if [`wait`] must perform the operation |
+//! | 24 | u32 | `data` | address of the data |
+//! | 28 | u32 | `len` | length of the data in bytes |
+//! | 32 | u32 | `then` | for `exchange` the address of the answer; for `copy` the descriptor to write to |
+//! | 36 | u32 | `then_len` | for `exchange` the room for the answer in bytes |
+//! | 40 | u64 | `user` | not used by the host |
 //!
-//! How far an interrupted call has come is kept in the [`Context`]: it is made again with the same arguments, and goes on there.
+//! The [`Context`] keeps the progress of an interrupted call. The call is repeated with the same
+//! arguments and continues from there.
 
 mod waiting;
 
@@ -60,59 +61,59 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// The module that guests import from.
+/// Module name of these imports.
 pub(crate) const MODULE: &str = "kwasmi_batch_1";
 
-/// The size of an operation in bytes.
+/// Size of an operation, in bytes.
 const OP: u32 = 48;
 
-/// The most operations of one call.
+/// Upper bound of the operations of one call.
 const OPS_MAX: u32 = 1024;
 
-/// Of `read` and `write`: until all bytes are moved, or the end of the file.
+/// Flag of reads and writes: continue until all bytes are moved or the file ends.
 const ALL: u8 = 1 << 0;
 
-/// `len` is what the operation before has done, but not more than it says.
+/// Flag: limits the length to `done` of the previous operation.
 const PREVIOUS: u8 = 1 << 1;
 
-/// Those that follow are done also if this one fails, or reads the end of the file.
+/// Flag: continue with the next operation if this one fails or reads the end of the file.
 const GO_ON: u8 = 1 << 2;
 
-/// In `error`: to be done by [`wait`], or not done yet.
+/// Value of `error` for an operation that [`wait`] must perform or has not completed.
 const PENDING: u16 = u16::MAX;
 
-/// The bytes that a copy moves at a time by a buffer.
+/// Size of the buffer of a copy, in bytes.
 const COPY_BUFFER: usize = 64 * 1024;
 
-/// The same, where the host needs none.
+/// Number of bytes that one [`Host::splice`] of a copy moves at most.
 const SPLICE_MAX: usize = 256 * 1024;
 
-/// Operations between two looks at whether the guest may go on.
+/// Number of operations after which a checkpoint is due.
 const OPERATIONS_PER_CHECK: u32 = 64;
 
-/// The bytes that a look is due after, however few operations moved them.
+/// Number of bytes after which a checkpoint is due.
 const BYTES_PER_CHECK: usize = 1024 * 1024;
 
-/// What an operation does.
+/// Kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Nothing.
+    /// Does nothing.
     Nop = 0,
-    /// Reads into `data` from the position.
+    /// Reads into `data` at the file position.
     Read = 1,
-    /// Writes `data` at the position.
+    /// Writes `data` at the file position.
     Write = 2,
-    /// Reads from `offset`.
+    /// Reads into `data` at `offset`.
     ReadAt = 3,
-    /// Writes at `offset`.
+    /// Writes `data` at `offset`.
     WriteAt = 4,
     /// Writes all of `data`, then waits for an answer and reads it into `then`.
     Exchange = 5,
-    /// Moves bytes from `fd` to the descriptor `then`, at most `offset`, until there are no more.
+    /// Moves at most `offset` bytes from `fd` to the descriptor `then`, until `fd` ends.
     Copy = 6,
-    /// Takes a connection; only with [`wait`].
+    /// Accepts a connection. Only [`wait`] performs it.
     Accept = 7,
-    /// Closes.
+    /// Closes `fd`.
     Close = 8,
 }
 
@@ -133,12 +134,12 @@ impl Kind {
     }
 }
 
-/// An operation. The kind and the flags are looked at when its turn comes.
+/// Operation. Its kind and its flags are checked when the operation is performed.
 #[derive(Clone, Copy, Debug)]
 struct Op {
     place: u32,
     offset: u64,
-    /// How far it has come.
+    /// Progress in bytes, or the new descriptor.
     done: u64,
     fd: u32,
     kind: u8,
@@ -151,7 +152,7 @@ struct Op {
 }
 
 impl Op {
-    /// Reads operation `index` of those at `ops`.
+    /// Reads operation `index` of the array at `ops`.
     fn read(memory: &[u8], ops: u32, index: u32) -> Result<Self, Errno> {
         let place = after(ops, index.checked_mul(OP).ok_or(Errno::Fault)?)?;
         let bytes = read::<{ OP as usize }>(memory, place)?;
@@ -177,12 +178,12 @@ impl Op {
         self.flags & flag != 0
     }
 
-    /// Writes down how far it has come.
+    /// Writes the progress to the guest's memory.
     fn note_done(&self, memory: &mut [u8]) -> Result<(), Errno> {
         write(memory, after(self.place, 8)?, &self.done.to_le_bytes())
     }
 
-    /// Writes its result down.
+    /// Writes the result to the guest's memory.
     fn finish(&self, memory: &mut [u8], error: Errno) -> Result<(), Errno> {
         let start = usize::try_from(self.place).map_err(|_| Errno::Fault)?;
         let bytes = memory.get_mut(start..).and_then(|rest| rest.first_chunk_mut::<{ OP as usize }>());
@@ -192,7 +193,7 @@ impl Op {
         Ok(())
     }
 
-    /// Whether it has come to the end of what it reads.
+    /// Returns true if the operation has read the end of a file.
     fn is_at_end(&self) -> bool {
         let wanted = match Kind::from_raw(self.kind) {
             Ok(Kind::Read | Kind::ReadAt) => self.len,
@@ -203,7 +204,7 @@ impl Op {
     }
 }
 
-/// The bytes from `at` on; there are as many.
+/// Returns `N` bytes at offset `at`, which must lie inside of `bytes`.
 fn part<const N: usize>(bytes: &[u8; OP as usize], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }
@@ -216,31 +217,32 @@ fn size(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
 
-/// How far an interrupted call has come.
+/// Progress of an interrupted call.
 #[derive(Clone, Copy, Debug, Default)]
 struct Resume {
-    /// The operation that it is in.
+    /// Index of the interrupted operation.
     index: u32,
-    /// What that has done.
+    /// Progress of that operation.
     done: u64,
-    /// The operations that [`wait`] has completed.
+    /// Number of operations that [`wait`] has completed.
     completed: u32,
 }
 
-/// What is kept of one call for the next.
+/// State that is kept between calls.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     resume: Option<Resume>,
     copy: Copying,
-    /// What [`wait`] waits for, to be filled anew, and which operations that are.
+    /// Buffers of [`wait`], kept to avoid allocations: the poll entries, and the index of the
+    /// operation of each.
     entries: Vec<PollEntry>,
     waiting: Vec<u32>,
-    /// Operations and bytes since the last look at whether the guest may go on.
+    /// Operations and bytes since the last checkpoint.
     operations: u32,
     bytes: usize,
 }
 
-/// What a copy has read and not written yet: it is written before more is read.
+/// Bytes that a copy has read but not written. They are written before more are read.
 #[derive(Debug, Default)]
 struct Copying {
     buffer: Vec<u8>,
@@ -248,7 +250,7 @@ struct Copying {
 }
 
 impl Copying {
-    /// Makes room.
+    /// Allocates the buffer on first use.
     fn prepare(&mut self) -> Result<(), Errno> {
         if self.buffer.is_empty() {
             self.buffer.try_reserve_exact(COPY_BUFFER).map_err(|_| Errno::NoMem)?;
@@ -258,7 +260,7 @@ impl Copying {
     }
 }
 
-/// Counts an operation that has moved `moved` bytes; from time to time asks whether the guest may go on.
+/// Counts an operation that moved `moved` bytes, and makes a checkpoint if one is due.
 fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure> {
     context.fuel = context.fuel.wrapping_add(CALL_FUEL);
     context.charge(moved);
@@ -277,7 +279,7 @@ fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure>
     }
 }
 
-/// What is left of the `len` bytes at `pointer` after `done` of them.
+/// Returns the span after the first `done` of the `len` bytes at `pointer`.
 fn rest(memory: &[u8], pointer: u32, len: u32, done: u64) -> Result<Span, Errno> {
     let all = span(memory, pointer, len)?;
     let done = size(done).min(all.len);
@@ -287,14 +289,14 @@ fn rest(memory: &[u8], pointer: u32, len: u32, done: u64) -> Result<Span, Errno>
     })
 }
 
-/// Where in a file an operation goes on that has an offset.
+/// Returns the file offset at which a positioned operation continues.
 fn place(op: &Op) -> Result<At, Errno> {
     let at = op.offset.checked_add(op.done).filter(|at| i64::try_from(*at).is_ok());
     at.map(At::Offset).ok_or(Errno::Inval)
 }
 
-/// Goes on with `op`, and notes in it how far it comes. Where it would have to wait, it does so, or fails with
-/// [`Errno::Again`]: as `now` says.
+/// Continues `op` and updates its progress. If the operation would block, it waits, or fails with
+/// [`Errno::Again`] if `now` is [`At::PositionNow`].
 fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
     let known = if now == At::PositionNow { ALL | GO_ON } else { ALL | PREVIOUS | GO_ON };
     if op.flags & !known != 0 {
@@ -313,7 +315,7 @@ fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now:
     }
 }
 
-/// Reads or writes.
+/// Performs a read or a write.
 fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, kind: Kind, now: At) -> Done {
     let reads = matches!(kind, Kind::Read | Kind::ReadAt);
     let (of_direction, of_directory) =
@@ -338,9 +340,10 @@ fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, k
     }
 }
 
-/// Writes what there is to write; after that, waits for an answer. Until all is written, `done` tells how much is.
+/// Writes the data that is left, then waits for an answer. `done` counts written bytes until all
+/// are written.
 fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
-    // Nothing is written for which there could be no answer.
+    // Nothing is written without room for an answer.
     let wanted = span(memory, op.then, op.then_len)?;
     if wanted.len == 0 {
         return Err(Errno::Inval.into());
@@ -357,7 +360,7 @@ fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, n
         count(context, moved)?;
     }
     if writes && now == At::PositionNow {
-        // An answer takes a while.
+        // The answer is unlikely to be available yet, so `wait` polls for it.
         return Err(Errno::Again.into());
     }
     let span = Span { len: wanted.len.min(TRANSFER_MAX), ..wanted };
@@ -366,7 +369,7 @@ fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, n
     count_bytes(context, moved)
 }
 
-/// Moves bytes from one descriptor to another: with [`At::PositionNow`] as many as there are at once, else until the end.
+/// Performs a copy: with [`At::PositionNow`] until some bytes are moved, otherwise until `fd` ends.
 fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
     let from = context.file(op.fd, Rights::FD_READ, Errno::IsDir)?.handle;
     let to = context.file(op.then, Rights::FD_WRITE, Errno::BadF)?.handle;
@@ -380,13 +383,14 @@ fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
 }
 
 impl Copying {
-    /// Writes what was read, and goes on from there.
+    /// Writes the bytes in the buffer and continues the copy.
     fn go_on<H: Host>(&mut self, context: &mut Context<H>, op: &mut Op, (from, to): (Handle, Handle), now: At) -> Done {
         let mut takes_buffer = false;
         loop {
             while self.unwritten.len > 0 {
                 let moved = match context.host.write(to, &self.buffer, &[self.unwritten], At::Position) {
-                    // What was read must not be lost, also where the guest does not want to wait.
+                    // Bytes that were read must not be lost, so the copy waits even if the guest
+                    // does not want to.
                     Err(Fail::Errno(Errno::Again)) => {
                         let entry = PollEntry { handle: to.0, events: poll::WRITE, ..PollEntry::default() };
                         context.host.poll(&mut [entry], None)?;
@@ -432,7 +436,8 @@ impl Copying {
 }
 
 fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
-    // `submit` has no capability for sockets.
+    // Only `wait` passes `PositionNow`. A manifest grants `submit` without the capability for
+    // sockets.
     if now != At::PositionNow {
         return Err(Errno::NotSup.into());
     }
@@ -441,14 +446,14 @@ fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
     Ok(())
 }
 
-/// Counts bytes only: who called counts the operation.
+/// Counts moved bytes. The calling loop counts the operation.
 fn count_bytes<H>(context: &mut Context<H>, moved: usize) -> Done {
     context.batch.bytes = context.batch.bytes.saturating_add(moved);
     context.charge(moved);
     Ok(())
 }
 
-/// The operations at `ops` are all inside of memory.
+/// Checks that the operations at `ops` lie inside of memory.
 fn check_ops(memory: &mut [u8], ops: u32, number: u32) -> Result<(), Errno> {
     if number > OPS_MAX {
         return Err(Errno::Inval);
@@ -456,8 +461,9 @@ fn check_ops(memory: &mut [u8], ops: u32, number: u32) -> Result<(), Errno> {
     slice_mut(memory, ops, number.checked_mul(OP).ok_or(Errno::Fault)?).map(drop)
 }
 
-/// Does `number` operations at `ops`, one after another, each waiting as long as it has to; puts the number of those that it
-/// has come to at `ndone`. It ends after one that fails, or reads the end of a file, unless that has [`GO_ON`].
+/// Performs `number` operations at `ops` one after another, waiting for each, and writes the number
+/// of performed operations to `ndone`. Stops after an operation without [`GO_ON`] that fails or
+/// reads the end of a file.
 pub(super) fn submit<H: Host>(context: &mut Context<H>, memory: &mut [u8], ops: u32, number: u32, ndone: u32) -> Done {
     check_ops(memory, ops, number)?;
     slice_mut(memory, ndone, 4)?;

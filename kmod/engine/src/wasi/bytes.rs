@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi_bytes_1`: what is done to many bytes, and costs a guest many instructions. `docs/bytes.md` describes it.
+//! `kwasmi_bytes_1`: host functions that search and count bytes in linear memory, which takes a
+//! guest many instructions. Described in `docs/bytes.md`.
 
 use super::{
     Context, Done,
@@ -13,18 +14,18 @@ use super::{
 };
 use crate::host::Host;
 
-/// The module that guests import these from. Its number changes if one of them does.
+/// Module name of these imports. The number changes if a function changes.
 pub(crate) const MODULE: &str = "kwasmi_bytes_1";
 
-/// Bytes between two looks at whether the guest may go on: about as many as in a slice of fuel.
+/// Number of bytes between two checkpoints, about as much work as a slice of fuel.
 const PIECE: usize = 1 << 20;
 
-/// A byte.
+/// Returns the byte to search for.
 fn needle(byte: u32) -> Result<u8, Errno> {
     u8::try_from(byte).map_err(|_| Errno::Inval)
 }
 
-/// Puts the offset of the first of `bytes` that is `byte` at `found`, or `len` if there is none.
+/// Writes the offset of the first byte that equals `byte` to `found`, or `len` if there is none.
 pub(super) fn find<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -52,7 +53,7 @@ pub(super) fn find<H: Host>(
     Ok(write(memory, found, &offset.to_le_bytes())?)
 }
 
-/// Puts how many of `bytes` are `byte` at `counted`.
+/// Writes the number of bytes that equal `byte` to `counted`.
 pub(super) fn count<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest's descriptors.
+//! Descriptor table of a guest.
 
 use super::abi::{
     Errno,
@@ -9,33 +9,34 @@ use super::abi::{
 use crate::host::Handle;
 use alloc::vec::Vec;
 
-/// The most descriptors of a guest, `KWASMI_GUEST_FDS_MAX` of the ioctl interface.
+/// Upper bound of the descriptors of a guest: `KWASMI_GUEST_FDS_MAX` of the ioctl interface.
 pub const FDS_MAX: usize = 1024;
 
-/// One descriptor.
+/// Descriptor of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// What is behind it.
+    /// Handle of the host's object.
     pub handle: Handle,
-    /// What may be done with it. Only ever shrinks.
+    /// Operations that are allowed. Rights can be dropped and never added.
     pub rights: Rights,
-    /// The rights of what is made from it. Only ever shrink.
+    /// Rights that descriptors opened from this one can have. They can be dropped and never added.
     pub inheriting: Rights,
-    /// Rights that it tells to pass on and does not: whoever asks for one is refused. A C library asks for those only that it is
-    /// told of, and would open a file for writing that cannot be written. Only ever shrink.
+    /// Rights that are reported as inheriting although opening with one of them fails. A C library
+    /// requests only rights that are reported, and would otherwise open a file for writing that
+    /// cannot be written. They can be dropped and never added.
     pub refused: Rights,
-    /// For a preopened directory the number of its name, see [`Descriptors::name`].
+    /// Index of the path of a preopened directory, see [`Descriptors::name`].
     pub preopen: Option<u16>,
 }
 
-/// A guest's descriptors, by number.
+/// Descriptors of a guest, by number.
 #[derive(Debug)]
 pub struct Descriptors {
     table: Vec<Option<Descriptor>>,
-    /// How many there can be at a time.
+    /// Upper bound of the open descriptors.
     max: usize,
     used: usize,
-    /// The paths of preopened directories.
+    /// Paths of preopened directories.
     names: Vec<Vec<u8>>,
 }
 
@@ -44,17 +45,18 @@ fn index(fd: u32) -> Result<usize, Errno> {
 }
 
 impl Descriptors {
-    /// Room for `max` descriptors.
+    /// Returns an empty table for at most `max` descriptors.
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self { table: Vec::new(), max, used: 0, names: Vec::new() }
     }
 
-    /// Keeps the path of a preopened directory; returns its number.
+    /// Saves the path of a preopened directory and returns its index.
     ///
     /// # Errors
     ///
-    /// [`Errno::NoMem`], [`Errno::TooBig`].
+    /// - [`Errno::NoMem`] if no memory is available.
+    /// - [`Errno::TooBig`] if there are already 65,536 paths.
     pub fn add_name(&mut self, path: &[u8]) -> Result<u16, Errno> {
         let number = u16::try_from(self.names.len()).map_err(|_| Errno::TooBig)?;
         let mut name = Vec::new();
@@ -65,17 +67,17 @@ impl Descriptors {
         Ok(number)
     }
 
-    /// The path of the preopened directory with number `fd`.
+    /// Returns the path of the preopened directory `fd`.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if there is none, or it is none.
+    /// [`Errno::BadF`] if `fd` is not open or is not a preopened directory.
     pub fn name(&self, fd: u32) -> Result<&[u8], Errno> {
         let number = self.get(fd)?.preopen.ok_or(Errno::BadF)?;
         self.names.get(usize::from(number)).map(Vec::as_slice).ok_or(Errno::BadF)
     }
 
-    /// The lowest number that is free; `None` if there are as many descriptors as there can be.
+    /// Returns the lowest unused number, or `None` if the table is full.
     #[must_use]
     pub fn vacant(&self) -> Option<u32> {
         if self.used >= self.max {
@@ -85,11 +87,12 @@ impl Descriptors {
         u32::try_from(index).ok().filter(|_| index < FDS_MAX)
     }
 
-    /// Makes `descriptor` the one with number `fd`.
+    /// Adds `descriptor` with number `fd`.
     ///
     /// # Errors
     ///
-    /// [`Errno::Inval`] for a number that is too large or taken, [`Errno::NoMem`].
+    /// - [`Errno::Inval`] if `fd` is not below [`FDS_MAX`] or is in use.
+    /// - [`Errno::NoMem`] if no memory is available.
     pub fn insert(&mut self, fd: u32, descriptor: Descriptor) -> Result<(), Errno> {
         let index = index(fd)?;
         if index >= FDS_MAX {
@@ -110,41 +113,43 @@ impl Descriptors {
         }
     }
 
-    /// The descriptor with number `fd`.
+    /// Returns the descriptor `fd`.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if there is none.
+    /// [`Errno::BadF`] if `fd` is not open.
     pub fn get(&self, fd: u32) -> Result<Descriptor, Errno> {
         self.table.get(index(fd)?).copied().flatten().ok_or(Errno::BadF)
     }
 
-    /// The same, if it has all of `rights`.
+    /// Returns the descriptor `fd` if it has all of `rights`.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one.
+    /// - [`Errno::BadF`] if `fd` is not open.
+    /// - [`Errno::NotCapable`] if a right is missing.
     pub fn get_with(&self, fd: u32, rights: Rights) -> Result<Descriptor, Errno> {
         let descriptor = self.get(fd)?;
         if descriptor.rights.contains(rights) { Ok(descriptor) } else { Err(Errno::NotCapable) }
     }
 
-    /// Takes the descriptor with number `fd` away.
+    /// Removes the descriptor `fd` and returns it.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if there is none.
+    /// [`Errno::BadF`] if `fd` is not open.
     pub fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {
         let descriptor = self.table.get_mut(index(fd)?).and_then(Option::take).ok_or(Errno::BadF)?;
         self.used = self.used.saturating_sub(1);
         Ok(descriptor)
     }
 
-    /// Reduces the rights of a descriptor.
+    /// Reduces the rights of the descriptor `fd`.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if there is none, [`Errno::NotCapable`] if it lacks one of the new ones.
+    /// - [`Errno::BadF`] if `fd` is not open.
+    /// - [`Errno::NotCapable`] if it does not have one of the new rights.
     pub fn shrink(&mut self, fd: u32, rights: Rights, inheriting: Rights) -> Result<(), Errno> {
         let place = self.table.get_mut(index(fd)?).and_then(Option::as_mut).ok_or(Errno::BadF)?;
         if !place.rights.contains(rights) || !place.inheriting.with(place.refused).contains(inheriting) {
@@ -156,12 +161,12 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Moves descriptor `from` to number `to`, which must be in use; returns the handle that was behind `to`, for the
-    /// caller to close, if it is another one.
+    /// Moves the descriptor `from` to number `to`, which must be in use. Returns the handle that
+    /// `to` had, which must then be closed, or `None` if the two numbers are equal.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`] if one of them is not in use.
+    /// [`Errno::BadF`] if one of the two is not open.
     pub fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Handle>, Errno> {
         let old = self.get(to)?;
         if from == to {
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_taken_once_and_bounded() {
+    fn numbers_are_unique_and_bounded() {
         let mut fds = Descriptors::new(FDS_MAX);
         assert_eq!(fds.insert(3, descriptor(7)), Ok(()));
         assert_eq!(fds.insert(3, descriptor(8)), Err(Errno::Inval));
@@ -203,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_free_number_is_vacant_until_there_are_too_many() {
+    fn the_lowest_unused_number_is_vacant_until_the_table_is_full() {
         let mut fds = Descriptors::new(3);
         fds.insert(0, descriptor(1)).expect("free");
         fds.insert(2, descriptor(2)).expect("free");
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_can_be_given_up_and_stays_refused() {
+    fn refused_rights_can_be_dropped_and_not_gained() {
         let mut fds = Descriptors::new(FDS_MAX);
         fds.insert(0, Descriptor { refused: Rights::FD_WRITE, ..descriptor(1) }).expect("free");
         assert_eq!(fds.shrink(0, Rights::NONE, Rights::FD_WRITE.with(Rights::FD_READ)), Err(Errno::NotCapable));
@@ -251,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn renumbering_gives_the_old_handle_back() {
+    fn renumbering_returns_the_replaced_handle() {
         let mut fds = Descriptors::new(FDS_MAX);
         fds.insert(0, descriptor(1)).expect("free");
         fds.insert(1, descriptor(2)).expect("free");

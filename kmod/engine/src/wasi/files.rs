@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of preview 1 for files that are open.
+//! Preview 1 functions for open files and directories.
 
 use super::{
     Context, Done,
@@ -24,7 +24,7 @@ use crate::{
     host::Host, //
 };
 
-/// The `filetype` of a file.
+/// Returns the preview 1 `filetype` of a file.
 pub(super) fn file_type(stat: &FileStat) -> FileType {
     match stat.mode & 0o170_000 {
         0o020_000 => FileType::CharacterDevice,
@@ -44,7 +44,7 @@ pub(super) fn fd_filestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u
     Ok(write_filestat(memory, stat, &file)?)
 }
 
-/// Puts a `filestat` at `place`.
+/// Writes a preview 1 `filestat` to `place`.
 pub(super) fn write_filestat(memory: &mut [u8], place: u32, file: &FileStat) -> Result<(), Errno> {
     let mut fields = [0; 64];
     let numbers = [
@@ -63,7 +63,7 @@ pub(super) fn write_filestat(memory: &mut [u8], place: u32, file: &FileStat) -> 
     write(memory, place, &fields)
 }
 
-/// A position or length in a file: not negative as Linux's `loff_t`.
+/// Checks a file offset or length: it must not be negative as Linux's `loff_t`.
 pub(super) fn file_size(size: u64) -> Result<u64, Errno> {
     i64::try_from(size).map_err(|_| Errno::Inval)?;
     Ok(size)
@@ -108,7 +108,7 @@ pub(super) fn fd_filestat_set_size<H: Host>(context: &mut Context<H>, _memory: &
     Ok(context.host.set_size(descriptor.handle, file_size(size)?)?)
 }
 
-/// What to set times to.
+/// Checks `fstflags` and returns the times to set.
 pub(super) fn times(atime: u64, mtime: u64, flags: u32) -> Result<Times, Errno> {
     let both = |a, b| flags & a != 0 && flags & b != 0;
     let all = fstflags::ATIM | fstflags::ATIM_NOW | fstflags::MTIM | fstflags::MTIM_NOW;

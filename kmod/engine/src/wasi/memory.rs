@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Guest memory: pointers and lengths from a guest, checked against its linear memory.
+//! Access to linear memory by the pointers and lengths of a guest, with bounds checks.
 
 use super::abi::Errno;
 use crate::{
@@ -9,17 +9,18 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// Spans that are kept without an allocation.
+/// Number of spans that are stored without an allocation.
 const INLINE_SPANS: usize = 8;
 
-/// The most bytes that one call moves: a guest can be ended between two calls, not in one that goes on.
+/// Upper bound of the bytes that one call moves, because a guest can be ended only between two
+/// calls.
 pub(super) const TRANSFER_MAX: usize = 16 * 1024 * 1024;
 
-/// The bytes from `pointer` on.
+/// Returns the span of the `len` bytes at `pointer`.
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] where they are not all inside of `memory`.
+/// [`Errno::Fault`] if the bytes are not all inside of `memory`.
 pub(super) fn span(memory: &[u8], pointer: u32, len: u32) -> Result<Span, Errno> {
     let start = usize::try_from(pointer).map_err(|_| Errno::Fault)?;
     let len = usize::try_from(len).map_err(|_| Errno::Fault)?;
@@ -30,46 +31,49 @@ pub(super) fn span(memory: &[u8], pointer: u32, len: u32) -> Result<Span, Errno>
     Ok(Span { start, len })
 }
 
-/// The bytes themselves.
+/// Returns the `len` bytes at `pointer`, or [`Errno::Fault`] if they are not all inside of
+/// `memory`.
 pub(super) fn slice(memory: &[u8], pointer: u32, len: u32) -> Result<&[u8], Errno> {
     let Span { start, len } = span(memory, pointer, len)?;
     memory.get(start..).and_then(|rest| rest.get(..len)).ok_or(Errno::Fault)
 }
 
-/// The same, to write to.
+/// Returns the `len` bytes at `pointer` for writing, or [`Errno::Fault`] if they are not all inside
+/// of `memory`.
 pub(super) fn slice_mut(memory: &mut [u8], pointer: u32, len: u32) -> Result<&mut [u8], Errno> {
     let Span { start, len } = span(memory, pointer, len)?;
     memory.get_mut(start..).and_then(|rest| rest.get_mut(..len)).ok_or(Errno::Fault)
 }
 
-/// The `N` bytes at `pointer`, copied.
+/// Copies `N` bytes from `pointer`.
 pub(super) fn read<const N: usize>(memory: &[u8], pointer: u32) -> Result<[u8; N], Errno> {
     let start = usize::try_from(pointer).map_err(|_| Errno::Fault)?;
     memory.get(start..).and_then(|rest| rest.first_chunk::<N>()).copied().ok_or(Errno::Fault)
 }
 
-/// Puts `bytes` at `pointer`.
+/// Copies `bytes` to `pointer`.
 pub(super) fn write(memory: &mut [u8], pointer: u32, bytes: &[u8]) -> Result<(), Errno> {
     let len = u32::try_from(bytes.len()).map_err(|_| Errno::Fault)?;
     slice_mut(memory, pointer, len)?.copy_from_slice(bytes);
     Ok(())
 }
 
-/// `offset` bytes after `pointer`.
+/// Returns the address `offset` bytes after `pointer`, or [`Errno::Fault`] if it overflows.
 pub(super) fn after(pointer: u32, offset: u32) -> Result<u32, Errno> {
     pointer.checked_add(offset).ok_or(Errno::Fault)
 }
 
-/// Pointer and length of a preview 1 `iovec` or `ciovec`.
+/// Decodes pointer and length of a preview 1 `iovec` or `ciovec`.
 const fn iovec([a, b, c, d, e, f, g, h]: [u8; 8]) -> (u32, u32) {
     (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }
 
-/// The span that a preview 1 `iovec` or `ciovec` describes, of at most [`TRANSFER_MAX`] bytes.
+/// Returns the span of the preview 1 `iovec` or `ciovec` at `pointer`, cut to [`TRANSFER_MAX`]
+/// bytes.
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] where one of the two is not inside of `memory`.
+/// [`Errno::Fault`] if the `iovec` or its span is not inside of `memory`.
 #[inline]
 pub(super) fn first_span(memory: &[u8], pointer: u32) -> Result<Span, Errno> {
     let (start, len) = iovec(read(memory, pointer)?);
@@ -77,7 +81,7 @@ pub(super) fn first_span(memory: &[u8], pointer: u32) -> Result<Span, Errno> {
     Ok(Span { start, len: len.min(TRANSFER_MAX) })
 }
 
-/// The spans that an array of preview 1 `iovec` or `ciovec` describes.
+/// Spans of an array of preview 1 `iovec`s or `ciovec`s.
 pub(super) struct Spans {
     inline: [Span; INLINE_SPANS],
     more: Vec<Span>,
@@ -85,18 +89,21 @@ pub(super) struct Spans {
 }
 
 impl Spans {
-    /// None yet.
+    /// Returns an empty list.
     pub(super) const fn new() -> Self {
         Self { inline: [Span { start: 0, len: 0 }; INLINE_SPANS], more: Vec::new(), len: 0 }
     }
 
-    /// Reads `count` pairs of pointer and length at `pointer`, each once: the first [`IOVECS_MAX`], for the guest comes again for
-    /// what is left. The spans have at most [`TRANSFER_MAX`] bytes.
+    /// Reads `count` `iovec`s at `pointer`, each once. Only the first [`IOVECS_MAX`] are used,
+    /// because a guest repeats a partial transfer. The spans have at most [`TRANSFER_MAX`] bytes
+    /// altogether.
     ///
     /// # Errors
     ///
-    /// [`Errno::Fault`] for pairs, or bytes of a span, that are not inside of `memory`; [`Errno::Inval`] for spans of more than
-    /// 4 GiB together, and for more pairs than are read if those have no bytes: it would look like the end of the file.
+    /// - [`Errno::Fault`] if an `iovec` or a span is not inside of `memory`.
+    /// - [`Errno::Inval`] if the spans have 4 GiB or more, or if all `iovec`s that are used are
+    ///   empty and others are not used. A transfer of no bytes would look like the end of the file.
+    /// - [`Errno::NoMem`] if no memory is available.
     pub(super) fn read(&mut self, memory: &[u8], pointer: u32, count: u32) -> Result<(), Errno> {
         if count == 0 {
             return Ok(());
@@ -114,7 +121,7 @@ impl Spans {
             let before = total;
             total = total.checked_add(bytes).ok_or(Errno::Inval)?;
             let mut span = span(memory, start, bytes)?;
-            // A part of what is asked for is as good, and the guest can be ended after it.
+            // A partial transfer is allowed, and the guest can be ended after it.
             span.len = span.len.min(TRANSFER_MAX.saturating_sub(usize::try_from(before).unwrap_or(usize::MAX)));
             if len > INLINE_SPANS {
                 self.more.push(span);
@@ -128,12 +135,12 @@ impl Spans {
         Ok(())
     }
 
-    /// The spans, in order.
+    /// Returns the spans in order.
     pub(super) fn as_slice(&self) -> &[Span] {
         if self.len > INLINE_SPANS { &self.more } else { self.inline.get(..self.len).unwrap_or(&[]) }
     }
 
-    /// Their bytes together.
+    /// Returns the total length of the spans, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.as_slice().iter().map(|span| span.len).sum()
     }
@@ -144,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_checked_at_before_and_over_the_end() {
+    fn spans_are_checked_against_the_end_of_memory() {
         let memory = [0; 16];
         assert_eq!(span(&memory, 0, 16), Ok(Span { start: 0, len: 16 }));
         assert_eq!(span(&memory, 16, 0), Ok(Span { start: 16, len: 0 }));
@@ -171,13 +178,13 @@ mod tests {
         assert_eq!(read(&memory, 0, 9), Ok(9));
         assert_eq!(read(&memory, 0, 8), Ok(8));
         assert_eq!(read(&memory, u32::MAX, 0), Ok(0));
-        // The rest is for the next call.
+        // More `iovec`s than are used: a partial transfer.
         assert_eq!(read(&memory, 0, 1025), Ok(1024));
         assert_eq!(read(&memory, 0, 1100), Ok(1024));
         assert_eq!(read(&memory, 0, 8192), Ok(1024));
         assert_eq!(read(&memory, 0, 8193), Err(Errno::Fault));
         assert_eq!(read(&memory, 0, u32::MAX), Err(Errno::Fault));
-        // Nothing, though there is something to come: neither the end of a file nor an endless loop.
+        // Empty `iovec`s followed by unused ones must fail, not look like the end of a file.
         assert_eq!(read(&memory, 9000, 1024), Ok(0));
         assert_eq!(read(&memory, 9000, 1025), Err(Errno::Inval));
         assert_eq!(read(&memory, u32::MAX - 3, 1), Err(Errno::Fault));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of preview 1 for names below a directory.
+//! Preview 1 functions for paths below a directory.
 //!
-//! What the host gets is a relative path without a NUL, copied out of linear memory once. That it stays below the directory
-//! is the host's to see to: only who resolves it can.
+//! The host receives a relative path without NUL bytes, copied out of linear memory once. The host
+//! must ensure that the path does not leave the directory, because only path resolution can check
+//! that.
 
 use super::{
     Context, Done,
@@ -42,9 +43,9 @@ use crate::{
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// A path out of linear memory.
+/// Path that was copied out of linear memory.
 struct Path {
-    /// With a NUL at the end, and no other.
+    /// Bytes with one NUL, at the end.
     bytes: Vec<u8>,
 }
 
@@ -53,8 +54,13 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// [`Errno::Fault`]; [`Errno::NoEnt`] for an empty one, [`Errno::Inval`] for a NUL in it, [`Errno::IlSeq`] if it is not
-    /// UTF-8, [`Errno::NameTooLong`], [`Errno::Perm`] for an absolute one, [`Errno::NoMem`].
+    /// - [`Errno::Fault`] if the bytes are not inside of `memory`.
+    /// - [`Errno::NoEnt`] if the path is empty.
+    /// - [`Errno::Perm`] if it is absolute.
+    /// - [`Errno::NameTooLong`] if it is longer than [`PATH_MAX`].
+    /// - [`Errno::Inval`] if it contains a NUL.
+    /// - [`Errno::IlSeq`] if it is not UTF-8.
+    /// - [`Errno::NoMem`] if no memory is available.
     fn read(memory: &[u8], pointer: u32, len: u32) -> Result<Self, Errno> {
         let path = slice(memory, pointer, len)?;
         match path.first() {
@@ -80,13 +86,13 @@ impl Path {
         CStr::from_bytes_with_nul(&self.bytes).map_err(|_| Errno::Inval)
     }
 
-    /// This path below the directory `dir`.
+    /// Returns the place that this path names below the directory `dir`.
     fn below(&self, dir: Handle, follow: bool) -> Result<Place<'_>, Errno> {
         Ok(Place { dir, path: self.as_c_str()?, follow })
     }
 }
 
-/// `lookupflags`: whether a symbolic link at the end is followed.
+/// Decodes `lookupflags`: returns true if a symbolic link at the end of the path is followed.
 fn follows(flags: u32) -> Result<bool, Errno> {
     match flags {
         0 => Ok(false),
@@ -146,7 +152,7 @@ pub(super) fn path_filestat_get<H: Host>(
     Ok(write_filestat(memory, stat, &file)?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_filestat_set_times<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -164,7 +170,7 @@ pub(super) fn path_filestat_set_times<H: Host>(
     Ok(context.host.set_times_at(path.below(dir, follows(flags)?)?, times)?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_link<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -183,7 +189,7 @@ pub(super) fn path_link<H: Host>(
     Ok(context.host.link(old.below(old_dir, follows(old_flags)?)?, new.below(new_dir, false)?)?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_rename<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -201,7 +207,8 @@ pub(super) fn path_rename<H: Host>(
     Ok(context.host.rename(old.below(old_dir, false)?, new.below(new_dir, false)?)?)
 }
 
-/// The target has to be relative, as every path of a guest: others would follow the link.
+/// Creates a symbolic link. The target must be relative, like every path of a guest, because other
+/// programs may follow the link.
 pub(super) fn path_symlink<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -217,8 +224,8 @@ pub(super) fn path_symlink<H: Host>(
     Ok(context.host.symlink(target.as_c_str()?, path.below(dir, false)?)?)
 }
 
-/// A text that does not fit is cut off.
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+/// Reads a symbolic link. Text beyond the buffer is dropped.
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_readlink<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -238,15 +245,16 @@ pub(super) fn path_readlink<H: Host>(
     Ok(write(memory, used, &len.min(buf_len).to_le_bytes())?)
 }
 
-/// The rights by which a file is opened for reading.
+/// Rights that open a file for reading.
 const READING: Rights = Rights::FD_READ.with(Rights::FD_READDIR);
 
-/// The rights by which a file is opened for writing.
+/// Rights that open a file for writing.
 const WRITING: Rights = Rights::FD_WRITE.with(Rights::FD_ALLOCATE).with(Rights::FD_FILESTAT_SET_SIZE);
 
-/// Programs ask for every right that they might use. They get those that the directory passes on; one that is refused is
-/// only told so if it wanted to read or to write.
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+/// Opens a file or directory. Programs request every right that they may use, and get those that
+/// the directory passes on. The call fails for a missing right only if it is `FD_READ` or
+/// `FD_WRITE`.
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_open<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -277,7 +285,8 @@ pub(super) fn path_open<H: Host>(
         return Err(Errno::Inval.into());
     }
     let dir = context.fds.get_with(fd, needed)?;
-    // A file that is only read can be synced, too; a C library does not ask for the one right then, but for the other.
+    // A file opened for reading can be synced as well. A C library requests only `FD_SYNC` for
+    // that.
     let asked = match Rights::from_raw_known(rights) {
         asked if asked.contains(Rights::FD_SYNC) => asked.with(Rights::FD_DATASYNC),
         asked => asked,
@@ -305,10 +314,10 @@ pub(super) fn path_open<H: Host>(
     Ok(write(memory, opened, &fd.to_le_bytes())?)
 }
 
-/// Makes `descriptor`, which the host just opened, the one with number `fd`, which is vacant.
+/// Adds `descriptor`, which the host has just opened, with the unused number `fd`.
 pub(super) fn adopt<H: Host>(context: &mut Context<H>, fd: u32, descriptor: Descriptor) -> Done {
     if let Err(errno) = context.fds.insert(fd, descriptor) {
-        // The guest never had it.
+        // The guest never knew the handle, so an error of `close` is not reported.
         let _ = context.host.close(descriptor.handle);
         return Err(errno.into());
     }

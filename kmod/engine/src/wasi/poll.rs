@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `poll_oneoff`: waits for clocks and descriptors, together.
+//! `poll_oneoff`: waits for clocks and descriptors at the same time.
 
 use super::{
     Context, Done,
@@ -30,20 +30,21 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// The size of a `subscription` and of an `event`, in bytes.
+/// Size of a preview 1 `subscription`, in bytes.
 const SUBSCRIPTION: u32 = 48;
+/// Size of a preview 1 `event`, in bytes.
 const EVENT: u32 = 32;
 
-/// `subclockflags`: the time-out is a time of the clock, not a duration.
+/// `subclockflags`: the timeout is an absolute time of the clock, not a duration.
 const ABSTIME: u16 = 1;
 
-/// `eventrwflags`: the other side is gone.
+/// `eventrwflags`: the peer has closed the connection.
 const HANGUP: u16 = 1;
 
-/// The most subscriptions of one call.
+/// Upper bound of the subscriptions of one call.
 const SUBSCRIPTIONS_MAX: u32 = 4096;
 
-/// What one subscription waits for.
+/// Event that a subscription waits for.
 #[derive(Clone, Copy)]
 enum Waiting {
     Clock {
@@ -51,9 +52,9 @@ enum Waiting {
         timeout: u64,
         absolute: bool,
     },
-    /// The entry of this number.
+    /// Event of the descriptor in the `PollEntry` with this index.
     Descriptor(EventType, usize),
-    /// An event with this error is due at once.
+    /// Error that is reported immediately.
     Never(EventType, Errno),
 }
 
@@ -100,11 +101,11 @@ fn subscription(
     Ok(Subscription { userdata, waiting })
 }
 
-/// What to wait for on descriptor `fd`.
+/// Returns the entry that polls descriptor `fd` for `kind`.
 fn entry(fds: &Descriptors, kind: EventType, fd: u32) -> Result<PollEntry, Errno> {
     let descriptor = fds.get_with(fd, Rights::POLL_FD_READWRITE)?;
     let (rights, events) = match kind {
-        // A listening socket can be read when there is a connection to accept.
+        // A listening socket is readable when a connection can be accepted.
         EventType::FdRead => (Rights::FD_READ.with(Rights::SOCK_ACCEPT), poll::READ | poll::BYTES),
         _ => (Rights::FD_WRITE, poll::WRITE),
     };
@@ -114,7 +115,8 @@ fn entry(fds: &Descriptors, kind: EventType, fd: u32) -> Result<PollEntry, Errno
     Ok(PollEntry { handle: descriptor.handle.0, events, ..PollEntry::default() })
 }
 
-/// When the time-out of a clock is due, as a time of the monotonic clock. Durations count from `since`.
+/// Returns the time of the monotonic clock at which a clock subscription is due, in nanoseconds.
+/// Durations count from `since`.
 fn due_at<H: Host>(host: &mut H, (clock, timeout, absolute): (ClockId, u64, bool), since: u64) -> Result<u64, Fail> {
     let clock_now = host.clock_time(clock)?;
     if absolute {
@@ -125,10 +127,12 @@ fn due_at<H: Host>(host: &mut H, (clock, timeout, absolute): (ClockId, u64, bool
     }
 }
 
-/// What an event says besides whose it is: its error, the bytes that can be read, its flags.
+/// Contents of an event besides the user data: its type, its error, the number of readable bytes,
+/// and its flags.
 type Happened = (EventType, Errno, u64, u16);
 
-/// Whether what a subscription waits for has happened; else, for a clock, when it will.
+/// Returns the event of a subscription if it has happened. Otherwise returns the time at which a
+/// clock subscription is due, or `None` for a descriptor.
 fn happened<H: Host>(
     host: &mut H,
     waiting: Waiting,
@@ -156,7 +160,7 @@ fn happened<H: Host>(
     }
 }
 
-/// `poll_oneoff`.
+/// Implements `poll_oneoff` of preview 1.
 pub(super) fn oneoff<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -167,12 +171,12 @@ pub(super) fn oneoff<H: Host>(
     if count == 0 || count > SUBSCRIPTIONS_MAX {
         return Err(Errno::Inval.into());
     }
-    // Everything that is written is inside of memory, before anything is waited for.
+    // All output ranges are checked before the call waits.
     slice_mut(memory, nevents, 4)?;
     slice_mut(memory, events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
     context.charge(usize::try_from(count.saturating_mul(SUBSCRIPTION.saturating_add(EVENT))).unwrap_or(usize::MAX));
 
-    // They are read before any event is written: they may overlap.
+    // All subscriptions are read before an event is written, because the two arrays may overlap.
     let mut waits = Vec::new();
     let mut entries = Vec::new();
     waits.try_reserve_exact(usize::try_from(count).map_err(|_| Errno::Inval)?).map_err(|_| Errno::NoMem)?;
@@ -185,7 +189,7 @@ pub(super) fn oneoff<H: Host>(
         Some(since) => since,
         None => context.host.clock_time(ClockId::Monotonic)?,
     };
-    // One look at the descriptors, in case that something has happened already.
+    // The first round only checks for events that have already happened.
     let mut deadline = Some(0);
     loop {
         if !entries.is_empty() || deadline != Some(0) {
@@ -227,7 +231,7 @@ pub(super) fn oneoff<H: Host>(
     }
 }
 
-/// Where element `index` of an array is.
+/// Returns the address of element `index` of an array.
 fn element(base: u32, size: u32, index: u32) -> Result<u32, Errno> {
     after(base, index.checked_mul(size).ok_or(Errno::Fault)?)
 }

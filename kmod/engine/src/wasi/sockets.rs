@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of preview 1 for sockets.
+//! Preview 1 functions for sockets.
 
 use super::{
     Context, Done, Failure,
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// What a function came to that is for sockets: of what is none that is said before anything else.
+/// Replaces the error of a socket function by [`Errno::NotSock`] if `fd` is not a socket.
 fn of_socket<H: Host, T>(context: &mut Context<H>, fd: u32, result: Result<T, Failure>) -> Result<T, Failure> {
     match result {
         Err(Failure::Errno(Errno::NotCapable | Errno::Inval | Errno::Fault)) => match context.file_type(fd)? {
@@ -39,7 +39,7 @@ fn of_socket<H: Host, T>(context: &mut Context<H>, fd: u32, result: Result<T, Fa
     }
 }
 
-/// What is accepted has the rights that the listening socket passes on.
+/// Accepts a connection. The new descriptor has the inheriting rights of the listening socket.
 pub(super) fn sock_accept<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -53,7 +53,8 @@ pub(super) fn sock_accept<H: Host>(
     Ok(write(memory, accepted, &fd.to_le_bytes())?)
 }
 
-/// Takes a connection from `fd`; the new descriptor has `flags`. Waits for one, or fails with [`Errno::Again`].
+/// Accepts a connection from `fd` and returns the new descriptor, which has `flags`. If no
+/// connection is pending, waits if `waits` is set, and fails with [`Errno::Again`] otherwise.
 pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags, waits: bool) -> Result<u32, Failure> {
     let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT).map_err(Failure::from);
     let listening = of_socket(context, fd, listening)?;
@@ -64,7 +65,7 @@ pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags,
     Ok(fd)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the specification's")]
+#[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn sock_recv<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],

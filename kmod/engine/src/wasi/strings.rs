@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arguments and environment: strings, one after another, each with a NUL at its end.
+//! Arguments and environment of a guest: a list of NUL-terminated strings.
 
 use super::{
     abi::Errno,
@@ -11,7 +11,7 @@ use super::{
 };
 use alloc::vec::Vec;
 
-/// A list of NUL-terminated strings.
+/// List of NUL-terminated strings, stored back to back.
 #[derive(Debug, Default)]
 pub struct Strings {
     bytes: Vec<u8>,
@@ -19,11 +19,13 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// The strings in `bytes`, copied.
+    /// Copies the strings in `bytes`.
     ///
     /// # Errors
     ///
-    /// [`Errno::Inval`] if the last one has no end, [`Errno::TooBig`], [`Errno::NoMem`].
+    /// - [`Errno::Inval`] if the last string is not terminated.
+    /// - [`Errno::TooBig`] if there are 4 GiB or more.
+    /// - [`Errno::NoMem`] if no memory is available.
     pub fn new(bytes: &[u8]) -> Result<Self, Errno> {
         if bytes.last().is_some_and(|last| *last != 0) {
             return Err(Errno::Inval);
@@ -36,14 +38,14 @@ impl Strings {
         Ok(Self { bytes: copy, count: u32::try_from(count).map_err(|_| Errno::TooBig)? })
     }
 
-    /// `args_sizes_get`, `environ_sizes_get`.
+    /// Implements `args_sizes_get` and `environ_sizes_get` of preview 1.
     pub(super) fn sizes(&self, memory: &mut [u8], count: u32, bytes: u32) -> Result<(), Errno> {
         let len = u32::try_from(self.bytes.len()).map_err(|_| Errno::Overflow)?;
         write(memory, count, &self.count.to_le_bytes())?;
         write(memory, bytes, &len.to_le_bytes())
     }
 
-    /// `args_get`, `environ_get`.
+    /// Implements `args_get` and `environ_get` of preview 1.
     pub(super) fn get(&self, memory: &mut [u8], pointers: u32, buffer: u32) -> Result<(), Errno> {
         let mut pointer = pointers;
         let mut string = buffer;
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_without_an_end_is_refused() {
+    fn an_unterminated_string_is_refused() {
         assert_eq!(Strings::new(b"ab").err(), Some(Errno::Inval));
         assert!(Strings::new(b"").is_ok());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes between a guest's memory and its files.
+//! Preview 1 functions that read and write files.
 
 use super::{
     Context, Done,
@@ -22,7 +22,7 @@ use crate::host::{
     Span, //
 };
 
-/// Which way bytes go.
+/// Direction of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// From the file to the guest.
@@ -31,7 +31,7 @@ enum Direction {
     Out,
 }
 
-/// Reads or writes; `done` is where the guest wants the number of bytes.
+/// Reads or writes a file, and writes the number of bytes to `done`.
 #[inline(always)]
 fn transfer<H: Host>(
     context: &mut Context<H>,
@@ -52,7 +52,7 @@ fn transfer<H: Host>(
     transfer_many(context, memory, (direction, at), handle, (iovs, iovs_len), done)
 }
 
-/// As [`transfer_spans`], for as many as the guest says.
+/// Performs a transfer with any number of `iovec`s other than 1.
 #[inline(never)]
 fn transfer_many<H: Host>(
     context: &mut Context<H>,
@@ -86,7 +86,7 @@ fn transfer_spans<H: Host>(
     Ok(write(memory, done, &bytes.to_le_bytes())?)
 }
 
-/// A file offset: not negative as Linux's `loff_t`.
+/// Checks a file offset: it must not be negative as Linux's `loff_t`.
 fn offset(offset: u64) -> Result<At, Errno> {
     i64::try_from(offset).map_err(|_| Errno::Inval)?;
     Ok(At::Offset(offset))

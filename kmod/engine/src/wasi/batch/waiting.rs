@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `wait`: whatever can be done of many operations.
+//! `wait`: waits for many operations and performs those that are ready.
 
 use super::{
     Kind,
@@ -37,7 +37,8 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// What an operation waits for: a descriptor and events; `None` if it need not wait.
+/// Returns the descriptor, right and events that an operation waits for, or `None` if it never
+/// waits.
 fn awaited(op: &Op) -> Result<Option<(u32, Rights, u32)>, Errno> {
     Ok(match Kind::from_raw(op.kind)? {
         Kind::Nop | Kind::ReadAt | Kind::WriteAt | Kind::Close => None,
@@ -49,18 +50,19 @@ fn awaited(op: &Op) -> Result<Option<(u32, Rights, u32)>, Errno> {
     })
 }
 
-/// The arguments of [`wait`].
+/// Arguments of [`wait`].
 #[derive(Clone, Copy)]
 struct Wait {
     ops: u32,
     number: u32,
-    /// Where the numbers of those are put that it completes, and how many there is room for.
+    /// Address of the list of completed operations; `max` is its capacity.
     completed: u32,
     max: u32,
 }
 
 impl Wait {
-    /// Goes on with operation `index`, without waiting; whether it is complete. Counts it in `completed` then.
+    /// Continues operation `index` without waiting. If it is complete, records that, counts it in
+    /// `completed` and returns true.
     fn attempt<H: Host>(
         self,
         context: &mut Context<H>,
@@ -84,7 +86,7 @@ impl Wait {
         Ok(true)
     }
 
-    /// Writes down that operation `index` is complete, and counts it in `completed`.
+    /// Records that operation `index` is complete, and counts it in `completed`.
     fn complete(
         self,
         memory: &mut [u8],
@@ -98,7 +100,7 @@ impl Wait {
         Ok(())
     }
 
-    /// Does what need not wait; lists what the others wait for.
+    /// Performs the operations that never wait, and lists the poll entries of the others.
     fn list<H: Host>(
         self,
         context: &mut Context<H>,
@@ -130,7 +132,7 @@ impl Wait {
                     continue;
                 }
             };
-            // What is to be written can most often be written at once.
+            // A write can most often be made at once.
             if op.kind == Kind::Exchange as u8
                 && op.done < bytes(op.len)
                 && self.attempt(context, memory, &mut op, (index, completed))?
@@ -147,10 +149,11 @@ impl Wait {
     }
 }
 
-/// Does what of the operations can be done, until at least one is complete or `timeout` nanoseconds are over (`u64::MAX`:
-/// never; 0: it only looks). Takes part in it who has [`PENDING`] in its `error`. Puts the numbers of those that it completes at
-/// `completed`, where there is room for `max`, and how many they are at `ncompleted`.
-#[expect(clippy::too_many_arguments, reason = "those of the interface")]
+/// Performs pending operations until at least one is complete or `timeout` nanoseconds have passed
+/// (`u64::MAX`: no timeout; 0: does not wait). An operation is pending if its `error` is
+/// [`PENDING`]. Writes the indices of at most `max` completed operations to `completed`, and their
+/// number to `ncompleted`.
+#[expect(clippy::too_many_arguments, reason = "the arguments of the host function")]
 pub(in crate::wasi) fn wait<H: Host>(
     context: &mut Context<H>,
     memory: &mut [u8],
@@ -178,7 +181,7 @@ pub(in crate::wasi) fn wait<H: Host>(
 }
 
 impl Wait {
-    /// The number of operations that it completes.
+    /// Waits and returns the number of completed operations.
     fn run<H: Host>(
         self,
         context: &mut Context<H>,
@@ -217,7 +220,7 @@ impl Wait {
         }
         loop {
             match self.list(context, memory, (entries, waiting), &mut complete) {
-                // Those that are complete are told first.
+                // Completed operations are reported before the error.
                 Err(Failure::Errno(_)) if complete > 0 => return Ok(complete),
                 listed => listed?,
             }
