@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs in which control branches and meets again, by this engine and by wasmtime.
+//! Target `control`: runs programs with much control flow in this engine, in wasmi and in wasmtime.
 //!
-//! Blocks, loops and ifs have parameters and several results; branches of all kinds leave them with more on the stack than they
-//! take along; locals that lie on the stack are set on one way and not on another. wasm-smith seldom makes such programs.
+//! Blocks, loops and ifs have parameters and several results. Branches of all kinds leave values on
+//! the stack besides their operands. Locals that lie on the stack are set on one path and not on
+//! another. wasm-smith seldom generates such programs.
 
 mod body;
 mod source;
@@ -36,40 +37,42 @@ use wasm_encoder::{
     ValType, //
 };
 
-/// The types of values.
+/// Types of values.
 const TYPES: [ValType; 5] = [ValType::I32, ValType::I64, ValType::F64, ValType::F32, ValType::FUNCREF];
 
-/// Pages of each memory: more than any address that is not meant to be out of bounds.
+/// Size of each memory in pages. Addresses are below it unless they are meant to be out of bounds.
 const PAGES: u64 = 3;
 
-/// Memories of a program.
+/// Number of memories of a program.
 const MEMORIES: u32 = 2;
 
-/// The global after one of each type: a number that each value goes into that is used for nothing else.
+/// Index of the global that accumulates all values that are otherwise unused. One global of each
+/// type precedes it.
 const USED: usize = TYPES.len();
 
-/// Functions that are in the table. They call no function of the table, so that there is no recursion.
+/// Number of functions in the table. They call no function through the table, so there is no
+/// recursion.
 const IN_TABLE: usize = 2;
 
-/// The most parameters or results.
+/// Upper bound of the number of parameters and of results.
 const ARITY: usize = 4;
 
-/// Parameters and results of a function or a block.
+/// Parameter and result types of a function or a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Signature {
     params: Vec<ValType>,
     results: Vec<ValType>,
 }
 
-/// What functions know of the program that they are in.
+/// State of the program that its functions are generated from.
 struct Program {
     types: Vec<Signature>,
-    /// Those functions that can be called already, in order.
+    /// Signatures of the functions that can already be called, in order.
     functions: Vec<Signature>,
 }
 
 impl Program {
-    /// The number of a type.
+    /// Returns the index of a type, which is added if necessary.
     fn ty(&mut self, signature: &Signature) -> u32 {
         let index = self.types.iter().position(|ty| ty == signature).unwrap_or_else(|| {
             self.types.push(signature.clone());
@@ -79,38 +82,38 @@ impl Program {
     }
 }
 
-/// An index of something that there are few of.
+/// Converts a small index.
 fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("there are few")
+    u32::try_from(index).expect("a small index")
 }
 
-/// Runs a program that is made from `data`.
+/// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
     let wasm = program(&mut Source::new(data));
-    let wasm = driver::add(&wasm, &mut Unstructured::new(&[])).expect("nothing is imported");
+    let wasm = driver::add(&wasm, &mut Unstructured::new(&[])).expect("a module without imports");
     run::keep(&wasm);
     run::by_all(&wasm);
 }
 
 fn ty(source: &mut Source<'_>) -> ValType {
-    // References are of use for little.
+    // Few instructions use references.
     if source.chance(16) { ValType::FUNCREF } else { *source.pick(&[&TYPES[..4], &TYPES[..2]].concat()) }
 }
 
 fn types(source: &mut Source<'_>) -> Vec<ValType> {
-    // Several of one type need slots of the stack, of different types they are in registers.
+    // Several values of one type need stack slots; values of different types stay in registers.
     let count = source.below(ARITY + 1);
     let one = source.chance(3).then(|| ty(source));
     (0..count).map(|_| one.unwrap_or_else(|| ty(source))).collect()
 }
 
-/// Makes a module that exports functions without parameters.
+/// Generates a module that exports functions without parameters.
 fn program(source: &mut Source<'_>) -> Vec<u8> {
     let mut program = Program { types: Vec::new(), functions: Vec::new() };
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();
     let mut exports = ExportSection::new();
-    // Few and short ones are quick, and easy to read if they are of interest.
+    // Small programs run fast and are easy to read.
     let size = 4 << source.below(6);
     for _ in 0..=source.below(IN_TABLE + 3) {
         let signature = Signature { params: types(source), results: types(source) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes a module a program: adds a `_start` that calls everything that the module exports, and a global, exported as well,
-//! that tells all results.
+//! Turns a module into a program: adds a `_start` function that calls every exported function, and
+//! an exported global that combines all results.
 
 use arbitrary::Unstructured;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use wasmparser::{
     ValType, //
 };
 
-/// Numbers of sections.
+/// Section ids.
 mod id {
     pub(super) const CUSTOM: u8 = 0;
     pub(super) const TYPE: u8 = 1;
@@ -32,22 +32,22 @@ mod id {
     pub(super) const CODE: u8 = 10;
 }
 
-/// All sections, in the order that they must have.
+/// Ids of all sections in the order that a module requires.
 const ORDER: [u8; 12] = [id::TYPE, 2, id::FUNCTION, 4, 5, id::GLOBAL, id::EXPORT, 8, 9, 12, id::CODE, 11];
 
-/// The name of the global.
+/// Name of the global with the results.
 const RESULTS: &str = "(results)";
 
-/// What there is in a module without imports.
+/// Contents of a module without imports.
 #[derive(Default)]
 struct Shape<'a> {
-    /// What is in each section.
+    /// Contents of each section by id.
     sections: BTreeMap<u8, &'a [u8]>,
     types: Vec<FuncType>,
-    /// The type of each function.
+    /// Type index of each function.
     functions: Vec<u32>,
     globals: u32,
-    /// Functions that are exported.
+    /// Indices of the exported functions.
     exported: Vec<u32>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Shape<'a> {
         self.types.get(usize::try_from(*ty).ok()?)
     }
 
-    /// The body of `_start`.
+    /// Generates the body of `_start`.
     fn body(&self, input: &mut Unstructured<'_>) -> Option<Function> {
         let mut body = Function::new([(1, wasm_encoder::ValType::I64)]);
         for function in &self.exported {
@@ -129,7 +129,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// A value of this type, from `input`.
+/// Returns a constant of this type, taken from `input`.
 fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'static>> {
     Some(match ty {
         ValType::I32 => Instruction::I32Const(input.arbitrary().ok()?),
@@ -142,7 +142,7 @@ fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'st
     })
 }
 
-/// Makes a number of a value.
+/// Returns the instructions that convert a value to an `i64`.
 fn to_i64(ty: ValType) -> Option<&'static [Instruction<'static>]> {
     Some(match ty {
         ValType::I32 => &[Instruction::I64ExtendI32U],
@@ -154,7 +154,8 @@ fn to_i64(ty: ValType) -> Option<&'static [Instruction<'static>]> {
     })
 }
 
-/// The module `wasm` as a program; `None` if it has imports, or types that are not of this engine.
+/// Returns `wasm` as a program, or `None` if it has imports or types that the engine does not
+/// support.
 pub(crate) fn add(wasm: &[u8], input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
     let shape = Shape::of(wasm)?;
     let functions = u32::try_from(shape.functions.len()).ok()?;
@@ -173,10 +174,10 @@ pub(crate) fn add(wasm: &[u8], input: &mut Unstructured<'_>) -> Option<Vec<u8>> 
     let mut module = wasm_encoder::Module::new().finish();
     for id in ORDER {
         let (more, bytes): (u32, &[u8]) = match id {
-            // No parameters, no results.
+            // A function type without parameters and results.
             id::TYPE => (1, &[0x60, 0, 0]),
             id::FUNCTION => (1, &function),
-            // A variable i64 that is 0 at first.
+            // A mutable i64 with the initial value 0.
             id::GLOBAL => (1, &[0x7e, 1, 0x42, 0, 0x0b]),
             id::EXPORT => (2, &exports),
             id::CODE => (1, &code),
@@ -193,7 +194,7 @@ pub(crate) fn add(wasm: &[u8], input: &mut Unstructured<'_>) -> Option<Vec<u8>> 
     Some(module)
 }
 
-/// A vector with `more` elements, `bytes`, at its end.
+/// Returns the vector `contents` with `more` elements, encoded as `bytes`, appended.
 fn longer(contents: &[u8], more: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut reader = wasmparser::BinaryReader::new(contents, 0);
     let count = reader.read_var_u32().ok()?;

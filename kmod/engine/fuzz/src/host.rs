@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A host that looks closely at what it is asked.
+//! Host for fuzzing that checks every call it receives.
 
 use kwasmi_engine::{
     ffi::{
@@ -48,17 +48,18 @@ use std::{
     ffi::CStr, //
 };
 
-/// The most descriptors of a guest.
+/// Upper bound of the descriptors of a guest.
 pub(crate) const FDS_MAX: usize = 10;
 
-/// What a handle for reading allows, and one for writing; the rest does not depend on how it was opened.
+/// Rights that a handle has only if it was opened for reading.
 const READING: Rights = Rights::FD_READ.with(Rights::FD_READDIR);
+/// Rights that a handle has only if it was opened for writing.
 const WRITING: Rights = Rights::FD_WRITE.with(Rights::FD_ALLOCATE).with(Rights::FD_FILESTAT_SET_SIZE);
 
-/// The most bytes that the engine moves with one call.
+/// Upper bound of the bytes that the engine moves with one call.
 const TRANSFER_MAX: usize = 16 * 1024 * 1024;
 
-/// The defaults of `kmod/limits.rs`.
+/// Limits of modules: the defaults of `kmod/limits.rs`.
 pub(crate) const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     functions: 100_000,
     function_size: 128 * 1024,
@@ -70,43 +71,43 @@ pub(crate) const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     stack: 1024 * 1024,
 };
 
-/// A host whose answers depend on nothing but what it was asked before.
+/// Deterministic host: its results depend only on the calls before.
 #[derive(Debug)]
 pub(crate) struct FuzzHost {
-    /// Handles that are in use, what may be done with each, and at most with what is opened from it.
+    /// Open handles with their rights and inheriting rights.
     open: BTreeMap<u32, (Rights, Rights)>,
-    /// The next new one.
+    /// Number of the next handle.
     next: u32,
-    /// Whether the next calls are interrupted, one bit for each, the lowest first.
+    /// Bit mask of the next calls, lowest bit first: a call whose bit is set is interrupted.
     interruptions: u32,
-    /// The most bytes of one transfer.
+    /// Upper bound of the bytes of one transfer.
     transfer_max: usize,
     clock: u64,
-    /// Reads so far, and transfers that must not wait.
+    /// Number of reads, and of transfers that must not wait.
     reads: u32,
     nows: u32,
-    /// What can be copied by a buffer only.
+    /// Handles that can be copied only through a buffer.
     buffered: BTreeSet<u32>,
-    /// What was written, and bytes that were read.
+    /// Hash of all written bytes and of the numbers of bytes read.
     output: u64,
 }
 
-/// What a guest did.
+/// Effects of a guest that are visible outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Effects {
-    /// All that was written, in one number.
+    /// Hash of everything written.
     output: u64,
-    /// When it ended.
+    /// Clock at the end of the guest.
     clock: u64,
-    /// Handles that are still in use.
+    /// Handles that are still open.
     open: Vec<u32>,
 }
 
 impl FuzzHost {
-    /// With a descriptor for each of `rights`, its own and those that are inherited, from 0 on. Every second one is for a
-    /// preopened directory.
+    /// Returns a context with descriptors from 0 on, one for each element of `rights` (rights and
+    /// inheriting rights). Every second descriptor is a preopened directory.
     pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> Context<Self> {
-        // So that nothing works that takes one for the other, handles begin somewhere else.
+        // Handles start at another number than descriptors, so that confusing the two is detected.
         let open = BTreeMap::new();
         let mut host = Self {
             open,
@@ -122,17 +123,17 @@ impl FuzzHost {
         let mut fds = Descriptors::new(FDS_MAX);
         for (fd, (rights, inheriting)) in (0..).zip(rights) {
             let handle = host.add(*rights, *inheriting);
-            let preopen = (fd % 2 == 1).then(|| fds.add_name(b"/directory").expect("there is room"));
+            let preopen = (fd % 2 == 1).then(|| fds.add_name(b"/directory").expect("room for a name"));
             let (rights, inheriting) = (*rights, *inheriting);
             let descriptor = Descriptor { handle, rights, inheriting, refused: Rights::NONE, preopen };
-            fds.insert(fd, descriptor).expect("free");
+            fds.insert(fd, descriptor).expect("an unused number");
         }
-        let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");
-        let env = Strings::new(b"NAME=value\0").expect("ends with NUL");
+        let args = Strings::new(b"guest\0one\0two words\0").expect("terminated strings");
+        let env = Strings::new(b"NAME=value\0").expect("terminated strings");
         Context::new(host, args, env, fds)
     }
 
-    /// What the guest did that can be seen from outside.
+    /// Returns the effects of the guest so far.
     pub(crate) fn effects(&self) -> Effects {
         Effects { output: self.output, clock: self.clock, open: self.open.keys().copied().collect() }
     }
@@ -154,14 +155,14 @@ impl FuzzHost {
         Handle(handle)
     }
 
-    /// Looks that the guest was handed it, with these rights, and that it was not closed; returns the inherited ones.
+    /// Checks that `handle` is open and has `rights`. Returns its inheriting rights.
     fn check(&self, handle: Handle, rights: Rights) -> Rights {
-        let (has, inheriting) = self.open.get(&handle.0).expect("a handle that is in use");
+        let (has, inheriting) = self.open.get(&handle.0).expect("an open handle");
         assert!(has.contains(rights), "{handle:?} has {has:?}, not {rights:?}");
         *inheriting
     }
 
-    /// Looks at the directory and the path.
+    /// Checks the directory and the path. Returns the inheriting rights of the directory.
     fn check_place(&self, place: Place<'_>, rights: Rights) -> Rights {
         let inheriting = self.check(place.dir, rights);
         self.check_path(place.path);
@@ -169,25 +170,25 @@ impl FuzzHost {
     }
 
     fn check_path(&self, path: &CStr) {
-        let text = path.to_str().expect("text");
+        let text = path.to_str().expect("UTF-8");
         assert!(!text.is_empty() && !text.starts_with('/') && text.len() <= PATH_MAX, "path {text:?}");
     }
 
-    /// Notes a call that changes something, unless it is interrupted.
+    /// Records a call that changes something, unless it is interrupted.
     fn change(&mut self, values: &[u64]) -> Result<(), Fail> {
         self.interruptible()?;
         for value in values {
             self.note(*value);
         }
-        // Some fail.
+        // Some calls fail.
         if self.output & 7 == 7 { Err(Errno::Io.into()) } else { Ok(()) }
     }
 
-    /// Looks at a transfer; returns how many bytes are to be moved.
+    /// Checks a transfer and returns the number of bytes to move.
     fn check_transfer(&self, memory: &[u8], spans: &[Span], at: At) -> usize {
         let mut total = 0;
         for span in spans {
-            let end = span.start.checked_add(span.len).expect("a span has an end");
+            let end = span.start.checked_add(span.len).expect("a span that ends below usize::MAX");
             assert!(end <= memory.len(), "{span:?} of {} bytes", memory.len());
             total += span.len;
         }
@@ -198,7 +199,7 @@ impl FuzzHost {
         total.min(self.transfer_max)
     }
 
-    /// What must not wait cannot be done, now and then.
+    /// Makes every third transfer that must not wait fail.
     fn be_ready(&mut self, at: At) -> Result<(), Fail> {
         if at != At::PositionNow {
             return Ok(());
@@ -211,7 +212,7 @@ impl FuzzHost {
         let mut bytes = self.check_transfer(memory, spans, at);
         self.interruptible()?;
         self.be_ready(at)?;
-        // Now and then comes an end.
+        // Every fifth read reports the end of the file.
         self.reads = self.reads.wrapping_add(1);
         if self.reads.is_multiple_of(5) {
             bytes = 0;
@@ -233,7 +234,7 @@ impl FuzzHost {
         let mut left = bytes;
         for span in spans {
             let len = span.len.min(left);
-            // Whatever is in the middle of much does not matter.
+            // The first bytes of a large span suffice.
             for byte in memory[span.start..][..len].iter().take(64) {
                 self.note(u64::from(*byte));
             }
@@ -271,7 +272,7 @@ impl Host for FuzzHost {
         self.check(to, Rights::FD_WRITE);
         assert!((1..=TRANSFER_MAX).contains(&len), "{len} bytes at once");
         self.interruptible()?;
-        // Some take a buffer, and some from some time on.
+        // Some files need a buffer, others only after some calls.
         if from.0.is_multiple_of(2) || self.buffered.contains(&from.0) {
             return Ok(None);
         }
@@ -356,7 +357,7 @@ impl Host for FuzzHost {
                 rights &= !of_flag.bits();
             }
         }
-        let handle = self.add(Rights::from_raw(rights).expect("known ones"), inheriting);
+        let handle = self.add(Rights::from_raw(rights).expect("known rights"), inheriting);
         Ok(Opened { handle, is_directory: how & open::DIRECTORY != 0 })
     }
 
@@ -454,7 +455,7 @@ impl Host for FuzzHost {
             assert!(matches!(entry.events & !poll::BYTES, poll::READ | poll::WRITE), "{entry:?}");
         }
         self.interruptible()?;
-        // At the first look nothing is ready; then some are, or the time is over.
+        // The first poll finds nothing ready. After that, entries are ready or the deadline passes.
         if deadline == Some(0) {
             return Ok(0);
         }

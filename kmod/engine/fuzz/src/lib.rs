@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fuzz targets for the engine of kwasmi, one a module. Each takes bytes and panics if something is wrong.
+//! Fuzz targets for the engine of kwasmi, one in each public module. A target takes arbitrary bytes
+//! and panics if it finds a defect.
 //!
 //! `qemu/checks/fuzz.sh` builds and runs them.
 
@@ -16,6 +17,6 @@ mod driver;
 mod host;
 mod oracle;
 
-/// Which proposals the engine has on, and the judgement of another validator.
+/// Proposals that the engine supports, and a second validator.
 #[path = "../../../../qemu/spec/src/features.rs"]
 pub mod features;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loads modules as the kernel does: what is accepted is valid, what is valid is not called invalid, and nothing panics.
+//! Target `load`: loads modules and compares the verdict with that of another validator. An
+//! accepted module must be valid, and a valid module must not be refused as invalid.
 
 use crate::{
     features,
@@ -30,15 +31,15 @@ use wasmparser::{
     Payload, //
 };
 
-/// What a mutated guest may take.
+/// Limits of a mutated guest.
 const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 10, fuel: 20_000 };
 
-/// With what a valid module is refused that is no program.
+/// Messages that refuse valid modules which kwasmi cannot run.
 const NOT_A_PROGRAM: [&str; 4] =
     ["no function _start", "function _start", "missing imports", "a constant expression has"];
 
-/// Loads `data`; if it is not even the beginning of a module, also a module that is made from it: of any proposals, and with
-/// bodies that may be not valid.
+/// Loads `data`. If it does not start like a module, also loads a module that is generated from it,
+/// with any proposals and possibly invalid function bodies.
 pub fn fuzz(data: &[u8]) {
     load(data);
     if !data.starts_with(b"\0asm")
@@ -60,23 +61,25 @@ fn load(wasm: &[u8]) {
     let is_valid = features::is_valid(wasm, features::ENGINE);
     let refusal = match Module::<FuzzHost>::new(wasm, Options { limits: MODULE_LIMITS, fault_injection: false }) {
         Ok(module) => {
-            assert!(is_valid, "it is loaded, but not valid");
+            assert!(is_valid, "an invalid module was loaded");
             return run(&module);
         }
         Err(refusal) => refusal,
     };
     let text = refusal.to_string();
-    assert!(!text.is_empty(), "refused without a word");
+    assert!(!text.is_empty(), "refused without a message");
     if refusal.limit().is_some() {
         return;
     }
     if NOT_A_PROGRAM.iter().any(|start| text.starts_with(start)) {
-        // The type of a start function is the last thing that is looked at; a long expression is not looked at further.
-        assert!(is_valid || has_start(wasm) || text.starts_with("a constant"), "not valid, but: {text}");
+        // The type of a start function is validated last, and validation stops at a long constant
+        // expression.
+        assert!(is_valid || has_start(wasm) || text.starts_with("a constant"), "invalid module, but: {text}");
     } else if is_valid {
-        // An export of its own takes the place of a start section. Each version of the validator has its own limits.
+        // An export replaces the start section and may collide with another. Versions of the
+        // validator differ in their limits.
         let is_known = has_start(wasm) && text.contains("duplicate export name") || text.contains("exceed");
-        assert!(is_known, "valid, but: {text}");
+        assert!(is_known, "valid module refused: {text}");
     }
 }
 
@@ -84,7 +87,7 @@ fn has_start(wasm: &[u8]) -> bool {
     Parser::new(0).parse_all(wasm).map_while(Result::ok).any(|payload| matches!(payload, Payload::StartSection { .. }))
 }
 
-/// Runs what is left of a guest.
+/// Runs a guest.
 fn run(module: &Module<FuzzHost>) {
     let rights = [Rights::ALL; 4].map(|rights| (rights, rights));
     if let Ok(mut instance) = Instance::new(module, FuzzHost::context(&rights, 0, 4096), LIMITS) {

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other engines to compare with: each runs a program in the plainest way that it has.
+//! Reference engines. Each runs a program in its simplest mode.
 
 pub(crate) mod wasmi;
 pub(crate) mod wasmtime;
 
 use std::collections::BTreeMap;
 
-/// How a program ended.
+/// End of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It returned.
+    /// The program returned.
     Finished,
-    /// With a trap, in words.
+    /// The program trapped, with this message.
     Trapped(String),
-    /// It was not instantiated, or its start function did not return.
+    /// Instantiation failed, or the start function trapped, with this message.
     Failed(String),
-    /// In a way that differs between engines: fuel, stack, memory.
+    /// The program reached a limit of fuel, stack or memory, which differ between engines.
     NotComparable,
 }
 
-/// What an export holds at the end.
+/// Final contents of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// A global, and whether it is null if it is a reference.
+    /// Bits of a global. For a reference, 1 if it is null.
     Global(u64),
-    /// A table: which elements are null.
+    /// Table: set for each null element.
     Table(Vec<bool>),
-    /// A memory.
+    /// Contents of a memory.
     Memory(Vec<u8>),
 }
 
 impl Left {
-    /// Where they are not the same, in words.
+    /// Describes the first difference.
     pub(crate) fn difference(&self, other: &Self) -> String {
         match (self, other) {
             (Self::Memory(ours), Self::Memory(others)) if ours.len() == others.len() => {
@@ -48,11 +48,11 @@ impl Left {
     }
 }
 
-/// How a program ended, and what it left behind.
+/// End of a program, with its final state.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) end: End,
-    /// Fuel that it took, where that can be compared.
+    /// Fuel used, if it can be compared.
     pub(crate) fuel: Option<u64>,
     /// Exports by name.
     pub(crate) left: BTreeMap<String, Left>,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs programs by this engine and by others: they end in the same way, and leave the same behind.
+//! Target `run`: runs programs of wasm-smith in this engine, in wasmi and in wasmtime, and compares
+//! their ends and final states.
 
 use crate::{
     driver,
@@ -35,19 +36,19 @@ use std::{
 };
 use wasm_smith::Config;
 
-/// The fuel of a program. It is made to end long before.
+/// Fuel of a program, far more than it needs.
 const FUEL: u64 = 1_000_000;
 
-/// Loops and calls of a program, all together.
+/// Upper bound of the loop iterations and calls of a program.
 const ROUNDS: u32 = 1000;
 
-/// More than a program can take by its own word.
+/// Limits above the maxima that a program declares.
 const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 0, fuel: FUEL };
 
-/// The name of a file to put the program into, for whoever wants to look at it.
+/// Environment variable with the path of a file that receives the program, for inspection.
 const KEEP: &str = "KWASMI_FUZZ_KEEP";
 
-/// Runs a program that is made from `data`.
+/// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
     let Some(wasm) = program(&mut Unstructured::new(data)) else {
         return;
@@ -56,14 +57,14 @@ pub fn fuzz(data: &[u8]) {
     by_all(&wasm);
 }
 
-/// Keeps a program, for whoever wants to look at it.
+/// Writes a program to the file that [`KEEP`] names.
 pub(crate) fn keep(wasm: &[u8]) {
     if let Some(path) = env::var_os(KEEP) {
-        fs::write(path, wasm).expect("it can be written");
+        fs::write(path, wasm).expect("a writable file");
     }
 }
 
-/// Runs a program by all engines.
+/// Runs a program in all engines.
 pub(crate) fn by_all(wasm: &[u8]) {
     let ours = by_kwasmi(wasm);
     if matches!(ours.end, End::NotComparable) {
@@ -132,7 +133,7 @@ fn by_kwasmi(wasm: &[u8]) -> Ended {
     let words = instance.words().to_string();
     let end = match end.ending {
         Ending::Exited => End::Finished,
-        // A defect of wasmi, which kwasmi ends the guest for.
+        // kwasmi ends the guest because of a defect of wasmi.
         Ending::Trapped if words.starts_with("table.grow") => End::NotComparable,
         Ending::Trapped => End::Trapped(words),
         Ending::Limited | Ending::OutOfMemory => End::NotComparable,
@@ -146,7 +147,8 @@ fn by_kwasmi(wasm: &[u8]) -> Ended {
 fn compare(by: &str, ours: &Ended, other: &Ended) {
     match (&ours.end, &other.end) {
         (_, End::NotComparable) => return,
-        // A start function runs after instantiation here, in the middle of it there.
+        // The start function runs after instantiation in this engine, and during instantiation in
+        // the others.
         (End::Trapped(ours) | End::Failed(ours), End::Failed(other)) => {
             assert_eq!(cause(ours), cause(other), "{by}: {ours:?} and {other:?}");
             return;
@@ -165,7 +167,7 @@ fn compare(by: &str, ours: &Ended, other: &Ended) {
     }
 }
 
-/// What of the words about an end is the same for all engines: not what follows, where, and what precedes.
+/// Returns the part of a message that all engines have in common.
 fn cause(words: &str) -> Option<&str> {
     let words = words.trim_start_matches("cannot be instantiated: ").trim_start_matches("undefined element: ");
     words.split(':').next()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Takes signed files apart as the kernel does, beside the command, which does so with code of its own: nothing panics, and
-//! both see the same.
+//! Target `signing`: parses signed files with the engine's code, which the kernel uses, and with
+//! the command's, and compares the results.
 
 use kwasmi::signing::{
     cms,
@@ -14,7 +14,7 @@ use kwasmi_engine::signing::{
     manifest::Manifest, //
 };
 
-/// Takes `data` for a file, and for each of its parts.
+/// Parses `data` as a file, as a manifest and as a signature.
 pub fn fuzz(data: &[u8]) {
     if let Some(envelope) = file(data) {
         envelope.manifest.into_iter().for_each(read_manifest);
@@ -26,9 +26,9 @@ pub fn fuzz(data: &[u8]) {
 
 fn file(data: &[u8]) -> Option<Envelope<'_>> {
     let here = Envelope::open(data);
-    // Of what is no module the command says so; here that is for the validator.
+    // The command refuses a file that is not a module; the engine leaves that to validation.
     if let Ok(there) = Parts::split(data) {
-        let here = here.expect("the command takes it apart");
+        let here = here.expect("the command splits this file");
         assert_eq!((here.signed, here.manifest, here.signature), (there.signed, there.manifest, there.signature));
     }
     here.ok()
@@ -45,15 +45,15 @@ fn read_manifest(bytes: &[u8]) {
     let mut limits = 0;
     here.each_limit(|_, _| limits += 1);
     assert!(imports + limits < bytes.len());
-    // Which limits there are, and what they can be, the kernel knows elsewhere.
+    // The engine's parser accepts any limit name; the kernel checks names and values elsewhere.
     assert!(there.is_ok() || limits > 0, "{here:?}, {there:?}");
 }
 
 fn read_signature(bytes: &[u8]) {
     let here = Signature::read(bytes);
-    // What a name has inside is not looked at here: the kernel compares it with that of a certificate. The command looks at
-    // the numbers of ECDSA when it computes with them.
+    // The engine's parser does not parse names, because the kernel compares them with those of a
+    // certificate. The command checks the numbers of an ECDSA signature only when it verifies it.
     if cms::Signature::read(bytes).is_ok_and(|there| there.algorithm().starts_with("RSA")) {
-        here.expect("the command reads it");
+        here.expect("the command reads this signature");
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls the functions of preview 1, whichever there are, with any arguments over any memory. The host looks at what it is
-//! asked; the guest looks that it gets an `errno`; and a guest whose calls are interrupted does the same as one whose are not.
+//! Target `wasi`: calls any host functions with any arguments over any memory. The host checks its
+//! calls, and the guest checks that it gets a valid `errno`. A guest whose calls are interrupted
+//! must behave like one whose calls are not.
 
 use crate::{
     host::{
@@ -57,30 +58,30 @@ use wasm_encoder::{
     ValType, //
 };
 
-/// The size of the guest's memory in bytes.
+/// Size of the guest's memory, in bytes.
 const MEMORY: u32 = 65_536;
 
-/// The most calls of one guest.
+/// Upper bound of the calls of one guest.
 const CALLS_MAX: usize = 12;
 
-/// Where operations of `kwasmi_batch_1` are.
+/// Address of the operations of `kwasmi_batch_1`.
 const OPS: usize = 64;
 
-/// The most bytes of memory that are not 0 at first, but for the operations.
+/// Upper bound of the initialised bytes of memory, operations excluded.
 const CONTENTS_MAX: usize = 4096;
 
 const LIMITS: InstanceLimits =
     InstanceLimits { memory: MEMORY as u64, table: 0, fds: FDS_MAX as u64, fuel: 10_000_000 };
 
-/// A call of one of [`FUNCTIONS`].
+/// Call of one of [`FUNCTIONS`].
 struct Call {
     function: usize,
     args: Vec<u64>,
 }
 
-/// What a guest does.
+/// Description of a guest.
 struct Script {
-    /// Of each descriptor, its own and those that are inherited.
+    /// Rights and inheriting rights of each descriptor.
     rights: Vec<(Rights, Rights)>,
     transfer_max: usize,
     interruptions: u32,
@@ -88,7 +89,7 @@ struct Script {
     contents: Vec<u8>,
 }
 
-/// Does what `data` says.
+/// Runs the guest that `data` describes.
 pub fn fuzz(data: &[u8]) {
     let Ok(script) = Script::read(&mut Unstructured::new(data)) else {
         return;
@@ -104,15 +105,16 @@ pub fn fuzz(data: &[u8]) {
         assert_eq!(
             (undisturbed.0, &undisturbed.1, &undisturbed.2),
             (interrupted.0, &interrupted.1, &interrupted.2),
-            "interruptions are seen"
+            "interruptions change the result"
         );
         for (ours, other) in undisturbed.3.values().zip(interrupted.3.values()) {
-            assert!(ours == other, "interruptions are seen: {}", ours.difference(other));
+            assert!(ours == other, "interruptions change the memory: {}", ours.difference(other));
         }
     }
 }
 
-/// A number as arguments are: a descriptor, an address, an address at the end of memory, a length, a flag, or anything.
+/// Returns a typical argument: a descriptor, an address, an address near the end of memory, a
+/// length, a flag, or any number.
 fn argument(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     Ok(match input.arbitrary::<u8>()? % 8 {
         0 | 1 => u64::from(input.arbitrary::<u8>()? % 8),
@@ -125,7 +127,7 @@ fn argument(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     })
 }
 
-/// An operation of `kwasmi_batch_1`.
+/// Returns an operation of `kwasmi_batch_1`.
 fn op(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
     let mut op = Vec::new();
     op.extend(argument(input)?.to_le_bytes());
@@ -162,7 +164,7 @@ impl Script {
         Ok(Self { rights, transfer_max, interruptions, calls, contents })
     }
 
-    /// Runs the guest; returns how it ended, with words for a trap, what of it was to be seen, and what is in its memory.
+    /// Runs the guest. Returns its end, the message of a trap, its effects, and its final memory.
     fn run(&self, module: &Module<FuzzHost>, interruptions: u32) -> (End, String, Effects, BTreeMap<String, Left>) {
         let context = FuzzHost::context(&self.rights, interruptions, self.transfer_max);
         let mut instance = match Instance::new(module, context, LIMITS) {
@@ -174,18 +176,18 @@ impl Script {
                 break end;
             }
         };
-        // By `proc_exit`, `proc_raise`, too many descriptors.
+        // `proc_exit`, `proc_raise` and the descriptor limit end a guest.
         let is_trap = end.ending == Ending::Trapped;
         let words = if is_trap { instance.words().to_string() } else { String::new() };
         let is_known = matches!(end.ending, Ending::Exited | Ending::Killed | Ending::Limited);
-        // An exit status may be any number.
+        // `proc_exit` traps for a status that no process can have.
         assert!(is_known || words.starts_with("proc_exit: "), "{end:?}: {}", instance.words());
         let effects = instance.host_mut().effects();
         let (store, exports) = instance.inspect();
         (end, words, effects, oracle::wasmi::left(store, exports))
     }
 
-    /// The guest: makes the calls, and exits with a number in which all results are.
+    /// Generates the guest, which makes the calls and exits with a hash of all results.
     fn module(&self) -> Vec<u8> {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
         for (index, Signature { module, name, params, results }) in (0..).zip(FUNCTIONS) {
@@ -242,7 +244,7 @@ impl Script {
                 body.instruction(&instruction);
             }
         }
-        let exit = FUNCTIONS.iter().position(|function| function.name == "proc_exit").expect("there is one");
+        let exit = FUNCTIONS.iter().position(|function| function.name == "proc_exit").expect("proc_exit in the list");
         for instruction in [
             Instruction::LocalGet(SUM),
             Instruction::LocalGet(SUM),
@@ -260,20 +262,20 @@ impl Script {
 }
 
 fn number(function: usize) -> u32 {
-    u32::try_from(function).expect("there are few")
+    u32::try_from(function).expect("a small index")
 }
 
 fn value_types(types: &[wasmi::ValType]) -> Vec<ValType> {
     types.iter().map(|ty| if *ty == wasmi::ValType::I64 { ValType::I64 } else { ValType::I32 }).collect()
 }
 
-/// A constant of this type, with as many bits of `value` as it has.
+/// Returns a constant of this type with the low bits of `value`.
 fn constant(value: u64, ty: wasmi::ValType) -> Instruction<'static> {
     let value = value.cast_signed();
     if ty == wasmi::ValType::I64 {
         Instruction::I64Const(value)
     } else {
-        // The lower half.
+        // Keeps the lower half.
         Instruction::I32Const(((value << 32) >> 32).try_into().expect("32 bits"))
     }
 }

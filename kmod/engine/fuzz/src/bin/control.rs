@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs with much control flow, by this engine and by wasmtime.
+//! Fuzz target `control`: programs with much control flow, compared with other engines.
 
 #![no_main]
 

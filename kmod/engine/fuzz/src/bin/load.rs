@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Modules from bytes: what is refused, and what is not.
+//! Fuzz target `load`: arbitrary modules, compared with another validator.
 
 #![no_main]
 

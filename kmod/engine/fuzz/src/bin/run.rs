@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs, by this engine and by others.
+//! Fuzz target `run`: programs of wasm-smith, compared with other engines.
 
 #![no_main]
 

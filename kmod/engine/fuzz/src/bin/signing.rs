@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signed files, manifests and signatures from bytes, read twice.
+//! Fuzz target `signing`: signed files, compared with the command's parsers.
 
 #![no_main]
 

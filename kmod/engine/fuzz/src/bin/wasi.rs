@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of preview 1 with any arguments.
+//! Fuzz target `wasi`: host calls with any arguments.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bodies of functions. The stack is known at each instruction, so that what is made is valid.
+//! Generator of function bodies. It tracks the types on the stack, so that the result is valid.
 
 mod values;
 
@@ -19,49 +19,50 @@ use wasm_encoder::{
     ValType, //
 };
 
-/// How deep blocks are nested.
+/// Upper bound of the nesting of blocks.
 const DEPTH: usize = 6;
 
-/// How often a loop is begun anew at most, each time that control comes to it.
+/// Upper bound of the iterations of a loop each time it is entered.
 const ROUNDS: i32 = 3;
 
-/// A block, loop or if, or the function.
+/// Frame of a block, a loop, an if, or the function.
 struct Frame {
-    /// The height of the stack below its parameters.
+    /// Height of the stack below the frame's parameters.
     height: usize,
-    /// The types of what a branch takes along.
+    /// Operand types of a branch to the frame.
     label: Vec<ValType>,
-    /// The local that counts how often a loop was begun anew.
+    /// Local that counts the iterations of a loop.
     counter: Option<u32>,
 }
 
-/// Whether the next instruction can be reached.
+/// Reachability of the next instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Reached,
     Unreachable,
 }
 
-/// A function in the making.
+/// Function under construction.
 pub(super) struct Body<'a, 'b> {
     source: &'a mut Source<'b>,
     program: &'a mut Program,
     code: Vec<Instruction<'static>>,
     locals: Vec<ValType>,
-    /// Those of `locals` that can be set to anything; then one for an address, and one each for an `f32` and an `f64`.
+    /// Number of locals that can be set to any value. The locals after them are an address, an
+    /// `f32` and an `f64`.
     ordinary: usize,
-    /// The local that was used last.
+    /// Local that was used last.
     last: usize,
     results: Vec<ValType>,
     stack: Vec<ValType>,
-    /// The function first.
+    /// Frames, starting with the function.
     frames: Vec<Frame>,
-    /// How many more steps there are.
+    /// Number of steps that are left.
     left: usize,
 }
 
 impl<'a, 'b> Body<'a, 'b> {
-    /// Makes a function of this signature with about `size` steps.
+    /// Generates a function of this signature with about `size` steps.
     pub(super) fn make(
         source: &'a mut Source<'b>,
         program: &'a mut Program,
@@ -97,7 +98,7 @@ impl<'a, 'b> Body<'a, 'b> {
         function
     }
 
-    /// Makes a function that calls another one.
+    /// Generates a function that calls another one with constant arguments.
     pub(super) fn call(source: &mut Source<'_>, function: u32, params: &[ValType]) -> Function {
         let mut body = Function::new([]);
         for param in params {
@@ -112,12 +113,12 @@ impl<'a, 'b> Body<'a, 'b> {
         self.code.push(instruction);
     }
 
-    /// What of the stack belongs to the innermost frame.
+    /// Returns the operands of the innermost frame.
     fn operands(&self) -> &[ValType] {
         &self.stack[self.frames.last().map_or(0, |frame| frame.height)..]
     }
 
-    /// Some steps. If the end is not reached, the operands of the frame are gone.
+    /// Generates some steps. If the end is unreachable, drops the operands of the frame.
     fn sequence(&mut self) -> Next {
         for _ in 0..=self.source.below(8) {
             if self.left == 0 {
@@ -149,7 +150,8 @@ impl<'a, 'b> Body<'a, 'b> {
             15..=18 => self.block(),
             19 | 20 => self.branch_if(),
             21 | 22 => self.call_any(),
-            // The end of a function is to be reached more often.
+            // At the outermost level, most attempts to leave the function are skipped, so that its
+            // end is reached more often.
             _ if self.frames.len() == 1 && !self.source.chance(8) => {}
             23 => return self.branch_table(),
             _ => return self.leave(),
@@ -157,7 +159,7 @@ impl<'a, 'b> Body<'a, 'b> {
         Next::Reached
     }
 
-    /// Instructions that are not reached. Whatever operands they want are there.
+    /// Generates unreachable instructions, for which any operands are valid.
     fn unreachable(&mut self) {
         for _ in 0..self.source.below(4) {
             let local = number(self.source.below(self.locals.len()));
@@ -178,7 +180,7 @@ impl<'a, 'b> Body<'a, 'b> {
         }
     }
 
-    /// Leaves `types`, and nothing else, as the operands of the innermost frame.
+    /// Makes `types` the only operands of the innermost frame.
     fn finish(&mut self, types: &[ValType]) {
         while self.operands().len() > types.len() || !types.starts_with(self.operands()) {
             self.drop();
@@ -188,7 +190,7 @@ impl<'a, 'b> Body<'a, 'b> {
         }
     }
 
-    /// Has `types` on top of the stack: what is there already, or new ones.
+    /// Puts values of `types` on top of the stack, or uses those that are there.
     fn expect(&mut self, types: &[ValType]) {
         if !self.operands().ends_with(types) || self.source.chance(3) {
             for ty in types {
@@ -207,7 +209,7 @@ impl<'a, 'b> Body<'a, 'b> {
         }
         let params = self.source.below(self.operands().len().min(ARITY) + 1);
         let params = self.stack[self.stack.len() - params..].to_vec();
-        // Only then can an if be without else.
+        // Only an if with equal parameters and results can omit its else.
         let results = if self.source.chance(3) { super::types(self.source) } else { params.clone() };
         let signature = Signature { params, results };
         let block_type = match (signature.params.as_slice(), signature.results.as_slice()) {
@@ -251,12 +253,12 @@ impl<'a, 'b> Body<'a, 'b> {
         }
     }
 
-    /// What is in a block, or in one branch of an if.
+    /// Generates the contents of a block or of one branch of an if.
     fn part(&mut self, results: &[ValType]) {
         match self.sequence() {
             Next::Reached => self.finish(results),
             Next::Unreachable => {
-                // The last results may be there, the others are as if they were.
+                // In unreachable code the first results may be implicit.
                 let there = if self.source.chance(2) { results.len() } else { self.source.below(results.len() + 1) };
                 for ty in &results[there..] {
                     self.push(*ty);
@@ -267,12 +269,12 @@ impl<'a, 'b> Body<'a, 'b> {
         }
     }
 
-    /// The frame at `depth`, 0 being the innermost.
+    /// Returns the frame at `depth`. The innermost has depth 0.
     fn frame(&self, depth: usize) -> &Frame {
         &self.frames[self.frames.len() - 1 - depth]
     }
 
-    /// Has on top of the stack whether the loop that this is the counter of is begun anew.
+    /// Pushes a condition: true while the loop of this counter may be repeated.
     fn once_more(&mut self, counter: u32) {
         self.code.extend([
             Instruction::LocalGet(counter),
@@ -309,7 +311,7 @@ impl<'a, 'b> Body<'a, 'b> {
         let depth = self.source.below(self.frames.len());
         let label = self.frame(depth).label.clone();
         let alike: Vec<_> = (0..self.frames.len()).filter(|depth| self.frame(*depth).label == label).collect();
-        // Control goes to the first target when a loop is not to be begun anew.
+        // The first target is not a loop. It is taken when a loop must not be repeated.
         let Some(first) = alike.iter().find(|depth| self.frame(**depth).counter.is_none()) else {
             return Next::Reached;
         };
@@ -333,7 +335,7 @@ impl<'a, 'b> Body<'a, 'b> {
         Next::Unreachable
     }
 
-    /// Goes somewhere, in any case.
+    /// Generates an instruction that leaves the frame.
     fn leave(&mut self) -> Next {
         match self.source.below(8) {
             0 => {
@@ -373,9 +375,9 @@ impl<'a, 'b> Body<'a, 'b> {
         self.expect(&params);
         if function < super::IN_TABLE && self.program.functions.len() >= super::IN_TABLE && self.source.chance(2) {
             let type_index = self.program.ty(&Signature { params: params.clone(), results: results.clone() });
-            self.emit(Instruction::I32Const(i32::try_from(function).expect("there are few")));
+            self.emit(Instruction::I32Const(i32::try_from(function).expect("a small index")));
             if self.source.chance(2) {
-                // Not known before it runs.
+                // The index is not constant, so the translator cannot resolve the call.
                 let counter = number(self.locals.len());
                 self.locals.push(ValType::I32);
                 self.code.extend([Instruction::LocalGet(counter), Instruction::I32Or]);

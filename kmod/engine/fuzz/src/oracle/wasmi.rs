@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! wasmi with the same patches as the engine has it, without slices.
+//! wasmi with the patches of the engine, run without slices.
 
 use super::{
     End,
@@ -25,7 +25,7 @@ use wasmi::{
     Val, //
 };
 
-/// Runs a program that has no imports.
+/// Runs a program without imports.
 pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
     let mut config = Config::default();
     config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
@@ -35,19 +35,19 @@ pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
         Err(error) => panic!("wasmi: {error}"),
     };
     let mut store = Store::new(&engine, ());
-    store.set_fuel(fuel).expect("it is measured");
+    store.set_fuel(fuel).expect("fuel is enabled");
     let instance = match Linker::new(&engine).instantiate_and_start(&mut store, &module) {
         Ok(instance) => instance,
         Err(error) => return end(&error, End::Failed).into(),
     };
-    let before = store.get_fuel().expect("it is measured");
-    let function = instance.get_func(&store, "_start").expect("it is exported");
+    let before = store.get_fuel().expect("fuel is enabled");
+    let function = instance.get_func(&store, "_start").expect("an exported _start");
     let end = match function.call(&mut store, &[], &mut []) {
         Ok(()) => End::Finished,
         Err(error) => end(&error, End::Trapped),
     };
-    let after = store.get_fuel().expect("it is measured");
-    // A start function is not counted apart.
+    let after = store.get_fuel().expect("fuel is enabled");
+    // Fuel of a start function cannot be separated, so the fuel is not compared.
     let fuel = (before == fuel).then(|| before - after);
     Ended { end, fuel, left: left(&store, instance) }
 }
@@ -64,7 +64,7 @@ fn end(error: &Error, otherwise: fn(String) -> End) -> End {
     }
 }
 
-/// What the exports hold.
+/// Returns the final contents of the exports.
 pub(crate) fn left<T: 'static>(store: &Store<T>, instance: Instance) -> BTreeMap<String, Left> {
     let holds = |export: Extern| {
         Some(match export {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wasmtime, which compiles programs by Cranelift.
+//! wasmtime with the Cranelift compiler.
 
 use super::{
     End,
@@ -26,7 +26,8 @@ use wasmtime::{
     Val, //
 };
 
-/// Programs are small, and run once: they are compiled quickly, and without handlers of signals, which the fuzzer has.
+/// Engine for small programs that run once: compiles fast and installs no signal handlers, because
+/// the fuzzer has its own.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config
@@ -44,19 +45,19 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     Engine::new(&config).expect("a configuration for this machine")
 });
 
-/// Runs a program that has no imports.
+/// Runs a program without imports.
 pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
     let module = match Module::new(&ENGINE, wasm) {
         Ok(module) => module,
         Err(error) => panic!("wasmtime: {error:?}"),
     };
     let mut store = Store::new(&ENGINE, ());
-    store.set_fuel(fuel).expect("it is measured");
+    store.set_fuel(fuel).expect("fuel is enabled");
     let instance = match Instance::new(&mut store, &module, &[]) {
         Ok(instance) => instance,
         Err(error) => return end(&error, End::Failed).into(),
     };
-    let function = instance.get_func(&mut store, "_start").expect("it is exported");
+    let function = instance.get_func(&mut store, "_start").expect("an exported _start");
     let end = match function.call(&mut store, &[], &mut []) {
         Ok(()) => End::Finished,
         Err(error) => end(&error, End::Trapped),
@@ -75,7 +76,7 @@ fn end(error: &Error, otherwise: fn(String) -> End) -> End {
     }
 }
 
-/// What the exports hold.
+/// Returns the final contents of the exports.
 fn left(store: &mut Store<()>, instance: Instance) -> BTreeMap<String, Left> {
     let exports: Vec<_> =
         instance.exports(&mut *store).map(|export| (export.name().to_owned(), export.into_extern())).collect();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions that make values and use them.
+//! Generator of instructions that create and use values.
 //!
-//! Which NaN arithmetic makes differs between engines, so that every NaN is made the same one.
+//! The bits of a NaN from arithmetic differ between engines, so every such NaN is replaced by the
+//! same one.
 
 use super::{
     super::{
@@ -25,20 +26,20 @@ use wasm_encoder::{
     ValType, //
 };
 
-/// How deep an expression is nested.
+/// Upper bound of the nesting of expressions.
 const DEPTH: usize = 3;
 
-/// What an address in the memory is ANDed with.
+/// Mask for addresses.
 const ADDRESS: i32 = 0x7ff8;
 
-/// Offsets from an address, in 16 bits and in more.
+/// Offsets of memory accesses: with up to 16 bits, and with more.
 const OFFSETS: [u64; 6] = [0, 0, 4, 4000, 65_535, 100_000];
 
 const INTEGERS: [i32; 12] = [0, 0, 1, 1, 2, 3, -1, 7, 70, 1000, i32::MIN, i32::MAX];
 
 const FLOATS: [f32; 8] = [0.0, 1.0, -1.0, 0.5, -3.25, 1e10, f32::NAN, f32::INFINITY];
 
-/// A constant of this type.
+/// Returns a constant of this type.
 pub(super) fn constant(source: &mut Source<'_>, ty: ValType) -> Instruction<'static> {
     let integer = *source.pick(&INTEGERS);
     let float = *source.pick(&FLOATS);
@@ -99,7 +100,7 @@ fn comparison(source: &mut Source<'_>, ty: ValType) -> Option<Instruction<'stati
     Some(source.pick(instructions).clone())
 }
 
-/// An instruction that makes a value of type `to`, and the type that it makes it of.
+/// Returns an instruction with a result of type `to`, and the type of its operand.
 fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'static>)> {
     use Instruction as I;
     use ValType as T;
@@ -145,7 +146,7 @@ fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'
     Some(source.pick(instructions).clone())
 }
 
-/// Whether an instruction can have a NaN as its result whose bits the specification leaves open.
+/// Returns true if the specification leaves the bits of a NaN result of the instruction open.
 fn chooses_nan(instruction: &Instruction<'_>) -> bool {
     use Instruction as I;
     matches!(
@@ -172,7 +173,7 @@ impl Body<'_, '_> {
         self.stack.push(ty);
     }
 
-    /// Makes a value of this type, which `stack` does not hold yet.
+    /// Generates a value of this type without adding it to `stack`.
     fn value(&mut self, ty: ValType, depth: usize) {
         let choices = if depth < DEPTH { 14 } else { 8 };
         match self.source.below(choices) {
@@ -198,7 +199,7 @@ impl Body<'_, '_> {
             },
             11 if ty == ValType::I32 => {
                 let from = *self.source.pick(&TYPES[..4]);
-                let instruction = comparison(self.source, from).expect("numbers can be compared");
+                let instruction = comparison(self.source, from).expect("a comparison for every numeric type");
                 self.value(from, depth + 1);
                 self.value(from, depth + 1);
                 self.emit(instruction);
@@ -218,7 +219,8 @@ impl Body<'_, '_> {
         }
     }
 
-    /// Every other time the local that was used last, if it is one of `locals`; any of them otherwise.
+    /// Returns the local that was used last with a probability of one half, if it is one of
+    /// `locals`. Otherwise returns any of `locals`.
     fn one_of(&mut self, locals: &[usize]) -> u32 {
         if !locals.contains(&self.last) || self.source.chance(2) {
             self.last = *self.source.pick(locals);
@@ -227,20 +229,20 @@ impl Body<'_, '_> {
     }
 
     fn get_local(&mut self, ty: ValType) {
-        // What is for NaNs holds some that differ.
+        // The scratch locals for NaNs may hold NaNs that differ between engines.
         let of_type = (0..self.locals.len()).filter(|local| self.locals[*local] == ty);
         let of_type: Vec<_> = of_type.filter(|local| !(1..=2).contains(&local.wrapping_sub(self.ordinary))).collect();
         let local = self.one_of(&of_type);
         self.emit(Instruction::LocalGet(local));
     }
 
-    /// A local of this type that can be set.
+    /// Returns a local of this type that can be set.
     fn settable(&mut self, ty: ValType) -> u32 {
         let of_type: Vec<_> = (0..self.ordinary).filter(|local| self.locals[*local] == ty).collect();
         self.one_of(&of_type)
     }
 
-    /// Emits an instruction with a result of this type, and makes each NaN the same.
+    /// Emits an instruction with a result of this type, and replaces a NaN result.
     fn arithmetic(&mut self, instruction: Instruction<'static>, ty: ValType) {
         let chooses_nan = chooses_nan(&instruction);
         self.emit(instruction);
@@ -263,10 +265,10 @@ impl Body<'_, '_> {
         ]);
     }
 
-    /// A value out of a global, a memory, the table or the functions.
+    /// Pushes a value from a global, a memory, the table or the functions.
     fn fetch(&mut self, ty: ValType) {
         if self.source.chance(2) {
-            let global = TYPES.iter().position(|other| *other == ty).expect("there is one of each");
+            let global = TYPES.iter().position(|other| *other == ty).expect("one global of each type");
             self.emit(Instruction::GlobalGet(number(global)));
             return;
         }
@@ -301,14 +303,14 @@ impl Body<'_, '_> {
         MemArg { offset: *self.source.pick(&OFFSETS), align: 0, target, ordering: None }
     }
 
-    /// An address within bounds.
+    /// Pushes an address within bounds.
     fn address(&mut self) {
         let local = number(self.ordinary);
         if self.source.chance(2) {
             self.emit(Instruction::LocalGet(local));
             return;
         }
-        // Not from a memory, whose address would be wanted first.
+        // The value comes from a local, because a load would need an address itself.
         self.get_local(ValType::I32);
         self.emit(Instruction::I32Const(ADDRESS));
         self.emit(Instruction::I32And);
@@ -317,7 +319,7 @@ impl Body<'_, '_> {
         }
     }
 
-    /// Pushes what decides where control goes, which is 0 as often as not.
+    /// Pushes a condition for a branch, which is often 0.
     pub(super) fn condition(&mut self) {
         self.push(ValType::I32);
         match self.source.below(6) {
@@ -346,7 +348,7 @@ impl Body<'_, '_> {
         }
     }
 
-    /// Uses what is on top of the stack.
+    /// Applies an operator to the top of the stack.
     pub(super) fn operate(&mut self) {
         let Some(top) = self.operands().last().copied() else {
             return;
@@ -372,7 +374,8 @@ impl Body<'_, '_> {
         }
     }
 
-    /// Takes the top of the stack away, and mostly sees to it that what it was makes a difference.
+    /// Pops the top of the stack. Usually adds it to the global `USED`, so that a wrong value is
+    /// detected.
     pub(super) fn drop(&mut self) {
         let Some(ty) = self.operands().last().copied() else {
             return;
