@@ -177,8 +177,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     pub(crate) fn new(native: Arc<Native>, state: State<H>) -> Result<Self, Refusal> {
         let limits = state.limits;
         let instance = instance::Instance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
-            instance::Stop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("wanted from the start")),
-            instance::Stop::TableLimit => Refusal::limited(Limit::Table, String::from("wanted from the start")),
+            instance::Stop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
+            instance::Stop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
             instance::Stop::Trap(reason) => {
                 Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
             }
