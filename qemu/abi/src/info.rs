@@ -59,7 +59,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("INFO returns the version and the interface", || {
         let info = info();
-        assert_eq!((info.abi, info.reserved), (uapi::KWASMI_ABI, 0));
+        assert_eq!((info.abi, info.unsafe_modules), (uapi::KWASMI_ABI, 0));
         assert_ne!(info.features & u64::from(uapi::KWASMI_FEATURE_WASI_PREVIEW1), 0);
         assert!(info.version[0] != 0 && info.version[31] == 0);
         assert!(info.engine_stack_peak_bytes < info.engine_stack_bytes);
