@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values keep what they are where control meets again, and locals what they are on the stack.
+//! Control flow: values survive branches and merges, and locals on the stack keep their values.
+//! Each test covers a defect of wasmi 2.0.0 that `wasmi.patch` corrects.
 
 mod common;
 
@@ -10,7 +11,7 @@ use common::{
 };
 use kwasmi_engine::ffi::Ending;
 
-/// Runs a guest that traps if a value is not what it is to be.
+/// Defines a test that runs a guest, which traps if a value is wrong.
 macro_rules! fixture {
     ($test:ident, $name:literal) => {
         #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which modules are refused, and what is said about it.
+//! Loading of modules: which modules are refused, and with which message.
 
 mod common;
 
@@ -24,12 +24,12 @@ const PROGRAM: &str = r#"
 "#;
 
 #[test]
-fn a_truncated_module_is_refused_at_every_byte() {
+fn truncated_modules_are_refused() {
     let wasm = wat::parse_str(PROGRAM).expect("valid text");
     assert!(load_bytes(&wasm).is_ok());
     for len in 0..wasm.len() {
         match load_bytes(&wasm[..len]) {
-            // What is cut off between two sections can be a module as well.
+            // Truncation between two sections can yield a valid module.
             Ok(_) => assert!(wasmparser::validate(&wasm[..len]).is_ok(), "{len} bytes are accepted"),
             Err(text) => assert!(!text.is_empty(), "{len} bytes"),
         }
@@ -37,14 +37,14 @@ fn a_truncated_module_is_refused_at_every_byte() {
 }
 
 #[test]
-fn what_is_not_wasm_is_said_with_an_offset() {
+fn bytes_that_are_not_wasm_are_refused_with_an_offset() {
     assert!(load_bytes(b"").err().expect("refused").contains("not valid Wasm"));
     let zeros = load_bytes(&vec![0; 1 << 20]).err().expect("refused");
     assert!(zeros.contains("not valid Wasm") && zeros.contains("offset"), "{zeros}");
 }
 
 #[test]
-fn every_byte_changed_is_refused_or_runs() {
+fn modules_with_a_changed_byte_are_refused_or_run() {
     let wasm = wat::parse_str(PROGRAM).expect("valid text");
     for at in 0..wasm.len() {
         for bits in [0x01, 0x80, 0xff] {
@@ -76,13 +76,13 @@ fn all_missing_imports_are_named() {
 }
 
 #[test]
-fn names_of_imports_cannot_pretend_to_be_text() {
+fn names_of_imports_are_escaped() {
     let text = refusal(r#"(module (import "a\nb" "\1b[31mred" (func)) (func (export "_start")))"#);
     assert!(text.contains(r"a\nb") && !text.contains('\n') && !text.contains('\x1b'), "{text}");
 }
 
 #[test]
-fn what_is_not_a_program_is_refused() {
+fn modules_without_a_suitable_entry_are_refused() {
     assert!(refusal("(module)").contains("_start"));
     assert!(refusal(r#"(module (func (export "_start") (param i32)))"#).contains("parameters"));
     assert!(
@@ -92,11 +92,11 @@ fn what_is_not_a_program_is_refused() {
 }
 
 #[test]
-fn offsets_are_those_of_the_caller_also_with_a_start_section() {
+fn offsets_refer_to_the_original_module_with_a_start_section() {
     let mut wasm = wat::parse_str(PROGRAM).expect("valid text");
-    // The last data segment's length: more than there is.
+    // Sets the length of the last data segment beyond its section.
     let len = wasm.len();
-    let at = wasm.windows(9).position(|window| window == b"some data").expect("there") - 1;
+    let at = wasm.windows(9).position(|window| window == b"some data").expect("the data segment") - 1;
     wasm[at] = 100;
     let text = load_bytes(&wasm).err().expect("refused");
     let offset: usize = text.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How guests end, and that interruptions leave no trace.
+//! Execution of guests: their ends, their limits, and interruptions, which must not change the
+//! result.
 
 mod common;
 
@@ -38,7 +39,7 @@ fn trap(body: &str) -> u32 {
 }
 
 #[test]
-fn traps_are_told_apart() {
+fn each_kind_of_trap_has_its_code() {
     let program = |body: &str| format!(r#"(module (memory (export "memory") 1) (func (export "_start") {body}))"#);
     assert_eq!(trap(&program("unreachable")), Trap::Unreachable as u32);
     assert_eq!(trap(&program("(drop (i32.load (i32.const 65536)))")), Trap::MemoryBounds as u32);
@@ -89,7 +90,7 @@ fn host_calls_cost_fuel() {
         assert_eq!(finish(&mut instance), End::exited(0));
         let fuel = instance.usage().fuel;
         assert!((bytes / 64..bytes / 64 + 2000).contains(&fuel), "{body}: {fuel}");
-        // In the middle of one call.
+        // The fuel runs out in the middle of the call.
         let limits = InstanceLimits { fuel: 100_000, ..ROOMY };
         let mut instance = start(&module, &TestHost::default(), limits).expect("starts");
         assert_eq!(finish(&mut instance), End::limited(Limit::Fuel), "{body}");
@@ -105,7 +106,7 @@ fn host_calls_cost_fuel() {
 }
 
 #[test]
-fn an_exit_status_is_the_guests_own() {
+fn the_exit_status_is_that_of_proc_exit() {
     let program = |status: i64| {
         format!(
             r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -148,7 +149,7 @@ fn a_checkpoint_ends_an_endless_loop_and_a_start_function() {
 }
 
 #[test]
-fn what_was_used_is_told_of_a_guest_that_ends_in_a_pause() {
+fn usage_is_reported_for_a_guest_that_ends_while_paused() {
     let module = load(LOOP).expect("loads");
     let host = TestHost::default();
     let mut instance = start(&module, &host, ROOMY).expect("starts");
@@ -179,7 +180,7 @@ fn a_start_function_that_traps_ends_the_guest() {
 }
 
 #[test]
-fn pauses_in_a_computation_do_not_change_it() {
+fn pauses_do_not_change_the_result() {
     let text = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
         (func $fib (param i32) (result i32)
             (if (result i32) (i32.lt_u (local.get 0) (i32.const 2))
@@ -192,7 +193,8 @@ fn pauses_in_a_computation_do_not_change_it() {
     let mut instance = start(&module, &host, ROOMY).expect("starts");
     let mut pauses = 0;
     let end = loop {
-        // The last one is for the beginning, where only an end counts.
+        // The last element answers the checkpoint before the first slice, which only an end can
+        // stop.
         host.world().pauses = vec![Pause::Interrupt, Pause::Interrupt];
         match instance.run(|_| {}) {
             Outcome::Ended(end) => break end,
@@ -203,7 +205,7 @@ fn pauses_in_a_computation_do_not_change_it() {
     assert!(pauses > 2, "{pauses}");
 }
 
-/// A guest that grows its memory or table, and exits with what `memory.grow` or `table.grow` said last.
+/// Returns a guest that grows its memory or table and exits with the result of the last grow.
 fn grower(memory: &str, body: &str) -> String {
     format!(
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -213,7 +215,7 @@ fn grower(memory: &str, body: &str) -> String {
 }
 
 #[test]
-fn an_exit_status_that_no_process_has_is_a_trap() {
+fn an_exit_status_above_255_is_a_trap() {
     for (status, trapped) in [(0_u32, false), (1, false), (255, false), (256, true), (1 << 16, true), (u32::MAX, true)]
     {
         let text = grower("1", &format!("(call $exit (i32.const {}))", status.cast_signed()));
@@ -231,7 +233,7 @@ fn an_exit_status_that_no_process_has_is_a_trap() {
 }
 
 #[test]
-fn memory_has_its_limit() {
+fn the_memory_limit_ends_the_guest() {
     let body = "(drop (memory.grow (i32.const 3))) (call $exit (memory.grow (i32.const 1)))";
     let module = load(&grower("1", body)).expect("loads");
     for (memory, end) in [(4 * 65_536, End::limited(Limit::Memory)), (5 * 65_536, End::exited(4))] {
@@ -242,11 +244,11 @@ fn memory_has_its_limit() {
     }
     let limits = InstanceLimits { memory: 65_535, ..ROOMY };
     let text = start(&module, &TestHost::default(), limits).err().expect("refused");
-    assert!(text.contains("from the start"), "{text}");
+    assert!(text.contains("at instantiation"), "{text}");
 }
 
 #[test]
-fn memories_have_their_limit_together() {
+fn the_memory_limit_covers_all_memories() {
     let text = r#"(module (memory 2) (memory 2) (func (export "_start")))"#;
     let module = load(text).expect("loads");
     assert!(start(&module, &TestHost::default(), InstanceLimits { memory: 4 * 65_536, ..ROOMY }).is_ok());
@@ -254,13 +256,13 @@ fn memories_have_their_limit_together() {
 }
 
 #[test]
-fn growing_beyond_what_the_module_declares_fails_in_the_guest() {
+fn growing_beyond_the_declared_maximum_fails_in_the_guest() {
     let grows = "(call $exit (i32.sub (i32.const 0) (memory.grow (i32.const 2))))";
     assert_eq!(run(&grower("1 2", grows), &TestHost::default()), End::exited(1));
 }
 
 #[test]
-fn tables_have_their_limit() {
+fn the_table_limit_ends_the_guest() {
     let body = "(drop (table.grow $t (ref.null func) (i32.const 900)))
         (call $exit (i32.div_u (table.grow $t (ref.null func) (i32.const 100)) (i32.const 100)))";
     let module = load(&grower("0", body)).expect("loads");
@@ -271,9 +273,9 @@ fn tables_have_their_limit() {
     }
 }
 
-/// One that takes more fuel than a slice has is paused before it, and done once.
+/// An operation that takes more fuel than a slice is paused before it starts, and performed once.
 #[test]
-fn large_operations_are_done_once() {
+fn large_bulk_operations_are_performed_once() {
     let body = "(drop (table.grow $t (ref.null func) (i32.const 500000)))
         (drop (memory.grow (i32.const 1000)))
         (memory.fill (i32.const 0) (i32.const 7) (i32.const 50000000))
@@ -288,9 +290,9 @@ fn large_operations_are_done_once() {
     assert!(instance.usage().fuel > 2_000_000, "{:?}", instance.usage());
 }
 
-/// What cannot be paused must not be resumed.
+/// wasmi cannot resume `table.grow`, so the guest must end.
 #[test]
-fn a_table_that_grows_at_the_end_of_a_slice_ends_the_guest() {
+fn table_grow_out_of_slice_fuel_ends_the_guest() {
     let body = "(drop (table.grow $t (ref.null func) (i32.const 2000000))) (call $exit (i32.const 1))";
     let module = load(&grower("0", body)).expect("loads");
     let mut instance = start(&module, &TestHost::default(), ROOMY).expect("starts");
@@ -298,7 +300,7 @@ fn a_table_that_grows_at_the_end_of_a_slice_ends_the_guest() {
 }
 
 #[test]
-fn the_stack_has_its_limit() {
+fn the_stack_limit_ends_the_guest() {
     let values = r#"(module (func $f (param i64 i64) (result i64)
             (i64.add (call $f (local.get 0) (local.get 1)) (local.get 1)))
         (func (export "_start") (drop (call $f (i64.const 1) (i64.const 2)))))"#;
@@ -315,14 +317,14 @@ fn the_stack_has_its_limit() {
 }
 
 #[test]
-fn a_segment_that_does_not_fit_is_refused() {
+fn a_segment_out_of_bounds_is_refused() {
     let module = load(r#"(module (memory 1) (data (i32.const 65535) "xy") (func (export "_start")))"#).expect("loads");
     let text = start(&module, &TestHost::default(), ROOMY).err().expect("refused");
     assert!(text.contains("cannot be instantiated"), "{text}");
 }
 
 #[test]
-fn many_host_calls_give_the_host_a_say() {
+fn many_host_calls_cause_checkpoints() {
     let host = TestHost::default();
     let module = load(
         r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
@@ -337,9 +339,9 @@ fn many_host_calls_give_the_host_a_say() {
     assert!(instance.words().to_string().ends_with("host calls, the last one sched_yield"), "{}", instance.words());
 }
 
-/// Whatever is selected from, by whatever says whether a local is 0.
+/// Tests all combinations of operands and of comparisons with zero.
 #[test]
-fn selects_by_a_comparison_with_zero() {
+fn a_select_by_a_comparison_with_zero_selects_the_right_operand() {
     let values = [(5, "(i32.const 5)"), (7, "(global.get $g)"), (2, "(local.get $two)")];
     for zero in [0, 1] {
         for (is_swapped, condition) in

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preview 1, as guests see it.
+//! Host functions of preview 1 and `kwasmi_batch_1` as guests see them.
 
 mod common;
 
@@ -20,7 +20,8 @@ use kwasmi_engine::{
     },
 };
 
-/// A program that exits with what `body` leaves on the stack; every function is imported by its own name.
+/// Returns a program that exits with the result of `body`. Every function is imported by its own
+/// name.
 fn program(body: &str) -> String {
     let imports: String = FUNCTIONS
         .iter()
@@ -72,7 +73,7 @@ fn writes_gather_and_reads_scatter() {
 }
 
 #[test]
-fn an_interrupted_call_is_made_again_unseen() {
+fn an_interrupted_call_is_repeated_transparently() {
     let host = TestHost::default();
     let module = load(&program(
         r"(block (result i32)
@@ -88,7 +89,7 @@ fn an_interrupted_call_is_made_again_unseen() {
 }
 
 #[test]
-fn a_tail_call_that_is_interrupted_returns_to_its_caller() {
+fn an_interrupted_tail_call_returns_to_its_caller() {
     let host = TestHost::default();
     let module = load(
         r#"(module
@@ -113,7 +114,8 @@ fn a_tail_call_that_is_interrupted_returns_to_its_caller() {
     assert_eq!(host.world().output, b"hello");
 }
 
-/// Two writes and a copy in one call: what they have done together, and what is left of the host's troubles.
+/// Runs two writes and a copy in one call. Returns the exit status, which combines the results, and
+/// the output. `prepare` can make the host interrupt calls.
 fn batch(prepare: impl FnOnce(&TestHost)) -> (u32, Vec<u8>) {
     let host = TestHost::default();
     let module = load(&program(
@@ -148,7 +150,7 @@ fn batch(prepare: impl FnOnce(&TestHost)) -> (u32, Vec<u8>) {
 }
 
 #[test]
-fn a_batch_goes_on_where_it_was_interrupted() {
+fn an_interrupted_batch_continues() {
     let whole = (3 + 50 + 300 + 5000 - 5300, b"helloabcinput".to_vec());
     assert_eq!(batch(|_| {}), whole);
     for interruptions in 1..12 {
@@ -163,10 +165,10 @@ fn a_batch_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
-fn a_sleep_goes_on_where_it_was_interrupted() {
+fn an_interrupted_sleep_keeps_its_deadline() {
     let host = TestHost::default();
     host.world().clock = 100;
-    // One clock subscription of 50 ns, relative, monotonic, at address 0.
+    // Subscription at address 0: relative, monotonic clock, 50 ns.
     let module = load(&program(
         r"(block (result i32)
             (i32.store8 (i32.const 8) (i32.const 0))
@@ -184,7 +186,7 @@ fn a_sleep_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
-fn pointers_out_of_bounds_are_faults() {
+fn pointers_out_of_bounds_are_refused_with_fault() {
     for bad in ["65536", "-1", "-4", "65533"] {
         for body in [
             format!("(call $fd_write (i32.const 1) (i32.const {bad}) (i32.const 1) (i32.const 0))"),
@@ -202,7 +204,7 @@ fn pointers_out_of_bounds_are_faults() {
             format!("(call $poll_oneoff (i32.const {bad}) (i32.const 0) (i32.const 1) (i32.const 0))"),
             format!("(call $poll_oneoff (i32.const 0) (i32.const {bad}) (i32.const 1) (i32.const 0))"),
         ] {
-            // What ends exactly at the end of memory is none.
+            // This buffer ends exactly at the end of memory, so it is valid.
             if body.contains("random_get (i32.const 8) (i32.const 65533)") {
                 continue;
             }
@@ -212,14 +214,14 @@ fn pointers_out_of_bounds_are_faults() {
 }
 
 #[test]
-fn nothing_is_written_when_the_count_cannot_be() {
+fn an_invalid_result_pointer_prevents_the_write() {
     let host = TestHost::default();
     exit_code("(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 65533))", &host);
     assert!(host.world().output.is_empty());
 }
 
 #[test]
-fn descriptors_that_are_not_there_and_rights_that_are_not() {
+fn unknown_descriptors_and_missing_rights_are_refused() {
     for fd in ["3", "1023", "1024", "-1"] {
         for call in [
             format!("(call $fd_write (i32.const {fd}) (i32.const 1024) (i32.const 1) (i32.const 0))"),
@@ -240,7 +242,7 @@ fn descriptors_that_are_not_there_and_rights_that_are_not() {
 }
 
 #[test]
-fn arguments_that_mean_nothing() {
+fn invalid_arguments_are_refused_with_inval() {
     assert_eq!(errno("(call $clock_time_get (i32.const 4) (i64.const 0) (i32.const 0))"), Errno::Inval);
     assert_eq!(errno("(call $clock_time_get (i32.const -1) (i64.const 0) (i32.const 0))"), Errno::Inval);
     assert_eq!(errno("(call $fd_seek (i32.const 0) (i64.const 0) (i32.const 3) (i32.const 0))"), Errno::Inval);
@@ -249,7 +251,7 @@ fn arguments_that_mean_nothing() {
 }
 
 #[test]
-fn a_closed_descriptor_is_gone_and_its_file_given_up() {
+fn closing_a_descriptor_closes_the_handle() {
     let host = TestHost::default();
     let body = "(i32.add (call $fd_close (i32.const 1)) (call $fd_close (i32.const 1)))";
     assert_eq!(exit_code(body, &host), Errno::BadF as u32);
@@ -260,7 +262,7 @@ fn a_closed_descriptor_is_gone_and_its_file_given_up() {
 }
 
 #[test]
-fn an_error_of_the_host_is_the_guests() {
+fn errors_of_the_host_reach_the_guest() {
     let host = TestHost::default();
     host.world().broken = Some(Errno::Pipe);
     let body = "(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0))";
@@ -268,7 +270,7 @@ fn an_error_of_the_host_is_the_guests() {
 }
 
 #[test]
-fn a_program_without_memory_gets_faults() {
+fn host_calls_of_a_program_without_memory_fail_with_fault() {
     let end = run(
         r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
             (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A host for tests: streams in memory, a clock that is told, interruptions on demand.
+//! Host for tests, with streams in memory, a settable clock and interruptions on demand.
 
-#![allow(dead_code, unreachable_pub, reason = "each test uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of this module")]
 
 use kwasmi_engine::{
     ffi::{
@@ -48,7 +48,7 @@ use std::sync::{
     Mutex, //
 };
 
-/// What a guest did, and what is to happen to it.
+/// State of the host: effects of the guest, and events that tests schedule.
 #[derive(Debug, Default)]
 pub struct World {
     pub input: Vec<u8>,
@@ -59,23 +59,24 @@ pub struct World {
     pub slept_until: Vec<u64>,
     pub closed: Vec<u32>,
     pub checkpoints: usize,
-    /// What checkpoints answer, the last one first; then [`Pause::Continue`].
+    /// Results of the next checkpoints, the last element first. Later checkpoints return
+    /// [`Pause::Continue`].
     pub pauses: Vec<Pause>,
-    /// How many of the next host calls that can sleep are interrupted.
+    /// Number of the next sleeping host calls that are interrupted.
     pub interruptions: usize,
-    /// The most bytes of one transfer.
+    /// Upper bound of the bytes of one transfer.
     pub transfer_max: Option<usize>,
-    /// What every transfer fails with.
+    /// Error of every transfer, if set.
     pub broken: Option<Errno>,
 }
 
-/// A [`Host`] over a [`World`] that the test can see.
+/// [`Host`] with a [`World`] that the test can access.
 #[derive(Clone, Debug, Default)]
 pub struct TestHost(pub Arc<Mutex<World>>);
 
 impl TestHost {
     pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
-        self.0.lock().expect("no test panics with it")
+        self.0.lock().expect("a lock that no test poisons")
     }
 
     fn interruptible(&self) -> Result<(), Fail> {
@@ -182,10 +183,10 @@ impl Host for TestHost {
     fn yield_now(&mut self) {}
 }
 
-/// No limits that a test would meet.
+/// Limits that no test reaches.
 pub const ROOMY: InstanceLimits = InstanceLimits { fuel: u64::MAX, memory: 1 << 30, table: 1 << 24, fds: 1024 };
 
-/// The same, for modules.
+/// Limits of modules that no test reaches.
 pub const ROOMY_MODULE: ModuleLimits = ModuleLimits {
     functions: 1 << 20,
     function_size: 1 << 20,
@@ -197,12 +198,12 @@ pub const ROOMY_MODULE: ModuleLimits = ModuleLimits {
     stack: 1 << 20,
 };
 
-/// Loads a module from text, or says why not.
+/// Loads a module from text, or returns the reason of the refusal.
 pub fn load(text: &str) -> Result<Module<TestHost>, String> {
     load_bytes(&wat::parse_str(text).expect("valid text"))
 }
 
-/// Loads a module from bytes, or says why not.
+/// Loads a module from bytes, or returns the reason of the refusal.
 pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
     let options = Options { limits: ROOMY_MODULE, fault_injection: true };
     Module::new(wasm, options).map_err(|refusal| refusal.to_string())
@@ -219,10 +220,10 @@ pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits)
     for (fd, rights) in (0..).zip(rights) {
         let none = Rights::NONE;
         let descriptor = Descriptor { handle: Handle(fd), rights, inheriting: none, refused: none, preopen: None };
-        fds.insert(fd, descriptor).expect("free");
+        fds.insert(fd, descriptor).expect("an unused number");
     }
-    let args = Strings::new(b"guest\0one\0two words\0").expect("ends with NUL");
-    let env = Strings::new(b"NAME=value\0").expect("ends with NUL");
+    let args = Strings::new(b"guest\0one\0two words\0").expect("terminated strings");
+    let env = Strings::new(b"NAME=value\0").expect("terminated strings");
     Instance::new(module, Context::new(host.clone(), args, env, fds), limits).map_err(|refusal| refusal.to_string())
 }
 
@@ -233,7 +234,7 @@ pub fn run(text: &str, host: &TestHost) -> End {
     finish(&mut instance)
 }
 
-/// Runs a guest to its end, through all interruptions.
+/// Runs a guest to its end and continues it after each interruption.
 pub fn finish(instance: &mut Instance<TestHost>) -> End {
     loop {
         if let Outcome::Ended(end) = instance.run(|_| {}) {
