@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Links the engine object that `KWASMI_ENGINE_OBJECT` names, with its indirect jumps as the kernel makes them at load: for one
-//! program on a processor that needs no retpolines, for the other on one where it uses them.
+//! Links the engine object that `KWASMI_ENGINE_OBJECT` names, after patching its indirect jumps as
+//! the kernel does when it loads a module: without retpolines for one program, with retpolines for
+//! the other.
 
 use std::{
     collections::HashMap,
@@ -23,17 +24,17 @@ use object::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// A jump or a call of a thunk: an opcode, and where the thunk is.
+/// Length of a jump to or a call of a thunk in bytes: an opcode and a relative address.
 const SITE_LEN: usize = 5;
 
-/// A `struct alt_instr` of arch/x86/include/asm/alternative.h.
+/// Size of `struct alt_instr` of arch/x86/include/asm/alternative.h, in bytes.
 const ALTERNATIVE_LEN: u64 = 14;
 
 const INDIRECT_THUNK: &str = "__x86_indirect_thunk_r11";
 const RETURN_THUNK: &str = "__x86_return_thunk";
 
-/// What the kernel puts in place of a jump or a call of a thunk: `patch_retpolines` and `patch_returns` in
-/// arch/x86/kernel/alternative.c.
+/// Returns the code that the kernel patches in place of a jump to or a call of a thunk, see
+/// `patch_retpolines` and `patch_returns` in arch/x86/kernel/alternative.c.
 fn inline(thunk: &str, opcode: u8) -> Option<[u8; SITE_LEN]> {
     const CALL: u8 = 0xe8;
     const JUMP: u8 = 0xe9;
@@ -48,24 +49,24 @@ fn inline(thunk: &str, opcode: u8) -> Option<[u8; SITE_LEN]> {
     }
 }
 
-/// A place that another refers to.
+/// Relocation of the object.
 struct Reference {
-    /// The section that it is in, and where there.
+    /// Section and offset of the place that is relocated.
     section: usize,
     offset: u64,
-    /// What it refers to.
+    /// Symbol and addend of the target.
     symbol: usize,
     addend: i64,
-    /// Where this is written in the object.
+    /// Offset of the relocation entry in the file.
     entry: usize,
 }
 
-/// An object, and who refers to what in it.
+/// Object file with its relocations.
 struct Object {
     bytes: Vec<u8>,
-    /// By number.
+    /// Sections by index.
     sections: Vec<Section>,
-    /// By number: name, section, value.
+    /// Symbols by index: name, section, value.
     symbols: Vec<(String, usize, u64)>,
     references: Vec<Reference>,
 }
@@ -109,7 +110,8 @@ impl Object {
         Ok(Self { bytes, sections, symbols, references })
     }
 
-    /// Jumps and calls of `thunk`: where each begins in the object, and its reference.
+    /// Returns the jumps to and calls of `thunk`: the offset of each in the file, and its
+    /// relocation.
     fn sites(&self, thunk: &str) -> impl Iterator<Item = (usize, &Reference)> {
         self.references.iter().filter_map(move |reference| {
             let section = self.sections.get(reference.section).filter(|section| section.is_code)?;
@@ -118,7 +120,8 @@ impl Object {
         })
     }
 
-    /// Without jumps and calls of `thunk` where it can be.
+    /// Returns the object with the jumps to and calls of `thunk` replaced, where the kernel
+    /// replaces them.
     fn without(&self, thunk: &str) -> Vec<u8> {
         let mut patched = self.bytes.clone();
         for (start, reference) in self.sites(thunk) {
@@ -126,37 +129,39 @@ impl Object {
                 continue;
             };
             patched[start..][..SITE_LEN].copy_from_slice(&code);
-            // The relocation's type, in the low half of its second field.
+            // The type of the relocation is the low half of the second field, `r_info`.
             patched[reference.entry + 8..][..4].copy_from_slice(&elf::R_X86_64_NONE.to_le_bytes());
         }
         patched
     }
 
-    /// The references from the section `name`.
+    /// Returns the relocations of the section `name`.
     fn from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Reference> {
         self.references
             .iter()
             .filter(move |reference| self.sections.get(reference.section).is_some_and(|section| section.name == name))
     }
 
-    /// The section that a reference is to, and where there.
+    /// Returns the section and the offset that a relocation refers to.
     fn target(&self, reference: &Reference) -> Result<(usize, u64)> {
-        let (_, section, value) = self.symbols.get(reference.symbol).ok_or("no such symbol")?;
-        Ok((*section, value.checked_add_signed(reference.addend).ok_or("no such place")?))
+        let (_, section, value) = self.symbols.get(reference.symbol).ok_or("a relocation with an unknown symbol")?;
+        Ok((*section, value.checked_add_signed(reference.addend).ok_or("a relocation whose target overflows")?))
     }
 
-    /// With the alternatives, which all are for where retpolines are in use (kmod/engine/dispatch.awk): direct jumps and calls.
+    /// Returns the object with all alternatives applied. They replace direct jumps and calls on
+    /// kernels that use retpolines (kmod/engine/dispatch.awk).
     fn with_alternatives(&self) -> Result<Vec<u8>> {
         let by_place: HashMap<(usize, u64), &Reference> =
             self.references.iter().map(|reference| ((reference.section, reference.offset), reference)).collect();
-        // The displacement of the jump or call that is there.
-        let jump_at = |(section, offset): (usize, u64)| by_place.get(&(section, offset + 1)).ok_or("no jump there");
+        // The relocation of a jump or call is that of its displacement, after the opcode byte.
+        let jump_at = |(section, offset): (usize, u64)| by_place.get(&(section, offset + 1)).ok_or("no jump to patch");
         let mut patched = self.bytes.clone();
         let mut count = 0;
         for alternative in self.from(".altinstructions").filter(|reference| reference.offset % ALTERNATIVE_LEN == 0) {
             let replacement = by_place.get(&(alternative.section, alternative.offset + 4)).ok_or("no replacement")?;
             let (site, way) = (jump_at(self.target(alternative)?)?, jump_at(self.target(replacement)?)?);
-            // The relocation's symbol, in the high half of its second field, and its addend.
+            // The symbol of the relocation is the high half of `r_info`, and its addend is the
+            // third field.
             patched[site.entry + 12..][..4].copy_from_slice(&u32::try_from(way.symbol)?.to_le_bytes());
             patched[site.entry + 16..][..8].copy_from_slice(&way.addend.to_le_bytes());
             count += 1;
@@ -183,7 +188,8 @@ fn main() -> Result<()> {
         fs::write(&file, patched)?;
         println!("cargo::rustc-link-arg-bin={program}={}", file.display());
     }
-    // Kernel code is linked for addresses that fit into 32 bits with a sign: not for just any.
+    // Kernel code is linked for addresses that fit into 32 bits with sign extension, so the program
+    // must not be position-independent.
     println!("cargo::rustc-link-arg-bins=-no-pie");
     Ok(())
 }

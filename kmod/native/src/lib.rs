@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs a Wasm program on the very engine object that is linked into `kwasmi.ko`, in an ordinary process.
+//! Runs a Wasm program in an ordinary process, on the engine object that is linked into
+//! `kwasmi.ko`.
 //!
 //!     kwasmi-native [--stats] [--env NAME=VALUE]... [--dir HOST[::GUEST][:ro]]... FILE.wasm [ARG]...
 //!
-//! Its host functions are those of the kernel module, made of system calls: what a guest gets here is what Linux does, and
-//! what it is to get in the kernel. Options and exit statuses are those of the `kwasmi` command. `--stats` tells time, fuel,
-//! heap and the depth of the engine stack on stderr.
+//! The host functions are those of the kernel module, implemented with system calls, so that the
+//! results show what guests must get in the kernel. Options and exit statuses are those of the
+//! `kwasmi` command. `--stats` prints time, fuel, heap use and the depth of the engine stack on
+//! standard error.
 //!
-//! `kwasmi-native-retpolines` is the same with indirect jumps as a kernel that uses retpolines makes them.
+//! `kwasmi-native-retpolines` is the same program with indirect jumps patched as on a kernel that
+//! uses retpolines.
 
 #[path = "../../engine/src/ffi.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
+#[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]
 mod ffi;
 mod host;
 mod options;
@@ -63,10 +66,10 @@ unsafe extern "C" {
     fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
 }
 
-/// A stay in the engine that ended by itself, or the words of how it failed.
+/// Result of an engine entry: the status, or the status and the message of a landing.
 type Outcome = Result<Status, (Status, String)>;
 
-/// The engine, as this process uses it.
+/// Engine of this process.
 struct Engine {
     stack: Stack,
     account: *mut c_void,
@@ -94,7 +97,8 @@ impl Engine {
     fn enter<A>(&mut self, op: EngineOp, args: &mut A) -> Outcome {
         let mut context = Context::new(self.stack.top(), self.account, host::present());
         host::set_context(&raw mut context);
-        // SAFETY: The argument is what the operation takes, and nobody runs on the stack.
+        // SAFETY: Callers pass the argument type of `op`, with valid pointers. The context is set,
+        // and the engine stack is not in use, because `self` is borrowed exclusively.
         let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
         host::set_context(ptr::null_mut());
         let status = Status::from_raw(status);
@@ -115,7 +119,7 @@ impl Engine {
     }
 }
 
-/// How the program ended: the exit status, and words for stderr.
+/// End of the program: the exit status, and a message for standard error.
 type End = (u8, Option<String>);
 
 fn landed((status, text): (Status, String)) -> End {
@@ -126,7 +130,8 @@ fn landed((status, text): (Status, String)) -> End {
     }
 }
 
-/// The defaults of the kernel module, see `kmod/limits.rs`, but for the arity, where it is the ceiling.
+/// Limits of modules: the defaults of the kernel module (`kmod/limits.rs`), except that the arity
+/// is its ceiling.
 const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     functions: 100_000,
     function_size: 128 << 10,
@@ -158,7 +163,7 @@ fn limit_name(limit: u32) -> String {
         Limit::CpuTime,
         Limit::TotalHeap,
     ];
-    // As the command writes it.
+    // The names are those that the command prints.
     let name = all.into_iter().find(|known| *known as u32 == limit).map_or(String::new(), |limit| format!("{limit:?}"));
     let mut words = String::new();
     for char in name.chars() {
@@ -182,7 +187,7 @@ fn bytes(bytes: &[u8]) -> Bytes {
     Bytes { addr: bytes.as_ptr(), len: bytes.len() }
 }
 
-/// What a guest begins with.
+/// Arguments, environment and descriptors of a guest.
 struct Guest {
     args: Vec<u8>,
     env: Vec<u8>,
@@ -190,21 +195,22 @@ struct Guest {
 }
 
 impl Guest {
-    /// As `options` say. The files are the host functions' from now on.
+    /// Opens the files that `options` name and passes them to the host functions.
     fn new(options: &Options, stdio: Stdio) -> Result<Self, String> {
         let handed =
             Handed::open(&options.dir, &options.tcp_listen, &options.fd).map_err(|failure| failure.to_string())?;
         let mut files = Files::new();
         let mut fds = Vec::new();
         for fd in stdio.guest_fds().into_iter().chain(handed.guest_fds().iter().cloned()) {
-            // SAFETY: The standard streams are open, and so is what was handed over for as long as that lives.
+            // SAFETY: The descriptor is open: `stdio` and `handed` own all descriptors in the list
+            // and outlive `borrowed`.
             let borrowed = unsafe { BorrowedFd::borrow_raw(fd.fd) };
             let handle = files.open(borrowed).map_err(|errno| errno.to_string())?;
             fds.push((fd, u32::try_from(handle).map_err(|error| error.to_string())?));
         }
         host::set_files(files);
         let mut args = options.program.clone();
-        // As the command does it.
+        // Like the command, passes only the file name as the first argument.
         if let Some(file) = args.first_mut() {
             *file = Path::new(file).file_name().map_or_else(|| file.clone(), OsString::from);
         }
@@ -314,10 +320,10 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
     }
 }
 
-/// Runs the program that the command line names; the exit status.
+/// Runs the program that the command line names and returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Before anything is opened.
+    // The standard streams must be taken before another file is opened.
     let Ok(stdio) = Stdio::take() else {
         return ExitCode::from(125);
     };

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi-native`: the engine as the kernel patches it where it needs no retpolines.
+//! `kwasmi-native`: runs programs on the engine as the kernel patches it without retpolines.
 
 use std::{
     arch::global_asm,
     process::ExitCode, //
 };
 
-// What the engine object expects of the kernel's text (arch/x86/lib/retpoline.S), for conditional jumps: all others are patched.
+// Thunks of the kernel (`arch/x86/lib/retpoline.S`). Only conditional jumps reach them; all other
+// jumps and calls are patched.
 global_asm!(
     ".text",
     ".globl __x86_return_thunk",

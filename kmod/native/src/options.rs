@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line: that of `kwasmi run`, as far as there is something behind it here.
+//! Command line: the options of `kwasmi run` that this program supports.
 
 use clap::{
     Parser,
@@ -23,29 +23,29 @@ use std::{
 #[derive(Debug, Parser)]
 #[command(name = "kwasmi-native", override_usage = "kwasmi-native [OPTIONS] FILE [ARG]...")]
 pub(crate) struct Options {
-    /// At the end, print on standard error what the guest took: time, fuel, memory, stack
+    /// Print the guest's time, fuel, memory and stack use on standard error at the end
     #[arg(long)]
     pub(crate) stats: bool,
 
-    /// Set a variable of the guest's environment; may be repeated
+    /// Set an environment variable of the guest; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|text| Variable::parse(&text)))]
     pub(crate) env: Vec<Variable>,
 
-    /// Hand a directory to the guest, which finds it as GUEST (else as HOST); with :ro nothing in it can change
+    /// Give the guest a directory under the name GUEST (default: HOST); with :ro it is read-only
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|text| Directory::parse(&text)))]
     pub(crate) dir: Vec<Directory>,
 
-    /// Listen on this address and hand the socket to the guest
+    /// Listen on this address and give the socket to the guest
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) tcp_listen: Vec<SocketAddr>,
 
-    /// Hand this descriptor of the caller to the guest
+    /// Give this file descriptor to the guest
     #[arg(long, value_name = "N")]
     pub(crate) fd: Vec<RawFd>,
 
-    /// The program: Wasm; what follows are its arguments
+    /// Wasm file of the program, followed by its arguments
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
 }

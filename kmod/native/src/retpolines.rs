@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi-native-retpolines`: the engine as the kernel patches it where it uses retpolines.
+//! `kwasmi-native-retpolines`: runs programs on the engine as the kernel patches it with
+//! retpolines.
 
 use std::{
     arch::global_asm,
     process::ExitCode, //
 };
 
-// arch/x86/lib/retpoline.S: the processor takes the return to be one to the int3.
+// Thunks of arch/x86/lib/retpoline.S. The processor predicts that the return goes to the int3.
 global_asm!(
     ".text",
     ".globl __x86_return_thunk",

@@ -252,8 +252,8 @@ const READING: Rights = Rights::FD_READ.with(Rights::FD_READDIR);
 const WRITING: Rights = Rights::FD_WRITE.with(Rights::FD_ALLOCATE).with(Rights::FD_FILESTAT_SET_SIZE);
 
 /// Opens a file or directory. Programs request every right that they may use, and get those that
-/// the directory passes on. The call fails for a missing right only if it is `FD_READ` or
-/// `FD_WRITE`.
+/// the directory passes on. A requested right that it does not pass on is an error only if it is
+/// `FD_READ` or `FD_WRITE`.
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_open<H: Host>(
     context: &mut Context<H>,
@@ -285,8 +285,7 @@ pub(super) fn path_open<H: Host>(
         return Err(Errno::Inval.into());
     }
     let dir = context.fds.get_with(fd, needed)?;
-    // A file opened for reading can be synced as well. A C library requests only `FD_SYNC` for
-    // that.
+    // A C library requests `FD_SYNC` without `FD_DATASYNC` for a file opened for reading.
     let asked = match Rights::from_raw_known(rights) {
         asked if asked.contains(Rights::FD_SYNC) => asked.with(Rights::FD_DATASYNC),
         asked => asked,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Clocks, by preview 1 `clockid`.
+//! Clocks of preview 1, by `clockid`.
 
 use super::Result;
 use rustix::{
@@ -27,12 +27,12 @@ fn clock(id: u64) -> Result<ClockId> {
     }
 }
 
-/// A time as nanoseconds.
+/// Converts a time to nanoseconds.
 fn nanoseconds(time: Timespec) -> u64 {
     u64::try_from(time.tv_sec * PER_SECOND + time.tv_nsec).unwrap_or(0)
 }
 
-/// Nanoseconds as a time; what is too many are as many as there can be.
+/// Converts nanoseconds to a time. Values above `i64::MAX` are treated as `i64::MAX`.
 fn timespec(nanoseconds: u64) -> Timespec {
     let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
     Timespec { tv_sec: nanoseconds / PER_SECOND, tv_nsec: nanoseconds % PER_SECOND }
@@ -42,7 +42,7 @@ pub(super) fn time(id: u64) -> Result {
     Ok(nanoseconds(clock_gettime(clock(id)?)))
 }
 
-/// As in the kernel, where it is known once the machine is up, it is asked for once.
+/// Returns the resolution of a clock. It is queried only once, as in the kernel.
 pub(super) fn resolution(id: u64) -> Result {
     static KNOWN: [OnceLock<u64>; 4] = [const { OnceLock::new() }; 4];
     let clock = clock(id)?;
@@ -54,7 +54,7 @@ pub(super) fn sleep_until(id: u64, until: u64) -> Result {
     clock_nanosleep_absolute(clock(id)?, &timespec(until)).map(|()| 0)
 }
 
-/// What is left until the monotonic clock shows `deadline`.
+/// Returns the time until the monotonic clock reaches `deadline`.
 pub(super) fn until(deadline: u64) -> Timespec {
     timespec(deadline.saturating_sub(nanoseconds(clock_gettime(ClockId::Monotonic))))
 }

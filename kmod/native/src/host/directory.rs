@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The entries of a directory, as preview 1 lays them out.
+//! Directory entries in the layout of preview 1.
 
 use super::{
     Result,
@@ -16,10 +16,10 @@ use rustix::{
 };
 use std::mem::MaybeUninit;
 
-/// What is read at a time.
+/// Size of the buffer for getdents64(2), in bytes.
 const ENTRIES_BYTES: usize = 64 * 1024;
 
-/// Preview 1 `filetype`.
+/// Returns the preview 1 `filetype` of an entry.
 fn file_type(kind: FileType) -> u8 {
     match kind {
         FileType::BlockDevice => 1,
@@ -32,7 +32,8 @@ fn file_type(kind: FileType) -> u8 {
     }
 }
 
-/// Puts the entries from `cookie` on into `bytes`, the last one cut off if need be; returns how many bytes.
+/// Copies the entries from `cookie` on into `bytes`, of which the last may be truncated. Returns
+/// the number of bytes.
 pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64) -> Result {
     rustix::fs::seek(open, SeekFrom::Start(cookie))?;
     let mut buffer = vec![MaybeUninit::uninit(); ENTRIES_BYTES];

@@ -46,7 +46,7 @@ use std::{
     }, //
 };
 
-/// Preview 1 `fdflags`.
+/// Bits of preview 1 `fdflags`.
 pub(super) mod fdflags {
     pub(crate) const APPEND: u64 = 1 << 0;
     pub(crate) const DSYNC: u64 = 1 << 1;
@@ -55,10 +55,10 @@ pub(super) mod fdflags {
     pub(crate) const SYNC: u64 = 1 << 4;
 }
 
-/// Linux's `O_DSYNC`, which rustix takes for `O_SYNC`.
+/// Linux's `O_DSYNC`. rustix defines it as `O_SYNC`.
 const DSYNC: OFlags = OFlags::from_bits_retain(0o10000);
 
-/// Linux's open flags by preview 1 `fdflags`.
+/// Linux's open flags for each preview 1 `fdflags` bit.
 const FLAGS: [(u64, OFlags); 4] = [
     (fdflags::APPEND, OFlags::APPEND),
     (fdflags::NONBLOCK, OFlags::NONBLOCK),
@@ -66,7 +66,7 @@ const FLAGS: [(u64, OFlags); 4] = [
     (fdflags::SYNC | fdflags::RSYNC, OFlags::SYNC),
 ];
 
-/// Preview 1 `fstflags`.
+/// Bits of preview 1 `fstflags`.
 mod fstflags {
     pub(super) const ATIM: u32 = 1 << 0;
     pub(super) const ATIM_NOW: u32 = 1 << 1;
@@ -74,17 +74,17 @@ mod fstflags {
     pub(super) const MTIM_NOW: u32 = 1 << 3;
 }
 
-/// Nanoseconds.
+/// Nanoseconds per second.
 const PER_SECOND: u64 = 1_000_000_000;
 
-/// `advice` by its preview 1 number.
+/// Advice values by preview 1 `advice`.
 const ADVICE: [Advice; 6] =
     [Advice::Normal, Advice::Sequential, Advice::Random, Advice::WillNeed, Advice::DontNeed, Advice::NoReuse];
 
-/// `RWF_NOAPPEND` of Linux's `include/uapi/linux/fs.h`.
+/// `RWF_NOAPPEND` of `include/uapi/linux/fs.h`.
 const NOAPPEND: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x20);
 
-/// Which way bytes go.
+/// Direction and buffers of a transfer.
 pub(super) enum Direction<'a> {
     /// From the file to the guest.
     Read(&'a mut [IoSliceMut<'a>]),
@@ -92,15 +92,16 @@ pub(super) enum Direction<'a> {
     Write(&'a [IoSlice<'a>]),
 }
 
-/// `O_APPEND` and its siblings for preview 1 `fdflags`.
+/// Converts preview 1 `fdflags` to Linux's open flags.
 pub(super) fn linux_flags(flags: u64) -> OFlags {
     FLAGS.iter().filter(|(flag, _)| flags & flag != 0).fold(OFlags::empty(), |linux, (_, more)| linux | *more)
 }
 
-/// A file, as the guest has it.
+/// Open file of a guest.
 pub(super) struct Open {
     fd: OwnedFd,
-    /// Preview 1 `fdflags`. They are the guest's own: others that have the file open do not notice when they change.
+    /// Preview 1 `fdflags` of the guest. They are separate from the flags of the open file
+    /// description, so that changes do not affect other processes.
     pub(super) flags: u64,
 }
 
@@ -122,7 +123,7 @@ impl Open {
         Ok(open)
     }
 
-    /// Linux's open flags of the file itself.
+    /// Returns Linux's open flags of the open file description.
     fn linux_flags(&self) -> Result<OFlags> {
         rustix::fs::fcntl_getfl(self)
     }
@@ -131,13 +132,13 @@ impl Open {
         Ok(FileType::from_raw_mode(rustix::fs::fstat(self)?.st_mode))
     }
 
-    /// Whether calls are not to wait.
+    /// Returns true if the guest has set `NONBLOCK`.
     pub(super) fn is_nonblocking(&self) -> bool {
         self.flags & fdflags::NONBLOCK != 0
     }
 
-    /// Calls `go`, which waits unless its argument, or the file itself, says that it is not to. Waits for `events` where the
-    /// file itself would not wait and the guest wants to.
+    /// Calls `go`, which must not wait if its argument is true. If the file itself is non-blocking
+    /// and the guest wants to wait, waits for `events` and calls `go` again.
     pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         let nonblocking = now || self.is_nonblocking();
         loop {
@@ -150,7 +151,8 @@ impl Open {
         }
     }
 
-    /// `RWF_*` for what the guest wants and the file itself does not do.
+    /// Returns the `RWF_*` flags for what the guest requests and the open file description does not
+    /// provide.
     fn writing(&self, has: OFlags) -> ReadWriteFlags {
         let wants = linux_flags(self.flags);
         let mut how = ReadWriteFlags::empty();
@@ -161,9 +163,9 @@ impl Open {
         how
     }
 
-    /// Reads or writes, at `at` or at the file's position; returns the number of bytes.
+    /// Reads or writes at offset `at` or at the file position. Returns the number of bytes.
     pub(super) fn transfer(&self, mut direction: Direction<'_>, at: u64) -> Result {
-        const { assert!(AT_POSITION == u64::MAX, "as preadv2(2) says it") };
+        const { assert!(AT_POSITION == u64::MAX, "the value that preadv2(2) takes for the file position") };
         let now = at == AT_POSITION_NOW;
         let at = if now { AT_POSITION } else { at };
         let kind = self.kind()?;
@@ -185,7 +187,7 @@ impl Open {
                 return once(how);
             }
             match once(how | ReadWriteFlags::NOWAIT) {
-                // Not every file knows how not to wait.
+                // Some files do not support `RWF_NOWAIT`.
                 Err(Errno::OPNOTSUPP) if ready::is_ready(self, events)? => once(how),
                 Err(Errno::OPNOTSUPP) => Err(Errno::AGAIN),
                 done => done,
@@ -194,7 +196,7 @@ impl Open {
         Ok(done as u64)
     }
 
-    /// Moves the position; returns the new one.
+    /// Moves the file position and returns the new one.
     pub(super) fn seek(&self, offset: i64, whence: u64) -> Result {
         let to = match whence {
             0 => SeekFrom::Start(offset.cast_unsigned()),
@@ -205,7 +207,7 @@ impl Open {
         rustix::fs::seek(self, to)
     }
 
-    /// Describes the file.
+    /// Returns the attributes of the file.
     pub(super) fn stat(&self) -> Result<FileStat> {
         let mut stat = file_stat(&rustix::fs::fstat(self)?);
         let own = OFlags::APPEND | OFlags::NONBLOCK;
@@ -214,52 +216,53 @@ impl Open {
         Ok(stat)
     }
 
-    /// Sets its times.
+    /// Sets the timestamps of the file.
     pub(super) fn set_times(&self, times: &Times) -> Result {
         rustix::fs::futimens(self, &timestamps(times)).map(|()| 0)
     }
 
-    /// Tells how a part of the file will be used.
+    /// Announces how a range of the file will be used.
     pub(super) fn advise(&self, offset: u64, len: u64, advice: u64) -> Result {
         let advice = usize::try_from(advice).ok().and_then(|number| ADVICE.get(number)).ok_or(Errno::INVAL)?;
         rustix::fs::fadvise(self, offset, NonZeroU64::new(len), *advice).map(|()| 0)
     }
 
-    /// Makes sure that there is room.
+    /// Allocates space for a range of the file.
     pub(super) fn allocate(&self, offset: u64, len: u64) -> Result {
         rustix::fs::fallocate(self, FallocateFlags::empty(), offset, len).map(|()| 0)
     }
 
-    /// Sets the size.
+    /// Sets the size of the file.
     pub(super) fn set_size(&self, size: u64) -> Result {
         rustix::fs::ftruncate(self, size).map(|()| 0)
     }
 
-    /// Puts it on its device.
+    /// Writes the file to its device. If `data_only` is set, omits metadata that is not needed to
+    /// read it.
     pub(super) fn sync(&self, data_only: bool) -> Result {
         if data_only { rustix::fs::fdatasync(self) } else { rustix::fs::fsync(self) }.map(|()| 0)
     }
 }
 
-/// A guest's files, by handle.
+/// Open files of a guest, by handle.
 #[derive(Default)]
 pub(crate) struct Files {
     table: Vec<Option<Open>>,
 }
 
 impl Files {
-    /// None.
+    /// Returns an empty table.
     pub(crate) const fn new() -> Self {
         Self { table: Vec::new() }
     }
 
-    /// Takes a copy of the descriptor `fd`; returns the handle.
+    /// Duplicates the descriptor `fd` and returns the handle.
     pub(crate) fn open(&mut self, fd: BorrowedFd<'_>) -> Result {
         let open = Open::new(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)?;
         Ok(self.add(open))
     }
 
-    /// Puts a file in the table; returns its handle.
+    /// Adds a file and returns its handle.
     pub(super) fn add(&mut self, open: Open) -> u64 {
         let index = self.table.iter().position(Option::is_none).unwrap_or(self.table.len());
         if index == self.table.len() {
@@ -269,7 +272,7 @@ impl Files {
         index as u64
     }
 
-    /// The file with this handle.
+    /// Returns the file with this handle.
     pub(super) fn get(&self, handle: u64) -> Result<&Open> {
         usize::try_from(handle).ok().and_then(|index| self.table.get(index)?.as_ref()).ok_or(Errno::BADF)
     }
@@ -278,12 +281,13 @@ impl Files {
         usize::try_from(handle).ok().and_then(|index| self.table.get_mut(index)).ok_or(Errno::BADF)
     }
 
-    /// Gives a file up.
+    /// Closes a file.
     pub(super) fn close(&mut self, handle: u64) -> Result {
         self.slot(handle)?.take().ok_or(Errno::BADF).map(|_| 0)
     }
 
-    /// Sets preview 1 `fdflags`. Calls cannot write less durably than the file was opened for.
+    /// Sets preview 1 `fdflags`. The flags for synchronous writes that the file was opened with
+    /// cannot be cleared.
     pub(super) fn set_flags(&mut self, handle: u64, flags: u64) -> Result {
         let open = self.slot(handle)?.as_mut().ok_or(Errno::BADF)?;
         let has = open.linux_flags()?;
@@ -297,7 +301,7 @@ impl Files {
     }
 }
 
-/// What Linux says about a file, but for the flags and the type of a socket.
+/// Converts the attributes of a file, except its open flags and socket type.
 pub(super) fn file_stat(found: &Stat) -> FileStat {
     let time = |seconds: i64, nanoseconds: u64| {
         u64::try_from(seconds).unwrap_or(0).saturating_mul(PER_SECOND).saturating_add(nanoseconds)
@@ -315,7 +319,7 @@ pub(super) fn file_stat(found: &Stat) -> FileStat {
     }
 }
 
-/// Sets the times of what `fd` is, which may be a mere path.
+/// Sets the timestamps of the file `fd`, which may be opened with `O_PATH`.
 pub(super) fn set_times(fd: impl AsFd, times: &Times) -> Result {
     rustix::fs::utimensat(fd, c"", &timestamps(times), AtFlags::EMPTY_PATH).map(|()| 0)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names below a directory that a guest was handed, by openat2(2) and the system calls that take one name in a directory.
+//! Paths below a preopened directory, resolved by openat2(2) and by system calls that take a
+//! directory and one name.
 
 use super::{
     Result,
@@ -35,20 +36,20 @@ use std::{
     os::fd::OwnedFd, //
 };
 
-/// How often a walk that crosses a rename is tried again.
+/// Upper bound of the attempts to resolve a path while files are renamed concurrently.
 const TRIES: usize = 1000;
 
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 
-/// A path, as a guest gave it, below a directory that it has.
+/// Path of a guest below one of its directories.
 pub(super) struct Path<'a> {
     dir: &'a Open,
     name: &'a CStr,
     follow: bool,
 }
 
-/// A name in a directory. Slashes may follow it.
+/// Directory and a name in it, which slashes may follow.
 struct Entry {
     parent: OwnedFd,
     name: CString,
@@ -59,14 +60,14 @@ impl<'a> Path<'a> {
         Self { dir, name, follow }
     }
 
-    /// Walks `name` from the directory on, and does not leave it.
+    /// Resolves `name` without leaving the directory.
     fn walk(&self, name: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let mut result = Err(Errno::AGAIN);
         for _ in 0..TRIES {
             result = rustix::fs::openat2(self.dir, name, flags | OFlags::CLOEXEC, mode, ResolveFlags::BENEATH);
             match result {
                 Err(Errno::AGAIN) => {}
-                // That is what leaving the directory is.
+                // The kernel reports an attempt to leave the directory as `EXDEV`.
                 Err(Errno::XDEV) => return Err(Errno::PERM),
                 _ => return result,
             }
@@ -78,12 +79,12 @@ impl<'a> Path<'a> {
         if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW }
     }
 
-    /// What it names.
+    /// Opens the file that the path names with `O_PATH`.
     fn find(&self) -> Result<OwnedFd> {
         self.walk(self.name, OFlags::PATH | self.follow(), Mode::empty())
     }
 
-    /// The directory that its last part is in, and that part.
+    /// Resolves all but the last component and returns it with its directory.
     fn parent(&self) -> Result<Entry> {
         let bytes = self.name.to_bytes();
         let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
@@ -93,23 +94,24 @@ impl<'a> Path<'a> {
         let name = CString::new(&bytes[start..]).map_err(|_| Errno::INVAL)?;
         let parent = self.walk(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
         if bytes[start..end] == *b".." {
-            // That it leads out of the directory comes before whatever else is wrong with it.
+            // An error for leaving the directory has precedence over other errors.
             self.walk(self.name, OFlags::PATH, Mode::empty())?;
         }
         Ok(Entry { parent, name })
     }
 
-    /// Describes what it names.
+    /// Returns the attributes of the file.
     pub(super) fn stat(&self) -> Result<FileStat> {
         Ok(file_stat(&rustix::fs::fstat(self.find()?)?))
     }
 
-    /// Sets times.
+    /// Sets the timestamps of the file.
     pub(super) fn set_times(&self, times: &Times) -> Result {
         set_times(self.find()?, times)
     }
 
-    /// Puts the text of a symbolic link into `text`, as much as fits; returns its length.
+    /// Copies the target of a symbolic link into `text`, as far as it fits. Returns the length of
+    /// the target.
     pub(super) fn read_link(&self, text: &mut [u8]) -> Result {
         let found = self.find()?;
         if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::Symlink {
@@ -137,41 +139,42 @@ impl<'a> Path<'a> {
         rustix::fs::unlinkat(entry.parent, entry.name, AtFlags::empty()).map(|()| 0)
     }
 
-    /// Makes it a symbolic link to `target`.
+    /// Creates a symbolic link to `target` at the path.
     pub(super) fn symlink(&self, target: &CStr) -> Result {
         let entry = self.parent()?;
         rustix::fs::symlinkat(target, entry.parent, entry.name).map(|()| 0)
     }
 
-    /// Gives what it names the name `new`, too.
+    /// Creates the hard link `new` to the file.
     pub(super) fn link(&self, new: &Path<'_>) -> Result {
         let old = self.find()?;
         let entry = new.parent()?;
         rustix::fs::linkat(old, c"", entry.parent, entry.name, AtFlags::EMPTY_PATH).map(|()| 0)
     }
 
-    /// Gives what it names the name `new`.
+    /// Renames the file to `new`.
     pub(super) fn rename(&self, new: &Path<'_>) -> Result {
         let (old, new) = (self.parent()?, new.parent()?);
         rustix::fs::renameat(old.parent, old.name, new.parent, new.name).map(|()| 0)
     }
 
-    /// Opens it, as `how` says; the file has the preview 1 `fdflags` `flags`.
+    /// Opens the file as the [`open`] bits of `how` say, with the preview 1 `fdflags` `flags`.
     pub(super) fn open(&self, how: u64, flags: u64) -> Result<Open> {
         let has = |bit| how & bit != 0;
         let mut linux = OFlags::NOCTTY | self.follow() | linux_flags(flags);
         linux |= match (has(open::READ), has(open::WRITE)) {
             (true, true) => OFlags::RDWR,
             (false, true) => OFlags::WRONLY,
-            // Nothing less can be had.
+            // A file cannot be opened without any access mode.
             (_, false) => OFlags::RDONLY,
         };
         linux.set(OFlags::CREATE, has(open::CREATE));
         linux.set(OFlags::DIRECTORY, has(open::DIRECTORY));
-        // What it means without the other is not defined.
+        // `O_EXCL` without `O_CREAT` is undefined.
         linux.set(OFlags::EXCL, has(open::CREATE) && has(open::EXCLUSIVE));
         linux.set(OFlags::TRUNC, has(open::TRUNCATE));
-        // Devices are not opened by name, where what is there would be opened.
+        // Opening a device by name is refused. The check is omitted where an existing file cannot
+        // be opened.
         let is_opened = !has(open::DIRECTORY) && !linux.contains(OFlags::CREATE | OFlags::EXCL);
         if let (true, Ok(found)) = (is_opened, self.find()) {
             let kind = FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode);

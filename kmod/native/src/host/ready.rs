@@ -33,7 +33,7 @@ fn wanted(events: u32) -> PollFlags {
     flags
 }
 
-/// [`PollEntry::ready`] of what poll(2) has found.
+/// Converts the result of poll(2) to the bits of [`PollEntry::ready`].
 fn ready(found: PollFlags, events: u32) -> u32 {
     let mut ready = 0;
     for (flags, bit) in [(READABLE, bits::READ), (WRITABLE, bits::WRITE)] {
@@ -41,14 +41,14 @@ fn ready(found: PollFlags, events: u32) -> u32 {
             ready |= bit & events;
         }
     }
-    // Alone it is nothing that was waited for.
+    // A hangup is reported only together with a requested event.
     if ready != 0 && found.contains(PollFlags::HUP) {
         ready |= bits::HANGUP;
     }
     ready
 }
 
-/// Whether `open` is ready for one of `events` now.
+/// Returns true if `open` is ready for one of `events` now.
 pub(super) fn is_ready(open: &Open, events: u32) -> Result<bool> {
     let mut fds = [PollFd::new(open, wanted(events))];
     rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
@@ -60,7 +60,7 @@ pub(super) fn wait(open: &Open, events: u32) -> Result<()> {
     rustix::event::poll(&mut [PollFd::new(open, wanted(events))], None).map(drop)
 }
 
-/// Waits until one of `entries` is ready, or until `deadline`; returns how many are.
+/// Waits until one of `entries` is ready, or until `deadline`. Returns the number of ready entries.
 pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> Result {
     let opens = entries.iter().map(|entry| files.get(u64::from(entry.handle))).collect::<Result<Vec<_>>>()?;
     let mut fds: Vec<_> =
@@ -81,7 +81,8 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
     Ok(count)
 }
 
-/// The bytes that can be read: of a regular file those up to its end, else 1, as the kernel does not tell.
+/// Returns the number of readable bytes: up to the end of a regular file, and 1 for other files, as
+/// in the kernel, which does not know it.
 fn readable_bytes(open: &Open) -> Result {
     let stat = rustix::fs::fstat(open)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

@@ -30,16 +30,16 @@ use std::io::{
     IoSliceMut, //
 };
 
-/// Preview 1 `riflags`.
+/// Bits of preview 1 `riflags`.
 const PEEK: u64 = 1 << 0;
 const WAITALL: u64 = 1 << 1;
 
-/// The type of a socket (`SOCK_*`); 0 for another file.
+/// Returns the type of a socket (`SOCK_*`), or 0 for another file.
 pub(super) fn kind(open: &Open) -> u32 {
     rustix::net::sockopt::socket_type(open).map_or(0, |kind| kind.as_raw())
 }
 
-/// Takes a connection; it has the preview 1 `fdflags` `flags`. Does not wait for one if it is to be `now`.
+/// Accepts a connection with the preview 1 `fdflags` `flags`. Does not wait if `now` is set.
 pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     let mut how = SocketFlags::CLOEXEC;
     how.set(SocketFlags::NONBLOCK, flags & fdflags::NONBLOCK != 0);
@@ -54,7 +54,7 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     Ok(open)
 }
 
-/// Receives; `flags` are preview 1 `riflags`.
+/// Receives with preview 1 `riflags` `flags`.
 pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result {
     open.waiting(poll::READ, false, |nonblocking| {
         let mut how = RecvFlags::empty();
@@ -67,7 +67,7 @@ pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> 
     })
 }
 
-/// Sends; does not wait if it is to be `now`. A peer that is gone is an error, not a signal.
+/// Sends, and does not wait if `now` is set. A closed peer causes an error instead of SIGPIPE.
 pub(super) fn send(open: &Open, parts: &[IoSlice<'_>], now: bool) -> Result {
     open.waiting(poll::WRITE, now, |nonblocking| {
         let mut how = SendFlags::NOSIGNAL;
@@ -76,7 +76,7 @@ pub(super) fn send(open: &Open, parts: &[IoSlice<'_>], now: bool) -> Result {
     })
 }
 
-/// Shuts down; `how` are preview 1 `sdflags`.
+/// Shuts the socket down in the directions of the preview 1 `sdflags` `how`.
 pub(super) fn shutdown(open: &Open, how: u64) -> Result {
     let how = match how {
         1 => Shutdown::Read,
