@@ -74,8 +74,7 @@ const RESERVE_BLOCK_MAX: usize = 16 * 1024;
 const RESERVE_SHARE: usize = 64 * 1024;
 
 /// Number of small allocations between two checkpoints, because translating a module allocates for
-/// a long time. The host makes checkpoints for
-/// allocations that reach it.
+/// a long time. The host makes checkpoints for allocations that reach it.
 const ALLOCATIONS_PER_POLL: u32 = 64;
 
 /// Relax strategy of the spin lock: calls the scheduler, because the lock's holder may be

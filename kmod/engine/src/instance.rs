@@ -513,8 +513,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
     }
 
-    /// Runs one slice. Subtracts the fuel of the last slice's host calls from the fuel that is left
-    /// first.
+    /// Runs one slice, after charging the fuel of the previous slice's host calls.
     fn slice(&mut self, progress: Progress) -> Progress {
         let state = self.store.data_mut();
         // Host calls of the previous slice count even if they ended in an error.

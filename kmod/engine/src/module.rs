@@ -61,7 +61,7 @@ pub struct Options {
     pub fault_injection: bool,
 }
 
-/// Reason for refusing a module, as text for its author.
+/// Reason for refusing to load or to instantiate a module, as text for its author.
 #[derive(Debug)]
 pub struct Refusal {
     text: String,
@@ -69,7 +69,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns the refusal of a module that exceeds `limit`; `text` states the amount.
+    /// Returns the refusal of a module that exceeds `limit`, with `text` as details.
     #[must_use]
     pub fn limited(limit: Limit, text: String) -> Self {
         Self { text, limit: Some(limit) }

@@ -3,7 +3,7 @@
 //! Runs a Wasm program in an ordinary process, on the engine object that is linked into
 //! `kwasmi.ko`.
 //!
-//!     kwasmi-native [--stats] [--env NAME=VALUE]... [--dir HOST[::GUEST][:ro]]... FILE.wasm [ARG]...
+//!     kwasmi-native [--stats] [--env NAME=VALUE]... [--dir HOST[::GUEST][:ro]]... FILE [ARG]...
 //!
 //! The host functions are those of the kernel module, implemented with system calls, so that the
 //! results show what guests must get in the kernel. Options and exit statuses are those of the
