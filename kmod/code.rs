@@ -209,7 +209,12 @@ impl Code {
 
 impl Stay {
     /// Loads the module in the engine.
-    fn load(&mut self, envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<(NonNull<c_void>, bool)> {
+    fn load(
+        &mut self,
+        envelope: &Envelope<'_>,
+        limits: &Chosen,
+        log: &mut LogBuffer,
+    ) -> Result<(NonNull<c_void>, bool)> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
         let account = self.account.insert(account);
         let mut host = Host::new(Files::new());
