@@ -316,6 +316,12 @@ fn memory_by_index() {
     refuses(Rule::Address, 6, &after(index(), &[add_i(R2, 8), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]));
     refuses(Rule::Address, 6, &after(index(), &[add_i(R2, -1), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]));
     refuses(Rule::Address, 6, &after(index(), &[sub_i(R2, 1), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]));
+    // A constant whose low half alone would do.
+    let far = after(constant(R3, 1 << 32).to_vec(), &[add(R2, R3), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]);
+    refuses(Rule::Address, 8, &after(index(), &far));
+    refuses(Rule::Address, 4, &[base(R7, 0), constant(R3, 1 << 32)[0], constant(R3, 1 << 32)[1], add(R7, R3), load(B, R1, R7, 0)]);
+    let far = after(constant(R3, 1 << 32).to_vec(), &[base(R7, 0), add_i(R7, 8), add(R7, R3), load(B, R1, R7, 0)]);
+    refuses(Rule::Address, 5, &far);
     for op in [alu::OR, alu::XOR, alu::MUL, alu::LSH, alu::SUB] {
         let body = after(index(), &[op_i(W64, op, R2, 1), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]);
         refuses(Rule::Address, 6, &body);

@@ -19,12 +19,12 @@ use crate::{
     ebpf::{
         Insn,
         PSEUDO_CALL,
-        Reg,
         X,
         alu,
         class,
         jmp,
-        mode, //
+        mode,
+        width, //
     },
     vmctx::{
         Effect,
@@ -223,9 +223,9 @@ impl<'a> Simulator<'a> {
                 class::ALU | class::ALU64 => {
                     let is_wide = insn.class() == class::ALU64;
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-                    regs[dst] =
-                        arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("division fault"))?;
+                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("fault of arithmetic"))?;
                 }
+                class::LD if insn.code != class::LD | width::DW | mode::IMM => return Err(violation("second half")),
                 class::LD => {
                     let high = code.get(at).ok_or_else(|| violation("half an instruction"))?.imm;
                     at += 1;
@@ -468,8 +468,11 @@ fn size(insn: Insn) -> usize {
 #[expect(clippy::cast_possible_truncation, reason = "32-bit operations use the low half")]
 fn arithmetic(insn: Insn, is_wide: bool, dst: u64, src: u64) -> Option<u64> {
     let op = insn.code & 0xf0;
-    let Reg(_) = insn.dst();
     let is_signed = insn.off == 1;
+    let bits = if is_wide { 64 } else { 32 };
+    if matches!(op, alu::LSH | alu::RSH | alu::ARSH) && insn.code & X == 0 && !(0..bits).contains(&insn.imm) {
+        return None;
+    }
     if is_wide {
         return Some(match op {
             alu::ADD => dst.wrapping_add(src),
