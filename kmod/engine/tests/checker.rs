@@ -319,7 +319,11 @@ fn memory_by_index() {
     // A constant whose low half alone would do.
     let far = after(constant(R3, 1 << 32).to_vec(), &[add(R2, R3), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]);
     refuses(Rule::Address, 8, &after(index(), &far));
-    refuses(Rule::Address, 4, &[base(R7, 0), constant(R3, 1 << 32)[0], constant(R3, 1 << 32)[1], add(R7, R3), load(B, R1, R7, 0)]);
+    refuses(
+        Rule::Address,
+        4,
+        &[base(R7, 0), constant(R3, 1 << 32)[0], constant(R3, 1 << 32)[1], add(R7, R3), load(B, R1, R7, 0)],
+    );
     let far = after(constant(R3, 1 << 32).to_vec(), &[base(R7, 0), add_i(R7, 8), add(R7, R3), load(B, R1, R7, 0)]);
     refuses(Rule::Address, 5, &far);
     for op in [alu::OR, alu::XOR, alu::MUL, alu::LSH, alu::SUB] {
@@ -752,14 +756,16 @@ fn hostile_sizes() {
         let at = u32::try_from(code.len()).expect("a short function");
         code.extend([exit(), exit()]);
         let function = Function { code, frame: FRAME_MAX, claims: vec![claim(at, R4, Fact::U32); CLAIMS_MAX] };
-        let begin = Instant::now();
-        for _ in 0..10 {
+        let once = || {
+            let begin = Instant::now();
             assert_eq!(check(&function, &shape()), Ok(()));
-        }
-        begin.elapsed()
+            begin.elapsed()
+        };
+        // Others use the machine, too: the quickest run counts.
+        (0..20).map(|_| once()).min().unwrap_or_default()
     };
     let (small, large) = (time(2000), time(20000));
-    assert!(large < small * 40 + Duration::from_millis(100), "{small:?} {large:?}");
+    assert!(large < small * 40 + Duration::from_millis(10), "{small:?} {large:?}");
 }
 
 #[test]

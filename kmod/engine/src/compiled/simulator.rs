@@ -100,7 +100,7 @@ pub struct Unlimited {
 
 impl Surroundings for Unlimited {
     fn base(&self, index: usize, _bytes: &[u8]) -> u64 {
-        (MEMORY + index as u64) << RANGE | (self.moves % MOVES) << (RANGE - MOVES.trailing_zeros())
+        ((MEMORY + index as u64) << RANGE) | ((self.moves % MOVES) << (RANGE - MOVES.trailing_zeros()))
     }
 
     fn may_have_memory(&self, bytes: u64) -> bool {
@@ -441,7 +441,7 @@ impl<'a> Simulator<'a> {
                 return None;
             }
             let word = self.instance.context().get_mut(usize::try_from(offset / 8).ok()?)?;
-            *word = if size == 4 { *word >> 32 << 32 | value << 32 >> 32 } else { value };
+            *word = if size == 4 { (*word >> 32 << 32) | (value << 32 >> 32) } else { value };
             return Some(());
         }
         let bytes = self.bytes(address, size, pointer, frame)?;
