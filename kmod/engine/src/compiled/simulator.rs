@@ -223,7 +223,8 @@ impl<'a> Simulator<'a> {
                 class::ALU | class::ALU64 => {
                     let is_wide = insn.class() == class::ALU64;
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand).ok_or_else(|| violation("fault of arithmetic"))?;
+                    regs[dst] = arithmetic(insn, is_wide, regs[dst], operand)
+                        .ok_or_else(|| violation("fault of arithmetic"))?;
                 }
                 class::LD if insn.code != class::LD | width::DW | mode::IMM => return Err(violation("second half")),
                 class::LD => {
