@@ -331,6 +331,10 @@ fn memory_by_index() {
         refuses(Rule::Address, 6, &body);
     }
     refuses(Rule::Address, 5, &after(index(), &[base(R7, 0), narrow(add(R7, R2)), load(B, R1, R7, 0)]));
+    // A constant of more than 32 bits whose low half alone would leave bytes.
+    let far = after(index(), &constant(R3, 1 << 32 | 4));
+    refuses(Rule::Address, 8, &after(far.clone(), &[add(R2, R3), base(R7, 0), add(R7, R2), load(B, R1, R7, 0)]));
+    refuses(Rule::Address, 8, &after(far, &[base(R7, 0), add(R7, R2), add(R7, R3), load(B, R1, R7, 0)]));
 }
 
 #[test]
