@@ -45,8 +45,9 @@ pub const fn memory_offset(memory: u32, field: MemoryField) -> i16 {
 /// Offset of the checkpoint word, 8 bytes, read-only: not 0 if the guest must call [`Helper::Checkpoint`].
 pub const INTERRUPT: i16 = 24;
 
-/// Offset of the stack limit, 8 bytes, read-only: a frame must end above it. Below it are [`STACK_RED_ZONE`] bytes for small
-/// frames, then room for helpers. It is [`STACK_LIMIT_RAISED`] while a checkpoint is requested.
+/// Offset of the stack limit, 8 bytes, read-only: a frame must end above it. Below it are [`STACK_RED_ZONE`] bytes for small frames,
+/// [`FRAME_MAX`] bytes for the prologue of a function that has not compared yet, and room for helpers. It is
+/// [`STACK_LIMIT_RAISED`] while a checkpoint is requested.
 pub const STACK_LIMIT: i16 = 32;
 
 /// Stack limit while a checkpoint is requested: above every stack, and no sum with at most [`STACK_PLUS_MAX`] wraps around.

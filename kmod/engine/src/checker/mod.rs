@@ -17,7 +17,8 @@
 //! - Every loop passes a checkpoint.
 //! - Jumps stay in the function; its code does not run off the end.
 //!
-//! It proves nothing about results, and nothing about the arguments of helpers: a helper must check them.
+//! It proves nothing about results, and nothing about the arguments of helpers: a helper must check them. Nor does it prove that an
+//! address, which a mistake of the compiler might leave in a register, is not stored where the guest can read it.
 //!
 //! Time and memory are linear in the number of instructions and claims, but for a binary search for the claims of a block.
 

@@ -32,7 +32,11 @@ use crate::{
         JitFunction, //
     },
     host_call::call_host,
-    vmctx::Helper, //
+    vmctx::{
+        FRAME_MAX,
+        Helper,
+        STACK_RED_ZONE, //
+    },
 };
 use alloc::vec::Vec;
 use core::{
@@ -320,8 +324,12 @@ pub(crate) struct GuestStack {
     size: u64,
 }
 
-/// Bytes below the stack limit: for small frames, for helpers that compute, and for the kernel when it preempts the guest.
-const RESERVE: u64 = 16 * 1024;
+/// Bytes below the stack limit.
+///
+/// A function that passes the check may have a frame of [`STACK_RED_ZONE`] bytes below the limit. The next function's prologue moves
+/// the stack pointer by its whole frame, at most [`FRAME_MAX`] bytes, and saves registers there before the function compares the
+/// limit. Below that is room for helpers that compute and for the kernel, when it interrupts or preempts the guest.
+const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + 16 * 1024;
 
 /// Bytes of a page of the kernel.
 const KERNEL_PAGE: u64 = 4096;
@@ -360,6 +368,8 @@ impl GuestStack {
         // page size, so the pointer is aligned. Nothing runs on the stack now.
         unsafe { pointer.write(frame) };
         instance.set_private(Private::GuestStack, address);
+        // A call without a lookup before it, which only a mistake of the compiler makes, goes to the engine.
+        instance.set_private(Private::Target, code.entry(0, u32::MAX) as u64);
     }
 }
 
