@@ -23,6 +23,14 @@ use kernel::{
     prelude::*, //
 };
 
+#[path = "engine/src/wasi/abi.rs"]
+#[allow(
+    dead_code,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
+mod abi;
 mod anon_file;
 mod audit;
 mod bindings;
@@ -35,6 +43,9 @@ mod engine;
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod ffi;
 mod host;
+#[path = "engine/src/host_operations.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+mod host_operations;
 mod identity;
 mod instance;
 mod ioctl;

@@ -14,7 +14,8 @@ use crate::{
         Jit,
         JitFunction, //
     },
-    host::signal, //
+    host::signal,
+    host_operations::Uncompiled, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -56,25 +57,24 @@ impl Drop for Program {
 }
 
 impl Programs {
-    /// Makes machine code of the functions in `jit`, and fills in their entries.
+    /// Makes machine code of `functions`, and fills in their entries.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`. `EINVAL` if the JIT refuses
     /// a function.
-    ///
-    /// # Safety
-    ///
-    /// `jit` is filled in as [`Jit`] says, and what it points to is not used by anybody else meanwhile.
-    pub(crate) unsafe fn compile(jit: &Jit) -> Result<Self> {
-        // SAFETY: By the requirement of this function there are `count` functions.
-        let functions = unsafe { core::slice::from_raw_parts_mut(jit.functions, jit.count) };
-        // SAFETY: By the requirement of this function there are `helpers_len` addresses.
-        let helpers = unsafe { core::slice::from_raw_parts(jit.helpers, jit.helpers_len) };
+    pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
+        let Jit { functions, count, helpers, helpers_len } = *functions.into_jit();
+        // SAFETY: By the invariant of `Uncompiled`, there are `count` functions at `functions`, which
+        // nothing else uses.
+        let functions = unsafe { core::slice::from_raw_parts_mut(functions, count) };
+        // SAFETY: By the invariant of `Uncompiled`, there are `helpers_len` addresses at `helpers`.
+        let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
         let mut programs = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {
             check_signals()?;
-            // SAFETY: By the requirement of this function the function is filled in.
+            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
+            // nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
             let mut program = Program::new(code, function.frame)?;
             for insn in program.code() {
@@ -92,7 +92,8 @@ impl Programs {
         for (index, program) in programs.iter_mut().enumerate() {
             check_signals()?;
             let function = functions.get(index).ok_or(EINVAL)?;
-            // SAFETY: As in the first pass, the function is filled in.
+            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
+            // nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
             // With constant blinding there are more instructions, and the calls are in the same order.
             let mut callees = code.iter().filter(|insn| insn.is_function_call());

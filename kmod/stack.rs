@@ -156,8 +156,8 @@ impl GuestStack {
     }
 
     /// Gives up the ownership of the memory; returns its address.
-    pub(crate) fn into_raw(self) -> *mut u8 {
-        ManuallyDrop::new(self).memory.start.as_ptr()
+    pub(crate) fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).memory.start
     }
 
     /// Takes the ownership of memory again.

@@ -326,22 +326,15 @@ impl Open {
         })
     }
 
-    /// Writes the attributes of the file to the [`FileStat`] at the address `stat`.
-    ///
-    /// # Safety
-    ///
-    /// `stat` must be the address of a writable [`FileStat`].
-    pub(super) unsafe fn stat(&self, stat: u64) -> Result<u64> {
+    /// Returns the attributes of the file.
+    pub(super) fn stat(&self) -> Result<FileStat> {
         // SAFETY: `stat_path` requires a referenced path. `self.file` is a reference to the file,
         // which references its path.
         let mut result = unsafe { stat_path(self.path()) }?;
         let own = fdflags::APPEND | fdflags::NONBLOCK;
         result.flags = (self.linux_flags() & !linux_flags(own)) | linux_flags(self.flags);
         result.socket_type = sockets::kind(self);
-        // SAFETY: `stat` is the address of a writable `FileStat` by this function's safety
-        // requirement.
-        unsafe { (stat as *mut FileStat).write(result) };
-        Ok(0)
+        Ok(result)
     }
 
     /// Announces the access pattern of a part of the file, as posix_fadvise(2) does; `advice` is a
@@ -455,15 +448,13 @@ pub(super) unsafe fn stat_path(path: *const bindings::path) -> Result<FileStat> 
     })
 }
 
-/// Sets the times of the file at `path` to the [`Times`] at the address `times`.
+/// Sets the times of the file at `path`.
 ///
 /// # Safety
 ///
-/// - `path` must point to a path that stays referenced during the call.
-/// - `times` must be the address of a readable [`Times`].
-pub(super) unsafe fn set_times(path: *const bindings::path, times: u64) -> Result<u64> {
-    // SAFETY: `times` is the address of a readable `Times` by this function's safety requirements.
-    let Times { flags, atime, mtime, .. } = unsafe { *(times as *const Times) };
+/// `path` must point to a path that stays referenced during the call.
+pub(super) unsafe fn set_times(path: *const bindings::path, times: &Times) -> Result<u64> {
+    let Times { flags, atime, mtime, .. } = *times;
     let one = |time: u64, given: u32, now: u32| {
         let per_second = u64::from(bindings::NSEC_PER_SEC);
         let (tv_sec, tv_nsec) = if flags & now != 0 {

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory allocation for the engine: [`HostOp::Alloc`](crate::ffi::HostOp::Alloc) and
-//! [`HostOp::Free`](crate::ffi::HostOp::Free).
+//! Memory and stack allocation for the engine: [`RawOperations::alloc`], [`RawOperations::free`],
+//! [`RawOperations::alloc_stack`] and [`RawOperations::free_stack`].
+//!
+//! [`RawOperations::alloc`]: crate::host_operations::RawOperations::alloc
+//! [`RawOperations::free`]: crate::host_operations::RawOperations::free
+//! [`RawOperations::alloc_stack`]: crate::host_operations::RawOperations::alloc_stack
+//! [`RawOperations::free_stack`]: crate::host_operations::RawOperations::free_stack
 
 use super::Host;
 use crate::{
     counters,
     ffi::Checkpoint,
+    host_operations::{
+        Allocated,
+        Block,
+        StackBlock, //
+    },
     limits,
     memory,
     stack::GuestStack,
@@ -18,14 +28,6 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Result of an allocation request.
-pub(super) enum Allocated {
-    /// Address of the block.
-    At(u64),
-    /// No allocation was made, because the engine must stop its work.
-    Stop(Checkpoint),
-}
-
 /// Allocates `size` bytes, aligned to `align`. Every few allocations it runs a checkpoint, so that
 /// translating a module can be stopped.
 ///
@@ -33,8 +35,8 @@ pub(super) enum Allocated {
 ///
 /// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `ENOMEM` if the layout
 /// is invalid or memory is short.
-pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Result<Allocated> {
-    let layout = Layout::from_size_align(usize::try_from(size)?, usize::try_from(align)?).map_err(|_| ENOMEM)?;
+pub(super) fn alloc(mut host: Option<&mut Host>, size: usize, align: usize) -> Result<Allocated> {
+    let layout = Layout::from_size_align(size, align).map_err(|_| ENOMEM)?;
     if let Some(host) = &mut host {
         if host.is_check_due(layout.size()) {
             match host.checkpoint() {
@@ -51,35 +53,30 @@ pub(super) fn alloc(mut host: Option<&mut Host>, size: u64, align: u64) -> Resul
     if let Some(host) = host {
         host.resident.add(layout.size());
     }
-    Ok(Allocated::At(block.as_ptr() as u64))
+    Ok(Allocated::At(block))
 }
 
 /// Frees a block.
-///
-/// # Safety
-///
-/// `addr` must be 0 or the address of a block that [`alloc`] returned for `size` bytes and that has
-/// not been freed.
-pub(super) unsafe fn free(host: Option<&mut Host>, addr: u64, size: u64) {
-    if let Some(block) = NonNull::new(addr as *mut u8) {
-        if let Some(host) = host {
-            host.resident.sub(size as usize);
-        }
-        counters::HEAP_BLOCKS.sub(1);
-        counters::HEAP_BYTES.sub(size as usize);
-        // SAFETY: `memory::free` requires a block of `memory::allocate` that is not freed yet.
-        // `alloc` allocated it there, by this function's safety requirement.
-        unsafe { memory::free(block) };
+pub(super) fn free(host: Option<&mut Host>, block: Block) {
+    let (start, size) = block.into_parts();
+    if let Some(host) = host {
+        host.resident.sub(size);
     }
+    counters::HEAP_BLOCKS.sub(1);
+    counters::HEAP_BYTES.sub(size);
+    // SAFETY: `memory::free` requires a block of `memory::allocate` that is not freed yet. By the
+    // invariant of `Block`, `alloc` allocated it there, and this function owns it.
+    unsafe { memory::free(start) };
 }
 
-/// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between guard pages. Returns its address.
+/// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between guard
+/// pages. Returns its address.
 ///
 /// # Errors
 ///
-/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `ENOMEM`.
-pub(super) fn alloc_stack(host: Option<&mut Host>, size: u64) -> Result<u64> {
-    let size = usize::try_from(size)?;
+/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `EINVAL` if `size` is
+/// below 16; `ENOMEM`.
+pub(super) fn alloc_stack(host: Option<&mut Host>, size: usize) -> Result<NonNull<u8>> {
     if !counters::HEAP_BYTES.add_of_total(size, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
         return Err(EDQUOT);
     }
@@ -88,23 +85,19 @@ pub(super) fn alloc_stack(host: Option<&mut Host>, size: u64) -> Result<u64> {
     if let Some(host) = host {
         host.resident.add(size);
     }
-    Ok(stack.into_raw() as u64)
+    Ok(stack.into_raw())
 }
 
 /// Frees the stack of a compiled guest.
-///
-/// # Safety
-///
-/// `addr` must be 0 or the address of a stack that [`alloc_stack`] returned for `size` bytes and that has not been freed. Nothing
-/// runs on it.
-pub(super) unsafe fn free_stack(host: Option<&mut Host>, addr: u64, size: u64) {
-    if let Some(start) = NonNull::new(addr as *mut u8) {
-        if let Some(host) = host {
-            host.resident.sub(size as usize);
-        }
-        counters::HEAP_BLOCKS.sub(1);
-        counters::HEAP_BYTES.sub(size as usize);
-        // SAFETY: By this function's safety requirement the stack came from `into_raw` with this size, and is freed once.
-        drop(unsafe { GuestStack::from_raw(start, size as usize) });
+pub(super) fn free_stack(host: Option<&mut Host>, stack: StackBlock) {
+    let (start, size) = stack.into_parts();
+    if let Some(host) = host {
+        host.resident.sub(size);
     }
+    counters::HEAP_BLOCKS.sub(1);
+    counters::HEAP_BYTES.sub(size);
+    // SAFETY: `GuestStack::from_raw` requires an address of `into_raw` with the size of the stack, once.
+    // By the invariant of `StackBlock`, `alloc_stack` returned `start` for `size` bytes, and this
+    // function owns the stack.
+    drop(unsafe { GuestStack::from_raw(start, size) });
 }

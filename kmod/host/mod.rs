@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel does for a guest. All of it runs on the stack of the task.
+//! The host operations of the kernel. All of them run on the stack of the task.
 
 mod alarm;
 mod clock;
@@ -24,26 +24,60 @@ pub(crate) use self::{
 };
 
 use self::{
+    files::Open,
     paths::Lookups,
     ticker::Ticker,
     transfer::Direction, //
 };
 
 use crate::{
+    abi::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
+    },
     ffi::{
         Checkpoint,
+        FileStat,
+        Handle,
         HostCall,
+        Opened,
+        PollEntry,
+        Position,
+        Received,
+        Times,
+        HOST_INTERRUPTED, //
+    },
+    host_operations::{
+        dispatch,
+        Allocated,
+        Block,
+        CallError,
+        Destination,
         HostOp,
-        Jit,
+        MachineCode,
+        Operations,
         Place,
-        HOST_INTERRUPTED,
-        OPENED_DIRECTORY, //
+        RawOperations,
+        Source,
+        StackBlock,
+        Ticks,
+        Transfer,
+        Uncompiled,
+        WORDS, //
     },
     instance::Instance,
     limits::UNLIMITED,
     programs::Programs, //
 };
-use core::ptr;
+use core::{
+    ffi::c_void,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
 use kernel::{
     bindings,
     error::{
@@ -59,42 +93,43 @@ use kernel::{
     }, //
 };
 
-/// Allocations between two looks at whether the work is to go on.
+/// Number of allocations between two checkpoints.
 const ALLOCATIONS_PER_CHECK: u32 = 16;
 
-/// The size of an allocation, in bytes, that is worth a look of its own.
+/// Size in bytes from which on an allocation has its own checkpoint.
 const LARGE_ALLOCATION: usize = 64 * 1024;
 
-/// What host calls find behind [`HostCall::host`] while a module is loaded, or a guest is started or runs.
+/// State of the host operations while a module is loaded, or a guest is started or runs.
+/// [`HostCall::host`] points to it.
 pub(crate) struct Host {
     files: Files,
-    /// The instance while it runs, else null.
+    /// The instance while it runs, otherwise null.
     pub(crate) instance: *const Instance,
-    /// When its time is up.
+    /// End of the time limit, if there is one.
     pub(crate) deadline: Option<Instant<Monotonic>>,
-    /// The most CPU time, in nanoseconds.
+    /// Limit of the CPU time, in nanoseconds.
     pub(crate) cpu_max: u64,
-    /// The CPU time of earlier stays in the engine, in nanoseconds.
+    /// CPU time of earlier entries into the engine, in nanoseconds.
     cpu_used: u64,
-    /// The task's CPU time when this stay began.
+    /// The task's CPU time at the start of the current entry, in nanoseconds.
     cpu_began: u64,
     allocations: u32,
     lookups: Lookups,
-    /// What the engine has allocated with this host.
+    /// Memory that the engine has allocated with this host.
     resident: Resident,
     /// Requests checkpoints of compiled code.
     ticker: Option<ArcHrTimerHandle<Ticker>>,
-    /// A write to a pipe or stream socket that nobody reads ends the guest.
+    /// Set if a write to a pipe or stream socket without readers ends the guest.
     ends_without_reader: bool,
-    /// That has happened.
+    /// Set when such a write has happened.
     has_lost_reader: bool,
 }
 
-// SAFETY: `instance` is only used while it runs, by who runs it.
+// SAFETY: `instance` is only dereferenced while the instance runs, by the task that runs it.
 unsafe impl Send for Host {}
 
 impl Host {
-    /// A host for a guest with `files`.
+    /// Creates the host of a guest with `files`.
     pub(crate) fn new(files: Files) -> Self {
         Self {
             files,
@@ -112,7 +147,7 @@ impl Host {
         }
     }
 
-    /// Has a write to a pipe or stream socket that nobody reads end the guest, as SIGPIPE ends a process.
+    /// Makes a write to a pipe or stream socket without readers end the guest, as SIGPIPE ends a process.
     pub(crate) fn end_without_reader(mut self) -> Self {
         self.ends_without_reader = true;
         self
@@ -121,35 +156,35 @@ impl Host {
     /// Sets the deadline to `nanoseconds` from now.
     pub(crate) fn set_time(&mut self, nanoseconds: u64) {
         if nanoseconds != UNLIMITED {
-            // No addition overflows.
+            // A quarter of the range: the addition does not overflow.
             let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX).min(i64::MAX / 4);
             self.deadline = Some(Instant::<Monotonic>::now() + Delta::from_nanos(nanoseconds));
         }
     }
 
-    /// A stay of the current task in the engine begins.
+    /// Begins an entry of the current task into the engine.
     pub(crate) fn begin(&mut self) {
         self.cpu_began = clock::cpu_time();
         self.lookups.reset();
         self.resident.move_to_current();
     }
 
-    /// It ends.
+    /// Ends the entry.
     pub(crate) fn end(&mut self) {
         self.ticker = None;
         self.cpu_used = self.cpu_time();
         self.cpu_began = clock::cpu_time();
     }
 
-    /// The CPU time so far, in nanoseconds.
+    /// Returns the CPU time so far, in nanoseconds.
     fn cpu_time(&self) -> u64 {
         self.cpu_used.saturating_add(clock::cpu_time().saturating_sub(self.cpu_began))
     }
 
-    /// Whether the guest may go on: between two slices, and in the middle of what takes long.
+    /// Decides between two slices, and during long operations, whether the guest may continue.
     fn checkpoint(&self) -> Checkpoint {
         signal::yield_now();
-        // SAFETY: While the guest runs, so is its instance.
+        // SAFETY: The pointer is null, or the instance runs and so is alive.
         let is_killed = unsafe { self.instance.as_ref() }.is_some_and(|instance| instance.is_killed());
         if is_killed || signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
@@ -169,305 +204,363 @@ impl Host {
         Checkpoint::Continue
     }
 
-    /// Counts an allocation of `size` bytes; whether it is time for a look at whether the work is to go on.
+    /// Counts an allocation of `size` bytes. Returns true if a checkpoint is due.
     fn is_check_due(&mut self, size: usize) -> bool {
         self.allocations = self.allocations.wrapping_add(1);
         self.allocations % ALLOCATIONS_PER_CHECK == 0 || size >= LARGE_ALLOCATION
     }
 
-    /// The memory that was allocated with this host, counted for the process that caused it.
+    /// Takes the count of the memory that was allocated with this host.
     pub(crate) fn take_resident(&mut self) -> Resident {
         core::mem::replace(&mut self.resident, Resident::new())
     }
 
-    /// Whether `op`, which has failed with `EPIPE`, ends the guest.
-    fn ends_at_pipe(&mut self, op: u32, [a, b, _, _]: [u64; 4]) -> bool {
-        let handle = match op {
-            op if op == HostOp::Write as u32 || op == HostOp::Send as u32 => a,
-            op if op == HostOp::Splice as u32 => b,
-            _ => return false,
-        };
-        let is_stream = self.files.get(handle).is_ok_and(|open| {
+    /// Returns the error of a write to `handle` that failed with `error`. A broken pipe ends the guest if
+    /// it is to end at one: the guest's call is then interrupted, and the next checkpoint ends the guest.
+    #[cold]
+    fn lost_reader(&mut self, handle: Handle, error: Error) -> Error {
+        if error != EPIPE || !self.ends_without_reader {
+            return error;
+        }
+        self.has_lost_reader = self.files.get(handle.0.into()).is_ok_and(|open| {
             open.kind() == bindings::S_IFIFO || sockets::kind(open) == bindings::sock_type_SOCK_STREAM
         });
-        self.has_lost_reader = self.ends_without_reader && is_stream;
-        self.has_lost_reader
+        if self.has_lost_reader {
+            ERESTARTNOINTR
+        } else {
+            error
+        }
     }
 
-    /// Gives up all files, and counts no memory any more: the guest is gone.
+    /// Closes all files and stops counting memory, at the end of the guest.
     pub(crate) fn close_all(&mut self) {
         self.resident.clear();
         self.files.close_all();
     }
 }
 
-/// Does `op`; the engine calls it by way of `kwasmi_stack_leave`.
+/// Makes the host call `op`. The engine calls this function by way of `kwasmi_stack_leave`.
 ///
 /// # Safety
 ///
-/// `call` points to a call that is filled in as `op` says.
+/// - `call` must point to a call that nothing else uses, with the words that the engine's `Border::call`
+///   made for `op`.
+/// - [`HostCall::host`] must be null, or point to a [`Host`] that only this task uses.
 #[no_mangle]
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
-    // SAFETY: The caller guarantees that it is valid.
+    // SAFETY: `call` is valid and not used otherwise by the safety requirement of this function.
     let call = unsafe { &mut *call };
-    let answer = if op == HostOp::Read as u32 || op == HostOp::Write as u32 {
-        // SAFETY: The caller guarantees the arguments.
-        unsafe { transfer(op, call) }.map(Answer::Value)
+    // SAFETY: The host is null or valid, and only this task uses it, by the safety requirement of this
+    // function.
+    let mut caller = Caller(unsafe { call.host.cast::<Host>().as_mut() });
+    let result = if op == HostOp::Transfer as u32 {
+        // The most frequent operation goes without the stack that all others together need.
+        // SAFETY: The words are those of `op` by the safety requirement of this function.
+        unsafe { dispatch(&mut caller, HostOp::Transfer, call.args) }
     } else {
-        // SAFETY: As above.
-        unsafe { dispatch(op, call) }
+        // SAFETY: The words are those of `op` by the safety requirement of this function.
+        unsafe { dispatch_other(caller, op, call.args) }
     };
-    match answer {
-        Ok(Answer::Value(value)) => {
+    match result {
+        Ok(value) => {
             call.value = value;
             0
         }
-        Ok(Answer::Stop(checkpoint)) => {
-            call.value = checkpoint as u64;
-            HOST_INTERRUPTED
-        }
-        Err(error) if error == EPIPE && ends_at_pipe(op, call) => HOST_INTERRUPTED,
         Err(error) => status(error),
     }
 }
 
-/// Whether `op`, which has failed with `EPIPE`, ends the guest.
-#[cold]
-fn ends_at_pipe(op: u32, call: &HostCall) -> bool {
-    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
-    unsafe { call.host.cast::<Host>().as_mut() }.is_some_and(|host| host.ends_at_pipe(op, call.args))
+/// Makes the host call `op`, which is not [`HostOp::Transfer`].
+///
+/// # Safety
+///
+/// `words` must be those that the engine's `Border::call` made for `op`, and the call must not have
+/// returned yet.
+#[inline(never)]
+unsafe fn dispatch_other(mut caller: Caller<'_>, op: u32, words: [u64; WORDS]) -> Result<u64> {
+    match HostOp::from_raw(op) {
+        // The code of transfers is in `kwasmi_host_entry`, and need not be here too.
+        None | Some(HostOp::Transfer) => Err(ENOSYS),
+        // SAFETY: `dispatch` requires the words of a call of `op` that has not returned, which `words` are
+        // by the safety requirement of this function.
+        Some(op) => unsafe { dispatch(&mut caller, op, words) },
+    }
 }
 
-/// The status of an error: those by which the kernel says that a signal came are one. A driver may say `EINTR` for a reason of
-/// its own; that is the guest's to know.
+/// Returns the status of a call that fails with `error`. The errors by which the kernel reports a signal
+/// become [`HOST_INTERRUPTED`]. A driver may return `EINTR` without a signal; that error is for the guest.
 #[cold]
 fn status(error: Error) -> i32 {
     let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK];
     if !restarts.contains(&error) && error != EINTR {
         return error.to_errno();
     }
-    // `Lookups` gives this one without a signal.
-    if kernel::current!().signal_pending() || error == code::ERESTARTNOINTR {
+    // `Lookups` and `Host::lost_reader` return this error without a signal.
+    if kernel::current!().signal_pending() || error == ERESTARTNOINTR {
         HOST_INTERRUPTED
     } else {
         EINTR.to_errno()
     }
 }
 
-/// What a call comes to.
-enum Answer {
-    Value(u64),
-    Stop(Checkpoint),
-}
-
-/// Reads or writes: what is done most often, and without what all else needs on the stack.
-///
-/// # Safety
-///
-/// `call` is filled in as `op`, one of the two, says.
-unsafe fn transfer(op: u32, call: &HostCall) -> Result<u64> {
-    let [handle, vectors, count, at] = call.args;
-    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
-    let host = unsafe { call.host.cast::<Host>().as_ref() }.ok_or(EINVAL)?;
-    let file = host.files.get(handle)?;
-    let direction = if op == HostOp::Read as u32 { Direction::Read } else { Direction::Write };
-    // SAFETY: The engine guarantees the vectors and what they point to.
-    unsafe { file.transfer((vectors, count), at, direction) }
-}
-
-/// # Safety
-///
-/// `call` is filled in as `op` says.
-#[inline(never)]
-unsafe fn dispatch(op: u32, call: &mut HostCall) -> Result<Answer> {
-    let [a, b, c, _] = call.args;
-    // SAFETY: It is null, or a host that lives during the stay and is used by this task only.
-    let host = unsafe { call.host.cast::<Host>().as_mut() };
-    match op {
-        op if op == HostOp::Alloc as u32 => Ok(match heap::alloc(host, a, b)? {
-            heap::Allocated::At(address) => Answer::Value(address),
-            heap::Allocated::Stop(checkpoint) => Answer::Stop(checkpoint),
-        }),
-        op if op == HostOp::Free as u32 => {
-            // SAFETY: The engine frees what it allocated, once.
-            unsafe { heap::free(host, a, b) };
-            Ok(Answer::Value(0))
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotSupported => EOPNOTSUPP,
+            CallError::Malformed => EINVAL,
         }
-        op if op == HostOp::Yield as u32 => {
-            signal::yield_now();
-            Ok(Answer::Value(0))
-        }
-        op if op == HostOp::AllocStack as u32 => heap::alloc_stack(host, a).map(Answer::Value),
-        op if op == HostOp::FreeStack as u32 => {
-            // SAFETY: The engine frees a stack that it allocated, once, with its size, when nothing runs on it.
-            unsafe { heap::free_stack(host, a, b) };
-            Ok(Answer::Value(0))
-        }
-        op if op == HostOp::Compile as u32 => {
-            // SAFETY: The engine guarantees that the first argument is the address of a `Jit` that nobody else uses.
-            let jit = unsafe { &mut *(a as *mut Jit) };
-            // SAFETY: The engine guarantees that it is filled in.
-            let programs = KBox::new(unsafe { Programs::compile(jit) }?, GFP_KERNEL_ACCOUNT)?;
-            jit.programs = KBox::into_raw(programs).cast();
-            Ok(Answer::Value(0))
-        }
-        op if op == HostOp::Discard as u32 => {
-            // SAFETY: The engine guarantees that the address came from `Compile`, and that nobody runs the programs any more.
-            drop(unsafe { KBox::from_raw(a as *mut Programs) });
-            Ok(Answer::Value(0))
-        }
-        op if op == HostOp::Tick as u32 => {
-            let host = host.ok_or(EINVAL)?;
-            host.ticker = None;
-            if a != 0 {
-                // SAFETY: The engine guarantees that the words live until the stay ends, which drops the ticker.
-                host.ticker = Some(unsafe { Ticker::start([(a as usize, 1), (b as usize, c)]) }?);
-            }
-            Ok(Answer::Value(0))
-        }
-        // SAFETY: The caller guarantees the arguments.
-        _ => unsafe { for_guest(op, call.args, host.ok_or(EINVAL)?) }.map(Answer::Value),
     }
 }
 
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_guest(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
-    match op {
-        op if op == HostOp::Checkpoint as u32 => Ok(host.checkpoint() as u64),
-        op if op == HostOp::Seek as u32 => host.files.get(a)?.seek(b as i64, c),
-        op if op == HostOp::Close as u32 => host.files.close(a),
-        op if op == HostOp::Stat as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
-            unsafe { host.files.get(a)?.stat(b) }
-        }
-        op if op == HostOp::SetFlags as u32 => host.files.set_flags(a, b),
-        op if op == HostOp::ClockTime as u32 => clock::time(a),
-        op if op == HostOp::ClockResolution as u32 => clock::resolution(a),
-        op if op == HostOp::SleepUntil as u32 => clock::sleep_until(a, b),
-        op if op == HostOp::Random as u32 => {
-            // SAFETY: It has no requirements.
-            to_result(unsafe { bindings::wait_for_random_bytes() })?;
-            // SAFETY: The engine guarantees address and length of memory that it may write to.
-            unsafe { bindings::get_random_bytes(a as *mut c_void, b as usize) };
-            Ok(0)
-        }
-        // SAFETY: The caller guarantees the arguments.
-        _ => unsafe { for_files(op, [a, b, c, d], host) },
+/// The host of the engine's call. There is none when the engine frees objects; then it only frees memory,
+/// stacks and machine code, and yields.
+struct Caller<'a>(Option<&'a mut Host>);
+
+impl Caller<'_> {
+    #[inline]
+    fn host(&mut self) -> Result<&mut Host> {
+        self.0.as_deref_mut().ok_or(EINVAL)
+    }
+
+    fn files(&mut self) -> Result<&mut Files> {
+        Ok(&mut self.host()?.files)
+    }
+
+    #[inline]
+    fn file(&mut self, handle: Handle) -> Result<&Open> {
+        self.host()?.files.get(handle.0.into())
     }
 }
 
-/// Operations on files that a guest opened, or has a directory of, and on sockets.
-///
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], host: &mut Host) -> Result<u64> {
-    match op {
-        op if op == HostOp::SetTimes as u32 => {
-            // SAFETY: The path is the file's, and the engine guarantees the address of `Times`.
-            unsafe { files::set_times(host.files.get(a)?.path(), b) }
-        }
-        op if op == HostOp::ReadDirectory as u32 => {
-            // SAFETY: The engine guarantees address and length of memory that it may write to.
-            let bytes = unsafe { bytes_mut(b, c) };
-            directory::read(host.files.get(a)?, bytes, d, host)
-        }
-        op if op == HostOp::Advise as u32 => host.files.get(a)?.advise(b, c, d),
-        op if op == HostOp::Allocate as u32 => host.files.get(a)?.allocate(b, c),
-        op if op == HostOp::SetSize as u32 => host.files.get(a)?.set_size(b),
-        op if op == HostOp::Sync as u32 => host.files.get(a)?.sync(b),
-        op if op == HostOp::Poll as u32 => {
-            // SAFETY: The engine guarantees address and number of the entries.
-            unsafe { ready::poll(&host.files, a, b, c) }
-        }
-        op if op == HostOp::Accept as u32 => {
-            let accepted = sockets::accept(host.files.get(a)?, b, c == 1)?;
-            host.files.add(accepted).map(u64::from)
-        }
-        op if op == HostOp::Receive as u32 => {
-            // SAFETY: The engine guarantees the vectors and what they point to.
-            unsafe { sockets::receive(host.files.get(a)?, (b, c), d) }
-        }
-        op if op == HostOp::Send as u32 => {
-            // SAFETY: As above.
-            unsafe { sockets::send(host.files.get(a)?, (b, c), false) }
-        }
-        op if op == HostOp::Splice as u32 => splice::splice(host.files.get(a)?, host.files.get(b)?, c),
-        op if op == HostOp::Shutdown as u32 => sockets::shutdown(host.files.get(a)?, b),
-        // SAFETY: The caller guarantees the arguments.
-        _ => unsafe { for_paths(op, [a, b, c], host) },
+impl Host {
+    /// Returns the path that `place` stands for.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if its directory is not open; those of [`Lookups::check`].
+    fn path<'a>(&'a self, place: Place<'a>) -> Result<paths::Path<'a>> {
+        self.lookups.check()?;
+        let dir = self.files.get(place.dir.0.into())?;
+        Ok(paths::Path::new(dir, place.path, place.follow, &self.lookups))
     }
 }
 
-/// Operations on names.
-///
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], host: &mut Host) -> Result<u64> {
-    if !(HostOp::Open as u32..=HostOp::ReadLink as u32).contains(&op) {
-        return Err(ENOSYS);
+impl Operations for Caller<'_> {
+    type Error = Error;
+
+    fn yield_now(&mut self) -> Result {
+        signal::yield_now();
+        Ok(())
     }
-    host.lookups.check()?;
-    // SAFETY: The engine guarantees that the first argument is the address of a place.
-    let place = unsafe { path(host, a) }?;
-    match op {
-        op if op == HostOp::Open as u32 => {
-            let opened = place.open(b, c)?;
-            let kind = if opened.kind() == bindings::S_IFDIR { OPENED_DIRECTORY } else { 0 };
-            host.files.add(opened).map(|handle| u64::from(handle) | kind)
-        }
-        op if op == HostOp::StatAt as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
-            unsafe { place.stat(b) }
-        }
-        op if op == HostOp::SetTimesAt as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
-            unsafe { place.set_times(b) }
-        }
-        op if op == HostOp::CreateDirectory as u32 => place.create_directory(),
-        op if op == HostOp::RemoveDirectory as u32 => place.remove_directory(),
-        op if op == HostOp::Unlink as u32 => place.unlink(),
-        op if op == HostOp::Symlink as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a text with a NUL.
-            unsafe { place.symlink(b as *const c_char) }
-        }
-        op if op == HostOp::Link as u32 || op == HostOp::Rename as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a place.
-            let other = unsafe { path(host, b) }?;
-            if op == HostOp::Link as u32 {
-                place.link(&other)
-            } else {
-                place.rename(&other)
-            }
-        }
-        op if op == HostOp::ReadLink as u32 => {
-            // SAFETY: The engine guarantees address and length of memory that it may write to.
-            place.read_link(unsafe { bytes_mut(b, c) })
-        }
-        _ => Err(ENOSYS),
+
+    fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64> {
+        self.file(handle)?.seek(offset, whence as u64)
+    }
+
+    fn close(&mut self, handle: Handle) -> Result {
+        self.files()?.close(handle.0.into()).map(drop)
+    }
+
+    fn stat(&mut self, handle: Handle) -> Result<FileStat> {
+        self.file(handle)?.stat()
+    }
+
+    fn set_flags(&mut self, handle: Handle, flags: FdFlags) -> Result {
+        self.files()?.set_flags(handle.0.into(), flags.bits().into()).map(drop)
+    }
+
+    fn clock_time(&mut self, clock: ClockId) -> Result<u64> {
+        clock::time(clock as u64)
+    }
+
+    fn clock_resolution(&mut self, clock: ClockId) -> Result<u64> {
+        clock::resolution(clock as u64)
+    }
+
+    fn sleep_until(&mut self, clock: ClockId, deadline: u64) -> Result {
+        clock::sleep_until(clock as u64, deadline).map(drop)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result {
+        // SAFETY: The function has no requirements but that the task may sleep, which holds on its own
+        // stack.
+        to_result(unsafe { bindings::wait_for_random_bytes() })?;
+        // SAFETY: `bytes` is valid for writes of its length.
+        unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), bytes.len()) };
+        Ok(())
+    }
+
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
+        let host = self.host()?;
+        let opened = host.path(place)?.open(how, flags.bits().into())?;
+        let is_directory = opened.kind() == bindings::S_IFDIR;
+        Ok(Opened { handle: Handle(host.files.add(opened)?), is_directory })
+    }
+
+    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat> {
+        self.host()?.path(place)?.stat()
+    }
+
+    fn set_times(&mut self, handle: Handle, times: &Times) -> Result {
+        // SAFETY: The path is that of an open file, which keeps it referenced.
+        unsafe { files::set_times(self.file(handle)?.path(), times) }.map(drop)
+    }
+
+    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result {
+        self.host()?.path(place)?.set_times(times).map(drop)
+    }
+
+    fn create_directory(&mut self, place: Place<'_>) -> Result {
+        self.host()?.path(place)?.create_directory().map(drop)
+    }
+
+    fn remove_directory(&mut self, place: Place<'_>) -> Result {
+        self.host()?.path(place)?.remove_directory().map(drop)
+    }
+
+    fn unlink(&mut self, place: Place<'_>) -> Result {
+        self.host()?.path(place)?.unlink().map(drop)
+    }
+
+    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result {
+        self.host()?.path(place)?.symlink(target).map(drop)
+    }
+
+    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result {
+        let host = self.host()?;
+        host.path(old)?.link(&host.path(new)?).map(drop)
+    }
+
+    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result {
+        let host = self.host()?;
+        host.path(old)?.rename(&host.path(new)?).map(drop)
+    }
+
+    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize> {
+        length(self.host()?.path(place)?.read_link(text)?)
+    }
+
+    fn read_directory(&mut self, handle: Handle, entries: &mut [u8], cookie: u64) -> Result<usize> {
+        let host = self.host()?;
+        length(directory::read(host.files.get(handle.0.into())?, entries, cookie, host)?)
+    }
+
+    fn advise(&mut self, handle: Handle, offset: u64, len: u64, advice: Advice) -> Result {
+        self.file(handle)?.advise(offset, len, advice as u64).map(drop)
+    }
+
+    fn allocate(&mut self, handle: Handle, offset: u64, len: u64) -> Result {
+        self.file(handle)?.allocate(offset, len).map(drop)
+    }
+
+    fn set_size(&mut self, handle: Handle, size: u64) -> Result {
+        self.file(handle)?.set_size(size).map(drop)
+    }
+
+    fn sync(&mut self, handle: Handle, data_only: bool) -> Result {
+        self.file(handle)?.sync(data_only.into()).map(drop)
+    }
+
+    fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize> {
+        length(ready::poll(self.files()?, entries, deadline.unwrap_or(u64::MAX))?)
+    }
+
+    fn accept(&mut self, handle: Handle, flags: FdFlags, waits: bool) -> Result<Handle> {
+        let accepted = sockets::accept(self.file(handle)?, flags.bits().into(), !waits)?;
+        self.files()?.add(accepted).map(Handle)
+    }
+
+    fn shutdown(&mut self, handle: Handle, how: u8) -> Result {
+        sockets::shutdown(self.file(handle)?, how.into()).map(drop)
     }
 }
 
-/// The path that a place of the engine is.
-///
-/// # Safety
-///
-/// `place` is the address of one, which outlives what is returned.
-unsafe fn path(host: &Host, place: u64) -> Result<paths::Path<'_>> {
-    // SAFETY: The caller guarantees it.
-    let place = unsafe { *(place as *const Place) };
-    let dir = host.files.get(u64::from(place.dir))?;
-    // SAFETY: The engine guarantees that the path has a NUL at its end.
-    Ok(unsafe { paths::Path::new(dir, place.path.cast(), place.follow != 0, &host.lookups) })
+impl RawOperations for Caller<'_> {
+    fn alloc(&mut self, size: usize, align: usize) -> Result<Allocated> {
+        heap::alloc(self.0.as_deref_mut(), size, align)
+    }
+
+    fn free(&mut self, block: Block) -> Result {
+        heap::free(self.0.as_deref_mut(), block);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint> {
+        Ok(self.host()?.checkpoint())
+    }
+
+    #[inline(always)]
+    fn transfer(&mut self, handle: Handle, transfer: Transfer<'_>, at: Position) -> Result<usize> {
+        let (parts, direction) = match transfer {
+            Transfer::Read(into) => (into.parts(), Direction::Read),
+            Transfer::Write(from) => (from.parts(), Direction::Write),
+        };
+        // SAFETY: The parts of a `Destination` are valid for writes, those of a `Source` for reads.
+        match unsafe { self.file(handle)?.transfer(parts, at, direction) } {
+            Ok(bytes) => length(bytes),
+            Err(error) if direction == Direction::Write => Err(self.host()?.lost_reader(handle, error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn receive(&mut self, handle: Handle, into: Destination<'_>, flags: u16) -> Result<Received> {
+        // SAFETY: The parts of a `Destination` are valid for writes.
+        unsafe { sockets::receive(self.file(handle)?, into.parts(), flags.into()) }
+    }
+
+    fn send(&mut self, handle: Handle, from: Source<'_>) -> Result<usize> {
+        // SAFETY: The parts of a `Source` are valid for reads.
+        match unsafe { sockets::send(self.file(handle)?, from.parts(), false) } {
+            Ok(bytes) => length(bytes),
+            Err(error) => Err(self.host()?.lost_reader(handle, error)),
+        }
+    }
+
+    fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<usize> {
+        let files = self.files()?;
+        match splice::splice(files.get(from.0.into())?, files.get(to.0.into())?, len as u64) {
+            Ok(bytes) => length(bytes),
+            Err(error) => Err(self.host()?.lost_reader(to, error)),
+        }
+    }
+
+    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<NonNull<c_void>> {
+        let programs = KBox::new(Programs::compile(functions)?, GFP_KERNEL_ACCOUNT)?;
+        NonNull::new(KBox::into_raw(programs).cast()).ok_or(ENOMEM)
+    }
+
+    fn discard(&mut self, code: MachineCode) -> Result {
+        // SAFETY: `KBox::from_raw` requires a pointer of `KBox::into_raw` that nothing else uses. By the
+        // invariant of `MachineCode`, `compile` returned the address, and `code` owns the programs.
+        drop(unsafe { KBox::from_raw(code.into_raw().cast::<Programs>().as_ptr()) });
+        Ok(())
+    }
+
+    fn tick(&mut self, ticks: Option<Ticks>) -> Result {
+        let host = self.host()?;
+        host.ticker = None;
+        if let Some(ticks) = ticks {
+            let words = ticks.into_parts().map(|(word, value)| (word as usize, value));
+            // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until its
+            // handle is dropped. By the invariant of `Ticks` they do so until the next `tick` or the
+            // end of the engine entry; this function and `Host::end` drop the handle there.
+            host.ticker = Some(unsafe { Ticker::start(words) }?);
+        }
+        Ok(())
+    }
+
+    fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>> {
+        heap::alloc_stack(self.0.as_deref_mut(), size)
+    }
+
+    fn free_stack(&mut self, stack: StackBlock) -> Result {
+        heap::free_stack(self.0.as_deref_mut(), stack);
+        Ok(())
+    }
 }
 
-/// # Safety
-///
-/// There are `len` bytes at `addr`, which nobody else uses.
-unsafe fn bytes_mut<'a>(addr: u64, len: u64) -> &'a mut [u8] {
-    // SAFETY: The caller guarantees it.
-    unsafe { core::slice::from_raw_parts_mut(addr as *mut u8, len as usize) }
+/// Returns `bytes` as a length in memory. The kernel is 64 bits wide, so the conversion does not fail.
+#[inline(always)]
+fn length(bytes: u64) -> Result<usize> {
+    Ok(usize::try_from(bytes)?)
 }

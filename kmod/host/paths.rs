@@ -25,6 +25,7 @@ use crate::{
     ffi::{
         open as how_bits,
         FileStat,
+        Times,
         PATH_MAX, //
     },
 };
@@ -220,14 +221,7 @@ pub(super) struct Path<'a> {
 
 impl<'a> Path<'a> {
     /// Creates a path. If `follow` is set, a symbolic link as its last component is followed.
-    ///
-    /// # Safety
-    ///
-    /// `name` must point to a NUL-terminated string that outlives `'a`.
-    pub(super) unsafe fn new(dir: &'a Open, name: *const c_char, follow: bool, lookups: &'a Lookups) -> Self {
-        // SAFETY: `from_char_ptr` requires a NUL-terminated string that lives as long as the
-        // result, which `name` is by this function's safety requirement.
-        let name = unsafe { CStr::from_char_ptr(name) };
+    pub(super) fn new(dir: &'a Open, name: &'a CStr, follow: bool, lookups: &'a Lookups) -> Self {
         Self { base: Base { path: dir.path(), lookups }, name: name.to_bytes_with_nul(), follow }
     }
 
@@ -400,31 +394,17 @@ impl Locked {
 /// Operations on paths. Each makes the same checks in the same order as the corresponding system
 /// call.
 impl Path<'_> {
-    /// Writes the attributes of the file to the [`FileStat`] at the address `stat`.
-    ///
-    /// # Safety
-    ///
-    /// `stat` must be the address of a writable [`FileStat`].
-    pub(super) unsafe fn stat(&self, stat: u64) -> Result<u64> {
+    /// Returns the attributes of the file.
+    pub(super) fn stat(&self) -> Result<FileStat> {
         let found = self.find(0)?;
         // SAFETY: `stat_path` requires a referenced path; `found` holds the references.
-        let result = unsafe { files::stat_path(&found.0) }?;
-        // SAFETY: `stat` is the address of a writable `FileStat` by this function's safety
-        // requirement.
-        unsafe { (stat as *mut FileStat).write(result) };
-        Ok(0)
+        unsafe { files::stat_path(&found.0) }
     }
 
     /// Sets the times of the file.
-    ///
-    /// # Safety
-    ///
-    /// `times` must be the address of readable `Times`.
-    pub(super) unsafe fn set_times(&self, times: u64) -> Result<u64> {
+    pub(super) fn set_times(&self, times: &Times) -> Result<u64> {
         let found = self.find(0)?;
-        // SAFETY: `files::set_times` requires a referenced path, to which `found` holds the
-        // references, and the address of readable `Times`, which `times` is by this function's
-        // safety requirement.
+        // SAFETY: `files::set_times` requires a referenced path; `found` holds the references.
         unsafe { files::set_times(&found.0, times) }
     }
 
@@ -513,11 +493,7 @@ impl Path<'_> {
     }
 
     /// Creates a symbolic link with the text `target`.
-    ///
-    /// # Safety
-    ///
-    /// `target` must point to a NUL-terminated string.
-    pub(super) unsafe fn symlink(&self, target: *const c_char) -> Result<u64> {
+    pub(super) fn symlink(&self, target: &CStr) -> Result<u64> {
         self.base.lookups.again(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
@@ -535,9 +511,8 @@ impl Path<'_> {
             let no_inode = ptr::null_mut();
             // SAFETY: `vfs_symlink` requires a referenced directory that is locked, its idmap, a
             // child dentry, and a NUL-terminated target. `entry` holds the directory;
-            // `start_creating` locked it and returned the dentry; `target` is NUL-terminated by
-            // this function's safety requirement.
-            to_result(unsafe { bindings::vfs_symlink(idmap, dir, locked.dentry, target, no_inode) })?;
+            // `start_creating` locked it and returned the dentry; a `CStr` is NUL-terminated.
+            to_result(unsafe { bindings::vfs_symlink(idmap, dir, locked.dentry, target.as_char_ptr(), no_inode) })?;
             Ok(0)
         })
     }

@@ -85,21 +85,13 @@ pub(super) fn wait(open: &Open, events: u32) -> Result {
     wait_until(u64::MAX, |table| Ok(look(open, table) & events != 0)).map(drop)
 }
 
-/// Waits until one of the `count` [`PollEntry`]s at the address `entries` is ready, or until
-/// `deadline`, as [`wait_until`] does. Returns the number of ready entries.
+/// Waits until one of `entries` is ready, or until `deadline`, as [`wait_until`] does. Returns the
+/// number of ready entries.
 ///
 /// # Errors
 ///
 /// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated.
-///
-/// # Safety
-///
-/// `entries` must be the address of `count` writable [`PollEntry`]s that nothing else uses during
-/// the call.
-pub(super) unsafe fn poll(files: &Files, entries: u64, count: u64, deadline: u64) -> Result<u64> {
-    // SAFETY: `entries` is the address of `count` writable entries that nothing else uses, by this
-    // function's safety requirement.
-    let entries = unsafe { core::slice::from_raw_parts_mut(entries as *mut PollEntry, usize::try_from(count)?) };
+pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> Result<u64> {
     wait_until(deadline, |table| {
         let mut table = table;
         let mut any = false;

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::ffi::{
     poll,
-    RECEIVED_TRUNCATED, //
+    IoVec,
+    Received, //
 };
 use core::ptr::{
     self,
@@ -102,7 +103,7 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
 /// # Safety
 ///
 /// `vectors` must be valid for [`Direction::Read`], as [`Open::transfer`] requires.
-pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Result<u64> {
+pub(super) unsafe fn receive(open: &Open, vectors: &[IoVec], flags: u64) -> Result<Received> {
     let socket = socket(open)?;
     let wanted = RECEIVE.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, linux)| all | linux);
     open.waiting(poll::READ, false, |nonblocking| {
@@ -115,8 +116,8 @@ pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Re
         // message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_recvmsg(socket.as_ptr(), &mut message, how as c_int) };
         to_result(bytes)?;
-        let truncated = if message.msg_flags & bindings::MSG_TRUNC != 0 { RECEIVED_TRUNCATED } else { 0 };
-        Ok(bytes as u64 | truncated)
+        let is_truncated = message.msg_flags & bindings::MSG_TRUNC != 0;
+        Ok(Received { bytes: bytes as usize, is_truncated })
     })
 }
 
@@ -126,7 +127,7 @@ pub(super) unsafe fn receive(open: &Open, vectors: (u64, u64), flags: u64) -> Re
 /// # Safety
 ///
 /// `vectors` must be valid for [`Direction::Write`], as [`Open::transfer`] requires.
-pub(super) unsafe fn send(open: &Open, vectors: (u64, u64), now: bool) -> Result<u64> {
+pub(super) unsafe fn send(open: &Open, vectors: &[IoVec], now: bool) -> Result<u64> {
     let socket = socket(open)?;
     open.waiting(poll::WRITE, now, |nonblocking| {
         // SAFETY: `vectors` is valid for `Direction::Write` by this function's safety requirement,

@@ -209,8 +209,8 @@ impl Target<'_> {
 /// Updates the access time and notifies watchers of the file by a read of 0 bytes.
 fn note_access(open: &Open) {
     let nothing: [IoVec; 0] = [];
-    // SAFETY: `iterator` requires the address of as many vectors as the number says, which is 0.
-    if let Ok(mut iter) = unsafe { iterator((nothing.as_ptr() as u64, 0), Direction::Read) } {
+    // SAFETY: `iterator` requires vectors that are valid for the direction; there are none.
+    if let Ok(mut iter) = unsafe { iterator(&nothing, Direction::Read) } {
         // SAFETY: `vfs_iter_read` requires a valid file, to which `open` holds a reference, and an
         // initialised iterator. It accepts a null position.
         unsafe { bindings::vfs_iter_read(open.as_ptr(), &mut iter, ptr::null_mut(), 0) };

@@ -19,8 +19,7 @@ use crate::{
     ffi::{
         poll,
         IoVec,
-        AT_POSITION,
-        AT_POSITION_NOW,
+        Position,
         IOVECS_MAX, //
     },
 };
@@ -55,16 +54,16 @@ impl Open {
     ///
     /// # Safety
     ///
-    /// `vectors` must be the address and number of readable [`IoVec`]s. Each must describe memory
-    /// that is writable for [`Direction::Read`], or readable for [`Direction::Write`].
+    /// Each of `vectors` must describe memory that is writable for [`Direction::Read`], or readable
+    /// for [`Direction::Write`].
     #[inline]
-    pub(super) unsafe fn transfer(&self, vectors: (u64, u64), at: u64, direction: Direction) -> Result<u64> {
+    pub(super) unsafe fn transfer(&self, vectors: &[IoVec], at: Position, direction: Direction) -> Result<u64> {
         if direction == Direction::Write && self.kind() == bindings::S_IFSOCK {
             // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
-            return unsafe { sockets::send(self, vectors, at == AT_POSITION_NOW) };
+            return unsafe { sockets::send(self, vectors, at == Position::CURRENT_NOW) };
         }
         let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
-        let nonblocking = at == AT_POSITION_NOW || self.is_nonblocking();
+        let nonblocking = at == Position::CURRENT_NOW || self.is_nonblocking();
         // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
         match unsafe { self.transfer_once(vectors, at, direction, nonblocking) } {
             Err(error) if error == EAGAIN && !nonblocking => {
@@ -91,8 +90,8 @@ impl Open {
     #[inline(always)]
     unsafe fn transfer_once(
         &self,
-        vectors: (u64, u64),
-        at: u64,
+        vectors: &[IoVec],
+        at: Position,
         direction: Direction,
         nonblocking: bool,
     ) -> Result<u64> {
@@ -128,7 +127,7 @@ impl Open {
             }
             Ok(done as u64)
         };
-        if matches!(at, AT_POSITION | AT_POSITION_NOW) {
+        if matches!(at, Position::CURRENT | Position::CURRENT_NOW) {
             return self.with_position(go);
         }
         let positioned = match direction {
@@ -138,7 +137,7 @@ impl Open {
         if self.mode() & positioned == 0 {
             return Err(ESPIPE);
         }
-        let mut position = i64::try_from(at)?;
+        let mut position = i64::try_from(at.0)?;
         go(&mut position)
     }
 
@@ -281,7 +280,7 @@ impl Open {
 ///
 /// `vectors` must be valid for `direction`, as [`Open::transfer`] requires, and must outlive the
 /// iterator.
-pub(super) unsafe fn iterator(vectors: (u64, u64), direction: Direction) -> Result<bindings::iov_iter> {
+pub(super) unsafe fn iterator(vectors: &[IoVec], direction: Direction) -> Result<bindings::iov_iter> {
     let mut iter = MaybeUninit::uninit();
     // SAFETY: `vectors` is valid for `direction` and outlives the iterator, by this function's
     // safety requirement.
@@ -297,19 +296,15 @@ pub(super) unsafe fn iterator(vectors: (u64, u64), direction: Direction) -> Resu
 /// `vectors` must be valid for `direction`, as [`Open::transfer`] requires, and must outlive the
 /// iterator.
 #[inline]
-unsafe fn set_up(
-    iter: &mut MaybeUninit<bindings::iov_iter>,
-    vectors: (u64, u64),
+unsafe fn set_up<'a>(
+    iter: &'a mut MaybeUninit<bindings::iov_iter>,
+    vectors: &[IoVec],
     direction: Direction,
-) -> Result<&mut bindings::iov_iter> {
-    let (addr, count) = (vectors.0 as *const IoVec, usize::try_from(vectors.1)?);
-    if count > IOVECS_MAX {
+) -> Result<&'a mut bindings::iov_iter> {
+    if vectors.len() > IOVECS_MAX {
         return Err(EINVAL);
     }
-    // SAFETY: `addr` and `count` are the address and number of readable `IoVec`s by this function's
-    // safety requirement.
-    let slice = unsafe { core::slice::from_raw_parts(addr, count) };
-    let bytes = match slice {
+    let bytes = match vectors {
         [vector] => vector.len,
         vectors => vectors.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)),
     };
@@ -317,10 +312,11 @@ unsafe fn set_up(
         Direction::Read => bindings::ITER_DEST,
         Direction::Write => bindings::ITER_SOURCE,
     };
-    // SAFETY: `iov_iter_kvec` requires room for an iterator and `count` vectors of type `struct
-    // kvec`, as which `IoVec` is laid out. They outlive the iterator by this function's safety
-    // requirement.
-    unsafe { bindings::iov_iter_kvec(iter.as_mut_ptr(), way, addr.cast(), count, bytes.min(TRANSFER_MAX)) };
+    // SAFETY: `iov_iter_kvec` requires room for an iterator and vectors of type `struct kvec`, as
+    // which `IoVec` is laid out. They outlive the iterator by this function's safety requirement.
+    unsafe {
+        bindings::iov_iter_kvec(iter.as_mut_ptr(), way, vectors.as_ptr().cast(), vectors.len(), bytes.min(TRANSFER_MAX))
+    };
     // SAFETY: `iov_iter_kvec` initialised the iterator.
     Ok(unsafe { iter.assume_init_mut() })
 }

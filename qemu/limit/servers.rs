@@ -8,8 +8,7 @@ use crate::{
     ffi::{
         poll,
         PollEntry,
-        AT_POSITION,
-        AT_POSITION_NOW, //
+        Position, //
     },
     files::Files,
     ready, sockets, splice,
@@ -107,7 +106,7 @@ fn accept(files: &mut Files, listener: u64) -> Result<u32> {
 /// Reads once and answers. Returns the number of bytes read; 0 if the connection is closed, also if
 /// it was reset before the answer.
 #[inline]
-fn answer(files: &Files, handle: u32, buffer: &mut [u8], at: u64, protocol: &mut impl Protocol) -> Result<usize> {
+fn answer(files: &Files, handle: u32, buffer: &mut [u8], at: Position, protocol: &mut impl Protocol) -> Result<usize> {
     let open = files.get(u64::from(handle))?;
     let answered = read(open, buffer, at).and_then(|len| {
         write_all(open, protocol.answer(handle, buffer.get(..len).unwrap_or_default())?)?;
@@ -144,7 +143,7 @@ pub(crate) fn serve(
 fn serve_one(files: &Files, handle: u32, buffer: &mut [u8], protocol: &mut impl Protocol) -> Result {
     let mut pace = Pace::default();
     loop {
-        match answer(files, handle, buffer, AT_POSITION, protocol)? {
+        match answer(files, handle, buffer, Position::CURRENT, protocol)? {
             0 => return Ok(()),
             len => pace.count(len)?,
         }
@@ -159,13 +158,10 @@ fn serve_many(
 ) -> Result {
     let mut pace = Pace::default();
     while !entries.is_empty() {
-        let (place, count) = (entries.as_mut_ptr() as u64, entries.len() as u64);
-        // SAFETY: `ready::poll` requires the address and number of writable entries that nothing
-        // else uses; `entries` owns them.
-        unsafe { ready::poll(files, place, count, u64::MAX) }?;
+        ready::poll(files, &mut entries, u64::MAX)?;
         let mut ended = None;
         for entry in entries.iter().filter(|entry| entry.ready != 0) {
-            match answer(files, entry.handle, buffer, AT_POSITION_NOW, protocol) {
+            match answer(files, entry.handle, buffer, Position::CURRENT_NOW, protocol) {
                 Ok(0) => ended = Some(entry.handle),
                 Err(error) if error == EAGAIN => {}
                 answered => pace.count(answered?)?,
@@ -191,7 +187,7 @@ pub(crate) fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buff
     let mut pace = Pace::default();
     let began = Instant::<Monotonic>::now();
     loop {
-        let len = read(from, buffer, AT_POSITION)?;
+        let len = read(from, buffer, Position::CURRENT)?;
         if len == 0 {
             return Ok(since(began));
         }
@@ -211,7 +207,7 @@ pub(crate) fn serve_each(
 ) -> Result<u64> {
     time(count, || {
         let handle = accept(files, listener)?;
-        let len = answer(files, handle, buffer, AT_POSITION, &mut protocol)?;
+        let len = answer(files, handle, buffer, Position::CURRENT, &mut protocol)?;
         files.close(u64::from(handle))?;
         // The next connection gets the same handle.
         protocol.forget(handle);

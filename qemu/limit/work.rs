@@ -11,7 +11,7 @@ use crate::{
     },
     ffi::{
         IoVec,
-        AT_POSITION, //
+        Position, //
     },
     files::{
         Files,
@@ -158,18 +158,18 @@ pub(crate) fn since(began: Instant<Monotonic>) -> u64 {
 
 /// Reads once. Returns the number of bytes.
 #[inline]
-pub(crate) fn read(open: &Open, bytes: &mut [u8], at: u64) -> Result<usize> {
+pub(crate) fn read(open: &Open, bytes: &mut [u8], at: Position) -> Result<usize> {
     let vector = IoVec { addr: bytes.as_mut_ptr(), len: bytes.len() };
-    // SAFETY: `Open::transfer` requires the address and number of vectors over writable memory:
-    // `vector` describes `bytes`, and both outlive the call.
-    let done = unsafe { open.transfer((&raw const vector as u64, 1), at, Direction::Read) }?;
+    // SAFETY: `Open::transfer` requires vectors over writable memory: `vector` describes `bytes`,
+    // which outlives the call.
+    let done = unsafe { open.transfer(&[vector], at, Direction::Read) }?;
     Ok((done as usize).min(bytes.len()))
 }
 
 pub(crate) fn read_exact(open: &Open, bytes: &mut [u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let done = read(open, rest, AT_POSITION)?;
+        let done = read(open, rest, Position::CURRENT)?;
         if done == 0 {
             return Err(EIO);
         }
@@ -182,10 +182,9 @@ pub(crate) fn write_all(open: &Open, bytes: &[u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
         let vector = IoVec { addr: rest.as_ptr().cast_mut(), len: rest.len() };
-        // SAFETY: `Open::transfer` requires the address and number of vectors over readable memory:
-        // `vector` describes `rest`, and both outlive the call. `Direction::Write` only reads the
-        // memory.
-        let done = unsafe { open.transfer((&raw const vector as u64, 1), AT_POSITION, Direction::Write) }?;
+        // SAFETY: `Open::transfer` requires vectors over readable memory: `vector` describes `rest`,
+        // which outlives the call. `Direction::Write` only reads the memory.
+        let done = unsafe { open.transfer(&[vector], Position::CURRENT, Direction::Write) }?;
         if done == 0 {
             return Err(EIO);
         }
@@ -251,7 +250,7 @@ fn scan(files: &Files, [input, _]: [u64; 2], count: u64) -> Result<u64> {
     let mut bytes = [0; PIECE];
     let mut total = 0;
     let took = time(count, || {
-        let len = read(input, &mut bytes, AT_POSITION)?;
+        let len = read(input, &mut bytes, Position::CURRENT)?;
         if len == 0 {
             input.seek(0, u64::from(bindings::SEEK_SET))?;
             return Ok(0);

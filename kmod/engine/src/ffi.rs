@@ -1,96 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C ABI between the engine and whoever hosts it: the kernel module, or a native program in tests.
+//! The C ABI between the engine and its host, which is the kernel module or a native program in tests.
 //!
-//! Both sides compile this very file, each with its own compiler. Two functions go in (`kwasmi_stack_enter`, which
-//! switches to the engine's stack and calls `kwasmi_engine_entry`, and `kwasmi_stack_land`), two come out
-//! (`kwasmi_host_entry`, always on the stack of the task, and `kwasmi_host_context`).
+//! Both sides compile this file, each with its own compiler. The host calls two functions of the
+//! engine object: `kwasmi_stack_enter`, which switches to the engine's stack and calls
+//! `kwasmi_engine_entry`, and `kwasmi_stack_land`. The engine calls two functions of the host:
+//! `kwasmi_host_entry`, which always runs on the task's stack, and `kwasmi_host_context`. The
+//! operations of `kwasmi_host_entry` are listed in `host_operations.rs`.
 //!
-//! Every structure is plain data. Addresses in them are valid for as long as the call that passes them.
+//! Every `repr(C)` structure is plain data. Addresses in them are valid for the duration of the call
+//! that passes them.
 
-use core::ffi::{
-    c_char,
-    c_void, //
-};
+use core::ffi::c_void;
 
-/// Room for the text of a panic, in bytes.
+/// Size of [`Context::fault_text`], in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
 
-/// What is known about one stay in the engine. It lives on the stack of the task that entered.
+/// State of one entry into the engine. It lives on the stack of the task that entered.
 #[repr(C)]
 pub struct Context {
-    /// The top of the engine stack: the word there holds the task's own stack pointer while the engine runs.
+    /// Top of the engine stack. The word there holds the task's own stack pointer while the engine
+    /// runs.
     pub stack_top: *mut usize,
-    /// The heap account that allocations are charged to; null before there is one.
+    /// Heap account that allocations are charged to; null if none is open yet.
     pub account: *mut c_void,
-    /// The host's own data, handed back in each [`HostCall`].
+    /// The host's own data, passed back in each [`HostCall`].
     pub host: *mut c_void,
-    /// Set when the engine landed: nothing of the account is in a known state.
+    /// Set when the engine landed, that is, returned without unwinding. The account's contents are
+    /// then in an unknown state.
     pub landed: bool,
-    /// The [`Limit`] that made it land, with [`Status::Limited`].
+    /// The [`Limit`] that ended the entry, with [`Status::Limited`].
     pub limit: u32,
-    /// The bytes of `fault_text` in use.
+    /// Bytes of `fault_text` in use.
     pub fault_len: usize,
-    /// Why it landed.
+    /// The reason for landing.
     pub fault_text: [u8; FAULT_TEXT_LEN],
 }
 
 impl Context {
-    /// The context of a stay that has not begun.
+    /// Returns the context of an entry that has not begun.
     #[must_use]
     pub const fn new(stack_top: *mut usize, account: *mut c_void, host: *mut c_void) -> Self {
         Self { stack_top, account, host, landed: false, limit: 0, fault_len: 0, fault_text: [0; FAULT_TEXT_LEN] }
     }
 }
 
-/// What `kwasmi_engine_entry` is asked to do, and the type that its argument points to.
+/// Operation of `kwasmi_engine_entry`, with the type that its argument points to.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineOp {
-    /// [`InitArgs`]: once, before anything else.
+    /// [`InitArgs`]: initialises the engine. Called once, before any other operation.
     Init = 0,
     /// [`AccountArgs`]: opens a heap account.
     AccountOpen = 1,
-    /// [`AccountArgs`]: closes one.
+    /// [`AccountArgs`]: closes a heap account.
     AccountClose = 2,
-    /// [`LoadArgs`].
+    /// [`LoadArgs`]: validates and translates a module.
     Load = 3,
-    /// [`ObjectArgs`] with a module.
+    /// [`ObjectArgs`]: frees a module.
     Unload = 4,
-    /// [`StartArgs`].
+    /// [`StartArgs`]: instantiates a module.
     Start = 5,
-    /// [`RunArgs`].
+    /// [`RunArgs`]: runs an instance until it ends or pauses.
     Run = 6,
-    /// [`ObjectArgs`] with an instance.
+    /// [`ObjectArgs`]: frees an instance.
     Drop = 7,
-    /// [`ReserveArgs`]: what is known about the reserve.
+    /// [`ReserveArgs`]: reads the counters of the reserve.
     Reserve = 8,
 }
 
-/// What `kwasmi_engine_entry` and `kwasmi_stack_land` return.
+/// Status that `kwasmi_engine_entry` and `kwasmi_stack_land` return.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Done.
+    /// The operation is complete.
     Ok = 0,
-    /// Not valid Wasm, or not a program that can run here. The log says why.
+    /// The module is not valid Wasm, or not a program that can run here. The log gives the reason.
     Invalid = 1,
-    /// No memory, or the account's budget is spent.
+    /// There is no memory, or the account's budget is spent.
     NoMemory = 2,
-    /// [`EngineOp::Run`] only: the host asked for a stop; the guest can be run on.
+    /// [`EngineOp::Run`] only: the host requested a pause. The guest can be run again.
     Interrupted = 3,
-    /// The engine panicked. [`Context::fault_text`] says why.
+    /// The engine panicked. [`Context::fault_text`] gives the reason.
     Fault = 4,
-    /// The host asked for something that there is not.
+    /// The operation is unknown.
     Unknown = 5,
     /// A limit was reached.
     Limited = 6,
-    /// The host asked for the end.
+    /// The host ended the operation.
     Killed = 7,
 }
 
 impl Status {
-    /// The status that `value` stands for.
+    /// Returns the status with the number `value`; [`Status::Unknown`] for other numbers.
     #[must_use]
     pub fn from_raw(value: i32) -> Self {
         match value {
@@ -106,7 +108,8 @@ impl Status {
     }
 }
 
-/// What the engine keeps to, or is told to by the host. The numbers are those of `KWASMI_LIMIT_*`.
+/// Limit that the engine enforces, or that the host reports to it. The numbers are those of
+/// `KWASMI_LIMIT_*`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the header's own names")]
@@ -130,14 +133,14 @@ pub enum Limit {
     TotalHeap = 18,
 }
 
-/// A text buffer of the host.
+/// Text buffer of the host.
 #[repr(C)]
 pub struct Log {
-    /// Where it is.
+    /// Address of the buffer.
     pub text: *mut u8,
-    /// Its size in bytes.
+    /// Size of the buffer in bytes.
     pub size: usize,
-    /// The length of the whole text in bytes, which may be more than `size`.
+    /// Length of the whole text in bytes; may exceed `size`.
     pub len: usize,
 }
 
@@ -145,71 +148,71 @@ pub struct Log {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Bytes {
-    /// Where they are; not null, even if there are none.
+    /// Address of the bytes; not null, even if `len` is 0.
     pub addr: *const u8,
-    /// How many.
+    /// Number of bytes.
     pub len: usize,
 }
 
-/// The argument of [`EngineOp::Init`].
+/// Argument of [`EngineOp::Init`].
 #[repr(C)]
 pub struct InitArgs {
-    /// Memory for the reserve, the engine's from now on.
+    /// Memory for the reserve. The engine owns it from now on.
     pub reserve: *mut u8,
-    /// Its size in bytes.
+    /// Size of the reserve in bytes.
     pub reserve_len: usize,
 }
 
-/// The argument of [`EngineOp::Reserve`].
+/// Argument of [`EngineOp::Reserve`].
 #[repr(C)]
 #[derive(Default)]
 pub struct ReserveArgs {
     /// Out: bytes in use.
     pub used: usize,
-    /// Out: the most bytes that ever were.
+    /// Out: highest value of `used` so far.
     pub peak: usize,
 }
 
-/// Counters of an account, kept by the engine; the host may read them at any time.
+/// Counters of a heap account. The engine maintains them; the host may read them at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AccountStats {
-    /// Bytes allocated, bookkeeping included.
+    /// Bytes allocated, including bookkeeping.
     pub used: usize,
-    /// The most that `used` ever was.
+    /// Highest value of `used` so far.
     pub peak: usize,
-    /// Blocks allocated.
+    /// Number of allocated blocks.
     pub blocks: usize,
 }
 
-/// The argument of [`EngineOp::AccountOpen`] and [`EngineOp::AccountClose`].
+/// Argument of [`EngineOp::AccountOpen`] and [`EngineOp::AccountClose`].
 #[repr(C)]
 pub struct AccountArgs {
     /// The account: out of `AccountOpen`, into `AccountClose`.
     pub account: *mut c_void,
-    /// The most bytes that it may hold. `AccountOpen` only.
+    /// Upper bound of the account's allocations, in bytes. `AccountOpen` only.
     pub budget: usize,
-    /// The [`Limit`] that this is. `AccountOpen` only.
+    /// The [`Limit`] that `budget` stands for. `AccountOpen` only.
     pub limit: u32,
-    /// The account that inherits blocks that are still in use; null: they are freed. `AccountClose` only.
+    /// Account that inherits blocks still in use; if null, they are freed. `AccountClose` only.
     pub heir: *mut c_void,
-    /// Out of `AccountClose`: what was still allocated, and the peak.
+    /// Out of `AccountClose`: the blocks that were still allocated, and the peak.
     pub stats: AccountStats,
 }
 
-/// What a module may have.
+/// Upper bounds of a module.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleLimits {
-    /// Functions of its own.
+    /// Functions that the module defines.
     pub functions: u64,
     /// Bytes of code of one function.
     pub function_size: u64,
-    /// Locals of one function, besides its parameters.
+    /// Locals of one function, without its parameters.
     pub locals: u64,
-    /// Parameters of one function type, or results.
+    /// Parameters of one function type, and results of one function type.
     pub arity: u64,
-    /// Globals of its own.
+    /// Globals that the module defines.
     pub globals: u64,
     /// Data segments.
     pub data_segments: u64,
@@ -219,45 +222,45 @@ pub struct ModuleLimits {
     pub stack: u64,
 }
 
-/// What a Wasm call counts on the Wasm stack, besides its values, in bytes.
+/// Bytes that one Wasm call counts on the Wasm stack, in addition to its values.
 pub const CALL_BYTES: u64 = 64;
 
-/// What an instance may take, besides the heap of its account. `u64::MAX`: no limit.
+/// Upper bounds of an instance, in addition to its account's budget. `u64::MAX` means unlimited.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct InstanceLimits {
     /// Bytes of linear memory.
     pub memory: u64,
-    /// Elements of tables.
+    /// Elements of all tables.
     pub table: u64,
     /// Open descriptors.
     pub fds: u64,
-    /// Instructions, about.
+    /// Fuel, about one for each instruction.
     pub fuel: u64,
 }
 
-/// How a module was loaded.
+/// Engine of a loaded module.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// It is interpreted: that was asked for, or it cannot be compiled.
+    /// The interpreter: the caller did not ask for the compiler, or it does not support the module.
     Interpreter = 0,
-    /// It is compiled.
+    /// The compiler.
     Compiler = 1,
-    /// It is interpreted, since the checker refused the compiler's output.
+    /// The interpreter, because the checker refused the compiler's output.
     Unsafe = 2,
 }
 
-/// The argument of [`EngineOp::Load`].
+/// Argument of [`EngineOp::Load`].
 #[repr(C)]
 pub struct LoadArgs {
     /// The module's bytes.
     pub wasm: Bytes,
-    /// What the module may have.
+    /// Upper bounds of the module.
     pub limits: ModuleLimits,
-    /// Its manifest, which is well-formed; no bytes if there is none.
+    /// The module's well-formed manifest; no bytes if it has none.
     pub manifest: Bytes,
-    /// Whether the imports of `kwasmi_test` are provided.
+    /// Set if the imports of `kwasmi_test` are provided.
     pub fault_injection: bool,
     /// Set if it is to be compiled, where that is possible.
     pub compiler: bool,
@@ -265,80 +268,80 @@ pub struct LoadArgs {
     pub engine: u32,
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
-    /// Why it failed.
+    /// Buffer for the reason of a failure.
     pub log: *mut Log,
     /// Out: the module.
     pub module: *mut c_void,
 }
 
-/// The argument of [`EngineOp::Unload`] and [`EngineOp::Drop`].
+/// Argument of [`EngineOp::Unload`] and [`EngineOp::Drop`].
 #[repr(C)]
 pub struct ObjectArgs {
-    /// The module or instance. It is gone afterwards.
+    /// The module or instance, which the operation frees.
     pub object: *mut c_void,
 }
 
-/// A descriptor that the guest is handed.
+/// Descriptor that a guest starts with.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct FdGrant {
-    /// The guest's number for it.
+    /// The descriptor's number in the guest.
     pub guest_fd: u32,
-    /// The host's handle, passed back in [`HostOp`] calls.
+    /// The host's [`Handle`], passed back in host operations.
     pub handle: u32,
     /// Preview 1 `rights`.
     pub rights: u64,
-    /// Preview 1 `rights` of what is made from it.
+    /// Preview 1 `rights` that descriptors opened through this one inherit.
     pub rights_inheriting: u64,
-    /// The path under which the guest finds it, a preopened directory; no bytes if it is none.
+    /// Guest path of a preopened directory; no bytes for other descriptors.
     pub name: Bytes,
 }
 
-/// The argument of [`EngineOp::Start`].
+/// Argument of [`EngineOp::Start`].
 #[repr(C)]
 pub struct StartArgs {
     /// The module.
     pub module: *const c_void,
-    /// NUL-terminated strings, one after another.
+    /// Arguments: NUL-terminated strings, one after another.
     pub args: Bytes,
-    /// The same: `NAME=VALUE`.
+    /// Environment: NUL-terminated strings `NAME=VALUE`, one after another.
     pub env: Bytes,
-    /// Descriptors.
+    /// Array of descriptors.
     pub fds: *const FdGrant,
-    /// How many.
+    /// Number of elements of `fds`.
     pub fds_len: usize,
-    /// What it may take.
+    /// Upper bounds of the instance.
     pub limits: InstanceLimits,
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
-    /// Why it failed.
+    /// Buffer for the reason of a failure.
     pub log: *mut Log,
     /// Out: the instance.
     pub instance: *mut c_void,
 }
 
-/// How a guest ended. The numbers are those of `KWASMI_EXITED` and its siblings.
+/// End of a guest. The numbers are those of `KWASMI_EXITED` and its siblings.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// `code` is its exit status.
+    /// The guest exited; `code` is its exit status.
     Exited = 0,
-    /// `code` is a [`Trap`].
+    /// The guest trapped; `code` is a [`Trap`].
     Trapped = 1,
-    /// `code` is a [`Limit`].
+    /// The guest reached a limit; `code` is a [`Limit`].
     Limited = 2,
-    /// Killed. Decided by the host. `code` is [`SIGPIPE`], or 0 for all else.
+    /// The host killed the guest; `code` is [`SIGPIPE`] for a broken pipe, otherwise 0.
     Killed = 3,
-    /// There was no memory for it.
+    /// There was no memory for the guest.
     OutOfMemory = 4,
     /// The engine panicked.
     EngineFault = 5,
 }
 
-/// Linux's number of the signal that a process gets when it writes to a pipe that nobody reads.
+/// Linux's number of the signal for a write to a pipe without readers.
 pub const SIGPIPE: u32 = 13;
 
-/// Why a guest trapped.
+/// Kind of a trap.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the specification's own names")]
@@ -354,128 +357,64 @@ pub enum Trap {
     Other = 9,
 }
 
-/// The argument of [`EngineOp::Run`].
+/// Argument of [`EngineOp::Run`].
 #[repr(C)]
 pub struct RunArgs {
     /// The instance.
     pub instance: *mut c_void,
-    /// Out, if the status is [`Status::Ok`]: an [`Ending`].
+    /// Out, with [`Status::Ok`]: an [`Ending`].
     pub ending: u32,
-    /// Out: its `code`.
+    /// Out: the ending's `code`.
     pub code: u32,
-    /// Out, also when the engine lands: fuel used so far, up to the last slice.
+    /// Out, also when the engine lands: fuel used up to the end of the last slice.
     pub fuel_used: u64,
-    /// Out, also when the engine lands: the most bytes of linear memory, up to the last slice.
+    /// Out, also when the engine lands: highest number of bytes of linear memory, up to the end of the
+    /// last slice.
     pub memory_peak: u64,
-    /// Words about the ending: of a trap which one, of a limit where the guest was.
+    /// Buffer for a description of the ending: the trap, or the guest's position at a limit.
     pub log: *mut Log,
 }
 
-/// What `kwasmi_host_entry` is asked to do; each takes a [`HostCall`].
-#[repr(u32)]
+/// The host's number of a file that a guest has a descriptor of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostOp {
-    /// Allocates `args[0]` bytes, aligned to `args[1]`. `value`: the address. Fails with `EDQUOT` for [`Limit::TotalHeap`].
-    /// [`HOST_INTERRUPTED`] if the work that needs it is to end; `value` is a [`Checkpoint`] then.
-    Alloc = 0,
-    /// Frees the `args[1]` bytes at `args[0]`.
-    Free = 1,
-    /// Lets others run.
-    Yield = 2,
-    /// Between two slices, and in the middle of what takes long: may the guest go on? A [`Checkpoint`].
-    Checkpoint = 3,
-    /// Reads from handle `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, from offset `args[3]` ([`AT_POSITION`] and
-    /// [`AT_POSITION_NOW`]: from the file's position, which moves). `value`: bytes.
-    Read = 4,
-    /// Writes, likewise.
-    Write = 5,
-    /// Moves the position of handle `args[0]` by `args[1]` from `args[2]` (0 start, 1 position, 2 end). `value`: the
-    /// new position.
-    Seek = 6,
-    /// Gives up handle `args[0]`.
-    Close = 7,
-    /// Describes handle `args[0]` in the [`FileStat`] at `args[1]`.
-    Stat = 8,
-    /// Sets the preview 1 `fdflags` of handle `args[0]` to `args[1]`.
-    SetFlags = 9,
-    /// Clock `args[0]` (preview 1 `clockid`). `value`: nanoseconds.
-    ClockTime = 10,
-    /// Its resolution. `value`: nanoseconds.
-    ClockResolution = 11,
-    /// Sleeps until clock `args[0]` shows `args[1]` nanoseconds.
-    SleepUntil = 12,
-    /// Fills `args[1]` bytes at `args[0]` with random ones.
-    Random = 13,
-    /// Opens what the [`Place`] at `args[0]` names, as the [`open`] bits of `args[1]` say; the new handle has the preview 1
-    /// `fdflags` `args[2]`. `value`: the handle.
-    Open = 14,
-    /// Describes what the [`Place`] at `args[0]` names in the [`FileStat`] at `args[1]`.
-    StatAt = 15,
-    /// Sets the times of handle `args[0]` to the [`Times`] at `args[1]`.
-    SetTimes = 16,
-    /// The same for what the [`Place`] at `args[0]` names.
-    SetTimesAt = 17,
-    /// Makes the directory that the [`Place`] at `args[0]` names.
-    CreateDirectory = 18,
-    /// Removes the directory that the [`Place`] at `args[0]` names.
-    RemoveDirectory = 19,
-    /// Removes the file that the [`Place`] at `args[0]` names.
-    Unlink = 20,
-    /// Makes the [`Place`] at `args[0]` a symbolic link to the text at `args[1]`, which has a NUL at its end.
-    Symlink = 21,
-    /// Makes the [`Place`] at `args[1]` another name for what that at `args[0]` names.
-    Link = 22,
-    /// Gives what the [`Place`] at `args[0]` names the name of that at `args[1]`.
-    Rename = 23,
-    /// Puts the text of the symbolic link that the [`Place`] at `args[0]` names into the `args[2]` bytes at `args[1]`.
-    /// `value`: the bytes of the text, also if there are more.
-    ReadLink = 24,
-    /// Puts entries of directory `args[0]` from cookie `args[3]` on (0: the first) into the `args[2]` bytes at `args[1]`, as
-    /// preview 1 lays out `dirent`s, each with its name after it; the last one may be cut off. `value`: bytes.
-    ReadDirectory = 25,
-    /// Tells preview 1 `advice` `args[3]` about `args[2]` bytes at offset `args[1]` of handle `args[0]`.
-    Advise = 26,
-    /// Makes sure that handle `args[0]` has room for `args[2]` bytes at offset `args[1]`.
-    Allocate = 27,
-    /// Sets the size of handle `args[0]` to `args[1]` bytes.
-    SetSize = 28,
-    /// Puts handle `args[0]` on its device; only the data if `args[1]` is 1.
-    Sync = 29,
-    /// Waits until one of the `args[1]` [`PollEntry`]s at `args[0]` is ready, or the monotonic clock shows `args[2]`
-    /// nanoseconds (`u64::MAX`: for ever). `value`: how many are ready.
-    Poll = 30,
-    /// Takes a connection from the listening socket `args[0]`; the new handle has the preview 1 `fdflags` `args[1]`. If
-    /// `args[2]` is 1, it fails with `EAGAIN` where it would have to wait. `value`: the handle.
-    Accept = 31,
-    /// Receives from socket `args[0]` into `args[2]` [`IoVec`]s at `args[1]`, with preview 1 `riflags` `args[3]`. `value`:
-    /// bytes, and [`RECEIVED_TRUNCATED`].
-    Receive = 32,
-    /// Sends `args[2]` [`IoVec`]s at `args[1]` on socket `args[0]`. `value`: bytes.
-    Send = 33,
-    /// Shuts socket `args[0]` down, in the directions of the preview 1 `sdflags` `args[1]`.
-    Shutdown = 34,
-    /// Moves at most `args[2]` bytes from handle `args[0]` to handle `args[1]`, at the positions of both, and waits until some can
-    /// be. `value`: bytes, 0 at the end of what it reads. Fails with `ENOSYS`, with nothing done, where it takes a buffer.
-    Splice = 35,
-    /// Makes machine code of the functions in the [`Jit`] at `args[0]`. Fails with `EOPNOTSUPP` where there is no such compiler, and
-    /// with `EINTR` if the work is to end.
-    Compile = 36,
-    /// Frees the machine code of the programs at `args[0]`, from [`Jit::programs`].
-    Discard = 37,
-    /// From now on sets the word at `args[0]` to 1 and that at `args[1]` to `args[2]` every few milliseconds, until the engine entry
-    /// ends or the next such call; `args[0]` 0: not any more.
-    Tick = 38,
-    /// Allocates a stack of `args[0]` bytes between guard pages. `value`: its address. Fails with `EDQUOT` for [`Limit::TotalHeap`].
-    AllocStack = 39,
-    /// Frees the stack of `args[1]` bytes at `args[0]`.
-    FreeStack = 40,
+pub struct Handle(pub u32);
+
+/// Position of a transfer in a file: one of the constants, or an offset in bytes, with which the file's
+/// own position stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The file's own position, which advances.
+    pub const CURRENT: Self = Self(u64::MAX);
+    /// The file's own position, which advances. The transfer fails with `EAGAIN` instead of waiting.
+    pub const CURRENT_NOW: Self = Self(u64::MAX - 1);
 }
 
-/// A function for the host's compiler.
+/// Result of opening a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Handle of the file.
+    pub handle: Handle,
+    /// Set if the file is a directory.
+    pub is_directory: bool,
+}
+
+/// Result of receiving from a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Number of bytes received.
+    pub bytes: usize,
+    /// Set if the message was longer.
+    pub is_truncated: bool,
+}
+
+/// Function to compile to machine code.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct JitFunction {
-    /// Instructions, as eBPF has them; a call of a function has its index as immediate, one of a helper the helper's number.
+    /// eBPF instructions. The immediate of a call of a function is the function's index in
+    /// [`Jit::functions`]; that of a call of a helper is the helper's number.
     pub code: *const u64,
     /// Number of instructions.
     pub len: usize,
@@ -489,140 +428,114 @@ pub struct JitFunction {
     pub reserved: u64,
 }
 
-/// The argument of [`HostOp::Compile`].
+/// Functions to compile to machine code.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Jit {
-    /// Functions that may call each other.
+    /// Functions, which may call each other.
     pub functions: *mut JitFunction,
-    /// How many.
+    /// Number of functions.
     pub count: usize,
-    /// Addresses of helpers by their numbers; 0: there is none.
+    /// Addresses of the helpers by their numbers; 0 for a number without a helper.
     pub helpers: *const usize,
-    /// How many.
+    /// Number of elements of `helpers`.
     pub helpers_len: usize,
-    /// Out: for [`HostOp::Discard`].
-    pub programs: *mut c_void,
 }
 
-/// What [`HostOp::Open`] is to do.
+/// Bits that tell how to open a file.
 pub mod open {
-    /// Make a file where there is none.
+    /// Create the file if it does not exist.
     pub const CREATE: u64 = 1 << 0;
-    /// Fail if it is not a directory.
+    /// Fail unless it is a directory.
     pub const DIRECTORY: u64 = 1 << 1;
-    /// Fail if there is one.
+    /// Fail if it exists.
     pub const EXCLUSIVE: u64 = 1 << 2;
-    /// Empty it.
+    /// Truncate it to 0 bytes.
     pub const TRUNCATE: u64 = 1 << 3;
-    /// To read it.
+    /// Open for reading.
     pub const READ: u64 = 1 << 4;
-    /// To write it.
+    /// Open for writing.
     pub const WRITE: u64 = 1 << 5;
 }
 
-/// A name below a directory.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Place {
-    /// The directory's handle.
-    pub dir: u32,
-    /// Whether a symbolic link at the end of the path is followed.
-    pub follow: u32,
-    /// The path: not empty, relative, with a NUL at its end, at most [`PATH_MAX`] bytes without it.
-    pub path: *const c_char,
-}
-
-/// The most bytes of a path: Linux's `PATH_MAX`, without the NUL.
+/// Upper bound of a path's length: Linux's `PATH_MAX`, without the NUL.
 pub const PATH_MAX: usize = 4095;
 
-/// Times to set.
+/// Timestamps to set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// Preview 1 `fstflags`: which of them, and whether to now.
+    /// Preview 1 `fstflags`: which timestamps to set, and whether to the current time.
     pub flags: u32,
     /// Must be zero.
     pub reserved: u32,
-    /// Of the last access, in nanoseconds since 1970.
+    /// Time of the last access, in nanoseconds since 1970.
     pub atime: u64,
-    /// Of the last change of the data.
+    /// Time of the last change of the data, in nanoseconds since 1970.
     pub mtime: u64,
 }
 
-/// Something to wait for.
+/// File to wait for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PollEntry {
-    /// The handle.
+    /// Handle of the file.
     pub handle: u32,
-    /// [`poll::READ`], [`poll::WRITE`]; [`poll::BYTES`] with the first.
+    /// [`poll::READ`] or [`poll::WRITE`]; [`poll::BYTES`] in addition to the former.
     pub events: u32,
-    /// Out: which of them there are, and [`poll::HANGUP`]; or a negative `errno`.
+    /// Out: the bits of `events` that occurred, and [`poll::HANGUP`]; or a negative `errno`.
     pub ready: i32,
     /// Must be zero.
     pub reserved: u32,
-    /// Out: the bytes that can be read, with [`poll::BYTES`]; 1 where that is not known.
+    /// Out, with [`poll::BYTES`]: number of bytes that can be read; 1 if the number is not known.
     pub bytes: u64,
 }
 
 /// Bits of a [`PollEntry`].
 pub mod poll {
-    /// It can be read without waiting.
+    /// The file can be read without waiting.
     pub const READ: u32 = 1 << 0;
-    /// It can be written without waiting.
+    /// The file can be written without waiting.
     pub const WRITE: u32 = 1 << 1;
-    /// The other side is gone.
+    /// The peer has closed its end.
     pub const HANGUP: u32 = 1 << 2;
-    /// It is to be told how many bytes can be read.
+    /// Request for [`PollEntry::bytes`].
     pub const BYTES: u32 = 1 << 3;
 }
 
-/// [`HostOp::Receive`]: the message was longer.
-pub const RECEIVED_TRUNCATED: u64 = 1 << 63;
-
-/// In the `value` of [`HostOp::Open`]: it is a directory.
-pub const OPENED_DIRECTORY: u64 = 1 << 63;
-
-/// [`HostOp::Read`] and [`HostOp::Write`]: at the file's position.
-pub const AT_POSITION: u64 = u64::MAX;
-
-/// The same, but where that would have to wait it fails with `EAGAIN`.
-pub const AT_POSITION_NOW: u64 = u64::MAX - 1;
-
-/// The most [`IoVec`]s of one call, Linux's `UIO_MAXIOV`.
+/// Upper bound of the number of [`IoVec`]s of one call: Linux's `UIO_MAXIOV`.
 pub const IOVECS_MAX: usize = 1024;
 
-/// A part of a guest's memory, for the host to read or write.
+/// Part of a guest's memory. Laid out as `struct iovec` and `struct kvec`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct IoVec {
-    /// Where it is.
+    /// Address of the first byte.
     pub addr: *mut u8,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub len: usize,
 }
 
-/// What the host says at a [`HostOp::Checkpoint`].
+/// The host's decision at a checkpoint.
 #[repr(u64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// Go on.
+    /// Continue.
     Continue = 0,
-    /// Stop for now: the guest is to be run on later.
+    /// Pause. The guest can be run again later.
     Interrupt = 1,
-    /// End it with [`Ending::Killed`].
+    /// End the guest with [`Ending::Killed`].
     Killed = 2,
-    /// End it with [`Limit::Time`].
+    /// End the guest with [`Limit::Time`].
     Time = 3,
-    /// End it with [`Limit::CpuTime`].
+    /// End the guest with [`Limit::CpuTime`].
     CpuTime = 4,
-    /// End it with [`Ending::Killed`], by SIGPIPE.
+    /// End the guest with [`Ending::Killed`], by SIGPIPE.
     BrokenPipe = 5,
 }
 
 impl Checkpoint {
-    /// The answer that `value` stands for.
+    /// Returns the decision with the number `value`; [`Checkpoint::Killed`] for other numbers.
     #[must_use]
     pub fn from_raw(value: u64) -> Self {
         match value {
@@ -636,10 +549,7 @@ impl Checkpoint {
     }
 }
 
-/// Linux's `EDQUOT`.
-pub const EDQUOT: i32 = 122;
-
-/// What is behind a handle.
+/// Metadata of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct FileStat {
@@ -647,37 +557,37 @@ pub struct FileStat {
     pub dev: u64,
     /// Number of the inode.
     pub ino: u64,
-    /// Hard links.
+    /// Number of hard links.
     pub nlink: u64,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Time of the last access, in nanoseconds since 1970.
     pub atime: u64,
-    /// Time of the last change of the data.
+    /// Time of the last change of the data, in nanoseconds since 1970.
     pub mtime: u64,
-    /// Time of the last change of the inode.
+    /// Time of the last change of the inode, in nanoseconds since 1970.
     pub ctime: u64,
     /// Linux's `st_mode`.
     pub mode: u32,
     /// Linux's open flags.
     pub flags: u32,
-    /// For a socket its type (Linux's `SOCK_*`), else 0.
+    /// Type of a socket (Linux's `SOCK_*`); 0 for other files.
     pub socket_type: u32,
     /// Must be zero.
     pub reserved: u32,
 }
 
-/// The argument of `kwasmi_host_entry`.
+/// Argument of `kwasmi_host_entry`.
 #[repr(C)]
 pub struct HostCall {
     /// [`Context::host`].
     pub host: *mut c_void,
-    /// See [`HostOp`].
+    /// Words of the operation's arguments.
     pub args: [u64; 4],
-    /// Out.
+    /// Out: word of the operation's result.
     pub value: u64,
 }
 
-/// `kwasmi_host_entry` returns 0, a negative Linux `errno`, or this: a signal or the end of the guest is pending, and
-/// nothing was done. The next [`HostOp::Checkpoint`] says which.
+/// Status of a host call that did nothing because a signal or the end of the guest is pending. The next
+/// checkpoint tells which. `kwasmi_host_entry` otherwise returns 0 or a negative Linux `errno`.
 pub const HOST_INTERRUPTED: i32 = -512;

@@ -29,20 +29,26 @@ use self::slab::{
 use crate::{
     ffi::{
         AccountStats,
-        Checkpoint,
-        EDQUOT,
-        HOST_INTERRUPTED,
-        HostOp,
         Limit,
         Status, //
     },
-    host::End,
+    host::{
+        End,
+        Fail,
+        Operations, //
+    },
     host_call::{
-        call_host,
         context,
         heed,
         poll, //
     },
+    host_operations::{
+        Allocated,
+        Block,
+        RawOperations, //
+    },
+    kernel_host::KernelHost,
+    wasi::abi::Errno,
 };
 use core::{
     alloc::{
@@ -83,7 +89,8 @@ struct Yield;
 
 impl RelaxStrategy for Yield {
     fn relax() {
-        call_host(HostOp::Yield, [0; 4]);
+        // Yielding does not fail.
+        let _ = KernelHost::new().yield_now();
     }
 }
 
@@ -266,7 +273,8 @@ impl Account {
                 unsafe { release(header) };
             }
         }
-        host_free(account.cast(), size_of::<Account>());
+        // SAFETY: `open` allocated the account with this size, and it is closed.
+        host_free(unsafe { Block::new(account.cast(), size_of::<Account>()) });
         stats
     }
 
@@ -480,7 +488,9 @@ unsafe fn owner(header: *mut Header) -> (*mut Account, usize) {
 unsafe fn release_slab(slab: NonNull<Slab>) {
     // SAFETY: `slab` is valid by this function's safety requirement.
     let size = unsafe { slab.as_ref() }.size();
-    host_free(slab.cast(), size);
+    // SAFETY: The slab was allocated with this size, and no block of it is in use, by the safety
+    // requirement of this function.
+    host_free(unsafe { Block::new(slab.cast(), size) });
 }
 
 /// Frees a block of a slab.
@@ -508,23 +518,20 @@ unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
 }
 
 fn host_alloc(layout: Layout) -> Result<NonNull<u8>, Lack> {
-    let (status, value) = call_host(HostOp::Alloc, [layout.size() as u64, layout.align() as u64, 0, 0]);
-    match status {
-        0 => {
-            let address = usize::try_from(value).map_err(|_| Lack::Memory)?;
-            NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Lack::Memory)
-        }
-        HOST_INTERRUPTED => {
-            heed(Checkpoint::from_raw(value));
+    match KernelHost::new().alloc(layout.size(), layout.align()) {
+        Ok(Allocated::At(block)) => Ok(block),
+        Ok(Allocated::Stop(checkpoint)) => {
+            heed(checkpoint);
             Err(Lack::Memory)
         }
-        status if status == EDQUOT.wrapping_neg() => Err(Lack::Total),
-        _ => Err(Lack::Memory),
+        Err(Fail::Errno(Errno::DQuot)) => Err(Lack::Total),
+        Err(_) => Err(Lack::Memory),
     }
 }
 
-fn host_free(block: NonNull<u8>, size: usize) {
-    call_host(HostOp::Free, [block.as_ptr().expose_provenance() as u64, size as u64, 0, 0]);
+fn host_free(block: Block) {
+    // Freeing does not fail.
+    let _ = KernelHost::new().free(block);
 }
 
 /// Reserve and its counters.
@@ -577,7 +584,9 @@ unsafe fn release(header: NonNull<Header>) {
         return;
     };
     if size & IN_RESERVE == 0 {
-        host_free(start, size);
+        // SAFETY: The allocation was made with this size, and it is not in use any more, by the safety
+        // requirement of this function.
+        host_free(unsafe { Block::new(start, size) });
         return;
     }
     if let Ok(layout) = Layout::from_size_align(size & !IN_RESERVE, align) {

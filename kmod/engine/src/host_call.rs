@@ -1,69 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls from the engine to its host, by way of the stack of the task.
+//! Calls from the engine to its host, on the stack of the task.
 
 use crate::{
     ffi::{
         Checkpoint,
         Context,
         HostCall,
-        HostOp,
         Limit,
         Status, //
     },
+    host::Operations,
+    host_operations::{
+        HostOp,
+        RawOperations,
+        WORDS, //
+    },
+    kernel_host::KernelHost,
     panic::fail, //
 };
 
 unsafe extern "C" {
-    /// The context of the stay in the engine that the calling task is in.
+    /// Returns the context of the calling task's entry into the engine.
     safe fn kwasmi_host_context() -> *mut Context;
     fn kwasmi_stack_leave(op: u32, call: *mut HostCall, stack_top: *mut usize) -> i32;
     fn kwasmi_stack_land(status: i32, stack_top: *mut usize);
 }
 
-/// The context of the present stay in the engine. Valid until it ends.
+/// Returns the context of the current entry into the engine. It is valid until the engine is left.
 pub(crate) fn context() -> *mut Context {
     kwasmi_host_context()
 }
 
-/// Makes a host call from `context`; returns the host's status and value.
+/// Makes the host call `op`; returns the host's status and value.
 ///
 /// # Safety
 ///
-/// `context` is that of the present stay in the engine, and addresses among `args` are what `op` says.
+/// - `context` must be that of the current entry into the engine.
+/// - `words` must be as [`Border::call`](crate::host_operations::Border::call) requires for `op`.
 #[inline]
-pub(crate) unsafe fn call_host_from(context: *mut Context, op: HostOp, args: [u64; 4]) -> (i32, u64) {
-    // SAFETY: The caller guarantees that the context is valid.
+pub(crate) unsafe fn call_host(context: *mut Context, op: HostOp, words: [u64; WORDS]) -> (i32, u64) {
+    // SAFETY: The context is valid by the safety requirement of this function.
     let (host, stack_top) = unsafe {
         let context = &*context;
         (context.host, context.stack_top)
     };
-    let mut call = HostCall { host, args, value: 0 };
-    // SAFETY: This runs on the engine stack, so its top holds the task's stack pointer.
+    let mut call = HostCall { host, args: words, value: 0 };
+    // SAFETY: This code runs on the engine stack, so the stack's top holds the task's stack pointer.
     let status = unsafe { kwasmi_stack_leave(op as u32, &raw mut call, stack_top) };
     (status, call.value)
 }
 
-/// Makes a host call whose arguments hold no addresses but ones that the host gave out itself.
-pub(crate) fn call_host(op: HostOp, args: [u64; 4]) -> (i32, u64) {
-    // SAFETY: The context is the present one.
-    unsafe { call_host_from(context(), op, args) }
-}
-
-/// In the middle of what takes long: lets others run, and lands if the work is to end. What cleans up goes on.
+/// Lets other tasks run during a long operation, and lands if the operation is to end. Without a host
+/// that could decide so, as when objects are freed, the operation continues.
 pub(crate) fn poll() {
     // SAFETY: The engine runs, so there is a context.
-    let host = unsafe { (*context()).host };
-    if host.is_null() {
-        call_host(HostOp::Yield, [0; 4]);
-        return;
-    }
-    if let (0, value) = call_host(HostOp::Checkpoint, [0; 4]) {
-        heed(Checkpoint::from_raw(value));
+    let has_host = unsafe { !(*context()).host.is_null() };
+    let mut host = KernelHost::new();
+    if !has_host {
+        // Yielding does not fail.
+        let _ = host.yield_now();
+    } else if let Ok(checkpoint) = RawOperations::checkpoint(&mut host) {
+        heed(checkpoint);
     }
 }
 
-/// Lands if `checkpoint` says that the work is to end. A pause waits for the end of a slice.
+/// Lands if `checkpoint` ends the operation. A pause is left to the end of the slice.
 pub(crate) fn heed(checkpoint: Checkpoint) {
     let (status, limit) = match checkpoint {
         Checkpoint::Continue | Checkpoint::Interrupt => return,
@@ -74,18 +76,19 @@ pub(crate) fn heed(checkpoint: Checkpoint) {
     fail(status, limit, format_args!("in the middle of an operation"))
 }
 
-/// Ends the present stay in the engine at once: `kwasmi_stack_enter` returns `status`.
+/// Leaves the engine at once: `kwasmi_stack_enter` returns `status`.
 ///
 /// # Safety
 ///
-/// Nothing of the present account is used again but to close it: the frames in between never return.
+/// The account of the current entry must not be used again except to close it: the frames in between
+/// never return.
 pub(crate) unsafe fn land(status: i32) -> ! {
     let context = context();
     // SAFETY: The engine runs, so there is a context.
     let stack_top = unsafe { (*context).stack_top };
     // SAFETY: The top of the engine stack holds the stack pointer that `kwasmi_stack_enter` saved.
     unsafe { kwasmi_stack_land(status, stack_top) };
-    // It does not return.
+    // `kwasmi_stack_land` does not return.
     loop {
         core::hint::spin_loop();
     }

@@ -37,6 +37,7 @@ mod cover;
 pub mod ebpf;
 pub mod ffi;
 pub mod host;
+pub mod host_operations;
 pub mod instance;
 pub mod module;
 mod sections;
@@ -45,6 +46,8 @@ mod start_section;
 pub mod text;
 pub mod vmctx;
 pub mod wasi;
+
+use wasi::abi;
 
 #[cfg(feature = "object")]
 mod bulk;

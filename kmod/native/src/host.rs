@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host functions, by the system calls of an ordinary process: what `kmod/host` is in the kernel.
+//! The host operations of an ordinary process, made of system calls. `kmod/host` has those of the kernel.
 
 mod clock;
 mod directory;
@@ -12,20 +12,45 @@ mod sockets;
 pub(crate) use files::Files;
 
 use self::{
-    files::Direction,
+    files::{
+        Direction,
+        Open, //
+    },
     paths::Path, //
 };
-use crate::ffi::{
-    Checkpoint,
-    Context,
-    FileStat,
-    HostCall,
-    HostOp,
-    IoVec,
-    OPENED_DIRECTORY,
-    Place,
-    PollEntry,
-    Times, //
+use crate::{
+    abi::{
+        self,
+        Advice,
+        FdFlags,
+        Whence, //
+    },
+    ffi::{
+        Checkpoint,
+        Context,
+        FileStat,
+        Handle,
+        HostCall,
+        IoVec,
+        Opened,
+        PollEntry,
+        Position,
+        Received,
+        Times, //
+    },
+    host_operations::{
+        Allocated,
+        Block,
+        CallError,
+        Destination,
+        HostOp,
+        Operations,
+        Place,
+        RawOperations,
+        Source,
+        Transfer,
+        dispatch, //
+    },
 };
 use rustix::{
     fs::FileType,
@@ -44,14 +69,16 @@ use std::{
     },
     ffi::{
         CStr,
-        c_char,
         c_void, //
     },
     io::{
         IoSlice,
         IoSliceMut, //
     },
-    ptr,
+    ptr::{
+        self,
+        NonNull, //
+    },
     slice,
     thread,
     time::{
@@ -60,39 +87,39 @@ use std::{
     }, //
 };
 
-/// What a host call comes to.
+/// Result of a host operation.
 type Result<T = u64> = std::result::Result<T, Errno>;
 
 thread_local! {
     static CONTEXT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
-    /// Whether stretches are measured: the clock costs more than many a host call.
+    /// Set if stretches are measured. Reading the clock costs more than many host calls.
     static MEASURES: Cell<bool> = const { Cell::new(false) };
-    /// When the host had its last say.
+    /// Time of the last host call, or of the entry into the engine.
     static LAST_SAY: Cell<Option<Instant>> = const { Cell::new(None) };
     static LONGEST_STRETCH: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// The guest's files.
     static FILES: RefCell<Files> = const { RefCell::new(Files::new()) };
 }
 
-/// Notes which stay in the engine this thread is in; null: none.
+/// Sets the context of this thread's entry into the engine; null if there is none.
 pub(crate) fn set_context(context: *mut Context) {
     note_say();
     CONTEXT.set(context);
     LAST_SAY.set((MEASURES.get() && !context.is_null()).then(Instant::now));
 }
 
-/// From now on measures how long the engine runs without the host having a say.
+/// Starts to measure how long the engine runs between two host calls.
 pub(crate) fn measure_stretches() {
     MEASURES.set(true);
 }
 
-/// The longest time that the engine ran without the host having a say: in the kernel, the task could not be ended for as
-/// long.
+/// Returns the longest time that the engine ran between two host calls. In the kernel, the task could not
+/// be ended for as long.
 pub(crate) fn longest_stretch() -> Duration {
     LONGEST_STRETCH.get()
 }
 
-/// Hands the guest's files over to the host functions.
+/// Sets the guest's files.
 pub(crate) fn set_files(files: Files) {
     FILES.set(files);
 }
@@ -103,7 +130,7 @@ fn note_say() {
     }
 }
 
-/// What [`Context::host`] is: the engine asks whether to go on only if there is something to ask.
+/// Returns the value of [`Context::host`]. The engine only makes checkpoints if it is not null.
 pub(crate) fn present() -> *mut c_void {
     ptr::dangling_mut::<u8>().cast()
 }
@@ -113,26 +140,30 @@ extern "C" fn kwasmi_host_context() -> *mut Context {
     CONTEXT.get()
 }
 
-/// The alignment of every block: as freeing does not tell it, one for all that is asked for.
+/// Alignment of every block: freeing does not tell the alignment, so one value serves all requests.
 const ALIGN: usize = 64;
 
-fn layout(size: u64) -> Result<Layout> {
-    let size = usize::try_from(size).map_err(|_| Errno::NOMEM)?;
+fn layout(size: usize) -> Result<Layout> {
     Layout::from_size_align(size.max(1), ALIGN).map_err(|_| Errno::NOMEM)
 }
 
-/// Does `op`, see `ffi::HostOp`.
+/// Makes the host call `op`.
 ///
 /// # Safety
 ///
-/// `call` points to a call that is filled in as `op` says.
+/// `call` must point to a call that nothing else uses, with the words that the engine's `Border::call`
+/// made for `op`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
-    // SAFETY: The caller guarantees it.
+    // SAFETY: `call` is valid and not used otherwise by the safety requirement of this function.
     let call = unsafe { &mut *call };
     note_say();
-    // SAFETY: The caller guarantees the arguments.
-    let status = match unsafe { dispatch(op, call.args) } {
+    let result = match HostOp::from_raw(op) {
+        // SAFETY: The words are those of `op` by the safety requirement of this function.
+        Some(op) => unsafe { dispatch(&mut Process, op, call.args) },
+        None => Err(Errno::NOSYS),
+    };
+    let status = match result {
         Ok(value) => {
             call.value = value;
             0
@@ -145,207 +176,228 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     status
 }
 
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn dispatch(op: u32, args: [u64; 4]) -> Result {
-    let [a, b, _, _] = args;
-    match op {
-        op if op == HostOp::Alloc as u32 => {
-            // SAFETY: The layout's size is not zero.
-            Ok(unsafe { alloc(layout(a)?) }.expose_provenance() as u64)
+impl From<CallError> for Errno {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotSupported => Self::OPNOTSUPP,
+            CallError::Malformed => Self::INVAL,
         }
-        op if op == HostOp::Free as u32 => {
-            // SAFETY: The engine frees what it allocated, once, with its size.
-            unsafe { dealloc(pointer(a), layout(b)?) };
-            Ok(0)
-        }
-        op if op == HostOp::Yield as u32 => {
-            thread::yield_now();
-            Ok(0)
-        }
-        op if op == HostOp::Checkpoint as u32 => Ok(Checkpoint::Continue as u64),
-        op if op == HostOp::ClockTime as u32 => clock::time(a),
-        op if op == HostOp::ClockResolution as u32 => clock::resolution(a),
-        op if op == HostOp::SleepUntil as u32 => clock::sleep_until(a, b),
-        op if op == HostOp::Random as u32 => {
-            // SAFETY: The engine guarantees address and length.
-            rustix::rand::getrandom(unsafe { bytes_mut(a, b) }, GetRandomFlags::empty()).map(|_| 0)
-        }
-        _ => FILES.with_borrow_mut(|files| {
-            // SAFETY: The caller guarantees the arguments.
-            unsafe { for_files(op, args, files) }
-        }),
     }
 }
 
-/// Operations on open files.
-///
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_files(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Result {
-    match op {
-        op if op == HostOp::Read as u32 => {
-            // SAFETY: The engine guarantees the vectors and what they point to.
-            files.get(a)?.transfer(Direction::Read(unsafe { parts_mut(b, c) }), d)
-        }
-        op if op == HostOp::Write as u32 => {
-            // SAFETY: As above.
-            files.get(a)?.transfer(Direction::Write(unsafe { parts(b, c) }), d)
-        }
-        op if op == HostOp::Seek as u32 => files.get(a)?.seek(b.cast_signed(), c),
-        op if op == HostOp::Close as u32 => files.close(a),
-        op if op == HostOp::Stat as u32 => {
-            let stat = files.get(a)?.stat()?;
-            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
-            unsafe { pointer::<FileStat>(b).write(stat) };
-            Ok(0)
-        }
-        op if op == HostOp::SetFlags as u32 => files.set_flags(a, b),
-        op if op == HostOp::SetTimes as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
-            files.get(a)?.set_times(unsafe { &*pointer::<Times>(b) })
-        }
-        op if op == HostOp::ReadDirectory as u32 => {
-            // SAFETY: The engine guarantees address and length.
-            directory::read(files.get(a)?, unsafe { bytes_mut(b, c) }, d)
-        }
-        op if op == HostOp::Advise as u32 => files.get(a)?.advise(b, c, d),
-        op if op == HostOp::Allocate as u32 => files.get(a)?.allocate(b, c),
-        op if op == HostOp::SetSize as u32 => files.get(a)?.set_size(b),
-        op if op == HostOp::Sync as u32 => files.get(a)?.sync(b == 1),
-        // SAFETY: The caller guarantees the arguments.
-        _ => unsafe { for_sockets(op, [a, b, c, d], files) },
+/// The host operations of this process. The guest's files are those of [`set_files`].
+struct Process;
+
+/// Calls `go` with the guest's files.
+fn with_files<T>(go: impl FnOnce(&mut Files) -> Result<T>) -> Result<T> {
+    FILES.with_borrow_mut(go)
+}
+
+/// Calls `go` with the file that `handle` is.
+fn with_file<T>(handle: Handle, go: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
+    with_files(|files| go(files.get(handle.0.into())?))
+}
+
+/// Calls `go` with the path that `place` stands for.
+fn with_path<T>(place: Place<'_>, go: impl FnOnce(Path<'_>) -> Result<T>) -> Result<T> {
+    with_files(|files| go(path(files, place)?))
+}
+
+fn path<'a>(files: &'a Files, place: Place<'a>) -> Result<Path<'a>> {
+    Ok(Path::new(files.get(place.dir.0.into())?, place.path, place.follow))
+}
+
+/// Returns a number of bytes as a length in memory.
+fn length(bytes: u64) -> Result<usize> {
+    usize::try_from(bytes).map_err(|_| Errno::OVERFLOW)
+}
+
+/// Returns the handle of a file that was added to the table.
+fn handle(index: u64) -> Result<Handle> {
+    u32::try_from(index).map(Handle).map_err(|_| Errno::MFILE)
+}
+
+impl Operations for Process {
+    type Error = Errno;
+
+    fn yield_now(&mut self) -> Result<()> {
+        thread::yield_now();
+        Ok(())
+    }
+
+    fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64> {
+        with_file(handle, |file| file.seek(offset, whence as u64))
+    }
+
+    fn close(&mut self, handle: Handle) -> Result<()> {
+        with_files(|files| files.close(handle.0.into())).map(drop)
+    }
+
+    fn stat(&mut self, handle: Handle) -> Result<FileStat> {
+        with_file(handle, Open::stat)
+    }
+
+    fn set_flags(&mut self, handle: Handle, flags: FdFlags) -> Result<()> {
+        with_files(|files| files.set_flags(handle.0.into(), flags.bits().into())).map(drop)
+    }
+
+    fn clock_time(&mut self, clock: abi::ClockId) -> Result<u64> {
+        clock::time(clock as u64)
+    }
+
+    fn clock_resolution(&mut self, clock: abi::ClockId) -> Result<u64> {
+        clock::resolution(clock as u64)
+    }
+
+    fn sleep_until(&mut self, clock: abi::ClockId, deadline: u64) -> Result<()> {
+        clock::sleep_until(clock as u64, deadline).map(drop)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<()> {
+        rustix::rand::getrandom(bytes, GetRandomFlags::empty()).map(drop)
+    }
+
+    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
+        with_files(|files| {
+            let opened = path(files, place)?.open(how, flags.bits().into())?;
+            let is_directory = opened.kind()? == FileType::Directory;
+            Ok(Opened { handle: handle(files.add(opened))?, is_directory })
+        })
+    }
+
+    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat> {
+        with_path(place, |path| path.stat())
+    }
+
+    fn set_times(&mut self, handle: Handle, times: &Times) -> Result<()> {
+        with_file(handle, |file| file.set_times(times)).map(drop)
+    }
+
+    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result<()> {
+        with_path(place, |path| path.set_times(times)).map(drop)
+    }
+
+    fn create_directory(&mut self, place: Place<'_>) -> Result<()> {
+        with_path(place, |path| path.create_directory()).map(drop)
+    }
+
+    fn remove_directory(&mut self, place: Place<'_>) -> Result<()> {
+        with_path(place, |path| path.remove_directory()).map(drop)
+    }
+
+    fn unlink(&mut self, place: Place<'_>) -> Result<()> {
+        with_path(place, |path| path.unlink()).map(drop)
+    }
+
+    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<()> {
+        with_path(place, |path| path.symlink(target)).map(drop)
+    }
+
+    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result<()> {
+        with_files(|files| path(files, old)?.link(&path(files, new)?)).map(drop)
+    }
+
+    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<()> {
+        with_files(|files| path(files, old)?.rename(&path(files, new)?)).map(drop)
+    }
+
+    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize> {
+        with_path(place, |path| length(path.read_link(text)?))
+    }
+
+    fn read_directory(&mut self, handle: Handle, entries: &mut [u8], cookie: u64) -> Result<usize> {
+        with_file(handle, |file| length(directory::read(file, entries, cookie)?))
+    }
+
+    fn advise(&mut self, handle: Handle, offset: u64, len: u64, advice: Advice) -> Result<()> {
+        with_file(handle, |file| file.advise(offset, len, advice as u64)).map(drop)
+    }
+
+    fn allocate(&mut self, handle: Handle, offset: u64, len: u64) -> Result<()> {
+        with_file(handle, |file| file.allocate(offset, len)).map(drop)
+    }
+
+    fn set_size(&mut self, handle: Handle, size: u64) -> Result<()> {
+        with_file(handle, |file| file.set_size(size)).map(drop)
+    }
+
+    fn sync(&mut self, handle: Handle, data_only: bool) -> Result<()> {
+        with_file(handle, |file| file.sync(data_only)).map(drop)
+    }
+
+    fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize> {
+        with_files(|files| length(ready::poll(files, entries, deadline.unwrap_or(u64::MAX))?))
+    }
+
+    fn accept(&mut self, socket: Handle, flags: FdFlags, waits: bool) -> Result<Handle> {
+        with_files(|files| {
+            let accepted = sockets::accept(files.get(socket.0.into())?, flags.bits().into(), !waits)?;
+            handle(files.add(accepted))
+        })
+    }
+
+    fn shutdown(&mut self, handle: Handle, how: u8) -> Result<()> {
+        with_file(handle, |file| sockets::shutdown(file, how.into())).map(drop)
     }
 }
 
-/// Operations on sockets, and on whatever can be waited for.
-///
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_sockets(op: u32, [a, b, c, d]: [u64; 4], files: &mut Files) -> Result {
-    match op {
-        op if op == HostOp::Poll as u32 => {
-            // SAFETY: The engine guarantees address and number of the entries.
-            let entries = unsafe { slice::from_raw_parts_mut(pointer::<PollEntry>(a), length(b)) };
-            ready::poll(files, entries, c)
-        }
-        op if op == HostOp::Accept as u32 => {
-            let accepted = sockets::accept(files.get(a)?, b, c == 1)?;
-            Ok(files.add(accepted))
-        }
-        op if op == HostOp::Receive as u32 => {
-            // SAFETY: The engine guarantees the vectors and what they point to.
-            sockets::receive(files.get(a)?, unsafe { parts_mut(b, c) }, d)
-        }
-        op if op == HostOp::Send as u32 => {
-            // SAFETY: As above.
-            sockets::send(files.get(a)?, unsafe { parts(b, c) }, false)
-        }
-        op if op == HostOp::Shutdown as u32 => sockets::shutdown(files.get(a)?, b),
-        // SAFETY: The caller guarantees the arguments.
-        _ => unsafe { for_paths(op, [a, b, c], files) },
+impl RawOperations for Process {
+    fn alloc(&mut self, size: usize, _align: usize) -> Result<Allocated> {
+        let layout = layout(size)?;
+        // SAFETY: The layout's size is not zero.
+        let start = unsafe { alloc(layout) };
+        NonNull::new(start).map(Allocated::At).ok_or(Errno::NOMEM)
+    }
+
+    fn free(&mut self, block: Block) -> Result<()> {
+        let (start, size) = block.into_parts();
+        let layout = layout(size)?;
+        // SAFETY: A `Block` comes from `RawOperations::alloc`, with this size, and this function owns it.
+        unsafe { dealloc(start.as_ptr(), layout) };
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint> {
+        Ok(Checkpoint::Continue)
+    }
+
+    fn transfer(&mut self, handle: Handle, transfer: Transfer<'_>, at: Position) -> Result<usize> {
+        let direction = match transfer {
+            Transfer::Read(into) => Direction::Read(parts_mut(into)),
+            Transfer::Write(from) => Direction::Write(parts(from)),
+        };
+        with_file(handle, |file| length(file.transfer(direction, at)?))
+    }
+
+    fn receive(&mut self, handle: Handle, into: Destination<'_>, flags: u16) -> Result<Received> {
+        with_file(handle, |file| sockets::receive(file, parts_mut(into), flags.into()))
+    }
+
+    fn send(&mut self, handle: Handle, from: Source<'_>) -> Result<usize> {
+        with_file(handle, |file| length(sockets::send(file, parts(from), false)?))
+    }
+
+    /// Fails with `ENOSYS`: every pair of files needs a buffer in between.
+    fn splice(&mut self, _from: Handle, _to: Handle, _len: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
     }
 }
 
-/// Operations on names.
-///
-/// # Safety
-///
-/// The arguments are what `op` says.
-unsafe fn for_paths(op: u32, [a, b, c]: [u64; 3], files: &mut Files) -> Result {
-    if !(HostOp::Open as u32..=HostOp::ReadLink as u32).contains(&op) {
-        return Err(Errno::NOSYS);
-    }
-    // SAFETY: The engine guarantees that the first argument is the address of a place.
-    let place = unsafe { path(files, a) }?;
-    match op {
-        op if op == HostOp::Open as u32 => {
-            let opened = place.open(b, c)?;
-            let kind = if opened.kind()? == FileType::Directory { OPENED_DIRECTORY } else { 0 };
-            Ok(files.add(opened) | kind)
-        }
-        op if op == HostOp::StatAt as u32 => {
-            let stat = place.stat()?;
-            // SAFETY: The engine guarantees that the second argument is the address of a `FileStat`.
-            unsafe { pointer::<FileStat>(b).write(stat) };
-            Ok(0)
-        }
-        op if op == HostOp::SetTimesAt as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of `Times`.
-            place.set_times(unsafe { &*pointer::<Times>(b) })
-        }
-        op if op == HostOp::CreateDirectory as u32 => place.create_directory(),
-        op if op == HostOp::RemoveDirectory as u32 => place.remove_directory(),
-        op if op == HostOp::Unlink as u32 => place.unlink(),
-        op if op == HostOp::Symlink as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a text with a NUL.
-            place.symlink(unsafe { CStr::from_ptr(pointer::<c_char>(b)) })
-        }
-        op if op == HostOp::Link as u32 => {
-            // SAFETY: The engine guarantees that the second argument is the address of a place.
-            place.link(&unsafe { path(files, b) }?)
-        }
-        op if op == HostOp::Rename as u32 => {
-            // SAFETY: As above.
-            place.rename(&unsafe { path(files, b) }?)
-        }
-        op if op == HostOp::ReadLink as u32 => {
-            // SAFETY: The engine guarantees address and length.
-            place.read_link(unsafe { bytes_mut(b, c) })
-        }
-        _ => Err(Errno::NOSYS),
-    }
-}
-
-/// The path that a place of the engine is.
-///
-/// # Safety
-///
-/// `place` is the address of one, which outlives what is returned.
-unsafe fn path(files: &Files, place: u64) -> Result<Path<'_>> {
-    // SAFETY: The caller guarantees it.
-    let place = unsafe { *pointer::<Place>(place) };
-    // SAFETY: The engine guarantees that the path has a NUL at its end.
-    let name = unsafe { CStr::from_ptr(place.path) };
-    Ok(Path::new(files.get(u64::from(place.dir))?, name, place.follow != 0))
-}
-
-/// The address that an argument is.
-fn pointer<T>(address: u64) -> *mut T {
-    ptr::with_exposed_provenance_mut(length(address))
-}
-
-fn length(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(0)
-}
-
-/// # Safety
-///
-/// There are `len` bytes at `address`, which nobody else uses.
-unsafe fn bytes_mut<'a>(address: u64, len: u64) -> &'a mut [u8] {
-    // SAFETY: The caller guarantees it.
-    unsafe { slice::from_raw_parts_mut(pointer(address), length(len)) }
-}
-
-// An `IoVec` is laid out as a `struct iovec`, and so are these.
+// `IoVec` is laid out as `struct iovec`, and so are the types of the standard library.
 const _: () = assert!(size_of::<IoVec>() == size_of::<IoSlice<'_>>());
 const _: () = assert!(size_of::<IoVec>() == size_of::<IoSliceMut<'_>>());
 
-/// # Safety
-///
-/// There are `count` [`IoVec`]s at `address`, of memory that nobody changes.
-unsafe fn parts<'a>(address: u64, count: u64) -> &'a [IoSlice<'a>] {
-    // SAFETY: The caller guarantees it.
-    unsafe { slice::from_raw_parts(pointer(address), length(count)) }
+/// Returns the parts of a source as the standard library has them.
+fn parts(from: Source<'_>) -> &[IoSlice<'_>] {
+    let parts = from.parts();
+    // SAFETY: An `IoSlice` is laid out as an `IoVec`, and the parts of a `Source` are valid for reads.
+    unsafe { slice::from_raw_parts(parts.as_ptr().cast(), parts.len()) }
 }
 
-/// # Safety
-///
-/// There are `count` [`IoVec`]s at `address`, of memory that nobody else uses.
-unsafe fn parts_mut<'a>(address: u64, count: u64) -> &'a mut [IoSliceMut<'a>] {
-    // SAFETY: The caller guarantees it.
-    unsafe { slice::from_raw_parts_mut(pointer(address), length(count)) }
+/// Returns the parts of a destination as the standard library has them.
+fn parts_mut(into: Destination<'_>) -> &mut [IoSliceMut<'_>] {
+    let parts = into.parts();
+    // SAFETY: An `IoSliceMut` is laid out as an `IoVec`, and the parts of a `Destination` are valid for
+    // writes and not used otherwise.
+    unsafe { slice::from_raw_parts_mut(parts.as_ptr().cast_mut().cast(), parts.len()) }
 }

@@ -13,10 +13,21 @@
 //! `kwasmi-native-retpolines` is the same program with indirect jumps patched as on a kernel that
 //! uses retpolines.
 
+#[path = "../../engine/src/wasi/abi.rs"]
+#[allow(
+    dead_code,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    reason = "shared with the engine and the module, which use the rest"
+)]
+mod abi;
 #[path = "../../engine/src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]
 mod ffi;
 mod host;
+#[path = "../../engine/src/host_operations.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
+mod host_operations;
 mod options;
 mod stack;
 

@@ -18,6 +18,7 @@ use kwasmi_engine::{
         Handle,
         Host,
         Opened,
+        Operations,
         Pause,
         Place,
         Received,
@@ -252,39 +253,8 @@ fn rights(of_direction: Rights, at: At) -> Rights {
     if matches!(at, At::Position | At::PositionNow) { of_direction } else { of_direction.with(Rights::FD_SEEK) }
 }
 
-impl Host for FuzzHost {
-    fn checkpoint(&mut self) -> Pause {
-        if self.is_interrupted() { Pause::Interrupt } else { Pause::Continue }
-    }
-
-    fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
-        self.check(handle, rights(Rights::FD_READ, at));
-        self.read_into(memory, spans, at)
-    }
-
-    fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
-        self.check(handle, rights(Rights::FD_WRITE, at));
-        self.write_from(memory, spans, at)
-    }
-
-    fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<Option<usize>, Fail> {
-        self.check(from, Rights::FD_READ);
-        self.check(to, Rights::FD_WRITE);
-        assert!((1..=TRANSFER_MAX).contains(&len), "{len} bytes at once");
-        self.interruptible()?;
-        // Some files need a buffer, others only after some calls.
-        if from.0.is_multiple_of(2) || self.buffered.contains(&from.0) {
-            return Ok(None);
-        }
-        self.reads = self.reads.wrapping_add(1);
-        if self.reads.is_multiple_of(7) {
-            self.buffered.insert(from.0);
-            return Ok(None);
-        }
-        let moved = if self.reads.is_multiple_of(5) { 0 } else { len.min(self.transfer_max) };
-        self.note(moved as u64);
-        Ok(Some(moved))
-    }
+impl Operations for FuzzHost {
+    type Error = Fail;
 
     fn seek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<u64, Fail> {
         let is_tell = whence == Whence::Cur && offset == 0;
@@ -338,7 +308,9 @@ impl Host for FuzzHost {
         Ok(())
     }
 
-    fn yield_now(&mut self) {}
+    fn yield_now(&mut self) -> Result<(), Fail> {
+        Ok(())
+    }
 
     fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened, Fail> {
         let mut needed = Rights::PATH_OPEN;
@@ -367,12 +339,12 @@ impl Host for FuzzHost {
         Ok(FileStat { ino: u64::MAX, mode: 0o040_700, ..FileStat::default() })
     }
 
-    fn set_times(&mut self, handle: Handle, times: Times) -> Result<(), Fail> {
+    fn set_times(&mut self, handle: Handle, times: &Times) -> Result<(), Fail> {
         self.check(handle, Rights::FD_FILESTAT_SET_TIMES);
         self.change(&[u64::from(times.flags), times.atime, times.mtime])
     }
 
-    fn set_times_at(&mut self, place: Place<'_>, times: Times) -> Result<(), Fail> {
+    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_FILESTAT_SET_TIMES);
         self.change(&[u64::from(times.flags), times.atime, times.mtime])
     }
@@ -479,6 +451,47 @@ impl Host for FuzzHost {
         Ok(self.add(inheriting, inheriting))
     }
 
+    fn shutdown(&mut self, handle: Handle, how: u8) -> Result<(), Fail> {
+        self.check(handle, Rights::SOCK_SHUTDOWN);
+        assert!(matches!(how, 1..=3), "how {how}");
+        self.change(&[u64::from(how)])
+    }
+}
+
+impl Host for FuzzHost {
+    fn checkpoint(&mut self) -> Pause {
+        if self.is_interrupted() { Pause::Interrupt } else { Pause::Continue }
+    }
+
+    fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], at: At) -> Result<usize, Fail> {
+        self.check(handle, rights(Rights::FD_READ, at));
+        self.read_into(memory, spans, at)
+    }
+
+    fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail> {
+        self.check(handle, rights(Rights::FD_WRITE, at));
+        self.write_from(memory, spans, at)
+    }
+
+    fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<Option<usize>, Fail> {
+        self.check(from, Rights::FD_READ);
+        self.check(to, Rights::FD_WRITE);
+        assert!((1..=TRANSFER_MAX).contains(&len), "{len} bytes at once");
+        self.interruptible()?;
+        // Some files need a buffer, others only after some calls.
+        if from.0.is_multiple_of(2) || self.buffered.contains(&from.0) {
+            return Ok(None);
+        }
+        self.reads = self.reads.wrapping_add(1);
+        if self.reads.is_multiple_of(7) {
+            self.buffered.insert(from.0);
+            return Ok(None);
+        }
+        let moved = if self.reads.is_multiple_of(5) { 0 } else { len.min(self.transfer_max) };
+        self.note(moved as u64);
+        Ok(Some(moved))
+    }
+
     fn receive(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], flags: u16) -> Result<Received, Fail> {
         self.check(handle, Rights::FD_READ);
         assert!(flags & !3 == 0, "flags {flags:x}");
@@ -489,11 +502,5 @@ impl Host for FuzzHost {
     fn send(&mut self, handle: Handle, memory: &[u8], spans: &[Span]) -> Result<usize, Fail> {
         self.check(handle, Rights::FD_WRITE);
         self.write_from(memory, spans, At::Position)
-    }
-
-    fn shutdown(&mut self, handle: Handle, how: u8) -> Result<(), Fail> {
-        self.check(handle, Rights::SOCK_SHUTDOWN);
-        assert!(matches!(how, 1..=3), "how {how}");
-        self.change(&[u64::from(how)])
     }
 }

@@ -24,7 +24,6 @@ use crate::{
     },
     ffi::{
         Ending,
-        HostOp,
         InstanceLimits,
         Limit, //
     },
@@ -33,12 +32,16 @@ use crate::{
         Host,
         Pause, //
     },
-    host_call::call_host,
+    host_operations::{
+        RawOperations as _,
+        Ticks, //
+    },
     instance::{
         Outcome,
         State,
         Usage, //
     },
+    kernel_host::KernelHost,
     module::{
         ENTRY,
         Refusal, //
@@ -230,13 +233,18 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
         }
         self.instance.clear_requests(self.stack.limit());
-        let [word, limit] = self.instance.request_addresses();
-        if call_host(HostOp::Tick, [word, limit, STACK_LIMIT_RAISED, 0]).0 != 0 {
+        let [flag, limit] = self.instance.request_words();
+        // SAFETY: The words are in the instance's context, which stays where it is until the ticks end
+        // below; if the engine is left before, they end with the entry. The engine and compiled code
+        // access both words atomically meanwhile.
+        let ticks = unsafe { Ticks::new(flag, limit, STACK_LIMIT_RAISED) };
+        if KernelHost::new().tick(Some(ticks)).is_err() {
             self.progress = Progress::Ended(End::OUT_OF_MEMORY);
             return Outcome::Ended(End::OUT_OF_MEMORY);
         }
         let outcome = self.execute(&mut report);
-        call_host(HostOp::Tick, [0; 4]);
+        // Without ticks to start, the call does not fail.
+        let _ = KernelHost::new().tick(None);
         report(self.usage());
         outcome
     }

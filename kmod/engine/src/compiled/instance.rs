@@ -274,10 +274,10 @@ impl Instance {
 
     /// Addresses of the words by which checkpoints are requested.
     #[cfg(feature = "object")]
-    pub(crate) fn request_addresses(&mut self) -> [u64; 2] {
-        let context = self.context_address();
+    pub(crate) fn request_words(&mut self) -> [*mut u64; 2] {
+        let context = self.context_pointer();
         [crate::vmctx::INTERRUPT, crate::vmctx::STACK_LIMIT]
-            .map(|offset| context.saturating_add(u64::from(offset.unsigned_abs())))
+            .map(|offset| context.wrapping_byte_add(usize::from(offset.unsigned_abs())))
     }
 
     /// Address of the context.

@@ -27,21 +27,29 @@ use crate::{
         Error, //
     },
     ffi::{
-        HostOp,
         Jit,
         JitFunction, //
     },
-    host_call::call_host,
+    host::Fail,
+    host_operations::{
+        MachineCode,
+        RawOperations as _,
+        StackBlock,
+        Uncompiled, //
+    },
+    kernel_host::KernelHost,
     vmctx::{
         FRAME_MAX,
         Helper,
         STACK_RED_ZONE, //
     },
+    wasi::abi::Errno, //
 };
 use alloc::vec::Vec;
 use core::{
     arch::global_asm,
-    ffi::c_void, //
+    ffi::c_void,
+    ptr::NonNull, //
 };
 
 global_asm!(
@@ -219,7 +227,8 @@ pub(crate) struct Code {
     entries: Vec<usize>,
     /// Bytes of machine code.
     size: u64,
-    programs: *mut c_void,
+    /// Machine code, for [`MachineCode::new`].
+    programs: NonNull<c_void>,
 }
 
 // SAFETY: The machine code does not change, and may be run and freed by any task.
@@ -258,22 +267,23 @@ impl Code {
         }));
         let mut entries = Vec::new();
         entries.try_reserve_exact(functions.len()).map_err(|_| Error::Memory)?;
-        let mut jit = Jit {
+        let jit = Jit {
             functions: functions.as_mut_ptr(),
             count: functions.len(),
             helpers: helpers.as_ptr(),
             helpers_len: helpers.len(),
-            programs: core::ptr::null_mut(),
         };
-        let argument = (&raw mut jit).expose_provenance() as u64;
-        match call_host(HostOp::Compile, [argument, 0, 0, 0]).0 {
-            0 => {}
-            -12 => return Err(Error::Memory),
-            _ => return Err(Error::Unsupported("this kernel: its eBPF JIT refuses, or is off")),
-        }
+        // SAFETY: `jit` holds addresses and lengths of `functions`, which is not used until the host
+        // returns, and of `helpers` and the code of `compiled`, which are borrowed or owned by this
+        // function. Each helper is called with the arguments of its number.
+        let uncompiled = unsafe { Uncompiled::new(&jit) };
+        let programs = KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
+            Fail::Errno(Errno::NoMem) => Error::Memory,
+            _ => Error::Unsupported("this kernel: its eBPF JIT refuses, or is off"),
+        })?;
         entries.extend(functions.iter().map(|function| function.entry));
         let size = functions.iter().map(|function| u64::from(function.size)).sum();
-        Ok(Self { entries, size, programs: jit.programs })
+        Ok(Self { entries, size, programs })
     }
 
     /// Bytes of machine code.
@@ -298,9 +308,11 @@ impl Code {
 
 impl Drop for Code {
     fn drop(&mut self) {
-        if !self.programs.is_null() {
-            call_host(HostOp::Discard, [self.programs.expose_provenance() as u64, 0, 0, 0]);
-        }
+        // SAFETY: `compile` returned `programs`. A guest that runs the machine code shares the ownership
+        // of `self`, so none does.
+        let code = unsafe { MachineCode::new(self.programs) };
+        // Freeing does not fail.
+        let _ = KernelHost::new().discard(code);
     }
 }
 
@@ -318,11 +330,20 @@ pub(crate) enum Request {
 }
 
 /// A guest's stack, between guard pages.
+///
+/// # Invariants
+///
+/// The host has allocated the stack at `start` with `size` bytes, and this value owns it.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
-    start: u64,
-    size: u64,
+    start: NonNull<u8>,
+    size: usize,
 }
+
+// SAFETY: `GuestStack` owns its memory, which any task may use and free.
+unsafe impl Send for GuestStack {}
+// SAFETY: A shared reference gives no access to the memory.
+unsafe impl Sync for GuestStack {}
 
 /// Bytes below the stack limit.
 ///
@@ -342,32 +363,31 @@ impl GuestStack {
     /// [`Error::Memory`].
     pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
         let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
-        match call_host(HostOp::AllocStack, [size, 0, 0, 0]) {
-            (0, start) => Ok(Self { start, size }),
-            _ => Err(Error::Memory),
-        }
+        let size = usize::try_from(size).map_err(|_| Error::Memory)?;
+        let start = KernelHost::new().alloc_stack(size).map_err(|_| Error::Memory)?;
+        // INVARIANT: The host has just allocated the stack with this size.
+        Ok(Self { start, size })
     }
 
     /// The stack limit of the contract.
     pub(crate) fn limit(&self) -> u64 {
-        self.start.saturating_add(RESERVE)
+        (self.start.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
     }
 
     /// Prepares a call of function `index` without arguments.
     pub(crate) fn prepare(&mut self, code: &Code, index: u32, imported: u32, instance: &mut Instance) {
-        let top = self.start.saturating_add(self.size);
+        let top = self.start.as_ptr().wrapping_add(self.size);
         // A function begins 8 bytes below a multiple of 16.
         let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
         let entry = code.entry(index, imported) as u64;
         let context = instance.context_address();
         // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it and the function return to.
         let frame = [0, 0, 0, 0, context, 0, entry, done];
-        let address = top.saturating_sub(size_of_val(&frame) as u64);
-        let pointer = core::ptr::with_exposed_provenance_mut::<[u64; 8]>(usize::try_from(address).unwrap_or(0));
-        // SAFETY: The host has allocated `size` bytes at `start`, more than the frame, for this stack alone; both are multiples of the
+        let pointer = top.cast::<[u64; 8]>().wrapping_sub(1);
+        // SAFETY: By the type invariant this value owns `size` bytes at `start`, more than the frame. Both are multiples of the
         // page size, so the pointer is aligned. Nothing runs on the stack now.
         unsafe { pointer.write(frame) };
-        instance.set_private(Private::GuestStack, address);
+        instance.set_private(Private::GuestStack, pointer.expose_provenance() as u64);
         // A call without a lookup before it, which only a mistake of the compiler makes, goes to the engine.
         instance.set_private(Private::Target, code.entry(0, u32::MAX) as u64);
     }
@@ -375,7 +395,11 @@ impl GuestStack {
 
 impl Drop for GuestStack {
     fn drop(&mut self) {
-        call_host(HostOp::FreeStack, [self.start, self.size, 0, 0]);
+        // SAFETY: By the type invariant the host has allocated the stack with this size. Nothing runs on
+        // a stack that is dropped.
+        let stack = unsafe { StackBlock::new(self.start, self.size) };
+        // Freeing does not fail.
+        let _ = KernelHost::new().free_stack(stack);
     }
 }
 

@@ -127,7 +127,7 @@ pub(super) fn fd_filestat_set_times<H: Host>(
     flags: u32,
 ) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_SET_TIMES)?;
-    Ok(context.host.set_times(descriptor.handle, times(atime, mtime, flags)?)?)
+    Ok(context.host.set_times(descriptor.handle, &times(atime, mtime, flags)?)?)
 }
 
 pub(super) fn fd_readdir<H: Host>(

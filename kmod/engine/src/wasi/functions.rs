@@ -507,6 +507,5 @@ fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, bu
 }
 
 fn sched_yield<H: Host>(context: &mut Context<H>, _memory: &mut [u8]) -> Done {
-    context.host.yield_now();
-    Ok(())
+    Ok(context.host.yield_now()?)
 }

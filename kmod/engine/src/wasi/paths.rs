@@ -167,7 +167,7 @@ pub(super) fn path_filestat_set_times<H: Host>(
     let dir = context.fds.get_with(fd, Rights::PATH_FILESTAT_SET_TIMES)?.handle;
     let path = Path::read(memory, path, path_len)?;
     let times = times(atime, mtime, fst_flags)?;
-    Ok(context.host.set_times_at(path.below(dir, follows(flags)?)?, times)?)
+    Ok(context.host.set_times_at(path.below(dir, follows(flags)?)?, &times)?)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]

@@ -16,6 +16,7 @@ use kwasmi_engine::{
         Fail,
         Handle,
         Host,
+        Operations,
         Pause,
         Span, //
     },
@@ -92,50 +93,8 @@ impl TestHost {
     }
 }
 
-impl Host for TestHost {
-    fn checkpoint(&mut self) -> Pause {
-        let mut world = self.world();
-        world.checkpoints += 1;
-        world.pauses.pop().unwrap_or(Pause::Continue)
-    }
-
-    fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
-        self.interruptible()?;
-        let mut world = self.world();
-        if handle.0 != 0 {
-            return Err(Errno::BadF.into());
-        }
-        let mut left = world.transfer_max.unwrap_or(usize::MAX);
-        let mut done = 0;
-        for span in spans {
-            let len = span.len.min(world.input.len() - world.input_at).min(left);
-            let at = world.input_at;
-            memory[span.start..span.start + len].copy_from_slice(&world.input[at..at + len]);
-            world.input_at += len;
-            left -= len;
-            done += len;
-        }
-        Ok(done)
-    }
-
-    fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
-        self.interruptible()?;
-        let mut world = self.world();
-        let mut left = world.transfer_max.unwrap_or(usize::MAX);
-        let mut done = 0;
-        for span in spans {
-            let len = span.len.min(left);
-            let bytes = &memory[span.start..span.start + len];
-            match handle.0 {
-                1 => world.output.extend_from_slice(bytes),
-                2 => world.errors.extend_from_slice(bytes),
-                _ => return Err(Errno::BadF.into()),
-            }
-            left -= len;
-            done += len;
-        }
-        Ok(done)
-    }
+impl Operations for TestHost {
+    type Error = Fail;
 
     fn seek(&mut self, _handle: Handle, _offset: i64, _whence: Whence) -> Result<u64, Fail> {
         Err(Errno::SPipe.into())
@@ -180,7 +139,55 @@ impl Host for TestHost {
         Ok(())
     }
 
-    fn yield_now(&mut self) {}
+    fn yield_now(&mut self) -> Result<(), Fail> {
+        Ok(())
+    }
+}
+
+impl Host for TestHost {
+    fn checkpoint(&mut self) -> Pause {
+        let mut world = self.world();
+        world.checkpoints += 1;
+        world.pauses.pop().unwrap_or(Pause::Continue)
+    }
+
+    fn read(&mut self, handle: Handle, memory: &mut [u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
+        self.interruptible()?;
+        let mut world = self.world();
+        if handle.0 != 0 {
+            return Err(Errno::BadF.into());
+        }
+        let mut left = world.transfer_max.unwrap_or(usize::MAX);
+        let mut done = 0;
+        for span in spans {
+            let len = span.len.min(world.input.len() - world.input_at).min(left);
+            let at = world.input_at;
+            memory[span.start..span.start + len].copy_from_slice(&world.input[at..at + len]);
+            world.input_at += len;
+            left -= len;
+            done += len;
+        }
+        Ok(done)
+    }
+
+    fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], _at: At) -> Result<usize, Fail> {
+        self.interruptible()?;
+        let mut world = self.world();
+        let mut left = world.transfer_max.unwrap_or(usize::MAX);
+        let mut done = 0;
+        for span in spans {
+            let len = span.len.min(left);
+            let bytes = &memory[span.start..span.start + len];
+            match handle.0 {
+                1 => world.output.extend_from_slice(bytes),
+                2 => world.errors.extend_from_slice(bytes),
+                _ => return Err(Errno::BadF.into()),
+            }
+            left -= len;
+            done += len;
+        }
+        Ok(done)
+    }
 }
 
 /// Limits that no test reaches.

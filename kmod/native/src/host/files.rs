@@ -8,9 +8,8 @@ use super::{
     sockets, //
 };
 use crate::ffi::{
-    AT_POSITION,
-    AT_POSITION_NOW,
     FileStat,
+    Position,
     Times,
     poll, //
 };
@@ -164,10 +163,10 @@ impl Open {
     }
 
     /// Reads or writes at offset `at` or at the file position. Returns the number of bytes.
-    pub(super) fn transfer(&self, mut direction: Direction<'_>, at: u64) -> Result {
-        const { assert!(AT_POSITION == u64::MAX, "the value that preadv2(2) takes for the file position") };
-        let now = at == AT_POSITION_NOW;
-        let at = if now { AT_POSITION } else { at };
+    pub(super) fn transfer(&self, mut direction: Direction<'_>, at: Position) -> Result {
+        const { assert!(Position::CURRENT.0 == u64::MAX, "the value that preadv2(2) takes for the file position") };
+        let now = at == Position::CURRENT_NOW;
+        let Position(at) = if now { Position::CURRENT } else { at };
         let kind = self.kind()?;
         if let (Direction::Write(parts), FileType::Socket) = (&direction, kind) {
             return sockets::send(self, parts, now);

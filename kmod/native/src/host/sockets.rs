@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::ffi::{
-    RECEIVED_TRUNCATED,
+    Received,
     poll, //
 };
 use rustix::{
@@ -55,15 +55,14 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
 }
 
 /// Receives with preview 1 `riflags` `flags`.
-pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result {
+pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result<Received> {
     open.waiting(poll::READ, false, |nonblocking| {
         let mut how = RecvFlags::empty();
         how.set(RecvFlags::PEEK, flags & PEEK != 0);
         how.set(RecvFlags::WAITALL, flags & WAITALL != 0);
         how.set(RecvFlags::DONTWAIT, nonblocking);
         let message = rustix::net::recvmsg(open, parts, &mut RecvAncillaryBuffer::default(), how)?;
-        let truncated = if message.flags.contains(ReturnFlags::TRUNC) { RECEIVED_TRUNCATED } else { 0 };
-        Ok(message.bytes as u64 | truncated)
+        Ok(Received { bytes: message.bytes, is_truncated: message.flags.contains(ReturnFlags::TRUNC) })
     })
 }
 

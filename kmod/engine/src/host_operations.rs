@@ -1,0 +1,1049 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Host operations: the calls that the engine makes to its host, which is the kernel module or a native
+//! program in tests.
+//!
+//! The table at the end of this file is the only list of them. The engine and both hosts compile this
+//! file. From the table come the numbers ([`HostOp`]), the typed traits that a host implements
+//! ([`Operations`] and [`RawOperations`]), the engine's implementation of the same traits, which
+//! forwards each call across the border ([`Border`]), and the host's dispatcher ([`dispatch`]), which
+//! is the only place where words become typed arguments.
+
+use crate::{
+    abi::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
+    },
+    ffi::{
+        Checkpoint,
+        FileStat,
+        Handle,
+        IoVec,
+        Jit,
+        Opened,
+        PollEntry,
+        Position,
+        Received,
+        Times, //
+    },
+};
+use core::{
+    ffi::{
+        CStr,
+        c_void, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    },
+    slice, //
+};
+
+/// Number of words of one call's arguments.
+pub const WORDS: usize = 4;
+
+/// Reason why a call did not reach the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The host does not implement the operation.
+    NotSupported,
+    /// A word is not a value of its type.
+    Malformed,
+}
+
+/// Path below a directory. It is not empty, relative, and at most [`PATH_MAX`](crate::ffi::PATH_MAX)
+/// bytes long. The host resolves it without leaving the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The directory.
+    pub dir: Handle,
+    /// The path.
+    pub path: &'a CStr,
+    /// Set if a symbolic link at the end of the path is followed.
+    pub follow: bool,
+}
+
+/// Guest memory that a host fills, part by part.
+///
+/// # Invariants
+///
+/// Each [`IoVec`] describes memory that is valid for writes, and not used otherwise, for `'a`.
+#[derive(Clone, Copy)]
+pub struct Destination<'a>(&'a [IoVec]);
+
+impl<'a> Destination<'a> {
+    /// Returns the destination that `parts` describe.
+    ///
+    /// # Safety
+    ///
+    /// Each part must describe memory that is valid for writes, and not used otherwise, for `'a`.
+    #[must_use]
+    #[inline(always)]
+    pub unsafe fn new(parts: &'a [IoVec]) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self(parts)
+    }
+
+    /// Returns the parts.
+    #[must_use]
+    #[inline(always)]
+    pub fn parts(self) -> &'a [IoVec] {
+        self.0
+    }
+}
+
+/// Guest memory that a host reads, part by part.
+///
+/// # Invariants
+///
+/// Each [`IoVec`] describes memory that is valid for reads, and not written, for `'a`.
+#[derive(Clone, Copy)]
+pub struct Source<'a>(&'a [IoVec]);
+
+impl<'a> Source<'a> {
+    /// Returns the source that `parts` describe.
+    ///
+    /// # Safety
+    ///
+    /// Each part must describe memory that is valid for reads, and not written, for `'a`.
+    #[must_use]
+    #[inline(always)]
+    pub unsafe fn new(parts: &'a [IoVec]) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self(parts)
+    }
+
+    /// Returns the parts.
+    #[must_use]
+    #[inline(always)]
+    pub fn parts(self) -> &'a [IoVec] {
+        self.0
+    }
+}
+
+/// Guest memory of a transfer, and the transfer's direction.
+#[derive(Clone, Copy)]
+pub enum Transfer<'a> {
+    /// From the file to the guest.
+    Read(Destination<'a>),
+    /// From the guest to the file.
+    Write(Source<'a>),
+}
+
+/// Memory block that the host allocated.
+///
+/// # Invariants
+///
+/// The block comes from [`RawOperations::alloc`], with this size, and this value owns it.
+#[derive(Debug)]
+pub struct Block {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+impl Block {
+    /// Takes ownership of the `size` bytes at `start`.
+    ///
+    /// # Safety
+    ///
+    /// [`RawOperations::alloc`] returned `start` for `size` bytes, and nothing uses the block any more.
+    #[must_use]
+    pub unsafe fn new(start: NonNull<u8>, size: usize) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self { start, size }
+    }
+
+    /// Returns address and size in bytes.
+    #[must_use]
+    pub fn into_parts(self) -> (NonNull<u8>, usize) {
+        (self.start, self.size)
+    }
+}
+
+/// Result of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocated {
+    /// Address of the new block.
+    At(NonNull<u8>),
+    /// Nothing was allocated: the work that needs the memory is to end.
+    Stop(Checkpoint),
+}
+
+/// Stack of a compiled guest that the host allocated.
+///
+/// # Invariants
+///
+/// The stack comes from [`RawOperations::alloc_stack`], with this size, and this value owns it.
+#[derive(Debug)]
+pub struct StackBlock {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+impl StackBlock {
+    /// Takes ownership of the stack of `size` bytes at `start`.
+    ///
+    /// # Safety
+    ///
+    /// [`RawOperations::alloc_stack`] returned `start` for `size` bytes, and nothing uses the stack any
+    /// more.
+    #[must_use]
+    pub unsafe fn new(start: NonNull<u8>, size: usize) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self { start, size }
+    }
+
+    /// Returns address and size in bytes.
+    #[must_use]
+    pub fn into_parts(self) -> (NonNull<u8>, usize) {
+        (self.start, self.size)
+    }
+}
+
+/// Functions that a host compiles to machine code.
+///
+/// # Invariants
+///
+/// For `'a`, each address in the [`Jit`] and its functions is that of as many elements as the `Jit` and
+/// the functions tell. The functions are valid for reads and writes, and not used otherwise. The
+/// instructions and the helpers' addresses are valid for reads, and not written. A helper's address is
+/// 0 or that of code that may be called with the arguments of its number.
+#[derive(Debug)]
+pub struct Uncompiled<'a>(&'a Jit);
+
+impl<'a> Uncompiled<'a> {
+    /// Returns the functions that `jit` describes.
+    ///
+    /// # Safety
+    ///
+    /// The addresses in `jit` must be as the invariants of this type require, for `'a`.
+    #[must_use]
+    pub unsafe fn new(jit: &'a Jit) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self(jit)
+    }
+
+    /// Returns the description of the functions.
+    #[must_use]
+    pub fn into_jit(self) -> &'a Jit {
+        self.0
+    }
+}
+
+/// Machine code that the host compiled.
+///
+/// # Invariants
+///
+/// The machine code comes from [`RawOperations::compile`], and this value owns it.
+#[derive(Debug)]
+pub struct MachineCode(NonNull<c_void>);
+
+impl MachineCode {
+    /// Takes ownership of the machine code `code`.
+    ///
+    /// # Safety
+    ///
+    /// [`RawOperations::compile`] returned `code`, and nothing runs the machine code any more.
+    #[must_use]
+    pub unsafe fn new(code: NonNull<c_void>) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self(code)
+    }
+
+    /// Returns what [`RawOperations::compile`] returned.
+    #[must_use]
+    pub fn into_raw(self) -> NonNull<c_void> {
+        self.0
+    }
+}
+
+/// Words that the host sets every few milliseconds: a flag, which it sets to 1, and a word, which it
+/// sets to a value.
+///
+/// # Invariants
+///
+/// Until the next [`RawOperations::tick`] or the end of the entry into the engine, both addresses are
+/// those of aligned words that are valid for reads and writes, and are accessed atomically.
+#[derive(Debug)]
+pub struct Ticks {
+    flag: *mut u64,
+    word: *mut u64,
+    value: u64,
+}
+
+impl Ticks {
+    /// Returns ticks that set `flag` to 1 and `word` to `value`.
+    ///
+    /// # Safety
+    ///
+    /// `flag` and `word` must be as the invariants of this type require.
+    #[must_use]
+    pub unsafe fn new(flag: *mut u64, word: *mut u64, value: u64) -> Self {
+        // INVARIANT: By the safety requirement of this function.
+        Self { flag, word, value }
+    }
+
+    /// Returns the words with the values that the host sets them to.
+    #[must_use]
+    pub fn into_parts(self) -> [(*mut u64, u64); 2] {
+        [(self.flag, 1), (self.word, self.value)]
+    }
+}
+
+/// Words of a call, which arguments are written to and read from in order.
+pub struct Words {
+    words: [u64; WORDS],
+    next: usize,
+}
+
+impl Words {
+    #[inline(always)]
+    fn new(words: [u64; WORDS]) -> Self {
+        Self { words, next: 0 }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, word: u64) {
+        // Each row of the table has at most `WORDS` words; the build checks it.
+        if let Some(place) = self.words.get_mut(self.next) {
+            *place = word;
+        }
+        self.next = self.next.wrapping_add(1);
+    }
+
+    #[inline(always)]
+    fn put_address<T>(&mut self, address: *const T) {
+        self.put(address.expose_provenance() as u64);
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> u64 {
+        let word = self.words.get(self.next).copied().unwrap_or_default();
+        self.next = self.next.wrapping_add(1);
+        word
+    }
+
+    #[inline(always)]
+    fn take_address<T>(&mut self) -> Option<*mut T> {
+        usize::try_from(self.take()).ok().map(ptr::with_exposed_provenance_mut)
+    }
+
+    /// Takes address and number of elements of a slice.
+    #[inline(always)]
+    fn take_slice<T>(&mut self) -> Option<(*mut T, usize)> {
+        Some((self.take_address()?, usize::try_from(self.take()).ok()?))
+    }
+}
+
+/// Typed argument of an operation.
+pub trait Argument: Sized {
+    /// Number of words of the argument.
+    const WORDS: usize = 1;
+
+    /// Appends the argument's words.
+    fn put(self, words: &mut Words);
+
+    /// Takes the argument's words; `None` if they are not a value of this type.
+    ///
+    /// # Safety
+    ///
+    /// The next [`Argument::WORDS`] words must come from [`Argument::put`] of the same type, and what
+    /// that argument borrowed must still be borrowed while the result is used.
+    unsafe fn take(words: &mut Words) -> Option<Self>;
+}
+
+/// Returns the low half of a word.
+#[expect(clippy::cast_possible_truncation, reason = "the other half is not part of the value")]
+#[inline(always)]
+fn low(word: u64) -> u32 {
+    word as u32
+}
+
+/// Arguments that are numbers, or wrap one.
+macro_rules! number {
+    ($($type:ty, |$value:ident| $into:expr, |$word:ident| $from:expr;)*) => {
+        $(
+            impl Argument for $type {
+                #[inline(always)]
+                fn put(self, words: &mut Words) {
+                    let $value = self;
+                    words.put($into);
+                }
+
+                #[inline(always)]
+                unsafe fn take(words: &mut Words) -> Option<Self> {
+                    let $word = words.take();
+                    $from
+                }
+            }
+        )*
+    };
+}
+
+number! {
+    u8, |value| value.into(), |word| word.try_into().ok();
+    u16, |value| value.into(), |word| word.try_into().ok();
+    u64, |value| value, |word| Some(word);
+    i64, |value| u64::from_ne_bytes(value.to_ne_bytes()), |word| Some(i64::from_ne_bytes(word.to_ne_bytes()));
+    usize, |value| value as u64, |word| word.try_into().ok();
+    bool, |value| value.into(), |word| Some(word != 0);
+    Handle, |value| value.0.into(), |word| Some(Handle(low(word)));
+    Advice, |value| value as u64, |word| word.try_into().ok().and_then(Advice::from_raw);
+    ClockId, |value| value as u64, |word| word.try_into().ok().and_then(ClockId::from_raw);
+    FdFlags, |value| value.bits().into(), |word| word.try_into().ok().and_then(FdFlags::from_raw);
+    Whence, |value| value as u64, |word| word.try_into().ok().and_then(Whence::from_raw);
+    // A deadline; there is none if the clock never shows it.
+    Option<u64>, |value| value.unwrap_or(u64::MAX), |word| Some((word != u64::MAX).then_some(word));
+    Position, |value| value.0, |word| Some(Position(word));
+}
+
+impl Argument for &mut [u8] {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.as_mut_ptr());
+        words.put(self.len() as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, len) = words.take_slice()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is mutably borrowed.
+        Some(unsafe { slice::from_raw_parts_mut(start, len) })
+    }
+}
+
+impl Argument for &mut [PollEntry] {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.as_mut_ptr());
+        words.put(self.len() as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, len) = words.take_slice()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is mutably borrowed. `PollEntry` is `repr(C)`.
+        Some(unsafe { slice::from_raw_parts_mut(start, len) })
+    }
+}
+
+impl<'a> Argument for Destination<'a> {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.0.as_ptr());
+        words.put(self.0.len() as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, len) = words.take_slice()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is borrowed. `IoVec` is `repr(C)`.
+        let parts = unsafe { slice::from_raw_parts(start, len) };
+        // INVARIANT: They are the parts of a `Destination` that is still borrowed.
+        Some(Self(parts))
+    }
+}
+
+impl<'a> Argument for Source<'a> {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.0.as_ptr());
+        words.put(self.0.len() as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, len) = words.take_slice()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is borrowed. `IoVec` is `repr(C)`.
+        let parts = unsafe { slice::from_raw_parts(start, len) };
+        // INVARIANT: They are the parts of a `Source` that is still borrowed.
+        Some(Self(parts))
+    }
+}
+
+/// Bit of a [`Transfer`]'s second word that means [`Transfer::Write`]; the number of parts is below it.
+const WRITE: u64 = 1 << 63;
+
+impl<'a> Argument for Transfer<'a> {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        let (parts, direction) = match self {
+            Self::Read(into) => (into.0, 0),
+            Self::Write(from) => (from.0, WRITE),
+        };
+        words.put_address(parts.as_ptr());
+        words.put(parts.len() as u64 | direction);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let start = words.take_address()?;
+        let word = words.take();
+        let len = usize::try_from(word & !WRITE).ok()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is borrowed. `IoVec` is `repr(C)`.
+        let parts = unsafe { slice::from_raw_parts(start, len) };
+        // INVARIANT: They are the parts of a `Destination`, or of a `Source`, that is still borrowed.
+        Some(if word & WRITE == 0 { Self::Read(Destination(parts)) } else { Self::Write(Source(parts)) })
+    }
+}
+
+impl Argument for &CStr {
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.as_ptr());
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let text = words.take_address()?;
+        // SAFETY: By the safety requirement of this function, the word is the address of a C string
+        // that is borrowed.
+        Some(unsafe { CStr::from_ptr(text) })
+    }
+}
+
+impl Argument for &Times {
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let times = words.take_address()?;
+        // SAFETY: By the safety requirement of this function, the word is the address of `Times` that
+        // are borrowed. `Times` is `repr(C)`.
+        Some(unsafe { &*times })
+    }
+}
+
+/// Bit of a [`Place`]'s first word that means `follow`; the directory's handle is below it.
+const FOLLOW: u64 = 1 << 32;
+
+impl<'a> Argument for Place<'a> {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put(u64::from(self.dir.0) | if self.follow { FOLLOW } else { 0 });
+        self.path.put(words);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let word = words.take();
+        let dir = Handle(low(word));
+        // SAFETY: By the safety requirement of this function, the next word comes from `put` of a path
+        // that is borrowed.
+        let path = unsafe { <&CStr>::take(words) }?;
+        Some(Self { dir, path, follow: word & FOLLOW != 0 })
+    }
+}
+
+impl Argument for Block {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.start.as_ptr());
+        words.put(self.size as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, size) = words.take_slice()?;
+        // INVARIANT: By the safety requirement of this function, the words are those of a `Block`,
+        // which `put` consumed.
+        Some(Self { start: NonNull::new(start)?, size })
+    }
+}
+
+impl Argument for StackBlock {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.start.as_ptr());
+        words.put(self.size as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, size) = words.take_slice()?;
+        // INVARIANT: By the safety requirement of this function, the words are those of a `StackBlock`,
+        // which `put` consumed.
+        Some(Self { start: NonNull::new(start)?, size })
+    }
+}
+
+impl Argument for Uncompiled<'_> {
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.0);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let jit = words.take_address::<Jit>()?;
+        // SAFETY: By the safety requirement of this function, the word is the address of a `Jit` that
+        // is borrowed. `Jit` is `repr(C)`.
+        let jit = unsafe { &*jit };
+        // INVARIANT: The `Jit` is that of an `Uncompiled`, which `put` consumed.
+        Some(Self(jit))
+    }
+}
+
+impl Argument for MachineCode {
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.0.as_ptr());
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        // INVARIANT: By the safety requirement of this function, the word is that of a `MachineCode`,
+        // which `put` consumed.
+        Some(Self(NonNull::new(words.take_address()?)?))
+    }
+}
+
+/// Ticks; there are none if the flag's address is null.
+impl Argument for Option<Ticks> {
+    const WORDS: usize = 3;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        let (flag, word, value) =
+            self.map_or((ptr::null_mut(), ptr::null_mut(), 0), |ticks| (ticks.flag, ticks.word, ticks.value));
+        words.put_address(flag);
+        words.put_address(word);
+        words.put(value);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (flag, word, value) = (words.take_address::<u64>()?, words.take_address()?, words.take());
+        // INVARIANT: By the safety requirement of this function, the words are those of `Ticks`, which
+        // `put` consumed.
+        Some((!flag.is_null()).then_some(Ticks { flag, word, value }))
+    }
+}
+
+/// Result of an operation that fits into one word.
+trait Value: Sized {
+    fn into_word(self) -> u64;
+
+    /// Returns the value of `word`; `None` if it is not one of this type.
+    fn from_word(word: u64) -> Option<Self>;
+}
+
+macro_rules! value {
+    ($($type:ty, |$value:ident| $into:expr, |$word:ident| $from:expr;)*) => {
+        $(
+            impl Value for $type {
+                #[inline(always)]
+                fn into_word(self) -> u64 {
+                    let $value = self;
+                    $into
+                }
+
+                #[inline(always)]
+                fn from_word($word: u64) -> Option<Self> {
+                    $from
+                }
+            }
+        )*
+    };
+}
+
+/// Bit of a result's word that is its flag; the number is below it.
+const FLAG: u64 = 1 << 63;
+
+/// Lowest word that is an address in [`Allocated`]; the words below are numbers of [`Checkpoint`].
+const LOWEST_ADDRESS: u64 = 4096;
+
+value! {
+    (), |_value| 0, |_word| Some(());
+    u64, |value| value, |word| Some(word);
+    usize, |value| value as u64, |word| word.try_into().ok();
+    Handle, |value| value.0.into(), |word| word.try_into().ok().map(Handle);
+    Checkpoint, |value| value as u64, |word| Some(Checkpoint::from_raw(word));
+    Opened, |value| u64::from(value.handle.0) | if value.is_directory { FLAG } else { 0 },
+        |word| Some(Opened { handle: Handle::from_word(word & !FLAG)?, is_directory: word & FLAG != 0 });
+    Received, |value| value.bytes as u64 | if value.is_truncated { FLAG } else { 0 },
+        |word| Some(Received { bytes: usize::from_word(word & !FLAG)?, is_truncated: word & FLAG != 0 });
+    NonNull<u8>, |value| value.as_ptr().expose_provenance() as u64,
+        |word| NonNull::new(ptr::with_exposed_provenance_mut(word.try_into().ok()?));
+    NonNull<c_void>, |value| value.as_ptr().expose_provenance() as u64,
+        |word| NonNull::new(ptr::with_exposed_provenance_mut(word.try_into().ok()?));
+    Allocated, |value| match value {
+        Allocated::At(start) => start.as_ptr().expose_provenance() as u64,
+        Allocated::Stop(checkpoint) => checkpoint as u64,
+    }, |word| if word < LOWEST_ADDRESS {
+        Some(Allocated::Stop(Checkpoint::from_raw(word)))
+    } else {
+        NonNull::new(ptr::with_exposed_provenance_mut(word.try_into().ok()?)).map(Allocated::At)
+    };
+}
+
+/// Typed result of an operation.
+pub trait Answer: Sized {
+    /// Number of words that the result adds to the arguments.
+    const WORDS: usize;
+
+    /// Makes a call with `words` and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// The error of `call`; [`CallError::Malformed`] if its word is not a value of this type.
+    fn call<E: From<CallError>>(words: Words, call: impl FnOnce([u64; WORDS]) -> Result<u64, E>) -> Result<Self, E>;
+
+    /// Delivers the result to the caller; returns the word of [`HostCall::value`].
+    ///
+    /// # Safety
+    ///
+    /// `words` must come from [`Answer::call`] of the same type, the arguments must have been taken,
+    /// and the call must not have returned yet.
+    ///
+    /// [`HostCall::value`]: crate::ffi::HostCall::value
+    unsafe fn reply(self, words: Words) -> Option<u64>;
+}
+
+impl<V: Value> Answer for V {
+    const WORDS: usize = 0;
+
+    #[inline(always)]
+    fn call<E: From<CallError>>(words: Words, call: impl FnOnce([u64; WORDS]) -> Result<u64, E>) -> Result<Self, E> {
+        Self::from_word(call(words.words)?).ok_or(CallError::Malformed.into())
+    }
+
+    #[inline(always)]
+    unsafe fn reply(self, _words: Words) -> Option<u64> {
+        Some(self.into_word())
+    }
+}
+
+impl Answer for FileStat {
+    const WORDS: usize = 1;
+
+    #[inline(always)]
+    fn call<E: From<CallError>>(
+        mut words: Words,
+        call: impl FnOnce([u64; WORDS]) -> Result<u64, E>,
+    ) -> Result<Self, E> {
+        let mut stat = Self::default();
+        words.put_address(&raw mut stat);
+        call(words.words)?;
+        Ok(stat)
+    }
+
+    #[inline(always)]
+    unsafe fn reply(self, mut words: Words) -> Option<u64> {
+        let stat = words.take_address::<Self>()?;
+        // SAFETY: By the safety requirement of this function, the word is the address of the
+        // `FileStat` in `call`, which has not returned. `FileStat` is `repr(C)`.
+        unsafe { stat.write(self) };
+        Some(0)
+    }
+}
+
+/// The engine's end of the border to its host. Implementors get [`Operations`] and [`RawOperations`].
+pub trait Border {
+    /// Error of a call.
+    type Error: From<CallError>;
+
+    /// Makes the call `op`; returns the word of its result.
+    ///
+    /// # Errors
+    ///
+    /// The host's error.
+    ///
+    /// # Safety
+    ///
+    /// `words` must be those that `op`'s row of the table makes of its arguments and its result, all of
+    /// which must be borrowed until this function returns.
+    unsafe fn call(&mut self, op: HostOp, words: [u64; WORDS]) -> Result<u64, Self::Error>;
+}
+
+/// A method of a trait, as a host implements it: required, or with a default where the row says so.
+macro_rules! method {
+    ($(#[$doc:meta])* $method:ident($($arg:ident: $type:ty),*) -> $answer:ty) => {
+        $(#[$doc])*
+        fn $method(&mut self, $($arg: $type),*) -> Result<$answer, Self::Error>;
+    };
+    ($(#[$doc:meta])* $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $default:ident) => {
+        $(#[$doc])*
+        fn $method(&mut self, $($arg: $type),*) -> Result<$answer, Self::Error> {
+            $(let _ = $arg;)*
+            Err(CallError::$default.into())
+        }
+    };
+}
+
+/// Makes everything from the table. A row is `NUMBER = VALUE: METHOD(ARGUMENTS) -> RESULT`; with
+/// `else NotSupported`, a host may leave the operation out. The brackets after a trait's name are what
+/// the trait, and the engine's implementation of it, have besides the methods.
+macro_rules! operations {
+    ($(
+        $(#[$trait_doc:meta])*
+        trait $trait:ident $(: $super:ident)? [$($declared:tt)*] [$($defined:tt)*] {
+            $(
+                $(#[$doc:meta])*
+                $op:ident = $number:literal: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty
+                    $(, else $default:ident)?;
+            )*
+        }
+    )*) => {
+        /// Number of a host operation.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum HostOp {
+            $($(
+                #[doc = concat!("[`", stringify!($trait), "::", stringify!($method), "`].")]
+                $op = $number,
+            )*)*
+        }
+
+        impl HostOp {
+            /// Returns the operation with the number `value`, if there is one.
+            #[must_use]
+            #[inline(always)]
+            pub fn from_raw(value: u32) -> Option<Self> {
+                match value {
+                    $($($number => Some(Self::$op),)*)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(
+            $(#[$trait_doc])*
+            pub trait $trait $(: $super)? {
+                $($declared)*
+                $(method! { $(#[$doc])* $method($($arg: $type),*) -> $answer $(, $default)? })*
+            }
+
+            impl<B: Border> $trait for B {
+                $($defined)*
+                $(
+                    #[inline(always)]
+                    fn $method(&mut self, $($arg: $type),*) -> Result<$answer, Self::Error> {
+                        const { assert!(<$answer as Answer>::WORDS $(+ <$type as Argument>::WORDS)* <= WORDS) };
+                        #[allow(unused_mut, reason = "operations without arguments")]
+                        let mut words = Words::new([0; WORDS]);
+                        $($arg.put(&mut words);)*
+                        Answer::call(words, |words| {
+                            // SAFETY: The words are those of this row. What its arguments and its
+                            // result borrow is borrowed until this function returns.
+                            unsafe { self.call(HostOp::$op, words) }
+                        })
+                    }
+                )*
+            }
+        )*
+
+        /// Makes the call `op` with the arguments in `words`; returns the word of its result.
+        ///
+        /// # Errors
+        ///
+        /// The error of the operation; [`CallError::Malformed`] if a word is not a value of its type.
+        ///
+        /// # Safety
+        ///
+        /// `words` must come from [`Border::call`] for the same `op`, which must not have returned yet.
+        #[inline(always)]
+        pub unsafe fn dispatch<H: RawOperations>(
+            host: &mut H,
+            op: HostOp,
+            words: [u64; WORDS],
+        ) -> Result<u64, H::Error> {
+            #[allow(unused_mut, reason = "operations without arguments")]
+            let mut words = Words::new(words);
+            match op {
+                $($(HostOp::$op => {
+                    $(
+                        // SAFETY: By the safety requirement of this function, `words` are those of
+                        // this row. Its arguments are taken in the order in which they were put, and
+                        // stay borrowed until `Border::call` returns.
+                        let $arg = unsafe { <$type as Argument>::take(&mut words) }.ok_or(CallError::Malformed)?;
+                    )*
+                    let answer: $answer = host.$method($($arg),*)?;
+                    // SAFETY: By the safety requirement of this function, `words` are those of this
+                    // row. Its arguments have been taken, and `Border::call` has not returned.
+                    unsafe { answer.reply(words) }.ok_or(CallError::Malformed.into())
+                })*)*
+            }
+        }
+    };
+}
+
+operations! {
+    /// Host operations that the engine's functions call as they are here.
+    ///
+    /// Every method may sleep. All of them fail with an `errno` of Linux, or because a signal or the
+    /// end of the guest is pending; then they have done nothing. A host without files or sockets
+    /// leaves out their methods, which then fail with [`CallError::NotSupported`].
+    trait Operations [
+        /// Error of the operations.
+        type Error: From<CallError>;
+    ] [
+        type Error = B::Error;
+    ] {
+        /// Lets other tasks run.
+        Yield = 2: yield_now() -> ();
+
+        /// Moves the position of `handle`; returns the new position, in bytes from the start.
+        Seek = 6: seek(handle: Handle, offset: i64, whence: Whence) -> u64;
+
+        /// Closes `handle`, even if it fails.
+        Close = 7: close(handle: Handle) -> ();
+
+        /// Returns the metadata of `handle`.
+        Stat = 8: stat(handle: Handle) -> FileStat;
+
+        /// Sets the flags of `handle`.
+        SetFlags = 9: set_flags(handle: Handle, flags: FdFlags) -> ();
+
+        /// Returns the time of `clock`, in nanoseconds.
+        ClockTime = 10: clock_time(clock: ClockId) -> u64;
+
+        /// Returns the resolution of `clock`, in nanoseconds.
+        ClockResolution = 11: clock_resolution(clock: ClockId) -> u64;
+
+        /// Sleeps until `clock` shows `deadline` nanoseconds.
+        SleepUntil = 12: sleep_until(clock: ClockId, deadline: u64) -> ();
+
+        /// Fills `bytes` with cryptographically secure random bytes.
+        Random = 13: random(bytes: &mut [u8]) -> ();
+
+        /// Opens `place` as the bits `how` of [`open`](crate::ffi::open) tell. The new handle has
+        /// `flags`.
+        Open = 14: open(place: Place<'_>, how: u64, flags: FdFlags) -> Opened, else NotSupported;
+
+        /// Returns the metadata of `place`, but not its flags and socket type.
+        StatAt = 15: stat_at(place: Place<'_>) -> FileStat, else NotSupported;
+
+        /// Sets the timestamps of `handle`.
+        SetTimes = 16: set_times(handle: Handle, times: &Times) -> (), else NotSupported;
+
+        /// Sets the timestamps of `place`.
+        SetTimesAt = 17: set_times_at(place: Place<'_>, times: &Times) -> (), else NotSupported;
+
+        /// Creates a directory.
+        CreateDirectory = 18: create_directory(place: Place<'_>) -> (), else NotSupported;
+
+        /// Removes a directory.
+        RemoveDirectory = 19: remove_directory(place: Place<'_>) -> (), else NotSupported;
+
+        /// Removes a file.
+        Unlink = 20: unlink(place: Place<'_>) -> (), else NotSupported;
+
+        /// Creates the symbolic link `place` with the text `target`, which may be an absolute path.
+        Symlink = 21: symlink(target: &CStr, place: Place<'_>) -> (), else NotSupported;
+
+        /// Creates the hard link `new` to `old`.
+        Link = 22: link(old: Place<'_>, new: Place<'_>) -> (), else NotSupported;
+
+        /// Renames `old` to `new`.
+        Rename = 23: rename(old: Place<'_>, new: Place<'_>) -> (), else NotSupported;
+
+        /// Copies the text of the symbolic link `place` into `text`, as far as it fits; returns the
+        /// length of the whole text in bytes.
+        ReadLink = 24: read_link(place: Place<'_>, text: &mut [u8]) -> usize, else NotSupported;
+
+        /// Writes the entries of a directory from `cookie` on (0 is the first) to `entries`: preview 1
+        /// `dirent`s, each followed by its name. The last entry may be cut off. Returns the number of
+        /// bytes, which is less than the length of `entries` only at the end of the directory.
+        ReadDirectory = 25: read_directory(handle: Handle, entries: &mut [u8], cookie: u64) -> usize, else NotSupported;
+
+        /// Announces the use of `len` bytes at `offset`.
+        Advise = 26: advise(handle: Handle, offset: u64, len: u64, advice: Advice) -> (), else NotSupported;
+
+        /// Allocates space for `len` bytes at `offset`.
+        Allocate = 27: allocate(handle: Handle, offset: u64, len: u64) -> (), else NotSupported;
+
+        /// Sets the size of a file in bytes.
+        SetSize = 28: set_size(handle: Handle, size: u64) -> (), else NotSupported;
+
+        /// Writes a file to its device; with `data_only`, its data and what is needed to find them.
+        Sync = 29: sync(handle: Handle, data_only: bool) -> (), else NotSupported;
+
+        /// Waits until one of `entries` is ready, or until the monotonic clock shows `deadline`
+        /// nanoseconds. Returns the number of ready entries.
+        Poll = 30: poll(entries: &mut [PollEntry], deadline: Option<u64>) -> usize, else NotSupported;
+
+        /// Accepts a connection of a listening socket. The new handle has `flags`. Without `waits`, it
+        /// fails with `EAGAIN` instead of waiting.
+        Accept = 31: accept(handle: Handle, flags: FdFlags, waits: bool) -> Handle, else NotSupported;
+
+        /// Shuts a socket down, in the directions of the preview 1 `sdflags` `how`.
+        Shutdown = 34: shutdown(handle: Handle, how: u8) -> (), else NotSupported;
+    }
+
+    /// Host operations that the engine's functions call in another form: transfers take addresses here
+    /// and parts of a linear memory there, and other operations are for the engine itself. A host
+    /// without a compiler leaves out the methods of compiled guests, which then fail with
+    /// [`CallError::NotSupported`].
+    trait RawOperations: Operations [] [] {
+        /// Allocates `size` bytes, aligned to `align`. Fails with `EDQUOT` if the heaps of all guests
+        /// would exceed their limit.
+        Alloc = 0: alloc(size: usize, align: usize) -> Allocated;
+
+        /// Frees a block.
+        Free = 1: free(block: Block) -> ();
+
+        /// Decides between two slices, and during long operations, whether the guest may continue. Lets
+        /// other tasks run.
+        Checkpoint = 3: checkpoint() -> Checkpoint;
+
+        /// Reads from, or writes to, a file; returns the number of bytes, 0 at the end of the file.
+        Transfer = 4: transfer(handle: Handle, transfer: Transfer<'_>, at: Position) -> usize;
+
+        /// Receives from a socket into `into`, with preview 1 `riflags`.
+        Receive = 32: receive(handle: Handle, into: Destination<'_>, flags: u16) -> Received;
+
+        /// Sends `from` on a socket; returns the number of bytes.
+        Send = 33: send(handle: Handle, from: Source<'_>) -> usize;
+
+        /// Moves at most `len` bytes from one file to another, at the positions of both, and waits until
+        /// it can write. Returns the number of bytes, 0 at the end of `from`. Fails with `ENOSYS`,
+        /// before it moves anything, if these files need a buffer in between.
+        Splice = 35: splice(from: Handle, to: Handle, len: usize) -> usize;
+
+        /// Compiles `functions` to machine code and fills in their entries and sizes. Returns the
+        /// machine code, for [`MachineCode::new`]. Fails with `EOPNOTSUPP` if the host has no compiler,
+        /// and with `EINTR` if the work is to end.
+        Compile = 36: compile(functions: Uncompiled<'_>) -> NonNull<c_void>, else NotSupported;
+
+        /// Frees machine code.
+        Discard = 37: discard(code: MachineCode) -> (), else NotSupported;
+
+        /// Starts to set the words of `ticks` every few milliseconds, until the next such call or the end
+        /// of the entry into the engine. Ends earlier ticks. `None` only ends them.
+        Tick = 38: tick(ticks: Option<Ticks>) -> (), else NotSupported;
+
+        /// Allocates a stack of `size` bytes between guard pages. Fails with `EDQUOT` if the heaps of all
+        /// guests would exceed their limit.
+        AllocStack = 39: alloc_stack(size: usize) -> NonNull<u8>, else NotSupported;
+
+        /// Frees a stack.
+        FreeStack = 40: free_stack(stack: StackBlock) -> (), else NotSupported;
+    }
+}
