@@ -198,7 +198,7 @@ fn mutations() {
     let mut random = Random::new(number("KWASMI_SEED", 1), &[]);
     let mut checker = Checker::default();
     let (mut accepted, mut changed) = (0_u64, 0_u64);
-    let count = number("KWASMI_MUTATIONS", 100_000);
+    let count = number("KWASMI_MUTATIONS", 20_000);
     for _ in 0..count {
         let chosen = random.below(modules.len());
         let (compiled, program) = &mut modules[chosen];
