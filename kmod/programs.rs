@@ -41,7 +41,7 @@ pub(crate) struct Programs {
 ///
 /// # Invariants
 ///
-/// It came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used by this value alone.
+/// The pointer came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used by this value alone.
 struct Program(NonNull<bpf::bpf_prog>);
 
 // SAFETY: A program may be freed by any task.
@@ -197,7 +197,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Its instructions; constant blinding may have added some.
+    /// Returns the instructions, with those that constant blinding may have added.
     fn code(&mut self) -> &mut [Insn] {
         let prog = self.0.as_ptr();
         // SAFETY: By the invariant the program is allocated, and its instructions lie at this offset.

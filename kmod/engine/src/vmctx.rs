@@ -6,7 +6,7 @@
 //!
 //! R6 holds the context's address in every compiled function: it is callee-saved, the entry stub sets it, and no compiled
 //! instruction writes it. A function takes its first five parameters in R1 to R5 and the rest in [`ARGS`] from index 5 on.
-//! It returns its first result in R0 and the rest in [`ARGS`] from index 1 on. A helper takes the context in R1 if
+//! A function returns its first result in R0 and the rest in [`ARGS`] from index 1 on. A helper takes the context in R1 if
 //! [`Helper::takes_context`], then its arguments; its result is in R0. Calls preserve R6 to R9.
 //!
 //! # Values
@@ -179,11 +179,11 @@ macro_rules! helpers {
 /// Effect of a helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It computes; memories stay where they are.
+    /// The helper computes; memories stay where they are.
     Pure,
     /// A memory's base may be another one afterwards.
     MovesMemory,
-    /// It does not return.
+    /// The helper does not return.
     Diverges,
 }
 
@@ -420,7 +420,7 @@ pub struct Function {
     pub claims: Vec<Claim>,
 }
 
-/// What the checker knows of a module: not from the compiler, but from the module's validated declarations.
+/// Declarations of a module that the checker relies on. They come from validation, not from the compiler.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
     /// Number of functions that the module defines.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the checker knows about a value, and how arithmetic and compares change it. Every function here is a rule that must be
+//! Facts about values, and the rules by which arithmetic and compares change them. Every function here is a rule that must be
 //! true for all values: the checker's proofs are made of them.
 
 use crate::{
@@ -24,23 +24,23 @@ pub(super) enum Known {
     /// Nothing.
     #[default]
     Any,
-    /// It is below 2^32.
+    /// The value is below 2^32.
     U32,
-    /// It is this number.
+    /// The value is this number.
     Const(u64),
-    /// It is the context's address.
+    /// The value is the context's address.
     Context,
-    /// It is the frame pointer.
+    /// The value is the frame pointer.
     Frame,
     /// The value plus `bytes` is at most the size of `memory`, today and later; `bytes` is not 0.
     Index { memory: u8, bytes: u32 },
-    /// It is the present address of `memory`.
+    /// The value is the present address of `memory`.
     Base { memory: u8 },
-    /// It is an address in `memory` with `bytes` bytes of it from there on, as long as the memory does not move.
+    /// The value is an address in `memory` with `bytes` bytes of it from there on, as long as the memory does not move.
     Address { memory: u8, bytes: u32 },
-    /// It is the size of `memory` at some time, and at least `floor`.
+    /// The value is the size of `memory` at some time, and at least `floor`.
     Size { memory: u8, floor: u32 },
-    /// It is the stack limit plus `plus`, at most [`STACK_PLUS_MAX`].
+    /// The value is the stack limit plus `plus`, at most [`STACK_PLUS_MAX`].
     StackLimit { plus: u32 },
 }
 
@@ -162,13 +162,13 @@ fn less(bytes: u32, value: u64) -> Option<u32> {
 
 /// Facts about a divisor, a bit each.
 mod divisor {
-    /// It is not 0.
+    /// The value is not 0.
     pub(super) const NOT_ZERO: u8 = 1;
-    /// Its low 32 bits are not 0.
+    /// The low 32 bits are not 0.
     pub(super) const LOW_NOT_ZERO: u8 = 2;
-    /// It is not -1.
+    /// The value is not -1.
     pub(super) const NOT_MINUS_ONE: u8 = 4;
-    /// Its low 32 bits are not -1.
+    /// The low 32 bits are not -1.
     pub(super) const LOW_NOT_MINUS_ONE: u8 = 8;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What each instruction may do, and what is known after it.
+//! Rules for each instruction: the operands that it may have, and the facts after it.
 
 use super::{
     Checked,

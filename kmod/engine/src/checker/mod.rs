@@ -7,7 +7,7 @@
 //! each edge to a block it demands that what it knows there implies the claims. [`facts`] has the rules about values,
 //! [`instructions`] those about instructions.
 //!
-//! What it proves:
+//! The checker proves:
 //!
 //! - Loads and stores stay within the function's frame, the fields of the context, and checked bytes of a memory.
 //! - The context's register and the frame pointer are never written.
@@ -17,7 +17,7 @@
 //! - Every loop passes a checkpoint.
 //! - Jumps stay in the function; its code does not run off the end.
 //!
-//! It proves nothing about results, and nothing about the arguments of helpers: a helper must check them. Nor does it prove that an
+//! The checker proves nothing about results, and nothing about the arguments of helpers: a helper must check them. Nor does it prove that an
 //! address, which a mistake of the compiler might leave in a register, is not stored where the guest can read it.
 //!
 //! Time and memory are linear in the number of instructions and claims, but for a binary search for the claims of a block.

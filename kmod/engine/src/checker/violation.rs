@@ -47,7 +47,7 @@ pub enum Rule {
     End,
     /// A claim is out of order, about no place or fact that can be claimed, or one too many.
     Claim,
-    /// What is known does not imply a claim.
+    /// The known facts do not imply a claim.
     Unproven,
     /// The function is too large for the checker's memory.
     Memory,

@@ -162,7 +162,7 @@ impl<'a> Simulator<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`Instance::new`].
+    /// The errors of [`Instance::new`].
     pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, Stop> {
         let surroundings = Unlimited { memory: 1 << 32, elements: 10_000_000, moves: 0 };
         let mut instance = Instance::new(program, &surroundings)?;

@@ -2,7 +2,7 @@
 
 //! The compiler: translates validated WebAssembly, function by function, to eBPF instructions.
 //!
-//! It makes one pass over each function after [`analysis`]: operands are deferred (constants and locals are used where they
+//! The compiler makes one pass over each function after [`analysis`]: operands are deferred (constants and locals are used where they
 //! are), values live in registers until something else needs them, and the first branch to a label decides where values are
 //! there. A mistake made here gives a wrong result; that it never gives unsafe code is what the checker proves.
 
@@ -49,9 +49,9 @@ use wasmparser::{
 /// Reasons not to compile a module; it can still be interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// It is not valid: message and offset.
+    /// The module is not valid: message and offset.
     Invalid(String, usize),
-    /// It uses something that the compiler does not know.
+    /// The module uses a feature that the compiler does not know.
     Unsupported(&'static str),
     /// Something in it is larger than compiled code can have.
     TooLarge(&'static str),
@@ -117,7 +117,7 @@ impl Declarations {
         self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
     }
 
-    /// What the checker is told.
+    /// Declarations that the checker needs.
     #[must_use]
     pub fn shape(&self) -> Shape {
         let defined = self.functions.len().saturating_sub(self.imported as usize);
@@ -143,9 +143,9 @@ impl Declarations {
 /// A compiled module.
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
-    /// Its declarations.
+    /// Declarations of the module.
     pub declarations: Declarations,
-    /// Its functions, without the imported ones.
+    /// Functions that the module defines.
     pub functions: Vec<Function>,
 }
 

@@ -50,7 +50,7 @@ pub(super) enum Holder {
     Free,
     /// A local.
     Local {
-        /// Its index.
+        /// Index of the local.
         local: u32,
         /// Set if its frame slot has an older value.
         is_dirty: bool,
