@@ -232,7 +232,7 @@ fn frame() {
     for frame in [4, 12, FRAME_MAX + 8, u32::MAX - 7] {
         says(Err((0, Rule::FrameSize)), frame, &[exit()]);
     }
-    says(Ok(()), FRAME_MAX, &[exit()]);
+    says(Err((0, Rule::Stack)), FRAME_MAX, &[exit()]);
 }
 
 #[test]
@@ -556,7 +556,8 @@ fn stack_checks() {
     let check = |off| jump(jmp::JLT, R10, R0, off);
     let trap = [mov(R1, R6), mov_i(R2, TrapReason::Stack as i32), help(Helper::Trap)];
     let use_frame = load(DW, R1, R10, -8);
-    says(Ok(()), 64, &[limit, check(2), use_frame, exit(), exit()]);
+    says(Err((4, Rule::Stack)), 64, &[limit, check(2), use_frame, exit(), exit()]);
+    says(Err((0, Rule::Stack)), 0, &[exit()]);
     says(Err((0, Rule::Stack)), 64, &[use_frame, exit()]);
     says(Err((0, Rule::Stack)), 64, &[store_i(DW, R10, -8, 1), exit()]);
     says(Err((0, Rule::Stack)), 64, &[call(0), exit()]);
@@ -588,8 +589,8 @@ fn stack_checks() {
     says(Err((2, Rule::Value)), 64, &[limit, sub_i(R0, 8), check(1), exit(), exit()]);
     // A large frame needs as much more room.
     let large = i32::try_from(STACK_RED_ZONE).expect("a small number") + 8;
-    let with = |plus: i32| [limit, add_i(R0, plus), check(1), exit(), exit()];
-    says(Ok(()), STACK_RED_ZONE, &[limit, check(1), exit(), exit()]);
+    let with = |plus: i32| [&[limit, add_i(R0, plus), check(1), exit()], &trap[..], &[exit()]].concat();
+    says(Ok(()), STACK_RED_ZONE, &[&[limit, check(1), exit()], &trap[..], &[exit()]].concat());
     says(Err((1, Rule::Stack)), STACK_RED_ZONE + 8, &[limit, check(1), exit(), exit()]);
     says(Ok(()), STACK_RED_ZONE + 8, &with(large));
     says(Err((2, Rule::Stack)), STACK_RED_ZONE + 8, &with(large - 1));
@@ -669,8 +670,7 @@ fn ends() {
     says(Err((0, Rule::End)), 0, &constant(R1, 1));
     // A call may return.
     says(Err((2, Rule::End)), 0, &[mov(R1, R6), mov_i(R2, TrapReason::Stack as i32), help(Helper::Trap)]);
-    says(Ok(()), 0, &[exit()]);
-    says(Ok(()), 0, &[mov_i(R0, 0), exit()]);
+    assert_eq!(check(&function(0, &[], &[]), &shape()), Ok(()));
     says(Err((0, Rule::End)), 0, &[]);
 }
 
@@ -758,7 +758,7 @@ fn hostile_sizes() {
         code.extend([jump(jmp::JLT, R10, R0, count + 2), narrow(mov(R4, R4))]);
         code.extend((0..count).rev().map(|rest| jump_i(jmp::JEQ, R3, 0, rest)));
         let at = u32::try_from(code.len()).expect("a short function");
-        code.extend([exit(), exit()]);
+        code.extend([exit(), mov(R1, R6), mov_i(R2, TrapReason::Stack as i32), help(Helper::Trap), exit()]);
         let function = Function { code, frame: FRAME_MAX, claims: vec![claim(at, R4, Fact::U32); CLAIMS_MAX] };
         let once = || {
             let begin = Instant::now();

@@ -226,6 +226,8 @@ impl Walk<'_> {
                 demand(is_wide && !has_reg, Rule::Operation)?;
                 demand(is_fixed(false, false, false), Rule::Field)?;
                 self.is_reachable = false;
+                // So each call comes by a checkpoint, however many calls there are.
+                demand(self.is_stack_checked || self.has_trapped, Rule::Stack)?;
                 return demand(!self.owes_checkpoint, Rule::Checkpoint);
             }
             op if op > jmp::JSLE => return Err(Rule::Operation),

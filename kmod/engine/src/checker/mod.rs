@@ -13,8 +13,8 @@
 //! - The context's register and the frame pointer are never written.
 //! - Calls go to functions of the module and to helpers; a helper that takes the context gets it.
 //! - No division faults.
-//! - The stack limit is compared before the frame is used and before calls.
-//! - Every loop passes a checkpoint.
+//! - The stack limit is compared before the frame is used, before calls and before the function returns.
+//! - Every loop and every call passes a checkpoint.
 //! - Jumps stay in the function; its code does not run off the end.
 //!
 //! The checker proves nothing about results, and nothing about the arguments of helpers: a helper must check them. Nor does it prove that an
