@@ -104,7 +104,7 @@ check "endless recursion ends at a stack limit of 16 KiB" status 124 --stack 16K
 check "a time-out ends an endless loop" status 124 --timeout 500ms $fixtures/loop.wat
 check "a limit of CPU time ends an endless loop" status 124 --cpu-time 200ms $fixtures/loop.wat
 check "a limit of fuel ends an endless loop" fuel
-for signal in KILL TERM INT; do
+for signal in KILL TERM HUP; do
     check "SIG$signal ends an endless loop" killed $signal
 done
 check "a guest stops and continues" stopped
