@@ -8,6 +8,17 @@
 cd /tmp || exit
 fixtures=/guests/fixtures
 head -c 1048576 /dev/urandom >random
+# Recursion without a loop: checkpoints are in the functions' entries.
+cat >fibonacci.wat <<'EOF'
+(module
+    (func $fibonacci (param i32) (result i32)
+        (if (result i32) (i32.lt_s (local.get 0) (i32.const 2))
+            (then (local.get 0))
+            (else (i32.add
+                (call $fibonacci (i32.sub (local.get 0) (i32.const 1)))
+                (call $fibonacci (i32.sub (local.get 0) (i32.const 2)))))))
+    (func (export "_start") (drop (call $fibonacci (i32.const 60)))))
+EOF
 
 # The JIT compiles each of 7,000 programs, which takes long on the debug kernel.
 specification() {
@@ -44,8 +55,9 @@ killed() {
     wait $pid
     equal "$((128 + $(kill -l "$1")))" $?
 }
+# stopped FILE: checks that a guest stops, continues, and ends by SIGTERM.
 stopped() {
-    kwasmi run $fixtures/loop.wat &
+    kwasmi run "$1" &
     pid=$!
     sleep 0.3
     kill -s STOP $pid
@@ -107,7 +119,8 @@ check "a limit of fuel ends an endless loop" fuel
 for signal in KILL TERM HUP; do
     check "SIG$signal ends an endless loop" killed $signal
 done
-check "a guest stops and continues" stopped
+check "a guest in a loop stops and continues" stopped $fixtures/loop.wat
+check "a guest in a recursion stops and continues" stopped fibonacci.wat
 check "20 guests run at the same time" at_once 20
 check "without the JIT a module is interpreted" no_jit
 check "a module is compiled with constant blinding" hardened

@@ -168,6 +168,9 @@ impl Surroundings for Bounds<'_> {
     }
 }
 
+/// Request of a guest that paused at a checkpoint.
+const CHECKPOINT: Request = Request::Help(Helper::Checkpoint, [0; 5]);
+
 /// A defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
@@ -274,7 +277,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 match self.answer(request, report) {
                     Answer::Resume(value) => request = resume(&mut self.instance, value),
                     Answer::Pause => {
-                        self.progress = Progress::Within(entry, request);
+                        // A raised stack limit requested the checkpoint, or the guest did. The limit is lowered again by
+                        // the time the guest continues, so that asking for the stack again would end the guest.
+                        self.progress = Progress::Within(entry, CHECKPOINT);
                         return Outcome::Interrupted;
                     }
                     // The host says why.
