@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compares the list of provided functions with that of the engine.
+//! Compares the functions that the command and the engine make from the table.
 
 use kwasmi::provided;
+use kwasmi_engine::wasi;
 
-fn types<T: std::fmt::Debug>(types: &[T]) -> String {
-    types.iter().map(|ty| format!("{ty:?} ")).collect::<String>().to_lowercase()
+fn words<T: std::fmt::Debug>(values: &[T]) -> String {
+    values.iter().map(|value| format!("{value:?} ")).collect::<String>().to_lowercase()
 }
 
 #[test]
-fn functions_match_those_of_the_engine() {
-    let mut engine: Vec<_> = kwasmi_engine::wasi::FUNCTIONS
-        .iter()
-        .map(|function| (function.module, function.name, types(function.params), types(function.results)))
-        .collect();
-    engine.sort_unstable();
-    let command: Vec<_> = provided::FUNCTIONS
-        .iter()
-        .map(|function| (function.module, function.name, types(function.params), types(function.results)))
-        .collect();
-    assert_eq!(command, engine);
+fn the_command_and_the_engine_have_the_same_functions() {
+    let engine = wasi::FUNCTIONS.iter().map(|function| {
+        let types = (words(function.params), words(function.results));
+        (function.module, function.name, types, words(function.capabilities))
+    });
+    let command = provided::FUNCTIONS.iter().map(|function| {
+        let types = (words(function.params), words(function.results));
+        (function.module, function.name, types, words(function.capabilities))
+    });
+    assert_eq!(command.collect::<Vec<_>>(), engine.collect::<Vec<_>>());
 }

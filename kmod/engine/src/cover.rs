@@ -11,7 +11,6 @@ use crate::{
     },
     signing::manifest::{
         Capabilities,
-        Capability,
         Manifest, //
     },
     wasi,
@@ -25,30 +24,11 @@ use core::fmt::Write as _;
 /// Length in bytes after which the message about uncovered imports is cut short.
 const TEXT_MAX: usize = 4096;
 
-/// Returns the capabilities of which an import needs at least one; none if it needs no capability.
-fn needed(module: &str, name: &str) -> &'static [(Capability, &'static str)] {
-    match (module, name) {
-        // `wait` can accept connections.
-        (wasi::BATCH, "wait") => return &[(Capability::Sockets, "sockets")],
-        (wasi::PREVIEW1, _) => {}
-        _ => return &[],
-    }
-    match name {
-        "fd_readdir" => &[(Capability::Files, "files")],
-        "poll_oneoff" => &[(Capability::Clocks, "clocks"), (Capability::Sockets, "sockets")],
-        "random_get" => &[(Capability::Random, "random")],
-        name if name.starts_with("path_") => &[(Capability::Files, "files")],
-        name if name.starts_with("sock_") => &[(Capability::Sockets, "sockets")],
-        name if name.starts_with("clock_") => &[(Capability::Clocks, "clocks")],
-        _ => &[],
-    }
-}
-
 /// Returns the name of the capability that an import needs and `has` lacks.
 fn lacking(module: &str, name: &str, has: Capabilities) -> Option<&'static str> {
-    let needed = needed(module, name);
-    let lacks = !needed.is_empty() && !needed.iter().any(|(capability, _)| has.has(*capability));
-    needed.first().filter(|_| lacks).map(|(_, word)| *word)
+    let function = wasi::FUNCTIONS.iter().find(|function| function.module == module && function.name == name)?;
+    let lacks = !function.capabilities.iter().any(|capability| has.has(*capability));
+    function.capabilities.first().filter(|_| lacks).map(|capability| capability.name())
 }
 
 impl<H: Host + 'static> Module<H> {
@@ -93,10 +73,14 @@ impl<H: Host + 'static> Module<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::manifest::Capability;
+
+    const PREVIEW1: &str = "wasi_snapshot_preview1";
+    const BATCH: &str = "kwasmi_batch_1";
 
     #[test]
     fn imports_need_the_capability_of_their_function() {
-        let has = |name, capability| lacking(wasi::PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
+        let has = |name, capability| lacking(PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
         for (name, capability) in [
             ("path_open", Capability::Files),
             ("fd_readdir", Capability::Files),
@@ -110,13 +94,13 @@ mod tests {
             assert!(!has(name, Capability::Services), "{name}");
         }
         for name in ["fd_write", "fd_read", "args_get", "proc_exit", "sched_yield", "fd_prestat_get"] {
-            assert!(lacking(wasi::PREVIEW1, name, Capabilities::default()).is_none(), "{name}");
+            assert!(lacking(PREVIEW1, name, Capabilities::default()).is_none(), "{name}");
         }
         assert!(
             wasi::FUNCTIONS.iter().all(|function| lacking(function.module, function.name, Capabilities::ALL).is_none())
         );
-        assert!(lacking(wasi::BATCH, "submit", Capabilities::default()).is_none());
-        assert_eq!(lacking(wasi::BATCH, "wait", Capabilities::default()), Some("sockets"));
+        assert!(lacking(BATCH, "submit", Capabilities::default()).is_none());
+        assert_eq!(lacking(BATCH, "wait", Capabilities::default()), Some("sockets"));
         assert!(lacking("other", "path_open", Capabilities::default()).is_none());
     }
 }

@@ -26,7 +26,6 @@ use crate::{
         self,
         Function,
         Stop, //
-        abi::Errno,
     },
 };
 #[cfg(feature = "object")]
@@ -40,7 +39,7 @@ use core::fmt::{
     Display, //
 };
 use wasmi::{
-    Caller, Error, Func, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
+    Error, Func, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
     errors::{
         MemoryError,
         TableError, //
@@ -55,9 +54,6 @@ const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 /// Largest exit status that a process can have.
 const STATUS_MAX: u32 = 255;
 
-/// Upper bound of the number of arguments of a host function.
-pub(crate) const ARGS_MAX: usize = 9;
-
 /// Result of [`Instance::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -65,13 +61,6 @@ pub enum Outcome {
     Ended(End),
     /// The host asked for a pause. The next call of [`Instance::run`] continues the guest.
     Interrupted,
-}
-
-/// Host call that was interrupted and must be made again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    function: Function,
-    args: [u64; ARGS_MAX],
 }
 
 /// Amount of a resource that has a limit.
@@ -110,15 +99,12 @@ impl Quantity {
 /// Data of the store: everything that host functions need.
 pub struct State<H> {
     pub(crate) wasi: wasi::Context<H>,
-    memory: Option<Memory>,
+    pub(crate) memory: Option<Memory>,
     pub(crate) limits: InstanceLimits,
     memory_bytes: Quantity,
     table_elements: Quantity,
     /// Reason for which a growth was denied. If it is set, the guest ends.
     denied: Option<Denied>,
-    pub(crate) interrupted: Option<Call>,
-    pub(crate) host_calls: u64,
-    last_call: Option<Function>,
 }
 
 impl<H> State<H> {
@@ -131,9 +117,6 @@ impl<H> State<H> {
             memory_bytes: Quantity::default(),
             table_elements: Quantity::default(),
             denied: None,
-            interrupted: None,
-            host_calls: 0,
-            last_call: None,
         }
     }
 }
@@ -211,87 +194,6 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
     }
 }
 
-/// Runs a host function that wasmi calls through [`Caller`]. The cells are those of a [`Direct`].
-pub(crate) fn host_function<H: Host + 'static>(
-    mut caller: Caller<'_, State<H>>,
-    function: Direct<H>,
-    cells: &mut [u64],
-) -> Result<u32, Error> {
-    let memory = match caller.data().memory {
-        Some(memory) => Some(memory),
-        None => {
-            let memory = caller.get_export("memory").and_then(wasmi::Extern::into_memory);
-            caller.data_mut().memory = memory;
-            memory
-        }
-    };
-    let (bytes, state) = match memory {
-        Some(memory) => memory.data_and_store_mut(&mut caller),
-        None => ([].as_mut_slice(), caller.data_mut()),
-    };
-    function(state, bytes, cells)?;
-    Ok(errno(cells).into())
-}
-
-/// Returns the preview 1 `errno` that a [`Direct`] has left in its cells.
-fn errno(cells: &[u64]) -> u16 {
-    cells.first().and_then(|errno| u16::try_from(*errno).ok()).unwrap_or(Errno::NoSys as u16)
-}
-
-/// Complete host function: takes the store's data, the guest's default memory, and one cell for
-/// each argument, possibly followed by unused cells. The first cell receives the result.
-///
-/// wasmi calls it directly for a guest whose default memory is the one that it exports as `memory`.
-pub(crate) type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
-
-/// Counts a host call, asks the host whether the guest may continue if that is due, and runs
-/// `body`.
-#[inline(always)]
-pub(crate) fn call_direct<H: Host + 'static>(
-    state: &mut State<H>,
-    memory: &mut [u8],
-    cells: &mut [u64],
-    function: Function,
-    body: impl FnOnce(&mut wasi::Context<H>, &mut [u8], &[u64]) -> Result<Errno, Stop>,
-) -> Result<(), Error> {
-    // The counter cannot overflow in practice: that takes centuries.
-    state.host_calls = state.host_calls.wrapping_add(1);
-    state.last_call = Some(function);
-    let result = match if state.wasi.is_look_due() { look(state) } else { Ok(()) } {
-        Ok(()) => body(&mut state.wasi, memory, cells),
-        Err(stop) => Err(stop),
-    };
-    match result {
-        Ok(errno) => {
-            if let Some(result) = cells.first_mut() {
-                *result = u64::from(errno as u16);
-            }
-            Ok(())
-        }
-        Err(stop) => Err(stopped(state, stop, function, cells)),
-    }
-}
-
-/// Returns an error if the guest must pause or end.
-#[cold]
-fn look<H: Host>(state: &mut State<H>) -> Result<(), Stop> {
-    state.wasi.check_fuel()?;
-    if state.wasi.host.checkpoint() == Pause::Continue { Ok(()) } else { Err(Stop::Interrupted) }
-}
-
-/// Returns the error that ends or interrupts a guest in a host call, and saves an interrupted call.
-#[cold]
-fn stopped<H>(state: &mut State<H>, stop: Stop, function: Function, args: &[u64]) -> Error {
-    if stop == Stop::Interrupted {
-        let mut call = Call { function, args: [0; ARGS_MAX] };
-        for (place, arg) in call.args.iter_mut().zip(args) {
-            *place = *arg;
-        }
-        state.interrupted = Some(call);
-    }
-    Error::host(stop)
-}
-
 /// Progress of a guest.
 enum Progress {
     /// The function with this index in [`Instance::entries`] runs next.
@@ -354,7 +256,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             #[cfg(feature = "object")]
             Self::Compiled(guest) => (guest.state(), guest.trap(), guest.is_in_start()),
         };
-        let place = Place { is_in_start, host_calls: state.host_calls, last_call: state.last_call };
+        let place = Place { is_in_start, host_calls: state.wasi.calls.count, last_call: state.wasi.calls.last };
         fmt::from_fn(move |f| match trap {
             Some(trap) => f.write_str(trap),
             None => place.fmt(f),
@@ -547,6 +449,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
                 }
                 Some(Err(Stop::Interrupted)) => return Progress::Within(entry, ResumableCall::HostTrap(call)),
                 Some(Err(Stop::End(end))) => return Progress::Ended(end),
+                Some(Err(Stop::Exit(status))) => return Progress::Ended(self.exit(status)),
                 None => return Progress::Ended(FAULT),
             },
             Progress::Within(_, ResumableCall::Finished) | Progress::Ended(_) => return Progress::Ended(FAULT),
@@ -558,6 +461,10 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             Ok(ResumableCall::HostTrap(call)) => match call.host_error().downcast_ref::<Stop>() {
                 Some(Stop::Interrupted) => Progress::Within(entry, ResumableCall::HostTrap(call)),
                 Some(Stop::End(end)) => Progress::Ended(*end),
+                Some(Stop::Exit(status)) => {
+                    let status = *status;
+                    Progress::Ended(self.exit(status))
+                }
                 None => Progress::Ended(self.ended(call.host_error())),
             },
             Ok(paused) => Progress::Within(entry, paused),
@@ -567,25 +474,24 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
 
     /// Repeats the interrupted host call.
     fn call_again(&mut self) -> Option<Result<u16, Stop>> {
-        let mut call = self.store.data_mut().interrupted.take()?;
         let (bytes, state) = match self.store.data().memory {
             Some(memory) => memory.data_and_store_mut(&mut self.store),
             None => ([].as_mut_slice(), self.store.data_mut()),
         };
-        // The first attempt has already counted this call.
-        state.host_calls = state.host_calls.wrapping_sub(1);
-        match call.function.direct()(state, bytes, &mut call.args) {
-            Ok(()) => Some(Ok(errno(&call.args))),
-            Err(error) => error.downcast_ref().map(|stop| Err(*stop)),
-        }
+        state.wasi.repeat(bytes)
+    }
+
+    /// Returns the end of a guest that exits with `status`.
+    fn exit(&mut self, status: u32) -> End {
+        let (end, trap) = exited(status);
+        self.trap = trap;
+        end
     }
 
     /// Returns the end of a guest that stopped with `error`.
     fn ended(&mut self, error: &Error) -> End {
         if let Some(status) = error.i32_exit_status() {
-            let (end, trap) = exited(status.cast_unsigned());
-            self.trap = trap;
-            return end;
+            return self.exit(status.cast_unsigned());
         }
         let trap = match error.as_trap_code() {
             Some(TrapCode::OutOfFuel) => return End::limited(Limit::Fuel),

@@ -16,7 +16,10 @@ use crate::{
         sections, //
     },
     start_section,
-    wasi, //
+    wasi::{
+        self,
+        ValueType, //
+    },
 };
 use alloc::string::{
     String,
@@ -214,7 +217,7 @@ fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
 }
 
 /// Returns the parameter and result types of the function that kwasmi provides for an import.
-fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValType], &'static [ValType])> {
+fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValueType], &'static [ValueType])> {
     match module {
         TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
         _ => wasi::FUNCTIONS
@@ -232,7 +235,12 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
         let problem = match (import.ty(), provided(import.module(), import.name(), options)) {
             (ExternType::Func(_), None) => "no function",
             (ExternType::Func(wanted), Some((params, results))) => {
-                if wanted == &FuncType::new(params.iter().copied(), results.iter().copied()) {
+                if wanted
+                    == &FuncType::new(
+                        params.iter().copied().map(ValType::from),
+                        results.iter().copied().map(ValType::from),
+                    )
+                {
                     continue;
                 }
                 "wrong type for function"

@@ -16,6 +16,7 @@ use kwasmi_engine::{
     ffi::Ending,
     wasi::{
         FUNCTIONS,
+        ValueType,
         abi::Errno, //
     },
 };
@@ -26,8 +27,8 @@ fn program(body: &str) -> String {
     let imports: String = FUNCTIONS
         .iter()
         .map(|function| {
-            let types = |types: &[wasmi::ValType]| -> String {
-                types.iter().map(|ty| if *ty == wasmi::ValType::I64 { " i64" } else { " i32" }).collect()
+            let types = |types: &[ValueType]| -> String {
+                types.iter().map(|ty| if *ty == ValueType::I64 { " i64" } else { " i32" }).collect()
             };
             let result = if function.results.is_empty() { "" } else { "(result i32)" };
             format!(

@@ -48,22 +48,7 @@ impl Capability {
     /// first one is the default for a manifest.
     #[must_use]
     pub fn any_for(module: &str, name: &str) -> &'static [Self] {
-        match (module, name) {
-            (provided::BATCH, "wait") => return &[Self::Sockets],
-            (provided::PREVIEW1, _) => {}
-            _ => return &[],
-        }
-        match name {
-            "fd_readdir" => &[Self::Files],
-            "random_get" => &[Self::Random],
-            "poll_oneoff" => &[Self::Clocks, Self::Sockets],
-            _ => match name.split_once('_') {
-                Some(("path", _)) => &[Self::Files],
-                Some(("clock", _)) => &[Self::Clocks],
-                Some(("sock", _)) => &[Self::Sockets],
-                _ => &[],
-            },
-        }
+        provided::find(module, name).map_or(&[], |function| function.capabilities)
     }
 }
 
@@ -108,10 +93,10 @@ mod tests {
                 with.push(format!("{} {first}", function.name));
             }
         }
+        with.sort_unstable();
         assert_eq!(
             with,
             [
-                "wait sockets",
                 "clock_res_get clocks",
                 "clock_time_get clocks",
                 "fd_readdir files",
@@ -131,6 +116,7 @@ mod tests {
                 "sock_recv sockets",
                 "sock_send sockets",
                 "sock_shutdown sockets",
+                "wait sockets",
             ]
         );
         assert!(Capability::any_for("env", "path_open").is_empty());

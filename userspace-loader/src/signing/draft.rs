@@ -150,10 +150,11 @@ fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
 mod tests {
     use super::*;
     use crate::{
-        provided::PREVIEW1,
         signing::capability::Capability,
         source, //
     };
+
+    const PREVIEW1: &str = "wasi_snapshot_preview1";
 
     const EXAMPLE: &str = r#"
         name = "hello"

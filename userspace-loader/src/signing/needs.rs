@@ -97,10 +97,9 @@ impl Needs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        provided::PREVIEW1,
-        source, //
-    };
+    use crate::source;
+
+    const PREVIEW1: &str = "wasi_snapshot_preview1";
 
     fn needs(imports: &[(&str, &str)]) -> Needs {
         let imports = imports.iter().map(|(module, name)| format!(r#"(import "{module}" "{name}" (func))"#));

@@ -32,7 +32,7 @@ use kwasmi_engine::{
         Options, //
     },
     wasi::{
-        FUNCTIONS, Signature,
+        FUNCTIONS, Signature, ValueType,
         abi::{
             Errno,
             Rights, //
@@ -190,7 +190,7 @@ impl Script {
     /// Generates the guest, which makes the calls and exits with a hash of all results.
     fn module(&self) -> Vec<u8> {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
-        for (index, Signature { module, name, params, results }) in (0..).zip(FUNCTIONS) {
+        for (index, Signature { module, name, params, results, .. }) in (0..).zip(FUNCTIONS) {
             types.ty().function(value_types(params), value_types(results));
             imports.import(module, name, EntityType::Function(index));
         }
@@ -265,14 +265,14 @@ fn number(function: usize) -> u32 {
     u32::try_from(function).expect("a small index")
 }
 
-fn value_types(types: &[wasmi::ValType]) -> Vec<ValType> {
-    types.iter().map(|ty| if *ty == wasmi::ValType::I64 { ValType::I64 } else { ValType::I32 }).collect()
+fn value_types(types: &[ValueType]) -> Vec<ValType> {
+    types.iter().map(|ty| if *ty == ValueType::I64 { ValType::I64 } else { ValType::I32 }).collect()
 }
 
 /// Returns a constant of this type with the low bits of `value`.
-fn constant(value: u64, ty: wasmi::ValType) -> Instruction<'static> {
+fn constant(value: u64, ty: ValueType) -> Instruction<'static> {
     let value = value.cast_signed();
-    if ty == wasmi::ValType::I64 {
+    if ty == ValueType::I64 {
         Instruction::I64Const(value)
     } else {
         // Keeps the lower half.

@@ -53,7 +53,7 @@ use crate::{
     },
     wasi::{
         Function,
-        PREVIEW1,
+        PARAMS_MAX,
         Stop, //
     },
 };
@@ -67,21 +67,13 @@ use alloc::{
 };
 use wasmi::TrapCode;
 
-/// An imported function.
-#[derive(Clone, Copy, Debug)]
-enum Import {
-    Function(Function),
-    /// `proc_exit`.
-    Exit,
-}
-
 /// A module as machine code.
 #[derive(Debug)]
 pub(crate) struct Native {
     program: Program,
     declarations: Declarations,
     code: Code,
-    imports: Vec<Import>,
+    imports: Vec<Function>,
     /// Functions to call, in order.
     entries: Vec<u32>,
     /// Bytes of each guest's stack.
@@ -102,12 +94,8 @@ impl Native {
         let code = Code::new(&compiled)?;
         let mut imports = Vec::new();
         for import in &program.imports {
-            imports.push(if import.module == PREVIEW1 && import.name == "proc_exit" {
-                Import::Exit
-            } else {
-                let function = Function::named(&import.module, &import.name);
-                Import::Function(function.ok_or(Error::Unsupported("an import"))?)
-            });
+            let function = Function::named(&import.module, &import.name);
+            imports.push(function.ok_or(Error::Unsupported("an import"))?);
         }
         let entry = program.export(ENTRY).ok_or(Error::Internal("no entry"))?;
         let entries = program.start.into_iter().chain([entry]).collect();
@@ -360,17 +348,10 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
 
     /// Calls an imported function; its arguments are in the context.
     fn call(&mut self, index: usize) -> Answer {
-        let function = match self.native.imports.get(index) {
-            Some(Import::Function(function)) => *function,
-            Some(Import::Exit) => {
-                let status = u32::try_from(self.instance.arg(0)).unwrap_or(u32::MAX);
-                let (end, trap) = crate::instance::exited(status);
-                self.trap = trap;
-                return Answer::End(end);
-            }
-            None => return Answer::End(FAULT),
+        let Some(function) = self.native.imports.get(index).copied() else {
+            return Answer::End(FAULT);
         };
-        let mut cells = [0; crate::instance::ARGS_MAX];
+        let mut cells = [0; PARAMS_MAX];
         for (index, cell) in cells.iter_mut().enumerate() {
             *cell = self.instance.arg(index);
         }
@@ -378,29 +359,23 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             Some(index) => self.instance.memory_mut(index as usize),
             None => &mut [],
         };
-        match function.direct()(&mut self.state, memory, &mut cells) {
+        match function.entry()(&mut self.state.wasi, memory, &mut cells) {
             Ok(()) => {
                 let [errno, ..] = cells;
                 self.instance.set_arg(0, errno);
                 Answer::Resume(0)
             }
-            Err(error) => match error.downcast_ref::<Stop>() {
-                Some(Stop::Interrupted) => {
-                    // The call is made again, and counted then.
-                    self.state.interrupted = None;
-                    self.state.host_calls = self.state.host_calls.wrapping_sub(1);
-                    Answer::Again
-                }
-                Some(Stop::End(end)) => Answer::End(*end),
-                None => match error.i32_exit_status() {
-                    Some(status) => {
-                        let (end, trap) = crate::instance::exited(status.cast_unsigned());
-                        self.trap = trap;
-                        Answer::End(end)
-                    }
-                    None => Answer::End(FAULT),
-                },
-            },
+            Err(Stop::Interrupted) => {
+                // The call is made again, and counted then.
+                self.state.wasi.withdraw();
+                Answer::Again
+            }
+            Err(Stop::End(end)) => Answer::End(end),
+            Err(Stop::Exit(status)) => {
+                let (end, trap) = crate::instance::exited(status);
+                self.trap = trap;
+                Answer::End(end)
+            }
         }
     }
 

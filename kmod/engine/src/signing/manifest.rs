@@ -38,6 +38,14 @@ const CAPABILITIES: [(&str, Capability); 5] = [
     ("services", Capability::Services),
 ];
 
+impl Capability {
+    /// Returns the capability's name in a manifest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        CAPABILITIES.iter().find(|(_, capability)| *capability == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Set of capabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u8);

@@ -61,9 +61,6 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// Module name of these imports.
-pub(crate) const MODULE: &str = "kwasmi_batch_1";
-
 /// Size of an operation, in bytes.
 const OP: u32 = 48;
 

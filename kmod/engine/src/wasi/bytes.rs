@@ -14,9 +14,6 @@ use super::{
 };
 use crate::host::Host;
 
-/// Module name of these imports. The number changes if a function changes.
-pub(crate) const MODULE: &str = "kwasmi_bytes_1";
-
 /// Number of bytes between two checkpoints, about as much work as a slice of fuel.
 const PIECE: usize = 1 << 20;
 

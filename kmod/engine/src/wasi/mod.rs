@@ -1,36 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`, and `kwasmi_batch_1`
-//! for many operations at a time, and `kwasmi_bytes_1` for many bytes.
+//! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`,
+//! `kwasmi_batch_1` for many operations in one call, and `kwasmi_bytes_1` for searches in memory.
 //!
-//! Guest pointers are checked before they are used, and what they point to is read once. A call that the host interrupts
-//! has done nothing and is made again later with the same arguments, so that the guest does not notice.
+//! Guest pointers are checked before use, and guest memory is read once. A call that the host interrupts
+//! has done nothing. It is repeated later with the same arguments, so the guest does not notice.
 
 pub mod abi;
 mod batch;
 mod bytes;
+mod calls;
 pub mod fds;
 mod files;
 mod functions;
+mod link;
 mod memory;
 mod paths;
 mod poll;
 mod sockets;
 pub mod strings;
+mod table;
 mod transfer;
 
-pub(crate) use batch::MODULE as BATCH;
+#[cfg(feature = "object")]
+pub(crate) use calls::PARAMS_MAX;
+pub(crate) use functions::Function;
 pub use functions::{
     FUNCTIONS,
-    Signature, //
+    Signature,
+    ValueType, //
 };
-pub(crate) use functions::{
-    Function,
-    PREVIEW1,
-    link, //
-};
+pub(crate) use link::link;
 
 use self::{
+    calls::Calls,
     fds::{
         Descriptor,
         Descriptors, //
@@ -49,10 +52,10 @@ use crate::{
 use core::fmt;
 use wasmi::errors::HostError;
 
-/// What a guest has, as far as preview 1 knows.
+/// State of a guest in this interface.
 #[derive(Debug)]
 pub struct Context<H> {
-    /// The world around it.
+    /// Host of the guest.
     pub host: H,
     /// Arguments.
     pub args: Strings,
@@ -60,32 +63,33 @@ pub struct Context<H> {
     pub env: Strings,
     /// Descriptors.
     pub fds: Descriptors,
-    /// When the `poll_oneoff` or `wait` began that was interrupted, in nanoseconds of the monotonic clock: its time-outs must not
-    /// start anew.
+    /// Start of the `poll_oneoff` or `wait` that was interrupted, in nanoseconds of the monotonic clock.
+    /// When the call is repeated, its time-outs count from here.
     polling_since: Option<u64>,
-    /// What was done since the host was last asked whether to go on, see [`Context::is_look_due`].
+    /// Work since the last checkpoint, see [`Context::is_look_due`].
     work: u64,
-    /// The fuel that host calls have cost since [`Context::take_fuel`].
+    /// Fuel that host calls have cost since [`Context::take_fuel`].
     fuel: u64,
-    /// The fuel that the guest had at the last [`Context::refuel`].
+    /// Fuel that the guest had at the last [`Context::refuel`].
     fuel_left: u64,
     batch: batch::Batch,
+    pub(crate) calls: Calls,
 }
 
-/// A host call is as much work as the moving of so many bytes.
+/// Work of a host call: as much as moving this number of bytes.
 const CALL_WORK: u64 = 16 * 1024;
 
-/// The fuel of a host call, and of each operation of a batch.
+/// Fuel of a host call, and of each operation of a batch.
 const CALL_FUEL: u64 = 16;
 
-/// The bytes that are moved, or looked at, for one fuel: as many as wasmi's own bulk operations.
+/// Bytes that one unit of fuel moves or searches: the rate of wasmi's bulk operations.
 const BYTES_PER_FUEL: u64 = 64;
 
-/// The work between two looks at whether the guest may go on: host calls cost the kernel more than they cost fuel.
+/// Work between two checkpoints. Host calls cost the kernel more than they cost fuel.
 const WORK_PER_LOOK: u64 = 64 * CALL_WORK;
 
 impl<H: Host> Context<H> {
-    /// A guest's view of `host`.
+    /// Creates the state of a guest over `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
         Self {
             host,
@@ -97,15 +101,16 @@ impl<H: Host> Context<H> {
             fuel: 0,
             fuel_left: u64::MAX,
             batch: batch::Batch::default(),
+            calls: Calls::default(),
         }
     }
 
-    /// The descriptor `fd` of something that has bytes, if it has all of `rights`.
+    /// Returns the descriptor `fd` of a file with bytes, if it has all of `rights`.
     ///
     /// # Errors
     ///
-    /// [`Errno::BadF`](abi::Errno::BadF) if there is none, `of_directory` if it is a directory, else
-    /// [`Errno::NotCapable`](abi::Errno::NotCapable) if it lacks a right.
+    /// [`Errno::BadF`](abi::Errno::BadF) if `fd` is not open, `of_directory` if it is a directory,
+    /// otherwise [`Errno::NotCapable`](abi::Errno::NotCapable) if it lacks a right.
     #[inline(always)]
     fn file(&mut self, fd: u32, rights: abi::Rights, of_directory: abi::Errno) -> Result<Descriptor, Failure> {
         match self.fds.get_with(fd, rights) {
@@ -114,7 +119,7 @@ impl<H: Host> Context<H> {
         }
     }
 
-    /// Why `fd`, of which [`Descriptors::get_with`] says `errno`, is none to use so.
+    /// Returns the failure of a call for which [`Descriptors::get_with`] refused `fd` with `errno`.
     #[cold]
     fn refused(&mut self, fd: u32, errno: abi::Errno, of_directory: abi::Errno) -> Failure {
         match self.file_type(fd) {
@@ -124,14 +129,18 @@ impl<H: Host> Context<H> {
         }
     }
 
-    /// What `fd` is, whatever its rights are.
+    /// Returns the type of `fd`, regardless of its rights.
     fn file_type(&mut self, fd: u32) -> Result<abi::FileType, Failure> {
         let descriptor = self.fds.get(fd)?;
         Ok(files::file_type(&self.host.stat(descriptor.handle)?))
     }
 
-    /// In the middle of a call, looks whether the guest may go on. Signals that do not end it wait: the call would start anew
-    /// after each.
+    /// Makes a checkpoint in the middle of a call. A pause is left to the end of the call, which would
+    /// otherwise start again after each signal.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if the guest is to end.
     fn look(&mut self) -> Done {
         self.check_fuel()?;
         match self.host.checkpoint() {
@@ -142,9 +151,9 @@ impl<H: Host> Context<H> {
 }
 
 impl<H> Context<H> {
-    /// Counts a host call; whether the host is to be asked whether the guest may go on.
+    /// Counts a host call. Returns true if a checkpoint is due.
     pub(crate) fn is_look_due(&mut self) -> bool {
-        // One call moves far less than what would overflow.
+        // One call moves far less than the counter holds, so this does not overflow.
         self.work = self.work.wrapping_add(CALL_WORK);
         self.fuel = self.fuel.wrapping_add(CALL_FUEL);
         if self.work < WORK_PER_LOOK {
@@ -154,18 +163,18 @@ impl<H> Context<H> {
         true
     }
 
-    /// Counts bytes that were moved.
+    /// Counts the work and the fuel of moving bytes.
     fn count_moved(&mut self, bytes: usize) {
         self.work = self.work.wrapping_add(bytes as u64);
         self.charge(bytes);
     }
 
-    /// Counts the fuel for bytes only.
+    /// Counts the fuel of moving or searching bytes.
     fn charge(&mut self, bytes: usize) {
         self.fuel = self.fuel.wrapping_add(bytes as u64 / BYTES_PER_FUEL);
     }
 
-    /// The fuel that host calls have cost since [`Context::take_fuel`].
+    /// Returns the fuel that host calls have cost since [`Context::take_fuel`].
     pub(crate) fn fuel(&self) -> u64 {
         self.fuel
     }
@@ -180,19 +189,25 @@ impl<H> Context<H> {
         self.fuel_left = left;
     }
 
-    /// Ends the guest if host calls have cost more fuel than there was.
+    /// Fails if host calls have cost more fuel than the guest had.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::End`] with [`Limit::Fuel`].
     pub(crate) fn check_fuel(&self) -> Result<(), Stop> {
         if self.fuel > self.fuel_left { Err(Stop::End(End::limited(Limit::Fuel))) } else { Ok(()) }
     }
 }
 
-/// What a preview 1 function comes to in place of an `errno`.
+/// Reason why a function does not return to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// It is to be called again, see [`Fail::Interrupted`].
+    /// The call is to be repeated, see [`Fail::Interrupted`].
     Interrupted,
-    /// The guest is over.
+    /// The guest ends.
     End(End),
+    /// The guest exits with this status, by `proc_exit`.
+    Exit(u32),
 }
 
 impl fmt::Display for Stop {
@@ -205,7 +220,7 @@ impl core::error::Error for Stop {}
 
 impl HostError for Stop {}
 
-/// Why a function has no result.
+/// Failure of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Errno(abi::Errno),
@@ -239,5 +254,5 @@ impl From<End> for Failure {
     }
 }
 
-/// What a function without a result of its own comes to.
+/// Result of a function, which writes its values to guest memory.
 type Done = Result<(), Failure>;
