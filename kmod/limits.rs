@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits of modules and instances. The table of this file defines their defaults and minimums;
-//! parameters of the kernel module define their ceilings. A caller may request any value from the
-//! minimum to the ceiling.
+//! Limits of modules and instances. [`limit_table`] defines their defaults and minimums; parameters of
+//! the kernel module define their ceilings. A caller may request any value from the minimum to the
+//! ceiling.
 
 use crate::{
     counters,
+    ffi::limit_table::limit_table,
     ioctl,
     log::LogBuffer,
     module_parameters,
@@ -76,7 +77,10 @@ pub(crate) fn begin() {
 pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_USER_RUNNING as usize;
 
 macro_rules! limits {
-    ($($id:ident, $name:literal, $parameter:ident, $default:expr, $least:expr;)*) => {
+    ($(
+        $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
+            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+    )*) => {
         /// All limits, in ascending order of their numbers.
         pub(crate) static LIMITS: [Limit; COUNT] = [$(
             Limit {
@@ -87,39 +91,15 @@ macro_rules! limits {
                 ceiling: || module_parameters::$parameter.value(),
             },
         )*];
+
+        // The numbers of the header.
+        const _: () = {
+            $(assert!(uapi::$id == $number, concat!(stringify!($id), " has another number in kwasmi.h"));)*
+        };
     };
 }
 
-// In the order of the numbers: KWASMI_LIMIT_MODULE_SIZE is 1.
-limits! {
-    // Number                      Name                Ceiling               Default     Least
-    KWASMI_LIMIT_MODULE_SIZE,      "module-size",      module_size_max,      32 * MIB,   1;
-    KWASMI_LIMIT_FUNCTIONS,        "functions",        functions_max,        100_000,    1;
-    KWASMI_LIMIT_FUNCTION_SIZE,    "function-size",    function_size_max,    128 * KIB,  1;
-    KWASMI_LIMIT_LOCALS,           "locals",           locals_max,           4096,       1;
-    // The time to translate a block is proportional to its arity, for each block.
-    KWASMI_LIMIT_ARITY,            "arity",            arity_max,            32,         1;
-    KWASMI_LIMIT_GLOBALS,          "globals",          globals_max,          10_000,     1;
-    KWASMI_LIMIT_DATA_SEGMENTS,    "data-segments",    data_segments_max,    10_000,     1;
-    KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", element_segments_max, 10_000,     1;
-    KWASMI_LIMIT_STACK,            "stack",            stack_max,            MIB,        4 * KIB;
-    KWASMI_LIMIT_CODE,             "code",             code_max,             512 * MIB,  1;
-    KWASMI_LIMIT_MEMORY,           "memory",           memory_max,           256 * MIB,  1;
-    KWASMI_LIMIT_TABLE,            "table",            table_max,            1_000_000,  1;
-    // A linear memory that grows is copied: the default leaves room for three times the default of
-    // "memory".
-    KWASMI_LIMIT_HEAP,             "heap",             heap_max,             1024 * MIB, 1;
-    KWASMI_LIMIT_FDS,              "fds",              fds_max,              1024,       1;
-    KWASMI_LIMIT_FUEL,             "fuel",             fuel_max,             UNLIMITED,  1;
-    KWASMI_LIMIT_TIME,             "time",             time_max,             UNLIMITED,  1;
-    KWASMI_LIMIT_CPU_TIME,         "cpu-time",         cpu_time_max,         UNLIMITED,  1;
-    KWASMI_LIMIT_TOTAL_HEAP,       "total-heap",       total_heap_max,       UNLIMITED,  0;
-    KWASMI_LIMIT_TOTAL_MODULES,    "total-modules",    total_modules_max,    UNLIMITED,  0;
-    KWASMI_LIMIT_TOTAL_INSTANCES,  "total-instances",  total_instances_max,  UNLIMITED,  0;
-    KWASMI_LIMIT_TOTAL_RUNNING,    "total-running",    total_running_max,    UNLIMITED,  0;
-    KWASMI_LIMIT_USER_INSTANCES,   "user-instances",   user_instances_max,   UNLIMITED,  0;
-    KWASMI_LIMIT_USER_RUNNING,     "user-running",     user_running_max,     UNLIMITED,  0;
-}
+limit_table!(limits);
 
 const _: () = {
     let mut index = 0;

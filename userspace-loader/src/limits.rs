@@ -16,6 +16,9 @@ use std::{
     num::NonZeroU64, //
 };
 
+#[path = "../../kmod/engine/src/limit_table.rs"]
+mod limit_table;
+
 /// Unit of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -31,35 +34,33 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub u32);
 
-/// All limits: number, name, unit, description. The order is that of the numbers, which start at 1.
-const LIMITS: [(u32, &str, Unit, &str); 23] = [
-    (uapi::KWASMI_LIMIT_MODULE_SIZE, "module-size", Unit::Bytes, "size of the module"),
-    (uapi::KWASMI_LIMIT_FUNCTIONS, "functions", Unit::Count, "functions of the module"),
-    (uapi::KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Unit::Bytes, "code of one function"),
-    (uapi::KWASMI_LIMIT_LOCALS, "locals", Unit::Count, "locals of one function"),
-    (uapi::KWASMI_LIMIT_ARITY, "arity", Unit::Count, "parameters or results of one function type"),
-    (uapi::KWASMI_LIMIT_GLOBALS, "globals", Unit::Count, "globals of the module"),
-    (uapi::KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Unit::Count, "data segments of the module"),
-    (uapi::KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Unit::Count, "element segments of the module"),
-    (uapi::KWASMI_LIMIT_STACK, "stack", Unit::Bytes, "Wasm stack: values, and 64 bytes per call"),
-    (uapi::KWASMI_LIMIT_CODE, "code", Unit::Bytes, "engine memory for the translated module"),
-    (uapi::KWASMI_LIMIT_MEMORY, "memory", Unit::Bytes, "linear memory"),
-    (uapi::KWASMI_LIMIT_TABLE, "table", Unit::Count, "elements of all tables"),
-    (uapi::KWASMI_LIMIT_HEAP, "heap", Unit::Bytes, "engine memory for the guest, linear memory included"),
-    (uapi::KWASMI_LIMIT_FDS, "fds", Unit::Count, "open descriptors"),
-    (uapi::KWASMI_LIMIT_FUEL, "fuel", Unit::Count, "about one unit per instruction"),
-    (uapi::KWASMI_LIMIT_TIME, "time", Unit::Nanoseconds, "real time"),
-    (uapi::KWASMI_LIMIT_CPU_TIME, "cpu-time", Unit::Nanoseconds, "CPU time"),
-    (uapi::KWASMI_LIMIT_TOTAL_HEAP, "total-heap", Unit::Bytes, "engine memory of all modules and guests"),
-    (uapi::KWASMI_LIMIT_TOTAL_MODULES, "total-modules", Unit::Count, "loaded modules"),
-    (uapi::KWASMI_LIMIT_TOTAL_INSTANCES, "total-instances", Unit::Count, "instances of all users"),
-    (uapi::KWASMI_LIMIT_TOTAL_RUNNING, "total-running", Unit::Count, "tasks in the engine"),
-    (uapi::KWASMI_LIMIT_USER_INSTANCES, "user-instances", Unit::Count, "instances of one user"),
-    (uapi::KWASMI_LIMIT_USER_RUNNING, "user-running", Unit::Count, "tasks in the engine for instances of one user"),
-];
+/// Row of the table of limits.
+struct Row {
+    number: u32,
+    name: &'static str,
+    unit: Unit,
+    least: u64,
+    about: &'static str,
+}
 
-/// Minimum of the Wasm stack, in bytes.
-const STACK_MIN: u64 = 4096;
+macro_rules! limits {
+    ($(
+        $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
+            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+    )*) => {
+        /// All limits. The order is that of the numbers, which start at 1.
+        const LIMITS: &[Row] = &[$(
+            Row { number: uapi::$id, name: $name, unit: Unit::$unit, least: $least, about: $text },
+        )*];
+
+        // The numbers of the header.
+        const _: () = {
+            $(assert!(uapi::$id == $number, concat!(stringify!($id), " has another number in kwasmi.h"));)*
+        };
+    };
+}
+
+limit_table::limit_table!(limits);
 
 /// Size of a page of linear memory, in bytes.
 const WASM_PAGE: u64 = 65_536;
@@ -74,31 +75,27 @@ const MODULE_MIN: u64 = 8;
 const CODE_MIN: u64 = 16_384;
 
 impl Limit {
-    fn row(self) -> Option<&'static (u32, &'static str, Unit, &'static str)> {
-        LIMITS.iter().find(|(number, ..)| *number == self.0)
+    fn row(self) -> Option<&'static Row> {
+        LIMITS.iter().find(|row| row.number == self.0)
     }
 
     /// Returns the limit with this name, if a call can set it; `None` for the limits that all calls
     /// share.
     #[must_use]
     pub fn of_call(name: &str) -> Option<Self> {
-        let row = LIMITS.iter().find(|(_, known, ..)| *known == name)?;
-        Some(Self(row.0)).filter(|limit| limit.0 < uapi::KWASMI_LIMIT_TOTAL_HEAP)
+        LIMITS.iter().find(|row| row.name == name && row.least > 0).map(|row| Self(row.number))
     }
 
     /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.row().map_or("unknown", |(_, name, ..)| name)
+        self.row().map_or("unknown", |row| row.name)
     }
 
     /// Returns the minimum of the limit.
     #[must_use]
     pub fn least(self) -> u64 {
-        match self.0 {
-            uapi::KWASMI_LIMIT_STACK => STACK_MIN,
-            _ => 1,
-        }
+        self.row().map_or(1, |row| row.least.max(1))
     }
 
     /// Returns the smallest number of bytes that is accepted without a unit, and the unit that a
@@ -106,7 +103,7 @@ impl Limit {
     fn least_bare(self) -> (u64, &'static str) {
         match self.0 {
             uapi::KWASMI_LIMIT_MEMORY | uapi::KWASMI_LIMIT_HEAP => (WASM_PAGE, "M"),
-            uapi::KWASMI_LIMIT_STACK => (STACK_MIN, "K"),
+            uapi::KWASMI_LIMIT_STACK => (self.least(), "K"),
             uapi::KWASMI_LIMIT_FUNCTION_SIZE => (FUNCTION_MIN, "K"),
             uapi::KWASMI_LIMIT_CODE => (CODE_MIN, "M"),
             uapi::KWASMI_LIMIT_MODULE_SIZE => (MODULE_MIN, "M"),
@@ -117,13 +114,13 @@ impl Limit {
     /// Returns the description.
     #[must_use]
     pub fn about(self) -> &'static str {
-        self.row().map_or("", |(.., about)| about)
+        self.row().map_or("", |row| row.about)
     }
 
     /// Returns the unit.
     #[must_use]
     pub fn unit(self) -> Unit {
-        self.row().map_or(Unit::Count, |(_, _, unit, _)| *unit)
+        self.row().map_or(Unit::Count, |row| row.unit)
     }
 
     /// Parses a value of this limit from the command line or a manifest.
@@ -220,8 +217,8 @@ mod tests {
 
     #[test]
     fn numbers_are_consecutive() {
-        for (index, (number, ..)) in (1..).zip(LIMITS) {
-            assert_eq!(index, number);
+        for (index, row) in (1..).zip(LIMITS) {
+            assert_eq!(index, row.number);
         }
     }
 

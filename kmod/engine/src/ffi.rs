@@ -13,6 +13,9 @@
 
 use core::ffi::c_void;
 
+#[path = "limit_table.rs"]
+pub(crate) mod limit_table;
+
 /// Size of [`Context::fault_text`], in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
 
@@ -108,30 +111,53 @@ impl Status {
     }
 }
 
-/// Limit that the engine enforces, or that the host reports to it. The numbers are those of
-/// `KWASMI_LIMIT_*`.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the header's own names")]
-pub enum Limit {
-    Functions = 2,
-    FunctionSize = 3,
-    Locals = 4,
-    Arity = 5,
-    Globals = 6,
-    DataSegments = 7,
-    ElementSegments = 8,
-    Stack = 9,
-    Code = 10,
-    Memory = 11,
-    Table = 12,
-    Heap = 13,
-    Fds = 14,
-    Fuel = 15,
-    Time = 16,
-    CpuTime = 17,
-    TotalHeap = 18,
+/// Makes the limits' numbers from the table.
+macro_rules! limits {
+    ($(
+        $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
+            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+    )*) => {
+        /// Limit that the engine enforces, or that the host reports to it. The numbers are those of
+        /// `KWASMI_LIMIT_*`.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Limit {
+            $(
+                #[doc = concat!("Limit of the ", $text, ".")]
+                $limit = $number,
+            )*
+        }
+
+        impl Limit {
+            /// Returns the limit with the number `value`, if there is one.
+            #[must_use]
+            pub const fn from_raw(value: u32) -> Option<Self> {
+                match value {
+                    $($number => Some(Self::$limit),)*
+                    _ => None,
+                }
+            }
+
+            /// Returns the limit's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$limit => $name,)*
+                }
+            }
+
+            /// Returns the value that applies if the caller requests none; `u64::MAX` means unlimited.
+            #[must_use]
+            pub const fn default_value(self) -> u64 {
+                match self {
+                    $(Self::$limit => $default,)*
+                }
+            }
+        }
+    };
 }
+
+limit_table::limit_table!(limits);
 
 /// Text buffer of the host.
 #[repr(C)]

@@ -141,49 +141,20 @@ fn landed((status, text): (Status, String)) -> End {
     }
 }
 
-/// Limits of modules: the defaults of the kernel module (`kmod/limits.rs`), except that the arity
-/// is its ceiling.
+/// Limits of modules: the defaults of the kernel module, except that the arity is its ceiling.
 const MODULE_LIMITS: ModuleLimits = ModuleLimits {
-    functions: 100_000,
-    function_size: 128 << 10,
-    locals: 4096,
+    functions: Limit::Functions.default_value(),
+    function_size: Limit::FunctionSize.default_value(),
+    locals: Limit::Locals.default_value(),
     arity: 1000,
-    globals: 10_000,
-    data_segments: 10_000,
-    element_segments: 10_000,
-    stack: 1 << 20,
+    globals: Limit::Globals.default_value(),
+    data_segments: Limit::DataSegments.default_value(),
+    element_segments: Limit::ElementSegments.default_value(),
+    stack: Limit::Stack.default_value(),
 };
 
-fn limit_name(limit: u32) -> String {
-    let all = [
-        Limit::Functions,
-        Limit::FunctionSize,
-        Limit::Locals,
-        Limit::Arity,
-        Limit::Globals,
-        Limit::DataSegments,
-        Limit::ElementSegments,
-        Limit::Stack,
-        Limit::Code,
-        Limit::Memory,
-        Limit::Table,
-        Limit::Heap,
-        Limit::Fds,
-        Limit::Fuel,
-        Limit::Time,
-        Limit::CpuTime,
-        Limit::TotalHeap,
-    ];
-    // The names are those that the command prints.
-    let name = all.into_iter().find(|known| *known as u32 == limit).map_or(String::new(), |limit| format!("{limit:?}"));
-    let mut words = String::new();
-    for char in name.chars() {
-        if char.is_uppercase() && !words.is_empty() {
-            words.push('-');
-        }
-        words.extend(char.to_lowercase());
-    }
-    words
+fn limit_name(limit: u32) -> &'static str {
+    Limit::from_raw(limit).map_or("", Limit::name)
 }
 
 fn refused(status: Status, limit: u32, words: String) -> End {
