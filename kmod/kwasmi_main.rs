@@ -23,14 +23,6 @@ use kernel::{
     prelude::*, //
 };
 
-#[path = "engine/src/wasi/abi.rs"]
-#[allow(
-    dead_code,
-    unfulfilled_lint_expectations,
-    unreachable_pub,
-    reason = "shared with the engine, which uses the rest"
-)]
-mod abi;
 mod anon_file;
 mod audit;
 mod bindings;
@@ -56,6 +48,14 @@ mod machine;
 mod memory;
 mod module;
 mod policy;
+#[path = "engine/src/wasi/abi.rs"]
+#[allow(
+    dead_code,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
+mod preview1;
 mod programs;
 mod shared;
 #[path = "engine/src/signing/mod.rs"]

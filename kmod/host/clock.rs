@@ -3,6 +3,7 @@
 //! Clocks of WASI preview 1, by `clockid`: 0 is real time, 1 monotonic time, 2 and 3 are CPU time.
 
 use super::signal;
+use crate::preview1::ClockId;
 use kernel::{
     bindings,
     prelude::*,
@@ -15,11 +16,6 @@ use kernel::{
     }, //
 };
 
-const REALTIME: u64 = 0;
-const MONOTONIC: u64 = 1;
-const PROCESS_CPU: u64 = 2;
-const THREAD_CPU: u64 = 3;
-
 /// Returns the CPU time of the current task, in nanoseconds.
 pub(super) fn cpu_time() -> u64 {
     let task = Task::current_raw();
@@ -30,33 +26,23 @@ pub(super) fn cpu_time() -> u64 {
 
 /// Returns the time of a clock, in nanoseconds. Both CPU clocks return the CPU time of the thread
 /// that runs the guest, as of the last scheduler tick or context switch.
-///
-/// # Errors
-///
-/// `EINVAL` if `clock` is not a preview 1 `clockid`.
-pub(super) fn time(clock: u64) -> Result<u64> {
+pub(super) fn time(clock: ClockId) -> u64 {
     match clock {
-        REALTIME => Ok(Instant::<RealTime>::now().as_nanos() as u64),
-        MONOTONIC => Ok(Instant::<Monotonic>::now().as_nanos() as u64),
-        PROCESS_CPU | THREAD_CPU => Ok(cpu_time()),
-        _ => Err(EINVAL),
+        ClockId::Realtime => Instant::<RealTime>::now().as_nanos() as u64,
+        ClockId::Monotonic => Instant::<Monotonic>::now().as_nanos() as u64,
+        ClockId::ProcessCpu | ClockId::ThreadCpu => cpu_time(),
     }
 }
 
 /// Returns the resolution of a clock, in nanoseconds, equal to the result of `clock_getres(2)`.
-///
-/// # Errors
-///
-/// `EINVAL` if `clock` is not a preview 1 `clockid`.
-pub(super) fn resolution(clock: u64) -> Result<u64> {
+pub(super) fn resolution(clock: ClockId) -> u64 {
     match clock {
-        REALTIME | MONOTONIC => {
+        ClockId::Realtime | ClockId::Monotonic => {
             // SAFETY: `hrtimer_resolution` is a static word of the kernel, which lives as long as
             // the kernel.
-            Ok(u64::from(unsafe { (&raw const bindings::hrtimer_resolution).read_volatile() }))
+            u64::from(unsafe { (&raw const bindings::hrtimer_resolution).read_volatile() })
         }
-        PROCESS_CPU | THREAD_CPU => Ok(u64::from(bindings::NSEC_PER_SEC / bindings::HZ)),
-        _ => Err(EINVAL),
+        ClockId::ProcessCpu | ClockId::ThreadCpu => u64::from(bindings::NSEC_PER_SEC / bindings::HZ),
     }
 }
 
@@ -66,10 +52,9 @@ pub(super) fn resolution(clock: u64) -> Result<u64> {
 ///
 /// `EINTR` if a signal or a kill of the guest arrives first; `EINVAL` if `clock` is not the
 /// monotonic clock.
-pub(super) fn sleep_until(clock: u64, until: u64) -> Result<u64> {
-    if clock != MONOTONIC {
+pub(super) fn sleep_until(clock: ClockId, until: u64) -> Result {
+    if clock != ClockId::Monotonic {
         return Err(EINVAL);
     }
-    signal::sleep_until(until)?;
-    Ok(0)
+    signal::sleep_until(until)
 }

@@ -8,7 +8,10 @@ use super::{
     files::Open,
     Host, //
 };
-use crate::ffi::Checkpoint;
+use crate::{
+    ffi::Checkpoint,
+    preview1::FileType, //
+};
 use core::ptr;
 use kernel::{
     bindings,
@@ -35,15 +38,15 @@ struct Reader<'a> {
 }
 
 /// Returns the preview 1 `filetype` of Linux's `DT_*`.
-fn file_type(kind: c_uint) -> u8 {
+fn file_type(kind: c_uint) -> FileType {
     match kind {
-        bindings::DT_BLK => 1,
-        bindings::DT_CHR => 2,
-        bindings::DT_DIR => 3,
-        bindings::DT_REG => 4,
-        bindings::DT_SOCK => 6,
-        bindings::DT_LNK => 7,
-        _ => 0,
+        bindings::DT_BLK => FileType::BlockDevice,
+        bindings::DT_CHR => FileType::CharacterDevice,
+        bindings::DT_DIR => FileType::Directory,
+        bindings::DT_REG => FileType::RegularFile,
+        bindings::DT_SOCK => FileType::SocketStream,
+        bindings::DT_LNK => FileType::SymbolicLink,
+        _ => FileType::Unknown,
     }
 }
 
@@ -83,7 +86,7 @@ impl Reader<'_> {
         self.put(&[0; 8]);
         self.put(&inode.to_le_bytes());
         self.put(&(name.len() as u32).to_le_bytes());
-        self.put(&[file_type(kind), 0, 0, 0]);
+        self.put(&[file_type(kind) as u8, 0, 0, 0]);
         self.put(name);
         true
     }

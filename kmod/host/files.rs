@@ -12,6 +12,10 @@ use crate::{
         FileStat,
         Times, //
     },
+    preview1::{
+        fdflags,
+        fstflags, //
+    },
 };
 use core::{
     mem::MaybeUninit,
@@ -31,15 +35,6 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// WASI preview 1 `fdflags`.
-pub(super) mod fdflags {
-    pub(crate) const APPEND: u32 = 1 << 0;
-    pub(crate) const DSYNC: u32 = 1 << 1;
-    pub(crate) const NONBLOCK: u32 = 1 << 2;
-    pub(crate) const RSYNC: u32 = 1 << 3;
-    pub(crate) const SYNC: u32 = 1 << 4;
-}
-
 /// Linux open flag of each preview 1 `fdflags` bit.
 const FLAGS: [(u32, u32); 4] = [
     (fdflags::APPEND, bindings::O_APPEND),
@@ -47,14 +42,6 @@ const FLAGS: [(u32, u32); 4] = [
     (fdflags::DSYNC, bindings::O_DSYNC),
     (fdflags::SYNC | fdflags::RSYNC, bindings::O_SYNC),
 ];
-
-/// WASI preview 1 `fstflags`.
-mod fstflags {
-    pub(super) const ATIM: u32 = 1 << 0;
-    pub(super) const ATIM_NOW: u32 = 1 << 1;
-    pub(super) const MTIM: u32 = 1 << 2;
-    pub(super) const MTIM_NOW: u32 = 1 << 3;
-}
 
 /// Linux `POSIX_FADV_*` (`include/uapi/linux/fadvise.h`) of each preview 1 `advice`, by index.
 const ADVICE: [c_int; 6] = [0, 2, 1, 3, 4, 5];

@@ -31,12 +31,6 @@ use self::{
 };
 
 use crate::{
-    abi::{
-        Advice,
-        ClockId,
-        FdFlags,
-        Whence, //
-    },
     ffi::{
         Checkpoint,
         FileStat,
@@ -69,6 +63,12 @@ use crate::{
     },
     instance::Instance,
     limits::UNLIMITED,
+    preview1::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
+    },
     programs::Programs, //
 };
 use core::{
@@ -370,15 +370,15 @@ impl Operations for Caller<'_> {
     }
 
     fn clock_time(&mut self, clock: ClockId) -> Result<u64> {
-        clock::time(clock as u64)
+        Ok(clock::time(clock))
     }
 
     fn clock_resolution(&mut self, clock: ClockId) -> Result<u64> {
-        clock::resolution(clock as u64)
+        Ok(clock::resolution(clock))
     }
 
     fn sleep_until(&mut self, clock: ClockId, deadline: u64) -> Result {
-        clock::sleep_until(clock as u64, deadline).map(drop)
+        clock::sleep_until(clock, deadline)
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result {

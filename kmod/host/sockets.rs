@@ -6,7 +6,6 @@
 
 use super::{
     files::{
-        fdflags,
         linux_flags,
         Open, //
     },
@@ -15,10 +14,16 @@ use super::{
         Direction, //
     },
 };
-use crate::ffi::{
-    poll,
-    IoVec,
-    Received, //
+use crate::{
+    ffi::{
+        poll,
+        IoVec,
+        Received, //
+    },
+    preview1::{
+        fdflags,
+        socket as socket_flags, //
+    },
 };
 use core::ptr::{
     self,
@@ -34,7 +39,8 @@ use kernel::{
 };
 
 /// Linux `MSG_*` flag of each preview 1 `riflags` bit.
-const RECEIVE: [(u64, u32); 2] = [(1 << 0, bindings::MSG_PEEK), (1 << 1, bindings::MSG_WAITALL)];
+const RECEIVE: [(u32, u32); 2] =
+    [(socket_flags::RECV_PEEK, bindings::MSG_PEEK), (socket_flags::RECV_WAITALL, bindings::MSG_WAITALL)];
 
 /// Returns the socket behind a file. It is valid while `open` is.
 ///
@@ -103,7 +109,7 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
 /// # Safety
 ///
 /// `vectors` must be valid for [`Direction::Read`], as [`Open::transfer`] requires.
-pub(super) unsafe fn receive(open: &Open, vectors: &[IoVec], flags: u64) -> Result<Received> {
+pub(super) unsafe fn receive(open: &Open, vectors: &[IoVec], flags: u32) -> Result<Received> {
     let socket = socket(open)?;
     let wanted = RECEIVE.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, linux)| all | linux);
     open.waiting(poll::READ, false, |nonblocking| {

@@ -7,7 +7,6 @@
 
 use super::{
     files::{
-        fdflags,
         Open, //
     },
     ready,
@@ -22,6 +21,7 @@ use crate::{
         Position,
         IOVECS_MAX, //
     },
+    preview1::fdflags,
 };
 use core::mem::MaybeUninit;
 use kernel::{

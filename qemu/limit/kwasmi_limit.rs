@@ -40,6 +40,9 @@ mod kv;
 mod memory;
 #[path = "../../guests/bench/src/http/pages.rs"]
 mod pages;
+#[path = "../../kmod/engine/src/wasi/abi.rs"]
+#[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
+mod preview1;
 #[path = "../../kmod/host/ready.rs"]
 mod ready;
 #[path = "../../guests/bench/src/policy/rules.rs"]

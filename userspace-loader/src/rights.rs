@@ -1,41 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preview 1 `rights` bits, from the
-//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights), and the
-//! sets of rights that the command gives to descriptors.
+//! Preview 1 `rights` bits, made from the engine's table, and the sets of rights that the command gives
+//! to descriptors.
 
 #![expect(missing_docs, reason = "names of the specification")]
 
-pub const FD_DATASYNC: u64 = 1 << 0;
-pub const FD_READ: u64 = 1 << 1;
-pub const FD_SEEK: u64 = 1 << 2;
-pub const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
-pub const FD_SYNC: u64 = 1 << 4;
-pub const FD_TELL: u64 = 1 << 5;
-pub const FD_WRITE: u64 = 1 << 6;
-pub const FD_ADVISE: u64 = 1 << 7;
-pub const FD_ALLOCATE: u64 = 1 << 8;
-pub const PATH_CREATE_DIRECTORY: u64 = 1 << 9;
-pub const PATH_CREATE_FILE: u64 = 1 << 10;
-pub const PATH_LINK_SOURCE: u64 = 1 << 11;
-pub const PATH_LINK_TARGET: u64 = 1 << 12;
-pub const PATH_OPEN: u64 = 1 << 13;
-pub const FD_READDIR: u64 = 1 << 14;
-pub const PATH_READLINK: u64 = 1 << 15;
-pub const PATH_RENAME_SOURCE: u64 = 1 << 16;
-pub const PATH_RENAME_TARGET: u64 = 1 << 17;
-pub const PATH_FILESTAT_GET: u64 = 1 << 18;
-pub const PATH_FILESTAT_SET_SIZE: u64 = 1 << 19;
-pub const PATH_FILESTAT_SET_TIMES: u64 = 1 << 20;
-pub const FD_FILESTAT_GET: u64 = 1 << 21;
-pub const FD_FILESTAT_SET_SIZE: u64 = 1 << 22;
-pub const FD_FILESTAT_SET_TIMES: u64 = 1 << 23;
-pub const PATH_SYMLINK: u64 = 1 << 24;
-pub const PATH_REMOVE_DIRECTORY: u64 = 1 << 25;
-pub const PATH_UNLINK_FILE: u64 = 1 << 26;
-pub const POLL_FD_READWRITE: u64 = 1 << 27;
-pub const SOCK_SHUTDOWN: u64 = 1 << 28;
-pub const SOCK_ACCEPT: u64 = 1 << 29;
+#[path = "../../kmod/engine/src/wasi/rights.rs"]
+mod table;
+
+macro_rules! bits {
+    ($($name:ident = $bit:literal;)*) => {
+        $(pub const $name: u64 = 1 << $bit;)*
+    };
+}
+
+table::rights!(bits);
 
 /// Rights of every descriptor.
 pub const COMMON: u64 = FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;

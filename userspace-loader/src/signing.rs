@@ -2,8 +2,8 @@
 
 //! Signed modules (`docs/signing.md`): making and checking them without a kernel.
 //!
-//! The kernel module has its own implementation of the checks. It shares with this one only the table of
-//! functions with their capabilities ([`provided`](crate::provided)).
+//! The kernel module has its own implementation of the checks. It shares with this one only the tables of
+//! functions ([`provided`](crate::provided)), limits ([`limits`](crate::limits)) and capabilities.
 
 pub mod asn1;
 pub mod capability;

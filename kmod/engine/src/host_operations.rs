@@ -10,12 +10,6 @@
 //! module `words` alone knows how words carry typed arguments.
 
 use crate::{
-    abi::{
-        Advice,
-        ClockId,
-        FdFlags,
-        Whence, //
-    },
     ffi::{
         Checkpoint,
         FileStat,
@@ -27,6 +21,12 @@ use crate::{
         Position,
         Received,
         Times, //
+    },
+    preview1::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
     },
 };
 use core::{

@@ -47,7 +47,7 @@ pub mod text;
 pub mod vmctx;
 pub mod wasi;
 
-use wasi::abi;
+use wasi::abi as preview1;
 
 #[cfg(feature = "object")]
 mod bulk;

@@ -19,12 +19,6 @@ use self::{
     paths::Path, //
 };
 use crate::{
-    abi::{
-        self,
-        Advice,
-        FdFlags,
-        Whence, //
-    },
     ffi::{
         Checkpoint,
         Context,
@@ -50,6 +44,12 @@ use crate::{
         Source,
         Transfer,
         dispatch, //
+    },
+    preview1::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
     },
 };
 use rustix::{
@@ -241,16 +241,16 @@ impl Operations for Process {
         with_files(|files| files.set_flags(handle.0.into(), flags.bits().into())).map(drop)
     }
 
-    fn clock_time(&mut self, clock: abi::ClockId) -> Result<u64> {
-        clock::time(clock as u64)
+    fn clock_time(&mut self, clock: ClockId) -> Result<u64> {
+        Ok(clock::time(clock))
     }
 
-    fn clock_resolution(&mut self, clock: abi::ClockId) -> Result<u64> {
-        clock::resolution(clock as u64)
+    fn clock_resolution(&mut self, clock: ClockId) -> Result<u64> {
+        Ok(clock::resolution(clock))
     }
 
-    fn sleep_until(&mut self, clock: abi::ClockId, deadline: u64) -> Result<()> {
-        clock::sleep_until(clock as u64, deadline).map(drop)
+    fn sleep_until(&mut self, clock: ClockId, deadline: u64) -> Result<()> {
+        clock::sleep_until(clock, deadline)
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<()> {

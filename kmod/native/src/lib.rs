@@ -13,14 +13,6 @@
 //! `kwasmi-native-retpolines` is the same program with indirect jumps patched as on a kernel that
 //! uses retpolines.
 
-#[path = "../../engine/src/wasi/abi.rs"]
-#[allow(
-    dead_code,
-    unfulfilled_lint_expectations,
-    unreachable_pub,
-    reason = "shared with the engine and the module, which use the rest"
-)]
-mod abi;
 #[path = "../../engine/src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]
 mod ffi;
@@ -29,6 +21,14 @@ mod host;
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
 mod host_operations;
 mod options;
+#[path = "../../engine/src/wasi/abi.rs"]
+#[allow(
+    dead_code,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    reason = "shared with the engine and the module, which use the rest"
+)]
+mod preview1;
 mod stack;
 
 use clap::Parser as _;

@@ -12,38 +12,38 @@ use std::{
     str::FromStr, //
 };
 
-/// A capability. The order is that of a manifest: by the encoded bytes, shorter names first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Capability {
-    /// Files and directories, besides the standard streams.
-    Files,
-    /// Clocks.
-    Clocks,
-    /// Random numbers.
-    Random,
-    /// Sockets.
-    Sockets,
-    /// Services.
-    Services,
+#[path = "../../../kmod/engine/src/signing/capabilities.rs"]
+mod capabilities;
+
+macro_rules! define_capabilities {
+    ($($capability:ident = $bit:literal, $name:literal, $text:literal;)*) => {
+        /// A capability. The order is that of a manifest: by the encoded bytes, shorter names first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Capability {
+            $(
+                #[doc = $text]
+                $capability,
+            )*
+        }
+
+        /// All capabilities, in order.
+        pub const CAPABILITIES: &[Capability] = &[$(Capability::$capability),*];
+
+        impl Capability {
+            /// Returns the name in manifests.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$capability => $name,)*
+                }
+            }
+        }
+    };
 }
 
-/// All capabilities, in order.
-pub const CAPABILITIES: [Capability; 5] =
-    [Capability::Files, Capability::Clocks, Capability::Random, Capability::Sockets, Capability::Services];
+capabilities::capabilities!(define_capabilities);
 
 impl Capability {
-    /// Returns the name in manifests.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Files => "files",
-            Self::Clocks => "clocks",
-            Self::Random => "random",
-            Self::Sockets => "sockets",
-            Self::Services => "services",
-        }
-    }
-
     /// Returns the capabilities of which an import needs one; none if it needs no capability. The
     /// first one is the default for a manifest.
     #[must_use]
@@ -68,7 +68,7 @@ impl FromStr for Capability {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let known = CAPABILITIES.into_iter().find(|capability| capability.name() == name);
+        let known = CAPABILITIES.iter().copied().find(|capability| capability.name() == name);
         known.ok_or_else(|| format!("unknown capability '{}'", name.escape_debug()))
     }
 }

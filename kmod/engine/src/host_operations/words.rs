@@ -16,12 +16,6 @@ use super::{
     Uncompiled, //
 };
 use crate::{
-    abi::{
-        Advice,
-        ClockId,
-        FdFlags,
-        Whence, //
-    },
     ffi::{
         Checkpoint,
         FileStat,
@@ -32,6 +26,12 @@ use crate::{
         Position,
         Received,
         Times, //
+    },
+    preview1::{
+        Advice,
+        ClockId,
+        FdFlags,
+        Whence, //
     },
 };
 use core::{

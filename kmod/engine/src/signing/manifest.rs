@@ -5,6 +5,7 @@
 
 use super::{
     Malformed, //
+    capabilities,
     cbor::{
         Ascending,
         Reader, //
@@ -14,46 +15,44 @@ use super::{
 /// Upper bound of the length of a module's name, in bytes.
 pub const NAME_MAX: usize = 64;
 
-/// Capability that a manifest can grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Files and directories other than the standard streams.
-    Files = 1 << 0,
-    /// Clocks.
-    Clocks = 1 << 1,
-    /// Random numbers.
-    Random = 1 << 2,
-    /// Sockets other than the standard streams.
-    Sockets = 1 << 3,
-    /// Services.
-    Services = 1 << 4,
+macro_rules! define_capabilities {
+    ($($capability:ident = $bit:literal, $name:literal, $text:literal;)*) => {
+        /// Capability that a manifest can grant.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Capability {
+            $(
+                #[doc = $text]
+                $capability = 1 << $bit,
+            )*
+        }
+
+        /// All capabilities, in the order of a manifest.
+        const CAPABILITIES: &[Capability] = &[$(Capability::$capability),*];
+
+        impl Capability {
+            /// Returns the capability's name in a manifest.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$capability => $name,)*
+                }
+            }
+        }
+
+        impl Capabilities {
+            /// All capabilities: those of a module without a manifest.
+            pub const ALL: Self = Self(0 $(| 1 << $bit)*);
+        }
+    };
 }
 
-/// All capabilities with their names, in the order of a manifest.
-const CAPABILITIES: [(&str, Capability); 5] = [
-    ("files", Capability::Files),
-    ("clocks", Capability::Clocks),
-    ("random", Capability::Random),
-    ("sockets", Capability::Sockets),
-    ("services", Capability::Services),
-];
-
-impl Capability {
-    /// Returns the capability's name in a manifest.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        CAPABILITIES.iter().find(|(_, capability)| *capability == self).map_or("", |(name, _)| name)
-    }
-}
+capabilities::capabilities!(define_capabilities);
 
 /// Set of capabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u8);
 
 impl Capabilities {
-    /// All capabilities, for a module without a manifest.
-    pub const ALL: Self = Self(0x1f);
-
     /// Returns true if `capability` is in the set.
     #[must_use]
     pub const fn has(self, capability: Capability) -> bool {
@@ -185,7 +184,7 @@ fn capabilities(reader: &mut Reader<'_>) -> Result<Capabilities, Malformed> {
     for _ in 0..reader.array()? {
         let begin = *reader;
         let name = reader.text()?;
-        let Some((_, capability)) = CAPABILITIES.iter().find(|(known, _)| *known == name) else {
+        let Some(capability) = CAPABILITIES.iter().find(|known| known.name() == name) else {
             return Err(begin.wrong("an unknown capability"));
         };
         if !ascending.admits(name) {

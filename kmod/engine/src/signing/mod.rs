@@ -11,6 +11,7 @@ pub mod cms;
 pub mod envelope;
 pub mod manifest;
 
+pub(crate) mod capabilities;
 mod cbor;
 mod der;
 

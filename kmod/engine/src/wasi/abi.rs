@@ -3,6 +3,9 @@
 //! Types of WASI preview 1, with the values of its [witx
 //! definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/witx/typenames.witx).
 
+#[path = "rights.rs"]
+mod rights;
+
 macro_rules! numbers {
     ($(#[$doc:meta])* $name:ident: $repr:ident { $($variant:ident = $value:expr,)* }) => {
         $(#[$doc])*
@@ -155,32 +158,31 @@ numbers! {
     EventType: u8 { Clock = 0, FdRead = 1, FdWrite = 2, }
 }
 
-/// Preview 1 `fdflags`.
+/// Bits of preview 1 `fdflags`.
+pub mod fdflags {
+    /// Writes append to the file.
+    pub const APPEND: u32 = 1 << 0;
+    /// Writes return once the data is on the device.
+    pub const DSYNC: u32 = 1 << 1;
+    /// Calls do not block.
+    pub const NONBLOCK: u32 = 1 << 2;
+    /// Reads wait until pending writes are on the device.
+    pub const RSYNC: u32 = 1 << 3;
+    /// Writes return once data and metadata are on the device.
+    pub const SYNC: u32 = 1 << 4;
+    /// All flags.
+    pub const ALL: u32 = APPEND | DSYNC | NONBLOCK | RSYNC | SYNC;
+}
+
+/// Set of preview 1 `fdflags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdFlags(u16);
 
 impl FdFlags {
-    /// Writes append to the file.
-    pub const APPEND: u16 = 1 << 0;
-    /// Writes return once the data is on the device.
-    pub const DSYNC: u16 = 1 << 1;
-    /// Calls do not block.
-    pub const NONBLOCK: u16 = 1 << 2;
-    /// Reads wait until pending writes are on the device.
-    pub const RSYNC: u16 = 1 << 3;
-    /// Writes return once data and metadata are on the device.
-    pub const SYNC: u16 = 1 << 4;
-
     /// Returns the flags in `bits`, if they are all known.
     #[must_use]
     pub fn from_raw(bits: u16) -> Option<Self> {
-        (bits >> 5 == 0).then_some(Self(bits))
-    }
-
-    /// Returns true if `flag` is set.
-    #[must_use]
-    pub fn has(self, flag: u16) -> bool {
-        self.0 & flag != 0
+        (u32::from(bits) & !fdflags::ALL == 0).then_some(Self(bits))
     }
 
     /// Converts Linux open flags (`asm-generic/fcntl.h`).
@@ -188,18 +190,18 @@ impl FdFlags {
     pub fn from_linux(flags: u32) -> Self {
         let mut bits = 0;
         if flags & 0o2000 != 0 {
-            bits |= Self::APPEND;
+            bits |= fdflags::APPEND;
         }
         if flags & 0o4000 != 0 {
-            bits |= Self::NONBLOCK;
+            bits |= fdflags::NONBLOCK;
         }
         if flags & 0o10000 != 0 {
-            bits |= Self::DSYNC;
+            bits |= fdflags::DSYNC;
         }
         if flags & 0o4_000_000 != 0 {
-            bits |= Self::SYNC | Self::RSYNC;
+            bits |= fdflags::SYNC | fdflags::RSYNC;
         }
-        Self(bits)
+        Self(u16::try_from(bits).unwrap_or(0))
     }
 
     /// Returns the preview 1 bits.
@@ -213,38 +215,23 @@ impl FdFlags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights(u64);
 
-#[expect(missing_docs, reason = "names of the specification")]
+macro_rules! define_rights {
+    ($($name:ident = $bit:literal;)*) => {
+        #[expect(missing_docs, reason = "names of the specification")]
+        impl Rights {
+            $(pub const $name: Self = Self(1 << $bit);)*
+        }
+
+        impl Rights {
+            /// All rights of preview 1.
+            pub const ALL: Self = Self(0 $(| 1 << $bit)*);
+        }
+    };
+}
+
+rights::rights!(define_rights);
+
 impl Rights {
-    pub const FD_DATASYNC: Self = Self(1 << 0);
-    pub const FD_READ: Self = Self(1 << 1);
-    pub const FD_SEEK: Self = Self(1 << 2);
-    pub const FD_FDSTAT_SET_FLAGS: Self = Self(1 << 3);
-    pub const FD_SYNC: Self = Self(1 << 4);
-    pub const FD_TELL: Self = Self(1 << 5);
-    pub const FD_WRITE: Self = Self(1 << 6);
-    pub const FD_ADVISE: Self = Self(1 << 7);
-    pub const FD_ALLOCATE: Self = Self(1 << 8);
-    pub const PATH_CREATE_DIRECTORY: Self = Self(1 << 9);
-    pub const PATH_CREATE_FILE: Self = Self(1 << 10);
-    pub const PATH_LINK_SOURCE: Self = Self(1 << 11);
-    pub const PATH_LINK_TARGET: Self = Self(1 << 12);
-    pub const PATH_OPEN: Self = Self(1 << 13);
-    pub const FD_READDIR: Self = Self(1 << 14);
-    pub const PATH_READLINK: Self = Self(1 << 15);
-    pub const PATH_RENAME_SOURCE: Self = Self(1 << 16);
-    pub const PATH_RENAME_TARGET: Self = Self(1 << 17);
-    pub const PATH_FILESTAT_GET: Self = Self(1 << 18);
-    pub const PATH_FILESTAT_SET_SIZE: Self = Self(1 << 19);
-    pub const PATH_FILESTAT_SET_TIMES: Self = Self(1 << 20);
-    pub const FD_FILESTAT_GET: Self = Self(1 << 21);
-    pub const FD_FILESTAT_SET_SIZE: Self = Self(1 << 22);
-    pub const FD_FILESTAT_SET_TIMES: Self = Self(1 << 23);
-    pub const PATH_SYMLINK: Self = Self(1 << 24);
-    pub const PATH_REMOVE_DIRECTORY: Self = Self(1 << 25);
-    pub const PATH_UNLINK_FILE: Self = Self(1 << 26);
-    pub const POLL_FD_READWRITE: Self = Self(1 << 27);
-    pub const SOCK_SHUTDOWN: Self = Self(1 << 28);
-    pub const SOCK_ACCEPT: Self = Self(1 << 29);
     /// Rights of regular files and sockets that a directory never has.
     pub const NOT_OF_DIRECTORIES: Self = Self::FD_READ
         .with(Self::FD_SEEK)
@@ -257,8 +244,6 @@ impl Rights {
         .with(Self::SOCK_ACCEPT);
     /// No rights.
     pub const NONE: Self = Self(0);
-    /// All rights of preview 1.
-    pub const ALL: Self = Self((1 << 30) - 1);
 
     /// Returns the rights in `bits`, if they are all known.
     #[must_use]

@@ -3,8 +3,8 @@
 //! Clocks of preview 1, by `clockid`.
 
 use super::Result;
+use crate::preview1;
 use rustix::{
-    io::Errno,
     thread::clock_nanosleep_absolute,
     time::{
         ClockId,
@@ -17,13 +17,13 @@ use std::sync::OnceLock;
 
 const PER_SECOND: i64 = 1_000_000_000;
 
-fn clock(id: u64) -> Result<ClockId> {
+/// Returns Linux's clock for a `clockid`.
+fn clock(id: preview1::ClockId) -> ClockId {
     match id {
-        0 => Ok(ClockId::Realtime),
-        1 => Ok(ClockId::Monotonic),
-        2 => Ok(ClockId::ProcessCPUTime),
-        3 => Ok(ClockId::ThreadCPUTime),
-        _ => Err(Errno::INVAL),
+        preview1::ClockId::Realtime => ClockId::Realtime,
+        preview1::ClockId::Monotonic => ClockId::Monotonic,
+        preview1::ClockId::ProcessCpu => ClockId::ProcessCPUTime,
+        preview1::ClockId::ThreadCpu => ClockId::ThreadCPUTime,
     }
 }
 
@@ -38,20 +38,18 @@ fn timespec(nanoseconds: u64) -> Timespec {
     Timespec { tv_sec: nanoseconds / PER_SECOND, tv_nsec: nanoseconds % PER_SECOND }
 }
 
-pub(super) fn time(id: u64) -> Result {
-    Ok(nanoseconds(clock_gettime(clock(id)?)))
+pub(super) fn time(id: preview1::ClockId) -> u64 {
+    nanoseconds(clock_gettime(clock(id)))
 }
 
 /// Returns the resolution of a clock. It is queried only once, as in the kernel.
-pub(super) fn resolution(id: u64) -> Result {
+pub(super) fn resolution(id: preview1::ClockId) -> u64 {
     static KNOWN: [OnceLock<u64>; 4] = [const { OnceLock::new() }; 4];
-    let clock = clock(id)?;
-    let known = usize::try_from(id).ok().and_then(|id| KNOWN.get(id)).ok_or(Errno::INVAL)?;
-    Ok(*known.get_or_init(|| nanoseconds(clock_getres(clock))))
+    *KNOWN[id as usize].get_or_init(|| nanoseconds(clock_getres(clock(id))))
 }
 
-pub(super) fn sleep_until(id: u64, until: u64) -> Result {
-    clock_nanosleep_absolute(clock(id)?, &timespec(until)).map(|()| 0)
+pub(super) fn sleep_until(id: preview1::ClockId, until: u64) -> Result<()> {
+    clock_nanosleep_absolute(clock(id), &timespec(until))
 }
 
 /// Returns the time until the monotonic clock reaches `deadline`.

@@ -6,6 +6,7 @@ use super::{
     Result,
     files::Open, //
 };
+use crate::preview1;
 use rustix::{
     fs::{
         FileType,
@@ -20,15 +21,15 @@ use std::mem::MaybeUninit;
 const ENTRIES_BYTES: usize = 64 * 1024;
 
 /// Returns the preview 1 `filetype` of an entry.
-fn file_type(kind: FileType) -> u8 {
+fn file_type(kind: FileType) -> preview1::FileType {
     match kind {
-        FileType::BlockDevice => 1,
-        FileType::CharacterDevice => 2,
-        FileType::Directory => 3,
-        FileType::RegularFile => 4,
-        FileType::Socket => 6,
-        FileType::Symlink => 7,
-        _ => 0,
+        FileType::BlockDevice => preview1::FileType::BlockDevice,
+        FileType::CharacterDevice => preview1::FileType::CharacterDevice,
+        FileType::Directory => preview1::FileType::Directory,
+        FileType::RegularFile => preview1::FileType::RegularFile,
+        FileType::Socket => preview1::FileType::SocketStream,
+        FileType::Symlink => preview1::FileType::SymbolicLink,
+        _ => preview1::FileType::Unknown,
     }
 }
 
@@ -46,7 +47,7 @@ pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64) -> Result {
         taken.extend_from_slice(&entry.next_entry_cookie().to_le_bytes());
         taken.extend_from_slice(&entry.ino().to_le_bytes());
         taken.extend_from_slice(&u32::try_from(name.len()).map_err(|_| Errno::OVERFLOW)?.to_le_bytes());
-        taken.extend_from_slice(&[file_type(entry.file_type()), 0, 0, 0]);
+        taken.extend_from_slice(&[file_type(entry.file_type()) as u8, 0, 0, 0]);
         taken.extend_from_slice(name);
     }
     let len = taken.len().min(bytes.len());

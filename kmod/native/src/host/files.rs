@@ -7,11 +7,17 @@ use super::{
     ready,
     sockets, //
 };
-use crate::ffi::{
-    FileStat,
-    Position,
-    Times,
-    poll, //
+use crate::{
+    ffi::{
+        FileStat,
+        Position,
+        Times,
+        poll, //
+    },
+    preview1::{
+        fdflags,
+        fstflags, //
+    },
 };
 use rustix::{
     fs::{
@@ -45,33 +51,16 @@ use std::{
     }, //
 };
 
-/// Bits of preview 1 `fdflags`.
-pub(super) mod fdflags {
-    pub(crate) const APPEND: u64 = 1 << 0;
-    pub(crate) const DSYNC: u64 = 1 << 1;
-    pub(crate) const NONBLOCK: u64 = 1 << 2;
-    pub(crate) const RSYNC: u64 = 1 << 3;
-    pub(crate) const SYNC: u64 = 1 << 4;
-}
-
 /// Linux's `O_DSYNC`. rustix defines it as `O_SYNC`.
 const DSYNC: OFlags = OFlags::from_bits_retain(0o10000);
 
 /// Linux's open flags for each preview 1 `fdflags` bit.
-const FLAGS: [(u64, OFlags); 4] = [
+const FLAGS: [(u32, OFlags); 4] = [
     (fdflags::APPEND, OFlags::APPEND),
     (fdflags::NONBLOCK, OFlags::NONBLOCK),
     (fdflags::DSYNC, DSYNC),
     (fdflags::SYNC | fdflags::RSYNC, OFlags::SYNC),
 ];
-
-/// Bits of preview 1 `fstflags`.
-mod fstflags {
-    pub(super) const ATIM: u32 = 1 << 0;
-    pub(super) const ATIM_NOW: u32 = 1 << 1;
-    pub(super) const MTIM: u32 = 1 << 2;
-    pub(super) const MTIM_NOW: u32 = 1 << 3;
-}
 
 /// Nanoseconds per second.
 const PER_SECOND: u64 = 1_000_000_000;
@@ -92,7 +81,7 @@ pub(super) enum Direction<'a> {
 }
 
 /// Converts preview 1 `fdflags` to Linux's open flags.
-pub(super) fn linux_flags(flags: u64) -> OFlags {
+pub(super) fn linux_flags(flags: u32) -> OFlags {
     FLAGS.iter().filter(|(flag, _)| flags & flag != 0).fold(OFlags::empty(), |linux, (_, more)| linux | *more)
 }
 
@@ -101,7 +90,7 @@ pub(super) struct Open {
     fd: OwnedFd,
     /// Preview 1 `fdflags` of the guest. They are separate from the flags of the open file
     /// description, so that changes do not affect other processes.
-    pub(super) flags: u64,
+    pub(super) flags: u32,
 }
 
 impl AsFd for Open {
@@ -287,7 +276,7 @@ impl Files {
 
     /// Sets preview 1 `fdflags`. The flags for synchronous writes that the file was opened with
     /// cannot be cleared.
-    pub(super) fn set_flags(&mut self, handle: u64, flags: u64) -> Result {
+    pub(super) fn set_flags(&mut self, handle: u64, flags: u32) -> Result {
         let open = self.slot(handle)?.as_mut().ok_or(Errno::BADF)?;
         let has = open.linux_flags()?;
         for (flag, linux) in FLAGS {

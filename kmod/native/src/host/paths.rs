@@ -159,7 +159,7 @@ impl<'a> Path<'a> {
     }
 
     /// Opens the file as the [`open`] bits of `how` say, with the preview 1 `fdflags` `flags`.
-    pub(super) fn open(&self, how: u64, flags: u64) -> Result<Open> {
+    pub(super) fn open(&self, how: u64, flags: u32) -> Result<Open> {
         let has = |bit| how & bit != 0;
         let mut linux = OFlags::NOCTTY | self.follow() | linux_flags(flags);
         linux |= match (has(open::READ), has(open::WRITE)) {

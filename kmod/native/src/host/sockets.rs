@@ -4,14 +4,17 @@
 
 use super::{
     Result,
-    files::{
-        Open,
-        fdflags, //
-    },
+    files::Open, //
 };
-use crate::ffi::{
-    Received,
-    poll, //
+use crate::{
+    ffi::{
+        Received,
+        poll, //
+    },
+    preview1::{
+        fdflags,
+        socket, //
+    },
 };
 use rustix::{
     io::Errno,
@@ -30,17 +33,13 @@ use std::io::{
     IoSliceMut, //
 };
 
-/// Bits of preview 1 `riflags`.
-const PEEK: u64 = 1 << 0;
-const WAITALL: u64 = 1 << 1;
-
 /// Returns the type of a socket (`SOCK_*`), or 0 for another file.
 pub(super) fn kind(open: &Open) -> u32 {
     rustix::net::sockopt::socket_type(open).map_or(0, |kind| kind.as_raw())
 }
 
 /// Accepts a connection with the preview 1 `fdflags` `flags`. Does not wait if `now` is set.
-pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
+pub(super) fn accept(open: &Open, flags: u32, now: bool) -> Result<Open> {
     let mut how = SocketFlags::CLOEXEC;
     how.set(SocketFlags::NONBLOCK, flags & fdflags::NONBLOCK != 0);
     let accepted = open.waiting(poll::READ, now, |nonblocking| {
@@ -55,11 +54,11 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
 }
 
 /// Receives with preview 1 `riflags` `flags`.
-pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u64) -> Result<Received> {
+pub(super) fn receive(open: &Open, parts: &mut [IoSliceMut<'_>], flags: u32) -> Result<Received> {
     open.waiting(poll::READ, false, |nonblocking| {
         let mut how = RecvFlags::empty();
-        how.set(RecvFlags::PEEK, flags & PEEK != 0);
-        how.set(RecvFlags::WAITALL, flags & WAITALL != 0);
+        how.set(RecvFlags::PEEK, flags & socket::RECV_PEEK != 0);
+        how.set(RecvFlags::WAITALL, flags & socket::RECV_WAITALL != 0);
         how.set(RecvFlags::DONTWAIT, nonblocking);
         let message = rustix::net::recvmsg(open, parts, &mut RecvAncillaryBuffer::default(), how)?;
         Ok(Received { bytes: message.bytes, is_truncated: message.flags.contains(ReturnFlags::TRUNC) })
