@@ -28,6 +28,7 @@ use crate::{
         Chosen, //
     },
     log::LogBuffer,
+    programs::Programs,
     signing::envelope::Envelope,
     stack::Stack,
     uapi::{
@@ -114,7 +115,9 @@ struct Stay {
     stack: Stack,
     /// Heap account of the translated module; `None` before the load and after the drop.
     account: Option<Account>,
-    /// Memory of `account`, accounted to the process that loaded the code.
+    /// Machine code of the module, if it was compiled.
+    programs: Option<Programs>,
+    /// Memory of `account` and `programs`, accounted to the process that loaded the code.
     resident: Resident,
 }
 
@@ -141,7 +144,7 @@ impl Code {
                 poisoned: Atomic::new(false),
                 compiled: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
-                stay <- new_mutex!(Stay { stack, account: None, resident: Resident::new() }, "kwasmi::Code::stay"),
+                stay <- new_mutex!(Stay { stack, account: None, programs: None, resident: Resident::new() }, "kwasmi::Code::stay"),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -241,6 +244,7 @@ impl Stay {
             // outlive it. `host` is a local variable that nothing else uses.
             unsafe { engine::enter(stack, Some(account), host, EngineOp::Load, &mut args) }
         });
+        self.programs = host.take_programs();
         self.resident = host.take_resident();
         if args.engine == Engine::Unsafe as u32 {
             counters::UNSAFE.add(1);
@@ -279,6 +283,8 @@ impl PinnedDrop for Code {
         // SAFETY: `reclaim` requires that nothing uses memory of the account any more: the module
         // was dropped, or is never used again.
         unsafe { account.reclaim(stack) };
+        // Only objects of the engine that no longer exist have its addresses.
+        stay.programs = None;
         stay.resident.clear();
     }
 }

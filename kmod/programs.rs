@@ -10,17 +10,31 @@
 
 use crate::{
     bindings as bpf,
+    counters,
     ffi::{
         Jit,
         JitFunction, //
     },
     host::signal,
-    host_operations::Uncompiled, //
+    host_operations::Uncompiled,
+    limits,
+    uapi::KWASMI_LIMIT_TOTAL_HEAP, //
 };
-use core::ptr::NonNull;
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
 use kernel::{
-    error::code::EOPNOTSUPP,
-    prelude::*, //
+    bindings,
+    error::code::{
+        EFBIG,
+        EOPNOTSUPP, //
+    },
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// Operation code of a call: `BPF_JMP | BPF_CALL`.
@@ -32,27 +46,45 @@ const PSEUDO_CALL: u8 = 1;
 /// Offset of a callee until its address is known: not 0, which the JIT refuses.
 const UNKNOWN: i32 = 1;
 
-/// Compiled functions that free their machine code when they are dropped.
+/// Machine code as C sees it, `bpf_func`.
+type Function = Option<unsafe extern "C" fn(*const c_void, *const bpf::bpf_insn) -> u32>;
+
+/// Number of images that are freed before other tasks run: the kernel frees each in a work item.
+const FREED_AT_ONCE: usize = 64;
+
+/// `__GFP_NOFAIL`.
+const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
+
+/// Number of attempts to free an image, 10 ms apart.
+const FREE_ATTEMPTS: u32 = 500;
+
+/// Machine code of the functions of a module. It is freed when this value is dropped.
 pub(crate) struct Programs {
-    _programs: KVVec<Program>,
+    images: KVVec<Image>,
+    counted: Counted,
 }
 
-/// A program that owns its machine code.
-///
-/// # Invariants
-///
-/// The pointer came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used by this value alone.
-struct Program(NonNull<bpf::bpf_prog>);
+/// Guard that counts bytes of machine code in [`counters::HEAP_BYTES`].
+struct Counted(usize);
 
-// SAFETY: A program may be freed by any task.
-unsafe impl Send for Program {}
-// SAFETY: A shared reference gives no access to the program.
-unsafe impl Sync for Program {}
+impl Counted {
+    /// Counts `more` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`.
+    fn add(&mut self, more: usize) -> Result {
+        if !counters::HEAP_BYTES.add_of_total(more, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+            return Err(EDQUOT);
+        }
+        self.0 = self.0.saturating_add(more);
+        Ok(())
+    }
+}
 
-impl Drop for Program {
+impl Drop for Counted {
     fn drop(&mut self) {
-        // SAFETY: By the invariant the program is this value's alone.
-        unsafe { bpf::bpf_prog_free(self.0.as_ptr()) };
+        counters::HEAP_BYTES.sub(self.0);
     }
 }
 
@@ -61,16 +93,20 @@ impl Programs {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`. `EINVAL` if the JIT refuses
-    /// a function.
+    /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`.
+    /// `EINVAL` if the JIT refuses a function. `EFBIG` if there would be more machine code than
+    /// [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
+    /// `KWASMI_LIMIT_TOTAL_HEAP`.
     pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
-        let Jit { functions, count, helpers, helpers_len } = *functions.into_jit();
+        let Jit { functions, count, helpers, helpers_len, size_max } = *functions.into_jit();
         // SAFETY: By the invariant of `Uncompiled`, there are `count` functions at `functions`, which
         // nothing else uses.
         let functions = unsafe { core::slice::from_raw_parts_mut(functions, count) };
         // SAFETY: By the invariant of `Uncompiled`, there are `helpers_len` addresses at `helpers`.
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
+        let mut counted = Counted(0);
         let mut programs = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
+        let mut images = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {
             check_signals()?;
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
@@ -87,6 +123,10 @@ impl Programs {
             }
             program.run_jit()?;
             (function.entry, function.size) = program.image();
+            counted.add(function.size as usize)?;
+            if counted.0 as u64 > size_max {
+                return Err(EFBIG);
+            }
             programs.push(program, GFP_KERNEL_ACCOUNT)?;
         }
         for (index, program) in programs.iter_mut().enumerate() {
@@ -110,7 +150,32 @@ impl Programs {
                 return Err(EINVAL);
             }
         }
-        Ok(Self { _programs: programs })
+        for (index, program) in programs.into_iter().enumerate() {
+            pause_after(index);
+            images.push(program.into_image(), GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self { images, counted })
+    }
+
+    /// Returns the number of bytes of machine code.
+    pub(crate) fn size(&self) -> usize {
+        self.counted.0
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        for (index, image) in core::mem::take(&mut self.images).into_iter().enumerate() {
+            pause_after(index);
+            drop(image);
+        }
+    }
+}
+
+/// Lets the kernel's work items run after every [`FREED_AT_ONCE`] freed programs.
+fn pause_after(index: usize) {
+    if index % FREED_AT_ONCE == FREED_AT_ONCE - 1 {
+        fsleep(Delta::from_millis(1));
     }
 }
 
@@ -157,18 +222,61 @@ impl Insn {
     }
 }
 
+/// Program whose machine code is freed with it.
+///
+/// # Invariants
+///
+/// The pointer came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used by this value alone.
+struct Program(NonNull<bpf::bpf_prog>);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: `bpf_prog_free` requires a program that nothing uses. By the type invariant the program is this value's alone.
+        unsafe { bpf::bpf_prog_free(self.0.as_ptr()) };
+    }
+}
+
+/// Machine code without the program that it was made for: `struct bpf_prog`, its instructions and its auxiliary data take several
+/// times the memory of a small function.
+///
+/// The kernel finds an image by `bpf_func` alone (`bpf_jit_free`), so a new program that has the address frees it.
+///
+/// # Invariants
+///
+/// The JIT allocated the machine code, completed it, and nothing else frees it.
+struct Image {
+    /// `bpf_func` of the program.
+    function: Function,
+    /// Size in bytes.
+    size: u32,
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // The program is small, but the allocation can fail.
+        for _ in 0..FREE_ATTEMPTS {
+            if let Ok(program) = Program::allocate(1, NOFAIL) {
+                program.adopt(self);
+                return;
+            }
+            fsleep(Delta::from_millis(10));
+        }
+        kernel::pr_warn_once!("no memory to free machine code: it is lost\n");
+    }
+}
+
 impl Program {
-    /// A program with a copy of `code` and a frame of `frame` bytes.
+    /// Allocates a program of `len` instructions. `flags` are more `GFP_*` flags.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    fn new(code: &[Insn], frame: u32) -> Result<Self> {
+    /// `EINVAL` if it is too long; `ENOMEM`.
+    fn allocate(len: usize, flags: u32) -> Result<Self> {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
-        let size = code.len().checked_mul(size_of::<Insn>()).and_then(|bytes| bytes.checked_add(header));
+        let size = len.checked_mul(size_of::<Insn>()).and_then(|bytes| bytes.checked_add(header));
         let size = u32::try_from(size.ok_or(EINVAL)?)?;
-        // SAFETY: It has no requirements; it returns null if there is no memory. It charges the memory cgroup by itself.
-        let program = unsafe { bpf::bpf_prog_alloc(size, 0) };
+        // SAFETY: It has no requirements; it returns null if there is no memory. It charges the memory cgroup.
+        let program = unsafe { bpf::bpf_prog_alloc(size, flags) };
         // INVARIANT: It was just allocated.
         let program = Self(NonNull::new(program).ok_or(ENOMEM)?);
         let prog = program.0.as_ptr();
@@ -176,10 +284,47 @@ impl Program {
         unsafe { bpf::free_percpu((*prog).stats.cast()) };
         // SAFETY: The program is allocated.
         unsafe { (*prog).stats = core::ptr::null_mut() };
-        // SAFETY: As for the statistics: per-processor memory that only `bpf_prog_run` uses.
+        // SAFETY: `active` is per-processor memory or null. Only `bpf_prog_run` uses it.
         unsafe { bpf::free_percpu((*prog).active.cast()) };
         // SAFETY: The program is allocated.
         unsafe { (*prog).active = core::ptr::null_mut() };
+        Ok(program)
+    }
+
+    /// Takes over the machine code of `image`, and frees it with the program.
+    fn adopt(self, image: &Image) {
+        let prog = self.0.as_ptr();
+        // SAFETY: By the type invariant the program is allocated and this value's alone.
+        unsafe { (*prog).bpf_func = image.function };
+        // SAFETY: By the type invariant the program is allocated and this value's alone.
+        unsafe { (*prog).set_jited(1) };
+        // SAFETY: By the type invariant the program is allocated and this value's alone.
+        unsafe { (*prog).jited_len = image.size };
+    }
+
+    /// Frees the program without its machine code.
+    fn into_image(self) -> Image {
+        let prog = self.0.as_ptr();
+        // SAFETY: By the type invariant the program is allocated.
+        let function = unsafe { (*prog).bpf_func };
+        let (_, size) = self.image();
+        // SAFETY: By the type invariant the program is allocated and this value's alone.
+        unsafe { (*prog).set_jited(0) };
+        // SAFETY: By the type invariant the program is allocated and this value's alone.
+        unsafe { (*prog).bpf_func = None };
+        // INVARIANT: The second pass of the JIT completed the machine code; the program, which is dropped, does not own it any more.
+        Image { function, size }
+    }
+
+    /// A program with a copy of `code` and a frame of `frame` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn new(code: &[Insn], frame: u32) -> Result<Self> {
+        let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
+        let program = Self::allocate(code.len(), 0)?;
+        let prog = program.0.as_ptr();
         // SAFETY: The program is allocated.
         unsafe { (*prog).len = code.len() as u32 };
         // SAFETY: The program is allocated. Any type does: nothing attaches it.

@@ -155,19 +155,9 @@ impl GuestStack {
         Ok(Self { memory: Memory::new(size)? })
     }
 
-    /// Gives up the ownership of the memory; returns its address.
-    pub(crate) fn into_raw(self) -> NonNull<u8> {
-        ManuallyDrop::new(self).memory.start
-    }
-
-    /// Takes the ownership of memory again.
-    ///
-    /// # Safety
-    ///
-    /// `start` must have come from [`GuestStack::into_raw`] of a stack of `size` bytes, once.
-    pub(crate) unsafe fn from_raw(start: NonNull<u8>, size: usize) -> Self {
-        // INVARIANT: By this function's safety requirement the memory has `size` bytes and no other owner.
-        Self { memory: Memory { start, size } }
+    /// Returns the address of the lowest byte.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.memory.start
     }
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory and stack allocation for the engine: [`RawOperations::alloc`], [`RawOperations::free`],
-//! [`RawOperations::alloc_stack`] and [`RawOperations::free_stack`].
+//! Memory and stack allocation for the engine: [`RawOperations::alloc`], [`RawOperations::free`] and
+//! [`RawOperations::alloc_stack`].
 //!
 //! [`RawOperations::alloc`]: crate::host_operations::RawOperations::alloc
 //! [`RawOperations::free`]: crate::host_operations::RawOperations::free
 //! [`RawOperations::alloc_stack`]: crate::host_operations::RawOperations::alloc_stack
-//! [`RawOperations::free_stack`]: crate::host_operations::RawOperations::free_stack
 
 use super::Host;
 use crate::{
@@ -14,8 +13,7 @@ use crate::{
     ffi::Checkpoint,
     host_operations::{
         Allocated,
-        Block,
-        StackBlock, //
+        Block, //
     },
     limits,
     memory,
@@ -69,35 +67,37 @@ pub(super) fn free(host: Option<&mut Host>, block: Block) {
     unsafe { memory::free(start) };
 }
 
+/// Stack of a compiled guest, counted in [`counters::HEAP_BYTES`].
+pub(super) struct CountedStack {
+    _stack: GuestStack,
+    size: usize,
+}
+
+impl Drop for CountedStack {
+    fn drop(&mut self) {
+        counters::HEAP_BLOCKS.sub(1);
+        counters::HEAP_BYTES.sub(self.size);
+    }
+}
+
 /// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between guard
-/// pages. Returns its address.
+/// pages. Returns its address. `host` owns the stack until [`Host::close_all`].
 ///
 /// # Errors
 ///
-/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `EINVAL` if `size` is
-/// below 16; `ENOMEM`.
-pub(super) fn alloc_stack(host: Option<&mut Host>, size: usize) -> Result<NonNull<u8>> {
+/// `EBUSY` if the host has a stack; `EDQUOT` if all engines together would exceed
+/// `KWASMI_LIMIT_TOTAL_HEAP`; `EINVAL` if `size` is below 16; `ENOMEM`.
+pub(super) fn alloc_stack(host: &mut Host, size: usize) -> Result<NonNull<u8>> {
+    if host.guest_stack.is_some() {
+        return Err(EBUSY);
+    }
     if !counters::HEAP_BYTES.add_of_total(size, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
         return Err(EDQUOT);
     }
     let stack = GuestStack::new(size).inspect_err(|_| counters::HEAP_BYTES.sub(size))?;
     counters::HEAP_BLOCKS.add(1);
-    if let Some(host) = host {
-        host.resident.add(size);
-    }
-    Ok(stack.into_raw())
-}
-
-/// Frees the stack of a compiled guest.
-pub(super) fn free_stack(host: Option<&mut Host>, stack: StackBlock) {
-    let (start, size) = stack.into_parts();
-    if let Some(host) = host {
-        host.resident.sub(size);
-    }
-    counters::HEAP_BLOCKS.sub(1);
-    counters::HEAP_BYTES.sub(size);
-    // SAFETY: `GuestStack::from_raw` requires an address of `into_raw` with the size of the stack, once.
-    // By the invariant of `StackBlock`, `alloc_stack` returned `start` for `size` bytes, and this
-    // function owns the stack.
-    drop(unsafe { GuestStack::from_raw(start, size) });
+    host.resident.add(size);
+    let start = stack.start();
+    host.guest_stack = Some(CountedStack { _stack: stack, size });
+    Ok(start)
 }

@@ -50,12 +50,10 @@ use crate::{
         CallError,
         Destination,
         HostOp,
-        MachineCode,
         Operations,
         Place,
         RawOperations,
         Source,
-        StackBlock,
         Ticks,
         Transfer,
         Uncompiled,
@@ -71,12 +69,9 @@ use crate::{
     },
     programs::Programs, //
 };
-use core::{
-    ffi::c_void,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     bindings,
@@ -117,6 +112,10 @@ pub(crate) struct Host {
     lookups: Lookups,
     /// Memory that the engine has allocated with this host.
     resident: Resident,
+    /// Machine code that was compiled with this host.
+    programs: Option<Programs>,
+    /// Stack of the compiled guest.
+    guest_stack: Option<heap::CountedStack>,
     /// Requests checkpoints of compiled code.
     ticker: Option<ArcHrTimerHandle<Ticker>>,
     /// Set if a write to a pipe or stream socket without readers ends the guest.
@@ -141,6 +140,8 @@ impl Host {
             allocations: 0,
             lookups: Lookups::new(),
             resident: Resident::new(),
+            programs: None,
+            guest_stack: None,
             ticker: None,
             ends_without_reader: false,
             has_lost_reader: false,
@@ -232,8 +233,15 @@ impl Host {
         }
     }
 
-    /// Closes all files and stops counting memory, at the end of the guest.
+    /// Takes the machine code that was compiled with this host.
+    pub(crate) fn take_programs(&mut self) -> Option<Programs> {
+        self.programs.take()
+    }
+
+    /// Closes all files, frees the stack of a compiled guest and stops counting memory, at the end of the
+    /// guest.
     pub(crate) fn close_all(&mut self) {
+        self.guest_stack = None;
         self.resident.clear();
         self.files.close_all();
     }
@@ -312,8 +320,8 @@ impl From<CallError> for Error {
     }
 }
 
-/// The host of the engine's call. There is none when the engine frees objects; then it only frees memory,
-/// stacks and machine code, and yields.
+/// The host of the engine's call. There is none when the engine frees objects; then it only frees memory
+/// and yields.
 struct Caller<'a>(Option<&'a mut Host>);
 
 impl Caller<'_> {
@@ -524,15 +532,14 @@ impl RawOperations for Caller<'_> {
         }
     }
 
-    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<NonNull<c_void>> {
-        let programs = KBox::new(Programs::compile(functions)?, GFP_KERNEL_ACCOUNT)?;
-        NonNull::new(KBox::into_raw(programs).cast()).ok_or(ENOMEM)
-    }
-
-    fn discard(&mut self, code: MachineCode) -> Result {
-        // SAFETY: `KBox::from_raw` requires a pointer of `KBox::into_raw` that nothing else uses. By the
-        // invariant of `MachineCode`, `compile` returned the address, and `code` owns the programs.
-        drop(unsafe { KBox::from_raw(code.into_raw().cast::<Programs>().as_ptr()) });
+    fn compile(&mut self, functions: Uncompiled<'_>) -> Result {
+        let host = self.host()?;
+        if host.programs.is_some() {
+            return Err(EBUSY);
+        }
+        let programs = Programs::compile(functions)?;
+        host.resident.add(programs.size());
+        host.programs = Some(programs);
         Ok(())
     }
 
@@ -550,12 +557,7 @@ impl RawOperations for Caller<'_> {
     }
 
     fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>> {
-        heap::alloc_stack(self.0.as_deref_mut(), size)
-    }
-
-    fn free_stack(&mut self, stack: StackBlock) -> Result {
-        heap::free_stack(self.0.as_deref_mut(), stack);
-        Ok(())
+        heap::alloc_stack(self.host()?, size)
     }
 }
 

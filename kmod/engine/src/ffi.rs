@@ -466,6 +466,8 @@ pub struct Jit {
     pub helpers: *const usize,
     /// Number of elements of `helpers`.
     pub helpers_len: usize,
+    /// Upper bound of the machine code of all functions, in bytes.
+    pub size_max: u64,
 }
 
 /// Bits that tell how to open a file.

@@ -298,9 +298,9 @@ impl Account {
         Lack::from_raw(self.lack.load(Ordering::Relaxed))
     }
 
-    fn note_lack(&self, lack: Lack) {
+    /// Keeps `lack` as the reason for which memory was refused, if it is the first.
+    pub(crate) fn note_lack(&self, lack: Lack) {
         let nothing = Lack::Nothing as u8;
-        // Only the first reason is kept.
         let _ = self.lack.compare_exchange(nothing, lack as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
@@ -314,6 +314,22 @@ impl Account {
                 false
             }
         }
+    }
+
+    /// Returns the number of bytes that the budget still allows.
+    pub(crate) fn remaining(&self) -> usize {
+        self.budget.saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Counts `size` bytes of machine code, at most [`Account::remaining`] before it was made.
+    pub(crate) fn charge_machine_code(&self, size: usize) {
+        let used = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        self.peak.fetch_max(used, Ordering::Relaxed);
+    }
+
+    /// Ends counting `size` bytes of machine code.
+    pub(crate) fn uncharge_machine_code(&self, size: usize) {
+        self.used.fetch_sub(size, Ordering::Relaxed);
     }
 
     /// Marks the account as exhausted and takes `size` bytes of its share of the reserve. Returns

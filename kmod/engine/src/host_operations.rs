@@ -30,10 +30,7 @@ use crate::{
     },
 };
 use core::{
-    ffi::{
-        CStr,
-        c_void, //
-    },
+    ffi::CStr,
     ptr::NonNull, //
 };
 
@@ -174,37 +171,6 @@ pub enum Allocated {
     Stop(Checkpoint),
 }
 
-/// Stack of a compiled guest that the host allocated.
-///
-/// # Invariants
-///
-/// The stack comes from [`RawOperations::alloc_stack`], with this size, and this value owns it.
-#[derive(Debug)]
-pub struct StackBlock {
-    start: NonNull<u8>,
-    size: usize,
-}
-
-impl StackBlock {
-    /// Takes ownership of the stack of `size` bytes at `start`.
-    ///
-    /// # Safety
-    ///
-    /// [`RawOperations::alloc_stack`] returned `start` for `size` bytes, and nothing uses the stack any
-    /// more.
-    #[must_use]
-    pub unsafe fn new(start: NonNull<u8>, size: usize) -> Self {
-        // INVARIANT: By the safety requirement of this function.
-        Self { start, size }
-    }
-
-    /// Returns address and size in bytes.
-    #[must_use]
-    pub fn into_parts(self) -> (NonNull<u8>, usize) {
-        (self.start, self.size)
-    }
-}
-
 /// Functions that a host compiles to machine code.
 ///
 /// # Invariants
@@ -231,33 +197,6 @@ impl<'a> Uncompiled<'a> {
     /// Returns the description of the functions.
     #[must_use]
     pub fn into_jit(self) -> &'a Jit {
-        self.0
-    }
-}
-
-/// Machine code that the host compiled.
-///
-/// # Invariants
-///
-/// The machine code comes from [`RawOperations::compile`], and this value owns it.
-#[derive(Debug)]
-pub struct MachineCode(NonNull<c_void>);
-
-impl MachineCode {
-    /// Takes ownership of the machine code `code`.
-    ///
-    /// # Safety
-    ///
-    /// [`RawOperations::compile`] returned `code`, and nothing runs the machine code any more.
-    #[must_use]
-    pub unsafe fn new(code: NonNull<c_void>) -> Self {
-        // INVARIANT: By the safety requirement of this function.
-        Self(code)
-    }
-
-    /// Returns what [`RawOperations::compile`] returned.
-    #[must_use]
-    pub fn into_raw(self) -> NonNull<c_void> {
         self.0
     }
 }
@@ -558,23 +497,19 @@ operations! {
         /// before it moves anything, if these files need a buffer in between.
         Splice = 35: splice(from: Handle, to: Handle, len: usize) -> usize;
 
-        /// Compiles `functions` to machine code and fills in their entries and sizes. Returns the
-        /// machine code, for [`MachineCode::new`]. Fails with `EOPNOTSUPP` if the host has no compiler,
-        /// and with `EINTR` if the work is to end.
-        Compile = 36: compile(functions: Uncompiled<'_>) -> NonNull<c_void>, else NotSupported;
-
-        /// Frees machine code.
-        Discard = 37: discard(code: MachineCode) -> (), else NotSupported;
+        /// Compiles `functions` to machine code and fills in their entries and sizes. The host owns the
+        /// machine code and frees it after it has closed the account of the current engine entry. Fails
+        /// with `EOPNOTSUPP` if the host has no compiler, with `EFBIG` if there would be more machine code
+        /// than [`Jit::size_max`] bytes, and with `EINTR` if the work is to end.
+        Compile = 36: compile(functions: Uncompiled<'_>) -> (), else NotSupported;
 
         /// Starts to set the words of `ticks` every few milliseconds, until the next such call or the end
         /// of the entry into the engine. Ends earlier ticks. `None` only ends them.
-        Tick = 38: tick(ticks: Option<Ticks>) -> (), else NotSupported;
+        Tick = 37: tick(ticks: Option<Ticks>) -> (), else NotSupported;
 
-        /// Allocates a stack of `size` bytes between guard pages. Fails with `EDQUOT` if the heaps of all
-        /// guests would exceed their limit.
-        AllocStack = 39: alloc_stack(size: usize) -> NonNull<u8>, else NotSupported;
-
-        /// Frees a stack.
-        FreeStack = 40: free_stack(stack: StackBlock) -> (), else NotSupported;
+        /// Allocates a stack of `size` bytes between guard pages, one for each account. The host owns it and
+        /// frees it after it has closed the account of the current engine entry. Fails with `EDQUOT` if
+        /// the heaps of all guests would exceed their limit.
+        AllocStack = 38: alloc_stack(size: usize) -> NonNull<u8>, else NotSupported;
     }
 }

@@ -91,7 +91,6 @@ impl Native {
         let Compiled { declarations, functions } = compiler::compile(wasm)?;
         let compiled = Compiled { declarations, functions };
         compiled.check()?;
-        let code = Code::new(&compiled)?;
         let mut imports = Vec::new();
         for import in &program.imports {
             let function = Function::named(&import.module, &import.name);
@@ -99,6 +98,8 @@ impl Native {
         }
         let entry = program.export(ENTRY).ok_or(Error::Internal("no entry"))?;
         let entries = program.start.into_iter().chain([entry]).collect();
+        // The last step that may fail: until the account is closed, nothing frees the machine code.
+        let code = Code::new(&compiled)?;
         Ok(Self { program, declarations: compiled.declarations, code, imports, entries, stack })
     }
 

@@ -30,11 +30,13 @@ use crate::{
         Jit,
         JitFunction, //
     },
+    heap::{
+        Account,
+        Lack, //
+    },
     host::Fail,
     host_operations::{
-        MachineCode,
         RawOperations as _,
-        StackBlock,
         Uncompiled, //
     },
     kernel_host::KernelHost,
@@ -48,7 +50,6 @@ use crate::{
 use alloc::vec::Vec;
 use core::{
     arch::global_asm,
-    ffi::c_void,
     ptr::NonNull, //
 };
 
@@ -220,28 +221,22 @@ computing! {
     I64TruncSatF32S I64TruncSatF32U I64TruncSatF64S I64TruncSatF64U
 }
 
-/// Machine code of a module's functions.
+/// Machine code of a module's functions. The host owns it, and frees it after the module.
 #[derive(Debug)]
 pub(crate) struct Code {
     /// Address of each function that the module defines.
     entries: Vec<usize>,
     /// Bytes of machine code.
     size: u64,
-    /// Machine code, for [`MachineCode::new`].
-    programs: NonNull<c_void>,
 }
-
-// SAFETY: The machine code does not change, and may be run and freed by any task.
-unsafe impl Send for Code {}
-// SAFETY: The machine code does not change.
-unsafe impl Sync for Code {}
 
 impl Code {
     /// Has the host make machine code of `compiled`.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`]; [`Error::Unsupported`] if the host has no compiler for it.
+    /// [`Error::Memory`]; [`Error::TooLarge`] if the machine code exceeds the `code` limit;
+    /// [`Error::Unsupported`] if the host has no compiler for it.
     pub(crate) fn new(compiled: &Compiled) -> Result<Self, Error> {
         let mut helpers = Vec::new();
         helpers.try_reserve_exact(256).map_err(|_| Error::Memory)?;
@@ -267,7 +262,9 @@ impl Code {
         }));
         let mut entries = Vec::new();
         entries.try_reserve_exact(functions.len()).map_err(|_| Error::Memory)?;
+        let account = Account::current();
         let jit = Jit {
+            size_max: account.map_or(u64::MAX, |account| account.remaining() as u64),
             functions: functions.as_mut_ptr(),
             count: functions.len(),
             helpers: helpers.as_ptr(),
@@ -277,13 +274,17 @@ impl Code {
         // returns, and of `helpers` and the code of `compiled`, which are borrowed or owned by this
         // function. Each helper is called with the arguments of its number.
         let uncompiled = unsafe { Uncompiled::new(&jit) };
-        let programs = KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
+        KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
             Fail::Errno(Errno::NoMem) => Error::Memory,
+            Fail::Errno(Errno::FBig | Errno::DQuot) => Error::TooLarge("the machine code exceeds the limit of code"),
             _ => Error::Unsupported("this kernel: its eBPF JIT refuses, or is off"),
         })?;
         entries.extend(functions.iter().map(|function| function.entry));
         let size = functions.iter().map(|function| u64::from(function.size)).sum();
-        Ok(Self { entries, size, programs })
+        if let Some(account) = account {
+            account.charge_machine_code(to_usize(size));
+        }
+        Ok(Self { entries, size })
     }
 
     /// Bytes of machine code.
@@ -308,12 +309,16 @@ impl Code {
 
 impl Drop for Code {
     fn drop(&mut self) {
-        // SAFETY: `compile` returned `programs`. A guest that runs the machine code shares the ownership
-        // of `self`, so none does.
-        let code = unsafe { MachineCode::new(self.programs) };
-        // Freeing does not fail.
-        let _ = KernelHost::new().discard(code);
+        // The host frees the machine code after it has closed the account.
+        if let Some(account) = Account::current() {
+            account.uncharge_machine_code(to_usize(self.size));
+        }
     }
+}
+
+/// Returns a number of bytes as the heap counts it. Addresses have 64 bits, so it fits.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// A request of the guest.
@@ -333,7 +338,8 @@ pub(crate) enum Request {
 ///
 /// # Invariants
 ///
-/// The host has allocated the stack at `start` with `size` bytes, and this value owns it.
+/// The host has allocated the stack at `start` with `size` bytes, keeps it as long as the instance, and
+/// this value alone uses it.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
     start: NonNull<u8>,
@@ -356,16 +362,22 @@ const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + 16 * 1024;
 const KERNEL_PAGE: u64 = 4096;
 
 impl GuestStack {
-    /// A stack with at least `bytes` bytes for the guest.
+    /// Allocates a stack with at least `bytes` bytes for the guest.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`].
+    /// [`Error::Memory`]; the account notes what the stack lacked.
     pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
         let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
         let size = usize::try_from(size).map_err(|_| Error::Memory)?;
-        let start = KernelHost::new().alloc_stack(size).map_err(|_| Error::Memory)?;
-        // INVARIANT: The host has just allocated the stack with this size.
+        let start = KernelHost::new().alloc_stack(size).map_err(|fail| {
+            let lack = if fail == Fail::Errno(Errno::DQuot) { Lack::Total } else { Lack::Memory };
+            if let Some(account) = Account::current() {
+                account.note_lack(lack);
+            }
+            Error::Memory
+        })?;
+        // INVARIANT: The host has just allocated the stack with this size, for this instance's account.
         Ok(Self { start, size })
     }
 
@@ -390,16 +402,6 @@ impl GuestStack {
         instance.set_private(Private::GuestStack, pointer.expose_provenance() as u64);
         // A call without a lookup before it, which only a mistake of the compiler makes, goes to the engine.
         instance.set_private(Private::Target, code.entry(0, u32::MAX) as u64);
-    }
-}
-
-impl Drop for GuestStack {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the host has allocated the stack with this size. Nothing runs on
-        // a stack that is dropped.
-        let stack = unsafe { StackBlock::new(self.start, self.size) };
-        // Freeing does not fail.
-        let _ = KernelHost::new().free_stack(stack);
     }
 }
 

@@ -7,10 +7,8 @@ use super::{
     Block,
     CallError,
     Destination,
-    MachineCode,
     Place,
     Source,
-    StackBlock,
     Ticks,
     Transfer,
     Uncompiled, //
@@ -333,24 +331,6 @@ impl Argument for Block {
     }
 }
 
-impl Argument for StackBlock {
-    const WORDS: usize = 2;
-
-    #[inline(always)]
-    fn put(self, words: &mut Words) {
-        words.put_address(self.start.as_ptr());
-        words.put(self.size as u64);
-    }
-
-    #[inline(always)]
-    unsafe fn take(words: &mut Words) -> Option<Self> {
-        let (start, size) = words.take_slice()?;
-        // INVARIANT: By the safety requirement of this function, the words are those of a `StackBlock`,
-        // which `put` consumed.
-        Some(Self { start: NonNull::new(start)?, size })
-    }
-}
-
 impl Argument for Uncompiled<'_> {
     #[inline(always)]
     fn put(self, words: &mut Words) {
@@ -365,20 +345,6 @@ impl Argument for Uncompiled<'_> {
         let jit = unsafe { &*jit };
         // INVARIANT: The `Jit` is that of an `Uncompiled`, which `put` consumed.
         Some(Self(jit))
-    }
-}
-
-impl Argument for MachineCode {
-    #[inline(always)]
-    fn put(self, words: &mut Words) {
-        words.put_address(self.0.as_ptr());
-    }
-
-    #[inline(always)]
-    unsafe fn take(words: &mut Words) -> Option<Self> {
-        // INVARIANT: By the safety requirement of this function, the word is that of a `MachineCode`,
-        // which `put` consumed.
-        Some(Self(NonNull::new(words.take_address()?)?))
     }
 }
 
