@@ -107,6 +107,19 @@ impl Native {
     pub(crate) fn code_size(&self) -> u64 {
         self.code.size()
     }
+
+    /// Declarations of the module.
+    #[inline(always)]
+    pub(crate) fn declarations(&self) -> &Declarations {
+        &self.declarations
+    }
+
+    /// Has [`Helper::CallResolved`] call the function that `instance` has looked up last.
+    #[inline(always)]
+    pub(crate) fn resolve(&self, instance: &mut instance::Instance) {
+        let index = instance.resolved();
+        self.code.resolve(instance, index, self.declarations.imported);
+    }
 }
 
 /// Position of a guest.
@@ -253,7 +266,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                     Some(function) => {
                         let imported = self.native.declarations.imported;
                         self.stack.prepare(&self.native.code, function, imported, &mut self.instance);
-                        (entry, resume(&mut self.instance, 0))
+                        (entry, resume(&mut self.instance, &self.native, 0))
                     }
                 },
                 Progress::Within(entry, request) => (entry, request),
@@ -264,7 +277,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                     break Progress::Call(entry.saturating_add(1));
                 }
                 match self.answer(request, report) {
-                    Answer::Resume(value) => request = resume(&mut self.instance, value),
+                    Answer::Resume(value) => request = resume(&mut self.instance, &self.native, value),
                     Answer::Pause => {
                         // A raised stack limit requested the checkpoint, or the guest did. The limit is lowered again by
                         // the time the guest continues, so that asking for the stack again would end the guest.
@@ -324,8 +337,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 match help {
                     Ok(value) => {
                         if helper == Helper::Resolve {
-                            let (index, imported) = (self.instance.resolved(), native.declarations.imported);
-                            native.code.resolve(&mut self.instance, index, imported);
+                            native.resolve(&mut self.instance);
                         }
                         Answer::Resume(value)
                     }

@@ -42,6 +42,10 @@ pub(crate) enum Private {
     Argument(usize),
     /// Address of the function that was looked up last.
     Target,
+    /// Address of the instance while the guest runs.
+    Instance,
+    /// Address of the module while the guest runs.
+    Native,
 }
 
 #[cfg(feature = "object")]
@@ -52,13 +56,29 @@ impl Private {
     }
 
     /// Distance from the context in words.
-    fn distance(self) -> usize {
+    #[inline(always)]
+    pub(crate) fn distance(self) -> usize {
         match self {
             Self::GuestStack => 2,
             Self::Argument(index) => index.saturating_add(4),
             Self::Target => 9,
+            Self::Instance => 10,
+            Self::Native => 11,
         }
     }
+}
+
+/// Returns a private word of an instance as an address.
+///
+/// # Safety
+///
+/// `context` must be the context of an [`Instance`] that no other code changes during the call.
+#[cfg(feature = "object")]
+#[inline(always)]
+pub(crate) unsafe fn private_word(context: *const u64, word: Private) -> usize {
+    // SAFETY: There are [`PRIVATE`] words before the context, by this function's safety requirement.
+    let word = unsafe { context.wrapping_sub(word.distance()).read() };
+    usize::try_from(word).unwrap_or(0)
 }
 
 /// Limits of growth, and the addresses of memories.
@@ -372,7 +392,7 @@ impl Instance {
         // The first argument is the context.
         let index = |word: u64| usize::try_from(word).unwrap_or(usize::MAX);
         let number = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
-        let triple = [self.arg(0), self.arg(1), self.arg(2)];
+        let triple = self.bulk_args().unwrap_or_default();
         match helper {
             Helper::TrappingNumeric => return Ok(numeric::convert(b, c)?),
             Helper::Resolve => return self.resolve(declarations, index(b), index(c), number(d)),
@@ -381,15 +401,9 @@ impl Instance {
             Helper::MemoryCopy => self.memory_copy(index(b), index(c), triple)?,
             Helper::MemoryInit => self.memory_init(program, number(b), index(c), triple)?,
             Helper::DataDrop => self.drop_data(index(b)),
-            Helper::TableGet => {
-                let element = self.tables.get(index(b)).and_then(|table| table.items.get(index(c)));
-                return element.copied().ok_or(Stop::Trap(TrapReason::TableBounds));
-            }
-            Helper::TableSet => {
-                let element = self.tables.get_mut(index(b)).and_then(|table| table.items.get_mut(index(c)));
-                *element.ok_or(Stop::Trap(TrapReason::TableBounds))? = d;
-            }
-            Helper::TableSize => return Ok(self.tables.get(index(b)).map_or(0, |table| table.items.len() as u64)),
+            Helper::TableGet => return Ok(self.table_get(index(b), index(c))?),
+            Helper::TableSet => self.table_set(index(b), index(c), d)?,
+            Helper::TableSize => return Ok(self.table_size(index(b))),
             Helper::TableGrow => return self.grow_table(surroundings, index(b), c, d),
             Helper::TableFill => {
                 let [start, value, len] = triple;
@@ -404,7 +418,51 @@ impl Instance {
         Ok(0)
     }
 
-    fn resolve(&mut self, declarations: &Declarations, table: usize, element: usize, id: u32) -> Result<u64, Stop> {
+    /// Returns the arguments of a bulk operation, which are in the context.
+    #[inline(always)]
+    pub(crate) fn bulk_args(&self) -> Option<[u64; 3]> {
+        let first = PRIVATE.saturating_add(usize::from(ARGS.unsigned_abs()) / 8);
+        self.context.get(first..)?.first_chunk().copied()
+    }
+
+    /// Returns element `element` of table `table`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrapReason::TableBounds`] if there is none.
+    pub(crate) fn table_get(&self, table: usize, element: usize) -> Result<u64, TrapReason> {
+        let element = self.tables.get(table).and_then(|table| table.items.get(element));
+        element.copied().ok_or(TrapReason::TableBounds)
+    }
+
+    /// Sets element `element` of table `table`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrapReason::TableBounds`] if there is none.
+    pub(crate) fn table_set(&mut self, table: usize, element: usize, value: u64) -> Result<(), TrapReason> {
+        let element = self.tables.get_mut(table).and_then(|table| table.items.get_mut(element));
+        *element.ok_or(TrapReason::TableBounds)? = value;
+        Ok(())
+    }
+
+    /// Returns the number of elements of table `table`.
+    pub(crate) fn table_size(&self, table: usize) -> u64 {
+        self.tables.get(table).map_or(0, |table| table.items.len() as u64)
+    }
+
+    /// Looks up element `element` of table `table` as a function of type `id`, for [`Instance::resolved`].
+    ///
+    /// # Errors
+    ///
+    /// The trap if there is no such function.
+    pub(crate) fn resolve(
+        &mut self,
+        declarations: &Declarations,
+        table: usize,
+        element: usize,
+        id: u32,
+    ) -> Result<u64, Stop> {
         let elements = self.tables.get(table).map_or(&[][..], |table| &table.items);
         let reference = elements.get(element).copied().ok_or(TrapReason::TableBounds)?;
         let function = reference.checked_sub(1).ok_or(TrapReason::NullElement)?;
@@ -461,14 +519,24 @@ impl Instance {
         Ok(before)
     }
 
-    fn memory_fill(&mut self, memory: usize, [start, value, len]: [u64; 3]) -> Result<(), Stop> {
+    /// Fills bytes of a memory.
+    ///
+    /// # Errors
+    ///
+    /// [`TrapReason::MemoryBounds`] if they are not in the memory.
+    pub(crate) fn memory_fill(&mut self, memory: usize, [start, value, len]: [u64; 3]) -> Result<(), Stop> {
         let memory = self.memories.get_mut(memory).ok_or(TrapReason::MemoryBounds)?;
         let [value, ..] = value.to_le_bytes();
         range_mut(&mut memory.items, start, len).ok_or(TrapReason::MemoryBounds)?.fill(value);
         Ok(())
     }
 
-    fn memory_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
+    /// Copies bytes between memories.
+    ///
+    /// # Errors
+    ///
+    /// [`TrapReason::MemoryBounds`] if they are not in the memories.
+    pub(crate) fn memory_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
         copy(&mut self.memories, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::MemoryBounds))
     }
 

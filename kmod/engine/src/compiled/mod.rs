@@ -9,5 +9,7 @@ pub mod instance;
 pub(crate) mod native;
 pub mod numeric;
 pub mod program;
+#[cfg(feature = "object")]
+mod quick;
 #[cfg(feature = "simulator")]
 pub mod simulator;

@@ -16,10 +16,13 @@
 //!
 //! The words below the context that the contract describes are these routines' own; no compiled code can name them.
 
-use super::instance::{
-    Instance,
-    PRIVATE,
-    Private, //
+use super::{
+    guest::Native,
+    instance::{
+        Instance,
+        PRIVATE,
+        Private, //
+    },
 };
 use crate::{
     compiler::{
@@ -50,7 +53,10 @@ use crate::{
 use alloc::vec::Vec;
 use core::{
     arch::global_asm,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
 global_asm!(
@@ -87,6 +93,27 @@ global_asm!(
     "pop rbp",
     "jmp __x86_return_thunk",
     "int3",
+    ".endm",
+    // Calls `quick` with the arguments of a helper, which are in RDI, RSI, RDX, RCX and R8. Returns its result, or falls through
+    // with the same arguments.
+    ".macro kwasmi_guest_quick quick",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "push r8",
+    "call \\quick",
+    "test rdx, rdx",
+    "jz 1f",
+    "lea rsp, [rsp + 40]",
+    "jmp __x86_return_thunk",
+    "int3",
+    "1:",
+    "pop r8",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
     ".endm",
     "",
     "kwasmi_guest_routine kwasmi_guest_resume",
@@ -144,11 +171,12 @@ unsafe extern "C" {
 }
 
 macro_rules! switching {
-    ($($name:ident = $number:literal: $helper:ident;)*) => {
+    ($($name:ident = $number:literal: $helper:ident $(, $quick:ident)?;)*) => {
         global_asm!(
             ".pushsection .text, \"ax\", @progbits",
             $(
                 concat!("kwasmi_guest_routine ", stringify!($name)),
+                $(concat!("kwasmi_guest_quick ", stringify!($quick)),)?
                 concat!("mov eax, ", stringify!($number)),
                 "jmp kwasmi_guest_switch",
                 "int3",
@@ -177,21 +205,21 @@ switching! {
     kwasmi_guest_trap = 0: Trap;
     kwasmi_guest_checkpoint = 1: Checkpoint;
     kwasmi_guest_call_import = 2: CallImport;
-    kwasmi_guest_resolve = 3: Resolve;
+    kwasmi_guest_resolve = 3: Resolve, kwasmi_quick_resolve;
     kwasmi_guest_memory_grow = 5: MemoryGrow;
-    kwasmi_guest_memory_fill = 6: MemoryFill;
-    kwasmi_guest_memory_copy = 7: MemoryCopy;
+    kwasmi_guest_memory_fill = 6: MemoryFill, kwasmi_quick_memory_fill;
+    kwasmi_guest_memory_copy = 7: MemoryCopy, kwasmi_quick_memory_copy;
     kwasmi_guest_memory_init = 8: MemoryInit;
     kwasmi_guest_data_drop = 9: DataDrop;
-    kwasmi_guest_table_get = 10: TableGet;
-    kwasmi_guest_table_set = 11: TableSet;
-    kwasmi_guest_table_size = 12: TableSize;
+    kwasmi_guest_table_get = 10: TableGet, kwasmi_quick_table_get;
+    kwasmi_guest_table_set = 11: TableSet, kwasmi_quick_table_set;
+    kwasmi_guest_table_size = 12: TableSize, kwasmi_quick_table_size;
     kwasmi_guest_table_grow = 13: TableGrow;
     kwasmi_guest_table_fill = 14: TableFill;
     kwasmi_guest_table_copy = 15: TableCopy;
     kwasmi_guest_table_init = 16: TableInit;
     kwasmi_guest_elem_drop = 17: ElemDrop;
-    kwasmi_guest_trapping_numeric = 18: TrappingNumeric;
+    kwasmi_guest_trapping_numeric = 18: TrappingNumeric, kwasmi_quick_trapping_numeric;
 }
 
 macro_rules! computing {
@@ -405,9 +433,14 @@ impl GuestStack {
     }
 }
 
-/// Goes on with the guest: its helper returns `result`.
-pub(crate) fn resume(instance: &mut Instance, result: u64) -> Request {
+/// Continues the guest: its helper returns `result`. `native` must be the module of `instance`.
+pub(crate) fn resume(instance: &mut Instance, native: &Native, result: u64) -> Request {
+    instance.set_private(Private::Native, ptr::from_ref(native).expose_provenance() as u64);
     let context = instance.context_pointer();
+    // From here until the routine returns, only quick forms of helpers use the instance, by this address.
+    let address = ptr::from_mut(instance).expose_provenance() as u64;
+    // SAFETY: There are `PRIVATE` words before the context, which live as long as the instance.
+    unsafe { context.wrapping_sub(Private::Instance.distance()).write(address) };
     // SAFETY: The context's private words hold the guest's stack pointer, where `GuestStack::prepare` or the guest's last switch has
     // left what the routine restores. Compiled code accesses the context, the guest's memories and its stack, all of which live and are
     // used by nobody else until it returns here.
@@ -424,4 +457,4 @@ pub(crate) fn resume(instance: &mut Instance, result: u64) -> Request {
     }
 }
 
-const _: () = assert!(PRIVATE >= 9);
+const _: () = assert!(PRIVATE >= 11);
