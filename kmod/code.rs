@@ -16,7 +16,8 @@ use crate::{
         LoadArgs,
         ModuleLimits,
         StartArgs,
-        Status, //
+        Status,
+        REASON_LEN, //
     },
     host::{
         Files,
@@ -65,16 +66,19 @@ use kernel::{
     }, //
 };
 
-/// Limits that determine the result of a translation. They are part of the key of the shared code.
+/// Limits and choices that determine the result of a translation. They are part of the key of the shared code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CodeLimits {
     module: ModuleLimits,
     code: u64,
+    compile: bool,
 }
 
-impl From<&Chosen> for CodeLimits {
-    fn from(limits: &Chosen) -> Self {
+impl CodeLimits {
+    /// Returns the part of `limits` that determines a translation, which compiles if `compile` is set.
+    pub(crate) fn new(limits: &Chosen, compile: bool) -> Self {
         Self {
+            compile,
             module: ModuleLimits {
                 functions: limits.get(KWASMI_LIMIT_FUNCTIONS),
                 function_size: limits.get(KWASMI_LIMIT_FUNCTION_SIZE),
@@ -115,6 +119,8 @@ struct Stay {
     stack: Stack,
     /// Heap account of the translated module; `None` before the load and after the drop.
     account: Option<Account>,
+    /// Text that tells why compiling failed; empty if it did not.
+    reason: KVVec<u8>,
     /// Machine code of the module, if it was compiled.
     programs: Option<Programs>,
     /// Memory of `account` and `programs`, accounted to the process that loaded the code.
@@ -128,14 +134,20 @@ unsafe impl Send for Code {}
 unsafe impl Sync for Code {}
 
 impl Code {
-    /// Validates and translates the module in `envelope` within `limits`.
+    /// Validates and translates the module in `envelope` within `limits`. With `compile`, makes machine
+    /// code if possible.
     ///
     /// # Errors
     ///
     /// `ENOEXEC` if the module is not valid or not covered by its manifest; `EDQUOT` if a limit is
     /// exceeded; `ENOMEM`; `EINTR` if a fatal signal is pending; `EIO` if the engine failed. `log`
     /// gets the reason.
-    pub(crate) fn load(envelope: &Envelope<'_>, limits: &Chosen, log: &mut LogBuffer) -> Result<Arc<Self>> {
+    pub(crate) fn load(
+        envelope: &Envelope<'_>,
+        limits: &Chosen,
+        compile: bool,
+        log: &mut LogBuffer,
+    ) -> Result<Arc<Self>> {
         let stack = Stack::new()?;
         // INVARIANT: `object` is null. From here on, the drop of `this` cleans up.
         let this = Arc::pin_init(
@@ -144,11 +156,14 @@ impl Code {
                 poisoned: Atomic::new(false),
                 compiled: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
-                stay <- new_mutex!(Stay { stack, account: None, programs: None, resident: Resident::new() }, "kwasmi::Code::stay"),
+                stay <- new_mutex!(
+                    Stay { stack, account: None, reason: KVVec::new(), programs: None, resident: Resident::new() },
+                    "kwasmi::Code::stay"
+                ),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let (object, is_compiled) = this.stay.lock().load(envelope, limits, log)?;
+        let (object, is_compiled) = this.stay.lock().load(envelope, limits, compile, log)?;
         this.compiled.store(is_compiled, Relaxed);
         // INVARIANT: The engine just loaded `object`, on the account in `stay`.
         this.object.store(object.as_ptr(), Relaxed);
@@ -173,6 +188,11 @@ impl Code {
     /// Returns true if it is machine code.
     pub(crate) fn is_compiled(&self) -> bool {
         self.compiled.load(Relaxed)
+    }
+
+    /// Calls `read` with the text that tells why compiling failed, which is empty if it did not.
+    pub(crate) fn with_reason<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        read(&self.stay.lock().reason)
     }
 
     /// Creates an instance, on the stack and the account of the instance.
@@ -216,6 +236,7 @@ impl Stay {
         &mut self,
         envelope: &Envelope<'_>,
         limits: &Chosen,
+        compile: bool,
         log: &mut LogBuffer,
     ) -> Result<(NonNull<c_void>, bool)> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
@@ -227,10 +248,12 @@ impl Stay {
         let mut args = LoadArgs {
             wasm: bytes(envelope.signed),
             manifest: bytes(envelope.manifest.unwrap_or_default()),
-            limits: CodeLimits::from(limits).module,
+            limits: CodeLimits::new(limits, compile).module,
             fault_injection: limits::has_fault_injection(),
-            compiler: limits::has_compiler(),
+            compiler: compile,
             engine: 0,
+            reason_len: 0,
+            reason: [0; REASON_LEN],
             limit: 0,
             log: ptr::null_mut(),
             module: ptr::null_mut(),
@@ -251,7 +274,11 @@ impl Stay {
             kernel::pr_warn_once!("the checker refused compiled code; the module is interpreted\n");
         }
         match (outcome, NonNull::new(args.module)) {
-            (Ok(Status::Ok), Some(object)) => Ok((object, args.engine == Engine::Compiler as u32)),
+            (Ok(Status::Ok), Some(object)) => {
+                let text = args.reason.get(..args.reason_len as usize).unwrap_or_default();
+                self.reason.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
+                Ok((object, args.engine == Engine::Compiler as u32))
+            }
             (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),
             (Err(failure), _) => Err(failure.report(log, limits)),
         }

@@ -23,6 +23,7 @@ use crate::{
     log::LogBuffer,
     module::Module,
     policy,
+    shared::EngineChoice,
     signing::envelope::Envelope,
     stack,
     uapi::{
@@ -37,7 +38,10 @@ use crate::{
         KWASMI_ABI,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1,
-        KWASMI_LIMIT_MODULE_SIZE, //
+        KWASMI_LIMIT_MODULE_SIZE,
+        KWASMI_LOAD_COMPILE,
+        KWASMI_LOAD_INTERPRET,
+        KWASMI_LOAD_ONCE, //
     },
 };
 use core::fmt::Write;
@@ -137,11 +141,12 @@ fn limits(arg: &Argument) -> Result<isize> {
 fn load(arg: &Argument) -> Result<isize> {
     ioctl::ask_for_root()?;
     let mut request: kwasmi_load = arg.read()?;
-    if request.flags != 0 || request.reserved != 0 {
+    let engine = engine_choice(&request)?;
+    if request.reserved != 0 {
         return Err(EINVAL);
     }
     let mut log = LogBuffer::new(request.log, request.log_size)?;
-    let module = load_module(&request, &mut log);
+    let module = load_module(&request, engine, &mut log);
     ioctl::with_log(module, &log, |len, limit| {
         request.log_len = len;
         (request.limit, request.limit_value) = limit;
@@ -150,7 +155,26 @@ fn load(arg: &Argument) -> Result<isize> {
     .and_then(|module| anon_file::install(module))
 }
 
-fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<Arc<Module>> {
+/// Size in bytes up to which a module is compiled for one run. Compiling takes several times as long as
+/// translating for the interpreter (docs/performance.md).
+const ONCE_MAX: u64 = 1 << 20;
+
+/// Returns the engine that `request` asks for.
+///
+/// # Errors
+///
+/// `EINVAL` if the flags are unknown or exclude each other.
+fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
+    match request.flags {
+        0 => Ok(EngineChoice::Auto { compile: limits::has_compiler() }),
+        KWASMI_LOAD_ONCE => Ok(EngineChoice::Auto { compile: limits::has_compiler() && request.wasm_len <= ONCE_MAX }),
+        KWASMI_LOAD_COMPILE => Ok(EngineChoice::Compiler),
+        KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter),
+        _ => Err(EINVAL),
+    }
+}
+
+fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer) -> Result<Arc<Module>> {
     let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
     limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
     // Copied once, so that the bytes that are verified are the bytes that run.
@@ -162,7 +186,7 @@ fn load_module(request: &kwasmi_load, log: &mut LogBuffer) -> Result<Arc<Module>
             let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
             let module = established.and_then(|()| {
                 limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
-                Module::load(&envelope, identity.clone(), &limits, log)
+                Module::load(&envelope, identity.clone(), &limits, engine, log)
             });
             (identity, module)
         }

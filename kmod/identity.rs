@@ -227,6 +227,7 @@ impl Identity {
             reserved: 0,
             name: [0; 72],
             signer: [0; 128],
+            engine_reason: [0; 128],
         };
         // The last byte of both strings stays NUL.
         for (place, byte) in answer.name.iter_mut().take(71).zip(self.name_bytes()) {

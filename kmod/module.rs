@@ -24,7 +24,10 @@ use crate::{
         Chosen, //
     },
     log::LogBuffer,
-    shared::Shared,
+    shared::{
+        EngineChoice,
+        Shared, //
+    },
     signing::envelope::Envelope,
     uapi::{
         kwasmi_fd,
@@ -41,6 +44,8 @@ use crate::{
 };
 use core::fmt::Write;
 use kernel::{
+    error::code::EOPNOTSUPP,
+    ffi::c_char,
     prelude::*,
     sync::{
         Arc,
@@ -85,22 +90,33 @@ impl Drop for Counted {
 }
 
 impl Module {
-    /// Loads the module in `envelope` within `limits`. Reuses the translation of a byte-identical
+    /// Loads the module in `envelope` within `limits`, for `engine`. Reuses the translation of a byte-identical
     /// module if there is one.
     ///
     /// # Errors
     ///
     /// `ENOEXEC` if the module is not valid or not covered by its manifest; `EDQUOT` if a limit is
     /// exceeded; `ENOMEM`; `EINTR` if a fatal signal is pending; `EIO` if the engine failed. `log`
-    /// gets the reason.
+    /// gets the reason. `EOPNOTSUPP` if `engine` is the compiler, which cannot compile the module.
     pub(crate) fn load(
         envelope: &Envelope<'_>,
         identity: Arc<Identity>,
         limits: &Chosen,
+        engine: EngineChoice,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
+        if engine == EngineChoice::Compiler && !limits::has_compiler() {
+            let _ = write!(log, "cannot be compiled: the parameter `compiler` of the kernel module is off");
+            return Err(EOPNOTSUPP);
+        }
         let counted = Counted::new(log)?;
-        let code = Shared::of(identity.sha256(), limits, || Code::load(envelope, limits, log))?;
+        let code = Shared::of(identity.sha256(), limits, engine, |compile| Code::load(envelope, limits, compile, log))?;
+        if engine == EngineChoice::Compiler && !code.is_compiled() {
+            code.with_reason(|reason| {
+                let _ = write!(log, "cannot be compiled: {}", crate::log::text(reason));
+            });
+            return Err(EOPNOTSUPP);
+        }
         Ok(Arc::new(Self { code, identity, _counted: counted }, GFP_KERNEL_ACCOUNT)?)
     }
 
@@ -132,6 +148,9 @@ impl Module {
         if self.code.is_compiled() {
             answer.flags |= KWASMI_MODULE_COMPILED;
         }
+        // The last byte stays NUL.
+        let places = answer.engine_reason.iter_mut().take(127);
+        self.code.with_reason(|reason| places.zip(reason).for_each(|(place, byte)| *place = *byte as c_char));
         arg.write(&answer).map(|()| 0)
     }
 

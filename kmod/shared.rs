@@ -22,7 +22,18 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Key of the table: hash of the bytes, and the limits that determine the translation.
+/// Engine that a load asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineChoice {
+    /// Machine code if `compile` is set or such code exists, else code for the interpreter.
+    Auto {
+        compile: bool,
+    },
+    Compiler,
+    Interpreter,
+}
+
+/// Key of the table: hash of the bytes, and the limits and choices that determine the translation.
 type Key = (Hash, CodeLimits);
 
 /// Entry of the table.
@@ -78,17 +89,32 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Returns the code of the bytes with this hash, within `limits`: existing code, or the result
-    /// of `load`.
+    /// of `load`, which is told whether to compile. Without a choice in `engine`, existing machine
+    /// code is used even if new code would not be compiled.
     ///
     /// # Errors
     ///
     /// Errors of `load`.
-    pub(crate) fn of(hash: &Hash, limits: &Chosen, load: impl FnOnce() -> Result<Arc<Code>>) -> Result<Self> {
-        let key = (*hash, CodeLimits::from(limits));
-        if let Some(code) = take(&key) {
-            return Ok(Self { key, code, was_there: true });
+    pub(crate) fn of(
+        hash: &Hash,
+        limits: &Chosen,
+        engine: EngineChoice,
+        load: impl FnOnce(bool) -> Result<Arc<Code>>,
+    ) -> Result<Self> {
+        let (compile, also_compiled) = match engine {
+            EngineChoice::Compiler => (true, true),
+            EngineChoice::Interpreter => (false, false),
+            EngineChoice::Auto { compile } => (compile, true),
+        };
+        let compiled = (*hash, CodeLimits::new(limits, true));
+        let key = (*hash, CodeLimits::new(limits, compile));
+        let keys = [also_compiled.then_some(compiled), Some(key)];
+        for key in keys.into_iter().flatten() {
+            if let Some(code) = take(&key) {
+                return Ok(Self { key, code, was_there: true });
+            }
         }
-        let code = load()?;
+        let code = load(compile)?;
         // Another task may have loaded the same bytes meanwhile: use its code, so that both share
         // one.
         let code = put(&key, &code).unwrap_or(code);

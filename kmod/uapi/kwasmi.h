@@ -157,6 +157,7 @@ struct kwasmi_limits {
  * EINTR	A fatal signal is pending.
  * EIO		The engine failed. The log states how.
  * EPERM	The caller lacks CAP_SYS_ADMIN.
+ * EOPNOTSUPP	KWASMI_LOAD_COMPILE is set, and the module cannot be compiled. The log states why.
  */
 struct kwasmi_load {
 	__u64 wasm;			/* address of the module's bytes */
@@ -168,9 +169,18 @@ struct kwasmi_load {
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
-	__u32 flags;			/* none defined */
+	__u32 flags;			/* KWASMI_LOAD_* */
 	__u32 reserved;
 };
+
+/*
+ * Choice of the engine. Without a flag, a module is compiled to machine code if the kernel module's
+ * parameter `compiler` is set and the module can be compiled; KWASMI_IOC_MODULE tells whether it was.
+ * At most one flag may be set.
+ */
+#define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */
+#define KWASMI_LOAD_INTERPRET		0x2	/* do not compile */
+#define KWASMI_LOAD_ONCE		0x4	/* for one run: do not compile a large module */
 
 /*
  * Descriptor passed to a guest. kwasmi removes rights that the descriptor itself does not have,
@@ -315,6 +325,7 @@ struct kwasmi_module {
 	__u32 reserved;
 	char name[72];			/* name in the manifest, NUL-terminated */
 	char signer[128];		/* description of the key, truncated, NUL-terminated */
+	char engine_reason[128];	/* why compiling failed, truncated, NUL-terminated; else empty */
 };
 
 #define KWASMI_VERDICT_UNSIGNED		0	/* no signature */

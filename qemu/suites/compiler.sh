@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --param compiler=1 --timeout 1800 --env KWASMI_EFFORT
+# options: --param verify=off --param compiler=1 --env KWASMI_EFFORT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
 # Guests that run as machine code, made by the kernel's eBPF JIT.
 . /suites/ktap.sh
@@ -100,6 +100,47 @@ hardened() {
     echo 0 >/proc/sys/net/core/bpf_jit_harden
     return $code
 }
+# refuses STATUS REASON ARG...: checks how `kwasmi run` fails.
+refuses() {
+    expected=$1 reason=$2
+    shift 2
+    kwasmi run "$@" </dev/null 2>err
+    equal "$expected" $? && grep -qF "$reason" err || { cat err; return 1; }
+}
+# interpreted ARG...: checks that the module was not compiled, by the run's statistics.
+interpreted() {
+    kwasmi run -j "$@" </dev/null >/dev/null 2>err
+    tail -n 1 err | grep -q '"compiled":false,"interpreted_because":null' || { cat err; return 1; }
+}
+without_jit_compiler_fails() {
+    echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    refuses 125 'cannot be compiled: ' --engine compiler /guests/hello-c.wasm
+    code=$?
+    echo 1 >/proc/sys/net/core/bpf_jit_enable
+    return $code
+}
+without_jit_load_tells() {
+    echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    kwasmi load /guests/hello-c.wasm >out 2>err &
+    sleep 1
+    kill $!
+    wait $!
+    echo 1 >/proc/sys/net/core/bpf_jit_enable
+    grep -q '^kwasmi: /guests/hello-c.wasm: interpreted: the compiler does not support this kernel' err || { cat err; return 1; }
+}
+# A program with a custom section of 1 MiB.
+{ head -c 8 /guests/hello-c.wasm && printf '\000\201\200\100\000' && head -c 1048576 /dev/zero &&
+    tail -c +9 /guests/hello-c.wasm; } >large.wasm
+large_is_shared() {
+    kwasmi load large.wasm >out 2>err &
+    pid=$!
+    sleep 3
+    compiled large.wasm
+    code=$?
+    kill $pid
+    wait $pid
+    return $code
+}
 # Bytes of memory for machine code, which the kernel's JIT takes in packs of 2 MiB.
 machine_code() { awk '/execmem/ { bytes += $2 } END { print bytes }' /proc/vmallocinfo; }
 # loads N SIGNAL: loads a module N times, ends the loader after 0 to 0.7 seconds, and checks that the
@@ -140,6 +181,15 @@ check "endless recursion ends at a stack limit of 16 KiB" status 124 --stack 16K
 check "a time-out ends an endless loop" status 124 --timeout 500ms $fixtures/loop.wat
 check "a limit of CPU time ends an endless loop" status 124 --cpu-time 200ms $fixtures/loop.wat
 check "a limit of fuel ends an endless loop" fuel
+check "--engine compiler compiles" compiled --engine compiler /guests/hello-c.wasm
+check "--engine interpreter does not compile" interpreted --engine interpreter /guests/hello-c.wasm
+check "--engine compiler and --fuel exclude each other" refuses 125 'only the interpreter counts fuel' \
+    --engine compiler --fuel 1000 $fixtures/loop.wat
+check "--engine compiler fails without the JIT" without_jit_compiler_fails
+check "load tells that a module is interpreted" without_jit_load_tells
+check "a large module is interpreted if it runs once" interpreted large.wasm
+check "--engine compiler compiles a large module" compiled --engine compiler large.wasm
+check "a large module is compiled if it is loaded to stay" large_is_shared
 for signal in KILL TERM HUP; do
     check "SIG$signal ends an endless loop" killed $signal
 done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --memory 2048 --timeout 1800 --add target/programs programs
+# options: --param verify=off --memory 2048 --add target/programs programs
 # Programs by other authors behave in the kernel as their native twins do, including the files that
 # they write.
 . /suites/ktap.sh

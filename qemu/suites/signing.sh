@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --env KWASMI_EFFORT --timeout 1200
+# options: --env KWASMI_EFFORT
 # Only modules signed by a trusted key run in the kernel, unless root says otherwise. kwasmi.ko has
 # its default, verify=enforce.
 . /suites/ktap.sh

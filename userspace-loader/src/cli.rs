@@ -27,6 +27,7 @@ use clap::{
     Args,
     Parser,
     Subcommand,
+    ValueEnum,
     builder::{
         OsStringValueParser,
         TypedValueParser as _, //
@@ -119,6 +120,10 @@ pub struct RunArgs {
     /// (host names are not resolved); guest descriptors after the directories
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = handed::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
+
+    /// Engine.
+    #[command(flatten)]
+    pub engine: EngineArg,
 
     /// Number of an inherited descriptor to pass to the guest, repeatable; guest descriptors after
     /// the sockets
@@ -251,6 +256,31 @@ limit_args! {
     element_segments: KWASMI_LIMIT_ELEMENT_SEGMENTS;
 }
 
+/// Names of the engines on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The compiler if the kernel module may use it and it supports the module, except for a module of
+    /// over 1 MiB that runs once, and for a run with --fuel; otherwise the interpreter
+    #[default]
+    Auto,
+    /// Machine code; fails if the module cannot be compiled
+    Compiler,
+    /// No machine code
+    Interpreter,
+}
+
+/// Option for the engine.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct EngineArg {
+    /// Engine that runs the module
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(
+        help = "Engine: compiler (fails if it cannot compile the module), interpreter, or auto (the compiler if the \
+        kernel module may use it and it supports the module; not for a module of over 1 MiB that runs once, nor with --fuel)"
+    )]
+    pub engine: EngineName,
+}
+
 /// Arguments of `load`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -268,6 +298,10 @@ pub struct LoadArgs {
     /// Programs, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+
+    /// Engine.
+    #[command(flatten)]
+    pub engine: EngineArg,
 
     /// Limits.
     #[command(flatten)]

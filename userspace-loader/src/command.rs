@@ -10,6 +10,7 @@ use crate::{
     cli::{
         Cli,
         Command,
+        EngineName,
         InspectArgs,
         LoadArgs,
         ReportArgs,
@@ -17,6 +18,7 @@ use crate::{
         signing::KeyCommand, //
     },
     device::{
+        Engine,
         Info,
         Start,
         words, //
@@ -255,7 +257,18 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
         sigpipe: args.sigpipe,
     };
     let catches_signals = args.stats || args.json;
-    let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, catches_signals };
+    if args.engine.engine == EngineName::Compiler && args.limits.fuel.is_some() {
+        let reason = "only the interpreter counts fuel: --engine compiler and --fuel exclude each other";
+        return Err(Failure::new(Exit::Failed, "--fuel", reason));
+    }
+    let engine = match args.engine.engine {
+        // Only the interpreter counts fuel.
+        EngineName::Auto if args.limits.fuel.is_some() => Engine::Interpreter,
+        EngineName::Auto => Engine::AutoOnce,
+        EngineName::Compiler => Engine::Compiler,
+        EngineName::Interpreter => Engine::Interpreter,
+    };
+    let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, engine, catches_signals };
     run::run(&device, &program)
 }
 
@@ -269,7 +282,17 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         let source = Source::open(file)?;
         source.check()?;
         let name = source::name(file);
-        let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits)?;
+        let engine = match args.engine.engine {
+            EngineName::Auto => Engine::Auto,
+            EngineName::Compiler => Engine::Compiler,
+            EngineName::Interpreter => Engine::Interpreter,
+        };
+        let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits, engine)?;
+        if !loaded.identity.engine_reason.is_empty() {
+            let text = format!("kwasmi: {}: interpreted: {}\n", line(&name), line(&loaded.identity.engine_reason));
+            // Without standard error, nobody reads the notice.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
         print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
         kept.push(loaded);
     }

@@ -116,6 +116,22 @@ pub struct Identity {
     pub shared: bool,
     /// Set if the kernel module compiled it to machine code.
     pub compiled: bool,
+    /// Text that tells why compiling failed; empty if it did not.
+    pub engine_reason: String,
+}
+
+/// Engine for a module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The compiler if the kernel module may use it and it supports the module.
+    #[default]
+    Auto,
+    /// As [`Engine::Auto`], but the interpreter for a large module: it is loaded for one run.
+    AutoOnce,
+    /// The compiler; if it cannot compile the module, loading fails.
+    Compiler,
+    /// The interpreter.
+    Interpreter,
 }
 
 /// A descriptor for a guest: `struct kwasmi_fd`.
@@ -168,12 +184,12 @@ pub trait Device {
     /// The errors of `KWASMI_IOC_LIMITS`.
     fn limits(&self) -> Result<Vec<Known>, Refusal>;
 
-    /// Validates and translates `wasm`, within `limits`.
+    /// Validates and translates `wasm`, within `limits`, for `engine`.
     ///
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_LOAD`.
-    fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self::Module, Refusal>;
+    fn load(&self, wasm: &[u8], limits: &Asked, engine: Engine) -> Result<Self::Module, Refusal>;
 
     /// Returns the verification policy.
     ///

@@ -6,6 +6,7 @@
 use crate::{
     device::{
         Device,
+        Engine,
         Identity,
         Info,
         Instance,
@@ -353,7 +354,7 @@ impl Device for Kernel {
         Ok(infos.into_iter().map(known).collect())
     }
 
-    fn load(&self, wasm: &[u8], limits: &Asked) -> Result<KernelModule, Refusal> {
+    fn load(&self, wasm: &[u8], limits: &Asked, engine: Engine) -> Result<KernelModule, Refusal> {
         let limits = raw(limits);
         let mut log = Log::new();
         let mut load = kwasmi_load {
@@ -363,6 +364,12 @@ impl Device for Kernel {
             limits_len: u32::try_from(limits.len()).map_err(|_| Errno::TOOBIG)?,
             log: log.address(),
             log_size: LOG_BYTES,
+            flags: match engine {
+                Engine::Auto => 0,
+                Engine::AutoOnce => uapi::KWASMI_LOAD_ONCE,
+                Engine::Compiler => uapi::KWASMI_LOAD_COMPILE,
+                Engine::Interpreter => uapi::KWASMI_LOAD_INTERPRET,
+            },
             ..kwasmi_load::default()
         };
         // SAFETY: `wasm` and `limits` are readable arrays of the given lengths, and `log` is an
@@ -500,6 +507,7 @@ impl Module for KernelModule {
             manifest: has_manifest.then(|| (text(&module.name), Version(module.version))),
             shared: module.flags & uapi::KWASMI_MODULE_SHARED != 0,
             compiled: module.flags & uapi::KWASMI_MODULE_COMPILED != 0,
+            engine_reason: text(&module.engine_reason),
         })
     }
 }
@@ -564,7 +572,7 @@ mod tests {
         assert_eq!(size_of::<kwasmi_fd>(), 40);
         assert_eq!(size_of::<kwasmi_start>(), 104);
         assert_eq!(size_of::<kwasmi_run>(), 72);
-        assert_eq!(size_of::<kwasmi_module>(), 256);
+        assert_eq!(size_of::<kwasmi_module>(), 384);
         assert_eq!(size_of::<kwasmi_policy>(), 24);
         assert_eq!(size_of::<kwasmi_deny>(), 32);
         assert_eq!(size_of::<kwasmi_least>(), 88);

@@ -5,6 +5,7 @@
 use crate::{
     device::{
         Device,
+        Engine,
         Identity,
         Info,
         Instance as _,
@@ -35,6 +36,8 @@ pub struct Program {
     pub wasm: Vec<u8>,
     /// Arguments, environment, descriptors and limits.
     pub start: Start,
+    /// Engine that runs it.
+    pub engine: Engine,
     /// Set if a signal that would end this process ends the guest first, so that statistics can be
     /// printed.
     pub catches_signals: bool,
@@ -94,9 +97,16 @@ pub struct Loaded<M> {
 /// [`Exit::Refused`] if the module is not valid, not signed as required, or needs imports that are
 /// not provided; [`Exit::Limit`] if it exceeds a limit; [`Exit::Killed`] if a signal ends the
 /// process; [`Exit::Failed`] otherwise.
-pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> Result<Loaded<D::Module>, Failure> {
+pub fn load<D: Device>(
+    device: &D,
+    name: &str,
+    wasm: &[u8],
+    limits: &Asked,
+    engine: Engine,
+) -> Result<Loaded<D::Module>, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
-    let module = device.load(wasm, limits).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
+    let module =
+        device.load(wasm, limits, engine).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
     let identity = module.identity().map_err(|refusal| failure(Exit::Failed, &refusal))?;
     Ok(Loaded { module, identity })
 }
@@ -109,7 +119,8 @@ pub fn load<D: Device>(device: &D, name: &str, wasm: &[u8], limits: &Asked) -> R
 /// The errors of [`load`], and those of starting and running with the same mapping.
 pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, program.name.as_str(), refusal.to_string());
-    let Loaded { module, identity } = load(device, &program.name, &program.wasm, &program.start.limits)?;
+    let Loaded { module, identity } =
+        load(device, &program.name, &program.wasm, &program.start.limits, program.engine)?;
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let catcher = instance.fd().filter(|_| program.catches_signals).map(Catcher::new);
     let begin = Instant::now();
@@ -179,7 +190,7 @@ mod tests {
             Ok(vec![])
         }
 
-        fn load(&self, wasm: &[u8], limits: &Asked) -> Result<Self, Refusal> {
+        fn load(&self, wasm: &[u8], limits: &Asked, _engine: Engine) -> Result<Self, Refusal> {
             let mut state = self.0.borrow_mut();
             state.loaded.push((wasm.to_vec(), limits.clone()));
             state.load.clone().map_or_else(|| Ok(self.clone()), Err)
@@ -244,6 +255,7 @@ mod tests {
             manifest: Some(("a".to_owned(), Version([1, 2, 3]))),
             shared: false,
             compiled: false,
+            engine_reason: String::new(),
         }
     }
 
@@ -262,6 +274,7 @@ mod tests {
                 limits: limits(),
                 sigpipe: true,
             },
+            engine: Engine::Auto,
             catches_signals: false,
         }
     }

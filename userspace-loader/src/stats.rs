@@ -24,6 +24,7 @@ pub struct Stats {
     signer: Option<String>,
     shared: Option<bool>,
     compiled: Option<bool>,
+    interpreted_because: Option<String>,
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -46,6 +47,7 @@ impl Stats {
             signer: Some(run.identity.signer.clone()).filter(|signer| !signer.is_empty()),
             shared: Some(run.identity.shared),
             compiled: Some(run.identity.compiled),
+            interpreted_because: Some(run.identity.engine_reason.clone()).filter(|reason| !reason.is_empty()),
             ended: end.name(),
             exit_status: run.exit_status(),
             reason: run.ended.reason(),
@@ -67,6 +69,7 @@ impl Stats {
             signer: None,
             shared: None,
             compiled: None,
+            interpreted_because: None,
             ended: failure.exit.name(),
             exit_status: failure.exit.status(),
             reason: Some(if failure.subject == file { line(&failure.reason) } else { failure.to_string() }),
@@ -79,11 +82,26 @@ impl Stats {
     }
 }
 
+/// Engine of a run, in text.
+struct Engine<'a>(&'a Stats);
+
+impl fmt::Display for Engine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.compiled, &self.0.interpreted_because) {
+            (None, _) => Ok(()),
+            (Some(true), _) => f.write_str("compiled, "),
+            (Some(false), None) => f.write_str("interpreted, "),
+            (Some(false), Some(reason)) => write!(f, "interpreted ({}), ", line(reason)),
+        }
+    }
+}
+
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "fuel {}, memory peak {} bytes, heap peak {} bytes, engine stack peak {} bytes, time {}.{:03} ms",
+            "{}fuel {}, memory peak {} bytes, heap peak {} bytes, engine stack peak {} bytes, time {}.{:03} ms",
+            Engine(self),
             self.fuel_used,
             self.memory_peak_bytes,
             self.heap_peak_bytes,
@@ -121,7 +139,7 @@ mod tests {
     fn text_output() {
         assert_eq!(
             stats().to_string(),
-            "fuel 1, memory peak 2 bytes, heap peak 3 bytes, engine stack peak 4 bytes, time 12.034 ms"
+            "interpreted, fuel 1, memory peak 2 bytes, heap peak 3 bytes, engine stack peak 4 bytes, time 12.034 ms"
         );
     }
 
@@ -130,7 +148,8 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&stats()).expect("is plain data"),
             "{\"file\":\"a.wasm\",\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
-             \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"compiled\":false,\"ended\":\"exited\",\"exit_status\":3,\
+             \"signature\":\"unsigned\",\"signer\":null,\"shared\":false,\"compiled\":false,\"interpreted_because\":null,\
+             \"ended\":\"exited\",\"exit_status\":3,\
              \"reason\":null,\"fuel_used\":1,\"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4,\"time_ns\":12034000}"
         );
     }
@@ -139,7 +158,7 @@ mod tests {
         let failure = Failure::new(Exit::Refused, "a.wasm", "no\nmodule");
         assert_eq!(
             serde_json::to_string(&Stats::of_failure("a.wasm", &failure)).expect("is plain data"),
-            "{\"file\":\"a.wasm\",\"sha256\":null,\"signature\":null,\"signer\":null,\"shared\":null,\"compiled\":null,\
+            "{\"file\":\"a.wasm\",\"sha256\":null,\"signature\":null,\"signer\":null,\"shared\":null,\"compiled\":null,\"interpreted_because\":null,\
              \"ended\":\"refused\",\"exit_status\":126,\"reason\":\"no module\",\"fuel_used\":0,\
              \"memory_peak_bytes\":0,\"heap_peak_bytes\":0,\"engine_stack_peak_bytes\":0,\"time_ns\":0}"
         );

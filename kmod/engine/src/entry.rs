@@ -248,9 +248,13 @@ fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadA
     if args.compiler {
         args.engine = match module.compile(wasm, &options.limits) {
             Ok(_) => Engine::Compiler,
-            Err(compiler::Error::Unsafe(..)) => Engine::Unsafe,
-            // Such a module is interpreted.
-            Err(_) => Engine::Interpreter,
+            Err(error) => {
+                // `Cut` drops the text that does not fit, and writing to it never fails.
+                let mut cut = Cut::new(&mut args.reason);
+                let _ = write!(cut, "{error}");
+                args.reason_len = u32::try_from(cut.len()).unwrap_or(0);
+                if matches!(error, compiler::Error::Unsafe(..)) { Engine::Unsafe } else { Engine::Interpreter }
+            }
         } as u32;
     }
     if !manifest.is_empty() {

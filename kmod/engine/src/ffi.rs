@@ -277,6 +277,9 @@ pub enum Engine {
     Unsafe = 2,
 }
 
+/// Size of [`LoadArgs::reason`], in bytes.
+pub const REASON_LEN: usize = 127;
+
 /// Argument of [`EngineOp::Load`].
 #[repr(C)]
 pub struct LoadArgs {
@@ -292,6 +295,10 @@ pub struct LoadArgs {
     pub compiler: bool,
     /// Out: an [`Engine`].
     pub engine: u32,
+    /// Out: bytes of `reason` in use.
+    pub reason_len: u32,
+    /// Out: text that tells why it was not compiled although `compiler` is set.
+    pub reason: [u8; REASON_LEN],
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
     /// Buffer for the reason of a failure.

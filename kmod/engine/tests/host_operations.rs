@@ -23,12 +23,10 @@ use kwasmi_engine::{
         CallError,
         Destination,
         HostOp,
-        MachineCode,
         Operations,
         Place,
         RawOperations,
         Source,
-        StackBlock,
         Ticks,
         Transfer,
         Uncompiled,
@@ -43,10 +41,7 @@ use kwasmi_engine::{
     },
 };
 use std::{
-    ffi::{
-        CStr,
-        c_void, //
-    },
+    ffi::CStr,
     num::NonZero,
     ptr::NonNull,
     sync::atomic::{
@@ -215,19 +210,14 @@ impl RawOperations for Noting {
         Ok(len)
     }
 
-    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<NonNull<c_void>, Failure> {
+    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<(), Failure> {
         let jit = functions.into_jit();
-        note!(self, jit.count, jit.helpers_len);
+        note!(self, jit.count, jit.helpers_len, jit.size_max);
         // SAFETY: By the invariant of `Uncompiled`, there are `count` functions, which nothing else uses.
         let functions = unsafe { std::slice::from_raw_parts_mut(jit.functions, jit.count) };
         for function in functions {
             function.entry = function.len + 1;
         }
-        Ok(NonNull::without_provenance(4096.try_into().expect("not 0")))
-    }
-
-    fn discard(&mut self, code: MachineCode) -> Result<(), Failure> {
-        note!(self, code.into_raw().addr());
         Ok(())
     }
 
@@ -242,12 +232,6 @@ impl RawOperations for Noting {
 
     fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>, Failure> {
         NonZero::new(size).map(NonNull::without_provenance).ok_or(Failure::Host(12))
-    }
-
-    fn free_stack(&mut self, stack: StackBlock) -> Result<(), Failure> {
-        let (start, size) = stack.into_parts();
-        note!(self, start.addr(), size);
-        Ok(())
     }
 }
 
@@ -369,7 +353,7 @@ fn memory_is_allocated_and_freed() {
 }
 
 #[test]
-fn functions_are_compiled_and_their_code_is_freed() {
+fn functions_are_compiled() {
     let mut engine = Engine::default();
     let code = [0_u64; 3];
     let function = JitFunction { code: code.as_ptr(), len: code.len(), frame: 8, size: 0, entry: 0, reserved: 0 };
@@ -380,17 +364,14 @@ fn functions_are_compiled_and_their_code_is_freed() {
         count: functions.len(),
         helpers: helpers.as_ptr(),
         helpers_len: helpers.len(),
+        size_max: 100,
     };
     // SAFETY: The addresses are those of `functions`, `code` and `helpers`, which are not used until
     // the call returns. There are no helpers.
     let uncompiled = unsafe { Uncompiled::new(&jit) };
-    let code = engine.compile(uncompiled).expect("no failure");
-    assert_eq!((engine.noted(), code.addr().get()), ("2 5", 4096));
+    assert_eq!(engine.compile(uncompiled), Ok(()));
+    assert_eq!(engine.noted(), "2 5 100");
     assert_eq!(functions.map(|function| function.entry), [4, 4]);
-    // SAFETY: `compile` returned `code`, and nothing runs it.
-    let code = unsafe { MachineCode::new(code) };
-    assert_eq!(engine.discard(code), Ok(()));
-    assert_eq!(engine.noted(), "4096");
 }
 
 #[test]
@@ -407,15 +388,11 @@ fn ticks_set_both_words() {
 }
 
 #[test]
-fn stacks_are_allocated_and_freed() {
+fn stacks_are_allocated() {
     let mut engine = Engine::default();
     assert_eq!(engine.alloc_stack(0), Err(Failure::Host(12)));
     let start = engine.alloc_stack(8192).expect("no failure");
     assert_eq!(start.addr().get(), 8192);
-    // SAFETY: `alloc_stack` returned `start` for this size, and nothing uses it.
-    let stack = unsafe { StackBlock::new(start, 8192) };
-    assert_eq!(engine.free_stack(stack), Ok(()));
-    assert_eq!(engine.noted(), "8192 8192");
 }
 
 #[test]
@@ -439,6 +416,4 @@ fn words_that_are_no_arguments_are_refused() {
     assert_eq!(malformed(HostOp::SetFlags, [1, 1 << 5, 0, 0]), refused);
     assert_eq!(malformed(HostOp::Shutdown, [1, 256, 0, 0]), refused);
     assert_eq!(malformed(HostOp::Free, [0, 1, 0, 0]), refused);
-    assert_eq!(malformed(HostOp::Discard, [0, 0, 0, 0]), refused);
-    assert_eq!(malformed(HostOp::FreeStack, [0, 4096, 0, 0]), refused);
 }

@@ -47,6 +47,7 @@ use ffi::{
     Log,
     ModuleLimits,
     ObjectArgs,
+    REASON_LEN,
     RunArgs,
     StartArgs,
     Status, //
@@ -221,6 +222,8 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
         fault_injection: true,
         compiler: false,
         engine: 0,
+        reason_len: 0,
+        reason: [0; REASON_LEN],
         limit: 0,
         log: &raw mut log,
         module: ptr::null_mut(),

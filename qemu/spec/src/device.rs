@@ -10,6 +10,7 @@ use crate::runner::{
 use kwasmi::{
     device::{
         Device as _,
+        Engine,
         Instance as _,
         Module as _,
         Refusal,
@@ -50,7 +51,7 @@ impl InKernel {
 
     fn try_run(&self, wasm: &[u8]) -> Result<Outcome, Refusal> {
         let limits = LIMITS.iter().map(|(limit, value)| (Limit(*limit), *value)).collect();
-        let instance = self.0.load(wasm, &limits)?.start(&Start::default())?;
+        let instance = self.0.load(wasm, &limits, Engine::Auto)?.start(&Start::default())?;
         loop {
             match instance.run() {
                 Ok(ended) => return Ok(ending(ended.end, &ended.text)),

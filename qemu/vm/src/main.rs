@@ -120,7 +120,7 @@ struct VmArgs {
     #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..=65536))]
     memory: u32,
     /// Time limit of the run, in seconds, boots included; 0: no limit.
-    #[arg(long, default_value_t = 600, value_name = "S")]
+    #[arg(long, default_value_t = 1800, value_name = "S")]
     timeout: u64,
     /// Time limit of a boot until the module is inserted, in seconds. After a time-out or a kernel
     /// failure before that point the VM is booted again, at most twice.
