@@ -3,13 +3,14 @@
 # Fuzzes the engine (kmod/engine/fuzz): each target of KWASMI_FUZZ_TARGETS, by default all, for
 # KWASMI_FUZZ_SECONDS, by default 30. The corpus stays in target/fuzz/corpus, failing inputs in
 # target/fuzz/artifacts. `run` and `control` compare with wasmtime, which is built for that.
+# Without libFuzzer and wasmtime, which take long to build: cargo run --no-default-features --bin compiled-loop.
 # KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to
 # FILE.
 . qemu/suites/ktap.sh
 export PATH=/opt/rust/bin:$PATH
 
 seconds=${KWASMI_FUZZ_SECONDS:-30}
-targets=${KWASMI_FUZZ_TARGETS:-load run control wasi signing}
+targets=${KWASMI_FUZZ_TARGETS:-load run control compiled wasi signing}
 triple=x86_64-unknown-linux-gnu
 work=target/fuzz
 
@@ -36,8 +37,10 @@ seeds() {
 
 fuzz() {
     local target=$1 status=0 inputs=("$work/corpus/$1" "$work/seeds") length=65536
-    # `control` makes a program from a few bytes, and does not read guests.
-    [ "$target" != control ] || { inputs=("$work/corpus/$1") length=4096; }
+    # These make a program from a few bytes, and do not read guests.
+    case $target in
+        control | compiled) inputs=("$work/corpus/$1") length=4096 ;;
+    esac
     mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
     "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len="$length" \
         -print_final_stats=1 -artifact_prefix="$work/artifacts/$target/" "${inputs[@]}" \

@@ -89,10 +89,15 @@ fn number(index: usize) -> u32 {
 
 /// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
-    let wasm = program(&mut Source::new(data));
-    let wasm = driver::add(&wasm, &mut Unstructured::new(&[])).expect("a module without imports");
+    let wasm = generate(data);
     run::keep(&wasm);
     run::by_all(&wasm);
+}
+
+/// Generates a program from `data`.
+pub(crate) fn generate(data: &[u8]) -> Vec<u8> {
+    let wasm = program(&mut Source::new(data));
+    driver::add(&wasm, &mut Unstructured::new(&[])).expect("a module without imports")
 }
 
 fn ty(source: &mut Source<'_>) -> ValType {

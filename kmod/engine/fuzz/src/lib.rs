@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compiled;
 pub mod control;
 pub mod load;
 pub mod run;

@@ -3,6 +3,7 @@
 //! Reference engines. Each runs a program in its simplest mode.
 
 pub(crate) mod wasmi;
+#[cfg(feature = "targets")]
 pub(crate) mod wasmtime;
 
 use std::collections::BTreeMap;

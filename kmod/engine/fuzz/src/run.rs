@@ -43,7 +43,7 @@ const FUEL: u64 = 1_000_000;
 const ROUNDS: u32 = 1000;
 
 /// Limits above the maxima that a program declares.
-const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 0, fuel: FUEL };
+pub(crate) const LIMITS: InstanceLimits = InstanceLimits { memory: 4 << 20, table: 10_000, fds: 0, fuel: FUEL };
 
 /// Environment variable with the path of a file that receives the program, for inspection.
 const KEEP: &str = "KWASMI_FUZZ_KEEP";
@@ -71,10 +71,12 @@ pub(crate) fn by_all(wasm: &[u8]) {
         return;
     }
     compare("wasmi", &ours, &oracle::wasmi::run(wasm, FUEL));
+    #[cfg(feature = "targets")]
     compare("wasmtime", &ours, &oracle::wasmtime::run(wasm, 100 * FUEL));
 }
 
-fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
+/// Generates a program from `input`.
+pub(crate) fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
     let config = Config {
         bulk_memory_enabled: true,
         canonicalize_nans: true,
@@ -112,7 +114,8 @@ fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
     driver::add(&module.to_bytes(), input)
 }
 
-fn by_kwasmi(wasm: &[u8]) -> Ended {
+/// Runs a program in the interpreter of this engine.
+pub(crate) fn by_kwasmi(wasm: &[u8]) -> Ended {
     let module = match Module::<FuzzHost>::new(wasm, Options { limits: MODULE_LIMITS, fault_injection: false }) {
         Ok(module) => module,
         Err(refusal) => {
@@ -144,7 +147,8 @@ fn by_kwasmi(wasm: &[u8]) -> Ended {
     Ended { end, fuel: Some(fuel), left: oracle::wasmi::left(store, exports) }
 }
 
-fn compare(by: &str, ours: &Ended, other: &Ended) {
+/// Demands that two engines came to the same end and final state.
+pub(crate) fn compare(by: &str, ours: &Ended, other: &Ended) {
     match (&ours.end, &other.end) {
         (_, End::NotComparable) => return,
         // The start function runs after instantiation in this engine, and during instantiation in

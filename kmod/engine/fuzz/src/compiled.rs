@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Target `compiled`: runs programs in the interpreter and, compiled, in the simulator, and compares their ends and final
+//! states.
+//!
+//! A program runs twice in the simulator. The second time its memories move at every call that may move them, and checkpoints are
+//! requested again and again.
+
+use crate::{
+    control,
+    oracle::{
+        End,
+        Ended,
+        Left, //
+    },
+    run, //
+};
+use arbitrary::Unstructured;
+use kwasmi_engine::{
+    compiled::{
+        instance::{
+            self,
+            Stop, //
+        },
+        program::Program,
+        simulator::{
+            self,
+            Imports,
+            Simulator,
+            Stress, //
+        },
+    },
+    compiler::{
+        self,
+        Compiled,
+        Error, //
+    },
+    vmctx::{
+        GLOBALS,
+        Helper,
+        TrapReason, //
+    },
+};
+use std::collections::BTreeMap;
+use wasmparser::{
+    ExternalKind,
+    Parser,
+    Payload,
+    ValType, //
+};
+
+/// Bytes of the stack.
+const STACK: usize = 1 << 20;
+
+/// Steps of a program, more than it needs with the interpreter's fuel.
+const STEPS: u64 = 30_000_000;
+
+/// What came of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The engines agree.
+    Equal,
+    /// There is no program, or it reaches a limit.
+    NotComparable,
+    /// The compiler refuses the program.
+    Refused(String),
+}
+
+/// Compares a program that is generated from `data`: the first byte chooses the generator.
+pub fn fuzz(data: &[u8]) -> Outcome {
+    let Some((choice, data)) = data.split_first() else { return Outcome::NotComparable };
+    let wasm = if choice & 1 == 0 { run::program(&mut Unstructured::new(data)) } else { Some(control::generate(data)) };
+    let Some(wasm) = wasm else { return Outcome::NotComparable };
+    run::keep(&wasm);
+    compare(&wasm)
+}
+
+/// Compares a program.
+pub fn compare(wasm: &[u8]) -> Outcome {
+    let compiled = match compiler::compile(wasm) {
+        Ok(compiled) => compiled,
+        Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => return Outcome::Refused(error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    if let Err(error) = compiled.check() {
+        panic!("{error}");
+    }
+    let program = match Program::read(wasm) {
+        Ok(program) => program,
+        Err(error @ Error::Unsupported(_)) => return Outcome::Refused(error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    let interpreted = run::by_kwasmi(wasm);
+    if matches!(interpreted.end, End::NotComparable) {
+        return Outcome::NotComparable;
+    }
+    let mut outcome = Outcome::NotComparable;
+    let period = 30 + wasm.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))) % 300;
+    for stress in [None, Some(Stress::new([0; 5], period))] {
+        let by = if stress.is_some() { "simulator under stress" } else { "simulator" };
+        let ended = run(wasm, &compiled, &program, stress);
+        if !matches!(ended.end, End::NotComparable) {
+            run::compare(by, &interpreted, &ended);
+            outcome = Outcome::Equal;
+        }
+    }
+    outcome
+}
+
+/// Programs import nothing.
+struct Nothing;
+
+impl Imports for Nothing {
+    fn call(&mut self, index: u32, _: &mut instance::Instance) -> Result<(), simulator::End> {
+        panic!("import {index} is called");
+    }
+}
+
+fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stress>) -> Ended {
+    let mut simulator = match Simulator::new(compiled, program, STACK) {
+        Ok(simulator) => simulator,
+        Err(stop) => return stopped(stop, End::Failed).into(),
+    };
+    simulator.surroundings.memory = run::LIMITS.memory;
+    simulator.surroundings.elements = run::LIMITS.table;
+    simulator.steps = STEPS;
+    simulator.stress = stress;
+    let mut end = End::Finished;
+    for function in program.start.into_iter().chain(program.export("_start")) {
+        end = match simulator.run(function, &mut Nothing) {
+            simulator::End::Returned(_) => continue,
+            simulator::End::Stopped(stop) => stopped(stop, End::Trapped),
+            simulator::End::StackOverflow | simulator::End::OutOfSteps => End::NotComparable,
+            simulator::End::Exited(status) => panic!("exited with {status}"),
+            simulator::End::Violation(text) => panic!("{text}"),
+        };
+        break;
+    }
+    let left = left(wasm, compiled, program, &mut simulator);
+    Ended { end, fuel: None, left }
+}
+
+fn stopped(stop: Stop, otherwise: fn(String) -> End) -> End {
+    let Stop::Trap(reason) = stop else { return End::NotComparable };
+    // The words of wasmi.
+    otherwise(String::from(match reason {
+        TrapReason::Unreachable => "wasm `unreachable` instruction executed",
+        TrapReason::MemoryBounds => "out of bounds memory access",
+        TrapReason::TableBounds => "undefined element: out of bounds table access",
+        TrapReason::NullElement => "uninitialized element 2",
+        TrapReason::BadSignature => "indirect call type mismatch",
+        TrapReason::DivideByZero => "integer divide by zero",
+        TrapReason::IntegerOverflow => "integer overflow",
+        TrapReason::BadConversion => "invalid conversion to integer",
+        TrapReason::Stack => "stack",
+    }))
+}
+
+/// Final contents of the exports.
+fn left(wasm: &[u8], compiled: &Compiled, program: &Program, simulator: &mut Simulator<'_>) -> BTreeMap<String, Left> {
+    let mut types: Vec<ValType> = Vec::new();
+    let mut left = BTreeMap::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.expect("a valid module") {
+            Payload::GlobalSection(globals) => {
+                types.extend(globals.into_iter().map(|global| global.expect("a valid global").ty.content_type));
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export.expect("a valid export");
+                    let index = usize::try_from(export.index).expect("a small index");
+                    let contents = match export.kind {
+                        ExternalKind::Global => {
+                            let first = usize::try_from(GLOBALS / 8).expect("an offset");
+                            let value = simulator.instance.context()[first + index];
+                            let is_reference = matches!(types[index], ValType::Ref(_));
+                            Left::Global(if is_reference { u64::from(value == 0) } else { value })
+                        }
+                        ExternalKind::Memory => Left::Memory(simulator.instance.memory(index).to_vec()),
+                        ExternalKind::Table => Left::Table(nulls(compiled, program, simulator, export.index.into())),
+                        _ => continue,
+                    };
+                    left.insert(export.name.to_owned(), contents);
+                }
+            }
+            _ => {}
+        }
+    }
+    left
+}
+
+/// The elements of a table: set for each null element.
+fn nulls(compiled: &Compiled, program: &Program, simulator: &mut Simulator<'_>, table: u64) -> Vec<bool> {
+    let (declarations, surroundings) = (&compiled.declarations, &simulator.surroundings);
+    let mut help = |helper, index| {
+        let args = [0, table, index, 0, 0];
+        simulator.instance.help(program, declarations, surroundings, helper, args).expect("an element of the table")
+    };
+    (0..help(Helper::TableSize, 0)).map(|index| help(Helper::TableGet, index) == 0).collect()
+}
