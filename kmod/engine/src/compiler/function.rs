@@ -503,6 +503,8 @@ impl<'a> Compiler<'a> {
         }
         if self.is_reachable {
             self.frame.place_results(results)?;
+            // An `if` whose other path does not come here has no state yet.
+            self.decide(last)?;
             self.transfer(last)?;
         }
         let control = self.controls.pop().ok_or(Error::Internal("end"))?;

@@ -115,11 +115,9 @@ impl Compiler<'_> {
         if u64::from(known) < need {
             let scratch = self.frame.alloc()?;
             self.check(reg, memory, need, scratch)?;
-            if memory == 0
-                && let Ok(bytes) = u32::try_from(need)
-            {
-                self.frame.now.cell_mut(reg)?.bytes = bytes;
-            }
+            // The checker knows one memory of an index, so that a check for another one takes the fact away.
+            let bytes = if memory == 0 { u32::try_from(need).unwrap_or(known) } else { 0 };
+            self.frame.now.cell_mut(reg)?.bytes = bytes;
             self.frame.release(scratch)?;
         }
         let address = self.sum(operand, reg, memory)?;

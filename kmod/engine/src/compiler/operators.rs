@@ -426,6 +426,10 @@ impl<'a> Compiler<'a> {
     fn copysign(&mut self, is_wide: bool) -> Result<(), Error> {
         let sign = self.frame.pop()?;
         let operand = self.frame.pop()?;
+        if matches!(sign.value, Value::Local(_)) && sign.value == operand.value {
+            let dst = self.frame.own(operand, None)?;
+            return self.finish_result(dst);
+        }
         let sign = self.frame.own(sign, None)?;
         let dst = self.frame.own(operand, None)?;
         let asm = &mut self.frame.asm;
@@ -532,12 +536,13 @@ impl<'a> Compiler<'a> {
             self.frame.asm.alu_with(alu::MOV, true, dst, Source::Reg(dst), 32)?;
         }
         let source = match rhs.value {
+            // The register may be the only place of the local, and no longer be its own.
+            Value::Local(_) if rhs.value == lhs.value => Source::Reg(dst),
             Value::Const(value) if is_signed || value <= i32::MAX as u64 => {
                 Source::Imm(i32::try_from(value.cast_signed()).unwrap_or_else(|_| low(value)))
             }
             _ if is_signed => {
                 let copy = self.frame.own(rhs, None)?;
-                let copy = if copy == dst { dst } else { copy };
                 self.frame.asm.alu_with(alu::MOV, true, copy, Source::Reg(copy), 32)?;
                 Source::Reg(copy)
             }
