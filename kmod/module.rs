@@ -21,7 +21,8 @@ use crate::{
     },
     limits::{
         self,
-        Chosen, //
+        Chosen,
+        UNLIMITED, //
     },
     log::LogBuffer,
     shared::{
@@ -35,6 +36,7 @@ use crate::{
         kwasmi_start,
         KWASMI_GUEST_FDS_MAX,
         KWASMI_LIMIT_FDS,
+        KWASMI_LIMIT_FUEL,
         KWASMI_LIMIT_TOTAL_MODULES,
         KWASMI_MODULE_COMPILED,
         KWASMI_MODULE_SHARED,
@@ -109,6 +111,16 @@ impl Module {
             let _ = write!(log, "cannot be compiled: the parameter `compiler` of the kernel module is off");
             return Err(EOPNOTSUPP);
         }
+        // Only the interpreter counts fuel.
+        let has_fuel_limit = limits.get(KWASMI_LIMIT_FUEL) != UNLIMITED;
+        let engine = match engine {
+            EngineChoice::Compiler if has_fuel_limit => {
+                let _ = write!(log, "cannot be compiled: machine code counts no fuel, and fuel is limited");
+                return Err(EOPNOTSUPP);
+            }
+            EngineChoice::Auto { .. } if has_fuel_limit => EngineChoice::Interpreter,
+            engine => engine,
+        };
         let counted = Counted::new(log)?;
         let code = Shared::of(identity.sha256(), limits, engine, |compile| Code::load(envelope, limits, compile, log))?;
         if engine == EngineChoice::Compiler && !code.is_compiled() {

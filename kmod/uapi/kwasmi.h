@@ -175,7 +175,9 @@ struct kwasmi_load {
 
 /*
  * Choice of the engine. Without a flag, a module is compiled to machine code if the kernel module's
- * parameter `compiler` is set and the module can be compiled; KWASMI_IOC_MODULE tells whether it was.
+ * parameter `compiler` is set, `limits` and the manifest do not limit fuel, and the module can be
+ * compiled; KWASMI_IOC_MODULE tells whether it was. Machine code counts no fuel: KWASMI_IOC_START with
+ * a limit of fuel then fails with ENOEXEC.
  * At most one flag may be set.
  */
 #define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */

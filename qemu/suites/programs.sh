@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --memory 2048 --add target/programs programs
+# options: --param verify=off --memory 2048 --add target/programs programs --env KWASMI_ENGINE
 # Programs by other authors behave in the kernel as their native twins do, including the files that
 # they write.
 . /suites/ktap.sh
 
 cd /tmp || exit
-export PROGRAMS=/host/programs RUNNER="kwasmi run"
+export PROGRAMS=/host/programs RUNNER="kwasmi run --engine ${KWASMI_ENGINE:-auto}"
 . $PROGRAMS/twins.sh
 
 nothing_held() {

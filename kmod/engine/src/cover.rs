@@ -43,7 +43,7 @@ impl<H: Host + 'static> Module<H> {
             listed.insert((module, name));
         });
         let mut text = String::new();
-        for import in self.module.imports() {
+        for import in self.imports() {
             let (module, name) = (import.module(), import.name());
             let lacking = lacking(module, name, manifest.capabilities);
             let is_listed = listed.contains(&(module, name));

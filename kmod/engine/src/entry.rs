@@ -244,24 +244,30 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
 
 /// Loads a module and checks that its manifest, if it has one, covers its imports.
 fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadArgs) -> Result<KernelModule, Refusal> {
-    let mut module = KernelModule::new(wasm, options)?;
-    if args.compiler {
-        args.engine = match module.compile(wasm, &options.limits) {
-            Ok(_) => Engine::Compiler,
-            Err(error) => {
-                // `Cut` drops the text that does not fit, and writing to it never fails.
-                let mut cut = Cut::new(&mut args.reason);
-                let _ = write!(cut, "{error}");
-                args.reason_len = u32::try_from(cut.len()).unwrap_or(0);
-                if matches!(error, compiler::Error::Unsafe(..)) { Engine::Unsafe } else { Engine::Interpreter }
-            }
-        } as u32;
-    }
+    let module =
+        if args.compiler { KernelModule::for_compiler(wasm, options) } else { KernelModule::new(wasm, options) }?;
     if !manifest.is_empty() {
         let manifest = Manifest::read(manifest).map_err(|wrong| Refusal::from(wrong.to_string()))?;
         module.check_manifest(&manifest)?;
     }
-    Ok(module)
+    if !args.compiler {
+        return Ok(module);
+    }
+    let error = match module.compile(wasm, &options.limits) {
+        Ok(module) => {
+            args.engine = Engine::Compiler as u32;
+            return Ok(module);
+        }
+        Err(error) => error,
+    };
+    // `Cut` drops the text that does not fit, and writing to it never fails.
+    let mut cut = Cut::new(&mut args.reason);
+    let _ = write!(cut, "{error}");
+    args.reason_len = u32::try_from(cut.len()).unwrap_or(0);
+    if matches!(error, compiler::Error::Unsafe(..)) {
+        args.engine = Engine::Unsafe as u32;
+    }
+    KernelModule::new(wasm, options)
 }
 
 /// # Safety

@@ -17,6 +17,7 @@ use crate::{
         Pause, //
     },
     module::{
+        Code,
         ENTRY,
         Module,
         Refusal, //
@@ -39,7 +40,7 @@ use core::fmt::{
     Display, //
 };
 use wasmi::{
-    Error, Func, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
+    Engine, Error, Func, Linker, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
     errors::{
         MemoryError,
         TableError, //
@@ -221,13 +222,21 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     ///
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
     pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
-        // Machine code does not count fuel.
-        #[cfg(feature = "object")]
-        if let Some(native) = module.native.as_ref().filter(|_| limits.fuel == u64::MAX) {
-            let guest = Guest::new(native.clone(), State::new(wasi, limits))?;
-            return Ok(Self::Compiled(Box::new(guest)));
+        match &module.code {
+            Code::Translated { engine, module: translated, linker } => {
+                Interpreted::new((engine, translated, linker), module.has_start, State::new(wasi, limits))
+                    .map(Self::Interpreted)
+            }
+            #[cfg(feature = "object")]
+            Code::Compiled(_) if limits.fuel != u64::MAX => Err(Refusal::from(String::from(
+                "machine code counts no fuel: load the module with a limit of fuel, or for the interpreter",
+            ))),
+            #[cfg(feature = "object")]
+            Code::Compiled(native) => {
+                let guest = Guest::new(native.clone(), State::new(wasi, limits))?;
+                Ok(Self::Compiled(Box::new(guest)))
+            }
         }
-        Interpreted::new(module, wasi, limits).map(Self::Interpreted)
     }
 
     /// Returns the store and the exports, so that the fuzzer can compare the final state with that
@@ -324,27 +333,30 @@ impl Display for Place {
 }
 
 impl<H: Host + Send + Sync + 'static> Interpreted<H> {
-    /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
-    /// the guest.
+    /// Instantiates a translated module: allocates and initialises its memories and tables. Runs no
+    /// code of the guest.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the module exceeds `limits`, if no memory is available, or if a segment is
-    /// out of bounds.
-    pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
-        let state = State::new(wasi, limits);
-        let mut store = Store::new(&module.engine, state);
+    /// [`Refusal`] if the module exceeds the limits in `state`, if no memory is available, or if a
+    /// segment is out of bounds.
+    fn new(
+        (engine, module, linker): (&Engine, &wasmi::Module, &Linker<State<H>>),
+        has_start: bool,
+        state: State<H>,
+    ) -> Result<Self, Refusal> {
+        let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         // Allocating the initial memories and tables consumes fuel as well.
         let instance = store
             .set_fuel(u64::MAX)
-            .and_then(|()| module.linker.instantiate_and_start(&mut store, &module.module))
+            .and_then(|()| linker.instantiate_and_start(&mut store, module))
             .map_err(|error| match store.data().denied {
                 Some(Denied::Limit(limit)) => Refusal::limited(limit, String::from("at instantiation")),
                 _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
             })?;
 
-        let names = module.has_start.then_some(start_section::EXPORT).into_iter().chain([ENTRY]);
+        let names = has_start.then_some(start_section::EXPORT).into_iter().chain([ENTRY]);
         let mut entries = Vec::new();
         for name in names {
             let function = instance
@@ -354,7 +366,6 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
-        let has_start = module.has_start;
         Ok(Self {
             store,
             #[cfg(feature = "fuzzing")]

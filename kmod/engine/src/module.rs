@@ -99,25 +99,33 @@ impl From<String> for Refusal {
 
 /// Module that can be instantiated any number of times.
 ///
-/// All functions are translated when the module is loaded. Instances share the result and never
-/// change it.
+/// All functions are translated or compiled when the module is loaded. Instances share the result and
+/// never change it.
 pub struct Module<H: Host + 'static> {
-    pub(crate) engine: Engine,
-    pub(crate) module: wasmi::Module,
-    pub(crate) linker: Linker<State<H>>,
+    pub(crate) code: Code<H>,
     /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
     pub(crate) has_start: bool,
-    /// The module as machine code.
-    #[cfg(feature = "object")]
-    pub(crate) native: Option<alloc::sync::Arc<crate::compiled::guest::Native>>,
 }
 
-fn config(limits: &ModuleLimits) -> Config {
+/// Code of a module.
+pub(crate) enum Code<H: Host + 'static> {
+    /// Code for the interpreter.
+    Translated {
+        engine: Engine,
+        module: wasmi::Module,
+        linker: Linker<State<H>>,
+    },
+    /// Machine code.
+    #[cfg(feature = "object")]
+    Compiled(alloc::sync::Arc<crate::compiled::guest::Native>),
+}
+
+fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
     let stack = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut config = Config::default();
     config
         .consume_fuel(true)
-        .compilation_mode(CompilationMode::Eager)
+        .compilation_mode(mode)
         .ignore_custom_sections(true)
         .allow_start_fn(false)
         .set_max_cached_stacks(0)
@@ -137,8 +145,23 @@ impl<H: Host + 'static> Module<H> {
     /// [`Refusal`] if `wasm` exceeds a limit, is not valid Wasm, has an import that kwasmi does not
     /// provide, or does not export [`ENTRY`] as a function without parameters and results.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
+        Self::with_mode(wasm, options, CompilationMode::Eager)
+    }
+
+    /// Validates `wasm` and makes the same checks as [`Module::new`], for [`Module::compile`]. Does not
+    /// translate.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Module::new`].
+    #[cfg(feature = "object")]
+    pub(crate) fn for_compiler(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
+        Self::with_mode(wasm, options, CompilationMode::LazyTranslation)
+    }
+
+    fn with_mode(wasm: &[u8], options: Options, mode: CompilationMode) -> Result<Self, Refusal> {
         Counts::of(wasm).check(&options.limits)?;
-        let engine = Engine::new(&config(&options.limits));
+        let engine = Engine::new(&config(&options.limits, mode));
         let start = start_section::rewrite(wasm);
         let bytes = start.as_ref().map_or(wasm, |start| start.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
@@ -153,27 +176,33 @@ impl<H: Host + 'static> Module<H> {
         if start.is_some() {
             check_entry(&module, start_section::EXPORT, "the start function")?;
         }
-        Ok(Self {
-            has_start: start.is_some(),
-            engine,
-            module,
-            linker,
-            #[cfg(feature = "object")]
-            native: None,
-        })
+        Ok(Self { has_start: start.is_some(), code: Code::Translated { engine, module, linker } })
     }
 
-    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel; returns the bytes of machine code.
+    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel.
     ///
     /// # Errors
     ///
     /// The reason why it can only be interpreted.
     #[cfg(feature = "object")]
-    pub(crate) fn compile(&mut self, wasm: &[u8], limits: &ModuleLimits) -> Result<u64, crate::compiler::Error> {
+    pub(crate) fn compile(self, wasm: &[u8], limits: &ModuleLimits) -> Result<Self, crate::compiler::Error> {
+        let has_start = self.has_start;
+        // What wasmi has of the module is not needed any more.
+        drop(self);
         let native = crate::compiled::guest::Native::new(wasm, limits.stack)?;
-        let size = native.code_size();
-        self.native = Some(alloc::sync::Arc::new(native));
-        Ok(size)
+        Ok(Self { has_start, code: Code::Compiled(alloc::sync::Arc::new(native)) })
+    }
+}
+
+impl<H: Host + 'static> Module<H> {
+    /// Returns the imports; there are none once the module is compiled.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = wasmi::ImportType<'_>> {
+        let module = match &self.code {
+            Code::Translated { module, .. } => Some(module),
+            #[cfg(feature = "object")]
+            Code::Compiled(_) => None,
+        };
+        module.into_iter().flat_map(wasmi::Module::imports)
     }
 }
 
