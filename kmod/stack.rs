@@ -6,7 +6,7 @@
 //! Code that takes a stack trace of the task (`/proc/PID/stack`, sysrq-t) reads that stack,
 //! possibly after the task has continued and dropped the stack. Such code does not sleep between
 //! reading the stack pointer and reading the stack. So a dropped stack is unmapped only after a
-//! grace period of RCU-tasks. Until then an engine stack is kept for reuse.
+//! grace period of RCU-tasks. Until then it is kept for reuse.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -39,7 +39,7 @@ pub(crate) const SIZE: usize = 64 * 1024;
 ///
 /// # Invariants
 ///
-/// `start` is the start of `size` initialised bytes of [`Vmalloc`], which this value owns. `size` is at least 16.
+/// `start` is the start of `size` initialised bytes of [`Vmalloc`], which this value owns. `size` is a multiple of 8, and at least 16.
 struct Memory {
     start: NonNull<u8>,
     size: usize,
@@ -53,15 +53,37 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `size` is below 16; `ENOMEM`.
+    /// `EINVAL` if `size` is below 16 or no multiple of 8; `ENOMEM`.
     fn new(size: usize) -> Result<Self> {
-        if size < size_of::<Link>() {
+        if size < size_of::<Link>() || size % size_of::<u64>() != 0 {
             return Err(EINVAL);
         }
         let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
         let mut memory = ManuallyDrop::new(Vec::<u8, Vmalloc>::with_capacity(size, flags)?);
         // INVARIANT: The vector has a capacity of `size` zeroed bytes, and `ManuallyDrop` gives up its ownership of them.
         Ok(Self { start: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)?, size })
+    }
+
+    /// Returns the number of bytes from the lowest non-zero word to the end. No task runs on the stack.
+    fn used(&self) -> usize {
+        let mut unused = 0;
+        while unused < self.size {
+            // SAFETY: By the type invariant the `size` bytes are initialised, and `unused` is below `size`, a multiple of 8.
+            let word = unsafe { self.start.as_ptr().add(unused).cast::<u64>().read() };
+            if word != 0 {
+                break;
+            }
+            unused += size_of::<u64>();
+        }
+        self.size - unused
+    }
+
+    /// Zeroes the used part. No task runs on the stack.
+    fn clear(&mut self) {
+        let used = self.used();
+        let start = self.start.as_ptr().wrapping_add(self.size - used);
+        // SAFETY: By the type invariant the memory has `size` bytes, and `start` is `used` bytes below its end.
+        unsafe { ptr::write_bytes(start, 0, used) };
     }
 
     /// Frees the memory.
@@ -112,29 +134,15 @@ impl Stack {
 
     /// Returns the number of bytes that were ever in use: from the lowest non-zero word to the top.
     pub(crate) fn peak(&self) -> usize {
-        let mut unused = 0;
-        while unused < SIZE {
-            // SAFETY: By the type invariant the `SIZE` bytes are initialised, and `unused` is below
-            // `SIZE`. No task runs on the stack: `engine::enter` borrows it exclusively while one
-            // does.
-            let word = unsafe { self.memory.start.as_ptr().add(unused).cast::<u64>().read() };
-            if word != 0 {
-                break;
-            }
-            unused += size_of::<u64>();
-        }
-        SIZE - unused
+        // `engine::enter` borrows the stack exclusively while a task runs on it.
+        self.memory.used()
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let peak = self.peak();
-        counters::STACK_PEAK.raise(peak);
-        let used = self.memory.start.as_ptr().wrapping_add(SIZE - peak);
-        // SAFETY: By the type invariant the memory has `SIZE` bytes, and `used` is `peak` bytes
-        // below its end. No task runs on the stack while it is dropped.
-        unsafe { ptr::write_bytes(used, 0, peak) };
+        counters::STACK_PEAK.raise(self.peak());
+        self.memory.clear();
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
         retire(Memory { start: self.memory.start, size: SIZE }, Kind::Engine);
     }
@@ -146,13 +154,14 @@ pub(crate) struct GuestStack {
 }
 
 impl GuestStack {
-    /// Returns a stack of `size` bytes.
+    /// Returns a stack of `size` bytes, all zero: a retired one if possible.
     ///
     /// # Errors
     ///
     /// `EINVAL` if `size` is below 16; `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        Ok(Self { memory: Memory::new(size)? })
+        let retired = RETIRED.lock().pop_guest(size);
+        Ok(Self { memory: retired.map_or_else(|| Memory::new(size), Ok)? })
     }
 
     /// Returns the address of the lowest byte.
@@ -163,16 +172,19 @@ impl GuestStack {
 
 impl Drop for GuestStack {
     fn drop(&mut self) {
+        // The next guest must not read what this one left.
+        self.memory.clear();
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
         retire(Memory { start: self.memory.start, size: self.memory.size }, Kind::Guest);
     }
 }
 
-/// Use of a stack.
+/// Use of a stack. All retired stacks are zeroed.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Engine stacks are zeroed and have [`SIZE`] bytes: another engine can use them.
+    /// Engine stacks have [`SIZE`] bytes.
     Engine,
+    /// Guest stacks have the size that the module's limit asks for.
     Guest,
 }
 
@@ -208,6 +220,14 @@ impl List {
         self.first = link.next;
         // INVARIANT: By the invariant of the list the memory has this size, and the list has just dropped its pointer to it.
         Some(Memory { start, size: link.size })
+    }
+
+    /// Returns the next stack if it has `size` bytes.
+    fn pop_of(&mut self, size: usize) -> Option<Memory> {
+        let start = NonNull::new(self.first)?;
+        // SAFETY: By the invariant of the list a link is at the start of the memory.
+        let link = unsafe { start.as_ptr().cast::<Link>().read() };
+        if link.size == size { self.pop() } else { None }
     }
 
     fn is_empty(&self) -> bool {
@@ -266,6 +286,11 @@ impl Retired {
     /// Memory for an engine stack.
     fn pop(&mut self) -> Option<Memory> {
         self.young.engine.pop().or_else(|| self.old.engine.pop())
+    }
+
+    /// Memory for a guest's stack of `size` bytes. Guests with the same limit have stacks of the same size.
+    fn pop_guest(&mut self, size: usize) -> Option<Memory> {
+        self.young.guest.pop_of(size).or_else(|| self.old.guest.pop_of(size))
     }
 }
 
