@@ -72,6 +72,13 @@ pub const ARGS: i16 = LIMITS + 8 * LIMITS_MAX as i16;
 /// Number of words at [`ARGS`].
 pub const ARGS_MAX: u32 = 1024;
 
+/// Offset of the tail call word, the last of [`ARGS`]: not 0 if the function that returns has arranged a tail call.
+///
+/// A function that calls others in tail position has a body, a function of its own behind those that the module defines. For such a
+/// call the body leaves all arguments at [`ARGS`], has [`Helper::ResolveTail`] look up the function, sets the word and returns. Only
+/// the function of the body calls bodies: it clears the word and calls what was looked up, until the word is 0.
+pub const TAIL_CALL: i16 = ARGS + 8 * (ARGS_MAX as i16 - 1);
+
 /// Offset of the globals, 8 bytes each.
 pub const GLOBALS: i16 = ARGS + 8 * ARGS_MAX as i16;
 
@@ -226,6 +233,9 @@ helpers! {
     ElemDrop = 17: true, 1, Pure;
     /// Numeric operation of R3, R4 that may trap; R2 is the operation, see [`crate::vmctx::Numeric`].
     TrappingNumeric = 18: true, 3, Pure;
+    /// Has [`Helper::CallResolved`] call the body of a function, or the function if it has none: of function R2 minus 1, or of the
+    /// one that [`Helper::Resolve`] has looked up if R2 is 0.
+    ResolveTail = 19: true, 1, Pure;
     /// `i32.clz`.
     I32Clz = 20: false, 1, Pure;
     /// `i32.ctz`.

@@ -6,7 +6,10 @@
 
 use kwasmi_engine::{
     compiled::{
-        instance::Instance,
+        instance::{
+            Instance,
+            Stop, //
+        },
         program::Program,
         simulator::{
             End,
@@ -16,6 +19,7 @@ use kwasmi_engine::{
         },
     },
     compiler,
+    vmctx::TrapReason,
 };
 
 /// Programs import nothing.
@@ -78,4 +82,80 @@ fn operands_of_one_dead_local() {
     let text = r#"(module (func (export "run") (param f64) (result f64) (f64.copysign (local.get 0) (local.get 0))))"#;
     let value = (-2.5_f64).to_bits();
     assert_eq!(run(text, [value, 0, 0, 0, 0]), End::Returned(value));
+}
+
+#[test]
+fn tail_calls_of_the_function_itself() {
+    let text = r#"(module (func $sum (export "run") (param i64 i64) (result i64) (local i64)
+        (if (i64.eqz (local.get 0)) (then (return (i64.add (local.get 1) (local.get 2)))))
+        (local.set 2 (i64.const 1000))
+        (return_call $sum (i64.sub (local.get 0) (i64.const 1)) (i64.add (local.get 1) (local.get 0)))))"#;
+    assert_eq!(run(text, [100_000, 0, 0, 0, 0]), End::Returned(5_000_050_000));
+}
+
+/// More parameters than registers, which change places.
+#[test]
+fn tail_calls_with_many_parameters() {
+    let text = r#"(module
+        (func $turn (param i64 i64 i64 i64 i64 i64 i64) (result i64 i64)
+            (if (i64.eqz (local.get 0)) (then (return (local.get 1) (local.get 6))))
+            (return_call $turn (i64.sub (local.get 0) (i64.const 1)) (local.get 2) (local.get 3) (local.get 4)
+                (local.get 5) (local.get 6) (local.get 1)))
+        (func (export "run") (param i64) (result i64)
+            (call $turn (local.get 0) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5)
+                (i64.const 6))
+            (local.set 0) (i64.mul (i64.const 10)) (i64.add (local.get 0))))"#;
+    for (times, expected) in [(0, 16), (1, 21), (6, 16), (10_000, 54)] {
+        assert_eq!(run(text, [times, 0, 0, 0, 0]), End::Returned(expected), "{times}");
+    }
+}
+
+/// Functions call each other in tail position, directly and through a table, deeper than any stack.
+#[test]
+fn tail_calls_of_other_functions() {
+    let text = r#"(module
+        (type $t (func (param i64 i64 i64 i64 i64 i64) (result i64)))
+        (table funcref (elem $even $odd $last))
+        (global $calls (mut i64) (i64.const 0))
+        (func $last (type $t) (i64.add (local.get 0) (local.get 5)))
+        (func $even (type $t)
+            (if (i64.eqz (local.get 0)) (then
+                (return_call_indirect (type $t) (i64.const 44) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)
+                    (local.get 5) (i32.const 2))))
+            (return_call $odd (i64.sub (local.get 0) (i64.const 1)) (i64.const 0) (i64.const 0) (i64.const 0)
+                (i64.const 0) (i64.add (local.get 5) (i64.const 1))))
+        (func $odd (type $t)
+            (if (i64.eqz (local.get 0)) (then (return (i64.const 99))))
+            (return_call_indirect (type $t) (i64.sub (local.get 0) (i64.const 1)) (i64.const 0) (i64.const 0)
+                (i64.const 0) (i64.const 0) (i64.add (local.get 5) (i64.const 1)) (i32.const 0)))
+        (func $again (param i64) (result i64)
+            (i64.add (i64.const 1)
+                (call $even (local.get 0) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0))))
+        (func $to_again (param i64) (result i64) (return_call $again (local.get 0)))
+        (func (export "run") (param i64) (result i64)
+            (i64.add
+                (call $to_again (local.get 0))
+                (call_indirect (type $t) (local.get 0) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)
+                    (i64.const 0) (i32.const 1)))))"#;
+    // The sum of $again, that is 44 plus the number of calls plus 1, and 99.
+    assert_eq!(run(text, [20_000, 0, 0, 0, 0]), End::Returned(44 + 20_000 + 1 + 99));
+    assert_eq!(run(text, [0; 5]), End::Returned(44 + 1 + 99));
+    assert_eq!(run(text, [1, 0, 0, 0, 0]), End::Returned(99 + 1 + 44 + 1));
+}
+
+#[test]
+fn tail_calls_trap() {
+    let text = |element| {
+        format!(
+            r#"(module (type $t (func (param i32) (result i32))) (table 3 funcref) (elem (i32.const 0) $f $g)
+        (func $f (type $t) (local.get 0)) (func $g)
+        (func (export "run") (param i32) (result i32)
+            (return_call_indirect (type $t) (local.get 0) (i32.const {element}))))"#
+        )
+    };
+    let trap = |reason| End::Stopped(Stop::Trap(reason));
+    assert_eq!(run(&text(0), [5, 0, 0, 0, 0]), End::Returned(5));
+    assert_eq!(run(&text(1), [5, 0, 0, 0, 0]), trap(TrapReason::BadSignature));
+    assert_eq!(run(&text(2), [5, 0, 0, 0, 0]), trap(TrapReason::NullElement));
+    assert_eq!(run(&text(3), [5, 0, 0, 0, 0]), trap(TrapReason::TableBounds));
 }

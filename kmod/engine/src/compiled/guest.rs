@@ -336,7 +336,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 self.memory_peak = self.memory_peak.max(self.instance.memory_size());
                 match help {
                     Ok(value) => {
-                        if helper == Helper::Resolve {
+                        if matches!(helper, Helper::Resolve | Helper::ResolveTail) {
                             native.resolve(&mut self.instance);
                         }
                         Answer::Resume(value)

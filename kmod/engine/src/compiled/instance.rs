@@ -396,6 +396,10 @@ impl Instance {
         match helper {
             Helper::TrappingNumeric => return Ok(numeric::convert(b, c)?),
             Helper::Resolve => return self.resolve(declarations, index(b), index(c), number(d)),
+            Helper::ResolveTail => {
+                let function = number(b).checked_sub(1).unwrap_or(self.resolved);
+                self.resolved = declarations.tail_entry(function).ok_or(TrapReason::NullElement)?;
+            }
             Helper::MemoryGrow => return self.grow_memory(surroundings, index(b), c),
             Helper::MemoryFill => self.memory_fill(index(b), triple)?,
             Helper::MemoryCopy => self.memory_copy(index(b), index(c), triple)?,

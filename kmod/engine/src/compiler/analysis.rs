@@ -74,6 +74,8 @@ pub(super) struct Analysis {
     pub(super) hot: Vec<Use>,
     /// Set if the function calls.
     pub(super) has_call: bool,
+    /// Set if the function calls another one in tail position.
+    pub(super) calls_tails: bool,
 }
 
 /// An open construct.
@@ -88,8 +90,14 @@ struct Frame {
     extended: Vec<u32>,
 }
 
-/// Analyses a function of `params` parameters and `locals` locals in all.
-pub(super) fn analyse(mut reader: OperatorsReader<'_>, params: u32, locals: u32) -> Result<Analysis, Error> {
+/// Analyses a function of `params` parameters and `locals` locals in all. `is_tail` says which functions need more than a jump
+/// or a plain call to be called in tail position.
+pub(super) fn analyse(
+    mut reader: OperatorsReader<'_>,
+    params: u32,
+    locals: u32,
+    is_tail: impl Fn(u32) -> bool,
+) -> Result<Analysis, Error> {
     let mut analysis = Analysis::default();
     let count = locals as usize;
     analysis.locals.try_reserve_exact(count).map_err(|_| Error::Memory)?;
@@ -132,6 +140,8 @@ pub(super) fn analyse(mut reader: OperatorsReader<'_>, params: u32, locals: u32)
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
                 analysis.access(local_index, true, position, &mut frames, &mut log);
             }
+            Operator::ReturnCallIndirect { .. } => analysis.calls_tails = true,
+            Operator::ReturnCall { function_index } => analysis.calls_tails |= is_tail(function_index),
             ref other => analysis.note(other, &frames),
         }
         position = position.saturating_add(1);

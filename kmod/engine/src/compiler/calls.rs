@@ -25,7 +25,8 @@ use crate::{
     },
     vmctx::{
         Effect,
-        Helper, //
+        Helper,
+        TAIL_CALL, //
     },
 };
 use alloc::vec::Vec;
@@ -65,6 +66,15 @@ impl Compiler<'_> {
 
     /// Calls an element of a table.
     pub(super) fn call_indirect(&mut self, type_index: u32, table: u32) -> Result<(), Error> {
+        let (params, results) = self.resolve(type_index, table)?;
+        self.pass(params)?;
+        self.frame.asm.call_helper(Helper::CallResolved)?;
+        self.frame.clobber(true)?;
+        self.take_results(results, 0)
+    }
+
+    /// Looks up an element of a table as a function; returns the numbers of its parameters and results.
+    fn resolve(&mut self, type_index: u32, table: u32) -> Result<(usize, usize), Error> {
         let ty = self.declarations.types.get(type_index as usize).ok_or(Error::Internal("type index"))?;
         let (params, results) = (ty.params.len(), ty.results.len());
         let id = self.declarations.type_ids.get(type_index as usize).copied().ok_or(Error::Internal("type index"))?;
@@ -77,10 +87,42 @@ impl Compiler<'_> {
         ])?;
         self.frame.asm.call_helper(Helper::Resolve)?;
         self.frame.clobber(false)?;
-        self.pass(params)?;
-        self.frame.asm.call_helper(Helper::CallResolved)?;
-        self.frame.clobber(true)?;
-        self.take_results(results, 0)
+        Ok((params, results))
+    }
+
+    /// Calls function `index` in tail position.
+    pub(super) fn return_call(&mut self, index: u32) -> Result<(), Error> {
+        if index < self.declarations.imported {
+            // An imported function calls nothing in tail position.
+            self.call(index)?;
+            self.branch(0)?;
+            return self.diverge();
+        }
+        let params = self.declarations.function_type(index)?.params.len();
+        if index == self.index {
+            // The function begins again, with the comparison of the stack limit, which is a checkpoint.
+            self.pass(params)?;
+            self.frame.asm.jump(self.entry.ok_or(Error::Internal("entry"))?)?;
+            return self.diverge();
+        }
+        self.leave_to(u64::from(index).saturating_add(1), params)
+    }
+
+    /// Calls an element of a table in tail position.
+    pub(super) fn return_call_indirect(&mut self, type_index: u32, table: u32) -> Result<(), Error> {
+        let (params, _) = self.resolve(type_index, table)?;
+        self.leave_to(0, params)
+    }
+
+    /// Returns to the caller of the body with a tail call of what [`Helper::ResolveTail`] makes of `function`.
+    fn leave_to(&mut self, function: u64, params: usize) -> Result<(), Error> {
+        self.arguments(&[Argument::Context, Argument::Const(function)])?;
+        self.frame.asm.call_helper(Helper::ResolveTail)?;
+        self.frame.clobber(false)?;
+        self.pass_all(params, 0)?;
+        self.frame.asm.store(width::DW, R6, TAIL_CALL, Source::Imm(1))?;
+        self.frame.asm.exit()?;
+        self.diverge()
     }
 
     /// Calls a helper with constants and the topmost `operands` operands; pushes its result if it has one.

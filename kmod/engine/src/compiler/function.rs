@@ -119,6 +119,10 @@ pub(super) struct Compare {
 pub(super) struct Compiler<'a> {
     pub(super) declarations: &'a Declarations,
     pub(super) frame: Frame,
+    /// Index of the function among all functions.
+    pub(super) index: u32,
+    /// The function's first instruction.
+    pub(super) entry: Option<Label>,
     reader: OperatorsReader<'a>,
     /// The operator after the present one.
     pub(super) next: Option<Operator<'a>>,
@@ -132,13 +136,22 @@ pub(super) struct Compiler<'a> {
     constructs: usize,
 }
 
+/// A compiled function.
+pub(super) struct Translated {
+    pub(super) function: Function,
+    /// The assembler, for another function.
+    pub(super) assembler: Assembler,
+    /// Set if the function calls others in tail position.
+    pub(super) calls_tails: bool,
+}
+
 /// Compiles function `index`, whose body has been validated.
 pub(super) fn compile(
     declarations: &Declarations,
     index: u32,
     body: &FunctionBody<'_>,
     mut asm: Assembler,
-) -> Result<(Function, Assembler), Error> {
+) -> Result<Translated, Error> {
     let ty = declarations.function_type(index)?;
     let params = u32::try_from(ty.params.len()).unwrap_or(u32::MAX);
     let mut locals = params;
@@ -146,11 +159,15 @@ pub(super) fn compile(
         locals = locals.saturating_add(group?.0);
     }
     for is_large in [false, true] {
-        let analysis = analyse(body.get_operators_reader()?, params, locals)?;
+        let is_tail = |callee| callee != index && callee >= declarations.imported;
+        let analysis = analyse(body.get_operators_reader()?, params, locals, is_tail)?;
+        let calls_tails = analysis.calls_tails;
         let frame = Frame::new(asm, analysis, locals)?;
         let mut compiler = Compiler {
             declarations,
             frame,
+            index,
+            entry: None,
             reader: body.get_operators_reader()?,
             next: None,
             controls: Vec::new(),
@@ -165,11 +182,25 @@ pub(super) fn compile(
         let size = compiler.frame.size();
         if size <= STACK_RED_ZONE || is_large {
             let function = compiler.frame.asm.finish(size)?;
-            return Ok((function, compiler.frame.asm));
+            return Ok(Translated { function, assembler: compiler.frame.asm, calls_tails });
         }
         asm = compiler.frame.asm;
     }
     Err(Error::Internal("frame size"))
+}
+
+/// Emits what follows if the stack is used up: after a checkpoint the function begins again.
+pub(super) fn without_stack(asm: &mut Assembler, params: u32, entry: Label) -> Result<(), Error> {
+    for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
+        asm.store(width::DW, R6, args_offset(param)?, Source::Reg(Reg(reg)))?;
+    }
+    asm.pass_context()?;
+    asm.constant(R2, TrapReason::Stack as u64)?;
+    asm.call_helper(Helper::Trap)?;
+    for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
+        asm.load(width::DW, Reg(reg), R6, args_offset(param)?)?;
+    }
+    asm.jump(entry)
 }
 
 impl<'a> Compiler<'a> {
@@ -177,6 +208,7 @@ impl<'a> Compiler<'a> {
         let entry = self.frame.asm.label();
         let stack = self.frame.asm.label();
         self.frame.asm.bind(entry)?;
+        self.entry = Some(entry);
         self.frame.asm.load(width::DW, R0, R6, STACK_LIMIT)?;
         if is_large {
             // The size is not known yet; it is at most this.
@@ -248,16 +280,7 @@ impl<'a> Compiler<'a> {
         let cold = core::mem::take(&mut self.cold);
         let asm = &mut self.frame.asm;
         asm.bind(stack)?;
-        for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
-            asm.store(width::DW, R6, args_offset(param)?, Source::Reg(Reg(reg)))?;
-        }
-        asm.pass_context()?;
-        asm.constant(R2, TrapReason::Stack as u64)?;
-        asm.call_helper(Helper::Trap)?;
-        for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
-            asm.load(width::DW, Reg(reg), R6, args_offset(param)?)?;
-        }
-        asm.jump(entry)?;
+        without_stack(asm, params, entry)?;
         for item in cold {
             match item {
                 Cold::Checkpoint { label, head, state } => {
@@ -350,6 +373,10 @@ impl<'a> Compiler<'a> {
             Operator::Return => {
                 self.branch(0)?;
                 self.diverge()
+            }
+            Operator::ReturnCall { function_index } => self.return_call(*function_index),
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                self.return_call_indirect(*type_index, *table_index)
             }
             Operator::Unreachable => {
                 let label = self.trap(TrapReason::Unreachable);
@@ -573,7 +600,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Branches to construct `target` for good; the values that it carries are on the stack.
-    fn branch(&mut self, target: usize) -> Result<(), Error> {
+    pub(super) fn branch(&mut self, target: usize) -> Result<(), Error> {
         let (arity, is_loop) = self
             .controls
             .get(target)

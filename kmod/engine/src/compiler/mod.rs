@@ -13,6 +13,7 @@ mod function;
 mod memory;
 mod operators;
 mod registers;
+mod tails;
 
 use crate::{
     checker::{
@@ -108,6 +109,8 @@ pub struct Declarations {
     pub globals: u32,
     /// Number of tables.
     pub tables: u32,
+    /// Functions that call others in tail position, ascending: the bodies of these are behind those that the module defines.
+    pub tail_callers: Vec<u32>,
 }
 
 impl Declarations {
@@ -117,15 +120,37 @@ impl Declarations {
         self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
     }
 
+    /// The function that a tail call of function `index` calls: a body, which has an index behind those of the module, or the
+    /// function itself.
+    #[must_use]
+    pub fn tail_entry(&self, index: u32) -> Option<u32> {
+        self.functions.get(index as usize)?;
+        match self.tail_callers.binary_search(&index) {
+            Ok(body) => u32::try_from(self.functions.len().checked_add(body)?).ok(),
+            Err(_) => Some(index),
+        }
+    }
+
     /// Declarations that the checker needs.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        let defined = self.functions.len().saturating_sub(self.imported as usize);
+        let all = self.functions.len().saturating_add(self.tail_callers.len());
         Shape {
-            functions: u32::try_from(defined).unwrap_or(u32::MAX),
+            functions: u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(self.imported),
             globals: self.globals,
             memories: self.memories.clone(),
         }
+    }
+
+    fn add_tail_caller(&mut self, index: u32) -> Result<(), Error> {
+        // The last word of the arguments is taken.
+        let is_wide = |ty: &Type| ty.params.len().max(ty.results.len()) >= ARGS_MAX as usize;
+        if self.types.iter().any(is_wide) {
+            return Err(Error::TooLarge("parameters or results of a function, with tail calls"));
+        }
+        self.tail_callers.try_reserve(1).map_err(|_| Error::Memory)?;
+        self.tail_callers.push(index);
+        Ok(())
     }
 
     fn add_type(&mut self, ty: Type) -> Result<(), Error> {
@@ -145,7 +170,7 @@ impl Declarations {
 pub struct Compiled {
     /// Declarations of the module.
     pub declarations: Declarations,
-    /// Functions that the module defines.
+    /// Functions that the module defines, then the bodies of [`Declarations::tail_callers`].
     pub functions: Vec<Function>,
 }
 
@@ -187,6 +212,7 @@ pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
+    let mut bodies = Vec::new();
     let mut assembler = assembler::Assembler::default();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
@@ -197,15 +223,24 @@ pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
             function.validate(&body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
-            let (compiled_function, reused) = function::compile(&compiled.declarations, index, &body, assembler)?;
-            assembler = reused;
+            let translated = function::compile(&compiled.declarations, index, &body, assembler)?;
+            assembler = translated.assembler;
+            let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {
                 return Err(Error::TooLarge("frame of a function"));
+            }
+            if translated.calls_tails {
+                compiled.declarations.add_tail_caller(index)?;
+                bodies.try_reserve(1).map_err(|_| Error::Memory)?;
+                bodies.push(compiled_function);
+                (compiled_function, assembler) = tails::caller(&compiled.declarations, index, assembler)?;
             }
             compiled.functions.try_reserve(1).map_err(|_| Error::Memory)?;
             compiled.functions.push(compiled_function);
         }
     }
+    compiled.functions.try_reserve(bodies.len()).map_err(|_| Error::Memory)?;
+    compiled.functions.append(&mut bodies);
     Ok(compiled)
 }
 
