@@ -23,6 +23,9 @@
 /// Bytes of a WebAssembly page.
 pub const PAGE: u64 = 65536;
 
+/// Most pages of a memory: the size in bytes has 32 bits.
+pub const PAGES_MAX: u64 = 65535;
+
 /// Most memories of a module.
 pub const MEMORIES_MAX: u32 = 16;
 
@@ -31,7 +34,7 @@ pub const MEMORIES_MAX: u32 = 16;
 pub enum MemoryField {
     /// Address of the first byte.
     Base,
-    /// Size in bytes, a multiple of [`PAGE`], at most 2^32.
+    /// Size in bytes, a multiple of [`PAGE`], at most [`PAGES_MAX`] of them.
     Size,
 }
 

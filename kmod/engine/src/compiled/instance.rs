@@ -20,14 +20,12 @@ use crate::{
         LIMITS_MAX,
         MemoryField,
         PAGE,
+        PAGES_MAX,
         TrapReason,
         memory_offset, //
     },
 };
 use alloc::vec::Vec;
-
-/// Most pages of a memory.
-const PAGES_MAX: u64 = 65536;
 
 /// Number of words before the context that compiled code cannot name.
 pub(crate) const PRIVATE: usize = 16;

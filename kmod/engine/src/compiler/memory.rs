@@ -98,7 +98,8 @@ impl Compiler<'_> {
         let memory = memarg.memory;
         let operand = self.frame.pop()?;
         let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
-        let need = memarg.offset.checked_add(width).filter(|need| *need <= 1 << 32);
+        // Every memory is smaller than 4 GiB.
+        let need = memarg.offset.checked_add(width).and_then(|need| u32::try_from(need).ok());
         let Some(need) = need else {
             let trap = self.trap(TrapReason::MemoryBounds);
             self.frame.asm.jump(trap)?;
@@ -112,11 +113,20 @@ impl Compiler<'_> {
         }
         let reg = self.frame.source(operand)?;
         let known = if memory == 0 { self.frame.now.cell(reg).bytes } else { 0 };
-        if u64::from(known) < need {
+        if known < need {
             let scratch = self.frame.alloc()?;
-            self.check(reg, memory, need, scratch)?;
+            let is_small = i32::try_from(need).is_ok();
+            if is_small {
+                self.check(reg, memory, need.into(), scratch)?;
+            } else {
+                self.check_far(reg, memory, need, scratch)?;
+            }
             // The checker knows one memory of an index, so that a check for another one takes the fact away.
-            let bytes = if memory == 0 { u32::try_from(need).unwrap_or(known) } else { 0 };
+            let bytes = match memory {
+                0 if is_small => need,
+                0 => known,
+                _ => 0,
+            };
             self.frame.now.cell_mut(reg)?.bytes = bytes;
             self.frame.release(scratch)?;
         }
@@ -124,11 +134,21 @@ impl Compiler<'_> {
         let off = if let Ok(off) = i16::try_from(memarg.offset) {
             off
         } else {
-            let imm = immediate(memarg.offset, true).ok_or(Error::Unsupported("memory offsets of 2 GiB"))?;
-            self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+            self.add(address, memarg.offset)?;
             0
         };
         Ok(Some((address, off)))
+    }
+
+    /// Adds a constant to an address.
+    fn add(&mut self, address: Reg, value: u64) -> Result<(), Error> {
+        if let Some(imm) = immediate(value, true) {
+            return self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm));
+        }
+        let more = self.frame.alloc()?;
+        self.frame.asm.constant(more, value)?;
+        self.frame.asm.alu(alu::ADD, true, address, Source::Reg(more))?;
+        self.frame.release(more)
     }
 
     /// A register with the address of index `reg`.
@@ -160,22 +180,35 @@ impl Compiler<'_> {
             }
             let address = self.frame.alloc()?;
             self.frame.asm.mov(address, base)?;
-            let imm = immediate(start, true).ok_or(Error::Unsupported("addresses above 2 GiB"))?;
-            self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+            self.add(address, start)?;
             return Ok((address, 0));
         }
         let address = self.frame.alloc()?;
         self.frame.asm.load(width::DW, address, R6, memory_offset(memory, MemoryField::Base))?;
-        let imm = immediate(start, true).ok_or(Error::Unsupported("addresses above 2 GiB"))?;
-        self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm))?;
+        self.add(address, start)?;
         Ok((address, 0))
+    }
+
+    /// Traps unless `need` bytes, too many for an immediate, lie behind index `reg`.
+    fn check_far(&mut self, reg: Reg, memory: u32, need: u32, scratch: Reg) -> Result<(), Error> {
+        let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
+        let trap = self.trap(TrapReason::MemoryBounds);
+        let limit = self.frame.alloc()?;
+        self.frame.asm.constant(limit, need.into())?;
+        self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Size))?;
+        if minimum < need.into() {
+            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, Source::Reg(limit), trap)?;
+        }
+        self.frame.asm.alu(alu::SUB, true, scratch, Source::Reg(limit))?;
+        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap)?;
+        self.frame.release(limit)
     }
 
     /// Traps unless `need` bytes lie behind index `reg`.
     pub(super) fn check(&mut self, reg: Reg, memory: u32, need: u64, scratch: Reg) -> Result<(), Error> {
         let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
         let trap = self.trap(TrapReason::MemoryBounds);
-        let imm = immediate(need, true).ok_or(Error::Unsupported("memory offsets of 2 GiB"))?;
+        let imm = immediate(need, true).ok_or(Error::Internal("offset of a check"))?;
         let word = i16::try_from(need).ok().filter(|need| (1..=LIMITS_MAX).contains(&u32::from(need.unsigned_abs())));
         if let Some(word) = word.filter(|_| memory == 0 && need <= minimum) {
             let off = LIMITS.saturating_add(word.saturating_sub(1).saturating_mul(8));

@@ -27,6 +27,7 @@ use crate::{
         GLOBALS_MAX,
         MEMORIES_MAX,
         PAGE,
+        PAGES_MAX,
         Shape, //
     },
 };
@@ -270,7 +271,11 @@ fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(),
         }
         Payload::MemorySection(memories) => {
             for memory in memories.clone() {
-                declarations.memories.push(memory?.initial.saturating_mul(PAGE));
+                let pages = memory?.initial;
+                if pages > PAGES_MAX {
+                    return Err(Error::TooLarge("a memory of 4 GiB"));
+                }
+                declarations.memories.push(pages.saturating_mul(PAGE));
             }
             if declarations.memories.len() > MEMORIES_MAX as usize {
                 return Err(Error::TooLarge("memories"));
