@@ -159,3 +159,103 @@ fn tail_calls_trap() {
     assert_eq!(run(&text(2), [5, 0, 0, 0, 0]), trap(TrapReason::NullElement));
     assert_eq!(run(&text(3), [5, 0, 0, 0, 0]), trap(TrapReason::TableBounds));
 }
+
+/// Offsets that no immediate can hold.
+#[test]
+fn large_offsets() {
+    let text = |offset: u64, minimum| {
+        format!(
+            r#"(module (memory {minimum}) (func (export "run") (param i32) (result i32)
+        (i32.store offset={offset} (local.get 0) (i32.const 7)) (i32.load offset={offset} (local.get 0))))"#
+        )
+    };
+    let trap = End::Stopped(Stop::Trap(TrapReason::MemoryBounds));
+    for offset in [0x7fff_fffc, 0x7fff_ffff, 0x8000_0000, 0xffff_fffb, 0xffff_fffc, 0xffff_ffff] {
+        assert_eq!(run(&text(offset, 1), [0; 5]), trap, "{offset:#x}");
+        assert_eq!(run(&text(offset, 1), [4, 0, 0, 0, 0]), trap, "{offset:#x}");
+    }
+    // The checker proves these accesses; running them takes 2 GiB.
+    let text = text(0x8000_0000, 32769);
+    let fixed = r#"(module (memory 32769) (func (result i32)
+        (i32.store (i32.const 0x80000000) (i32.const 5)) (i32.load offset=0x7ffffff0 (i32.const 16))))"#;
+    for text in [&*text, fixed] {
+        let compiled = compiler::compile(&wat::parse_str(text).expect("a program")).expect("a module that compiles");
+        compiled.check().expect("code that the checker accepts");
+    }
+}
+
+/// A function of many more instructions than a conditional jump reaches over.
+#[test]
+fn large_functions() {
+    // Loops, branches out of blocks and ifs around much code that traps, checks and calls.
+    let code = |count: u32| -> String {
+        (0..count)
+            .map(|number| {
+                format!(
+                    "(local.set 1 (i32.add (i32.mul (local.get 1) (i32.const {})) (i32.load offset={} (local.get 2))))
+                    (if (i32.lt_u (local.get 1) (i32.const 9)) (then (local.set 1 (i32.div_u (local.get 1) (local.get 2)))))
+                    (loop $l (i32.store offset={number} (local.get 2) (local.get 1))
+                        (br_if $l (i32.eq (local.get 1) (i32.const 3))))\n",
+                    number * 2 + 1,
+                    number % 97
+                )
+            })
+            .collect()
+    };
+    let text = |count: u32| {
+        let code = code(count);
+        format!(
+            r#"(module (memory 1) (func (export "run") (param i32 i32 i32) (result i32) (local i32)
+            (loop $loop
+                (block $out
+                    (br_if $out (i32.eqz (local.get 0)))
+                    (if (i32.and (local.get 0) (i32.const 1)) (then {code}) (else (local.set 1 (i32.const 1)) {code}))
+                    (local.set 3 (i32.add (local.get 3) (local.get 1)))
+                    (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+                    (br_if $loop (local.get 0)))
+                (local.set 3 (i32.xor (local.get 3) (i32.const 5))))
+            (local.get 3)))"#
+        )
+    };
+    let expected = |count: u32, rounds: u32| {
+        let mut memory = vec![0_u8; 65536];
+        let (mut value, mut sum) = (0_u32, 0_u32);
+        for round in (1..=rounds).rev() {
+            if round & 1 == 0 {
+                value = 1;
+            }
+            for number in 0..count {
+                let at = |offset: u32| 7 + offset as usize;
+                let word = u32::from_le_bytes(memory[at(number % 97)..][..4].try_into().expect("4 bytes"));
+                value = value.wrapping_mul(number * 2 + 1).wrapping_add(word);
+                if value < 9 {
+                    value /= 7;
+                }
+                memory[at(number)..][..4].copy_from_slice(&value.to_le_bytes());
+            }
+            sum = sum.wrapping_add(value);
+        }
+        End::Returned(u64::from(sum ^ 5))
+    };
+    for count in [10, 900, 4000] {
+        assert_eq!(run(&text(count), [3, 0, 7, 0, 0]), expected(count, 3), "{count}");
+    }
+}
+
+#[test]
+fn large_table_of_targets() {
+    let count = 3000_usize;
+    let targets: String = (0..count).map(|index| format!("{} ", index * 7 % count)).collect();
+    let blocks = "(block ".repeat(count);
+    let ends: String = (0..count).map(|index| format!(") (return (i32.const {index}))\n")).collect();
+    let text = format!(
+        r#"(module (func (export "run") (param i32) (result i32)
+            {blocks} (br_table {targets} 5 (local.get 0)) {ends} (i32.const 0)))"#
+    );
+    for index in [0, 1, 2, 1499, 1500, 2998, 2999] {
+        assert_eq!(run(&text, [index, 0, 0, 0, 0]), End::Returned(index * 7 % count as u64), "{index}");
+    }
+    for index in [3000, u32::MAX.into()] {
+        assert_eq!(run(&text, [index, 0, 0, 0, 0]), End::Returned(5), "{index}");
+    }
+}

@@ -36,6 +36,9 @@ pub(super) struct Label(u32);
 /// Position of a label that is not bound yet.
 const UNBOUND: u32 = u32::MAX;
 
+/// Distance from which a conditional jump counts as too far: farther jumps that are added to the function may make it longer.
+const FAR: u32 = 28_000;
+
 /// Most instructions of a function.
 const CODE_MAX: usize = 1 << 20;
 
@@ -91,6 +94,8 @@ pub(super) struct Assembler {
     code: Vec<Insn>,
     labels: Vec<u32>,
     jumps: Vec<(u32, Label)>,
+    /// Conditional jumps that can be made to reach far: instruction, label and number of the jump.
+    forks: Vec<(u32, Label, u32)>,
     claims: Vec<Claim>,
     /// Instruction of the last claims, which may be none.
     claimed: Option<u32>,
@@ -102,11 +107,13 @@ impl Assembler {
         self.code.clear();
         self.labels.clear();
         self.jumps.clear();
+        self.forks.clear();
         self.claims.clear();
         self.claimed = None;
     }
 
-    fn here(&self) -> u32 {
+    /// Number of instructions so far.
+    pub(super) fn here(&self) -> u32 {
         u32::try_from(self.code.len()).unwrap_or(UNBOUND)
     }
 
@@ -245,6 +252,26 @@ impl Assembler {
             Source::Reg(src) => Insn::new(class | X | condition.0, dst, src, 0, 0),
             Source::Imm(imm) => Insn::new(class | condition.0, dst, R0, 0, imm),
         })
+    }
+
+    /// Notes that the next instruction is conditional jump `number` of those that can be made to reach far, and goes to `label`.
+    pub(super) fn note_fork(&mut self, label: Label, number: u32) {
+        self.forks.push((self.here(), label, number));
+    }
+
+    /// Numbers of the conditional jumps that are too far for their instruction; none if all jumps reach their labels.
+    pub(super) fn far_forks(&self) -> Option<Vec<u32>> {
+        let distance =
+            |at: u32, label: Label| self.labels.get(label.0 as usize).map_or(UNBOUND, |target| target.abs_diff(at));
+        let is_conditional = |at: u32| self.code.get(at as usize).is_some_and(|insn| insn.code != class::JMP | jmp::JA);
+        let reaches = |(at, label): &(u32, Label)| {
+            distance(*at, *label) <= i16::MAX.unsigned_abs().into() || !is_conditional(*at)
+        };
+        if self.jumps.iter().all(reaches) {
+            return None;
+        }
+        let far = self.forks.iter().filter(|(at, label, _)| distance(*at, *label) > FAR);
+        Some(far.map(|(_, _, number)| *number).collect())
     }
 
     /// Calls a helper.

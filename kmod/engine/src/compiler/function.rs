@@ -134,7 +134,24 @@ pub(super) struct Compiler<'a> {
     skipped: u32,
     loops: usize,
     constructs: usize,
+    /// Conditional jumps that are too far for their instruction, if the function is that large.
+    far: Option<&'a [u32]>,
+    /// Number of conditional jumps so far that can be made to reach far.
+    forks: u32,
+    /// The code for a stack that is used up, until it is emitted: label and parameters.
+    stack: Option<(Label, u32)>,
+    /// Number of instructions when code out of the way was emitted last.
+    island: u32,
 }
+
+/// Number of instructions after which a large function has its code out of the way in between.
+const ISLAND: u32 = 12_000;
+
+/// Most instructions of a piece of code out of the way.
+const COLD_MAX: usize = 32;
+
+/// Most attempts to compile a function.
+const ATTEMPTS: u32 = 8;
 
 /// A compiled function.
 pub(super) struct Translated {
@@ -158,7 +175,10 @@ pub(super) fn compile(
     for group in body.get_locals_reader()? {
         locals = locals.saturating_add(group?.0);
     }
-    for is_large in [false, true] {
+    // The size of the frame, and which jumps are far, show when the function has been compiled.
+    let mut is_large = false;
+    let mut far: Option<Vec<u32>> = None;
+    for _ in 0..ATTEMPTS {
         let is_tail = |callee| callee != index && callee >= declarations.imported;
         let analysis = analyse(body.get_operators_reader()?, params, locals, is_tail)?;
         let calls_tails = analysis.calls_tails;
@@ -177,16 +197,32 @@ pub(super) fn compile(
             skipped: 0,
             loops: 0,
             constructs: 0,
+            far: far.as_deref(),
+            forks: 0,
+            stack: None,
+            island: 0,
         };
         compiler.run(params, locals, ty.results.len(), is_large)?;
         let size = compiler.frame.size();
-        if size <= STACK_RED_ZONE || is_large {
-            let function = compiler.frame.asm.finish(size)?;
-            return Ok(Translated { function, assembler: compiler.frame.asm, calls_tails });
-        }
         asm = compiler.frame.asm;
+        if size > STACK_RED_ZONE && !is_large {
+            is_large = true;
+            continue;
+        }
+        match asm.far_forks() {
+            Some(more) if far.is_none() || !more.is_empty() => {
+                let far = far.get_or_insert_default();
+                far.extend(more);
+                far.sort_unstable();
+                far.dedup();
+            }
+            _ => {
+                let function = asm.finish(size)?;
+                return Ok(Translated { function, assembler: asm, calls_tails });
+            }
+        }
     }
-    Err(Error::Internal("frame size"))
+    Err(Error::TooLarge("distance of conditional jumps"))
 }
 
 /// Emits what follows if the stack is used up: after a checkpoint the function begins again.
@@ -215,6 +251,7 @@ impl<'a> Compiler<'a> {
             self.frame.asm.alu(alu::ADD, true, R0, Source::Imm(i32::from(i16::MAX)))?;
         }
         self.frame.asm.jump_if(Condition(jmp::JLT), true, R10, Source::Reg(R0), stack)?;
+        self.stack = Some((stack, params));
         self.enter(params, locals)?;
         let label = self.frame.asm.label();
         self.controls.push(Control {
@@ -233,8 +270,52 @@ impl<'a> Compiler<'a> {
             self.frame.position = self.frame.position.saturating_add(1);
             self.advance()?;
             self.operator(&operator)?;
+            if self.far.is_some() && self.compare.is_none() {
+                self.interrupt()?;
+            }
         }
-        self.finish(entry, stack, params)
+        self.out_of_the_way()
+    }
+
+    /// Emits the code out of the way here if much has been emitted since the last time.
+    fn interrupt(&mut self) -> Result<(), Error> {
+        let pending = u32::try_from(self.cold.len().saturating_mul(COLD_MAX)).unwrap_or(u32::MAX);
+        if self.frame.asm.here().saturating_sub(self.island).saturating_add(pending) < ISLAND {
+            return Ok(());
+        }
+        if !self.is_reachable {
+            return self.out_of_the_way();
+        }
+        let over = self.frame.asm.label();
+        self.frame.asm.jump(over)?;
+        self.out_of_the_way()?;
+        self.frame.asm.bind(over)?;
+        self.frame.claim();
+        Ok(())
+    }
+
+    /// Jumps to `label`, which may be far, if `dst condition source` holds.
+    fn fork(
+        &mut self,
+        condition: Condition,
+        is_wide: bool,
+        dst: Reg,
+        source: Source,
+        label: Label,
+    ) -> Result<(), Error> {
+        let number = self.forks;
+        self.forks = number.saturating_add(1);
+        let asm = &mut self.frame.asm;
+        if self.far.is_none_or(|far| far.binary_search(&number).is_err()) {
+            asm.note_fork(label, number);
+            return asm.jump_if(condition, is_wide, dst, source, label);
+        }
+        let near = asm.label();
+        asm.jump_if(condition.inverse(), is_wide, dst, source, near)?;
+        asm.jump(label)?;
+        asm.bind(near)?;
+        self.frame.claim();
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<(), Error> {
@@ -275,12 +356,14 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Emits the end of the function and the code out of the way.
-    fn finish(&mut self, entry: Label, stack: Label, params: u32) -> Result<(), Error> {
+    /// Emits the code out of the way.
+    fn out_of_the_way(&mut self) -> Result<(), Error> {
         let cold = core::mem::take(&mut self.cold);
         let asm = &mut self.frame.asm;
-        asm.bind(stack)?;
-        without_stack(asm, params, entry)?;
+        if let Some((stack, params)) = self.stack.take() {
+            asm.bind(stack)?;
+            without_stack(asm, params, self.entry.ok_or(Error::Internal("entry"))?)?;
+        }
         for item in cold {
             match item {
                 Cold::Checkpoint { label, head, state } => {
@@ -316,6 +399,7 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
+        self.island = self.frame.asm.here();
         Ok(())
     }
 
@@ -747,7 +831,7 @@ impl<'a> Compiler<'a> {
         Ok(Compare { condition: Condition(jmp::JNE), is_wide: false, lhs, rhs })
     }
 
-    /// Jumps to `label` if `compare` holds.
+    /// Jumps to `label`, which may be far, if `compare` holds.
     pub(super) fn jump_if(&mut self, compare: &Compare, label: Label) -> Result<(), Error> {
         let (mut lhs, mut rhs, mut condition) = (compare.lhs, compare.rhs, compare.condition);
         if matches!(lhs.value, Value::Const(_)) {
@@ -756,7 +840,7 @@ impl<'a> Compiler<'a> {
         }
         let reg = self.frame.source(lhs)?;
         let source = self.frame.source_or_imm(rhs, compare.is_wide)?;
-        self.frame.asm.jump_if(condition, compare.is_wide, reg, source, label)
+        self.fork(condition, compare.is_wide, reg, source, label)
     }
 
     fn branch_if(&mut self, relative_depth: u32) -> Result<(), Error> {
@@ -795,7 +879,7 @@ impl<'a> Compiler<'a> {
         let plan = self.plan(target)?;
         let label = self.controls.get(target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
         if plan.is_empty() && !moves_down {
-            self.frame.asm.jump_if(compare.condition, compare.is_wide, reg, source, label)?;
+            self.fork(compare.condition, compare.is_wide, reg, source, label)?;
             self.frame.unlock();
             return Ok(());
         }
@@ -838,14 +922,16 @@ impl<'a> Compiler<'a> {
         let reg = self.frame.source(index)?;
         // A jump to each target, by way of what the target needs.
         let mut labels: Vec<(usize, Label)> = Vec::new();
+        let mut label_of: Vec<Option<Label>> = alloc::vec![None; self.controls.len()];
         for (_, target) in &runs {
-            if labels.iter().any(|(other, _)| other == target) {
-                continue;
+            let place = label_of.get_mut(*target).ok_or(Error::Internal("br_table"))?;
+            if place.is_none() {
+                let label = self.frame.asm.label();
+                *place = Some(label);
+                labels.push((*target, label));
             }
-            let label = self.frame.asm.label();
-            labels.push((*target, label));
         }
-        let label_of = |target: usize| labels.iter().find(|(other, _)| *other == target).map(|(_, label)| *label);
+        let label_of = |target: usize| label_of.get(target).copied().flatten();
         let mut work: Vec<(usize, usize, Option<Label>)> = alloc::vec![(0, runs.len(), None)];
         while let Some((from, to, label)) = work.pop() {
             if let Some(label) = label {
@@ -858,7 +944,7 @@ impl<'a> Compiler<'a> {
                 let first = runs.get(middle).map(|(first, _)| *first).ok_or(Error::Internal("br_table"))?;
                 let right = self.frame.asm.label();
                 let source = Source::Imm(first.cast_signed());
-                self.frame.asm.jump_if(Condition(jmp::JGE), false, reg, source, right)?;
+                self.fork(Condition(jmp::JGE), false, reg, source, right)?;
                 work.push((middle, to, Some(right)));
                 to = middle;
             }
