@@ -22,30 +22,41 @@ use kwasmi_engine::{
     vmctx::TrapReason,
 };
 
-/// Programs import nothing.
-struct Nothing;
+/// The only import returns its seven parameters as a number in base 10, and the first one again.
+struct Digits;
 
-impl Imports for Nothing {
-    fn call(&mut self, index: u32, _: &mut Instance) -> Result<(), End> {
-        panic!("import {index} is called");
+impl Imports for Digits {
+    fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End> {
+        assert_eq!(index, 0, "the only import");
+        let first = instance.arg(0);
+        let number = (0..7).fold(0, |number, index| number * 10 + instance.arg(index));
+        instance.set_arg(0, number);
+        instance.set_arg(1, first);
+        Ok(())
     }
 }
 
 /// Calls the exported function `run`; requests come after so many steps.
 fn run_with(text: &str, args: [u64; 5], period: u64) -> End {
+    run_compiled(text, args, period, u16::MAX)
+}
+
+/// The same with conditional jumps that reach over `reach` instructions.
+fn run_compiled(text: &str, args: [u64; 5], period: u64, reach: u16) -> End {
     let wasm = wat::parse_str(text).expect("a program");
-    let compiled = compiler::compile(&wasm).expect("a module that compiles");
+    let compiled = compiler::compile_with(&wasm, reach).expect("a module that compiles");
     compiled.check().expect("code that the checker accepts");
     let program = Program::read(&wasm).expect("a module");
     let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
     simulator.stress = Some(Stress::new(args, period));
-    simulator.run(program.export("run").expect("an export"), &mut Nothing)
+    simulator.run(program.export("run").expect("an export"), &mut Digits)
 }
 
 fn run(text: &str, args: [u64; 5]) -> End {
     let end = run_with(text, args, u64::MAX);
     for period in [30, 41, 57, 100, 300] {
         assert_eq!(run_with(text, args, period), end, "requests after {period} steps");
+        assert_eq!(run_compiled(text, args, period, 20), end, "requests after {period} steps, short jumps");
     }
     end
 }
@@ -257,5 +268,32 @@ fn large_table_of_targets() {
     }
     for index in [3000, u32::MAX.into()] {
         assert_eq!(run(&text, [index, 0, 0, 0, 0]), End::Returned(5), "{index}");
+    }
+}
+
+/// Imported functions, called in all ways.
+#[test]
+fn imports() {
+    let call = |call: &str| {
+        format!(
+            r#"(module
+        (type $t (func (param i64 i64 i64 i64 i64 i64 i64) (result i64 i64)))
+        (import "m" "digits" (func $digits (type $t))) (table 1 funcref) (elem (i32.const 0) $digits)
+        (func $call (type $t)
+            (local.get 6) (local.get 5) (local.get 4) (local.get 3) (local.get 2) (local.get 1) (local.get 0)
+            {call})
+        (func (export "run") (param i64) (result i64)
+            (call $call (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6)
+                (local.get 0))
+            (i64.sub)))"#
+        )
+    };
+    for instruction in [
+        "(call $digits)",
+        "(call_indirect (type $t) (i32.const 0))",
+        "(return_call $digits)",
+        "(return_call_indirect (type $t) (i32.const 0))",
+    ] {
+        assert_eq!(run(&call(instruction), [9, 0, 0, 0, 0]), End::Returned(9_654_321 - 9), "{instruction}");
     }
 }

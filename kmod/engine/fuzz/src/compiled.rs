@@ -3,8 +3,8 @@
 //! Target `compiled`: runs programs in the interpreter and, compiled, in the simulator, and compares their ends and final
 //! states.
 //!
-//! A program runs twice in the simulator. The second time its memories move at every call that may move them, and checkpoints are
-//! requested again and again.
+//! A program runs three times in the simulator. The second time its memories move at every call that may move them, and checkpoints
+//! are requested again and again. The third time it is compiled as if conditional jumps reached over few instructions.
 
 use crate::{
     control,
@@ -96,9 +96,17 @@ pub fn compare(wasm: &[u8]) -> Outcome {
     }
     let mut outcome = Outcome::NotComparable;
     let period = 30 + wasm.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))) % 300;
-    for stress in [None, Some(Stress::new([0; 5], period))] {
-        let by = if stress.is_some() { "simulator under stress" } else { "simulator" };
-        let ended = run(wasm, &compiled, &program, stress);
+    let near = compiler::compile_with(wasm, 64).expect("a program that was compiled before");
+    if let Err(error) = near.check() {
+        panic!("short jumps: {error}");
+    }
+    let runs = [
+        ("simulator", &compiled, None),
+        ("simulator under stress", &compiled, Some(Stress::new([0; 5], period))),
+        ("simulator with short jumps", &near, Some(Stress::new([0; 5], period))),
+    ];
+    for (by, compiled, stress) in runs {
+        let ended = run(wasm, compiled, &program, stress);
         if !matches!(ended.end, End::NotComparable) {
             run::compare(by, &interpreted, &ended);
             outcome = Outcome::Equal;

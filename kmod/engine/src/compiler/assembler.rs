@@ -36,9 +36,6 @@ pub(super) struct Label(u32);
 /// Position of a label that is not bound yet.
 const UNBOUND: u32 = u32::MAX;
 
-/// Distance from which a conditional jump counts as too far: farther jumps that are added to the function may make it longer.
-const FAR: u32 = 28_000;
-
 /// Most instructions of a function.
 const CODE_MAX: usize = 1 << 20;
 
@@ -259,18 +256,19 @@ impl Assembler {
         self.forks.push((self.here(), label, number));
     }
 
-    /// Numbers of the conditional jumps that are too far for their instruction; none if all jumps reach their labels.
-    pub(super) fn far_forks(&self) -> Option<Vec<u32>> {
+    /// Numbers of the conditional jumps that are too far, or nearly so, if they reach over `reach` instructions; none if all
+    /// conditional jumps reach their labels.
+    pub(super) fn far_forks(&self, reach: u16) -> Option<Vec<u32>> {
         let distance =
             |at: u32, label: Label| self.labels.get(label.0 as usize).map_or(UNBOUND, |target| target.abs_diff(at));
         let is_conditional = |at: u32| self.code.get(at as usize).is_some_and(|insn| insn.code != class::JMP | jmp::JA);
-        let reaches = |(at, label): &(u32, Label)| {
-            distance(*at, *label) <= i16::MAX.unsigned_abs().into() || !is_conditional(*at)
-        };
+        let reaches = |(at, label): &(u32, Label)| distance(*at, *label) <= reach.into() || !is_conditional(*at);
         if self.jumps.iter().all(reaches) {
             return None;
         }
-        let far = self.forks.iter().filter(|(at, label, _)| distance(*at, *label) > FAR);
+        // Longer code for some makes others longer.
+        let near = reach.saturating_sub(reach / 8);
+        let far = self.forks.iter().filter(|(at, label, _)| distance(*at, *label) > near.into());
         Some(far.map(|(_, _, number)| *number).collect())
     }
 

@@ -134,6 +134,8 @@ pub(super) struct Compiler<'a> {
     skipped: u32,
     loops: usize,
     constructs: usize,
+    /// Number of instructions that conditional jumps reach over.
+    reach: u16,
     /// Conditional jumps that are too far for their instruction, if the function is that large.
     far: Option<&'a [u32]>,
     /// Number of conditional jumps so far that can be made to reach far.
@@ -143,9 +145,6 @@ pub(super) struct Compiler<'a> {
     /// Number of instructions when code out of the way was emitted last.
     island: u32,
 }
-
-/// Number of instructions after which a large function has its code out of the way in between.
-const ISLAND: u32 = 12_000;
 
 /// Most instructions of a piece of code out of the way.
 const COLD_MAX: usize = 32;
@@ -167,6 +166,7 @@ pub(super) fn compile(
     declarations: &Declarations,
     index: u32,
     body: &FunctionBody<'_>,
+    reach: u16,
     mut asm: Assembler,
 ) -> Result<Translated, Error> {
     let ty = declarations.function_type(index)?;
@@ -178,7 +178,7 @@ pub(super) fn compile(
     // The size of the frame, and which jumps are far, show when the function has been compiled.
     let mut is_large = false;
     let mut far: Option<Vec<u32>> = None;
-    for _ in 0..ATTEMPTS {
+    for attempt in 1..=ATTEMPTS {
         let is_tail = |callee| callee != index && callee >= declarations.imported;
         let analysis = analyse(body.get_operators_reader()?, params, locals, is_tail)?;
         let calls_tails = analysis.calls_tails;
@@ -197,6 +197,7 @@ pub(super) fn compile(
             skipped: 0,
             loops: 0,
             constructs: 0,
+            reach,
             far: far.as_deref(),
             forks: 0,
             stack: None,
@@ -209,8 +210,8 @@ pub(super) fn compile(
             is_large = true;
             continue;
         }
-        match asm.far_forks() {
-            Some(more) if far.is_none() || !more.is_empty() => {
+        match asm.far_forks(reach) {
+            Some(more) if attempt < ATTEMPTS && (far.is_none() || !more.is_empty()) => {
                 let far = far.get_or_insert_default();
                 far.extend(more);
                 far.sort_unstable();
@@ -222,7 +223,7 @@ pub(super) fn compile(
             }
         }
     }
-    Err(Error::TooLarge("distance of conditional jumps"))
+    Err(Error::Internal("frame size"))
 }
 
 /// Emits what follows if the stack is used up: after a checkpoint the function begins again.
@@ -277,10 +278,10 @@ impl<'a> Compiler<'a> {
         self.out_of_the_way()
     }
 
-    /// Emits the code out of the way here if much has been emitted since the last time.
+    /// Emits the code out of the way here if so much has been emitted that jumps to it might not reach it later.
     fn interrupt(&mut self) -> Result<(), Error> {
         let pending = u32::try_from(self.cold.len().saturating_mul(COLD_MAX)).unwrap_or(u32::MAX);
-        if self.frame.asm.here().saturating_sub(self.island).saturating_add(pending) < ISLAND {
+        if self.frame.asm.here().saturating_sub(self.island).saturating_add(pending) < u32::from(self.reach / 3) {
             return Ok(());
         }
         if !self.is_reachable {

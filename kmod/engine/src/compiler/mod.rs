@@ -204,12 +204,25 @@ impl Compiled {
     }
 }
 
+/// Number of instructions that conditional jumps reach over.
+const REACH: u16 = i16::MAX.unsigned_abs();
+
 /// Validates and compiles `wasm`.
 ///
 /// # Errors
 ///
 /// [`Error`].
 pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
+    compile_with(wasm, REACH)
+}
+
+/// Validates and compiles `wasm` for conditional jumps that reach over `reach` instructions, where that is possible: tests thus see
+/// what large functions are compiled to.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn compile_with(wasm: &[u8], reach: u16) -> Result<Compiled, Error> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
@@ -224,7 +237,7 @@ pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
             function.validate(&body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
-            let translated = function::compile(&compiled.declarations, index, &body, assembler)?;
+            let translated = function::compile(&compiled.declarations, index, &body, reach.min(REACH), assembler)?;
             assembler = translated.assembler;
             let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {

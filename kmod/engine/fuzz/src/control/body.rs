@@ -25,6 +25,9 @@ const DEPTH: usize = 6;
 /// Upper bound of the iterations of a loop each time it is entered.
 const ROUNDS: i32 = 3;
 
+/// Number of locals that make the frame of a compiled function large.
+const MANY: usize = 150;
+
 /// Frame of a block, a loop, an if, or the function.
 struct Frame {
     /// Height of the stack below the frame's parameters.
@@ -70,6 +73,9 @@ impl<'a, 'b> Body<'a, 'b> {
         size: usize,
     ) -> Function {
         let mut locals = [signature.params.as_slice(), &TYPES].concat();
+        if source.chance(32) {
+            locals.extend([ValType::I64; MANY]);
+        }
         let ordinary = locals.len();
         locals.extend([ValType::I32, ValType::F32, ValType::F64]);
         let mut body = Self {
@@ -350,7 +356,16 @@ impl<'a, 'b> Body<'a, 'b> {
                 };
                 let params = self.program.functions[function].params.clone();
                 self.expect(&params);
-                self.emit(Instruction::ReturnCall(number(function)));
+                if function < super::IN_TABLE
+                    && self.program.functions.len() >= super::IN_TABLE
+                    && self.source.chance(2)
+                {
+                    let type_index = self.program.ty(&Signature { params, results: self.results.clone() });
+                    self.emit(Instruction::I32Const(i32::try_from(function).expect("a small index")));
+                    self.emit(Instruction::ReturnCallIndirect { type_index, table_index: 0 });
+                } else {
+                    self.emit(Instruction::ReturnCall(number(function)));
+                }
             }
             2 if self.source.chance(8) => self.emit(Instruction::Unreachable),
             _ => {
