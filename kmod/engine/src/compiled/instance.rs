@@ -394,10 +394,7 @@ impl Instance {
         match helper {
             Helper::TrappingNumeric => return Ok(numeric::convert(b, c)?),
             Helper::Resolve => return self.resolve(declarations, index(b), index(c), number(d)),
-            Helper::ResolveTail => {
-                let function = number(b).checked_sub(1).unwrap_or(self.resolved);
-                self.resolved = declarations.tail_entry(function).ok_or(TrapReason::NullElement)?;
-            }
+            Helper::ResolveTail => return self.resolve_tail(declarations, number(b)),
             Helper::MemoryGrow => return self.grow_memory(surroundings, index(b), c),
             Helper::MemoryFill => self.memory_fill(index(b), triple)?,
             Helper::MemoryCopy => self.memory_copy(index(b), index(c), triple)?,
@@ -474,6 +471,18 @@ impl Instance {
             return Err(TrapReason::BadSignature.into());
         }
         self.resolved = function;
+        Ok(0)
+    }
+
+    /// Looks up what a tail call of function `function` minus 1 calls, or of [`Instance::resolved`] if
+    /// `function` is 0.
+    ///
+    /// # Errors
+    ///
+    /// [`TrapReason::NullElement`] if there is no such function.
+    pub(crate) fn resolve_tail(&mut self, declarations: &Declarations, function: u32) -> Result<u64, Stop> {
+        let function = function.checked_sub(1).unwrap_or(self.resolved);
+        self.resolved = declarations.tail_entry(function).ok_or(TrapReason::NullElement)?;
         Ok(0)
     }
 

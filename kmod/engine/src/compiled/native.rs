@@ -220,7 +220,7 @@ switching! {
     kwasmi_guest_table_init = 16: TableInit;
     kwasmi_guest_elem_drop = 17: ElemDrop;
     kwasmi_guest_trapping_numeric = 18: TrappingNumeric, kwasmi_quick_trapping_numeric;
-    kwasmi_guest_resolve_tail = 19: ResolveTail;
+    kwasmi_guest_resolve_tail = 19: ResolveTail, kwasmi_quick_resolve_tail;
 }
 
 macro_rules! computing {

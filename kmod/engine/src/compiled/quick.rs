@@ -37,6 +37,11 @@ fn answer(helper: Helper, native: &Native, instance: &mut Instance, [a, b, c]: [
             native.resolve(instance);
             Some(0)
         }
+        Helper::ResolveTail => {
+            instance.resolve_tail(native.declarations(), number(a)).ok()?;
+            native.resolve(instance);
+            Some(0)
+        }
         Helper::MemoryFill => {
             let args = instance.bulk_args().filter(|[_, _, len]| *len <= BYTES_MAX)?;
             instance.memory_fill(index(a), args).ok()?;
@@ -88,6 +93,7 @@ macro_rules! quick {
 
 quick! {
     kwasmi_quick_resolve = Resolve;
+    kwasmi_quick_resolve_tail = ResolveTail;
     kwasmi_quick_memory_fill = MemoryFill;
     kwasmi_quick_memory_copy = MemoryCopy;
     kwasmi_quick_table_get = TableGet;
