@@ -174,5 +174,6 @@ pub(crate) fn compare(by: &str, ours: &Ended, other: &Ended) {
 /// Returns the part of a message that all engines have in common.
 fn cause(words: &str) -> Option<&str> {
     let words = words.trim_start_matches("cannot be instantiated: ").trim_start_matches("undefined element: ");
-    words.split(':').next()
+    // wasmi adds a number to "uninitialized element".
+    words.split(':').next().map(|cause| cause.trim_end_matches(" 2"))
 }
