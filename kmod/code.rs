@@ -122,7 +122,7 @@ struct Stay {
     /// Text that tells why compiling failed; empty if it did not.
     reason: KVVec<u8>,
     /// Machine code of the module, if it was compiled.
-    programs: Option<Programs>,
+    programs: Option<Arc<Programs>>,
     /// Memory of `account` and `programs`, accounted to the process that loaded the code.
     resident: Resident,
 }
@@ -193,6 +193,11 @@ impl Code {
     /// Calls `read` with the text that tells why compiling failed, which is empty if it did not.
     pub(crate) fn with_reason<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
         read(&self.stay.lock().reason)
+    }
+
+    /// Returns the machine code, if there is any.
+    pub(crate) fn programs(&self) -> Option<Arc<Programs>> {
+        self.stay.lock().programs.clone()
     }
 
     /// Creates an instance, on the stack and the account of the instance.

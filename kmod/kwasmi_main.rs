@@ -30,6 +30,7 @@ mod code;
 mod counters;
 mod current_context;
 mod device;
+mod dump;
 mod engine;
 #[path = "engine/src/ffi.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]

@@ -13,6 +13,7 @@ use crate::{
     },
     code::Code,
     counters,
+    dump,
     identity::Identity,
     instance::Instance,
     ioctl::{
@@ -31,6 +32,7 @@ use crate::{
     },
     signing::envelope::Envelope,
     uapi::{
+        kwasmi_dump,
         kwasmi_fd,
         kwasmi_module,
         kwasmi_start,
@@ -58,6 +60,7 @@ use kernel::{
 
 const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
 const MODULE: u32 = ioctl::ior::<kwasmi_module>(0x86);
+const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 
 /// Loaded module. It exists until its last fd is closed and its last instance is dropped.
 pub(crate) struct Module {
@@ -223,6 +226,7 @@ impl AnonFile for Module {
         match cmd {
             START => Self::start(this, &Argument::new(arg)),
             MODULE => this.tell(&Argument::new(arg)),
+            DUMP => dump::dump(&this.code, &Argument::new(arg)),
             _ => Err(ENOTTY),
         }
     }

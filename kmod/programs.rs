@@ -62,6 +62,7 @@ const FREE_ATTEMPTS: u32 = 500;
 pub(crate) struct Programs {
     images: KVVec<Image>,
     counted: Counted,
+    helpers: KVVec<usize>,
 }
 
 /// Guard that counts bytes of machine code in [`counters::HEAP_BYTES`].
@@ -152,14 +153,27 @@ impl Programs {
         }
         for (index, program) in programs.into_iter().enumerate() {
             pause_after(index);
-            images.push(program.into_image(), GFP_KERNEL_ACCOUNT)?;
+            let instructions = functions.get(index).map_or(0, |function| function.len);
+            images.push(program.into_image(u32::try_from(instructions)?), GFP_KERNEL_ACCOUNT)?;
         }
-        Ok(Self { images, counted })
+        let mut addresses = KVVec::with_capacity(helpers.len(), GFP_KERNEL_ACCOUNT)?;
+        addresses.extend_from_slice(helpers, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { images, counted, helpers: addresses })
     }
 
     /// Returns the number of bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.counted.0
+    }
+
+    /// Returns the machine code of each function.
+    pub(crate) fn images(&self) -> &[Image] {
+        &self.images
+    }
+
+    /// Returns the addresses of the helpers by their numbers; 0 for a number without a helper.
+    pub(crate) fn helpers(&self) -> &[usize] {
+        &self.helpers
     }
 }
 
@@ -244,11 +258,28 @@ impl Drop for Program {
 /// # Invariants
 ///
 /// The JIT allocated the machine code, completed it, and nothing else frees it.
-struct Image {
+pub(crate) struct Image {
     /// `bpf_func` of the program.
     function: Function,
     /// Size in bytes.
     size: u32,
+    /// Number of eBPF instructions that were compiled.
+    instructions: u32,
+}
+
+impl Image {
+    /// Returns the machine code. Its address is that of the function.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let start = self.function.map_or(core::ptr::dangling(), |function| function as *const u8);
+        // SAFETY: By the type invariant the JIT has put `size` bytes of machine code at this address. They
+        // are readable, and do not change until this value is dropped.
+        unsafe { core::slice::from_raw_parts(start, self.size as usize) }
+    }
+
+    /// Returns the number of eBPF instructions that were compiled.
+    pub(crate) fn instructions(&self) -> u32 {
+        self.instructions
+    }
 }
 
 impl Drop for Image {
@@ -302,8 +333,8 @@ impl Program {
         unsafe { (*prog).jited_len = image.size };
     }
 
-    /// Frees the program without its machine code.
-    fn into_image(self) -> Image {
+    /// Frees the program without its machine code, which was compiled from `instructions` eBPF instructions.
+    fn into_image(self, instructions: u32) -> Image {
         let prog = self.0.as_ptr();
         // SAFETY: By the type invariant the program is allocated.
         let function = unsafe { (*prog).bpf_func };
@@ -313,7 +344,7 @@ impl Program {
         // SAFETY: By the type invariant the program is allocated and this value's alone.
         unsafe { (*prog).bpf_func = None };
         // INVARIANT: The second pass of the JIT completed the machine code; the program, which is dropped, does not own it any more.
-        Image { function, size }
+        Image { function, size, instructions }
     }
 
     /// A program with a copy of `code` and a frame of `frame` bytes.

@@ -37,6 +37,7 @@ plain_data!(
     kwasmi_limit_info,
     kwasmi_limits,
     kwasmi_module,
+    kwasmi_dump,
     kwasmi_policy,
     kwasmi_deny,
     kwasmi_least,

@@ -13,8 +13,8 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 12] =
-    ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS", "MODULE", "POLICY", "DENY", "DENIED", "LEAST", "LEASTS"];
+const COMMANDS: [&str; 13] =
+    ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS", "MODULE", "POLICY", "DENY", "DENIED", "LEAST", "LEASTS", "DUMP"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={HEADER}");

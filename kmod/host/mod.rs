@@ -80,6 +80,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    sync::Arc,
     time::{
         hrtimer::ArcHrTimerHandle,
         Delta,
@@ -113,7 +114,7 @@ pub(crate) struct Host {
     /// Memory that the engine has allocated with this host.
     resident: Resident,
     /// Machine code that was compiled with this host.
-    programs: Option<Programs>,
+    programs: Option<Arc<Programs>>,
     /// Stack of the compiled guest.
     guest_stack: Option<heap::CountedStack>,
     /// Requests checkpoints of compiled code.
@@ -234,7 +235,7 @@ impl Host {
     }
 
     /// Takes the machine code that was compiled with this host.
-    pub(crate) fn take_programs(&mut self) -> Option<Programs> {
+    pub(crate) fn take_programs(&mut self) -> Option<Arc<Programs>> {
         self.programs.take()
     }
 
@@ -537,7 +538,7 @@ impl RawOperations for Caller<'_> {
         if host.programs.is_some() {
             return Err(EBUSY);
         }
-        let programs = Programs::compile(functions)?;
+        let programs = Arc::new(Programs::compile(functions)?, GFP_KERNEL_ACCOUNT)?;
         host.resident.add(programs.size());
         host.programs = Some(programs);
         Ok(())

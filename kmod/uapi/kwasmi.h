@@ -342,6 +342,33 @@ struct kwasmi_module {
 #define KWASMI_MODULE_COMPILED		(1U << 2)
 
 /*
+ * KWASMI_IOC_DUMP on a module fd: returns the machine code of one function of a compiled module.
+ *
+ * The machine code and its addresses are those of the kernel's eBPF JIT. The caller needs
+ * CAP_SYSLOG, as for the addresses in /proc/kallsyms, and also CAP_SYS_ADMIN or both of CAP_BPF and
+ * CAP_PERFMON.
+ *
+ * EPERM	The caller lacks a capability, or the kernel is locked down for confidentiality.
+ * EOPNOTSUPP	The module is not compiled; see KWASMI_MODULE_COMPILED.
+ * EINVAL	The module has no such function. `functions` is set.
+ */
+struct kwasmi_dump {
+	__u32 function;			/* index among the functions that the module defines */
+	__u32 functions;		/* out: number of functions that the module defines */
+	__u64 address;			/* out: address of the machine code */
+	__u64 code;			/* address of the buffer for the machine code */
+	__u32 code_size;		/* size of the buffer; it gets the first bytes if it is smaller */
+	__u32 code_len;			/* out: size of the machine code, in bytes */
+	/*
+	 * Address of __u64[]: gets the addresses of the kernel functions that compiled code may
+	 * call, by their numbers in the eBPF instructions; 0 for a number without a function.
+	 */
+	__u64 helpers;
+	__u32 helpers_len;		/* in: capacity in elements; out: number of elements */
+	__u32 instructions;		/* out: number of eBPF instructions of the function */
+};
+
+/*
  * KWASMI_IOC_POLICY on /dev/kwasmi: returns the rules by which modules are accepted.
  */
 struct kwasmi_policy {
@@ -417,6 +444,7 @@ struct kwasmi_policy_list {
 #define KWASMI_IOC_DENIED		_IOWR(KWASMI_IOC_TYPE, 0x89, struct kwasmi_policy_list)
 #define KWASMI_IOC_LEAST		_IOW(KWASMI_IOC_TYPE, 0x8A, struct kwasmi_least)
 #define KWASMI_IOC_LEASTS		_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_policy_list)
+#define KWASMI_IOC_DUMP			_IOWR(KWASMI_IOC_TYPE, 0x8C, struct kwasmi_dump)
 /* KWASMI_IOC_KILL on an instance fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

@@ -75,6 +75,8 @@ pub enum Command {
     /// Show the contents of a module and the reasons for which it would be refused; needs no kernel
     /// module
     Inspect(InspectArgs),
+    /// Show the machine code of a module
+    Dump(DumpArgs),
     /// Sign a module; needs no kernel module
     Sign(SignArgs),
     /// Check a signed module as the kernel module would; needs no kernel module
@@ -324,6 +326,36 @@ pub struct InspectArgs {
     /// Module, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// Arguments of `dump`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Loads the module into the kernel, which must have been told to compile: kwasmi.ko with compiler=1. Needs CAP_SYS_ADMIN and
+CAP_SYSLOG.
+
+Exit status:
+  0    the machine code was printed
+  124  a limit was reached
+  125  kwasmi itself failed, the module is not compiled, or there is no such function
+  126  the module was refused
+  127  the file or the device does not exist")]
+pub struct DumpArgs {
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Print the bytes of the machine code only
+    #[arg(long)]
+    pub raw: bool,
+
+    /// Module, in Wasm or its text format ("-": standard input)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Function: name in the name section or of an export, or index (default: all functions)
+    #[arg(value_name = "FUNCTION")]
+    pub function: Option<String>,
 }
 
 /// Arguments of commands that print a report.

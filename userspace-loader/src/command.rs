@@ -2,6 +2,7 @@
 
 //! Execution of the commands: reads their arguments, and prints results and failures.
 
+mod dump;
 mod key;
 mod policy;
 mod sign;
@@ -109,6 +110,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Run(args) => run(args, stdio),
         Command::Load(args) => load(args),
         Command::Inspect(args) => inspect(args),
+        Command::Dump(args) => dump::dump(args),
         Command::Sign(args) => sign::sign(args),
         Command::Verify(args) => sign::verify(args),
         Command::Key(KeyCommand::New(args)) => key::new(args),

@@ -24,6 +24,7 @@ use crate::{
         Limit,
         Reached, //
     },
+    machine_code::Function,
     policy::{
         Least,
         Mode as VerifyMode,
@@ -37,6 +38,7 @@ use crate::{
     uapi::{
         self,
         kwasmi_deny,
+        kwasmi_dump,
         kwasmi_fd,
         kwasmi_info,
         kwasmi_least,
@@ -129,6 +131,12 @@ unsafe impl Argument for kwasmi_run {
 // only.
 unsafe impl Argument for kwasmi_module {
     const OPCODE: Opcode = uapi::IOC_MODULE;
+}
+
+// SAFETY: The header defines `KWASMI_IOC_DUMP` with this structure, which consists of integers
+// only.
+unsafe impl Argument for kwasmi_dump {
+    const OPCODE: Opcode = uapi::IOC_DUMP;
 }
 
 // SAFETY: The header defines `KWASMI_IOC_POLICY` with this structure, which consists of integers
@@ -295,6 +303,9 @@ fn reached(limit: u32, value: u64) -> Option<Reached> {
 /// Maximum number of limits to ask the kernel module for.
 const LIMITS_MAX: usize = 256;
 
+/// Initial size of the buffer for the machine code of a function, in bytes.
+const MACHINE_CODE_ROOM: usize = 1 << 20;
+
 /// Initial number of entries to allocate for a list.
 const LIST_ROOM: usize = 256;
 
@@ -447,6 +458,46 @@ impl Device for Kernel {
 #[derive(Debug)]
 pub struct KernelModule(OwnedFd);
 
+/// Highest number of helpers.
+const HELPERS_MAX: usize = 1024;
+
+impl KernelModule {
+    /// Returns the machine code of function `index` of those that the module defines, without its
+    /// name, and the addresses of the helpers. Returns `None` if there is no such function.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `KWASMI_IOC_DUMP`, except `EINVAL`.
+    pub fn machine_code(&self, index: u32) -> Result<Option<(Function, Vec<u64>)>, Refusal> {
+        let mut code = vec![0_u8; MACHINE_CODE_ROOM];
+        let mut helpers = vec![0_u64; HELPERS_MAX];
+        loop {
+            let mut dump = kwasmi_dump {
+                function: index,
+                code: code.as_mut_ptr().expose_provenance() as u64,
+                code_size: u32::try_from(code.len()).map_err(|_| Errno::TOOBIG)?,
+                helpers: helpers.as_mut_ptr().expose_provenance() as u64,
+                helpers_len: u32::try_from(helpers.len()).map_err(|_| Errno::TOOBIG)?,
+                ..kwasmi_dump::default()
+            };
+            // SAFETY: `code` and `helpers` are writable arrays of the given lengths, which live until
+            // the call returns.
+            match unsafe { call(&self.0, &mut dump) } {
+                Err(Errno::INVAL) if dump.functions <= index => return Ok(None),
+                result => result?,
+            };
+            let len = dump.code_len as usize;
+            if len <= code.len() {
+                code.truncate(len);
+                helpers.truncate(dump.helpers_len as usize);
+                let (address, instructions) = (dump.address, dump.instructions);
+                return Ok(Some((Function { index, name: None, address, instructions, code }, helpers)));
+            }
+            code.resize(len, 0);
+        }
+    }
+}
+
 impl Module for KernelModule {
     type Instance = KernelInstance;
 
@@ -556,6 +607,7 @@ mod tests {
         assert_eq!(kwasmi_limits::OPCODE, opcode::read_write::<kwasmi_limits>(0xb9, 0x85));
         assert_eq!(kwasmi_module::OPCODE, opcode::read::<kwasmi_module>(0xb9, 0x86));
         assert_eq!(kwasmi_policy::OPCODE, opcode::read::<kwasmi_policy>(0xb9, 0x87));
+        assert_eq!(kwasmi_dump::OPCODE, opcode::read_write::<kwasmi_dump>(0xb9, 0x8c));
         assert_eq!(kwasmi_deny::OPCODE, opcode::write::<kwasmi_deny>(0xb9, 0x88));
         assert_eq!(Denied::OPCODE, opcode::read_write::<kwasmi_policy_list>(0xb9, 0x89));
         assert_eq!(kwasmi_least::OPCODE, opcode::write::<kwasmi_least>(0xb9, 0x8a));
@@ -573,6 +625,7 @@ mod tests {
         assert_eq!(size_of::<kwasmi_start>(), 104);
         assert_eq!(size_of::<kwasmi_run>(), 72);
         assert_eq!(size_of::<kwasmi_module>(), 384);
+        assert_eq!(size_of::<kwasmi_dump>(), 48);
         assert_eq!(size_of::<kwasmi_policy>(), 24);
         assert_eq!(size_of::<kwasmi_deny>(), 32);
         assert_eq!(size_of::<kwasmi_least>(), 88);

@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod command;
 pub mod device;
+pub mod disassembly;
 pub mod duration;
 pub mod end;
 pub mod exit;
@@ -23,6 +24,7 @@ pub mod kernel;
 #[expect(unsafe_code, reason = "calls keyctl(2)")]
 pub mod keyring;
 pub mod limits;
+pub mod machine_code;
 pub mod policy;
 pub mod provided;
 pub mod quantity;

@@ -85,7 +85,8 @@ pub fn info(device: &impl Device) -> Result<Info, Failure> {
 /// A loaded module. It stays in the kernel until this object is dropped.
 #[derive(Debug)]
 pub struct Loaded<M> {
-    module: M,
+    /// The module.
+    pub module: M,
     /// Identity of the module.
     pub identity: Identity,
 }

@@ -5,7 +5,8 @@
 //!
 //! On the host the crate is a library and runs guests on any [`host::Host`]. With the feature
 //! `object` it becomes the object that is linked into `kwasmi.ko`, with entry points ([`ffi`]), an
-//! allocator, a stack switch and a panic handler.
+//! allocator, a stack switch and a panic handler. Without the feature `runtime` it consists of the
+//! compiler and the checker.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(feature = "object", feature(alloc_error_handler))]
@@ -30,23 +31,37 @@
 extern crate alloc;
 
 pub mod checker;
+#[cfg(feature = "runtime")]
 pub mod compiled;
 pub mod compiler;
+#[cfg(feature = "runtime")]
 mod counts;
+#[cfg(feature = "runtime")]
 mod cover;
 pub mod ebpf;
+#[cfg(feature = "runtime")]
 pub mod ffi;
+#[cfg(feature = "runtime")]
 pub mod host;
+#[cfg(feature = "runtime")]
 pub mod host_operations;
+#[cfg(feature = "runtime")]
 pub mod instance;
+#[cfg(feature = "runtime")]
 pub mod module;
+#[cfg(feature = "runtime")]
 mod sections;
+#[cfg(feature = "runtime")]
 pub mod signing;
+#[cfg(feature = "runtime")]
 mod start_section;
+#[cfg(feature = "runtime")]
 pub mod text;
 pub mod vmctx;
+#[cfg(feature = "runtime")]
 pub mod wasi;
 
+#[cfg(feature = "runtime")]
 use wasi::abi as preview1;
 
 #[cfg(feature = "object")]

@@ -95,7 +95,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         unknown(device().as_raw_fd(), &ours);
     });
     tests.add("unknown commands on a module are ENOTTY", || {
-        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE]);
+        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE, uapi::IOC_DUMP]);
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);

@@ -3,8 +3,11 @@
 //! SHA-256 hashes, which identify modules.
 
 use serde::{
+    Deserialize,
+    Deserializer,
     Serialize,
-    Serializer, //
+    Serializer,
+    de::Error as _, //
 };
 use std::{
     fmt,
@@ -33,6 +36,12 @@ impl fmt::Display for Sha256 {
 impl Serialize for Sha256 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
