@@ -157,8 +157,12 @@ mod tests {
     fn names() -> Names {
         let text = r#"(module (import "a" "b" (func $imported)) (import "a" "m" (memory 1))
             (func $first) (func (export "second")) (func $third (export "_start")))"#;
-        Names::of(&wast::parser::parse::<wast::Wat>(&wast::parser::ParseBuffer::new(text).expect("lexes"))
-            .expect("parses").encode().expect("encodes"))
+        Names::of(
+            &wast::parser::parse::<wast::Wat>(&wast::parser::ParseBuffer::new(text).expect("lexes"))
+                .expect("parses")
+                .encode()
+                .expect("encodes"),
+        )
     }
 
     #[test]
@@ -168,7 +172,10 @@ mod tests {
         let found = ["first", "second", "third", "_start", "1", "2", "3"].map(|function| names.find(function));
         assert_eq!(found, [Some(0), Some(1), Some(2), Some(2), Some(0), Some(1), Some(2)]);
         assert_eq!(["imported", "0", "nothing", "-1", ""].map(|function| names.find(function)), [None; 5]);
-        assert_eq!([0, 1, 2, 3].map(|index| names.defined(index)), [Some("first"), Some("second"), Some("third"), None]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|index| names.defined(index)),
+            [Some("first"), Some("second"), Some("third"), None]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod files;
 mod paths;
 mod ready;
 mod sockets;
+mod ticker;
 
 pub(crate) use files::Files;
 
@@ -16,7 +17,8 @@ use self::{
         Direction,
         Open, //
     },
-    paths::Path, //
+    paths::Path,
+    ticker::Ticker, //
 };
 use crate::{
     ffi::{
@@ -38,12 +40,20 @@ use crate::{
         CallError,
         Destination,
         HostOp,
+        MachineCode,
         Operations,
         Place,
         RawOperations,
         Source,
+        StackBlock,
+        Ticks,
         Transfer,
+        Uncompiled,
         dispatch, //
+    },
+    machine_code::{
+        self,
+        Mapping, //
     },
     preview1::{
         Advice,
@@ -75,6 +85,7 @@ use std::{
         IoSlice,
         IoSliceMut, //
     },
+    mem,
     ptr::{
         self,
         NonNull, //
@@ -99,6 +110,21 @@ thread_local! {
     static LONGEST_STRETCH: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// The guest's files.
     static FILES: RefCell<Files> = const { RefCell::new(Files::new()) };
+    /// Machine code of the guest's module.
+    static CODE: RefCell<Option<kwasmi::machine_code::MachineCode>> = const { RefCell::new(None) };
+    /// The timer of the guest.
+    static TICKER: RefCell<Option<Ticker>> = const { RefCell::new(None) };
+}
+
+/// Sets the machine code of the module that is loaded next.
+pub(crate) fn set_code(code: kwasmi::machine_code::MachineCode) {
+    CODE.set(Some(code));
+}
+
+/// Ends the entry into the engine.
+pub(crate) fn end() {
+    TICKER.set(None);
+    set_context(ptr::null_mut());
 }
 
 /// Sets the context of this thread's entry into the engine; null if there is none.
@@ -139,6 +165,9 @@ pub(crate) fn present() -> *mut c_void {
 extern "C" fn kwasmi_host_context() -> *mut Context {
     CONTEXT.get()
 }
+
+/// Size of a page, in bytes.
+const PAGE: usize = 4096;
 
 /// Alignment of every block: freeing does not tell the alignment, so one value serves all requests.
 const ALIGN: usize = 64;
@@ -375,6 +404,54 @@ impl RawOperations for Process {
 
     fn send(&mut self, handle: Handle, from: Source<'_>) -> Result<usize> {
         with_file(handle, |file| length(sockets::send(file, parts(from), false)?))
+    }
+
+    /// Takes the machine code of [`set_code`].
+    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<NonNull<c_void>> {
+        let code = CODE.take().ok_or(Errno::OPNOTSUPP)?;
+        let mapping = machine_code::map(&code, functions).map_err(|reason| {
+            eprintln!("kwasmi-native: {reason}");
+            Errno::INVAL
+        })?;
+        NonNull::new(Box::into_raw(Box::new(mapping)).cast()).ok_or(Errno::NOMEM)
+    }
+
+    fn discard(&mut self, code: MachineCode) -> Result<()> {
+        // SAFETY: By the invariant of `MachineCode`, `compile` returned the address, which is that of a
+        // `Mapping` in a `Box`, and this function owns it.
+        drop(unsafe { Box::from_raw(code.into_raw().cast::<Mapping>().as_ptr()) });
+        Ok(())
+    }
+
+    fn tick(&mut self, ticks: Option<Ticks>) -> Result<()> {
+        TICKER.set(None);
+        if let Some(ticks) = ticks {
+            // SAFETY: The ticker is dropped at the next call of this function, or by `end`.
+            let ticker = unsafe { Ticker::start(ticks) };
+            TICKER.set(Some(ticker.map_err(|_| Errno::NOMEM)?));
+        }
+        Ok(())
+    }
+
+    fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>> {
+        let len = size.checked_add(2 * PAGE).ok_or(Errno::NOMEM)?;
+        let mut mapping = Mapping::new(0, len).map_err(|_| Errno::NOMEM)?;
+        for guard in [0, len - PAGE] {
+            mapping.protect(guard, PAGE, libc::PROT_NONE).map_err(|_| Errno::NOMEM)?;
+        }
+        let start = mapping.start().as_ptr().wrapping_add(PAGE);
+        mem::forget(mapping);
+        NonNull::new(start).ok_or(Errno::NOMEM)
+    }
+
+    fn free_stack(&mut self, stack: StackBlock) -> Result<()> {
+        let (start, size) = stack.into_parts();
+        // SAFETY: By the invariant of `StackBlock`, `alloc_stack` has mapped the stack between two pages,
+        // and this function owns it.
+        match unsafe { libc::munmap(start.as_ptr().wrapping_sub(PAGE).cast(), size + 2 * PAGE) } {
+            0 => Ok(()),
+            _ => Err(Errno::INVAL),
+        }
     }
 
     /// Fails with `ENOSYS`: every pair of files needs a buffer in between.

@@ -10,6 +10,9 @@
 //! `kwasmi` command. `--stats` prints time, fuel, heap use and the depth of the engine stack on
 //! standard error.
 //!
+//! With `--machine-code FILE` it runs the machine code that the kernel's JIT has made of the module:
+//! the output of `kwasmi dump --json --raw`.
+//!
 //! `kwasmi-native-retpolines` is the same program with indirect jumps patched as on a kernel that
 //! uses retpolines.
 
@@ -20,6 +23,7 @@ mod host;
 #[path = "../../engine/src/host_operations.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
 mod host_operations;
+mod machine_code;
 mod options;
 #[path = "../../engine/src/wasi/abi.rs"]
 #[allow(
@@ -112,7 +116,7 @@ impl Engine {
         // SAFETY: Callers pass the argument type of `op`, with valid pointers. The context is set,
         // and the engine stack is not in use, because `self` is borrowed exclusively.
         let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
-        host::set_context(ptr::null_mut());
+        host::end();
         let status = Status::from_raw(status);
         if !context.landed {
             return Ok(status);
@@ -212,7 +216,7 @@ impl Guest {
     }
 }
 
-fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
+fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> End {
     let began = Instant::now();
     let mut log = engine.log();
     let mut load = LoadArgs {
@@ -220,7 +224,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
         limits: MODULE_LIMITS,
         manifest: bytes(&[]),
         fault_injection: true,
-        compiler: false,
+        compiler: options.machine_code.is_some(),
         engine: 0,
         reason_len: 0,
         reason: [0; REASON_LEN],
@@ -229,6 +233,9 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
         module: ptr::null_mut(),
     };
     match engine.enter(EngineOp::Load, &mut load) {
+        Ok(Status::Ok) if load.compiler && load.engine != ffi::Engine::Compiler as u32 => {
+            return (125, Some("the machine code cannot be used".to_owned()));
+        }
         Ok(Status::Ok) => {}
         Ok(status) => return refused(status, load.limit, engine.words(&log)),
         Err(failure) => return landed(failure),
@@ -280,7 +287,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, stats: bool) -> End {
     if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
         return landed(failure);
     }
-    if stats {
+    if options.stats {
         eprintln!(
             "load {:.3} ms, run {:.3} ms, fuel {}, memory peak {} bytes, heap peak {} bytes, \
              engine stack {load_stack} bytes to load, {} to run",
@@ -337,10 +344,19 @@ pub fn main() -> ExitCode {
     if options.stats {
         host::measure_stretches();
     }
+    if let Some(path) = &options.machine_code {
+        match fs::read(path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()))
+        {
+            Ok(code) => host::set_code(code),
+            Err(words) => return complain(125, &format!("{}: {words}", path.display())),
+        }
+    }
     let Some(mut engine) = Engine::new() else {
         return complain(125, "no memory");
     };
-    let (status, words) = run(&mut engine, &wasm, &guest, options.stats);
+    let (status, words) = run(&mut engine, &wasm, &guest, &options);
     if options.stats {
         eprintln!("longest stretch {:.3} ms", host::longest_stretch().as_secs_f64() * 1e3);
     }

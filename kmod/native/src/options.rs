@@ -16,7 +16,8 @@ use kwasmi::{
 use std::{
     ffi::OsString,
     net::SocketAddr,
-    os::fd::RawFd, //
+    os::fd::RawFd,
+    path::PathBuf, //
 };
 
 /// Runs a Wasm program on the engine object of kwasmi.ko, in an ordinary process.
@@ -40,6 +41,10 @@ pub(crate) struct Options {
     /// Listen on this address and give the socket to the guest
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) tcp_listen: Vec<SocketAddr>,
+
+    /// Run the machine code in this file: the output of kwasmi dump --json --raw FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) machine_code: Option<PathBuf>,
 
     /// Give this file descriptor to the guest
     #[arg(long, value_name = "N")]

@@ -72,10 +72,14 @@ pub(super) fn dump(args: &DumpArgs) -> Result<Exit, Failure> {
     let loaded = run::load(&device, &name, &wasm, &Asked::default())?;
     let code = read(&loaded.module, loaded.identity.sha256, &names).map_err(|refusal| {
         let reason = match refusal.errno {
-            Errno::OPNOTSUPP => "not compiled: the module is interpreted (kwasmi.ko compiles with compiler=1)".to_owned(),
-            Errno::PERM => "machine code is shown with CAP_SYS_ADMIN and CAP_SYSLOG, and only if the kernel is not locked \
+            Errno::OPNOTSUPP => {
+                "not compiled: the module is interpreted (kwasmi.ko compiles with compiler=1)".to_owned()
+            }
+            Errno::PERM => {
+                "machine code is shown with CAP_SYS_ADMIN and CAP_SYSLOG, and only if the kernel is not locked \
                 down for confidentiality"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => refusal.to_string(),
         };
         Failure::new(Exit::Failed, &name, reason)
