@@ -141,6 +141,14 @@ large_is_shared() {
     wait $pid
     return $code
 }
+dump() {
+    kwasmi dump /guests/hello-c.wasm _start >out && head -n 1 out | grep -q '^_start: .* eBPF instructions$' &&
+        grep -q ' push rbp$' out || { cat out; return 1; }
+}
+dump_of_nothing() {
+    kwasmi dump /guests/hello-c.wasm nothing 2>err
+    equal 125 $? && grep -qF "defines no function 'nothing'" err || { cat err; return 1; }
+}
 # Bytes of memory for machine code, which the kernel's JIT takes in packs of 2 MiB.
 machine_code() { awk '/execmem/ { bytes += $2 } END { print bytes }' /proc/vmallocinfo; }
 # loads N SIGNAL: loads a module N times, ends the loader after 0 to 0.7 seconds, and checks that the
@@ -187,6 +195,8 @@ check "--engine compiler and --fuel exclude each other" refuses 125 'only the in
     --engine compiler --fuel 1000 $fixtures/loop.wat
 check "--engine compiler fails without the JIT" without_jit_compiler_fails
 check "load tells that a module is interpreted" without_jit_load_tells
+check "dump prints the machine code of a function" dump
+check "dump of an unknown function fails" dump_of_nothing
 check "a large module is interpreted if it runs once" interpreted large.wasm
 check "--engine compiler compiles a large module" compiled --engine compiler large.wasm
 check "a large module is compiled if it is loaded to stay" large_is_shared

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     cli::DumpArgs,
-    device::Refusal,
+    device::{
+        Engine,
+        Refusal, //
+    },
     disassembly::{
         self,
         Line, //
@@ -69,12 +72,9 @@ pub(super) fn dump(args: &DumpArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let loaded = run::load(&device, &name, &wasm, &Asked::default())?;
+    let loaded = run::load(&device, &name, &wasm, &Asked::default(), Engine::Compiler)?;
     let code = read(&loaded.module, loaded.identity.sha256, &names).map_err(|refusal| {
         let reason = match refusal.errno {
-            Errno::OPNOTSUPP => {
-                "not compiled: the module is interpreted (kwasmi.ko compiles with compiler=1)".to_owned()
-            }
             Errno::PERM => {
                 "machine code is shown with CAP_SYS_ADMIN and CAP_SYSLOG, and only if the kernel is not locked \
                 down for confidentiality"
