@@ -107,6 +107,8 @@ pub(super) fn analyse(
         local.scope = (0, u32::MAX);
     }
     let mut frames: Vec<Frame> = Vec::new();
+    // Indices of the open loops in `frames`.
+    let mut open: Vec<usize> = Vec::new();
     let mut log: Vec<Use> = Vec::new();
     let mut position: u32 = FIRST_POSITION;
     let mut id: u32 = 0;
@@ -117,6 +119,7 @@ pub(super) fn analyse(
                 let number = u32::try_from(analysis.ends.len()).unwrap_or(u32::MAX);
                 analysis.ends.push(u32::MAX);
                 let in_loop = matches!(operator, Operator::Loop { .. }).then(|| {
+                    open.push(frames.len());
                     analysis.loops.push(Loop::default());
                     (analysis.loops.len().saturating_sub(1), log.len())
                 });
@@ -131,18 +134,23 @@ pub(super) fn analyse(
             }
             Operator::End => {
                 if let Some(frame) = frames.pop() {
+                    if frame.in_loop.is_some() {
+                        open.pop();
+                    }
                     analysis.close(&frame, position, &mut log);
                 }
             }
             Operator::LocalGet { local_index } => {
-                analysis.access(local_index, false, position, &mut frames, &mut log);
+                log.push(Use { local: local_index, weight: 1, is_assigned: false });
+                analysis.access((local_index, false), position, &mut frames, &open);
             }
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
-                analysis.access(local_index, true, position, &mut frames, &mut log);
+                log.push(Use { local: local_index, weight: 1, is_assigned: true });
+                analysis.access((local_index, true), position, &mut frames, &open);
             }
             Operator::ReturnCallIndirect { .. } => analysis.calls_tails = true,
             Operator::ReturnCall { function_index } => analysis.calls_tails |= is_tail(function_index),
-            ref other => analysis.note(other, &frames),
+            ref other => analysis.note(other, &frames, &open),
         }
         position = position.saturating_add(1);
     }
@@ -152,24 +160,27 @@ pub(super) fn analyse(
 
 impl Analysis {
     /// Notes calls and accesses to memory in all open loops.
-    fn note(&mut self, operator: &Operator<'_>, frames: &[Frame]) {
+    fn note(&mut self, operator: &Operator<'_>, frames: &[Frame], open: &[usize]) {
         let kind = kind(operator);
         let has_call = matches!(kind, Kind::Helper | Kind::Call);
         self.has_call |= has_call;
         if matches!(kind, Kind::Plain) {
             return;
         }
-        for (index, _) in frames.iter().filter_map(|frame| frame.in_loop) {
-            if let Some(info) = self.loops.get_mut(index) {
-                info.has_call |= has_call;
-                info.moves_memory |= matches!(kind, Kind::Call);
-                info.has_memory |= matches!(kind, Kind::Memory);
+        for (index, _) in open.iter().rev().filter_map(|frame| frames.get(*frame)?.in_loop) {
+            let Some(info) = self.loops.get_mut(index) else { continue };
+            let before = (info.has_call, info.moves_memory, info.has_memory);
+            info.has_call |= has_call;
+            info.moves_memory |= matches!(kind, Kind::Call);
+            info.has_memory |= matches!(kind, Kind::Memory);
+            if before == (info.has_call, info.moves_memory, info.has_memory) {
+                // Those around it know, too.
+                break;
             }
         }
     }
 
-    fn access(&mut self, local: u32, is_set: bool, position: u32, frames: &mut [Frame], log: &mut Vec<Use>) {
-        log.push(Use { local, weight: 1, is_assigned: is_set });
+    fn access(&mut self, (local, is_set): (u32, bool), position: u32, frames: &mut [Frame], open: &[usize]) {
         let Some(lifetime) = self.locals.get_mut(local as usize) else { return };
         if !lifetime.is_accessed {
             lifetime.is_accessed = true;
@@ -188,8 +199,8 @@ impl Analysis {
         lifetime.needs_zero |= !is_inside;
         let from = if lifetime.needs_zero { 0 } else { depth as usize };
         // It stays alive until the end of the outermost loop inside its scope.
-        let Some(inner) = frames.get_mut(from..) else { return };
-        if let Some(frame) = inner.iter_mut().find(|frame| frame.in_loop.is_some())
+        let first = open.partition_point(|frame| *frame < from);
+        if let Some(frame) = open.get(first).and_then(|frame| frames.get_mut(*frame))
             && lifetime.extended_in != frame.id
         {
             lifetime.extended_in = frame.id;

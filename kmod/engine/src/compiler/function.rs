@@ -149,6 +149,9 @@ pub(super) struct Compiler<'a> {
 /// Most instructions of a piece of code out of the way.
 const COLD_MAX: usize = 32;
 
+/// Instructions that a target of a `br_table` usually takes.
+const TARGET_MAX: u32 = 8;
+
 /// Most attempts to compile a function.
 const ATTEMPTS: u32 = 8;
 
@@ -270,18 +273,25 @@ impl<'a> Compiler<'a> {
         while let Some(operator) = self.next.take() {
             self.frame.position = self.frame.position.saturating_add(1);
             self.advance()?;
-            self.operator(&operator)?;
-            if self.far.is_some() && self.compare.is_none() {
-                self.interrupt()?;
+            if let Operator::BrTable { targets } = &operator {
+                self.interrupt(targets.len().saturating_mul(TARGET_MAX))?;
             }
+            self.operator(&operator)?;
+            self.interrupt(0)?;
         }
         self.out_of_the_way()
     }
 
-    /// Emits the code out of the way here if so much has been emitted that jumps to it might not reach it later.
-    fn interrupt(&mut self) -> Result<(), Error> {
+    /// Emits the code out of the way here if so much has been emitted that jumps to it might not reach it later,
+    /// after `more` instructions.
+    fn interrupt(&mut self, more: u32) -> Result<(), Error> {
+        if self.far.is_none() || self.compare.is_some() {
+            return Ok(());
+        }
         let pending = u32::try_from(self.cold.len().saturating_mul(COLD_MAX)).unwrap_or(u32::MAX);
-        if self.frame.asm.here().saturating_sub(self.island).saturating_add(pending) < u32::from(self.reach / 3) {
+        if self.frame.asm.here().saturating_sub(self.island).saturating_add(pending).saturating_add(more)
+            < u32::from(self.reach / 3)
+        {
             return Ok(());
         }
         if !self.is_reachable {

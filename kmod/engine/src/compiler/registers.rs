@@ -134,6 +134,8 @@ pub(super) struct Frame {
     pub(super) position: u32,
     locals: u32,
     max_depth: u32,
+    /// Number of operands, from the bottom on, that are known to be constants or in their frame slots.
+    settled: usize,
 }
 
 impl Frame {
@@ -163,6 +165,7 @@ impl Frame {
             position: 0,
             locals,
             max_depth: 0,
+            settled: 0,
         })
     }
 
@@ -326,6 +329,7 @@ impl Frame {
     /// Pops an operand; its register becomes a locked temporary.
     pub(super) fn pop(&mut self) -> Result<Operand, Error> {
         let operand = self.stack.pop().ok_or(Error::Internal("operand stack empty"))?;
+        self.settled = self.settled.min(self.stack.len());
         match operand.value {
             Value::Reg(reg) => {
                 self.now.cell_mut(reg)?.holder = Holder::Temporary;
@@ -545,7 +549,7 @@ impl Frame {
         if self.aliases.get(local as usize).is_none_or(|count| *count == 0) {
             return Ok(());
         }
-        for index in 0..self.stack.len() {
+        for index in self.settled..self.stack.len() {
             let Some(operand) = self.stack.get(index).copied() else { break };
             if operand.value != Value::Local(local) {
                 continue;
@@ -560,7 +564,8 @@ impl Frame {
 
     /// Moves all operands but constants below `height` into their frame slots.
     pub(super) fn spill(&mut self, height: usize) -> Result<(), Error> {
-        for index in 0..height.min(self.stack.len()) {
+        let height = height.min(self.stack.len());
+        for index in self.settled..height {
             let Some(operand) = self.stack.get(index).copied() else { break };
             match operand.value {
                 Value::Const(_) | Value::Slot => continue,
@@ -573,6 +578,7 @@ impl Frame {
                 }
             }
         }
+        self.settled = self.settled.max(height);
         Ok(())
     }
 
