@@ -12,8 +12,7 @@ use crate::{
         Event, //
     },
     code::Code,
-    counters,
-    dump,
+    counters, dump,
     identity::Identity,
     instance::Instance,
     ioctl::{

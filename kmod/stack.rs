@@ -227,7 +227,11 @@ impl List {
         let start = NonNull::new(self.first)?;
         // SAFETY: By the invariant of the list a link is at the start of the memory.
         let link = unsafe { start.as_ptr().cast::<Link>().read() };
-        if link.size == size { self.pop() } else { None }
+        if link.size == size {
+            self.pop()
+        } else {
+            None
+        }
     }
 
     fn is_empty(&self) -> bool {

@@ -110,11 +110,7 @@ pub struct Module<H: Host + 'static> {
 /// Code of a module.
 pub(crate) enum Code<H: Host + 'static> {
     /// Code for the interpreter.
-    Translated {
-        engine: Engine,
-        module: wasmi::Module,
-        linker: Linker<State<H>>,
-    },
+    Translated { engine: Engine, module: wasmi::Module, linker: Linker<State<H>> },
     /// Machine code.
     #[cfg(feature = "object")]
     Compiled(alloc::sync::Arc<crate::compiled::guest::Native>),

@@ -21,6 +21,7 @@ use crate::{
 use kwasmi::uapi::{
     self,
     kwasmi_deny,
+    kwasmi_dump,
     kwasmi_least,
     kwasmi_load,
     kwasmi_start, //
@@ -112,6 +113,10 @@ fn passed_on() {
         let (Some(module), Some(limited)) = (receive(&there), receive(&there)) else {
             return 2;
         };
+        // Machine code, if there is any, is for root alone.
+        if call(&module, uapi::IOC_DUMP, &mut kwasmi_dump::default()) != Err(libc::EPERM) {
+            return 8;
+        }
         let Ok(instance) = start_with(&module, kwasmi_start::default()).0 else {
             return 3;
         };
