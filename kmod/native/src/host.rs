@@ -40,12 +40,10 @@ use crate::{
         CallError,
         Destination,
         HostOp,
-        MachineCode,
         Operations,
         Place,
         RawOperations,
         Source,
-        StackBlock,
         Ticks,
         Transfer,
         Uncompiled,
@@ -85,7 +83,6 @@ use std::{
         IoSlice,
         IoSliceMut, //
     },
-    mem,
     ptr::{
         self,
         NonNull, //
@@ -112,6 +109,10 @@ thread_local! {
     static FILES: RefCell<Files> = const { RefCell::new(Files::new()) };
     /// Machine code of the guest's module.
     static CODE: RefCell<Option<kwasmi::machine_code::MachineCode>> = const { RefCell::new(None) };
+    /// The mapped machine code of the module. A process loads one.
+    static MAPPED: RefCell<Option<Mapping>> = const { RefCell::new(None) };
+    /// The stack of the compiled guest. A process starts one.
+    static STACK: RefCell<Option<Mapping>> = const { RefCell::new(None) };
     /// The timer of the guest.
     static TICKER: RefCell<Option<Ticker>> = const { RefCell::new(None) };
 }
@@ -407,19 +408,13 @@ impl RawOperations for Process {
     }
 
     /// Takes the machine code of [`set_code`].
-    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<NonNull<c_void>> {
+    fn compile(&mut self, functions: Uncompiled<'_>) -> Result<()> {
         let code = CODE.take().ok_or(Errno::OPNOTSUPP)?;
         let mapping = machine_code::map(&code, functions).map_err(|reason| {
             eprintln!("kwasmi-native: {reason}");
             Errno::INVAL
         })?;
-        NonNull::new(Box::into_raw(Box::new(mapping)).cast()).ok_or(Errno::NOMEM)
-    }
-
-    fn discard(&mut self, code: MachineCode) -> Result<()> {
-        // SAFETY: By the invariant of `MachineCode`, `compile` returned the address, which is that of a
-        // `Mapping` in a `Box`, and this function owns it.
-        drop(unsafe { Box::from_raw(code.into_raw().cast::<Mapping>().as_ptr()) });
+        MAPPED.set(Some(mapping));
         Ok(())
     }
 
@@ -440,18 +435,8 @@ impl RawOperations for Process {
             mapping.protect(guard, PAGE, libc::PROT_NONE).map_err(|_| Errno::NOMEM)?;
         }
         let start = mapping.start().as_ptr().wrapping_add(PAGE);
-        mem::forget(mapping);
+        STACK.set(Some(mapping));
         NonNull::new(start).ok_or(Errno::NOMEM)
-    }
-
-    fn free_stack(&mut self, stack: StackBlock) -> Result<()> {
-        let (start, size) = stack.into_parts();
-        // SAFETY: By the invariant of `StackBlock`, `alloc_stack` has mapped the stack between two pages,
-        // and this function owns it.
-        match unsafe { libc::munmap(start.as_ptr().wrapping_sub(PAGE).cast(), size + 2 * PAGE) } {
-            0 => Ok(()),
-            _ => Err(Errno::INVAL),
-        }
     }
 
     /// Fails with `ENOSYS`: every pair of files needs a buffer in between.

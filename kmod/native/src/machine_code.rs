@@ -132,7 +132,7 @@ fn length(size: u64) -> Result<usize, String> {
 ///
 /// The reason as text, if it is not the machine code of `functions`, or cannot be mapped.
 pub(crate) fn map(code: &MachineCode, functions: Uncompiled<'_>) -> Result<Mapping, String> {
-    let Jit { functions, count, helpers, helpers_len } = *functions.into_jit();
+    let Jit { functions, count, helpers, helpers_len, size_max: _ } = *functions.into_jit();
     // SAFETY: By the invariant of `Uncompiled` there are `count` functions, which nothing else uses.
     let functions: &mut [JitFunction] = unsafe { slice::from_raw_parts_mut(functions, count) };
     // SAFETY: By the invariant of `Uncompiled` there are `helpers_len` addresses.
