@@ -119,10 +119,20 @@ without_jit_compiler_fails() {
     echo 1 >/proc/sys/net/core/bpf_jit_enable
     return $code
 }
+# Waits until `kwasmi load`, whose standard output is the file `out`, has loaded its module.
+wait_for_load() {
+    for _ in $(seq 600); do
+        [ ! -s out ] || return 0
+        sleep 0.1
+    done
+    echo "the module is not loaded after a minute"
+    return 1
+}
 without_jit_load_tells() {
     echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    : >out
     kwasmi load /guests/hello-c.wasm >out 2>err &
-    sleep 1
+    wait_for_load
     kill $!
     wait $!
     echo 1 >/proc/sys/net/core/bpf_jit_enable
@@ -132,9 +142,10 @@ without_jit_load_tells() {
 { head -c 8 /guests/hello-c.wasm && printf '\000\201\200\100\000' && head -c 1048576 /dev/zero &&
     tail -c +9 /guests/hello-c.wasm; } >large.wasm
 large_is_shared() {
+    : >out
     kwasmi load large.wasm >out 2>err &
     pid=$!
-    sleep 3
+    wait_for_load
     compiled large.wasm
     code=$?
     kill $pid
