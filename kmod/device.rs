@@ -156,7 +156,7 @@ fn load(arg: &Argument) -> Result<isize> {
 }
 
 /// Size in bytes up to which a module is compiled for one run. Compiling takes several times as long as
-/// translating for the interpreter (docs/performance.md).
+/// translating for the interpreter (docs/architecture.md, "Machine code").
 const ONCE_MAX: u64 = 1 << 20;
 
 /// Returns the engine that `request` asks for.

@@ -113,11 +113,10 @@ impl Module {
             let _ = write!(log, "cannot be compiled: the parameter `compiler` of the kernel module is off");
             return Err(EOPNOTSUPP);
         }
-        // Only the interpreter counts fuel.
         let has_fuel_limit = limits.get(KWASMI_LIMIT_FUEL) != UNLIMITED;
         let engine = match engine {
             EngineChoice::Compiler if has_fuel_limit => {
-                let _ = write!(log, "cannot be compiled: machine code counts no fuel, and fuel is limited");
+                let _ = write!(log, "cannot be compiled: fuel is limited, and only the interpreter counts fuel");
                 return Err(EOPNOTSUPP);
             }
             EngineChoice::Auto { .. } if has_fuel_limit => EngineChoice::Interpreter,

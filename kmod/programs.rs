@@ -49,8 +49,12 @@ const UNKNOWN: i32 = 1;
 /// Machine code as C sees it, `bpf_func`.
 type Function = Option<unsafe extern "C" fn(*const c_void, *const bpf::bpf_insn) -> u32>;
 
-/// Number of images that are freed before other tasks run: the kernel frees each in a work item.
-const FREED_AT_ONCE: usize = 64;
+/// Number of programs without machine code that are freed before other tasks run: the kernel frees each
+/// in a work item.
+const PROGRAMS_AT_ONCE: usize = 64;
+
+/// Number of images that are freed before the task waits for the kernel.
+const IMAGES_AT_ONCE: usize = 8;
 
 /// `__GFP_NOFAIL`.
 const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
@@ -152,7 +156,9 @@ impl Programs {
             }
         }
         for (index, program) in programs.into_iter().enumerate() {
-            pause_after(index);
+            if index % PROGRAMS_AT_ONCE == PROGRAMS_AT_ONCE - 1 {
+                fsleep(Delta::from_millis(1));
+            }
             let instructions = functions.get(index).map_or(0, |function| function.len);
             images.push(program.into_image(u32::try_from(instructions)?), GFP_KERNEL_ACCOUNT)?;
         }
@@ -180,16 +186,24 @@ impl Programs {
 impl Drop for Programs {
     fn drop(&mut self) {
         for (index, image) in core::mem::take(&mut self.images).into_iter().enumerate() {
-            pause_after(index);
             drop(image);
+            if index % IMAGES_AT_ONCE == IMAGES_AT_ONCE - 1 {
+                wait_for_kernel();
+            }
         }
     }
 }
 
-/// Lets the kernel's work items run after every [`FREED_AT_ONCE`] freed programs.
-fn pause_after(index: usize) {
-    if index % FREED_AT_ONCE == FREED_AT_ONCE - 1 {
-        fsleep(Delta::from_millis(1));
+/// Waits for the work items in which the kernel frees images.
+///
+/// Each work item takes the lock of all images (`pack_mutex` in `kernel/bpf/core.c`), for milliseconds.
+/// Without waiting, thousands of them would queue up, and some would wait for minutes. The lock serves
+/// its waiters in order, and compiling takes it too: so this function compiles a program of one
+/// instruction.
+fn wait_for_kernel() {
+    // Without memory for the program there is no waiting.
+    if let Ok(mut program) = Program::new(&[Insn::EXIT], 0) {
+        let _ = program.run_jit();
     }
 }
 
@@ -227,6 +241,9 @@ struct Insn {
 }
 
 impl Insn {
+    /// `BPF_JMP | BPF_EXIT`.
+    const EXIT: Self = Self { code: 0x95, regs: 0, off: 0, imm: 0 };
+
     fn is_function_call(&self) -> bool {
         self.code == CALL && self.regs >> 4 == PSEUDO_CALL
     }

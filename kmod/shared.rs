@@ -101,15 +101,10 @@ impl Shared {
         engine: EngineChoice,
         load: impl FnOnce(bool) -> Result<Arc<Code>>,
     ) -> Result<Self> {
-        let (compile, also_compiled) = match engine {
-            EngineChoice::Compiler => (true, true),
-            EngineChoice::Interpreter => (false, false),
-            EngineChoice::Auto { compile } => (compile, true),
-        };
-        let compiled = (*hash, CodeLimits::new(limits, true));
+        let compile = matches!(engine, EngineChoice::Compiler | EngineChoice::Auto { compile: true });
         let key = (*hash, CodeLimits::new(limits, compile));
-        let keys = [also_compiled.then_some(compiled), Some(key)];
-        for key in keys.into_iter().flatten() {
+        let compiled = (engine != EngineChoice::Interpreter).then(|| (*hash, CodeLimits::new(limits, true)));
+        for key in [compiled, Some(key)].into_iter().flatten() {
             if let Some(code) = take(&key) {
                 return Ok(Self { key, code, was_there: true });
             }

@@ -177,8 +177,7 @@ struct kwasmi_load {
  * Choice of the engine. Without a flag, a module is compiled to machine code if the kernel module's
  * parameter `compiler` is set, `limits` and the manifest do not limit fuel, and the module can be
  * compiled; KWASMI_IOC_MODULE tells whether it was. Machine code counts no fuel: KWASMI_IOC_START with
- * a limit of fuel then fails with ENOEXEC.
- * At most one flag may be set.
+ * a limit of fuel then fails with ENOEXEC. At most one flag may be set.
  */
 #define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */
 #define KWASMI_LOAD_INTERPRET		0x2	/* do not compile */
@@ -338,7 +337,7 @@ struct kwasmi_module {
 #define KWASMI_MODULE_MANIFEST		(1U << 0)	/* the module has a manifest */
 /* The load reused the translation of a module with the same bytes and limits. */
 #define KWASMI_MODULE_SHARED		(1U << 1)
-/* The module is compiled to machine code. Instances with a limit of fuel are interpreted anyway. */
+/* The module is compiled to machine code. */
 #define KWASMI_MODULE_COMPILED		(1U << 2)
 
 /*
@@ -353,8 +352,12 @@ struct kwasmi_module {
  * EINVAL	The module has no such function. `functions` is set.
  */
 struct kwasmi_dump {
-	__u32 function;			/* index among the functions that the module defines */
-	__u32 functions;		/* out: number of functions that the module defines */
+	/*
+	 * Index of the function. The first ones are those that the module defines; behind them are
+	 * bodies of functions with tail calls, see docs/architecture.md.
+	 */
+	__u32 function;
+	__u32 functions;		/* out: number of functions */
 	__u64 address;			/* out: address of the machine code */
 	__u64 code;			/* address of the buffer for the machine code */
 	__u32 code_size;		/* size of the buffer; it gets the first bytes if it is smaller */

@@ -12,6 +12,7 @@ use self::signing::{
     VerifyArgs, //
 };
 use crate::{
+    device::Engine,
     handed::{
         self,
         Directory, //
@@ -27,7 +28,6 @@ use clap::{
     Args,
     Parser,
     Subcommand,
-    ValueEnum,
     builder::{
         OsStringValueParser,
         TypedValueParser as _, //
@@ -258,19 +258,6 @@ limit_args! {
     element_segments: KWASMI_LIMIT_ELEMENT_SEGMENTS;
 }
 
-/// Names of the engines on the command line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EngineName {
-    /// The compiler if the kernel module may use it and it supports the module, except for a module of
-    /// over 1 MiB that runs once, and for a run with --fuel; otherwise the interpreter
-    #[default]
-    Auto,
-    /// Machine code; fails if the module cannot be compiled
-    Compiler,
-    /// No machine code
-    Interpreter,
-}
-
 /// Option for the engine.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct EngineArg {
@@ -280,7 +267,7 @@ pub struct EngineArg {
         help = "Engine: compiler (fails if it cannot compile the module), interpreter, or auto (the compiler if the \
         kernel module may use it and it supports the module; not for a module of over 1 MiB that runs once, nor with --fuel)"
     )]
-    pub engine: EngineName,
+    pub engine: Engine,
 }
 
 /// Arguments of `load`.

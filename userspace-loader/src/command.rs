@@ -11,7 +11,6 @@ use crate::{
     cli::{
         Cli,
         Command,
-        EngineName,
         InspectArgs,
         LoadArgs,
         ReportArgs,
@@ -259,16 +258,9 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
         sigpipe: args.sigpipe,
     };
     let catches_signals = args.stats || args.json;
-    if args.engine.engine == EngineName::Compiler && args.limits.fuel.is_some() {
-        let reason = "only the interpreter counts fuel: --engine compiler and --fuel exclude each other";
-        return Err(Failure::new(Exit::Failed, "--fuel", reason));
-    }
     let engine = match args.engine.engine {
-        // Only the interpreter counts fuel.
-        EngineName::Auto if args.limits.fuel.is_some() => Engine::Interpreter,
-        EngineName::Auto => Engine::AutoOnce,
-        EngineName::Compiler => Engine::Compiler,
-        EngineName::Interpreter => Engine::Interpreter,
+        Engine::Auto => Engine::AutoOnce,
+        engine => engine,
     };
     let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, engine, catches_signals };
     run::run(&device, &program)
@@ -284,12 +276,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         let source = Source::open(file)?;
         source.check()?;
         let name = source::name(file);
-        let engine = match args.engine.engine {
-            EngineName::Auto => Engine::Auto,
-            EngineName::Compiler => Engine::Compiler,
-            EngineName::Interpreter => Engine::Interpreter,
-        };
-        let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits, engine)?;
+        let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits, args.engine.engine)?;
         if !loaded.identity.engine_reason.is_empty() {
             let text = format!("kwasmi: {}: interpreted: {}\n", line(&name), line(&loaded.identity.engine_reason));
             // Without standard error, nobody reads the notice.

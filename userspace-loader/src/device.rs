@@ -19,6 +19,7 @@ use crate::{
         version::Version, //
     },
 };
+use clap::ValueEnum;
 use rustix::io::Errno;
 use serde::Serialize;
 use std::{
@@ -121,12 +122,13 @@ pub struct Identity {
 }
 
 /// Engine for a module.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     /// The compiler if the kernel module may use it and it supports the module.
     #[default]
     Auto,
     /// As [`Engine::Auto`], but the interpreter for a large module: it is loaded for one run.
+    #[value(skip)]
     AutoOnce,
     /// The compiler; if it cannot compile the module, loading fails.
     Compiler,

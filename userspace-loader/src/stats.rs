@@ -82,26 +82,17 @@ impl Stats {
     }
 }
 
-/// Engine of a run, in text.
-struct Engine<'a>(&'a Stats);
-
-impl fmt::Display for Engine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.compiled, &self.0.interpreted_because) {
-            (None, _) => Ok(()),
-            (Some(true), _) => f.write_str("compiled, "),
-            (Some(false), None) => f.write_str("interpreted, "),
-            (Some(false), Some(reason)) => write!(f, "interpreted ({}), ", line(reason)),
-        }
-    }
-}
-
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.compiled, &self.interpreted_because) {
+            (None, _) => {}
+            (Some(true), _) => f.write_str("compiled, ")?,
+            (Some(false), None) => f.write_str("interpreted, ")?,
+            (Some(false), Some(reason)) => write!(f, "interpreted ({}), ", line(reason))?,
+        }
         write!(
             f,
-            "{}fuel {}, memory peak {} bytes, heap peak {} bytes, engine stack peak {} bytes, time {}.{:03} ms",
-            Engine(self),
+            "fuel {}, memory peak {} bytes, heap peak {} bytes, engine stack peak {} bytes, time {}.{:03} ms",
             self.fuel_used,
             self.memory_peak_bytes,
             self.heap_peak_bytes,

@@ -149,7 +149,7 @@ impl<H: Host + 'static> Module<H> {
     ///
     /// # Errors
     ///
-    /// Those of [`Module::new`].
+    /// [`Refusal`] in the cases of [`Module::new`].
     #[cfg(feature = "object")]
     pub(crate) fn for_compiler(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         Self::with_mode(wasm, options, CompilationMode::LazyTranslation)
@@ -188,9 +188,7 @@ impl<H: Host + 'static> Module<H> {
         let native = crate::compiled::guest::Native::new(wasm, limits.stack)?;
         Ok(Self { has_start, code: Code::Compiled(alloc::sync::Arc::new(native)) })
     }
-}
 
-impl<H: Host + 'static> Module<H> {
     /// Returns the imports; there are none once the module is compiled.
     pub(crate) fn imports(&self) -> impl Iterator<Item = wasmi::ImportType<'_>> {
         let module = match &self.code {

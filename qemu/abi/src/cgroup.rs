@@ -239,6 +239,9 @@ pub(crate) fn tests(tests: &mut Tests) {
                 thread::sleep(Duration::from_millis(100));
             };
             println!("# {first} bytes after 3 of them, {last} after 30");
+            if last > most {
+                print!("{}", group.read("memory.stat").lines().map(|line| format!("# {line}\n")).collect::<String>());
+            }
             u8::from(last > most)
         });
         assert_eq!(status, 0);

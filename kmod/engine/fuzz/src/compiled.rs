@@ -55,7 +55,7 @@ const STACK: usize = 1 << 20;
 /// Steps of a program, more than it needs with the interpreter's fuel.
 const STEPS: u64 = 30_000_000;
 
-/// What came of an input.
+/// Result of the comparison for one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The engines agree.

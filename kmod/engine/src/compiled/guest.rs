@@ -103,11 +103,6 @@ impl Native {
         Ok(Self { program, declarations: compiled.declarations, code, imports, entries, stack })
     }
 
-    /// Bytes of machine code.
-    pub(crate) fn code_size(&self) -> u64 {
-        self.code.size()
-    }
-
     /// Declarations of the module.
     #[inline(always)]
     pub(crate) fn declarations(&self) -> &Declarations {

@@ -316,11 +316,6 @@ impl Code {
         Ok(Self { entries, size })
     }
 
-    /// Bytes of machine code.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
     /// Address of a function by its index among all functions.
     fn entry(&self, index: u32, imported: u32) -> usize {
         index

@@ -34,7 +34,7 @@ impl Ticker {
     ///
     /// # Errors
     ///
-    /// Those of starting a thread.
+    /// The error of `thread::Builder::spawn` if no thread can be started.
     ///
     /// # Safety
     ///
