@@ -160,7 +160,7 @@ fn branches(guests: &mut Guests) {
     let wide = [vec![0x41, 7, BLOCK, 1], values.clone(), conditional, end, vec![DROP]].concat();
     guests.add_with(
         "branches-of-1000-values",
-        "--code 64M --arity 1000",
+        "--engine interpreter --code 64M --arity 1000",
         "limit code",
         copies(1, &types, &[(1, I32)], &wide),
     );

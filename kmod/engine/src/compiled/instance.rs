@@ -27,6 +27,10 @@ use crate::{
 };
 use alloc::vec::Vec;
 
+/// Most pages of a memory by the WebAssembly specification, 4 GiB. A guest that asks for more than a limit ends at the limit even
+/// if compiled code cannot have so many.
+const SPEC_PAGES_MAX: u64 = 65536;
+
 /// Number of words before the context that compiled code cannot name.
 pub(crate) const PRIVATE: usize = 16;
 
@@ -162,7 +166,7 @@ impl Instance {
                 return Err(Stop::MemoryLimit);
             }
             let items = filled(usize::try_from(size).map_err(|_| Stop::OutOfMemory)?, 0)?;
-            let maximum = memory.maximum.unwrap_or(PAGES_MAX).min(PAGES_MAX);
+            let maximum = memory.maximum.unwrap_or(SPEC_PAGES_MAX).min(SPEC_PAGES_MAX);
             instance.memories.push(Growing { items, maximum });
         }
         let mut elements: u64 = 0;
@@ -498,6 +502,9 @@ impl Instance {
         let more = after.saturating_sub(before).saturating_mul(PAGE);
         if !surroundings.may_have_memory(total.saturating_add(more)) {
             return Err(Stop::MemoryLimit);
+        }
+        if after > PAGES_MAX {
+            return refused;
         }
         let size = usize::try_from(after.saturating_mul(PAGE)).map_err(|_| Stop::OutOfMemory)?;
         memory.items.try_reserve_exact(size.saturating_sub(memory.items.len())).map_err(|_| Stop::OutOfMemory)?;
