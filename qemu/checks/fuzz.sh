@@ -19,11 +19,17 @@ work=target/fuzz
 instrument=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1)
+# Programs without libFuzzer, such as compiled-loop, cannot be linked with the instrumentation.
 build() {
+    local target programs=()
+    for target in $targets; do
+        programs+=(--bin "$target")
+    done
     scripts/wasmi >/dev/null
     RUSTC_WRAPPER=$PWD/kmod/engine/fuzz/rustc \
-        cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir "$work/build" \
-        --target "$triple" --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
+        cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml "${programs[@]}" \
+        --target-dir "$work/build" --target "$triple" \
+        --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
 }
 
 # The guests except large ones, which take long and of whose bytes few matter.
