@@ -26,7 +26,7 @@ use crate::{
     },
     limits::{
         self,
-        Chosen, //
+        CallLimits, //
     },
     log::LogBuffer,
     programs::Programs,
@@ -66,7 +66,7 @@ use kernel::{
     }, //
 };
 
-/// Limits and choices that determine the result of a translation. They are part of the key of the shared code.
+/// Limits and choices that determine the result of a translation. They are part of the key of the code cache.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CodeLimits {
     module: ModuleLimits,
@@ -76,7 +76,7 @@ pub(crate) struct CodeLimits {
 
 impl CodeLimits {
     /// Returns the part of `limits` that determines a translation, which compiles if `compile` is set.
-    pub(crate) fn new(limits: &Chosen, compile: bool) -> Self {
+    pub(crate) fn new(limits: &CallLimits, compile: bool) -> Self {
         Self {
             compile,
             module: ModuleLimits {
@@ -99,7 +99,7 @@ impl CodeLimits {
 ///
 /// # Invariants
 ///
-/// `object` is null, or a module of the engine that was allocated on the account in `stay`.
+/// `object` is null, or a module of the engine that was allocated on the account in `resources`.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Code {
     object: Atomic<*mut c_void>,
@@ -112,10 +112,10 @@ pub(crate) struct Code {
     stack_max: u64,
     /// State that entering the engine for this code requires.
     #[pin]
-    stay: Mutex<Stay>,
+    resources: Mutex<CodeResources>,
 }
 
-struct Stay {
+struct CodeResources {
     stack: Stack,
     /// Heap account of the translated module; `None` before the load and after the drop.
     account: Option<Account>,
@@ -144,7 +144,7 @@ impl Code {
     /// gets the reason.
     pub(crate) fn load(
         envelope: &Envelope<'_>,
-        limits: &Chosen,
+        limits: &CallLimits,
         compile: bool,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
@@ -156,16 +156,16 @@ impl Code {
                 poisoned: Atomic::new(false),
                 compiled: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
-                stay <- new_mutex!(
-                    Stay { stack, account: None, reason: KVVec::new(), programs: None, resident: Resident::new() },
-                    "kwasmi::Code::stay"
+                resources <- new_mutex!(
+                    CodeResources { stack, account: None, reason: KVVec::new(), programs: None, resident: Resident::new() },
+                    "kwasmi::Code::resources"
                 ),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let (object, is_compiled) = this.stay.lock().load(envelope, limits, compile, log)?;
+        let (object, is_compiled) = this.resources.lock().load(envelope, limits, compile, log)?;
         this.compiled.store(is_compiled, Relaxed);
-        // INVARIANT: The engine just loaded `object`, on the account in `stay`.
+        // INVARIANT: The engine just loaded `object`, on the account in `resources`.
         this.object.store(object.as_ptr(), Relaxed);
         Ok(this)
     }
@@ -192,12 +192,12 @@ impl Code {
 
     /// Calls `read` with the text that tells why compiling failed, which is empty if it did not.
     pub(crate) fn with_reason<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
-        read(&self.stay.lock().reason)
+        read(&self.resources.lock().reason)
     }
 
     /// Returns the machine code, if there is any.
     pub(crate) fn programs(&self) -> Option<Arc<Programs>> {
-        self.stay.lock().programs.clone()
+        self.resources.lock().programs.clone()
     }
 
     /// Creates an instance, on the stack and the account of the instance.
@@ -225,7 +225,7 @@ impl Code {
     /// Closes the account of an instance that was dropped. Blocks that remain move to the account
     /// of the code. Returns the peak in bytes.
     pub(crate) fn settle(&self, stack: &mut Stack, account: Account) -> usize {
-        match &self.stay.lock().account {
+        match &self.resources.lock().account {
             Some(own) => account.settle(stack, own),
             // SAFETY: `reclaim` requires that nothing uses memory of the account any more; the
             // instance was dropped. This arm is never reached: the code has an account until it is
@@ -235,12 +235,12 @@ impl Code {
     }
 }
 
-impl Stay {
+impl CodeResources {
     /// Loads the module in the engine.
     fn load(
         &mut self,
         envelope: &Envelope<'_>,
-        limits: &Chosen,
+        limits: &CallLimits,
         compile: bool,
         log: &mut LogBuffer,
     ) -> Result<(NonNull<c_void>, bool)> {
@@ -298,16 +298,16 @@ pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
 #[pinned_drop]
 impl PinnedDrop for Code {
     fn drop(self: Pin<&mut Self>) {
-        let mut stay = self.stay.lock();
-        let Some(account) = stay.account.take() else {
+        let mut resources = self.resources.lock();
+        let Some(account) = resources.account.take() else {
             return;
         };
-        let stack = &mut stay.stack;
+        let stack = &mut resources.stack;
         match NonNull::new(self.object.load(Relaxed)) {
             Some(object) if !self.is_poisoned() => {
                 // SAFETY: `drop_object` requires a live module that nothing uses. By the type
                 // invariant `object` is one, and the last reference to `self` is being dropped. If
-                // the engine lands here, `reclaim` frees the rest.
+                // the engine aborts here, `reclaim` frees the rest.
                 let _ = unsafe { engine::drop_object(stack, &account, EngineOp::Unload, object) };
             }
             _ => {}
@@ -316,7 +316,7 @@ impl PinnedDrop for Code {
         // was dropped, or is never used again.
         unsafe { account.reclaim(stack) };
         // Only objects of the engine that no longer exist have its addresses.
-        stay.programs = None;
-        stay.resident.clear();
+        resources.programs = None;
+        resources.resident.clear();
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         self,
         Event, //
     },
+    code_cache::EngineChoice,
     counters,
     engine::Reserve,
     identity::Identity,
@@ -17,24 +18,23 @@ use crate::{
     },
     limits::{
         self,
-        Chosen,
-        LIMITS as LIMITS_TABLE, //
+        CallLimits,
+        LIMITS, //
     },
     log::LogBuffer,
     module::Module,
     policy,
-    shared::EngineChoice,
     signing::envelope::Envelope,
     stack,
     uapi::{
         kwasmi_deny,
         kwasmi_info,
-        kwasmi_least,
         kwasmi_limit_info,
-        kwasmi_limits,
+        kwasmi_list_limits,
+        kwasmi_list_policy,
         kwasmi_load,
+        kwasmi_min_version,
         kwasmi_policy,
-        kwasmi_policy_list,
         KWASMI_ABI,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1,
@@ -58,12 +58,12 @@ use kernel::{
 
 const INFO: u32 = ioctl::ior::<kwasmi_info>(0x80);
 const LOAD: u32 = ioctl::iowr::<kwasmi_load>(0x81);
-const LIMITS: u32 = ioctl::iowr::<kwasmi_limits>(0x85);
+const LIST_LIMITS: u32 = ioctl::iowr::<kwasmi_list_limits>(0x85);
 const POLICY: u32 = ioctl::ior::<kwasmi_policy>(0x87);
 const DENY: u32 = ioctl::iow::<kwasmi_deny>(0x88);
-const DENIED: u32 = ioctl::iowr::<kwasmi_policy_list>(0x89);
-const LEAST: u32 = ioctl::iow::<kwasmi_least>(0x8A);
-const LEASTS: u32 = ioctl::iowr::<kwasmi_policy_list>(0x8B);
+const LIST_DENIED: u32 = ioctl::iowr::<kwasmi_list_policy>(0x89);
+const SET_MIN_VERSION: u32 = ioctl::iow::<kwasmi_min_version>(0x8A);
+const LIST_MIN_VERSIONS: u32 = ioctl::iowr::<kwasmi_list_policy>(0x8B);
 
 /// Open file of `/dev/kwasmi`. It has no state: each loaded module has its own fd.
 pub(crate) struct Device;
@@ -81,12 +81,12 @@ impl MiscDevice for Device {
         match cmd {
             INFO => info(&arg),
             LOAD => load(&arg),
-            LIMITS => limits(&arg),
-            POLICY => policy::tell(&arg),
+            LIST_LIMITS => list_limits(&arg),
+            POLICY => policy::info(&arg),
             DENY => policy::deny(&arg),
-            DENIED => policy::denied(&arg),
-            LEAST => policy::least(&arg),
-            LEASTS => policy::leasts(&arg),
+            LIST_DENIED => policy::list_denied(&arg),
+            SET_MIN_VERSION => policy::set_min_version(&arg),
+            LIST_MIN_VERSIONS => policy::list_min_versions(&arg),
             _ => Err(ENOTTY),
         }
     }
@@ -122,24 +122,24 @@ fn info(arg: &Argument) -> Result<isize> {
     Ok(0)
 }
 
-/// Implements `KWASMI_IOC_LIMITS`.
-fn limits(arg: &Argument) -> Result<isize> {
-    let mut request: kwasmi_limits = arg.read()?;
+/// Implements `KWASMI_IOC_LIST_LIMITS`.
+fn list_limits(arg: &Argument) -> Result<isize> {
+    let mut request: kwasmi_list_limits = arg.read()?;
     if request.reserved != 0 {
         return Err(EINVAL);
     }
-    for (index, limit) in LIMITS_TABLE.iter().take(request.limits_len as usize).enumerate() {
+    for (index, limit) in LIMITS.iter().take(request.limits_len as usize).enumerate() {
         let info = kwasmi_limit_info { limit: limit.id, reserved: 0, value: limit.default(), ceiling: limit.ceiling() };
         ioctl::element_to_user(request.limits, index, &info)?;
     }
-    request.limits_len = LIMITS_TABLE.len() as u32;
+    request.limits_len = LIMITS.len() as u32;
     arg.write(&request)?;
     Ok(0)
 }
 
 /// Implements `KWASMI_IOC_LOAD`.
 fn load(arg: &Argument) -> Result<isize> {
-    ioctl::ask_for_root()?;
+    ioctl::require_sys_admin()?;
     let mut request: kwasmi_load = arg.read()?;
     let engine = engine_choice(&request)?;
     if request.reserved != 0 {
@@ -175,16 +175,16 @@ fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
 }
 
 fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer) -> Result<Arc<Module>> {
-    let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+    let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
     limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
     // Copied once, so that the bytes that are verified are the bytes that run.
     let file = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
     let (identity, module) = match Envelope::open(&file) {
         Ok(envelope) => {
             let mut identity = Identity::of(&envelope);
-            let established = identity.establish(&envelope, log).and_then(|()| identity.restrict(&mut limits, log));
+            let verified = identity.verify(&envelope, log).and_then(|()| identity.restrict(&mut limits, log));
             let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
-            let module = established.and_then(|()| {
+            let module = verified.and_then(|()| {
                 limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
                 Module::load(&envelope, identity.clone(), &limits, engine, log)
             });

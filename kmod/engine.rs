@@ -4,12 +4,12 @@
 //! the switch of stacks.
 
 use crate::{
-    counters,
-    current_context::{
+    context_table::{
         self,
-        Purpose,
-        Stay, //
+        EntryGuard,
+        Purpose, //
     },
+    counters,
     ffi::{
         AccountArgs,
         AccountStats,
@@ -21,7 +21,7 @@ use crate::{
         Status,
         FAULT_TEXT_LEN, //
     },
-    limits::Chosen,
+    limits::CallLimits,
     log::LogBuffer,
     stack::Stack,
     uapi::KWASMI_LIMIT_TOTAL_RUNNING, //
@@ -50,9 +50,9 @@ extern "C" {
 pub(crate) enum Failure {
     /// The engine was not entered.
     Refused(Error),
-    /// The engine landed: it stopped in the middle of the operation, and no object of its account
+    /// The engine aborted: it stopped in the middle of the operation, and no object of its account
     /// may be used.
-    Landed {
+    Aborted {
         /// [`Status::Fault`], [`Status::NoMemory`], [`Status::Limited`] or [`Status::Killed`].
         status: Status,
         /// `KWASMI_LIMIT_*`, if `status` is [`Status::Limited`].
@@ -67,14 +67,14 @@ pub(crate) enum Failure {
 impl Failure {
     /// Writes the reason to `log` and returns the error number. `limits` are the limits of the
     /// call.
-    pub(crate) fn report(&self, log: &mut LogBuffer, limits: &Chosen) -> Error {
+    pub(crate) fn report(&self, log: &mut LogBuffer, limits: &CallLimits) -> Error {
         match self {
             Self::Refused(error) if *error == EDQUOT => {
-                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, counters::most(current_context::most_running()));
+                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, counters::most(context_table::most_running()));
                 EDQUOT
             }
             Self::Refused(error) => *error,
-            Self::Landed { status, limit, text, len } => {
+            Self::Aborted { status, limit, text, len } => {
                 let text = crate::log::text(text.get(..*len).unwrap_or(&[]));
                 match status {
                     Status::NoMemory => {
@@ -97,9 +97,9 @@ impl Failure {
     }
 }
 
-/// Returns the error number of an operation that returned `status` without landing. `limit` is the
+/// Returns the error number of an operation that returned `status` without an abort. `limit` is the
 /// `KWASMI_LIMIT_*` that the engine reported.
-pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &Chosen) -> Error {
+pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &CallLimits) -> Error {
     match status {
         Status::NoMemory => ENOMEM,
         Status::Limited => {
@@ -135,13 +135,13 @@ impl Account {
     /// # Errors
     ///
     /// `ENOMEM`; `EDQUOT` if a limit is reached, with the limit in `log`; `EINTR` or `EIO` if the
-    /// engine landed.
-    pub(crate) fn open(stack: &mut Stack, limit: u32, limits: &Chosen, log: &mut LogBuffer) -> Result<Self> {
+    /// engine aborted.
+    pub(crate) fn open(stack: &mut Stack, limit: u32, limits: &CallLimits, log: &mut LogBuffer) -> Result<Self> {
         let mut args = AccountArgs {
             account: ptr::null_mut(),
             budget: usize::try_from(limits.get(limit))?,
             limit,
-            heir: ptr::null_mut(),
+            parent: ptr::null_mut(),
             stats: AccountStats::default(),
         };
         // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` for
@@ -166,18 +166,18 @@ impl Account {
         stats.peak
     }
 
-    /// Closes the account after its objects were dropped. Blocks that remain move to `heir`.
+    /// Closes the account after its objects were dropped. Blocks that remain move to `parent`.
     /// Returns the peak in bytes.
-    pub(crate) fn settle(self, stack: &mut Stack, heir: &Account) -> usize {
-        self.close(stack, Some(heir)).peak
+    pub(crate) fn settle(self, stack: &mut Stack, parent: &Account) -> usize {
+        self.close(stack, Some(parent)).peak
     }
 
-    fn close(self, stack: &mut Stack, heir: Option<&Account>) -> AccountStats {
+    fn close(self, stack: &mut Stack, parent: Option<&Account>) -> AccountStats {
         let mut args = AccountArgs {
             account: self.account.as_ptr(),
             budget: 0,
             limit: 0,
-            heir: heir.map_or(ptr::null_mut(), |heir| heir.account.as_ptr()),
+            parent: parent.map_or(ptr::null_mut(), |parent| parent.account.as_ptr()),
             stats: AccountStats::default(),
         };
         // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` of an
@@ -216,18 +216,18 @@ pub(crate) unsafe fn enter<A>(
         EngineOp::AccountOpen | EngineOp::Load | EngineOp::Start | EngineOp::Run => Purpose::Work,
         _ => Purpose::CleanUp,
     };
-    let stay = Stay::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
+    let guard = EntryGuard::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
     // SAFETY: `kwasmi_stack_enter` requires the top of a stack that is not in use, aligned to 16
     // bytes: `stack` is borrowed exclusively, and `Stack::top` aligns. `args` and `host` are valid
-    // by this function's safety requirements. `stay` makes `context` known to the engine.
+    // by this function's safety requirements. `guard` makes `context` known to the engine.
     let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), stack_top) };
-    drop(stay);
+    drop(guard);
     let status = Status::from_raw(status);
-    if !context.landed {
+    if !context.aborted {
         return Ok(status);
     }
     let Context { limit, fault_text: text, fault_len: len, .. } = context;
-    Err(Failure::Landed { status, limit, text, len })
+    Err(Failure::Aborted { status, limit, text, len })
 }
 
 /// Drops a module or an instance of the engine.

@@ -7,7 +7,7 @@ use crate::{
     host::signal,
     limits::{
         self,
-        Chosen, //
+        CallLimits, //
     },
     log::LogBuffer,
     policy::{
@@ -96,7 +96,7 @@ impl Identity {
     /// `EKEYREJECTED` if the module is denied, too old, or not signed as the policy requires;
     /// `ENOKEY` if the signer's key is unknown; `ENOEXEC` if the manifest is missing or malformed;
     /// `EDQUOT` if the manifest exceeds a ceiling; `ENOMEM`. `log` gets the reason.
-    pub(crate) fn establish(&mut self, envelope: &Envelope<'_>, log: &mut LogBuffer) -> Result {
+    pub(crate) fn verify(&mut self, envelope: &Envelope<'_>, log: &mut LogBuffer) -> Result {
         let mode = Mode::current();
         // Denied modules are rejected before the costly signature check.
         policy::check(&self.sha256, None, log)?;
@@ -177,7 +177,7 @@ impl Identity {
     /// # Errors
     ///
     /// `EDQUOT` if the caller requested more than the manifest allows; `log` gets the limit.
-    pub(crate) fn restrict(&self, limits: &mut Chosen, log: &mut LogBuffer) -> Result {
+    pub(crate) fn restrict(&self, limits: &mut CallLimits, log: &mut LogBuffer) -> Result {
         match &self.declared {
             Some(declared) => limits.restrict(&declared.limits, log),
             None => Ok(()),
@@ -218,7 +218,7 @@ impl Identity {
     }
 
     /// Returns the answer to `KWASMI_IOC_MODULE`, except for `KWASMI_MODULE_SHARED`.
-    pub(crate) fn tell(&self) -> kwasmi_module {
+    pub(crate) fn module_info(&self) -> kwasmi_module {
         let mut answer = kwasmi_module {
             sha256: self.sha256,
             verdict: self.verdict.number(),

@@ -33,7 +33,7 @@ use crate::{
         self,
         Argument, //
     },
-    limits::Chosen,
+    limits::CallLimits,
     log::LogBuffer,
     memory,
     module::Module,
@@ -123,7 +123,7 @@ struct Inner {
     /// Engine objects; `None` once the guest has ended or the instance is dropped.
     live: Option<Live>,
     host: Host,
-    limits: Chosen,
+    limits: CallLimits,
     has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
     has_entered: bool,
@@ -171,7 +171,7 @@ impl Instance {
     pub(crate) fn new(
         module: Arc<Module>,
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
-        limits: Chosen,
+        limits: CallLimits,
         flags: u32,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
@@ -301,7 +301,7 @@ impl Inner {
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
-                if matches!(&failure, Failure::Landed { status: Status::Fault, .. }) {
+                if matches!(&failure, Failure::Aborted { status: Status::Fault, .. }) {
                     module.code().poison();
                 }
                 failure.report(log, &self.limits)
@@ -372,7 +372,7 @@ impl Inner {
             }
             Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => return Err(wait_for_turn()),
             Err(failure @ Failure::Refused(_)) => return Err(failure.report(caller_log, &self.limits)),
-            Err(Failure::Landed { status, limit, text, len }) => {
+            Err(Failure::Aborted { status, limit, text, len }) => {
                 report.ending = match status {
                     Status::NoMemory => Ending::OutOfMemory,
                     Status::Limited => Ending::Limited,
@@ -386,7 +386,7 @@ impl Inner {
                 report.say(text.get(..len).unwrap_or(&[]));
                 if let Some(live) = self.live.take() {
                     // SAFETY: `Account::reclaim` requires that nothing uses memory of the account
-                    // any more. The engine landed, and the instance was taken out of `self.live`.
+                    // any more. The engine aborted, and the instance was taken out of `self.live`.
                     let peak = unsafe { live.account.reclaim(&mut self.stack) };
                     self.report.heap_peak = peak as u64;
                 }
@@ -422,7 +422,7 @@ impl Inner {
             Err(_) => {
                 instance.module.code().poison();
                 // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any
-                // more. The engine landed while it dropped the instance, which was taken out of
+                // more. The engine aborted while it dropped the instance, which was taken out of
                 // `self.live`.
                 unsafe { live.account.reclaim(&mut self.stack) }
             }
@@ -557,7 +557,7 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
             return Err(EINVAL);
         }
         // The instance fd could come to be held by that file, and neither would ever be freed.
-        if files.may_hold_files(handle) && ioctl::ask_for_root().is_err() {
+        if files.may_hold_files(handle) && ioctl::require_sys_admin().is_err() {
             let _ = write!(log, "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN", fd.fd);
             return Err(EPERM);
         }

@@ -53,7 +53,7 @@ pub(crate) const fn iowr<T>(number: u32) -> u32 {
 /// # Errors
 ///
 /// `EPERM` if it has not.
-pub(crate) fn ask_for_root() -> Result {
+pub(crate) fn require_sys_admin() -> Result {
     // SAFETY: `capable` may be called in any task with a valid capability number, which
     // `CAP_SYS_ADMIN` is.
     if unsafe { capable(CAP_SYS_ADMIN as c_int) } {
@@ -93,20 +93,20 @@ impl Argument {
     }
 }
 
-/// Copies the text of `log` to the caller and calls `tell` with its length and the limit that was
+/// Copies the text of `log` to the caller and calls `reply` with its length and the limit that was
 /// reached, also if `result` is an error. Returns `result`.
 ///
 /// # Errors
 ///
-/// The error of `result`; if `result` is `Ok`, the errors of copying and of `tell`.
+/// The error of `result`; if `result` is `Ok`, the errors of copying and of `reply`.
 pub(crate) fn with_log<T>(
     result: Result<T>,
     log: &LogBuffer,
-    tell: impl FnOnce(u32, (u32, u64)) -> Result,
+    reply: impl FnOnce(u32, (u32, u64)) -> Result,
 ) -> Result<T> {
-    let told = log.give().and_then(|len| tell(len, log.limit()));
+    let replied = log.give().and_then(|len| reply(len, log.limit()));
     let value = result?;
-    told?;
+    replied?;
     Ok(value)
 }
 

@@ -6,13 +6,13 @@
 //! Dependencies of the parts:
 //!
 //! ```text
-//! device -> module -> shared -> code -> engine -> (the engine object) -> host
-//!              |                 |
-//!              +-> instance -----+
+//! device -> module -> code_cache -> code -> engine -> (the engine object) -> host
+//!              |                     |
+//!              +-> instance ---------+
 //! ```
 //!
 //! Lock order: `Instance::inner` is taken before any other lock of kwasmi. No other lock of kwasmi
-//! is taken while `Code::stay`, `Instance::runner`, the table of shared code or the table of users
+//! is taken while `Code::resources`, `Instance::runner`, the code cache or the table of users
 //! is locked.
 
 use kernel::{
@@ -27,8 +27,9 @@ mod anon_file;
 mod audit;
 mod bindings;
 mod code;
+mod code_cache;
+mod context_table;
 mod counters;
-mod current_context;
 mod device;
 mod dump;
 mod engine;
@@ -58,7 +59,6 @@ mod policy;
 )]
 mod preview1;
 mod programs;
-mod shared;
 #[path = "engine/src/signing/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
 mod signing;
@@ -200,7 +200,7 @@ struct Kwasmi {
     _device: MiscDeviceRegistration<device::Device>,
     _keyring: keyring::Keyring,
     _policy: policy::Policy,
-    _codes: shared::Codes,
+    _code_cache: code_cache::CodeCache,
     _users: user::Users,
     _reserve: engine::Reserve,
     _stacks: stack::Stacks,
@@ -213,9 +213,9 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: `Policy::begin` must be called once, before any other function of `policy`:
             // this is the only call, and the device does not exist yet.
             _policy: unsafe { policy::Policy::begin() },
-            // SAFETY: `Codes::begin` must be called once, before any `Shared` is created: this is
-            // the only call, and the device does not exist yet.
-            _codes: unsafe { shared::Codes::begin() },
+            // SAFETY: `CodeCache::begin` must be called once, before any `CachedCode` is created:
+            // this is the only call, and the device does not exist yet.
+            _code_cache: unsafe { code_cache::CodeCache::begin() },
             // SAFETY: `Users::begin` must be called once, before any `Counted` is created: this is
             // the only call, and the device does not exist yet.
             _users: unsafe { user::Users::begin() },

@@ -34,7 +34,7 @@ pub(crate) struct Limit {
     pub(crate) id: u32,
     name: &'static str,
     default: u64,
-    least: u64,
+    minimum: u64,
     ceiling: fn() -> u64,
 }
 
@@ -54,7 +54,7 @@ impl Limit {
 
     /// Writes to `log` that `requested` is out of range, and the range.
     fn log_out_of_range(&self, requested: u64, log: &mut LogBuffer) {
-        let _ = write!(log, "{}: requested {requested}, least {}, greatest ", self.name, self.least);
+        let _ = write!(log, "{}: requested {requested}, least {}, greatest ", self.name, self.minimum);
         let _ = match self.ceiling() {
             UNLIMITED => log.write_str("unlimited"),
             ceiling => write!(log, "{ceiling}"),
@@ -79,7 +79,7 @@ pub(crate) const COUNT: usize = uapi::KWASMI_LIMIT_USER_RUNNING as usize;
 macro_rules! limits {
     ($(
         $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
-            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+            $default:expr, $minimum:expr, $ceiling:expr, $text:literal;
     )*) => {
         /// All limits, in ascending order of their numbers.
         pub(crate) static LIMITS: [Limit; COUNT] = [$(
@@ -87,7 +87,7 @@ macro_rules! limits {
                 id: uapi::$id,
                 name: $name,
                 default: $default,
-                least: $least,
+                minimum: $minimum,
                 ceiling: || module_parameters::$parameter.value(),
             },
         )*];
@@ -126,13 +126,13 @@ pub(crate) fn ceiling(id: u32) -> u64 {
 /// `ENOEXEC` if the limit is unknown or has a ceiling only, or if `value` is below the minimum;
 /// `EDQUOT` if `value` is above the ceiling. `log` gets the reason.
 pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: &mut LogBuffer) -> Result {
-    let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.least != 0);
+    let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.minimum != 0);
     let Some((limit, place)) = known else {
         let _ = write!(log, "the manifest has an unknown limit: {name:?}");
         return Err(ENOEXEC);
     };
-    if value < limit.least {
-        let _ = write!(log, "{}: the manifest has {value}, least {}", limit.name, limit.least);
+    if value < limit.minimum {
+        let _ = write!(log, "{}: the manifest has {value}, least {}", limit.name, limit.minimum);
         return Err(ENOEXEC);
     }
     if value > limit.ceiling() {
@@ -145,13 +145,13 @@ pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: 
 }
 
 /// Values of all limits for one call.
-pub(crate) struct Chosen {
+pub(crate) struct CallLimits {
     values: [u64; COUNT],
     /// Values that the caller requested; 0 if none.
-    asked: [u64; COUNT],
+    requested: [u64; COUNT],
 }
 
-impl Chosen {
+impl CallLimits {
     /// Returns the limits of a call: those that the caller requests with `len` structures
     /// `kwasmi_limit` at the address `addr`, and the defaults of all others.
     ///
@@ -165,15 +165,16 @@ impl Chosen {
             let _ = write!(log, "{len} limits requested: there are {COUNT}");
             return Err(EINVAL);
         }
-        let mut asked_for = [0; COUNT];
+        let mut requested = [0; COUNT];
         for index in 0..len as usize {
-            let asked: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
-            let Some((limit, value)) = find(asked.limit).zip(asked_for.get_mut((asked.limit as usize).wrapping_sub(1)))
+            let request: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
+            let Some((limit, value)) =
+                find(request.limit).zip(requested.get_mut((request.limit as usize).wrapping_sub(1)))
             else {
-                let _ = write!(log, "unknown limit {}", asked.limit);
+                let _ = write!(log, "unknown limit {}", request.limit);
                 return Err(EINVAL);
             };
-            if limit.least == 0 || asked.reserved != 0 {
+            if limit.minimum == 0 || request.reserved != 0 {
                 let _ = write!(log, "{}: not a limit of one call, or a reserved field is not 0", limit.name);
                 return Err(EINVAL);
             }
@@ -181,24 +182,24 @@ impl Chosen {
                 let _ = write!(log, "{}: duplicate limit", limit.name);
                 return Err(EINVAL);
             }
-            if asked.value < limit.least {
-                limit.log_out_of_range(asked.value, log);
+            if request.value < limit.minimum {
+                limit.log_out_of_range(request.value, log);
                 return Err(EINVAL);
             }
-            if asked.value > limit.ceiling() {
-                limit.log_out_of_range(asked.value, log);
+            if request.value > limit.ceiling() {
+                limit.log_out_of_range(request.value, log);
                 log.reached(limit.id, limit.ceiling());
                 return Err(EDQUOT);
             }
-            *value = asked.value;
+            *value = request.value;
         }
-        let mut values = asked_for;
+        let mut values = requested;
         for (value, limit) in values.iter_mut().zip(&LIMITS) {
             if *value == 0 {
-                *value = limit.default().max(limit.least);
+                *value = limit.default().max(limit.minimum);
             }
         }
-        Ok(Self { values, asked: asked_for })
+        Ok(Self { values, requested })
     }
 
     /// Restricts the limits to `declared`, the highest values that a manifest allows (0: not
@@ -208,17 +209,17 @@ impl Chosen {
     ///
     /// `EDQUOT` if the caller requested more than the manifest allows; `log` gets the limit.
     pub(crate) fn restrict(&mut self, declared: &[u64; COUNT], log: &mut LogBuffer) -> Result {
-        let places = self.values.iter_mut().zip(&self.asked);
-        for ((value, asked), (limit, most)) in places.zip(LIMITS.iter().zip(declared)) {
+        let places = self.values.iter_mut().zip(&self.requested);
+        for ((value, requested), (limit, most)) in places.zip(LIMITS.iter().zip(declared)) {
             if *most == 0 {
                 continue;
             }
-            if *asked > *most {
-                let _ = write!(log, "{}: requested {asked}, limit of the manifest {most}", limit.name);
+            if *requested > *most {
+                let _ = write!(log, "{}: requested {requested}, limit of the manifest {most}", limit.name);
                 log.reached(limit.id, *most);
                 return Err(EDQUOT);
             }
-            if *asked == 0 {
+            if *requested == 0 {
                 *value = *most;
             }
         }

@@ -4,7 +4,7 @@
 
 use crate::{
     ffi::Log,
-    text::Cut, //
+    text::TruncatingWriter, //
 };
 use core::fmt;
 use kernel::{
@@ -85,9 +85,9 @@ impl LogBuffer {
 
 impl fmt::Write for LogBuffer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut cut = Cut::new(self.text.get_mut(self.len..).unwrap_or_default());
-        cut.write_str(text)?;
-        self.len = self.len.saturating_add(cut.len());
+        let mut writer = TruncatingWriter::new(self.text.get_mut(self.len..).unwrap_or_default());
+        writer.write_str(text)?;
+        self.len = self.len.saturating_add(writer.len());
         Ok(())
     }
 }

@@ -12,6 +12,10 @@ use crate::{
         Event, //
     },
     code::Code,
+    code_cache::{
+        CachedCode, //
+        EngineChoice,
+    },
     counters, dump,
     identity::Identity,
     instance::Instance,
@@ -21,14 +25,10 @@ use crate::{
     },
     limits::{
         self,
-        Chosen,
+        CallLimits,
         UNLIMITED, //
     },
     log::LogBuffer,
-    shared::{
-        EngineChoice,
-        Shared, //
-    },
     signing::envelope::Envelope,
     uapi::{
         kwasmi_dump,
@@ -63,7 +63,7 @@ const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 
 /// Loaded module. It exists until its last fd is closed and its last instance is dropped.
 pub(crate) struct Module {
-    code: Shared,
+    code: CachedCode,
     identity: Arc<Identity>,
     _counted: Counted,
 }
@@ -105,7 +105,7 @@ impl Module {
     pub(crate) fn load(
         envelope: &Envelope<'_>,
         identity: Arc<Identity>,
-        limits: &Chosen,
+        limits: &CallLimits,
         engine: EngineChoice,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
@@ -123,7 +123,8 @@ impl Module {
             engine => engine,
         };
         let counted = Counted::new(log)?;
-        let code = Shared::of(identity.sha256(), limits, engine, |compile| Code::load(envelope, limits, compile, log))?;
+        let code =
+            CachedCode::of(identity.sha256(), limits, engine, |compile| Code::load(envelope, limits, compile, log))?;
         if engine == EngineChoice::Compiler && !code.is_compiled() {
             code.with_reason(|reason| {
                 let _ = write!(log, "cannot be compiled: {}", crate::log::text(reason));
@@ -153,9 +154,9 @@ impl Module {
     }
 
     /// Implements `KWASMI_IOC_MODULE`.
-    fn tell(&self, arg: &Argument) -> Result<isize> {
-        let mut answer = self.identity.tell();
-        if self.code.was_there() {
+    fn info(&self, arg: &Argument) -> Result<isize> {
+        let mut answer = self.identity.module_info();
+        if self.code.was_cached() {
             answer.flags |= KWASMI_MODULE_SHARED;
         }
         if self.code.is_compiled() {
@@ -197,7 +198,7 @@ impl Module {
             let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
             return Err(E2BIG);
         }
-        let mut limits = Chosen::from_user(request.limits, request.limits_len, log)?;
+        let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
         this.identity.restrict(&mut limits, log)?;
         limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
         let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
@@ -223,7 +224,7 @@ impl AnonFile for Module {
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             START => Self::start(this, &Argument::new(arg)),
-            MODULE => this.tell(&Argument::new(arg)),
+            MODULE => this.info(&Argument::new(arg)),
             DUMP => dump::dump(&this.code, &Argument::new(arg)),
             _ => Err(ENOTTY),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Deny list: hashes of denied modules, and least versions by name. Root sets both with ioctls.
+//! Deny list: hashes of denied modules, and minimum versions by name. Root sets both with ioctls.
 
 use crate::{
     ioctl::{
@@ -16,9 +16,9 @@ use crate::{
     table::Table,
     uapi::{
         kwasmi_deny,
-        kwasmi_least,
+        kwasmi_list_policy,
+        kwasmi_min_version,
         kwasmi_policy,
-        kwasmi_policy_list,
         KWASMI_POLICY_KERNEL_KEYS,
         KWASMI_POLICY_LOCKED_DOWN,
         KWASMI_POLICY_MAX, //
@@ -53,7 +53,7 @@ kernel::sync::global_lock! {
 kernel::sync::global_lock! {
     // SAFETY: `Policy::begin` initialises the lock before the device is registered; only ioctls use
     // it.
-    unsafe(uninit) static LEAST: Mutex<Table<Name, Version>> = Table::new();
+    unsafe(uninit) static MIN_VERSIONS: Mutex<Table<Name, Version>> = Table::new();
 }
 
 kernel::sync::global_lock! {
@@ -79,7 +79,7 @@ impl Policy {
         unsafe { DENIED.init() };
         // SAFETY: `init` must be called once, before the lock is used, which this function's safety
         // requirement ensures.
-        unsafe { LEAST.init() };
+        unsafe { MIN_VERSIONS.init() };
         // SAFETY: `init` must be called once, before the lock is used, which this function's safety
         // requirement ensures.
         unsafe { WARNED.init() };
@@ -90,12 +90,12 @@ impl Policy {
 impl Drop for Policy {
     fn drop(&mut self) {
         *DENIED.lock() = Table::new();
-        *LEAST.lock() = Table::new();
+        *MIN_VERSIONS.lock() = Table::new();
         *WARNED.lock() = Table::new();
     }
 }
 
-/// Returns `name` as a key of the table of least versions.
+/// Returns `name` as a key of the table of minimum versions.
 pub(crate) fn name_key(name: &str) -> Name {
     let mut key = [0; NAME_MAX];
     for (place, byte) in key.iter_mut().zip(name.bytes()) {
@@ -104,7 +104,7 @@ pub(crate) fn name_key(name: &str) -> Name {
     key
 }
 
-/// Checks that a module is neither denied nor below the least version of its name. `identity` is
+/// Checks that a module is neither denied nor below the minimum version of its name. `identity` is
 /// name and version in its manifest.
 ///
 /// # Errors
@@ -118,11 +118,11 @@ pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut L
     let Some((name, version)) = identity else {
         return Ok(());
     };
-    let least = LEAST.lock().get(name).copied();
-    match least {
-        Some(least) if version < least => {
-            let [major, minor, patch] = least;
-            let _ = write!(log, "older than the least version of that name, {major}.{minor}.{patch}");
+    let minimum = MIN_VERSIONS.lock().get(name).copied();
+    match minimum {
+        Some(minimum) if version < minimum => {
+            let [major, minor, patch] = minimum;
+            let _ = write!(log, "older than the minimum version of that name, {major}.{minor}.{patch}");
             Err(code::EKEYREJECTED)
         }
         _ => Ok(()),
@@ -137,7 +137,7 @@ pub(crate) fn is_news(hash: &Hash) -> bool {
 }
 
 /// Implements `KWASMI_IOC_POLICY`.
-pub(crate) fn tell(arg: &Argument) -> Result<isize> {
+pub(crate) fn info(arg: &Argument) -> Result<isize> {
     let mut flags = 0;
     if verify::is_locked_down() {
         flags |= KWASMI_POLICY_LOCKED_DOWN;
@@ -147,13 +147,13 @@ pub(crate) fn tell(arg: &Argument) -> Result<isize> {
     }
     // The locks are released before the answer is copied, as the copy may wait for a page fault.
     let denied_len = u32::try_from(DENIED.lock().len())?;
-    let least_len = u32::try_from(LEAST.lock().len())?;
+    let min_versions_len = u32::try_from(MIN_VERSIONS.lock().len())?;
     arg.write(&kwasmi_policy {
         verify: Mode::current().number(),
         flags,
         keyring: Keyring::serial(),
         denied_len,
-        least_len,
+        min_versions_len,
         reserved: 0,
     })?;
     Ok(0)
@@ -161,16 +161,16 @@ pub(crate) fn tell(arg: &Argument) -> Result<isize> {
 
 /// Implements `KWASMI_IOC_DENY`.
 pub(crate) fn deny(arg: &Argument) -> Result<isize> {
-    ioctl::ask_for_root()?;
+    ioctl::require_sys_admin()?;
     let request: kwasmi_deny = arg.read()?;
     DENIED.lock().set(request.sha256, (), KWASMI_POLICY_MAX as usize)?;
     Ok(0)
 }
 
-/// Implements `KWASMI_IOC_LEAST`.
-pub(crate) fn least(arg: &Argument) -> Result<isize> {
-    ioctl::ask_for_root()?;
-    let request: kwasmi_least = arg.read()?;
+/// Implements `KWASMI_IOC_SET_MIN_VERSION`.
+pub(crate) fn set_min_version(arg: &Argument) -> Result<isize> {
+    ioctl::require_sys_admin()?;
+    let request: kwasmi_min_version = arg.read()?;
     let mut bytes = [0; size_of_name()];
     for (place, byte) in bytes.iter_mut().zip(request.name) {
         *place = byte as u8;
@@ -182,31 +182,31 @@ pub(crate) fn least(arg: &Argument) -> Result<isize> {
         return Err(EINVAL);
     }
     let key = name_key(name);
-    let mut least = LEAST.lock();
-    if least.get(&key).is_some_and(|there| request.version < *there) {
+    let mut versions = MIN_VERSIONS.lock();
+    if versions.get(&key).is_some_and(|there| request.version < *there) {
         return Err(EINVAL);
     }
-    least.set(key, request.version, KWASMI_POLICY_MAX as usize)?;
+    versions.set(key, request.version, KWASMI_POLICY_MAX as usize)?;
     Ok(0)
 }
 
-/// Returns the size of `name` in `struct kwasmi_least`, in bytes.
+/// Returns the size of `name` in `struct kwasmi_min_version`, in bytes.
 const fn size_of_name() -> usize {
     // A name of maximal length and a NUL fit.
     assert!(NAME_MAX < 72);
     72
 }
 
-/// Implements `KWASMI_IOC_DENIED`.
-pub(crate) fn denied(arg: &Argument) -> Result<isize> {
+/// Implements `KWASMI_IOC_LIST_DENIED`.
+pub(crate) fn list_denied(arg: &Argument) -> Result<isize> {
     list(arg, || copied(&DENIED.lock(), |(hash, ())| kwasmi_deny { sha256: *hash }))
 }
 
-/// Implements `KWASMI_IOC_LEASTS`.
-pub(crate) fn leasts(arg: &Argument) -> Result<isize> {
+/// Implements `KWASMI_IOC_LIST_MIN_VERSIONS`.
+pub(crate) fn list_min_versions(arg: &Argument) -> Result<isize> {
     list(arg, || {
-        copied(&LEAST.lock(), |(name, version)| {
-            let mut entry = kwasmi_least { version: *version, ..kwasmi_least::default() };
+        copied(&MIN_VERSIONS.lock(), |(name, version)| {
+            let mut entry = kwasmi_min_version { version: *version, ..kwasmi_min_version::default() };
             for (place, byte) in entry.name.iter_mut().zip(name) {
                 *place = *byte as c_char;
             }
@@ -226,7 +226,7 @@ fn copied<K: Ord, V, E>(table: &Table<K, V>, f: impl Fn(&(K, V)) -> E) -> Result
 /// Copies the entries to the caller, up to the capacity of its array. The lock is released before,
 /// as the copy may wait for a page fault.
 fn list<E: AsBytes>(arg: &Argument, entries: impl FnOnce() -> Result<KVVec<E>>) -> Result<isize> {
-    let mut request: kwasmi_policy_list = arg.read()?;
+    let mut request: kwasmi_list_policy = arg.read()?;
     if request.reserved != 0 {
         return Err(EINVAL);
     }

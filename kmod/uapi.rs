@@ -35,11 +35,11 @@ plain_data!(
     kwasmi_run,
     kwasmi_limit,
     kwasmi_limit_info,
-    kwasmi_limits,
+    kwasmi_list_limits,
     kwasmi_module,
     kwasmi_dump,
     kwasmi_policy,
     kwasmi_deny,
-    kwasmi_least,
-    kwasmi_policy_list
+    kwasmi_min_version,
+    kwasmi_list_policy
 );

@@ -13,8 +13,21 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 13] =
-    ["INFO", "LOAD", "START", "RUN", "KILL", "LIMITS", "MODULE", "POLICY", "DENY", "DENIED", "LEAST", "LEASTS", "DUMP"];
+const COMMANDS: [&str; 13] = [
+    "INFO",
+    "LOAD",
+    "START",
+    "RUN",
+    "KILL",
+    "LIST_LIMITS",
+    "MODULE",
+    "POLICY",
+    "DENY",
+    "LIST_DENIED",
+    "SET_MIN_VERSION",
+    "LIST_MIN_VERSIONS",
+    "DUMP",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={HEADER}");

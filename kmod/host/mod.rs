@@ -9,7 +9,7 @@ mod directory;
 mod files;
 mod heap;
 mod paths;
-mod ready;
+mod readiness;
 mod resident;
 pub(crate) mod signal;
 mod sockets;
@@ -51,8 +51,8 @@ use crate::{
         Destination,
         HostOp,
         Operations,
-        Place,
         RawOperations,
+        RelativePath,
         Source,
         Ticks,
         Transfer,
@@ -347,7 +347,7 @@ impl Host {
     /// # Errors
     ///
     /// `EBADF` if its directory is not open; those of [`Lookups::check`].
-    fn path<'a>(&'a self, place: Place<'a>) -> Result<paths::Path<'a>> {
+    fn path<'a>(&'a self, place: RelativePath<'a>) -> Result<paths::Path<'a>> {
         self.lookups.check()?;
         let dir = self.files.get(place.dir.0.into())?;
         Ok(paths::Path::new(dir, place.path, place.follow, &self.lookups))
@@ -399,14 +399,14 @@ impl Operations for Caller<'_> {
         Ok(())
     }
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
+    fn open(&mut self, place: RelativePath<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
         let host = self.host()?;
         let opened = host.path(place)?.open(how, flags.bits().into())?;
         let is_directory = opened.kind() == bindings::S_IFDIR;
         Ok(Opened { handle: Handle(host.files.add(opened)?), is_directory })
     }
 
-    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat> {
+    fn stat_at(&mut self, place: RelativePath<'_>) -> Result<FileStat> {
         self.host()?.path(place)?.stat()
     }
 
@@ -415,37 +415,37 @@ impl Operations for Caller<'_> {
         unsafe { files::set_times(self.file(handle)?.path(), times) }.map(drop)
     }
 
-    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result {
+    fn set_times_at(&mut self, place: RelativePath<'_>, times: &Times) -> Result {
         self.host()?.path(place)?.set_times(times).map(drop)
     }
 
-    fn create_directory(&mut self, place: Place<'_>) -> Result {
+    fn create_directory(&mut self, place: RelativePath<'_>) -> Result {
         self.host()?.path(place)?.create_directory().map(drop)
     }
 
-    fn remove_directory(&mut self, place: Place<'_>) -> Result {
+    fn remove_directory(&mut self, place: RelativePath<'_>) -> Result {
         self.host()?.path(place)?.remove_directory().map(drop)
     }
 
-    fn unlink(&mut self, place: Place<'_>) -> Result {
+    fn unlink(&mut self, place: RelativePath<'_>) -> Result {
         self.host()?.path(place)?.unlink().map(drop)
     }
 
-    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result {
+    fn symlink(&mut self, target: &CStr, place: RelativePath<'_>) -> Result {
         self.host()?.path(place)?.symlink(target).map(drop)
     }
 
-    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result {
+    fn link(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result {
         let host = self.host()?;
         host.path(old)?.link(&host.path(new)?).map(drop)
     }
 
-    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result {
+    fn rename(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result {
         let host = self.host()?;
         host.path(old)?.rename(&host.path(new)?).map(drop)
     }
 
-    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize> {
+    fn read_link(&mut self, place: RelativePath<'_>, text: &mut [u8]) -> Result<usize> {
         length(self.host()?.path(place)?.read_link(text)?)
     }
 
@@ -471,7 +471,7 @@ impl Operations for Caller<'_> {
     }
 
     fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize> {
-        length(ready::poll(self.files()?, entries, deadline.unwrap_or(u64::MAX))?)
+        length(readiness::poll(self.files()?, entries, deadline.unwrap_or(u64::MAX))?)
     }
 
     fn accept(&mut self, handle: Handle, flags: FdFlags, waits: bool) -> Result<Handle> {

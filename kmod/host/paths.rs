@@ -118,7 +118,7 @@ impl Lookups {
     /// # Errors
     ///
     /// Errors of `go`; `EINTR` if a signal is pending; errors of [`Lookups::check`].
-    fn again<T>(&self, mut go: impl FnMut() -> Result<T>) -> Result<T> {
+    fn retry<T>(&self, mut go: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 1..TRIES {
             match go() {
                 Err(error) if error == EAGAIN => {
@@ -182,7 +182,7 @@ fn walk(base: Base<'_>, name: &[u8], flags: u32) -> Result<Found> {
     // `base`.
     let bindings::path { dentry, mnt } = unsafe { *base.path };
     let flags = flags | kwasmi_bindings::KWASMI_CONST_LOOKUP_BENEATH;
-    base.lookups.again(|| {
+    base.lookups.retry(|| {
         base.lookups.add();
         let mut found = MaybeUninit::<bindings::path>::zeroed();
         // SAFETY: `vfs_path_lookup` requires a referenced dentry and mount, which the file of
@@ -416,7 +416,7 @@ impl Path<'_> {
 
     /// Creates a directory.
     pub(super) fn create_directory(&self) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
             let writing = Writing::new(&entry.parent);
@@ -443,7 +443,7 @@ impl Path<'_> {
 
     /// Removes an empty directory.
     pub(super) fn remove_directory(&self) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let entry = self.parent()?;
             match entry.last {
                 Last::Name => {}
@@ -464,7 +464,7 @@ impl Path<'_> {
 
     /// Removes a name that is not a directory.
     pub(super) fn unlink(&self) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let entry = self.parent()?;
             if entry.last != Last::Name {
                 return Err(EISDIR);
@@ -494,7 +494,7 @@ impl Path<'_> {
 
     /// Creates a symbolic link with the text `target`.
     pub(super) fn symlink(&self, target: &CStr) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let entry = self.parent()?;
             entry.expect_new()?;
             let writing = Writing::new(&entry.parent);
@@ -519,7 +519,7 @@ impl Path<'_> {
 
     /// Creates the name `new` as a hard link to the file that `self` names.
     pub(super) fn link(&self, new: &Path<'_>) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let old = self.find(0)?;
             let entry = new.parent()?;
             entry.expect_new()?;
@@ -547,7 +547,7 @@ impl Path<'_> {
 
     /// Renames the file from `self` to `new`.
     pub(super) fn rename(&self, new: &Path<'_>) -> Result<u64> {
-        self.base.lookups.again(|| {
+        self.base.lookups.retry(|| {
             let (old, new) = (self.parent()?, new.parent()?);
             if old.parent.0.mnt != new.parent.0.mnt {
                 return Err(EXDEV);

@@ -8,7 +8,7 @@
 
 use super::{
     files::Open,
-    ready, signal, sockets,
+    readiness, signal, sockets,
     transfer::{
         iterator,
         Direction, //
@@ -66,7 +66,7 @@ pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
         });
         match moved {
             // Wait with the position unlocked, so that others can use it.
-            Err(_) if is_full => ready::wait(to, poll::WRITE)?,
+            Err(_) if is_full => readiness::wait(to, poll::WRITE)?,
             // The file system does not support this, or there is no memory for the internal pipe.
             Err(error) if [EINVAL, EOPNOTSUPP, ENOMEM].contains(&error) => return Err(ENOSYS),
             moved => return moved,

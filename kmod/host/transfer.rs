@@ -9,7 +9,7 @@ use super::{
     files::{
         Open, //
     },
-    ready,
+    readiness,
     signal,
     sockets, //
 };
@@ -101,7 +101,7 @@ impl Open {
                 rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
             } else {
                 let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
-                if !ready::is_ready(self, events) {
+                if !readiness::is_ready(self, events) {
                     return Err(EAGAIN);
                 }
             }
@@ -229,7 +229,7 @@ impl Open {
     #[cold]
     fn waiting_after<T>(&self, events: u32, mut error: Error, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
         while error == EAGAIN && self.is_file_nonblocking() {
-            ready::wait(self, events)?;
+            readiness::wait(self, events)?;
             // A file may report readiness and still fail with EAGAIN: check for signals, or this
             // loop may never end.
             if kernel::current!().signal_pending() {

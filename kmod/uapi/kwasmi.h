@@ -27,7 +27,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			4
+#define KWASMI_ABI			5
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -60,8 +60,8 @@ struct kwasmi_info {
 
 /*
  * Limits bound the resources of a module or an instance. Each limit has a default and a ceiling. A
- * parameter of kwasmi.ko sets the ceiling. KWASMI_IOC_LIMITS returns both. A caller may request any
- * value from the minimum of the limit up to its ceiling.
+ * parameter of kwasmi.ko sets the ceiling. KWASMI_IOC_LIST_LIMITS returns both. A caller may
+ * request any value from the minimum of the limit up to its ceiling.
  *
  * A call that would exceed a limit fails with EDQUOT and stores the limit in `limit` and its value
  * in `limit_value`. A running guest that reaches a limit is terminated with the status
@@ -124,7 +124,7 @@ struct kwasmi_limit {
 };
 
 /*
- * KWASMI_IOC_LIMITS on /dev/kwasmi: lists all limits, in ascending order of their numbers.
+ * KWASMI_IOC_LIST_LIMITS on /dev/kwasmi: lists all limits, in ascending order of their numbers.
  */
 struct kwasmi_limit_info {
 	__u32 limit;			/* KWASMI_LIMIT_* */
@@ -133,7 +133,7 @@ struct kwasmi_limit_info {
 	__u64 ceiling;			/* highest value that a caller may request */
 };
 
-struct kwasmi_limits {
+struct kwasmi_list_limits {
 	__u64 limits;			/* address of struct kwasmi_limit_info[] */
 	__u32 limits_len;		/* in: capacity in elements; out: number of limits */
 	__u32 reserved;
@@ -147,7 +147,7 @@ struct kwasmi_limits {
  * describes the formats.
  *
  * EKEYREJECTED	The signature is missing or does not verify, the module is denied, or its version is
- *		below the least version of its name.
+ *		below the minimum version of its name.
  * ENOKEY	The signer's key is not in the keyring `.kwasmi`.
  * ENOEXEC	The bytes are not valid Wasm, or need an import or a feature that kwasmi lacks or
  *		that the manifest does not declare. The log states the reason and the place.
@@ -218,8 +218,8 @@ struct kwasmi_fd {
  * EPERM	One of `fds` is a Unix socket or an anonymous file such as an io_uring, and the
  *		caller lacks CAP_SYS_ADMIN. Such a file could come to hold the instance fd; that
  *		reference cycle would never be freed.
- * EKEYREJECTED	Since the load, the module was denied, its version fell below the least version, or
- *		the kernel was locked down and the module is not signed.
+ * EKEYREJECTED	Since the load, the module was denied, its version fell below the minimum version,
+ *		or the kernel was locked down and the module is not signed.
  * EBADF	One of `fds` is not open.
  * EINVAL	A string has no NUL at its end, a `guest_fd` is used twice or too large, a right is
  *		undefined, a name has a NUL in it or belongs to a file that is not a directory, or a
@@ -293,7 +293,7 @@ struct kwasmi_start {
  *
  * EBUSY	Another thread runs the instance.
  * EKEYREJECTED	The instance has not run yet. Since KWASMI_IOC_START, the module was denied, its
- *		version fell below the least version, or the kernel was locked down and the module
+ *		version fell below the minimum version, or the kernel was locked down and the module
  *		is not signed.
  * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached: `code` is the
  *		limit, `limit_value` its value.
@@ -379,7 +379,7 @@ struct kwasmi_policy {
 	__u32 flags;			/* KWASMI_POLICY_* */
 	__s32 keyring;			/* serial number of the keyring `.kwasmi` */
 	__u32 denied_len;		/* number of denied hashes */
-	__u32 least_len;		/* number of names with a least version */
+	__u32 min_versions_len;		/* number of names with a minimum version */
 	__u32 reserved;
 };
 
@@ -406,30 +406,30 @@ struct kwasmi_deny {
 };
 
 /*
- * KWASMI_IOC_LEAST on /dev/kwasmi: refuses modules of this name with a lower version, until
- * kwasmi.ko is unloaded. They can no longer be loaded or started, and instances that have not run
- * yet do not run. A least version can be raised, not lowered.
+ * KWASMI_IOC_SET_MIN_VERSION on /dev/kwasmi: refuses modules of this name with a lower version,
+ * until kwasmi.ko is unloaded. They can no longer be loaded or started, and instances that have not
+ * run yet do not run. A minimum version can be raised, not lowered.
  *
  * EPERM	The caller lacks CAP_SYS_ADMIN.
- * EINVAL	The name is not valid, or the version is below the current least version.
- * EDQUOT	KWASMI_POLICY_MAX names have a least version.
+ * EINVAL	The name is not valid, or the version is below the current minimum version.
+ * EDQUOT	KWASMI_POLICY_MAX names have a minimum version.
  * ENOMEM	Out of memory.
  */
-struct kwasmi_least {
+struct kwasmi_min_version {
 	char name[72];			/* NUL-terminated, padded with zeros */
 	__u32 version[3];
 	__u32 reserved;
 };
 
-/* Upper bound of the number of denied hashes, and of names with a least version. */
+/* Upper bound of the number of denied hashes, and of names with a minimum version. */
 #define KWASMI_POLICY_MAX		65536
 
 /*
- * KWASMI_IOC_DENIED and KWASMI_IOC_LEASTS on /dev/kwasmi: list the denied hashes, and the names
- * with their least versions, in ascending order.
+ * KWASMI_IOC_LIST_DENIED and KWASMI_IOC_LIST_MIN_VERSIONS on /dev/kwasmi: list the denied hashes,
+ * and the names with their minimum versions, in ascending order.
  */
-struct kwasmi_policy_list {
-	__u64 entries;			/* address of struct kwasmi_deny[] or kwasmi_least[] */
+struct kwasmi_list_policy {
+	__u64 entries;			/* address of struct kwasmi_deny[] or kwasmi_min_version[] */
 	__u32 entries_len;		/* in: capacity in elements; out: number of entries */
 	__u32 reserved;
 };
@@ -440,13 +440,13 @@ struct kwasmi_policy_list {
 #define KWASMI_IOC_LOAD			_IOWR(KWASMI_IOC_TYPE, 0x81, struct kwasmi_load)
 #define KWASMI_IOC_START		_IOWR(KWASMI_IOC_TYPE, 0x82, struct kwasmi_start)
 #define KWASMI_IOC_RUN			_IOWR(KWASMI_IOC_TYPE, 0x83, struct kwasmi_run)
-#define KWASMI_IOC_LIMITS		_IOWR(KWASMI_IOC_TYPE, 0x85, struct kwasmi_limits)
+#define KWASMI_IOC_LIST_LIMITS		_IOWR(KWASMI_IOC_TYPE, 0x85, struct kwasmi_list_limits)
 #define KWASMI_IOC_MODULE		_IOR(KWASMI_IOC_TYPE, 0x86, struct kwasmi_module)
 #define KWASMI_IOC_POLICY		_IOR(KWASMI_IOC_TYPE, 0x87, struct kwasmi_policy)
 #define KWASMI_IOC_DENY			_IOW(KWASMI_IOC_TYPE, 0x88, struct kwasmi_deny)
-#define KWASMI_IOC_DENIED		_IOWR(KWASMI_IOC_TYPE, 0x89, struct kwasmi_policy_list)
-#define KWASMI_IOC_LEAST		_IOW(KWASMI_IOC_TYPE, 0x8A, struct kwasmi_least)
-#define KWASMI_IOC_LEASTS		_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_policy_list)
+#define KWASMI_IOC_LIST_DENIED		_IOWR(KWASMI_IOC_TYPE, 0x89, struct kwasmi_list_policy)
+#define KWASMI_IOC_SET_MIN_VERSION	_IOW(KWASMI_IOC_TYPE, 0x8A, struct kwasmi_min_version)
+#define KWASMI_IOC_LIST_MIN_VERSIONS	_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_list_policy)
 #define KWASMI_IOC_DUMP			_IOWR(KWASMI_IOC_TYPE, 0x8C, struct kwasmi_dump)
 /* KWASMI_IOC_KILL on an instance fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)

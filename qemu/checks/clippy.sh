@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sources only
-# Clippy gives no warning, in any crate and its tests. Except qemu/rivals, which would need a whole
-# compiler to be built; scripts/bench builds it.
+# Clippy gives no warning, in any crate and its tests. Except qemu/runtimes, which would need a
+# whole compiler to be built; scripts/bench builds it.
 . qemu/suites/ktap.sh
 
 wasmi=$(scripts/wasmi)

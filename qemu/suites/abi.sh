@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --env KWASMI_RACE --env KWASMI_EFFORT
+# options: --env KWASMI_RACE --env KWASMI_TEST_PERCENT
 # Tests of every ioctl with valid and invalid arguments, with fault injection in the engine.
 . /suites/ktap.sh >/dev/null
 

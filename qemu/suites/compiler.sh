@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --param compiler=1 --env KWASMI_EFFORT
+# options: --param verify=off --param compiler=1 --env KWASMI_TEST_PERCENT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
 # Guests that run as machine code, made by the kernel's eBPF JIT.
 . /suites/ktap.sh
@@ -10,7 +10,7 @@ fixtures=/guests/fixtures
 head -c 1048576 /dev/urandom >random
 loaded=/guests/hello-rust.wasm
 loads=40
-[ "${KWASMI_EFFORT:-100}" = 100 ] || loads=10
+[ "${KWASMI_TEST_PERCENT:-100}" = 100 ] || loads=10
 # Recursion without a loop: checkpoints are in the functions' entries.
 cat >fibonacci.wat <<'EOF'
 (module
@@ -26,7 +26,7 @@ EOF
 # The JIT compiles each of 7,000 programs, which takes long on the debug kernel.
 specification() {
     scripts=
-    [ "${KWASMI_EFFORT:-100}" = 100 ] || scripts="v2/br_table v2/call_indirect v2/f32.wast v2/i64.wast v2/memory_grow"
+    [ "${KWASMI_TEST_PERCENT:-100}" = 100 ] || scripts="v2/br_table v2/call_indirect v2/f32.wast v2/i64.wast v2/memory_grow"
     # shellcheck disable=SC2086 # several arguments
     /host/kwasmi-spec $scripts >spec && grep -q '^ok' spec || { grep -v '^ok' spec; return 1; }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --env KWASMI_EFFORT
+# options: --env KWASMI_TEST_PERCENT
 # Only modules signed by a trusted key run in the kernel, unless root says otherwise. kwasmi.ko has
 # its default, verify=enforce.
 . /suites/ktap.sh
@@ -80,9 +80,9 @@ check "a module is denied" kwasmi deny "$modules/rsa-2048-sha256.wasm"
 check "a denied module is refused" ends 126 denied "$modules/rsa-2048-sha256.wasm"
 check "the same module with another signature is refused" ends 126 denied "$modules/p384-sha384.wasm"
 check "the denied hash is listed" says "$(sha256 $modules/rsa-2048-sha256.wasm)" kwasmi deny --list
-check "a least version is set" kwasmi least versioned 2.0.0
-check "a least version cannot be lowered" fails kwasmi least versioned 1.0.0
-check "the least version is listed" says "2.0.0" kwasmi least --list
+check "a minimum version is set" kwasmi min-version versioned 2.0.0
+check "a minimum version cannot be lowered" fails kwasmi min-version versioned 1.0.0
+check "the minimum version is listed" says "2.0.0" kwasmi min-version --list
 check "an older module is refused" ends 126 "2.0.0" $modules/version-1.10.0.wasm
 
 check "the keyring is sealed" kwasmi key seal

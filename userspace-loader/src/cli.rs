@@ -7,19 +7,19 @@ pub mod signing;
 use self::signing::{
     DenyArgs,
     KeyCommand,
-    LeastArgs,
+    MinVersionArgs,
     SignArgs,
     VerifyArgs, //
 };
 use crate::{
     device::Engine,
-    handed::{
+    guest_fds::{
         self,
         Directory, //
     },
     limits::{
-        Asked,
-        Limit, //
+        Limit,
+        RequestedLimits, //
     },
     strings::Variable,
     uapi, //
@@ -87,9 +87,9 @@ pub enum Command {
     /// Deny modules, or list the denied ones: they are neither loaded nor started until the kernel
     /// module is unloaded
     Deny(DenyArgs),
-    /// Set the least version of the modules with a name, or list the least versions: older modules
-    /// are neither loaded nor started
-    Least(LeastArgs),
+    /// Set the minimum version of the modules with a name, or list the minimum versions: older
+    /// modules are neither loaded nor started
+    MinVersion(MinVersionArgs),
     /// Show the verification policy
     Policy(ReportArgs),
     /// Show the versions of this command and of the kernel module
@@ -120,7 +120,7 @@ pub struct RunArgs {
 
     /// Address and port of a listening TCP socket for the guest, repeatable, such as 127.0.0.1:8080
     /// (host names are not resolved); guest descriptors after the directories
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = handed::parse_address)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = guest_fds::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
     /// Engine.
@@ -129,7 +129,7 @@ pub struct RunArgs {
 
     /// Number of an inherited descriptor to pass to the guest, repeatable; guest descriptors after
     /// the sockets
-    #[arg(long, value_name = "N", value_parser = handed::parse_fd, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = guest_fds::parse_fd, allow_negative_numbers = true)]
     pub fd: Vec<RawFd>,
 
     /// File for the guest's standard input (default: that of this command)
@@ -195,7 +195,7 @@ macro_rules! limit_args {
         impl LimitArgs {
             /// Returns the limits that were given.
             #[must_use]
-            pub fn asked(&self) -> Asked {
+            pub fn requested(&self) -> RequestedLimits {
                 let all = [$((Limit(uapi::$limit), self.$field)),*];
                 all.into_iter().filter_map(|(limit, value)| Some((limit, value?))).collect()
             }
@@ -409,7 +409,7 @@ mod tests {
             .expect("valid");
         assert_eq!(args.env.len(), 2);
         assert_eq!(args.limits.memory.map(NonZeroU64::get), Some(64 << 20));
-        assert_eq!(args.limits.asked().len(), 2);
+        assert_eq!(args.limits.requested().len(), 2);
         assert_eq!(args.limits.timeout.map(NonZeroU64::get), Some(500_000_000));
         assert!(args.stats && args.json);
     }

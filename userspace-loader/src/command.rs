@@ -28,11 +28,11 @@ use crate::{
         Failure,
         line, //
     },
-    handed::Handed,
+    guest_fds::GuestFds,
     inspect::Inspection,
-    kernel::{
+    kernel_device::{
         self,
-        Kernel, //
+        KernelDevice, //
     },
     limits::Limit,
     report::{
@@ -117,7 +117,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Key(KeyCommand::Add(args)) => key::add(args),
         Command::Key(KeyCommand::Seal) => key::seal(),
         Command::Deny(args) => policy::deny(args),
-        Command::Least(args) => policy::least(args),
+        Command::MinVersion(args) => policy::min_version(args),
         Command::Policy(args) => policy::policy(*args),
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
@@ -175,15 +175,15 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     }
 }
 
-fn open_device() -> Result<Kernel, Failure> {
-    Kernel::open().map_err(|errno| {
+fn open_device() -> Result<KernelDevice, Failure> {
+    KernelDevice::open().map_err(|errno| {
         let hint = match errno {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => " (is the kernel module loaded?)",
             Errno::ACCESS | Errno::PERM => " (are you root?)",
             _ => "",
         };
         let reason = words(errno.into()) + hint;
-        Failure::new(Exit::of_open(errno), kernel::PATH, reason)
+        Failure::new(Exit::of_open(errno), kernel_device::PATH, reason)
     })
 }
 
@@ -210,8 +210,8 @@ fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let exit = run.ended.end.exit();
-    if let Some(reason) = run.ended.reason() {
+    let exit = run.result.ending.exit();
+    if let Some(reason) = run.result.reason() {
         complain(&Failure::new(exit, name.as_str(), reason));
     }
     let stats = Stats::new(&name, &run);
@@ -247,14 +247,14 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
             .read_from(path)
             .map_err(|errno| Failure::new(Exit::of_open(errno), path.to_string_lossy(), words(errno.into())))?;
     }
-    let handed = Handed::open(&args.dir, &args.tcp_listen, &args.fd)?;
+    let guest_fds = GuestFds::open(&args.dir, &args.tcp_listen, &args.fd)?;
     let mut fds = stdio.guest_fds();
-    fds.extend_from_slice(handed.guest_fds());
+    fds.extend_from_slice(guest_fds.as_slice());
     let start = Start {
         args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
         env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
         fds,
-        limits: args.limits.asked(),
+        limits: args.limits.requested(),
         sigpipe: args.sigpipe,
     };
     let catches_signals = args.stats || args.json;
@@ -270,7 +270,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
     let device = open_device()?;
     run::info(&device)?;
     let size_max = module_size_max(&device)?;
-    let limits = args.limits.asked();
+    let limits = args.limits.requested();
     let mut kept = Vec::new();
     for file in &args.files {
         let source = Source::open(file)?;
@@ -344,16 +344,17 @@ fn version(args: ReportArgs) -> Result<Exit, Failure> {
 }
 
 /// Returns the device's information, without checking the version of the interface.
-fn device_info(device: &Kernel) -> Result<Info, Failure> {
+fn device_info(device: &KernelDevice) -> Result<Info, Failure> {
     use crate::device::Device as _;
-    device.info().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))
+    device.info().map_err(|refusal| Failure::new(Exit::Failed, kernel_device::PATH, refusal.to_string()))
 }
 
 /// Returns the largest module size that the device can accept, in bytes: the size up to which a
 /// file must be read.
-fn module_size_max(device: &Kernel) -> Result<u64, Failure> {
+fn module_size_max(device: &KernelDevice) -> Result<u64, Failure> {
     use crate::device::Device as _;
-    let limits = device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))?;
+    let limits =
+        device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel_device::PATH, refusal.to_string()))?;
     let known = limits.iter().find(|known| known.limit == Limit(uapi::KWASMI_LIMIT_MODULE_SIZE));
     Ok(known.map_or(FILE_BYTES_MAX, |known| known.ceiling.min(FILE_BYTES_MAX)))
 }
@@ -362,7 +363,8 @@ fn limits(args: ReportArgs) -> Result<Exit, Failure> {
     use crate::device::Device as _;
     let device = open_device()?;
     run::info(&device)?;
-    let limits = device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel::PATH, refusal.to_string()))?;
+    let limits =
+        device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel_device::PATH, refusal.to_string()))?;
     print(&if args.json { json(&limits)? } else { Limits(&limits).to_string() })?;
     Ok(Exit::Guest(0))
 }

@@ -3,17 +3,17 @@
 //! Traits for the kernel module's interface, so that their users can be tested without a kernel.
 
 use crate::{
-    end::Ended,
     limits::{
-        Asked,
-        Known,
-        Reached, //
+        LimitInfo,
+        Reached,
+        RequestedLimits, //
     },
     policy::{
-        Least,
+        MinVersion,
         Policy,
         Verdict, //
     },
+    run_result::RunResult,
     signing::{
         hash::Sha256,
         version::Version, //
@@ -161,9 +161,9 @@ pub struct Start {
     /// Descriptors.
     pub fds: Vec<GuestFd>,
     /// Requested limits; the kernel module's defaults apply to the others.
-    pub limits: Asked,
+    pub limits: RequestedLimits,
     /// Set if a write to a pipe or stream socket without a reader ends the guest; see
-    /// [`End::BrokenPipe`](crate::end::End).
+    /// [`Ending::BrokenPipe`](crate::run_result::Ending).
     pub sigpipe: bool,
 }
 
@@ -183,15 +183,15 @@ pub trait Device {
     ///
     /// # Errors
     ///
-    /// The errors of `KWASMI_IOC_LIMITS`.
-    fn limits(&self) -> Result<Vec<Known>, Refusal>;
+    /// The errors of `KWASMI_IOC_LIST_LIMITS`.
+    fn limits(&self) -> Result<Vec<LimitInfo>, Refusal>;
 
     /// Validates and translates `wasm`, within `limits`, for `engine`.
     ///
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_LOAD`.
-    fn load(&self, wasm: &[u8], limits: &Asked, engine: Engine) -> Result<Self::Module, Refusal>;
+    fn load(&self, wasm: &[u8], limits: &RequestedLimits, engine: Engine) -> Result<Self::Module, Refusal>;
 
     /// Returns the verification policy.
     ///
@@ -211,22 +211,22 @@ pub trait Device {
     ///
     /// # Errors
     ///
-    /// The errors of `KWASMI_IOC_DENIED`.
+    /// The errors of `KWASMI_IOC_LIST_DENIED`.
     fn denied(&self) -> Result<Vec<Sha256>, Refusal>;
 
-    /// Sets the least version of all modules with one name.
+    /// Sets the minimum version of all modules with one name.
     ///
     /// # Errors
     ///
-    /// The errors of `KWASMI_IOC_LEAST`.
-    fn set_least(&self, least: &Least) -> Result<(), Refusal>;
+    /// The errors of `KWASMI_IOC_SET_MIN_VERSION`.
+    fn set_min_version(&self, minimum: &MinVersion) -> Result<(), Refusal>;
 
-    /// Returns the least versions, in ascending order of the names.
+    /// Returns the minimum versions, in ascending order of the names.
     ///
     /// # Errors
     ///
-    /// The errors of `KWASMI_IOC_LEASTS`.
-    fn leasts(&self) -> Result<Vec<Least>, Refusal>;
+    /// The errors of `KWASMI_IOC_LIST_MIN_VERSIONS`.
+    fn min_versions(&self) -> Result<Vec<MinVersion>, Refusal>;
 }
 
 /// A validated and translated module. Dropping it closes its descriptor.
@@ -256,7 +256,7 @@ pub trait Instance {
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_RUN`. After `EINTR`, a further call continues the guest.
-    fn run(&self) -> Result<Ended, Refusal>;
+    fn run(&self) -> Result<RunResult, Refusal>;
 
     /// Returns the descriptor for `KWASMI_IOC_KILL`, if there is one.
     fn fd(&self) -> Option<BorrowedFd<'_>>;

@@ -42,8 +42,8 @@ impl Exit {
         }
     }
 
-    /// Returns the word for JSON output if there was no run. [`End::name`](crate::end::End::name)
-    /// has the words for a run.
+    /// Returns the word for JSON output if there was no run.
+    /// [`Ending::name`](crate::run_result::Ending::name) has the words for a run.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

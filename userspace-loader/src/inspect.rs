@@ -4,16 +4,16 @@
 //! device.
 
 use crate::{
-    provided,
+    host_functions,
     signing::{
         cms::Signature,
+        envelope::{
+            self,
+            Envelope, //
+        },
         hash::Sha256,
         manifest::Manifest,
-        needs::Needs,
-        parts::{
-            self,
-            Parts, //
-        },
+        requirements::Requirements,
     },
     source,
     uapi::KWASMI_ABI, //
@@ -145,17 +145,17 @@ impl Inspection {
     /// Inspects `file`: the module, its manifest and its signature.
     #[must_use]
     pub fn new(file: &[u8]) -> Self {
-        let mut inspection = Self { sha256: parts::sha256(file), ..Self::of_code(file) };
-        match Parts::split(file) {
-            Ok(parts) => {
-                inspection.signature = parts.signature.map(|signature| match Signature::read(signature) {
+        let mut inspection = Self { sha256: envelope::sha256(file), ..Self::of_code(file) };
+        match Envelope::split(file) {
+            Ok(envelope) => {
+                inspection.signature = envelope.signature.map(|signature| match Signature::read(signature) {
                     Ok(signature) => {
                         Signed::By { signer: signature.signer.to_string(), algorithm: signature.algorithm() }
                     }
                     Err(reason) => Signed::Malformed(reason),
                 });
-                if let Some(manifest) = parts.manifest {
-                    inspection.note_manifest(manifest, parts.module);
+                if let Some(manifest) = envelope.manifest {
+                    inspection.note_manifest(manifest, envelope.module);
                 }
             }
             Err(reason) => inspection.refused.insert(0, reason),
@@ -170,8 +170,8 @@ impl Inspection {
                 if let Err(reason) = check_interface(&manifest) {
                     self.refused.push(reason);
                 }
-                if let Ok(needs) = Needs::of(module) {
-                    self.refused.append(&mut needs.beyond(&manifest));
+                if let Ok(requirements) = Requirements::of(module) {
+                    self.refused.append(&mut requirements.missing_from(&manifest));
                 }
                 self.manifest = Some(manifest);
             }
@@ -253,7 +253,7 @@ impl Inspection {
     fn note_import(&mut self, import: &Import<'_>, types: Option<TypesRef<'_>>) {
         let ty = types.and_then(|types| Some((types.entity_type_from_import(import)?, types)));
         let (module, name) = (import.module.escape_debug(), import.name.escape_debug());
-        let problem = match (ty, provided::find(import.module, import.name)) {
+        let problem = match (ty, host_functions::find(import.module, import.name)) {
             (Some((EntityType::Func(id), types)), Some(function)) => {
                 let wanted = types[id].unwrap_func();
                 if wanted.params() == function.params && wanted.results() == function.results {
@@ -484,9 +484,9 @@ mod tests {
         let module = source::assemble(GOOD.as_bytes()).expect("valid text");
         assert_eq!(Inspection::new(&module).sha256, Sha256::of(&module));
         let mut manifest = Manifest::example();
-        let signed = |manifest: &[u8]| parts::with_section(&module, parts::MANIFEST, manifest);
+        let signed = |manifest: &[u8]| envelope::with_section(&module, envelope::MANIFEST, manifest);
         let good = signed(&manifest.encode().expect("can be encoded"));
-        let file = parts::with_section(&good, parts::SIGNATURE, b"x");
+        let file = envelope::with_section(&good, envelope::SIGNATURE, b"x");
         let inspection = Inspection::new(&file);
         assert_eq!(inspection.refused, [""; 0]);
         assert_eq!((inspection.bytes, inspection.sha256), (file.len(), Sha256::of(&good)));
@@ -497,7 +497,7 @@ mod tests {
         assert_eq!(
             Inspection::new(&signed(&manifest.encode().expect("can be encoded"))).refused,
             [
-                "the manifest wants interface 99, this is 4",
+                "the manifest wants interface 99, this is 5",
                 "the manifest does not list the import wasi_snapshot_preview1.fd_write",
             ]
         );

@@ -3,8 +3,8 @@
 //! The `kwasmi` command: checks WebAssembly programs, and runs them inside the kernel through
 //! `/dev/kwasmi`.
 //!
-//! [`run`] uses the trait [`device::Device`], which [`kernel`] implements by ioctls. [`inspect`]
-//! needs no device.
+//! [`run`] uses the trait [`device::Device`], which [`kernel_device`] implements by ioctls.
+//! [`inspect`] needs no device.
 
 #![deny(unsafe_code)]
 
@@ -13,24 +13,24 @@ pub mod command;
 pub mod device;
 pub mod disassembly;
 pub mod duration;
-pub mod end;
 pub mod exit;
 pub mod failure;
 pub mod file;
-pub mod handed;
+pub mod guest_fds;
+pub mod host_functions;
 pub mod inspect;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]
-pub mod kernel;
+pub mod kernel_device;
 #[expect(unsafe_code, reason = "calls keyctl(2)")]
 pub mod keyring;
 pub mod limits;
 pub mod machine_code;
 pub mod policy;
-pub mod provided;
 pub mod quantity;
 pub mod report;
 pub mod rights;
 pub mod run;
+pub mod run_result;
 #[expect(unsafe_code, reason = "calls sigaction(2)")]
 pub mod signals;
 pub mod signing;

@@ -39,18 +39,18 @@ struct Row {
     number: u32,
     name: &'static str,
     unit: Unit,
-    least: u64,
+    minimum: u64,
     about: &'static str,
 }
 
 macro_rules! limits {
     ($(
         $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
-            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+            $default:expr, $minimum:expr, $ceiling:expr, $text:literal;
     )*) => {
         /// All limits. The order is that of the numbers, which start at 1.
         const LIMITS: &[Row] = &[$(
-            Row { number: uapi::$id, name: $name, unit: Unit::$unit, least: $least, about: $text },
+            Row { number: uapi::$id, name: $name, unit: Unit::$unit, minimum: $minimum, about: $text },
         )*];
 
         // The numbers of the header.
@@ -83,7 +83,7 @@ impl Limit {
     /// share.
     #[must_use]
     pub fn of_call(name: &str) -> Option<Self> {
-        LIMITS.iter().find(|row| row.name == name && row.least > 0).map(|row| Self(row.number))
+        LIMITS.iter().find(|row| row.name == name && row.minimum > 0).map(|row| Self(row.number))
     }
 
     /// Returns the name.
@@ -94,16 +94,16 @@ impl Limit {
 
     /// Returns the minimum of the limit.
     #[must_use]
-    pub fn least(self) -> u64 {
-        self.row().map_or(1, |row| row.least.max(1))
+    pub fn minimum(self) -> u64 {
+        self.row().map_or(1, |row| row.minimum.max(1))
     }
 
     /// Returns the smallest number of bytes that is accepted without a unit, and the unit that a
     /// smaller number probably lacks.
-    fn least_bare(self) -> (u64, &'static str) {
+    fn minimum_bare(self) -> (u64, &'static str) {
         match self.0 {
             uapi::KWASMI_LIMIT_MEMORY | uapi::KWASMI_LIMIT_HEAP => (WASM_PAGE, "M"),
-            uapi::KWASMI_LIMIT_STACK => (self.least(), "K"),
+            uapi::KWASMI_LIMIT_STACK => (self.minimum(), "K"),
             uapi::KWASMI_LIMIT_FUNCTION_SIZE => (FUNCTION_MIN, "K"),
             uapi::KWASMI_LIMIT_CODE => (CODE_MIN, "M"),
             uapi::KWASMI_LIMIT_MODULE_SIZE => (MODULE_MIN, "M"),
@@ -133,14 +133,14 @@ impl Limit {
         match self.unit() {
             Unit::Bytes => {
                 let bytes = size::parse(text)?;
-                let (least, unit) = self.least_bare();
-                if size::is_bare(text) && bytes.get() < least {
+                let (minimum, unit) = self.minimum_bare();
+                if size::is_bare(text) && bytes.get() < minimum {
                     // Suggest a unit that makes the value large enough.
-                    let unit = if bytes.get().saturating_mul(1024) < least { "M" } else { unit };
+                    let unit = if bytes.get().saturating_mul(1024) < minimum { "M" } else { unit };
                     return Err(format!(
                         "a value below {} needs a unit: did you mean {text}{unit}? ({text}B \
                          means bytes)",
-                        self.show(least)
+                        self.show(minimum)
                     ));
                 }
                 Ok(bytes)
@@ -199,7 +199,7 @@ impl fmt::Display for Reached {
 
 /// Default and ceiling of a limit: `struct kwasmi_limit_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Known {
+pub struct LimitInfo {
     /// Limit.
     pub limit: Limit,
     /// Value if the caller requests none.
@@ -209,7 +209,7 @@ pub struct Known {
 }
 
 /// Limits that a caller requests, with their values.
-pub type Asked = Vec<(Limit, NonZeroU64)>;
+pub type RequestedLimits = Vec<(Limit, NonZeroU64)>;
 
 #[cfg(test)]
 mod tests {

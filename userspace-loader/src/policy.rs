@@ -47,16 +47,16 @@ pub struct Policy {
     pub keyring: i32,
     /// Number of denied modules.
     pub denied: u32,
-    /// Number of names with a least version.
-    pub least_versions: u32,
+    /// Number of names with a minimum version.
+    pub min_versions: u32,
 }
 
-/// Least version of all modules with one name: `struct kwasmi_least`.
+/// Minimum version of all modules with one name: `struct kwasmi_min_version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Least {
+pub struct MinVersion {
     /// Name.
     pub name: String,
-    /// Least version.
+    /// Minimum version.
     pub version: Version,
 }
 

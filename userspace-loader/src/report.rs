@@ -8,7 +8,7 @@ use crate::{
         Inspection,
         Signed, //
     },
-    limits::Known,
+    limits::LimitInfo,
     policy::Policy,
     signing::manifest::Manifest,
     uapi::{
@@ -145,18 +145,18 @@ impl fmt::Display for Accepts<'_> {
         writeln!(f, "kernel keys: {}", yes(policy.kernel_keys))?;
         writeln!(f, "keyring: {:#010x}", policy.keyring)?;
         writeln!(f, "denied: {}", policy.denied)?;
-        writeln!(f, "least versions: {}", policy.least_versions)
+        writeln!(f, "minimum versions: {}", policy.min_versions)
     }
 }
 
 /// Output of `limits`: one line for each limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits<'a>(pub &'a [Known]);
+pub struct Limits<'a>(pub &'a [LimitInfo]);
 
 impl fmt::Display for Limits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<18}{:>13}{:>13}  meaning", "limit", "default", "ceiling")?;
-        for Known { limit, default, ceiling } in self.0 {
+        for LimitInfo { limit, default, ceiling } in self.0 {
             let (default, ceiling) = (limit.show(*default), limit.show(*ceiling));
             writeln!(f, "{:<18}{default:>13}{ceiling:>13}  {}", limit.name(), limit.about())?;
         }
@@ -205,7 +205,7 @@ mod tests {
         let by = Signed::By { signer: "a, serial number 01".to_owned(), algorithm: "RSA with SHA-256".to_owned() };
         let module = Inspection { signature: Some(by), manifest: Some(Manifest::example()), ..Inspection::default() };
         let text = Contents("x.wasm", &module).to_string();
-        let expected = "\nsignature: RSA with SHA-256, by a, serial number 01\nmanifest: hello 1.2.3, interface 4\n  \
+        let expected = "\nsignature: RSA with SHA-256, by a, serial number 01\nmanifest: hello 1.2.3, interface 5\n  \
             capabilities: clocks, random\n  limit: fuel 1000000\n  limit: memory 64M\n  imports: 4\n";
         assert!(text.contains(expected), "{text}");
         let module = Inspection { signature: Some(Signed::Malformed("because".to_owned())), ..Inspection::default() };
@@ -238,22 +238,22 @@ mod tests {
             kernel_keys: true,
             keyring: 0x1234_5678,
             denied: 2,
-            least_versions: 1,
+            min_versions: 1,
         };
         assert_eq!(
             Accepts(&policy).to_string(),
-            "verify: enforce\nlocked down: no\nkernel keys: yes\nkeyring: 0x12345678\ndenied: 2\nleast versions: 1\n"
+            "verify: enforce\nlocked down: no\nkernel keys: yes\nkeyring: 0x12345678\ndenied: 2\nminimum versions: 1\n"
         );
         assert_eq!(
             serde_json::to_string(&policy).expect("JSON"),
-            r#"{"verify":"enforce","locked_down":false,"kernel_keys":true,"keyring":305419896,"denied":2,"least_versions":1}"#
+            r#"{"verify":"enforce","locked_down":false,"kernel_keys":true,"keyring":305419896,"denied":2,"min_versions":1}"#
         );
     }
 
     #[test]
     fn limits_are_a_table() {
         let limit = crate::limits::Limit(crate::uapi::KWASMI_LIMIT_FUEL);
-        let text = Limits(&[Known { limit, default: u64::MAX, ceiling: 5 }]).to_string();
+        let text = Limits(&[LimitInfo { limit, default: u64::MAX, ceiling: 5 }]).to_string();
         assert!(
             text.ends_with("fuel                  unlimited            5  about one unit per instruction\n"),
             "{text}"

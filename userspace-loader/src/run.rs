@@ -13,11 +13,11 @@ use crate::{
         Refusal,
         Start, //
     },
-    end::Ended,
     exit::Exit,
     failure::Failure,
-    kernel,
-    limits::Asked,
+    kernel_device,
+    limits::RequestedLimits,
+    run_result::RunResult,
     signals::Catcher,
     uapi::KWASMI_ABI, //
 };
@@ -48,8 +48,8 @@ pub struct Program {
 pub struct Run {
     /// Identity of the module.
     pub identity: Identity,
-    /// End of the guest.
-    pub ended: Ended,
+    /// Result of the run.
+    pub result: RunResult,
     /// Duration of the run.
     pub time: Duration,
     /// Signal that was caught during the run and must now end this process.
@@ -62,7 +62,7 @@ impl Run {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         let of_signal = self.signal.and_then(|signal| u8::try_from(signal).ok()?.checked_add(128));
-        of_signal.unwrap_or_else(|| self.ended.end.exit().status())
+        of_signal.unwrap_or_else(|| self.result.ending.exit().status())
     }
 }
 
@@ -73,7 +73,7 @@ impl Run {
 ///
 /// [`Exit::Failed`] if the ioctl fails or the versions differ.
 pub fn info(device: &impl Device) -> Result<Info, Failure> {
-    let failure = |reason: String| Failure::new(Exit::Failed, kernel::PATH, reason);
+    let failure = |reason: String| Failure::new(Exit::Failed, kernel_device::PATH, reason);
     let info = device.info().map_err(|refusal| failure(refusal.to_string()))?;
     if info.abi == KWASMI_ABI {
         Ok(info)
@@ -102,7 +102,7 @@ pub fn load<D: Device>(
     device: &D,
     name: &str,
     wasm: &[u8],
-    limits: &Asked,
+    limits: &RequestedLimits,
     engine: Engine,
 ) -> Result<Loaded<D::Module>, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
@@ -125,14 +125,14 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let catcher = instance.fd().filter(|_| program.catches_signals).map(Catcher::new);
     let begin = Instant::now();
-    let ended = loop {
+    let result = loop {
         match instance.run() {
             // A signal was handled; the next call continues the guest.
             Err(refusal) if refusal.errno == Errno::INTR => {}
             result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
         }
     };
-    Ok(Run { identity, ended, time: begin.elapsed(), signal: catcher.and_then(Catcher::signal) })
+    Ok(Run { identity, result, time: begin.elapsed(), signal: catcher.and_then(Catcher::signal) })
 }
 
 #[cfg(test)]
@@ -140,16 +140,16 @@ mod tests {
     use super::*;
     use crate::{
         device,
-        end::End,
         limits::{
-            Known,
-            Limit, //
+            Limit,
+            LimitInfo, //
         },
         policy::{
-            Least,
+            MinVersion,
             Policy,
             Verdict, //
         },
+        run_result::Ending,
         signing::{
             hash::Sha256,
             version::Version, //
@@ -173,8 +173,8 @@ mod tests {
         abi: Option<u32>,
         load: Option<Refusal>,
         start: Option<Refusal>,
-        runs: VecDeque<Result<Ended, Refusal>>,
-        loaded: Vec<(Vec<u8>, Asked)>,
+        runs: VecDeque<Result<RunResult, Refusal>>,
+        loaded: Vec<(Vec<u8>, RequestedLimits)>,
         started: Vec<Start>,
         run: usize,
     }
@@ -187,11 +187,11 @@ mod tests {
             Ok(Info { abi, ..Info::default() })
         }
 
-        fn limits(&self) -> Result<Vec<Known>, Refusal> {
+        fn limits(&self) -> Result<Vec<LimitInfo>, Refusal> {
             Ok(vec![])
         }
 
-        fn load(&self, wasm: &[u8], limits: &Asked, _engine: Engine) -> Result<Self, Refusal> {
+        fn load(&self, wasm: &[u8], limits: &RequestedLimits, _engine: Engine) -> Result<Self, Refusal> {
             let mut state = self.0.borrow_mut();
             state.loaded.push((wasm.to_vec(), limits.clone()));
             state.load.clone().map_or_else(|| Ok(self.clone()), Err)
@@ -209,11 +209,11 @@ mod tests {
             Err(Errno::NOTTY.into())
         }
 
-        fn set_least(&self, _: &Least) -> Result<(), Refusal> {
+        fn set_min_version(&self, _: &MinVersion) -> Result<(), Refusal> {
             Err(Errno::NOTTY.into())
         }
 
-        fn leasts(&self) -> Result<Vec<Least>, Refusal> {
+        fn min_versions(&self) -> Result<Vec<MinVersion>, Refusal> {
             Err(Errno::NOTTY.into())
         }
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     impl device::Instance for Fake {
-        fn run(&self) -> Result<Ended, Refusal> {
+        fn run(&self) -> Result<RunResult, Refusal> {
             let mut state = self.0.borrow_mut();
             state.run += 1;
             state.runs.pop_front().unwrap_or(Err(Errno::BUSY.into()))
@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    fn limits() -> Asked {
+    fn limits() -> RequestedLimits {
         vec![(Limit(uapi::KWASMI_LIMIT_FUEL), NonZeroU64::MIN)]
     }
 
@@ -280,8 +280,8 @@ mod tests {
         }
     }
 
-    fn ended(end: End) -> Ended {
-        Ended { end, text: String::new(), fuel_used: 10, memory_peak: 20, heap_peak: 30, stack_peak: 40 }
+    fn result(ending: Ending) -> RunResult {
+        RunResult { ending, text: String::new(), fuel_used: 10, memory_peak: 20, heap_peak: 30, stack_peak: 40 }
     }
 
     fn refusal(errno: Errno, text: &str) -> Refusal {
@@ -290,9 +290,9 @@ mod tests {
 
     #[test]
     fn a_program_is_submitted_unchanged() {
-        let fake = fake(State { runs: [Ok(ended(End::Exited(3)))].into(), ..State::default() });
+        let fake = fake(State { runs: [Ok(result(Ending::Exited(3)))].into(), ..State::default() });
         let run = run(&fake, &program()).expect("runs");
-        assert_eq!(run.ended, ended(End::Exited(3)));
+        assert_eq!(run.result, result(Ending::Exited(3)));
         assert_eq!(run.identity, identity());
         let state = fake.0.borrow();
         assert_eq!(state.loaded, [(b"\0asm".to_vec(), limits())]);
@@ -303,10 +303,10 @@ mod tests {
     #[test]
     fn the_run_continues_after_a_signal() {
         let fake = fake(State {
-            runs: [Err(Errno::INTR.into()), Err(Errno::INTR.into()), Ok(ended(End::Killed))].into(),
+            runs: [Err(Errno::INTR.into()), Err(Errno::INTR.into()), Ok(result(Ending::Killed))].into(),
             ..State::default()
         });
-        assert_eq!(run(&fake, &program()).expect("runs").ended.end, End::Killed);
+        assert_eq!(run(&fake, &program()).expect("runs").result.ending, Ending::Killed);
         assert_eq!(fake.0.borrow().run, 3);
     }
 
@@ -357,7 +357,7 @@ mod tests {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 4");
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 5");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

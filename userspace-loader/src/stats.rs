@@ -3,13 +3,13 @@
 //! Statistics of a run, as text and as JSON (`docs/stats.md`).
 
 use crate::{
-    end::End,
     failure::{
         Failure,
         line, //
     },
     policy::Verdict,
     run::Run,
+    run_result::Ending,
     signing::hash::Sha256, //
 };
 use serde::Serialize;
@@ -39,7 +39,7 @@ impl Stats {
     /// Returns the statistics of a run of `file`.
     #[must_use]
     pub fn new(file: &str, run: &Run) -> Self {
-        let end: End = run.ended.end;
+        let ending: Ending = run.result.ending;
         Self {
             file: file.to_owned(),
             sha256: Some(run.identity.sha256),
@@ -48,13 +48,13 @@ impl Stats {
             shared: Some(run.identity.shared),
             compiled: Some(run.identity.compiled),
             interpreted_because: Some(run.identity.engine_reason.clone()).filter(|reason| !reason.is_empty()),
-            ended: end.name(),
+            ended: ending.name(),
             exit_status: run.exit_status(),
-            reason: run.ended.reason(),
-            fuel_used: run.ended.fuel_used,
-            memory_peak_bytes: run.ended.memory_peak,
-            heap_peak_bytes: run.ended.heap_peak,
-            engine_stack_peak_bytes: run.ended.stack_peak,
+            reason: run.result.reason(),
+            fuel_used: run.result.fuel_used,
+            memory_peak_bytes: run.result.memory_peak,
+            heap_peak_bytes: run.result.heap_peak,
+            engine_stack_peak_bytes: run.result.stack_peak,
             time_ns: run.time.as_nanos(),
         }
     }
@@ -108,14 +108,14 @@ mod tests {
     use super::*;
     use crate::{
         device::Identity,
-        end::Ended,
-        exit::Exit, //
+        exit::Exit,
+        run_result::RunResult, //
     };
     use std::time::Duration;
 
     fn stats() -> Stats {
-        let ended = Ended {
-            end: End::Exited(3),
+        let result = RunResult {
+            ending: Ending::Exited(3),
             text: String::new(),
             fuel_used: 1,
             memory_peak: 2,
@@ -123,7 +123,7 @@ mod tests {
             stack_peak: 4,
         };
         let time = Duration::from_micros(12_034);
-        Stats::new("a.wasm", &Run { identity: Identity::default(), ended, time, signal: None })
+        Stats::new("a.wasm", &Run { identity: Identity::default(), result, time, signal: None })
     }
 
     #[test]

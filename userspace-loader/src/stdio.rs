@@ -4,7 +4,7 @@
 
 use crate::{
     device::GuestFd,
-    handed::is_seekable,
+    guest_fds::is_seekable,
     rights,
     source::is_standard, //
 };

@@ -3,7 +3,7 @@
 //! Compares documents and the kernel module's parameters with the tables that they repeat.
 
 use kwasmi::{
-    provided,
+    host_functions,
     signing::capability::CAPABILITIES, //
 };
 use std::{
@@ -21,14 +21,14 @@ struct Limit {
     unit: &'static str,
     parameter: &'static str,
     default: u64,
-    least: u64,
+    minimum: u64,
     ceiling: u64,
 }
 
 macro_rules! limits {
     ($(
         $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
-            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+            $default:expr, $minimum:expr, $ceiling:expr, $text:literal;
     )*) => {
         const LIMITS: &[Limit] = &[$(
             Limit {
@@ -36,7 +36,7 @@ macro_rules! limits {
                 unit: stringify!($unit),
                 parameter: stringify!($parameter),
                 default: $default,
-                least: $least,
+                minimum: $minimum,
                 ceiling: $ceiling,
             },
         )*];
@@ -80,7 +80,7 @@ fn the_security_document_lists_each_limit() {
     let rows = rows(&text);
     for limit in LIMITS {
         let row = rows.get(limit.name).unwrap_or_else(|| panic!("docs/security.md does not list {}", limit.name));
-        let default = if limit.least == 0 { String::new() } else { shown(limit.default, limit.unit) };
+        let default = if limit.minimum == 0 { String::new() } else { shown(limit.default, limit.unit) };
         let ceiling = match limit.ceiling {
             0 => "half of the machine's memory".to_owned(),
             ceiling => shown(ceiling, limit.unit),
@@ -105,7 +105,8 @@ fn the_signing_document_lists_each_capability_with_its_functions() {
     for capability in CAPABILITIES {
         let name = format!("`{capability}`");
         let row = rows.get(name.as_str()).unwrap_or_else(|| panic!("docs/signing.md does not list {name}"));
-        for function in provided::FUNCTIONS.iter().filter(|function| function.module == "wasi_snapshot_preview1") {
+        for function in host_functions::FUNCTIONS.iter().filter(|function| function.module == "wasi_snapshot_preview1")
+        {
             let group = function.name.split_once('_').map_or(String::new(), |(group, _)| format!("`{group}_*`"));
             let is_listed = row[1].contains(&format!("`{}`", function.name)) || row[1].contains(&group);
             let is_first = function.capabilities.first() == Some(capability);
@@ -116,7 +117,7 @@ fn the_signing_document_lists_each_capability_with_its_functions() {
 
 #[test]
 fn the_documents_list_each_function() {
-    for function in provided::FUNCTIONS {
+    for function in host_functions::FUNCTIONS {
         let document = match function.module {
             "wasi_snapshot_preview1" => "docs/wasi.md",
             "kwasmi_batch_1" => "docs/batch.md",
@@ -137,7 +138,7 @@ fn each_limit_of_a_call_has_an_option_with_its_unit() {
     use clap::CommandFactory as _;
     let command = kwasmi::cli::Cli::command();
     let run = command.find_subcommand("run").expect("the command has run");
-    for limit in LIMITS.iter().filter(|limit| limit.least > 0) {
+    for limit in LIMITS.iter().filter(|limit| limit.minimum > 0) {
         let long = if limit.name == "time" { "timeout" } else { limit.name };
         let option = run.get_arguments().find(|arg| arg.get_long() == Some(long));
         let option = option.unwrap_or_else(|| panic!("kwasmi run has no --{long}"));

@@ -6,11 +6,11 @@
 use kwasmi::{
     signing::{
         certificate::Certificate,
-        manifest::Manifest,
-        parts::{
+        envelope::{
             self,
-            Parts, //
+            Envelope, //
         },
+        manifest::Manifest,
         verdict,
     },
     source, //
@@ -103,7 +103,7 @@ impl Work {
 
     /// Writes `signed.wasm` with any signature in `sig`, also one that `kwasmi sign` refuses.
     fn attach(&self) {
-        self.write("signed.wasm", &parts::with_section(&self.read("tbs"), parts::SIGNATURE, &self.read("sig")));
+        self.write("signed.wasm", &envelope::with_section(&self.read("tbs"), envelope::SIGNATURE, &self.read("sig")));
     }
 }
 
@@ -123,9 +123,9 @@ fn openssl_accepts_signatures_of_kwasmi() {
         work.done("sign --key key --cert cert -o signed.wasm program.wasm");
         assert!(work.done("verify --cert cert signed.wasm").contains(&format!("signed by {algorithm}: ")));
         let signed = work.read("signed.wasm");
-        let parts = Parts::split(&signed).expect("well-formed");
-        work.write("tbs", parts.signed);
-        work.write("sig", parts.signature.expect("is there"));
+        let envelope = Envelope::split(&signed).expect("well-formed");
+        work.write("tbs", envelope.signed);
+        work.write("sig", envelope.signature.expect("is there"));
         let verify = "cms -verify -binary -inform DER -in sig -certfile cert -CAfile cert -purpose any -out /dev/null";
         work.openssl(&format!("{verify} -content tbs"));
         assert!(!work.run("openssl", &format!("{verify} -content program.wasm")).status.success());
@@ -213,9 +213,9 @@ fn other_encodings_are_refused() {
     work.done("key new --key key --cert cert");
     work.done("sign --key key --cert cert -o good.wasm program.wasm");
     let file = work.read("good.wasm");
-    let parts = Parts::split(&file).expect("well-formed");
-    let signature = parts.signature.expect("is there");
-    work.write("tbs", parts.signed);
+    let envelope = Envelope::split(&file).expect("well-formed");
+    let signature = envelope.signature.expect("is there");
+    work.write("tbs", envelope.signed);
     // The signature's length field, encoded with one byte more than necessary.
     assert_eq!(signature[..2], [0x30, 0x81]);
     let longer_length = [&[0x30, 0x82, 0], &signature[2..]].concat();
@@ -240,13 +240,13 @@ fn other_encodings_are_refused() {
         assert!(told.starts_with(&format!("kwasmi: signed.wasm: {reason}")), "{told}");
         assert_eq!(told.lines().count(), 1);
     }
-    work.write("signed.wasm", &parts::with_section(&file, parts::SIGNATURE, signature));
+    work.write("signed.wasm", &envelope::with_section(&file, envelope::SIGNATURE, signature));
     work.fails(
         "verify --cert cert signed.wasm",
         126,
         &format!("signed.wasm: a second signature at offset {}", file.len()),
     );
-    work.write("signed.wasm", &parts::with_section(&file, "x", b""));
+    work.write("signed.wasm", &envelope::with_section(&file, "x", b""));
     let reason = format!("signed.wasm: a section after the signature at offset {}", file.len());
     work.fails("verify --cert cert signed.wasm", 126, &reason);
 }
@@ -293,7 +293,7 @@ fn unsigned_and_untrusted_modules_are_refused() {
     assert!(text(&output.stderr).contains("signed by a key that is not trusted: one, serial number "));
     // A valid signature of other bytes.
     let signed = work.read("signed.wasm");
-    let signature = Parts::split(&signed).expect("well-formed").signature.expect("is there").to_vec();
+    let signature = Envelope::split(&signed).expect("well-formed").signature.expect("is there").to_vec();
     work.write("sig", &signature);
     work.done("sign --unsigned --name other -o tbs program.wasm");
     work.attach();
@@ -329,7 +329,7 @@ fn a_manifest_is_kept_changed_or_replaced() {
     work.done("key new --key key --cert cert");
     let manifest = || {
         let file = work.read("program.wasm");
-        Manifest::read(Parts::split(&file).expect("well-formed").manifest.expect("is there")).expect("a manifest")
+        Manifest::read(Envelope::split(&file).expect("well-formed").manifest.expect("is there")).expect("a manifest")
     };
     let told = || {
         let manifest = manifest();
@@ -364,15 +364,15 @@ fn a_manifest_that_does_not_cover_the_module_is_refused() {
     work.done("key new --key key --cert cert");
     work.done("sign --unsigned --name a -o tbs program.wasm");
     let file = work.read("tbs");
-    let parts = Parts::split(&file).expect("well-formed");
-    let good = Manifest::read(parts.manifest.expect("is there")).expect("a manifest");
+    let envelope = Envelope::split(&file).expect("well-formed");
+    let good = Manifest::read(envelope.manifest.expect("is there")).expect("a manifest");
     let signs = |manifest: &[u8]| {
-        work.write("m.wasm", &parts::with_section(parts.module, parts::MANIFEST, manifest));
+        work.write("m.wasm", &envelope::with_section(envelope.module, envelope::MANIFEST, manifest));
         let key = kwasmi::signing::key::PrivateKey::from_pem(&work.read("key")).expect("a key");
         let certificate = Certificate::read(&work.read("cert")).expect("a certificate");
         let signature = kwasmi::signing::cms::Signature::make(&work.read("m.wasm"), &key, &certificate);
         let signature = signature.and_then(|signature| signature.encode()).expect("can be signed");
-        work.write("m.wasm", &parts::with_section(&work.read("m.wasm"), parts::SIGNATURE, &signature));
+        work.write("m.wasm", &envelope::with_section(&work.read("m.wasm"), envelope::SIGNATURE, &signature));
     };
     let mut other = good.clone();
     other.imports.clear();
@@ -382,7 +382,7 @@ fn a_manifest_that_does_not_cover_the_module_is_refused() {
     let mut other = good;
     other.abi = 99;
     signs(&other.encode().expect("can be encoded"));
-    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 4");
+    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 5");
     signs(b"");
     work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest is not accepted: unexpected end");
 }
@@ -493,15 +493,27 @@ fn policy_commands_need_a_device() {
     work.done("key new --key key --cert cert");
     let line = "/dev/kwasmi: No such file or directory (is the kernel module loaded?)";
     let hash = "0".repeat(64);
-    for args in ["policy", "deny --list", "least --list", "least a 1.0.0", "key list", "key add cert", "key seal"] {
+    for args in
+        ["policy", "deny --list", "min-version --list", "min-version a 1.0.0", "key list", "key add cert", "key seal"]
+    {
         work.fails(args, 127, line);
     }
     work.fails(&format!("deny {hash} program.wasm"), 127, line);
     work.fails("deny nothing", 127, "nothing: No such file or directory");
-    work.fails("least A 1.0.0", 125, "least: invalid name 'A': expected 1 to 64 characters of a-z 0-9 . _ -");
-    for args in
-        ["deny", "least", "least a", "least a 1", "least --list a 1.0.0", "sign program.wasm", "verify program.wasm"]
-    {
+    work.fails(
+        "min-version A 1.0.0",
+        125,
+        "min-version: invalid name 'A': expected 1 to 64 characters of a-z 0-9 . _ -",
+    );
+    for args in [
+        "deny",
+        "min-version",
+        "min-version a",
+        "min-version a 1",
+        "min-version --list a 1.0.0",
+        "sign program.wasm",
+        "verify program.wasm",
+    ] {
         assert_eq!(work.kwasmi(args).status.code(), Some(125), "{args}");
     }
 }

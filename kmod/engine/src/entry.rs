@@ -23,7 +23,7 @@ use crate::{
     heap::{
         self,
         Account,
-        Lack, //
+        AllocError, //
     },
     host::Handle,
     instance::{
@@ -37,9 +37,9 @@ use crate::{
         Refusal, //
     },
     signing::manifest::Manifest,
-    text::Cut,
+    text::TruncatingWriter,
     wasi::{
-        Context,
+        WasiCtx,
         abi::{
             Errno,
             Rights, //
@@ -131,9 +131,9 @@ fn is_exhausted() -> bool {
     Account::current().is_some_and(Account::is_exhausted)
 }
 
-/// Returns what the current account lacked.
-fn lack() -> Lack {
-    Account::current().map_or(Lack::Nothing, Account::lack)
+/// Returns the first [`AllocError`] of the current account.
+fn alloc_error() -> AllocError {
+    Account::current().map_or(AllocError::None, Account::alloc_error)
 }
 
 /// Returns the status of an operation that failed because of `refusal` or for lack of memory, and
@@ -141,8 +141,8 @@ fn lack() -> Lack {
 fn refused(refusal: Option<&Refusal>, limit: &mut u32) -> Status {
     let (status, reached) = match refusal {
         Some(refusal) if refusal.limit().is_some() => (Status::Limited, refusal.limit()),
-        Some(_) if lack() == Lack::Nothing => (Status::Invalid, None),
-        _ => lack().status(),
+        Some(_) if alloc_error() == AllocError::None => (Status::Invalid, None),
+        _ => alloc_error().status(),
     };
     *limit = reached.map_or(0, |limit| limit as u32);
     status
@@ -160,10 +160,10 @@ unsafe fn say(log: *mut Log, text: &dyn Display) {
     // SAFETY: `log.text` points to `log.size` writable, initialised bytes by this function's safety
     // requirement.
     let buffer = unsafe { slice::from_raw_parts_mut(log.text, log.size) };
-    let mut cut = Cut::new(buffer);
-    // `Cut` drops the text that does not fit, and writing to it never fails.
-    let _ = write!(cut, "{text}");
-    log.len = cut.len();
+    let mut writer = TruncatingWriter::new(buffer);
+    // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
+    let _ = write!(writer, "{text}");
+    log.len = writer.len();
 }
 
 /// # Safety
@@ -186,8 +186,8 @@ unsafe fn account_open(args: &mut AccountArgs) -> Status {
             args.account = account.as_ptr().cast();
             Status::Ok
         }
-        Err(lack) => {
-            let (status, limit) = lack.status();
+        Err(error) => {
+            let (status, limit) = error.status();
             args.limit = limit.map_or(0, |limit| limit as u32);
             status
         }
@@ -196,16 +196,16 @@ unsafe fn account_open(args: &mut AccountArgs) -> Status {
 
 /// # Safety
 ///
-/// `args.account` is null, or meets the requirements of [`Account::close`]. `args.heir` is null or
-/// an open account.
+/// `args.account` is null, or meets the requirements of [`Account::close`]. `args.parent` is null
+/// or an open account.
 unsafe fn account_close(args: &mut AccountArgs) -> Status {
     let Some(account) = NonNull::new(args.account.cast::<Account>()) else {
         return Status::Unknown;
     };
-    // SAFETY: `heir` is null or points to an open account by this function's safety requirement.
-    let heir = unsafe { args.heir.cast::<Account>().as_ref() };
+    // SAFETY: `parent` is null or points to an open account by this function's safety requirement.
+    let parent = unsafe { args.parent.cast::<Account>().as_ref() };
     // SAFETY: `account` meets the requirements of `close` by this function's safety requirement.
-    args.stats = unsafe { Account::close(account, heir) };
+    args.stats = unsafe { Account::close(account, parent) };
     Status::Ok
 }
 
@@ -260,10 +260,10 @@ fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadA
         }
         Err(error) => error,
     };
-    // `Cut` drops the text that does not fit, and writing to it never fails.
-    let mut cut = Cut::new(&mut args.reason);
-    let _ = write!(cut, "{error}");
-    args.reason_len = u32::try_from(cut.len()).unwrap_or(0);
+    // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
+    let mut writer = TruncatingWriter::new(&mut args.reason);
+    let _ = write!(writer, "{error}");
+    args.reason_len = u32::try_from(writer.len()).unwrap_or(0);
     if matches!(error, compiler::Error::Unsafe(..)) {
         args.engine = Engine::Unsafe as u32;
     }
@@ -323,7 +323,7 @@ unsafe fn start(args: &mut StartArgs) -> Status {
 /// # Safety
 ///
 /// `args.args`, `args.env`, the descriptors and their names are valid for the call.
-unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> {
+unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> {
     // SAFETY: The arguments are valid for the call by this function's safety requirement.
     let arguments = Strings::new(unsafe { slice_of(args.args) })?;
     // SAFETY: The environment is valid for the call by this function's safety requirement.
@@ -343,7 +343,7 @@ unsafe fn guest_context(args: &StartArgs) -> Result<Context<KernelHost>, Errno> 
         let descriptor = Descriptor { preopen, handle: Handle(grant.handle), rights, inheriting, refused };
         fds.insert(grant.guest_fd, descriptor)?;
     }
-    Ok(Context::new(KernelHost::new(), arguments, environment, fds))
+    Ok(WasiCtx::new(KernelHost::new(), arguments, environment, fds))
 }
 
 /// # Safety

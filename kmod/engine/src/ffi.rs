@@ -4,7 +4,7 @@
 //!
 //! Both sides compile this file, each with its own compiler. The host calls two functions of the
 //! engine object: `kwasmi_stack_enter`, which switches to the engine's stack and calls
-//! `kwasmi_engine_entry`, and `kwasmi_stack_land`. The engine calls two functions of the host:
+//! `kwasmi_engine_entry`, and `kwasmi_stack_abort`. The engine calls two functions of the host:
 //! `kwasmi_host_entry`, which always runs on the task's stack, and `kwasmi_host_context`. The
 //! operations of `kwasmi_host_entry` are listed in `host_operations.rs`.
 //!
@@ -29,14 +29,14 @@ pub struct Context {
     pub account: *mut c_void,
     /// The host's own data, passed back in each [`HostCall`].
     pub host: *mut c_void,
-    /// Set when the engine landed, that is, returned without unwinding. The account's contents are
+    /// Set when the engine aborted, that is, returned without unwinding. The account's contents are
     /// then in an unknown state.
-    pub landed: bool,
+    pub aborted: bool,
     /// The [`Limit`] that ended the entry, with [`Status::Limited`].
     pub limit: u32,
     /// Bytes of `fault_text` in use.
     pub fault_len: usize,
-    /// The reason for landing.
+    /// The reason for the abort.
     pub fault_text: [u8; FAULT_TEXT_LEN],
 }
 
@@ -44,7 +44,7 @@ impl Context {
     /// Returns the context of an entry that has not begun.
     #[must_use]
     pub const fn new(stack_top: *mut usize, account: *mut c_void, host: *mut c_void) -> Self {
-        Self { stack_top, account, host, landed: false, limit: 0, fault_len: 0, fault_text: [0; FAULT_TEXT_LEN] }
+        Self { stack_top, account, host, aborted: false, limit: 0, fault_len: 0, fault_text: [0; FAULT_TEXT_LEN] }
     }
 }
 
@@ -72,7 +72,7 @@ pub enum EngineOp {
     Reserve = 8,
 }
 
-/// Status that `kwasmi_engine_entry` and `kwasmi_stack_land` return.
+/// Status that `kwasmi_engine_entry` and `kwasmi_stack_abort` return.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -115,7 +115,7 @@ impl Status {
 macro_rules! limits {
     ($(
         $limit:ident = $number:literal: $id:ident, $name:literal, $unit:ident, $parameter:ident,
-            $default:expr, $least:expr, $ceiling:expr, $text:literal;
+            $default:expr, $minimum:expr, $ceiling:expr, $text:literal;
     )*) => {
         /// Limit that the engine enforces, or that the host reports to it. The numbers are those of
         /// `KWASMI_LIMIT_*`.
@@ -221,7 +221,7 @@ pub struct AccountArgs {
     /// The [`Limit`] that `budget` stands for. `AccountOpen` only.
     pub limit: u32,
     /// Account that inherits blocks still in use; if null, they are freed. `AccountClose` only.
-    pub heir: *mut c_void,
+    pub parent: *mut c_void,
     /// Out of `AccountClose`: the blocks that were still allocated, and the peak.
     pub stats: AccountStats,
 }
@@ -399,9 +399,9 @@ pub struct RunArgs {
     pub ending: u32,
     /// Out: the ending's `code`.
     pub code: u32,
-    /// Out, also when the engine lands: fuel used up to the end of the last slice.
+    /// Out, also when the engine aborts: fuel used up to the end of the last slice.
     pub fuel_used: u64,
-    /// Out, also when the engine lands: highest number of bytes of linear memory, up to the end of the
+    /// Out, also when the engine aborts: highest number of bytes of linear memory, up to the end of the
     /// last slice.
     pub memory_peak: u64,
     /// Buffer for a description of the ending: the trap, or the guest's position at a limit.
@@ -519,7 +519,7 @@ pub struct PollEntry {
     /// [`poll::READ`] or [`poll::WRITE`]; [`poll::BYTES`] in addition to the former.
     pub events: u32,
     /// Out: the bits of `events` that occurred, and [`poll::HANGUP`]; or a negative `errno`.
-    pub ready: i32,
+    pub revents: i32,
     /// Must be zero.
     pub reserved: u32,
     /// Out, with [`poll::BYTES`]: number of bytes that can be read; 1 if the number is not known.

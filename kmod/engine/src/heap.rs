@@ -11,7 +11,7 @@
 //! reserve. The account is marked as exhausted, and its guest ends at the next checkpoint. A large
 //! allocation fails, because code that needs large blocks uses `try_` methods. Each account has a
 //! fixed share of the reserve, so that one account cannot drain it, as translating a large module
-//! would. The engine lands when the share is used up.
+//! would. The engine aborts when the share is used up.
 //!
 //! Small blocks come from [`slab`]s. The word in front of each block tells its kind: it is either
 //! the address of the block's slab, or [`OWN`] as the last word of a [`Header`].
@@ -38,8 +38,8 @@ use crate::{
         Operations, //
     },
     host_call::{
+        abort_if_ended,
         context,
-        heed,
         poll, //
     },
     host_operations::{
@@ -132,12 +132,12 @@ struct Blocks {
 // them.
 unsafe impl Send for Blocks {}
 
-/// Resource that was missing when memory was refused.
+/// Reason for which memory was refused: the resource that was missing.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lack {
-    /// No allocation was refused yet.
-    Nothing = 0,
+pub(crate) enum AllocError {
+    /// No allocation was refused.
+    None = 0,
     /// Memory of the host.
     Memory = 1,
     /// Budget of a module's account.
@@ -148,18 +148,18 @@ pub(crate) enum Lack {
     Total = 4,
 }
 
-impl Lack {
+impl AllocError {
     fn from_raw(value: u8) -> Self {
         [Self::Memory, Self::Code, Self::Heap, Self::Total]
             .into_iter()
-            .find(|lack| *lack as u8 == value)
-            .unwrap_or(Self::Nothing)
+            .find(|error| *error as u8 == value)
+            .unwrap_or(Self::None)
     }
 
     /// Returns the limit that was reached, if it was one.
     pub(crate) fn limit(self) -> Option<Limit> {
         match self {
-            Self::Nothing | Self::Memory => None,
+            Self::None | Self::Memory => None,
             Self::Code => Some(Limit::Code),
             Self::Heap => Some(Limit::Heap),
             Self::Total => Some(Limit::TotalHeap),
@@ -183,8 +183,8 @@ impl Lack {
 /// Account that allocations are charged to.
 pub(crate) struct Account {
     budget: usize,
-    /// Value of `lack` once the budget is used up.
-    budget_lack: Lack,
+    /// Value of `alloc_error` once the budget is used up.
+    budget_error: AllocError,
     used: AtomicUsize,
     peak: AtomicUsize,
     blocks: AtomicUsize,
@@ -192,8 +192,8 @@ pub(crate) struct Account {
     exhausted: AtomicBool,
     /// Bytes that the reserve has served to this account, freed ones included.
     from_reserve: AtomicUsize,
-    /// First [`Lack`].
-    lack: AtomicU8,
+    /// First [`AllocError`].
+    alloc_error: AtomicU8,
     /// Number of small allocations so far.
     allocations: AtomicU32,
     list: Mutex<Blocks>,
@@ -214,23 +214,23 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// The [`Lack`] for which the host refused memory.
-    pub(crate) fn open(budget: usize, limit: u32) -> Result<NonNull<Account>, Lack> {
+    /// The [`AllocError`] with which the host refused memory.
+    pub(crate) fn open(budget: usize, limit: u32) -> Result<NonNull<Account>, AllocError> {
         let layout = Layout::new::<Account>();
         let account = host_alloc(layout)?.cast::<Account>();
-        let budget_lack = if limit == Limit::Code as u32 { Lack::Code } else { Lack::Heap };
+        let budget_error = if limit == Limit::Code as u32 { AllocError::Code } else { AllocError::Heap };
         // SAFETY: `account` points to a fresh allocation with the size and alignment of an
         // `Account`.
         unsafe {
             account.write(Account {
                 budget,
-                budget_lack,
+                budget_error,
                 used: AtomicUsize::new(0),
                 peak: AtomicUsize::new(0),
                 blocks: AtomicUsize::new(0),
                 exhausted: AtomicBool::new(false),
                 from_reserve: AtomicUsize::new(0),
-                lack: AtomicU8::new(Lack::Nothing as u8),
+                alloc_error: AtomicU8::new(AllocError::None as u8),
                 allocations: AtomicU32::new(0),
                 list: Mutex::new(Blocks { first: ptr::null_mut(), slabs: Slabs::new() }),
             });
@@ -238,15 +238,15 @@ impl Account {
         Ok(account)
     }
 
-    /// Closes an account. Blocks that are still allocated go to `heir`, or are freed if there is
+    /// Closes an account. Blocks that are still allocated go to `parent`, or are freed if there is
     /// none.
     ///
     /// # Safety
     ///
     /// - `account` came from [`Account::open`], is not closed, and is the account of no engine
     ///   entry.
-    /// - Without an `heir`, no code uses a block of the account again.
-    pub(crate) unsafe fn close(account: NonNull<Account>, heir: Option<&Account>) -> AccountStats {
+    /// - Without a `parent`, no code uses a block of the account again.
+    pub(crate) unsafe fn close(account: NonNull<Account>, parent: Option<&Account>) -> AccountStats {
         // SAFETY: `account` is open by this function's safety requirement.
         let this = unsafe { account.as_ref() };
         // These slabs are empty and were kept for later allocations.
@@ -256,20 +256,20 @@ impl Account {
         }
         let stats = this.stats();
         while let Some(slab) = this.pop_slab(false) {
-            if let Some(heir) = heir {
-                heir.adopt_slab(slab);
+            if let Some(parent) = parent {
+                parent.adopt_slab(slab);
             } else {
-                // SAFETY: The slab is on no list any more. Without an heir its blocks are not used
+                // SAFETY: The slab is on no list any more. Without a parent its blocks are not used
                 // again, by this function's safety requirement.
                 unsafe { release_slab(slab) };
             }
         }
         while let Some(header) = this.pop() {
-            if let Some(heir) = heir {
-                heir.adopt(header);
+            if let Some(parent) = parent {
+                parent.adopt(header);
             } else {
                 // SAFETY: The header was on the account's list, so it belongs to a block. Without
-                // an heir the block is not used again, by this function's safety requirement.
+                // a parent the block is not used again, by this function's safety requirement.
                 unsafe { release(header) };
             }
         }
@@ -294,14 +294,14 @@ impl Account {
 
     /// Returns the resource that was missing when an allocation was first refused or served by the
     /// reserve.
-    pub(crate) fn lack(&self) -> Lack {
-        Lack::from_raw(self.lack.load(Ordering::Relaxed))
+    pub(crate) fn alloc_error(&self) -> AllocError {
+        AllocError::from_raw(self.alloc_error.load(Ordering::Relaxed))
     }
 
-    /// Keeps `lack` as the reason for which memory was refused, if it is the first.
-    pub(crate) fn note_lack(&self, lack: Lack) {
-        let nothing = Lack::Nothing as u8;
-        let _ = self.lack.compare_exchange(nothing, lack as u8, Ordering::Relaxed, Ordering::Relaxed);
+    /// Keeps `error` as the reason for which memory was refused, if it is the first.
+    pub(crate) fn note_alloc_error(&self, error: AllocError) {
+        let none = AllocError::None as u8;
+        let _ = self.alloc_error.compare_exchange(none, error as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Counts `size` more bytes and returns true, unless that would exceed the budget.
@@ -414,8 +414,8 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// The [`Lack`] for which memory was refused.
-    fn allocate_small(&self, class: Class) -> Result<NonNull<u8>, Lack> {
+    /// The [`AllocError`] with which memory was refused.
+    fn allocate_small(&self, class: Class) -> Result<NonNull<u8>, AllocError> {
         if self.allocations.fetch_add(1, Ordering::Relaxed).is_multiple_of(ALLOCATIONS_PER_POLL) {
             poll();
         }
@@ -429,10 +429,11 @@ impl Account {
         // The guest of an exhausted account ends soon. Another attempt would take long, because the
         // kernel tries hard to reclaim memory.
         if self.is_exhausted() {
-            return Err(self.lack());
+            return Err(self.alloc_error());
         }
-        let size = [size, slab::SLAB_MIN].into_iter().find(|size| self.charge(*size)).ok_or(self.budget_lack)?;
-        let memory = Layout::from_size_align(size, align_of::<Slab>()).map_err(|_| Lack::Memory).and_then(host_alloc);
+        let size = [size, slab::SLAB_MIN].into_iter().find(|size| self.charge(*size)).ok_or(self.budget_error)?;
+        let memory =
+            Layout::from_size_align(size, align_of::<Slab>()).map_err(|_| AllocError::Memory).and_then(host_alloc);
         let memory = memory.inspect_err(|_| {
             self.used.fetch_sub(size, Ordering::Relaxed);
         })?;
@@ -443,7 +444,7 @@ impl Account {
         // SAFETY: `memory` is a fresh allocation of `size` bytes, at least `SLAB_MIN`, aligned for
         // a slab, and `account` is the account that owns these slabs.
         unsafe { list.slabs.add(memory, size, account, class) };
-        list.slabs.take(class).ok_or(Lack::Memory)
+        list.slabs.take(class).ok_or(AllocError::Memory)
     }
 
     fn adopt(&self, mut header: NonNull<Header>) {
@@ -533,15 +534,15 @@ unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
     }
 }
 
-fn host_alloc(layout: Layout) -> Result<NonNull<u8>, Lack> {
+fn host_alloc(layout: Layout) -> Result<NonNull<u8>, AllocError> {
     match KernelHost::new().alloc(layout.size(), layout.align()) {
         Ok(Allocated::At(block)) => Ok(block),
         Ok(Allocated::Stop(checkpoint)) => {
-            heed(checkpoint);
-            Err(Lack::Memory)
+            abort_if_ended(checkpoint);
+            Err(AllocError::Memory)
         }
-        Err(Fail::Errno(Errno::DQuot)) => Err(Lack::Total),
-        Err(_) => Err(Lack::Memory),
+        Err(Fail::Errno(Errno::DQuot)) => Err(AllocError::Total),
+        Err(_) => Err(AllocError::Memory),
     }
 }
 
@@ -657,7 +658,7 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     let small = account.zip(Class::of(layout.size())).filter(|_| layout.align() <= slab::TAG);
     let refused = match small.map(|(account, class)| account.allocate_small(class)) {
         Some(Ok(block)) => return Some(block),
-        Some(Err(lack)) => Some(lack),
+        Some(Err(error)) => Some(error),
         None => None,
     };
     allocate_alone(layout, account, refused)
@@ -665,7 +666,11 @@ fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 
 /// Allocates a block with a [`Header`]: a large block, or a small block for which a slab was
 /// `refused`, which then comes from the reserve.
-fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Option<Lack>) -> Option<NonNull<u8>> {
+fn allocate_alone(
+    layout: Layout,
+    account: Option<&'static Account>,
+    refused: Option<AllocError>,
+) -> Option<NonNull<u8>> {
     let align = layout.align().max(align_of::<Header>());
     let offset = HEADER.checked_next_multiple_of(align)?;
     // The size must be even, because its lowest bit is a flag.
@@ -674,17 +679,17 @@ fn allocate_alone(layout: Layout, account: Option<&'static Account>, refused: Op
 
     let charged = account.is_none_or(|account| account.charge(size));
     let served = match (account, refused) {
-        (_, Some(lack)) => Err(lack),
-        (Some(account), None) if !charged => Err(account.budget_lack),
+        (_, Some(error)) => Err(error),
+        (Some(account), None) if !charged => Err(account.budget_error),
         // Another attempt would take long, see `allocate_small`.
-        (Some(account), None) if account.is_exhausted() => Err(account.lack()),
+        (Some(account), None) if account.is_exhausted() => Err(account.alloc_error()),
         _ => host_alloc(whole),
     };
     let (start, tagged_size) = match served {
         Ok(start) => (Some(start), size),
-        Err(lack) => {
+        Err(error) => {
             if let Some(account) = account {
-                account.note_lack(lack);
+                account.note_alloc_error(error);
             }
             if size > RESERVE_BLOCK_MAX {
                 if let (true, Some(account)) = (charged, account) {

@@ -20,7 +20,7 @@ pub use crate::{
     host_operations::{
         CallError,
         Operations,
-        Place, //
+        RelativePath, //
     },
 };
 

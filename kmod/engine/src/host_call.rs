@@ -24,7 +24,7 @@ unsafe extern "C" {
     /// Returns the context of the calling task's entry into the engine.
     safe fn kwasmi_host_context() -> *mut Context;
     fn kwasmi_stack_leave(op: u32, call: *mut HostCall, stack_top: *mut usize) -> i32;
-    fn kwasmi_stack_land(status: i32, stack_top: *mut usize);
+    fn kwasmi_stack_abort(status: i32, stack_top: *mut usize);
 }
 
 /// Returns the context of the current entry into the engine. It is valid until the engine is left.
@@ -51,7 +51,7 @@ pub(crate) unsafe fn call_host(context: *mut Context, op: HostOp, words: [u64; W
     (status, call.value)
 }
 
-/// Lets other tasks run during a long operation, and lands if the operation is to end. Without a host
+/// Lets other tasks run during a long operation, and aborts if the operation is to end. Without a host
 /// that could decide so, as when objects are freed, the operation continues.
 pub(crate) fn poll() {
     // SAFETY: The engine runs, so there is a context.
@@ -61,12 +61,12 @@ pub(crate) fn poll() {
         // Yielding does not fail.
         let _ = host.yield_now();
     } else if let Ok(checkpoint) = RawOperations::checkpoint(&mut host) {
-        heed(checkpoint);
+        abort_if_ended(checkpoint);
     }
 }
 
-/// Lands if `checkpoint` ends the operation. A pause is left to the end of the slice.
-pub(crate) fn heed(checkpoint: Checkpoint) {
+/// Aborts if `checkpoint` ends the operation. A pause is left to the end of the slice.
+pub(crate) fn abort_if_ended(checkpoint: Checkpoint) {
     let (status, limit) = match checkpoint {
         Checkpoint::Continue | Checkpoint::Interrupt => return,
         Checkpoint::Killed | Checkpoint::BrokenPipe => (Status::Killed, None),
@@ -82,13 +82,13 @@ pub(crate) fn heed(checkpoint: Checkpoint) {
 ///
 /// The account of the current entry must not be used again except to close it: the frames in between
 /// never return.
-pub(crate) unsafe fn land(status: i32) -> ! {
+pub(crate) unsafe fn abort(status: i32) -> ! {
     let context = context();
     // SAFETY: The engine runs, so there is a context.
     let stack_top = unsafe { (*context).stack_top };
     // SAFETY: The top of the engine stack holds the stack pointer that `kwasmi_stack_enter` saved.
-    unsafe { kwasmi_stack_land(status, stack_top) };
-    // `kwasmi_stack_land` does not return.
+    unsafe { kwasmi_stack_abort(status, stack_top) };
+    // `kwasmi_stack_abort` does not return.
     loop {
         core::hint::spin_loop();
     }

@@ -56,7 +56,7 @@ pub enum CallError {
 /// Path below a directory. It is not empty, relative, and at most [`PATH_MAX`](crate::ffi::PATH_MAX)
 /// bytes long. The host resolves it without leaving the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct RelativePath<'a> {
     /// The directory.
     pub dir: Handle,
     /// The path.
@@ -405,38 +405,38 @@ operations! {
 
         /// Opens `place` as the bits `how` of [`open`](crate::ffi::open) tell. The new handle has
         /// `flags`.
-        Open = 14: open(place: Place<'_>, how: u64, flags: FdFlags) -> Opened, else NotSupported;
+        Open = 14: open(place: RelativePath<'_>, how: u64, flags: FdFlags) -> Opened, else NotSupported;
 
         /// Returns the metadata of `place`, but not its flags and socket type.
-        StatAt = 15: stat_at(place: Place<'_>) -> FileStat, else NotSupported;
+        StatAt = 15: stat_at(place: RelativePath<'_>) -> FileStat, else NotSupported;
 
         /// Sets the timestamps of `handle`.
         SetTimes = 16: set_times(handle: Handle, times: &Times) -> (), else NotSupported;
 
         /// Sets the timestamps of `place`.
-        SetTimesAt = 17: set_times_at(place: Place<'_>, times: &Times) -> (), else NotSupported;
+        SetTimesAt = 17: set_times_at(place: RelativePath<'_>, times: &Times) -> (), else NotSupported;
 
         /// Creates a directory.
-        CreateDirectory = 18: create_directory(place: Place<'_>) -> (), else NotSupported;
+        CreateDirectory = 18: create_directory(place: RelativePath<'_>) -> (), else NotSupported;
 
         /// Removes a directory.
-        RemoveDirectory = 19: remove_directory(place: Place<'_>) -> (), else NotSupported;
+        RemoveDirectory = 19: remove_directory(place: RelativePath<'_>) -> (), else NotSupported;
 
         /// Removes a file.
-        Unlink = 20: unlink(place: Place<'_>) -> (), else NotSupported;
+        Unlink = 20: unlink(place: RelativePath<'_>) -> (), else NotSupported;
 
         /// Creates the symbolic link `place` with the text `target`, which may be an absolute path.
-        Symlink = 21: symlink(target: &CStr, place: Place<'_>) -> (), else NotSupported;
+        Symlink = 21: symlink(target: &CStr, place: RelativePath<'_>) -> (), else NotSupported;
 
         /// Creates the hard link `new` to `old`.
-        Link = 22: link(old: Place<'_>, new: Place<'_>) -> (), else NotSupported;
+        Link = 22: link(old: RelativePath<'_>, new: RelativePath<'_>) -> (), else NotSupported;
 
         /// Renames `old` to `new`.
-        Rename = 23: rename(old: Place<'_>, new: Place<'_>) -> (), else NotSupported;
+        Rename = 23: rename(old: RelativePath<'_>, new: RelativePath<'_>) -> (), else NotSupported;
 
         /// Copies the text of the symbolic link `place` into `text`, as far as it fits; returns the
         /// length of the whole text in bytes.
-        ReadLink = 24: read_link(place: Place<'_>, text: &mut [u8]) -> usize, else NotSupported;
+        ReadLink = 24: read_link(place: RelativePath<'_>, text: &mut [u8]) -> usize, else NotSupported;
 
         /// Writes the entries of a directory from `cookie` on (0 is the first) to `entries`: preview 1
         /// `dirent`s, each followed by its name. The last entry may be cut off. Returns the number of

@@ -25,7 +25,7 @@ use crate::{
     start_section,
     wasi::{
         self,
-        Function,
+        FunctionId,
         Stop, //
     },
 };
@@ -99,7 +99,7 @@ impl Quantity {
 
 /// Data of the store: everything that host functions need.
 pub struct State<H> {
-    pub(crate) wasi: wasi::Context<H>,
+    pub(crate) wasi: wasi::WasiCtx<H>,
     pub(crate) memory: Option<Memory>,
     pub(crate) limits: InstanceLimits,
     memory_bytes: Quantity,
@@ -110,7 +110,7 @@ pub struct State<H> {
 
 impl<H> State<H> {
     /// Returns the state of a guest that has not run.
-    fn new(wasi: wasi::Context<H>, limits: InstanceLimits) -> Self {
+    fn new(wasi: wasi::WasiCtx<H>, limits: InstanceLimits) -> Self {
         Self {
             wasi,
             memory: None,
@@ -221,7 +221,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
-    pub fn new(module: &Module<H>, wasi: wasi::Context<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
+    pub fn new(module: &Module<H>, wasi: wasi::WasiCtx<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
         match &module.code {
             Code::Translated { engine, module: translated, linker } => {
                 Interpreted::new((engine, translated, linker), module.has_start, State::new(wasi, limits))
@@ -318,7 +318,7 @@ pub struct Usage {
 struct Place {
     is_in_start: bool,
     host_calls: u64,
-    last_call: Option<Function>,
+    last_call: Option<FunctionId>,
 }
 
 impl Display for Place {

@@ -13,7 +13,7 @@ use crate::{
     },
     heap::{
         Account,
-        Lack, //
+        AllocError, //
     },
     host::{
         At,
@@ -148,7 +148,7 @@ impl Host for KernelHost {
     }
 
     fn refused_memory(&self) -> End {
-        Account::current().map_or(Lack::Memory, Account::lack).end()
+        Account::current().map_or(AllocError::Memory, Account::alloc_error).end()
     }
 
     #[inline(always)]

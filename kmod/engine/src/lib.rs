@@ -34,10 +34,6 @@ pub mod checker;
 #[cfg(feature = "runtime")]
 pub mod compiled;
 pub mod compiler;
-#[cfg(feature = "runtime")]
-mod counts;
-#[cfg(feature = "runtime")]
-mod cover;
 pub mod ebpf;
 #[cfg(feature = "runtime")]
 pub mod ffi;
@@ -48,7 +44,11 @@ pub mod host_operations;
 #[cfg(feature = "runtime")]
 pub mod instance;
 #[cfg(feature = "runtime")]
+mod manifest_check;
+#[cfg(feature = "runtime")]
 pub mod module;
+#[cfg(feature = "runtime")]
+mod module_counts;
 #[cfg(feature = "runtime")]
 mod sections;
 #[cfg(feature = "runtime")]
@@ -65,8 +65,6 @@ pub mod wasi;
 use wasi::abi as preview1;
 
 #[cfg(feature = "object")]
-mod bulk;
-#[cfg(feature = "object")]
 mod entry;
 #[cfg(feature = "object")]
 mod heap;
@@ -74,6 +72,8 @@ mod heap;
 mod host_call;
 #[cfg(feature = "object")]
 mod kernel_host;
+#[cfg(feature = "object")]
+mod memory_functions;
 #[cfg(feature = "object")]
 mod panic;
 #[cfg(feature = "object")]

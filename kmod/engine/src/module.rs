@@ -3,7 +3,6 @@
 //! Modules: validates and translates Wasm bytes into code that instances share.
 
 use crate::{
-    counts::Counts,
     ffi::{
         CALL_BYTES,
         Limit,
@@ -11,6 +10,7 @@ use crate::{
     },
     host::Host,
     instance::State,
+    module_counts::ModuleCounts,
     sections::{
         id,
         sections, //
@@ -126,8 +126,8 @@ fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
         .allow_start_fn(false)
         .set_max_cached_stacks(0)
         .set_max_recursion_depth(stack(limits.stack / CALL_BYTES))
-        // No allocation may happen under a lock that instances share: if it fails, the engine lands
-        // and the lock stays locked. The value stack starts empty and grows on demand.
+        // No allocation may happen under a lock that instances share: if it fails, the engine
+        // aborts and the lock stays locked. The value stack starts empty and grows on demand.
         .set_min_stack_height(0)
         .set_max_stack_height(stack(limits.stack));
     config
@@ -156,7 +156,7 @@ impl<H: Host + 'static> Module<H> {
     }
 
     fn with_mode(wasm: &[u8], options: Options, mode: CompilationMode) -> Result<Self, Refusal> {
-        Counts::of(wasm).check(&options.limits)?;
+        ModuleCounts::of(wasm).check(&options.limits)?;
         let engine = Engine::new(&config(&options.limits, mode));
         let start = start_section::rewrite(wasm);
         let bytes = start.as_ref().map_or(wasm, |start| start.wasm.as_slice());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Panic and allocation error handlers of the engine object. Both land: they end the engine entry.
+//! Panic and allocation error handlers of the engine object. Both abort: they end the engine entry.
 
 use crate::{
     ffi::{
@@ -10,13 +10,13 @@ use crate::{
     },
     heap::{
         Account,
-        Lack, //
+        AllocError, //
     },
     host_call::{
-        context,
-        land, //
+        abort,
+        context, //
     },
-    text::Cut,
+    text::TruncatingWriter,
 };
 use core::{
     alloc::Layout,
@@ -35,26 +35,26 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     }
 }
 
-/// Lands because an allocation that cannot report failure has failed: neither the host nor the
+/// Aborts because an allocation that cannot report failure has failed: neither the host nor the
 /// account's share of the reserve could serve it.
 #[alloc_error_handler]
 fn out_of_memory(layout: Layout) -> ! {
-    let (status, limit) = Account::current().map_or(Lack::Memory, Account::lack).status();
+    let (status, limit) = Account::current().map_or(AllocError::Memory, Account::alloc_error).status();
     fail(status, limit, format_args!("no memory for {} bytes", layout.size()))
 }
 
-/// Lands with `status`, after saving `limit` and the text `why` in the context.
+/// Aborts with `status`, after saving `limit` and the text `why` in the context.
 pub(crate) fn fail(status: Status, limit: Option<Limit>, why: Arguments<'_>) -> ! {
     // SAFETY: The context is valid while the engine runs, and only this task accesses it.
     if let Some(context) = unsafe { context().as_mut() } {
-        let mut text = Cut::new(&mut context.fault_text[..FAULT_TEXT_LEN]);
-        // `Cut` drops the text that does not fit, and writing to it never fails.
+        let mut text = TruncatingWriter::new(&mut context.fault_text[..FAULT_TEXT_LEN]);
+        // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
         let _ = text.write_fmt(why);
         context.fault_len = text.written();
-        context.landed = true;
+        context.aborted = true;
         context.limit = limit.map_or(0, |limit| limit as u32);
     }
-    // SAFETY: The context says that the engine landed, so the host closes the account and uses no
+    // SAFETY: The context says that the engine aborted, so the host closes the account and uses no
     // other object of it.
-    unsafe { land(status as i32) }
+    unsafe { abort(status as i32) }
 }

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `kwasmi_stack_enter` | `int (u32 op, void *args, usize *stack_top)` | calls `kwasmi_engine_entry(op, args)` on the engine stack |
 //! | `kwasmi_stack_leave` | `int (u32 op, HostCall *call, usize *stack_top)` | calls `kwasmi_host_entry(op, call)` on the stack of the task |
-//! | `kwasmi_stack_land` | `void (int status, usize *stack_top)` | makes the `kwasmi_stack_enter` in progress return `status` |
+//! | `kwasmi_stack_abort` | `void (int status, usize *stack_top)` | makes the `kwasmi_stack_enter` in progress return `status` |
 //!
 //! `stack_top` is aligned to 16 bytes and points to the highest word of the engine stack. That word
 //! holds the task's stack pointer.
@@ -21,7 +21,7 @@
 //!
 //! objtool recognises a stack switch by the instructions of `kwasmi_stack_enter` (`mov [top], rsp;
 //! mov rsp, top; call; pop rsp`), see `arch/x86/include/asm/irq_stack.h`. It cannot follow
-//! `kwasmi_stack_land`, which abandons frames without returning from them. That routine is
+//! `kwasmi_stack_abort`, which abandons frames without returning from them. That routine is
 //! therefore marked as having a non-standard frame.
 
 use core::arch::global_asm;
@@ -97,7 +97,7 @@ global_asm!(
     "kwasmi_return",
     ".size kwasmi_stack_leave, . - kwasmi_stack_leave",
     "",
-    "kwasmi_routine kwasmi_stack_land",
+    "kwasmi_routine kwasmi_stack_abort",
     "mov eax, edi",
     "mov rsp, [rsi]",
     "add rsp, 8",
@@ -108,11 +108,11 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "kwasmi_return",
-    ".size kwasmi_stack_land, . - kwasmi_stack_land",
+    ".size kwasmi_stack_abort, . - kwasmi_stack_abort",
     ".popsection",
     "",
     ".pushsection .discard.func_stack_frame_non_standard, \"aw\"",
     ".balign 8",
-    ".quad kwasmi_stack_land",
+    ".quad kwasmi_stack_abort",
     ".popsection",
 );

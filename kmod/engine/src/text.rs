@@ -5,12 +5,12 @@
 use core::fmt;
 
 /// Writer into a buffer that drops the text beyond its end and counts the whole length.
-pub struct Cut<'a> {
+pub struct TruncatingWriter<'a> {
     buffer: &'a mut [u8],
     len: usize,
 }
 
-impl<'a> Cut<'a> {
+impl<'a> TruncatingWriter<'a> {
     /// Returns a writer that starts at the beginning of `buffer`.
     pub fn new(buffer: &'a mut [u8]) -> Self {
         Self { buffer, len: 0 }
@@ -35,7 +35,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-impl fmt::Write for Cut<'_> {
+impl fmt::Write for TruncatingWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if let Some(room) = self.buffer.get_mut(self.len..) {
             let fits = room.len().min(text.len());
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn text_beyond_the_buffer_is_counted_and_dropped() {
         let mut buffer = [0; 5];
-        let mut text = Cut::new(&mut buffer);
+        let mut text = TruncatingWriter::new(&mut buffer);
         assert!(text.is_empty());
         for part in ["abc", "def", "g"] {
             text.write_str(part).expect("never fails");
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_empty_buffer_holds_no_text() {
-        let mut text = Cut::new(&mut []);
+        let mut text = TruncatingWriter::new(&mut []);
         write!(text, "abc").expect("never fails");
         assert_eq!((text.len(), text.written()), (3, 0));
     }

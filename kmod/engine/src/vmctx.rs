@@ -396,22 +396,22 @@ pub enum Fact {
     },
 }
 
-/// A place whose value a fact is about.
+/// A location whose value a fact is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A register.
     Reg(Reg),
     /// The 8 bytes of the frame at R10 minus 8 times (index plus 1).
     Slot(u16),
 }
 
-/// A claim: at instruction `at`, `place` holds a value of which `fact` is true, whichever way it was reached.
+/// A claim: at instruction `at`, `location` holds a value of which `fact` is true, whichever way it was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Index of an instruction at which a block begins.
     pub at: u32,
-    /// The place.
-    pub place: Place,
+    /// The location.
+    pub location: Location,
     /// The fact; never [`Fact::Any`].
     pub fact: Fact,
 }

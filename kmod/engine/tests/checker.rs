@@ -38,7 +38,7 @@ use kwasmi_engine::{
         INTERRUPT,
         LIMITS,
         LIMITS_MAX,
-        Place,
+        Location,
         STACK_LIMIT,
         STACK_PLUS_MAX,
         STACK_RED_ZONE,
@@ -427,8 +427,8 @@ fn slots() {
     // Another block knows only what is claimed, another function nothing.
     let other = after(index(), &after(vec![spill, spoil, jump_i(jmp::JEQ, R3, 0, 0), reload], &rest));
     refuses(Rule::Address, 9, &other);
-    accepts_claims(&other, &[Claim { at: 6, place: Place::Slot(1), fact: Fact::Index { memory: 0, bytes: 8 } }]);
-    refuses_claims(Rule::Unproven, 5, &other, &[Claim { at: 6, place: Place::Slot(2), fact: Fact::U32 }]);
+    accepts_claims(&other, &[Claim { at: 6, location: Location::Slot(1), fact: Fact::Index { memory: 0, bytes: 8 } }]);
+    refuses_claims(Rule::Unproven, 5, &other, &[Claim { at: 6, location: Location::Slot(2), fact: Fact::U32 }]);
     let mut checker = Checker::default();
     assert_eq!(checker.check(&function(64, &after(index(), &[spill]), &[]), &shape()), Ok(()));
     let result = checker.check(&function(64, &after(vec![reload], &rest), &[]), &shape());
@@ -701,7 +701,7 @@ fn claims() {
         claim(3, R2, Fact::Base { memory: 3 }),
         claim(3, R2, Fact::Address { memory: 3, bytes: 1 }),
         claim(3, R2, Fact::Address { memory: 0, bytes: 0 }),
-        Claim { at: 3, place: Place::Slot(8), fact: Fact::U32 },
+        Claim { at: 3, location: Location::Slot(8), fact: Fact::U32 },
     ] {
         refuses_claims(Rule::Claim, 3, &body, &[wrong]);
     }

@@ -7,13 +7,13 @@
 use kwasmi_engine::{
     compiled::{
         instance::{
-            Instance,
-            Stop, //
+            CompiledInstance,
+            InstanceStop, //
         },
         program::Program,
         simulator::{
-            End,
             Imports,
+            SimulationEnd,
             Simulator,
             Stress, //
         },
@@ -26,7 +26,7 @@ use kwasmi_engine::{
 struct Digits;
 
 impl Imports for Digits {
-    fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End> {
+    fn call(&mut self, index: u32, instance: &mut CompiledInstance) -> Result<(), SimulationEnd> {
         assert_eq!(index, 0, "the only import");
         let first = instance.arg(0);
         let number = (0..7).fold(0, |number, index| number * 10 + instance.arg(index));
@@ -37,12 +37,12 @@ impl Imports for Digits {
 }
 
 /// Calls the exported function `run`; requests come after so many steps.
-fn run_with(text: &str, args: [u64; 5], period: u64) -> End {
+fn run_with(text: &str, args: [u64; 5], period: u64) -> SimulationEnd {
     run_compiled(text, args, period, u16::MAX)
 }
 
 /// The same with conditional jumps that reach over `reach` instructions.
-fn run_compiled(text: &str, args: [u64; 5], period: u64, reach: u16) -> End {
+fn run_compiled(text: &str, args: [u64; 5], period: u64, reach: u16) -> SimulationEnd {
     let wasm = wat::parse_str(text).expect("a program");
     let compiled = compiler::compile_with(&wasm, reach).expect("a module that compiles");
     compiled.check().expect("code that the checker accepts");
@@ -52,7 +52,7 @@ fn run_compiled(text: &str, args: [u64; 5], period: u64, reach: u16) -> End {
     simulator.run(program.export("run").expect("an export"), &mut Digits)
 }
 
-fn run(text: &str, args: [u64; 5]) -> End {
+fn run(text: &str, args: [u64; 5]) -> SimulationEnd {
     let end = run_with(text, args, u64::MAX);
     for period in [30, 41, 57, 100, 300] {
         assert_eq!(run_with(text, args, period), end, "requests after {period} steps");
@@ -65,8 +65,8 @@ fn run(text: &str, args: [u64; 5]) -> End {
 fn if_without_else_whose_then_diverges() {
     let text = r#"(module (func (export "run") (param i32) (result i32)
         (i32.const 7) (local.get 0) (if (param i32) (result i32) (then (drop) (return (i32.const 9))))))"#;
-    assert_eq!(run(text, [0; 5]), End::Returned(7));
-    assert_eq!(run(text, [1, 0, 0, 0, 0]), End::Returned(9));
+    assert_eq!(run(text, [0; 5]), SimulationEnd::Returned(7));
+    assert_eq!(run(text, [1, 0, 0, 0, 0]), SimulationEnd::Returned(9));
 }
 
 /// The fact about memory 0 is gone after the check for memory 1, on the way to a label.
@@ -77,7 +77,7 @@ fn index_of_two_memories() {
         (drop (i32.load $m (local.get 0)))
         (if (local.get 1) (then (i32.store (local.get 1) (i32.const 5))))
         (i32.load offset=8 (local.get 0))))"#;
-    assert_eq!(run(text, [0, 8, 0, 0, 0]), End::Returned(5));
+    assert_eq!(run(text, [0, 8, 0, 0, 0]), SimulationEnd::Returned(5));
 }
 
 /// The last use of a local is twice in one operator.
@@ -88,11 +88,11 @@ fn operands_of_one_dead_local() {
         let text = format!(
             r#"(module (func (export "run") (param i32) (result i32) (i32.{operator} (local.get 0) (local.get 0))))"#
         );
-        assert_eq!(run(&text, [0x8000_0003, 0, 0, 0, 0]), End::Returned(expected), "{operator}");
+        assert_eq!(run(&text, [0x8000_0003, 0, 0, 0, 0]), SimulationEnd::Returned(expected), "{operator}");
     }
     let text = r#"(module (func (export "run") (param f64) (result f64) (f64.copysign (local.get 0) (local.get 0))))"#;
     let value = (-2.5_f64).to_bits();
-    assert_eq!(run(text, [value, 0, 0, 0, 0]), End::Returned(value));
+    assert_eq!(run(text, [value, 0, 0, 0, 0]), SimulationEnd::Returned(value));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn tail_calls_of_the_function_itself() {
         (if (i64.eqz (local.get 0)) (then (return (i64.add (local.get 1) (local.get 2)))))
         (local.set 2 (i64.const 1000))
         (return_call $sum (i64.sub (local.get 0) (i64.const 1)) (i64.add (local.get 1) (local.get 0)))))"#;
-    assert_eq!(run(text, [100_000, 0, 0, 0, 0]), End::Returned(5_000_050_000));
+    assert_eq!(run(text, [100_000, 0, 0, 0, 0]), SimulationEnd::Returned(5_000_050_000));
 }
 
 /// More parameters than registers, which change places.
@@ -117,7 +117,7 @@ fn tail_calls_with_many_parameters() {
                 (i64.const 6))
             (local.set 0) (i64.mul (i64.const 10)) (i64.add (local.get 0))))"#;
     for (times, expected) in [(0, 16), (1, 21), (6, 16), (10_000, 54)] {
-        assert_eq!(run(text, [times, 0, 0, 0, 0]), End::Returned(expected), "{times}");
+        assert_eq!(run(text, [times, 0, 0, 0, 0]), SimulationEnd::Returned(expected), "{times}");
     }
 }
 
@@ -149,9 +149,9 @@ fn tail_calls_of_other_functions() {
                 (call_indirect (type $t) (local.get 0) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)
                     (i64.const 0) (i32.const 1)))))"#;
     // The sum of $again, that is 44 plus the number of calls plus 1, and 99.
-    assert_eq!(run(text, [20_000, 0, 0, 0, 0]), End::Returned(44 + 20_000 + 1 + 99));
-    assert_eq!(run(text, [0; 5]), End::Returned(44 + 1 + 99));
-    assert_eq!(run(text, [1, 0, 0, 0, 0]), End::Returned(99 + 1 + 44 + 1));
+    assert_eq!(run(text, [20_000, 0, 0, 0, 0]), SimulationEnd::Returned(44 + 20_000 + 1 + 99));
+    assert_eq!(run(text, [0; 5]), SimulationEnd::Returned(44 + 1 + 99));
+    assert_eq!(run(text, [1, 0, 0, 0, 0]), SimulationEnd::Returned(99 + 1 + 44 + 1));
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn tail_calls_trap() {
             (return_call_indirect (type $t) (local.get 0) (i32.const {element}))))"#
         )
     };
-    let trap = |reason| End::Stopped(Stop::Trap(reason));
-    assert_eq!(run(&text(0), [5, 0, 0, 0, 0]), End::Returned(5));
+    let trap = |reason| SimulationEnd::Stopped(InstanceStop::Trap(reason));
+    assert_eq!(run(&text(0), [5, 0, 0, 0, 0]), SimulationEnd::Returned(5));
     assert_eq!(run(&text(1), [5, 0, 0, 0, 0]), trap(TrapReason::BadSignature));
     assert_eq!(run(&text(2), [5, 0, 0, 0, 0]), trap(TrapReason::NullElement));
     assert_eq!(run(&text(3), [5, 0, 0, 0, 0]), trap(TrapReason::TableBounds));
@@ -180,7 +180,7 @@ fn large_offsets() {
         (i32.store offset={offset} (local.get 0) (i32.const 7)) (i32.load offset={offset} (local.get 0))))"#
         )
     };
-    let trap = End::Stopped(Stop::Trap(TrapReason::MemoryBounds));
+    let trap = SimulationEnd::Stopped(InstanceStop::Trap(TrapReason::MemoryBounds));
     for offset in [0x7fff_fffc, 0x7fff_ffff, 0x8000_0000, 0xffff_fffb, 0xffff_fffc, 0xffff_ffff] {
         assert_eq!(run(&text(offset, 1), [0; 5]), trap, "{offset:#x}");
         assert_eq!(run(&text(offset, 1), [4, 0, 0, 0, 0]), trap, "{offset:#x}");
@@ -246,7 +246,7 @@ fn large_functions() {
             }
             sum = sum.wrapping_add(value);
         }
-        End::Returned(u64::from(sum ^ 5))
+        SimulationEnd::Returned(u64::from(sum ^ 5))
     };
     for count in [10, 900, 4000] {
         assert_eq!(run(&text(count), [3, 0, 7, 0, 0]), expected(count, 3), "{count}");
@@ -264,10 +264,10 @@ fn large_table_of_targets() {
             {blocks} (br_table {targets} 5 (local.get 0)) {ends} (i32.const 0)))"#
     );
     for index in [0, 1, 2, 6999, 7000, 13_998, 13_999] {
-        assert_eq!(run(&text, [index, 0, 0, 0, 0]), End::Returned(index * 7 % count as u64), "{index}");
+        assert_eq!(run(&text, [index, 0, 0, 0, 0]), SimulationEnd::Returned(index * 7 % count as u64), "{index}");
     }
     for index in [14_000, u32::MAX.into()] {
-        assert_eq!(run(&text, [index, 0, 0, 0, 0]), End::Returned(5), "{index}");
+        assert_eq!(run(&text, [index, 0, 0, 0, 0]), SimulationEnd::Returned(5), "{index}");
     }
 }
 
@@ -294,6 +294,6 @@ fn imports() {
         "(return_call $digits)",
         "(return_call_indirect (type $t) (i32.const 0))",
     ] {
-        assert_eq!(run(&call(instruction), [9, 0, 0, 0, 0]), End::Returned(9_654_321 - 9), "{instruction}");
+        assert_eq!(run(&call(instruction), [9, 0, 0, 0, 0]), SimulationEnd::Returned(9_654_321 - 9), "{instruction}");
     }
 }

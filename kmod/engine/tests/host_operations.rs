@@ -24,8 +24,8 @@ use kwasmi_engine::{
         Destination,
         HostOp,
         Operations,
-        Place,
         RawOperations,
+        RelativePath,
         Source,
         Ticks,
         Transfer,
@@ -118,31 +118,31 @@ impl Operations for Noting {
         Ok(())
     }
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened, Failure> {
+    fn open(&mut self, place: RelativePath<'_>, how: u64, flags: FdFlags) -> Result<Opened, Failure> {
         note!(self, place.dir.0, place.path, place.follow, how, flags.bits());
         Ok(Opened { handle: Handle(u32::MAX), is_directory: place.follow })
     }
 
-    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Failure> {
+    fn stat_at(&mut self, place: RelativePath<'_>) -> Result<FileStat, Failure> {
         Ok(FileStat { ino: place.dir.0.into(), ..FileStat::default() })
     }
 
-    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result<(), Failure> {
+    fn set_times_at(&mut self, place: RelativePath<'_>, times: &Times) -> Result<(), Failure> {
         note!(self, place.dir.0, place.path, place.follow, times.flags, times.atime, times.mtime);
         Ok(())
     }
 
-    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<(), Failure> {
+    fn symlink(&mut self, target: &CStr, place: RelativePath<'_>) -> Result<(), Failure> {
         note!(self, target, place.dir.0, place.path, place.follow);
         Ok(())
     }
 
-    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Failure> {
+    fn rename(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result<(), Failure> {
         note!(self, old.dir.0, old.path, old.follow, new.dir.0, new.path, new.follow);
         Ok(())
     }
 
-    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize, Failure> {
+    fn read_link(&mut self, place: RelativePath<'_>, text: &mut [u8]) -> Result<usize, Failure> {
         let path = place.path.to_bytes();
         text[..path.len()].copy_from_slice(path);
         Ok(path.len())
@@ -255,8 +255,8 @@ impl Engine {
     }
 }
 
-fn place(dir: u32, path: &CStr, follow: bool) -> Place<'_> {
-    Place { dir: Handle(dir), path, follow }
+fn place(dir: u32, path: &CStr, follow: bool) -> RelativePath<'_> {
+    RelativePath { dir: Handle(dir), path, follow }
 }
 
 #[test]

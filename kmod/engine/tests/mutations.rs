@@ -34,7 +34,7 @@ use kwasmi_engine::{
         Helper,
         INTERRUPT,
         LIMITS,
-        Place, //
+        Location, //
     },
 };
 use mutation::{
@@ -132,7 +132,7 @@ const BY_HAND: &str = "(module (memory 1 8) (memory 1 8) (func) (func) (func) (f
 /// Functions with something of what the compiler does not make: pointers and indices in frame slots, claims about them.
 fn by_hand() -> Vec<Function> {
     let grow = [mov(R1, R6), mov_i(R2, 0), mov_i(R3, 1), help(Helper::MemoryGrow)];
-    let slot = |at, slot, fact| Claim { at, place: Place::Slot(slot), fact };
+    let slot = |at, slot, fact| Claim { at, location: Location::Slot(slot), fact };
     let spill = [base(R7, 0), add_i(R7, 64), store(DW, R10, -8, R7)];
     let reload = [load(DW, R8, R10, -8), load(W, R0, R8, 100), store(DW, R8, 8, R0)];
     let limit = [load(DW, R0, R6, LIMITS + 56), jump(jmp::JGT, R1, R0, END)];

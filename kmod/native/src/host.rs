@@ -6,7 +6,7 @@ mod clock;
 mod directory;
 mod files;
 mod paths;
-mod ready;
+mod readiness;
 mod sockets;
 mod ticker;
 
@@ -41,8 +41,8 @@ use crate::{
         Destination,
         HostOp,
         Operations,
-        Place,
         RawOperations,
+        RelativePath,
         Source,
         Ticks,
         Transfer,
@@ -229,11 +229,11 @@ fn with_file<T>(handle: Handle, go: impl FnOnce(&Open) -> Result<T>) -> Result<T
 }
 
 /// Calls `go` with the path that `place` stands for.
-fn with_path<T>(place: Place<'_>, go: impl FnOnce(Path<'_>) -> Result<T>) -> Result<T> {
+fn with_path<T>(place: RelativePath<'_>, go: impl FnOnce(Path<'_>) -> Result<T>) -> Result<T> {
     with_files(|files| go(path(files, place)?))
 }
 
-fn path<'a>(files: &'a Files, place: Place<'a>) -> Result<Path<'a>> {
+fn path<'a>(files: &'a Files, place: RelativePath<'a>) -> Result<Path<'a>> {
     Ok(Path::new(files.get(place.dir.0.into())?, place.path, place.follow))
 }
 
@@ -287,7 +287,7 @@ impl Operations for Process {
         rustix::rand::getrandom(bytes, GetRandomFlags::empty()).map(drop)
     }
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
+    fn open(&mut self, place: RelativePath<'_>, how: u64, flags: FdFlags) -> Result<Opened> {
         with_files(|files| {
             let opened = path(files, place)?.open(how, flags.bits().into())?;
             let is_directory = opened.kind()? == FileType::Directory;
@@ -295,7 +295,7 @@ impl Operations for Process {
         })
     }
 
-    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat> {
+    fn stat_at(&mut self, place: RelativePath<'_>) -> Result<FileStat> {
         with_path(place, |path| path.stat())
     }
 
@@ -303,35 +303,35 @@ impl Operations for Process {
         with_file(handle, |file| file.set_times(times)).map(drop)
     }
 
-    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result<()> {
+    fn set_times_at(&mut self, place: RelativePath<'_>, times: &Times) -> Result<()> {
         with_path(place, |path| path.set_times(times)).map(drop)
     }
 
-    fn create_directory(&mut self, place: Place<'_>) -> Result<()> {
+    fn create_directory(&mut self, place: RelativePath<'_>) -> Result<()> {
         with_path(place, |path| path.create_directory()).map(drop)
     }
 
-    fn remove_directory(&mut self, place: Place<'_>) -> Result<()> {
+    fn remove_directory(&mut self, place: RelativePath<'_>) -> Result<()> {
         with_path(place, |path| path.remove_directory()).map(drop)
     }
 
-    fn unlink(&mut self, place: Place<'_>) -> Result<()> {
+    fn unlink(&mut self, place: RelativePath<'_>) -> Result<()> {
         with_path(place, |path| path.unlink()).map(drop)
     }
 
-    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<()> {
+    fn symlink(&mut self, target: &CStr, place: RelativePath<'_>) -> Result<()> {
         with_path(place, |path| path.symlink(target)).map(drop)
     }
 
-    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result<()> {
+    fn link(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result<()> {
         with_files(|files| path(files, old)?.link(&path(files, new)?)).map(drop)
     }
 
-    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<()> {
+    fn rename(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result<()> {
         with_files(|files| path(files, old)?.rename(&path(files, new)?)).map(drop)
     }
 
-    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize> {
+    fn read_link(&mut self, place: RelativePath<'_>, text: &mut [u8]) -> Result<usize> {
         with_path(place, |path| length(path.read_link(text)?))
     }
 
@@ -356,7 +356,7 @@ impl Operations for Process {
     }
 
     fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize> {
-        with_files(|files| length(ready::poll(files, entries, deadline.unwrap_or(u64::MAX))?))
+        with_files(|files| length(readiness::poll(files, entries, deadline.unwrap_or(u64::MAX))?))
     }
 
     fn accept(&mut self, socket: Handle, flags: FdFlags, waits: bool) -> Result<Handle> {

@@ -59,7 +59,7 @@ use ffi::{
 use host::Files;
 use kwasmi::{
     device::GuestFd,
-    handed::Handed,
+    guest_fds::GuestFds,
     stdio::Stdio,
     strings, //
 };
@@ -82,7 +82,7 @@ unsafe extern "C" {
     fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
 }
 
-/// Result of an engine entry: the status, or the status and the message of a landing.
+/// Result of an engine entry: the status, or the status and the message of an abort.
 type Outcome = Result<Status, (Status, String)>;
 
 /// Engine of this process.
@@ -102,7 +102,7 @@ impl Engine {
             account: ptr::null_mut(),
             budget: usize::MAX,
             limit: Limit::Heap as u32,
-            heir: ptr::null_mut(),
+            parent: ptr::null_mut(),
             stats: AccountStats::default(),
         };
         engine.enter(EngineOp::AccountOpen, &mut open).ok()?;
@@ -118,7 +118,7 @@ impl Engine {
         let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
         host::end();
         let status = Status::from_raw(status);
-        if !context.landed {
+        if !context.aborted {
             return Ok(status);
         }
         let text = context.fault_text.get(..context.fault_len).unwrap_or(&[]);
@@ -138,7 +138,7 @@ impl Engine {
 /// End of the program: the exit status, and a message for standard error.
 type End = (u8, Option<String>);
 
-fn landed((status, text): (Status, String)) -> End {
+fn aborted((status, text): (Status, String)) -> End {
     match status {
         Status::NoMemory => (124, Some(format!("out of memory: {text}"))),
         Status::Limited => (124, Some(format!("limit reached: {text}"))),
@@ -184,13 +184,13 @@ struct Guest {
 impl Guest {
     /// Opens the files that `options` name and passes them to the host functions.
     fn new(options: &Options, stdio: Stdio) -> Result<Self, String> {
-        let handed =
-            Handed::open(&options.dir, &options.tcp_listen, &options.fd).map_err(|failure| failure.to_string())?;
+        let guest_fds =
+            GuestFds::open(&options.dir, &options.tcp_listen, &options.fd).map_err(|failure| failure.to_string())?;
         let mut files = Files::new();
         let mut fds = Vec::new();
-        for fd in stdio.guest_fds().into_iter().chain(handed.guest_fds().iter().cloned()) {
-            // SAFETY: The descriptor is open: `stdio` and `handed` own all descriptors in the list
-            // and outlive `borrowed`.
+        for fd in stdio.guest_fds().into_iter().chain(guest_fds.as_slice().iter().cloned()) {
+            // SAFETY: The descriptor is open: `stdio` and `guest_fds` own all descriptors in the
+            // list and outlive `borrowed`.
             let borrowed = unsafe { BorrowedFd::borrow_raw(fd.fd) };
             let handle = files.open(borrowed).map_err(|errno| errno.to_string())?;
             fds.push((fd, u32::try_from(handle).map_err(|error| error.to_string())?));
@@ -238,7 +238,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> En
         }
         Ok(Status::Ok) => {}
         Ok(status) => return refused(status, load.limit, engine.words(&log)),
-        Err(failure) => return landed(failure),
+        Err(failure) => return aborted(failure),
     }
     let loaded = began.elapsed();
     let load_stack = engine.stack.peak();
@@ -259,7 +259,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> En
     match engine.enter(EngineOp::Start, &mut start) {
         Ok(Status::Ok) => {}
         Ok(status) => return refused(status, start.limit, engine.words(&log)),
-        Err(failure) => return landed(failure),
+        Err(failure) => return aborted(failure),
     }
 
     let began = Instant::now();
@@ -267,25 +267,25 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> En
     let mut running =
         RunArgs { instance: start.instance, ending: 0, code: 0, fuel_used: 0, memory_peak: 0, log: &raw mut log };
     if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
-        return landed(failure);
+        return aborted(failure);
     }
     let ran = began.elapsed();
     let words = engine.words(&log);
     for (op, object) in [(EngineOp::Drop, start.instance), (EngineOp::Unload, load.module)] {
         if let Err(failure) = engine.enter(op, &mut ObjectArgs { object }) {
-            return landed(failure);
+            return aborted(failure);
         }
     }
     let mut close = AccountArgs {
         account: engine.account,
         budget: 0,
         limit: 0,
-        heir: ptr::null_mut(),
+        parent: ptr::null_mut(),
         stats: AccountStats::default(),
     };
     engine.account = ptr::null_mut();
     if let Err(failure) = engine.enter(EngineOp::AccountClose, &mut close) {
-        return landed(failure);
+        return aborted(failure);
     }
     if options.stats {
         eprintln!(

@@ -10,7 +10,7 @@ use clap::{
     }, //
 };
 use kwasmi::{
-    handed::Directory,
+    guest_fds::Directory,
     strings::Variable, //
 };
 use std::{

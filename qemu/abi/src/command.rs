@@ -89,7 +89,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let catcher = Catcher::new();
         let mut random = Random(0xc0de);
         let mut statuses = BTreeMap::<u8, u32>::new();
-        for number in 0..crate::effort::times(10_000) {
+        for number in 0..crate::scale::iterations(10_000) {
             let wasm = random.module();
             let (exit, text) = run(&catcher, &wasm);
             *statuses.entry(exit.status()).or_default() += 1;
@@ -105,7 +105,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         fs::remove_file(PATH).expect("there");
         assert_eq!((info().modules, info().instances), (0, 0));
         println!("# exit statuses, and how often: {statuses:?}");
-        assert!(statuses.get(&126).is_some_and(|count| *count > crate::effort::times(9_000)));
+        assert!(statuses.get(&126).is_some_and(|count| *count > crate::scale::iterations(9_000)));
     });
     tests.add("the command runs a valid module", || {
         let wasm = wat::parse_str(

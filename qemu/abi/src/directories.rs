@@ -239,7 +239,7 @@ fn while_changing(instance: &OwnedFd, change: impl Fn() + Sync) -> (kwasmi_run, 
 
 /// Returns the number of attempts of a race.
 fn tries() -> u32 {
-    crate::effort::times(1_000_000)
+    crate::scale::iterations(1_000_000)
 }
 
 /// Runs `then` in a child process as user and group `id`, which exits with its result. Returns the

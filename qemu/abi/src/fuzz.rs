@@ -73,7 +73,7 @@ fn take(wasm: &[u8]) -> bool {
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("random bytes are refused, or run within limits", || {
         let mut random = Random(0x5eed);
-        for _ in 0..crate::effort::times(10_000) {
+        for _ in 0..crate::scale::iterations(10_000) {
             take(&random.module());
         }
     });
@@ -81,7 +81,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let wasm = wat::parse_str(crate::run::CAT).expect("valid text");
         let mut random = Random(0xfeed);
         let mut modules = 0;
-        for _ in 0..crate::effort::times(5_000) {
+        for _ in 0..crate::scale::iterations(5_000) {
             let mut changed = wasm.clone();
             for _ in 0..=random.below(3) {
                 let at = random.below(changed.len());
@@ -89,6 +89,6 @@ pub(crate) fn tests(tests: &mut Tests) {
             }
             modules += u32::from(take(&changed));
         }
-        assert!(modules > crate::effort::times(100) / 2, "{modules} were modules");
+        assert!(modules > crate::scale::iterations(100) / 2, "{modules} were modules");
     });
 }

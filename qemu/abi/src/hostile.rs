@@ -6,8 +6,8 @@
 //! They have a separate suite, which puts the guests into /host/hostile.
 
 use crate::{
-    effort,
-    ktap::Tests, //
+    ktap::Tests,
+    scale, //
 };
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ const GUESTS: &str = "/host/hostile";
 const PLACE: &str = "/tmp/hostile";
 
 /// Time after which a guest that hangs is killed, so that the other tests run.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Guests that are also run without limits and killed.
 const KILLED: [&str; 15] = [
@@ -155,12 +155,12 @@ fn start(name: &str, options: &[String], silence: &Silence) -> Child {
 /// Waits until all guests have ended.
 fn wait(mut running: BTreeMap<String, Child>, pause: Duration) -> BTreeMap<String, End> {
     let begin = Instant::now();
-    let patience = effort::patience(PATIENCE);
+    let timeout = scale::timeout(TIMEOUT);
     let mut ended = BTreeMap::new();
     while !running.is_empty() {
         thread::sleep(pause);
         running.retain(|name, child| {
-            if begin.elapsed() > patience {
+            if begin.elapsed() > timeout {
                 child.kill().expect("it is there");
             }
             let status = child.try_wait().expect("our child");

@@ -85,12 +85,12 @@ pub(crate) fn tests(tests: &mut Tests) {
         let ours = [
             uapi::IOC_INFO,
             uapi::IOC_LOAD,
-            uapi::IOC_LIMITS,
+            uapi::IOC_LIST_LIMITS,
             uapi::IOC_POLICY,
             uapi::IOC_DENY,
-            uapi::IOC_DENIED,
-            uapi::IOC_LEAST,
-            uapi::IOC_LEASTS,
+            uapi::IOC_LIST_DENIED,
+            uapi::IOC_SET_MIN_VERSION,
+            uapi::IOC_LIST_MIN_VERSIONS,
         ];
         unknown(device().as_raw_fd(), &ours);
     });

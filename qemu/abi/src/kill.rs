@@ -53,7 +53,7 @@ use std::{
 
 /// Returns the number of rounds for each way to end a guest.
 fn rounds() -> usize {
-    usize::try_from(crate::effort::times(1000)).unwrap_or(usize::MAX)
+    usize::try_from(crate::scale::iterations(1000)).unwrap_or(usize::MAX)
 }
 
 /// Number of functions of a module whose translation is interrupted.

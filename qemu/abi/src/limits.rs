@@ -27,7 +27,7 @@ use kwasmi::uapi::{
     self,
     kwasmi_limit,
     kwasmi_limit_info,
-    kwasmi_limits,
+    kwasmi_list_limits,
     kwasmi_run,
     kwasmi_start, //
 };
@@ -78,7 +78,7 @@ fn is_not_started(text: &str, number: u32, value: u64) {
 /// Upper bound of the time of a test with a time limit, also on a slow machine.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Returns what KWASMI_IOC_LIMITS says of limit `number`.
+/// Returns what KWASMI_IOC_LIST_LIMITS says of limit `number`.
 pub(crate) fn known(number: u32) -> kwasmi_limit_info {
     all_known().into_iter().find(|info| info.limit == number).expect("it is there")
 }
@@ -86,8 +86,8 @@ pub(crate) fn known(number: u32) -> kwasmi_limit_info {
 fn all_known() -> Vec<kwasmi_limit_info> {
     let mut infos = vec![kwasmi_limit_info::default(); 64];
     let limits = infos.as_mut_ptr().expose_provenance() as u64;
-    let mut request = kwasmi_limits { limits, limits_len: 64, ..kwasmi_limits::default() };
-    assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Ok(0));
+    let mut request = kwasmi_list_limits { limits, limits_len: 64, ..kwasmi_list_limits::default() };
+    assert_eq!(call(&device(), uapi::IOC_LIST_LIMITS, &mut request), Ok(0));
     infos.truncate(request.limits_len as usize);
     infos
 }
@@ -99,17 +99,17 @@ fn bad_requests(tests: &mut Tests) {
         assert!(infos.iter().all(|info| info.value <= info.ceiling && info.reserved == 0));
         let mut few = [kwasmi_limit_info { limit: 77, ..kwasmi_limit_info::default() }; 3];
         let limits = few.as_mut_ptr().expose_provenance() as u64;
-        let mut request = kwasmi_limits { limits, limits_len: 2, ..kwasmi_limits::default() };
-        assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Ok(0));
+        let mut request = kwasmi_list_limits { limits, limits_len: 2, ..kwasmi_list_limits::default() };
+        assert_eq!(call(&device(), uapi::IOC_LIST_LIMITS, &mut request), Ok(0));
         assert_eq!((request.limits_len, few.map(|info| info.limit)), (COUNT, [1, 2, 77]));
     });
     tests.add("LIMITS to unwritable addresses is EFAULT, with reserved bits EINVAL", || {
         for limits in [8, u64::MAX, 1 << 63] {
-            let mut request = kwasmi_limits { limits, limits_len: 1, ..kwasmi_limits::default() };
-            assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Err(libc::EFAULT));
+            let mut request = kwasmi_list_limits { limits, limits_len: 1, ..kwasmi_list_limits::default() };
+            assert_eq!(call(&device(), uapi::IOC_LIST_LIMITS, &mut request), Err(libc::EFAULT));
         }
-        let mut request = kwasmi_limits { reserved: 1, ..kwasmi_limits::default() };
-        assert_eq!(call(&device(), uapi::IOC_LIMITS, &mut request), Err(libc::EINVAL));
+        let mut request = kwasmi_list_limits { reserved: 1, ..kwasmi_list_limits::default() };
+        assert_eq!(call(&device(), uapi::IOC_LIST_LIMITS, &mut request), Err(libc::EINVAL));
     });
     tests.add("unknown or duplicate limits, out of range, or with reserved bits are EINVAL", || {
         let wasm = wat::parse_str(LOOP).expect("valid text");

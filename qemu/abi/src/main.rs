@@ -9,7 +9,7 @@ mod audit;
 mod cgroup;
 mod command;
 mod directories;
-mod effort;
+mod fairness;
 mod faults;
 mod fuzz;
 mod hostile;
@@ -26,7 +26,7 @@ mod quotas;
 mod race;
 mod rebuilt;
 mod run;
-mod share;
+mod scale;
 mod shared_code;
 mod signals;
 mod signing;
@@ -60,7 +60,7 @@ const PARTS: [(&str, Part); 23] = [
     ("traces", traces::tests),
     ("probes", probes::tests),
     ("cgroup", cgroup::tests),
-    ("share", share::tests),
+    ("fairness", fairness::tests),
     ("process-limits", process_limits::tests),
     ("rebuilt", rebuilt::tests),
     ("hostile", hostile::tests),

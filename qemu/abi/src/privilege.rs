@@ -22,8 +22,8 @@ use kwasmi::uapi::{
     self,
     kwasmi_deny,
     kwasmi_dump,
-    kwasmi_least,
     kwasmi_load,
+    kwasmi_min_version,
     kwasmi_start, //
 };
 use rustix::net::{
@@ -91,13 +91,14 @@ pub(crate) fn become_user(id: u32) -> bool {
     [groups, group, user] == [0; 3]
 }
 
-/// Returns true if LOAD, DENY and LEAST, on a device that root has opened, are each EPERM.
+/// Returns true if LOAD, DENY and SET_MIN_VERSION, on a device that root has opened, are each
+/// EPERM.
 fn is_refused(device: &File, file: &[u8]) -> bool {
     let mut load =
         kwasmi_load { wasm: crate::kernel::address(file), wasm_len: file.len() as u64, ..kwasmi_load::default() };
     owned(call(device, uapi::IOC_LOAD, &mut load)).err() == Some(libc::EPERM)
         && call(device, uapi::IOC_DENY, &mut kwasmi_deny { sha256: [1; 32] }) == Err(libc::EPERM)
-        && call(device, uapi::IOC_LEAST, &mut kwasmi_least::default()) == Err(libc::EPERM)
+        && call(device, uapi::IOC_SET_MIN_VERSION, &mut kwasmi_min_version::default()) == Err(libc::EPERM)
 }
 
 /// Checks an unprivileged process that has received modules over a Unix socket. Its exit status

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of kprobes and tracers. Functions of the engine cannot be probed, because a landing leaves
+//! Tests of kprobes and tracers. Functions of the engine cannot be probed, because an abort leaves
 //! the return addresses on its stack behind. Probes on functions around the engine do no harm.
 
 use crate::{
@@ -34,11 +34,11 @@ const TRACING: &str = "/sys/kernel/tracing";
 /// File in which the kernel lists the functions that cannot be probed.
 const FORBIDDEN: &str = "/sys/kernel/debug/kprobes/blacklist";
 
-/// Program whose host call panics in the engine (a landing).
+/// Program whose host call panics in the engine (an abort).
 const PANIC: &str = r#"(module (import "kwasmi_test" "panic" (func $panic)) (func (export "_start") (call $panic)))"#;
 
 /// Routines that switch between stacks.
-const STACK_SWITCHES: [&str; 3] = ["kwasmi_stack_enter", "kwasmi_stack_leave", "kwasmi_stack_land"];
+const STACK_SWITCHES: [&str; 3] = ["kwasmi_stack_enter", "kwasmi_stack_leave", "kwasmi_stack_abort"];
 
 /// Number of times that each guest is run while there are probes.
 const ROUNDS: usize = 30;
@@ -130,7 +130,7 @@ fn none_is_made() {
     }
 }
 
-/// Runs guests that land, that end, and that are killed while they compute and while they are in a
+/// Runs guests that abort, that end, and that are killed while they compute and while they are in a
 /// host call.
 fn run_guests() {
     for _ in 0..ROUNDS {
@@ -202,11 +202,11 @@ fn graph_around_it() {
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("the kernel lists every function of the engine as not probeable", all_is_forbidden);
     tests.add("probes on functions of the engine are EINVAL", none_is_made);
-    tests.add("guests land and are killed beside kretprobes", probes_around_it);
+    tests.add("guests abort and are killed beside kretprobes", probes_around_it);
     let tracing = Tracing::mount();
     if tracing.read("available_tracers").contains("function_graph") {
-        tests.add("guests land and are killed beside the function graph tracer", graph_around_it);
+        tests.add("guests abort and are killed beside the function graph tracer", graph_around_it);
     } else {
-        tests.skip("guests land and are killed beside the function graph tracer", "the kernel does not have it");
+        tests.skip("guests abort and are killed beside the function graph tracer", "the kernel does not have it");
     }
 }

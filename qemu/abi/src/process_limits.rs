@@ -11,13 +11,13 @@ use crate::{
         exited,
         run_in, //
     },
-    effort,
     kernel::{
         module,
         run,
         start, //
     },
     ktap::Tests,
+    scale,
     signals::{
         self,
         LOOP, //
@@ -173,7 +173,7 @@ const DIRECTORIES_MAX: u32 = 60_000;
 /// calls takes little memory.
 fn memory_high() {
     // Instrumented kernels reach the limit slowly.
-    let high: u64 = if effort::is_instrumented() { 4 << 20 } else { 8 << 20 };
+    let high: u64 = if scale::is_instrumented() { 4 << 20 } else { 8 << 20 };
     let amount = |work: &dyn Fn(&Path) -> u8| {
         let group = Group::new("kwasmi-high", ("memory", "memory.high", &high.to_string()));
         let folder = Folder::new("high");
@@ -270,7 +270,7 @@ fn memory_during<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
 /// runs of a tenth each.
 fn audited_paths(what: &str, body: &str) {
     // Instrumented kernels are slow at this.
-    let operations = if effort::is_instrumented() { 1_000 } else { effort::times(300_000) };
+    let operations = if scale::is_instrumented() { 1_000 } else { scale::iterations(300_000) };
     let folder = Folder::new("audited");
     audit::enable(true);
     let rule = audit::Rule::add();
@@ -304,7 +304,7 @@ fn refused_opens() {
         let text = fs::read_to_string("/proc/sys/fs/file-nr").expect("there");
         text.split_whitespace().next().expect("a number").parse::<u64>().expect("a number")
     };
-    let times = effort::times(100_000);
+    let times = scale::iterations(100_000);
     // Opens for writing, without and with truncation; both fail with `txtbsy`.
     let mut most = Vec::new();
     for flags in [0, 8] {

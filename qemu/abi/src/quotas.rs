@@ -4,7 +4,6 @@
 //! with a module's descriptor takes as much as possible, and others can go on.
 
 use crate::{
-    effort,
     kernel::{
         assert_nothing_held,
         call,
@@ -20,6 +19,7 @@ use crate::{
     ktap::Tests,
     limits::known,
     privilege::become_user,
+    scale,
     signals::{
         self,
         LOOP_ONCE,
@@ -337,7 +337,7 @@ fn races() {
                 .map(|_| {
                     scope.spawn(|| {
                         let (mut started, mut refused) = (0, 0);
-                        for _ in 0..effort::times(2000) {
+                        for _ in 0..scale::iterations(2000) {
                             match try_start(&program) {
                                 Ok(_) => started += 1,
                                 Err(reason) => {

@@ -168,7 +168,7 @@ impl Field {
     fn step(&self, random: &mut Random) {
         let target = self.pick(random);
         let commands =
-            [uapi::IOC_INFO, uapi::IOC_LOAD, uapi::IOC_START, uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_LIMITS];
+            [uapi::IOC_INFO, uapi::IOC_LOAD, uapi::IOC_START, uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_LIST_LIMITS];
         let command = match random.below(16) {
             0 => u32::try_from(random.next() >> 32).unwrap_or(0),
             1..=4 => uapi::IOC_LOAD,
@@ -281,6 +281,6 @@ pub(crate) fn tests(tests: &mut Tests) {
     let told = env::var("KWASMI_RACE").ok();
     let told = told.as_deref().and_then(|text| text.split_once(':'));
     let told = told.and_then(|(seed, steps)| Some((seed.parse().ok()?, steps.parse().ok()?)));
-    let (seed, steps) = told.unwrap_or((0x5eed, u64::from(crate::effort::times(30_000))));
+    let (seed, steps) = told.unwrap_or((0x5eed, u64::from(crate::scale::iterations(30_000))));
     tests.add("random commands by three threads", move || race(seed, steps));
 }

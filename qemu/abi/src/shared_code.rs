@@ -4,7 +4,6 @@
 //! or an instance, exists.
 
 use crate::{
-    effort,
     kernel::{
         assert_nothing_held,
         call,
@@ -17,6 +16,7 @@ use crate::{
         start, //
     },
     ktap::Tests,
+    scale,
 };
 use kwasmi::uapi::{
     self,
@@ -127,7 +127,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert!(is_shared(&module(text)), "those who had the other do not take it away");
     });
     tests.add("eight threads load, run and close the same and different modules", || {
-        let rounds = effort::times(400);
+        let rounds = scale::iterations(400);
         let barrier = Barrier::new(8);
         thread::scope(|scope| {
             for thread in 0..8 {

@@ -3,7 +3,6 @@
 //! Tests of signed modules, with the module parameter `verify=enforce` (see `docs/signing.md`).
 
 use crate::{
-    effort,
     kernel::{
         address,
         call,
@@ -18,14 +17,15 @@ use crate::{
         start_with, //
     },
     ktap::Tests,
+    scale,
 };
 use kwasmi::uapi::{
     self,
     kwasmi_deny,
-    kwasmi_least,
+    kwasmi_list_policy,
+    kwasmi_min_version,
     kwasmi_module,
     kwasmi_policy,
-    kwasmi_policy_list,
     kwasmi_run,
     kwasmi_start, //
 };
@@ -102,19 +102,19 @@ pub(crate) fn deny(sha256: [u8; 32]) -> Result<i32, i32> {
     call(&device(), uapi::IOC_DENY, &mut kwasmi_deny { sha256 })
 }
 
-/// Sets the least version of modules with this name, which may be invalid.
-pub(crate) fn least(name: &[u8], version: [u32; 3]) -> Result<i32, i32> {
-    let mut request = kwasmi_least { version, ..kwasmi_least::default() };
+/// Sets the minimum version of modules with this name, which may be invalid.
+pub(crate) fn set_min_version(name: &[u8], version: [u32; 3]) -> Result<i32, i32> {
+    let mut request = kwasmi_min_version { version, ..kwasmi_min_version::default() };
     for (place, byte) in request.name.iter_mut().zip(name) {
         *place = byte.cast_signed();
     }
-    call(&device(), uapi::IOC_LEAST, &mut request)
+    call(&device(), uapi::IOC_SET_MIN_VERSION, &mut request)
 }
 
 /// Returns at most `room` entries of a policy list, and the number of all entries.
 fn list<T: Clone + Default>(command: u32, room: usize) -> (Vec<T>, usize) {
     let mut entries = vec![T::default(); room];
-    let mut request = kwasmi_policy_list {
+    let mut request = kwasmi_list_policy {
         entries: entries.as_mut_ptr().expose_provenance() as u64,
         entries_len: u32::try_from(room).expect("few"),
         reserved: 0,
@@ -153,7 +153,7 @@ fn changing_bytes() {
     // Offset of the operand of `i32.const 42` in front of a call.
     let at = file.windows(3).position(|code| code == [0x41, 42, 0x10]).expect("the program") + 1;
     let shared: Vec<AtomicU8> = file.iter().map(|byte| AtomicU8::new(*byte)).collect();
-    let changes = effort::times(1_000_000);
+    let changes = scale::iterations(1_000_000);
     let is_over = AtomicBool::new(false);
     let (mut loaded, mut refused) = (0, 0);
     thread::scope(|scope| {
@@ -247,10 +247,10 @@ fn denied() {
     assert_eq!(deny(sha256), Ok(0));
     assert_eq!(deny(sha256), Ok(0));
     assert_eq!(policy().denied_len, before + 1);
-    let (entries, there) = list::<kwasmi_deny>(uapi::IOC_DENIED, 10);
+    let (entries, there) = list::<kwasmi_deny>(uapi::IOC_LIST_DENIED, 10);
     assert_eq!(u32::try_from(there), Ok(before + 1));
     assert!(entries.iter().any(|entry| entry.sha256 == sha256));
-    assert_eq!(list::<kwasmi_deny>(uapi::IOC_DENIED, 0).1, there);
+    assert_eq!(list::<kwasmi_deny>(uapi::IOC_LIST_DENIED, 0).1, there);
 
     let (answer, log) = load(&module_file("capability"));
     assert_eq!(answer.err(), Some(libc::EKEYREJECTED));
@@ -268,17 +268,17 @@ fn denied() {
     assert_eq!(run(&ended).expect("it has run").code, 42);
 }
 
-fn least_versions() {
+fn minimum_versions() {
     for name in [&b""[..], b"Upper", b"a/b", b"a\0b", &[b'a'; 65], &[b'a'; 72]] {
-        assert_eq!(least(name, [0; 3]), Err(libc::EINVAL), "{name:?}");
+        assert_eq!(set_min_version(name, [0; 3]), Err(libc::EINVAL), "{name:?}");
     }
     let old = accepted("version-1.2.3");
     assert_eq!(identity(&old).version, [1, 2, 3]);
     assert_eq!(text(&identity(&old).name), "versioned");
     let instance = start(&old);
-    assert_eq!(least(b"versioned", [1, 2, 4]), Ok(0));
-    assert_eq!(least(b"versioned", [1, 2, 3]), Err(libc::EINVAL));
-    let (entries, _) = list::<kwasmi_least>(uapi::IOC_LEASTS, 10);
+    assert_eq!(set_min_version(b"versioned", [1, 2, 4]), Ok(0));
+    assert_eq!(set_min_version(b"versioned", [1, 2, 3]), Err(libc::EINVAL));
+    let (entries, _) = list::<kwasmi_min_version>(uapi::IOC_LIST_MIN_VERSIONS, 10);
     assert!(entries.iter().any(|entry| text(&entry.name) == "versioned" && entry.version == [1, 2, 4]));
 
     let (answer, log) = load(&module_file("version-1.2.3"));
@@ -313,7 +313,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("the limits of a manifest are ceilings and defaults", limits);
     tests.add("the capabilities of a manifest decide which descriptors are accepted", capabilities);
     tests.add("a denied module is not loaded, started or run", denied);
-    tests.add("a module older than its least version is not loaded, started or run", least_versions);
+    tests.add("a module older than its minimum version is not loaded, started or run", minimum_versions);
     crate::privilege::tests(tests);
     crate::audit::tests(tests);
 }

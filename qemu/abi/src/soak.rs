@@ -12,9 +12,9 @@ mod load;
 mod memory;
 
 use crate::{
-    effort,
     kernel::info,
-    ktap::Tests, //
+    ktap::Tests,
+    scale, //
 };
 use load::{
     KINDS,
@@ -127,11 +127,11 @@ fn mixed(load: &Load, time: Duration, seed: u64) -> Counts {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    let guests = number("KWASMI_SOAK_GUESTS", effort::times(GUESTS).into());
+    let guests = number("KWASMI_SOAK_GUESTS", scale::iterations(GUESTS).into());
     let time = Duration::from_secs(number("KWASMI_SOAK_SECONDS", SECONDS));
     tests.add("short guests and guests of all kinds by eight threads lose no memory", move || {
         let load = Load::new();
-        short(&load, effort::times(WARM_UP.0).into());
+        short(&load, scale::iterations(WARM_UP.0).into());
         mixed(&load, WARM_UP.1, 0x501);
         let before = Memory::settled(None);
         println!("# before: {before}");

@@ -231,7 +231,7 @@ fn short_guests() {
     );
     let is_over = AtomicBool::new(false);
     let (sender, receiver) = std::sync::mpsc::channel();
-    let guests = crate::effort::times(3000);
+    let guests = crate::scale::iterations(3000);
     let traces = thread::scope(|scope| {
         for processor in [0, 1] {
             let is_over = &is_over;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The contestant eBPF: loads the programs of `bpf/work.c` and runs them by `BPF_PROG_TEST_RUN`.
+//! The variant eBPF: loads the programs of `bpf/work.c` and runs them by `BPF_PROG_TEST_RUN`.
 
 use std::{
     fs, io,
@@ -103,7 +103,7 @@ impl Requests {
     /// Puts `count` requests into the ring. The ring must be empty.
     fn fill(&mut self, count: u64) -> Result<()> {
         for _ in 0..count {
-            // The other contestants read their requests from /dev/zero.
+            // The other variants read their requests from /dev/zero.
             let record = Record { len: 16, reserved: 0, request: [0; 16] };
             let offset = self.page + usize::try_from(self.produced)? % RING;
             // SAFETY: `add` requires that the result is within the mapping. `offset` is less than

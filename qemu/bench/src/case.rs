@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The cases: the operations that are measured, and the contestants of each.
+//! The cases: the operations that are measured, and the variants of each.
 
 use crate::{
     client::Client,
-    contestant::{
-        Contestant,
-        Contestants, //
+    variant::{
+        Variant,
+        Variants, //
     }, //
 };
 
@@ -48,53 +48,44 @@ pub(crate) struct Case {
     pub(crate) args: &'static [&'static str],
     /// Environment of the work.
     pub(crate) setting: Setting,
-    /// Contestants that do the work, where available.
-    pub(crate) contestants: Contestants,
+    /// Variants that do the work, where available.
+    pub(crate) variants: Variants,
     /// Number of system calls that a native process makes for an operation, if it is constant; for
     /// `pingpong` the sum of both programs.
     pub(crate) system_calls: Option<u32>,
 }
 
-/// Contestants that run `guests/bench` unchanged.
-const ALL: Contestants = Contestants::of(&[
-    Contestant::Process,
-    Contestant::Kernel,
-    Contestant::Engine,
-    Contestant::EngineRetpolines,
-    Contestant::Wasmi,
-    Contestant::Wasmtime,
+/// Variants that run `guests/bench` unchanged.
+const ALL: Variants = Variants::of(&[
+    Variant::Process,
+    Variant::Kernel,
+    Variant::Engine,
+    Variant::EngineRetpolines,
+    Variant::Wasmi,
+    Variant::Wasmtime,
 ]);
 
-// Contestants that can do only some of the work.
-const SYSCALL: &[Contestant] = &[Contestant::Syscall];
-const URING: &[Contestant] = &[Contestant::Uring];
-const BPF: &[Contestant] = &[Contestant::Bpf];
-const BATCH: &[Contestant] = &[Contestant::KernelBatch];
-const LIMIT: &[Contestant] = &[Contestant::Limit];
-const MEMCACHED_AND_LIMIT: &[Contestant] = &[Contestant::Memcached, Contestant::Limit];
-const PARTNER: &[Contestant] = &[Contestant::KernelAndProcess];
+// Variants that can do only some of the work.
+const SYSCALL: &[Variant] = &[Variant::Syscall];
+const URING: &[Variant] = &[Variant::Uring];
+const BPF: &[Variant] = &[Variant::Bpf];
+const BATCH: &[Variant] = &[Variant::KernelBatch];
+const BOUND: &[Variant] = &[Variant::Bound];
+const MEMCACHED_AND_BOUND: &[Variant] = &[Variant::Memcached, Variant::Bound];
+const PARTNER: &[Variant] = &[Variant::KernelAndProcess];
 
-/// Contestants of the break-even curve.
-const CURVE: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel, Contestant::Engine]);
+/// Variants of the break-even curve.
+const CURVE: Variants = Variants::of(&[Variant::Process, Variant::Kernel, Variant::Engine]);
 
-/// Contestants of `start-kept`: the guest that `kwasmi load` keeps in the kernel, and the native
+/// Variants of `start-kept`: the guest that `kwasmi load` keeps in the kernel, and the native
 /// process.
-const KEPT: Contestants = Contestants::of(&[Contestant::Process, Contestant::Kernel]);
+const KEPT: Variants = Variants::of(&[Variant::Process, Variant::Kernel]);
 
 /// Group whose cases are the points of the break-even curve.
 pub(crate) const CURVE_GROUP: &str = "break-even";
 
-const fn calls(name: &'static str, work: &'static str, contestants: Contestants) -> Case {
-    Case {
-        group: "null",
-        name,
-        unit: "call",
-        work,
-        args: &[],
-        setting: Setting::Nothing,
-        contestants,
-        system_calls: None,
-    }
+const fn calls(name: &'static str, work: &'static str, variants: Variants) -> Case {
+    Case { group: "null", name, unit: "call", work, args: &[], setting: Setting::Nothing, variants, system_calls: None }
 }
 
 const fn server(
@@ -111,7 +102,7 @@ const fn server(
         work,
         args: &[],
         setting: Setting::Server(client),
-        contestants: ALL.and(URING).and(BATCH),
+        variants: ALL.and(URING).and(BATCH),
         system_calls: None,
     }
 }
@@ -122,9 +113,9 @@ const fn of_one(server: Case) -> Case {
     Case { system_calls: Some(2), ..server }
 }
 
-/// Adds contestants to a case.
-const fn with(case: Case, others: &[Contestant]) -> Case {
-    Case { contestants: case.contestants.and(others), ..case }
+/// Adds variants to a case.
+const fn with(case: Case, others: &[Variant]) -> Case {
+    Case { variants: case.variants.and(others), ..case }
 }
 
 const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
@@ -135,7 +126,7 @@ const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
         work: "spin",
         args,
         setting: Setting::Nothing,
-        contestants: CURVE,
+        variants: CURVE,
         system_calls: None,
     }
 }
@@ -148,14 +139,14 @@ const fn compute(name: &'static str, unit: &'static str) -> Case {
         work: name,
         args: &[],
         setting: Setting::Nothing,
-        contestants: ALL,
+        variants: ALL,
         system_calls: None,
     }
 }
 
 /// All cases, in the order of tables.
 pub(crate) const CASES: &[Case] = &[
-    calls("null", "null", ALL.and(BPF).and(LIMIT)),
+    calls("null", "null", ALL.and(BPF).and(BOUND)),
     calls("null-engine", "null-engine", ALL),
     calls("null-switch", "null-switch", ALL),
     calls("clock", "clock", ALL.and(BPF).and(SYSCALL)),
@@ -166,7 +157,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["1"],
         setting: Setting::Pipe,
-        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        variants: ALL.and(URING).and(BATCH).and(BOUND),
         system_calls: Some(2),
     },
     Case {
@@ -176,7 +167,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "selfpipe",
         args: &["4096"],
         setting: Setting::Pipe,
-        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        variants: ALL.and(URING).and(BATCH).and(BOUND),
         system_calls: Some(2),
     },
     Case {
@@ -186,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "ping",
         args: &[],
         setting: Setting::Partner("pong"),
-        contestants: ALL.and(BATCH).and(PARTNER).and(LIMIT),
+        variants: ALL.and(BATCH).and(PARTNER).and(BOUND),
         system_calls: Some(4),
     },
     Case {
@@ -196,7 +187,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "scan",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        variants: ALL.and(URING).and(BATCH).and(BOUND),
         system_calls: Some(1),
     },
     Case {
@@ -206,7 +197,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "files",
         args: &[],
         setting: Setting::Folder,
-        contestants: ALL.and(URING),
+        variants: ALL.and(URING),
         system_calls: Some(3),
     },
     Case {
@@ -216,7 +207,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "policy",
         args: &[],
         setting: Setting::Requests,
-        contestants: ALL.and(BPF).and(BATCH).and(LIMIT),
+        variants: ALL.and(BPF).and(BATCH).and(BOUND),
         system_calls: Some(2),
     },
     Case {
@@ -226,17 +217,17 @@ pub(crate) const CASES: &[Case] = &[
         work: "decide",
         args: &[],
         setting: Setting::Nothing,
-        contestants: ALL.and(BPF),
+        variants: ALL.and(BPF),
         system_calls: None,
     },
-    with(of_one(server("echo", "echo-1-64", "64-byte round trip", "echo", Client::Echo(1, 64))), LIMIT),
-    with(of_one(server("echo", "echo-1-4096", "4 KiB round trip", "echo", Client::Echo(1, 4096))), LIMIT),
-    with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), LIMIT),
-    with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), LIMIT),
-    with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), LIMIT),
-    with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), LIMIT),
-    with(of_one(server("http", "http-1", "page, persistent connection", "http", Client::Http(1))), LIMIT),
-    with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), LIMIT),
+    with(of_one(server("echo", "echo-1-64", "64-byte round trip", "echo", Client::Echo(1, 64))), BOUND),
+    with(of_one(server("echo", "echo-1-4096", "4 KiB round trip", "echo", Client::Echo(1, 4096))), BOUND),
+    with(server("echo", "echo-16-64", "64 bytes, one of 16 connections", "echo", Client::Echo(16, 64)), BOUND),
+    with(server("echo", "echo-16-4096", "4 KiB, one of 16 connections", "echo", Client::Echo(16, 4096)), BOUND),
+    with(server("echo", "echo-256-64", "64 bytes, one of 256 connections", "echo", Client::Echo(256, 64)), BOUND),
+    with(server("echo", "echo-256-4096", "4 KiB, one of 256 connections", "echo", Client::Echo(256, 4096)), BOUND),
+    with(of_one(server("http", "http-1", "page, persistent connection", "http", Client::Http(1))), BOUND),
+    with(server("http", "http-16", "page, one of 16 connections", "http", Client::Http(16)), BOUND),
     Case {
         group: "http",
         name: "http-wrk",
@@ -244,26 +235,26 @@ pub(crate) const CASES: &[Case] = &[
         work: "http",
         args: &[],
         setting: Setting::Wrk,
-        contestants: ALL.and(URING).and(BATCH).and(LIMIT),
+        variants: ALL.and(URING).and(BATCH).and(BOUND),
         system_calls: None,
     },
     Case {
-        contestants: ALL.and(BATCH).and(LIMIT),
+        variants: ALL.and(BATCH).and(BOUND),
         ..server("http", "http-file", "4 KiB of a file, persistent connection", "http-file", Client::HttpFile(1))
     },
     Case {
-        contestants: ALL.and(URING).and(LIMIT),
+        variants: ALL.and(URING).and(BOUND),
         ..server("http", "http-close", "page, new connection", "http-close", Client::HttpClose)
     },
-    with(of_one(server("kv", "kv-get", "value read", "kv", Client::Get(1))), MEMCACHED_AND_LIMIT),
-    with(of_one(server("kv", "kv-set", "value written", "kv", Client::Set(1))), MEMCACHED_AND_LIMIT),
-    with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED_AND_LIMIT),
+    with(of_one(server("kv", "kv-get", "value read", "kv", Client::Get(1))), MEMCACHED_AND_BOUND),
+    with(of_one(server("kv", "kv-set", "value written", "kv", Client::Set(1))), MEMCACHED_AND_BOUND),
+    with(server("kv", "kv-get-16", "value read, one of 16 connections", "kv", Client::Get(16)), MEMCACHED_AND_BOUND),
     Case {
-        contestants: ALL.and(BATCH).and(LIMIT),
+        variants: ALL.and(BATCH).and(BOUND),
         ..server("relay", "relay", "16 KiB from socket to socket", "relay", Client::Relay)
     },
     Case {
-        contestants: ALL.and(SYSCALL).and(BATCH).and(LIMIT),
+        variants: ALL.and(SYSCALL).and(BATCH).and(BOUND),
         ..of_one(server("relay", "relay-file", "16 KiB from a file to a socket", "relay-file", Client::File))
     },
     Case {
@@ -273,7 +264,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "null",
         args: &[],
         setting: Setting::Anew,
-        contestants: ALL,
+        variants: ALL,
         system_calls: None,
     },
     Case {
@@ -283,7 +274,7 @@ pub(crate) const CASES: &[Case] = &[
         work: "null",
         args: &[],
         setting: Setting::AnewKept,
-        contestants: KEPT,
+        variants: KEPT,
         system_calls: None,
     },
     compute("fib", "fib(16)"),

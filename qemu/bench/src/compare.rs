@@ -23,7 +23,6 @@ use crate::{
         CASES,
         Setting, //
     },
-    contestant::Contestant,
     result::{
         Measured,
         Measurements,
@@ -31,10 +30,11 @@ use crate::{
         Run, //
     },
     table,
+    variant::Variant,
 };
 
-/// Ratios by case and contestant.
-type Ratios = BTreeMap<String, BTreeMap<Contestant, f64>>;
+/// Ratios by case and variant.
+type Ratios = BTreeMap<String, BTreeMap<Variant, f64>>;
 
 /// Contents of the baseline file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,14 +45,9 @@ pub(crate) struct Baseline {
     places: BTreeMap<String, Ratios>,
 }
 
-/// Contestants that run kwasmi's code.
-const OWN: [Contestant; 5] = [
-    Contestant::Kernel,
-    Contestant::KernelBatch,
-    Contestant::KernelAndProcess,
-    Contestant::Engine,
-    Contestant::EngineRetpolines,
-];
+/// Variants that run kwasmi's code.
+const OWN: [Variant; 5] =
+    [Variant::Kernel, Variant::KernelBatch, Variant::KernelAndProcess, Variant::Engine, Variant::EngineRetpolines];
 
 /// Default tolerance: the variation of ratios between runs on a busy machine.
 const TOLERANCE: f64 = 0.25;
@@ -73,10 +68,10 @@ fn is_comparable(place: Place, case: &Measured) -> bool {
 fn ratios(measurements: &Measurements) -> Ratios {
     let mut ratios = Ratios::new();
     for case in measurements.cases.iter().filter(|case| is_comparable(measurements.place, case)) {
-        let own = OWN.into_iter().filter_map(|contestant| {
+        let own = OWN.into_iter().filter_map(|variant| {
             // Round to three significant digits, which is below the noise.
-            let ratio = table::ratio(case.ratio(contestant)?).parse().ok()?;
-            Some((contestant, ratio))
+            let ratio = table::ratio(case.ratio(variant)?).parse().ok()?;
+            Some((variant, ratio))
         });
         ratios.insert(case.name.clone(), own.collect());
     }
@@ -115,13 +110,13 @@ impl Baseline {
                 continue;
             };
             for (case, now) in ratios(measurements) {
-                for (contestant, now) in now {
-                    let Some(before) = stored.get(&case).and_then(|ratios| ratios.get(&contestant)) else {
+                for (variant, now) in now {
+                    let Some(before) = stored.get(&case).and_then(|ratios| ratios.get(&variant)) else {
                         continue;
                     };
                     compared += 1;
                     if now < before * (1.0 - self.tolerance) {
-                        let (place, name) = (measurements.place.name(), contestant.name());
+                        let (place, name) = (measurements.place.name(), variant.name());
                         let (now, before) = (table::ratio(now), table::ratio(*before));
                         slower.push(format!("{place}: {case}, {name}: {now} of the native speed, baseline {before}"));
                     }

@@ -21,7 +21,6 @@ use clap::Args;
 
 use crate::{
     compare::Baseline,
-    contestant::Contestant,
     plot,
     result::{
         Measurements,
@@ -29,6 +28,7 @@ use crate::{
         Run, //
     },
     table,
+    variant::Variant,
 };
 
 /// Parameters of the kernel module in the VM.
@@ -88,12 +88,12 @@ impl Top {
         self.0.join("target/x86_64-unknown-linux-gnu/release").join(name)
     }
 
-    fn rivals(&self) -> PathBuf {
-        self.0.join("target/rivals/x86_64-unknown-linux-gnu/release/kwasmi-rivals")
+    fn runtimes(&self) -> PathBuf {
+        self.0.join("target/runtimes/x86_64-unknown-linux-gnu/release/kwasmi-runtimes")
     }
 
-    fn limit(&self, kernel: &str) -> PathBuf {
-        self.0.join("target/kmod").join(kernel).join("kwasmi_limit.ko")
+    fn bound(&self, kernel: &str) -> PathBuf {
+        self.0.join("target/kmod").join(kernel).join("kwasmi_bound.ko")
     }
 
     /// Returns the programs of [`FETCHED`] that were fetched, each with its folder.
@@ -112,7 +112,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     if place == Place::Icount {
         vm.arg("--icount");
     }
-    for program in [env::current_exe()?, top.rivals(), top.limit(&options.kernel_name)] {
+    for program in [env::current_exe()?, top.runtimes(), top.bound(&options.kernel_name)] {
         let name = program.file_name().context("a program has no file name")?.to_owned();
         vm.arg("--add").arg(program).arg(name);
     }
@@ -123,12 +123,12 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
         "--",
         "/host/kwasmi-bench",
         "measure",
-        "--rivals",
-        "/host/kwasmi-rivals",
+        "--runtimes",
+        "/host/kwasmi-runtimes",
         "--engine",
         "/bin/kwasmi-native",
     ]);
-    vm.args(["--limit", "/host/kwasmi_limit.ko"]);
+    vm.args(["--bound", "/host/kwasmi_bound.ko"]);
     vm.args(["--guests", "/guests", "--kwasmi", "/bin/kwasmi", "--output", "/out"]);
     for (name, _) in top.fetched() {
         vm.arg(format!("--{name}")).arg(format!("/host/{name}/{name}"));
@@ -139,7 +139,7 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
 /// Runs `kwasmi-bench measure` on the host.
 fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
     let mut own = Command::new(env::current_exe()?);
-    own.arg("measure").arg("--rivals").arg(top.rivals());
+    own.arg("measure").arg("--runtimes").arg(top.runtimes());
     own.arg("--engine").arg(top.0.join("target/native").join(&options.kernel_name).join("kwasmi-native"));
     own.arg("--guests").arg(top.0.join("target/guests")).arg("--output").arg(out);
     for (name, folder) in top.fetched() {
@@ -183,9 +183,9 @@ fn tables(measurements: &Measurements) -> String {
 fn print(run: &Run) {
     for measurements in &run.places {
         println!("{}", tables(measurements));
-        for contestant in [Contestant::Kernel, Contestant::Engine] {
-            if let Some(fuel) = table::break_even(measurements, contestant) {
-                println!("Break-even of {}: {fuel:.0} fuel per empty host call.\n", contestant.name());
+        for variant in [Variant::Kernel, Variant::Engine] {
+            if let Some(fuel) = table::break_even(measurements, variant) {
+                println!("Break-even of {}: {fuel:.0} fuel per empty host call.\n", variant.name());
             }
         }
     }

@@ -6,16 +6,15 @@
 //!     kwasmi-bench measure   measures on this machine and writes a JSON file
 //!     kwasmi-bench anew      starts a program repeatedly
 //!     kwasmi-bench bpf       does work of `guests/bench` by eBPF
-//!     kwasmi-bench limit     does work of `guests/bench` by a kernel module without Wasm
+//!     kwasmi-bench bound     does work of `guests/bench` by a kernel module without Wasm
 
+mod bound;
 mod bpf;
 mod case;
 mod client;
 mod compare;
-mod contestant;
 mod drive;
 mod facts;
-mod limit;
 mod measure;
 mod memcached;
 mod plot;
@@ -23,6 +22,7 @@ mod result;
 mod sample;
 mod statistics;
 mod table;
+mod variant;
 mod wrk;
 
 use std::{
@@ -56,13 +56,13 @@ use crate::{
         CASES,
         Case, //
     },
-    contestant::Tools,
     measure::{
         Effort,
         measure, //
     },
     result::Place,
     sample::Sampler,
+    variant::Tools,
     wrk::Wrk,
 };
 
@@ -87,8 +87,8 @@ enum Subcommands {
         command: Vec<OsString>,
     },
     /// Reads numbers from standard input; for each, does the work that often by the kernel module
-    /// of `qemu/limit`, and prints the elapsed nanoseconds.
-    Limit {
+    /// of `qemu/bound`, and prints the elapsed nanoseconds.
+    Bound {
         /// Name of the work.
         work: String,
         /// Arguments of the work.
@@ -118,12 +118,12 @@ struct MeasureOptions {
     /// Path of `kwasmi-native`.
     #[arg(long)]
     engine: PathBuf,
-    /// Path of `kwasmi-rivals`.
+    /// Path of `kwasmi-runtimes`.
     #[arg(long)]
-    rivals: PathBuf,
-    /// Path of `kwasmi_limit.ko`, to load before the measurements.
+    runtimes: PathBuf,
+    /// Path of `kwasmi_bound.ko`, to load before the measurements.
     #[arg(long)]
-    limit: Option<PathBuf>,
+    bound: Option<PathBuf>,
     /// Script that starts memcached, if it was fetched.
     #[arg(long)]
     memcached: Option<PathBuf>,
@@ -149,15 +149,15 @@ fn chosen(names: &[String]) -> Result<Vec<Case>> {
 }
 
 fn measure_here(options: &MeasureOptions) -> Result<()> {
-    if let Some(limit) = &options.limit {
-        anyhow::ensure!(options.place != Place::Host, "--limit: kernel modules are not loaded on the host");
-        limit::load(limit)?;
+    if let Some(bound) = &options.bound {
+        anyhow::ensure!(options.place != Place::Host, "--bound: kernel modules are not loaded on the host");
+        bound::load(bound)?;
     }
     let tools = Tools {
         own: env::current_exe()?,
         kwasmi: options.kwasmi.clone(),
         engine: options.engine.clone(),
-        rivals: options.rivals.clone(),
+        runtimes: options.runtimes.clone(),
         guest: options.guests.join("bench.wasm"),
         batch_guest: options.guests.join("bench-batch.wasm"),
         twin: options.guests.join("native/bench"),
@@ -183,7 +183,7 @@ fn run() -> Result<bool> {
     match Cli::parse().command {
         Subcommands::Drive(options) => drive::drive(&options),
         Subcommands::Measure(options) => measure_here(&options).map(|()| true),
-        Subcommands::Limit { work, args } => work_on(limit::run, &work, &args),
+        Subcommands::Bound { work, args } => work_on(bound::run, &work, &args),
         Subcommands::Anew { command } => {
             for line in io::stdin().lines() {
                 println!("{}", anew(&command, line?.trim().parse()?)?.as_nanos());

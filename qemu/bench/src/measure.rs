@@ -14,7 +14,6 @@ use crate::{
         Case,
         Setting, //
     },
-    contestant::Contestant,
     result::{
         Entry,
         Facts,
@@ -28,12 +27,13 @@ use crate::{
         as_float, //
     },
     statistics,
+    variant::Variant,
 };
 
 /// Number and length of samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Number of samples of each contestant.
+    /// Number of samples of each variant.
     pub(crate) rounds: usize,
     /// Minimum time of a sample.
     pub(crate) sample: Duration,
@@ -77,14 +77,14 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
 
 fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) -> Result<Measured> {
     let mut players = Vec::new();
-    for contestant in case.contestants.iter().filter(|contestant| sampler.has(*contestant)) {
-        let name = || format!("{} by {}", case.name, contestant.name());
-        let mut player = sampler.prepare(case, contestant).with_context(name)?;
+    for variant in case.variants.iter().filter(|variant| sampler.has(*variant)) {
+        let name = || format!("{} by {}", case.name, variant.name());
+        let mut player = sampler.prepare(case, variant).with_context(name)?;
         let count = calibrate(&mut player, case, effort).with_context(name)?;
-        players.push((player, Entry { contestant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 }));
+        players.push((player, Entry { variant, count, samples: Vec::new(), median: 0.0, deviation: 0.0 }));
     }
     for round in 0..effort.rounds {
-        // Another contestant begins each round.
+        // Another variant begins each round.
         let len = players.len().max(1);
         players.rotate_left(round % len);
         for (player, entry) in &mut players {
@@ -93,12 +93,12 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
         }
     }
     let mut entries: Vec<Entry> = players.into_iter().map(|(_, entry)| entry).collect();
-    entries.sort_by_key(|entry| entry.contestant);
+    entries.sort_by_key(|entry| entry.variant);
     for entry in &mut entries {
         entry.median = statistics::median(&entry.samples);
         entry.deviation = statistics::deviation(&entry.samples);
     }
-    let has_fuel = sampler.has(Contestant::Engine)
+    let has_fuel = sampler.has(Variant::Engine)
         && matches!(case.setting, Setting::Nothing | Setting::Pipe | Setting::Requests | Setting::Folder);
     let fuel = if has_fuel && place != Place::Icount { Some(sampler.fuel(case)?) } else { None };
     Ok(Measured { group: case.group.to_owned(), name: case.name.to_owned(), unit: case.unit.to_owned(), fuel, entries })
@@ -107,11 +107,10 @@ fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) ->
 /// Measures `cases` one after another, and reports the progress on standard error.
 ///
 /// # Errors
-/// Fails without results if a contestant cannot be started or fails.
+/// Fails without results if a variant cannot be started or fails.
 pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: Effort) -> Result<Measurements> {
     let facts = Facts::gather(place)?;
-    if cases.iter().any(|case| case.contestants.contains(Contestant::Memcached)) && !sampler.has(Contestant::Memcached)
-    {
+    if cases.iter().any(|case| case.variants.contains(Variant::Memcached)) && !sampler.has(Variant::Memcached) {
         eprintln!("kwasmi: {}: memcached skipped: not fetched, or does not run here", place.name());
     }
     let mut measured = Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The contestant memcached, which opens its own socket and serves until it is killed.
+//! The variant memcached, which opens its own socket and serves until it is killed.
 
 use std::{
     fs,

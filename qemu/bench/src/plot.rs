@@ -22,12 +22,12 @@ use plotters::{
 
 use crate::{
     case::CURVE_GROUP,
-    contestant::Contestant,
     result::{
         Measured,
         Measurements, //
     },
     table,
+    variant::Variant,
 };
 
 /// Width of a plot, in pixels.
@@ -35,23 +35,23 @@ const WIDTH: u32 = 960;
 /// Height of a bar with its margin, in pixels.
 const ROW: usize = 18;
 
-/// Returns the colour of a contestant. Most are from the palette of Okabe and Ito for the
+/// Returns the colour of a variant. Most are from the palette of Okabe and Ito for the
 /// colour-blind.
-const fn colour(contestant: Contestant) -> RGBColor {
-    match contestant {
-        Contestant::Kernel => RGBColor(213, 94, 0),
-        Contestant::KernelBatch => RGBColor(204, 121, 167),
-        Contestant::KernelAndProcess => RGBColor(230, 159, 0),
-        Contestant::Limit => RGBColor(127, 127, 127),
-        Contestant::Engine => RGBColor(204, 121, 167),
-        Contestant::EngineRetpolines => RGBColor(136, 34, 85),
-        Contestant::Uring => RGBColor(0, 114, 178),
-        Contestant::Bpf => RGBColor(240, 228, 66),
-        Contestant::Memcached => RGBColor(153, 102, 51),
-        Contestant::Wasmi => RGBColor(0, 158, 115),
-        Contestant::Wasmtime => RGBColor(86, 180, 233),
-        Contestant::Process => RGBColor(0, 0, 0),
-        Contestant::Syscall => RGBColor(128, 128, 128),
+const fn colour(variant: Variant) -> RGBColor {
+    match variant {
+        Variant::Kernel => RGBColor(213, 94, 0),
+        Variant::KernelBatch => RGBColor(204, 121, 167),
+        Variant::KernelAndProcess => RGBColor(230, 159, 0),
+        Variant::Bound => RGBColor(127, 127, 127),
+        Variant::Engine => RGBColor(204, 121, 167),
+        Variant::EngineRetpolines => RGBColor(136, 34, 85),
+        Variant::Uring => RGBColor(0, 114, 178),
+        Variant::Bpf => RGBColor(240, 228, 66),
+        Variant::Memcached => RGBColor(153, 102, 51),
+        Variant::Wasmi => RGBColor(0, 158, 115),
+        Variant::Wasmtime => RGBColor(86, 180, 233),
+        Variant::Process => RGBColor(0, 0, 0),
+        Variant::Syscall => RGBColor(128, 128, 128),
     }
 }
 
@@ -69,16 +69,16 @@ fn prepare_font() {
     });
 }
 
-/// Draws a bar for each case and contestant: the speed relative to the native process.
+/// Draws a bar for each case and variant: the speed relative to the native process.
 fn draw_bars<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, cases: &[&Measured]) -> Result<()>
 where
     B::ErrorType: 'static,
 {
     let mut rows = Vec::new();
     for case in cases {
-        for entry in case.entries.iter().filter(|entry| entry.contestant != Contestant::Process) {
-            if let Some(ratio) = case.ratio(entry.contestant) {
-                rows.push((format!("{} {}", case.name, entry.contestant.name()), entry.contestant, ratio));
+        for entry in case.entries.iter().filter(|entry| entry.variant != Variant::Process) {
+            if let Some(ratio) = case.ratio(entry.variant) {
+                rows.push((format!("{} {}", case.name, entry.variant.name()), entry.variant, ratio));
             }
         }
     }
@@ -103,9 +103,9 @@ where
         .x_desc("speed relative to a native process with plain system calls")
         .draw()
         .map_err(failed)?;
-    for (index, (label, contestant, ratio)) in (0_u32..).zip(&rows) {
+    for (index, (label, variant, ratio)) in (0_u32..).zip(&rows) {
         let top = f64::from(index);
-        let bar = Rectangle::new([(1.0, top + 0.15), (*ratio, top + 0.85)], colour(*contestant).filled());
+        let bar = Rectangle::new([(1.0, top + 0.15), (*ratio, top + 0.85)], colour(*variant).filled());
         chart.draw_series([bar]).map_err(failed)?;
         let (x, y) = chart.backend_coord(&(ratio.max(1.0), top + 0.5));
         let style = ("sans-serif", 12).into_font();
@@ -121,12 +121,12 @@ fn draw_curve<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, case
 where
     B::ErrorType: 'static,
 {
-    let curve = |contestant: Contestant| -> Vec<(f64, f64)> {
-        cases.iter().filter_map(|case| Some((case.fuel?, case.ratio(contestant)?))).collect()
+    let curve = |variant: Variant| -> Vec<(f64, f64)> {
+        cases.iter().filter_map(|case| Some((case.fuel?, case.ratio(variant)?))).collect()
     };
-    let curves: Vec<_> = [Contestant::Kernel, Contestant::Engine]
+    let curves: Vec<_> = [Variant::Kernel, Variant::Engine]
         .into_iter()
-        .map(|contestant| (contestant, curve(contestant)))
+        .map(|variant| (variant, curve(variant)))
         .filter(|(_, points)| !points.is_empty())
         .collect();
     let points = || curves.iter().flat_map(|(_, points)| points.iter());
@@ -149,12 +149,12 @@ where
         .draw()
         .map_err(failed)?;
     chart.draw_series(LineSeries::new([(left, 1.0), (right * 1.1, 1.0)], BLACK)).map_err(failed)?;
-    for (contestant, points) in curves {
-        let colour = colour(contestant);
+    for (variant, points) in curves {
+        let colour = colour(variant);
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))
             .map_err(failed)?
-            .label(contestant.name())
+            .label(variant.name())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
     chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw().map_err(failed)?;

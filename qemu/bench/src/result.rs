@@ -11,10 +11,10 @@ use serde::{
 
 use crate::{
     case::Case,
-    contestant::Contestant, //
+    variant::Variant, //
 };
 
-/// Place where the contestants run.
+/// Place where the variants run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Place {
@@ -52,11 +52,11 @@ pub(crate) struct Facts {
     pub(crate) mitigations: BTreeMap<String, String>,
 }
 
-/// Result of one contestant in one case.
+/// Result of one variant in one case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// Contestant.
-    pub(crate) contestant: Contestant,
+    /// Variant.
+    pub(crate) variant: Variant,
     /// Number of operations of a sample.
     pub(crate) count: u64,
     /// Nanoseconds per operation, for each sample.
@@ -78,25 +78,25 @@ pub(crate) struct Measured {
     pub(crate) unit: String,
     /// Fuel per operation, about one per Wasm instruction, if it was measured.
     pub(crate) fuel: Option<f64>,
-    /// Results of the contestants.
+    /// Results of the variants.
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Measured {
-    /// Returns a result without contestants for `case`, with `why` as the description.
+    /// Returns a result without variants for `case`, with `why` as the description.
     pub(crate) fn nothing(case: &Case, why: &str) -> Self {
         let (group, name) = (case.group.to_owned(), case.name.to_owned());
         Self { group, name, unit: why.to_owned(), fuel: None, entries: Vec::new() }
     }
 
-    /// Returns the result of `contestant`, if it took part.
-    pub(crate) fn entry(&self, contestant: Contestant) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.contestant == contestant)
+    /// Returns the result of `variant`, if it took part.
+    pub(crate) fn entry(&self, variant: Variant) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.variant == variant)
     }
 
-    /// Returns the speed of `contestant` relative to the native process.
-    pub(crate) fn ratio(&self, contestant: Contestant) -> Option<f64> {
-        Some(self.entry(Contestant::Process)?.median / self.entry(contestant)?.median)
+    /// Returns the speed of `variant` relative to the native process.
+    pub(crate) fn ratio(&self, variant: Variant) -> Option<f64> {
+        Some(self.entry(Variant::Process)?.median / self.entry(variant)?.median)
     }
 }
 

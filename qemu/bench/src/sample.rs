@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! Starts contestants and takes samples: a contestant does a number of operations, and the elapsed
+//! Starts variants and takes samples: a variant does a number of operations, and the elapsed
 //! time is recorded.
 
 use std::{
@@ -50,11 +50,11 @@ use crate::{
         self,
         Client, //
     },
-    contestant::{
-        Contestant,
-        Tools, //
-    },
     memcached::Memcached,
+    variant::{
+        Tools,
+        Variant, //
+    },
     wrk::{
         self,
         Wrk, //
@@ -137,7 +137,7 @@ impl Drop for Program {
     }
 }
 
-/// Program that runs beside the contestant for the same time.
+/// Program that runs beside the variant for the same time.
 #[expect(dead_code, reason = "ended when this is dropped")]
 enum Beside {
     Nobody,
@@ -171,7 +171,7 @@ pub(crate) struct Sample {
     pub(crate) nanoseconds: u64,
 }
 
-/// Contestant that is ready to take samples of a case.
+/// Variant that is ready to take samples of a case.
 pub(crate) struct Player {
     /// Programs that read the number of operations; empty for memcached. Without a server the time
     /// of the first one counts.
@@ -216,9 +216,9 @@ impl Sampler {
         self.wrk.is_some()
     }
 
-    /// Returns true if `contestant` can run here.
-    pub(crate) fn has(&self, contestant: Contestant) -> bool {
-        self.tools.has(contestant)
+    /// Returns true if `variant` can run here.
+    pub(crate) fn has(&self, variant: Variant) -> bool {
+        self.tools.has(variant)
     }
 
     fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
@@ -252,20 +252,20 @@ impl Sampler {
         Ok((own, partners))
     }
 
-    /// Starts `contestant` for `case`.
+    /// Starts `variant` for `case`.
     ///
     /// # Errors
     /// Fails if a program cannot be started, or if wrk is missing.
-    pub(crate) fn prepare(&self, case: &Case, contestant: Contestant) -> Result<Player> {
+    pub(crate) fn prepare(&self, case: &Case, variant: Variant) -> Result<Player> {
         let (args, folder) = self.args(case);
-        let start = |contestant, work, fds: Vec<OwnedFd>| {
-            let mut command = self.tools.command(contestant, work, &args, fds.len(), folder);
+        let start = |variant, work, fds: Vec<OwnedFd>| {
+            let mut command = self.tools.command(variant, work, &args, fds.len(), folder);
             hand(&mut command, fds)?;
             Program::start(command)
         };
         if let Setting::Server(client) = case.setting {
-            if contestant == Contestant::Memcached {
-                let command = self.tools.command(contestant, case.work, &args, 0, folder);
+            if variant == Variant::Memcached {
+                let command = self.tools.command(variant, case.work, &args, 0, folder);
                 let (memcached, address) = Memcached::start(command)?;
                 let server = Some((Asker::Client(client), address));
                 return Ok(Player { programs: Vec::new(), server, beside: Beside::Memcached(memcached) });
@@ -276,14 +276,14 @@ impl Sampler {
             if matches!(client, Client::File | Client::HttpFile(_)) {
                 fds.push(File::open(self.folder.path().join("lines"))?.into());
             }
-            let programs = vec![start(contestant, case.work, fds)?];
+            let programs = vec![start(variant, case.work, fds)?];
             return Ok(Player { programs, server, beside: Beside::Nobody });
         }
         if case.setting == Setting::Wrk {
             let wrk = self.wrk.clone().context("wrk is missing")?;
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let address = listener.local_addr()?;
-            let programs = vec![start(contestant, case.work, vec![listener.into()])?];
+            let programs = vec![start(variant, case.work, vec![listener.into()])?];
             let server = Some((Asker::Client(Client::Http(wrk::ACCEPTED)), address));
             let mut player = Player { programs, server, beside: Beside::Nobody };
             // Wait until the server has started, because the time of wrk is short.
@@ -292,19 +292,19 @@ impl Sampler {
             return Ok(player);
         }
         if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
-            let is_kept = contestant == Contestant::Kernel && case.setting == Setting::AnewKept;
+            let is_kept = variant == Variant::Kernel && case.setting == Setting::AnewKept;
             let beside = if is_kept {
                 Beside::Keeper(Program::start_and_hear(self.tools.command_keep())?)
             } else {
                 Beside::Nobody
             };
-            let programs = vec![Program::start(self.tools.command_anew(contestant, case.work))?];
+            let programs = vec![Program::start(self.tools.command_anew(variant, case.work))?];
             return Ok(Player { programs, server: None, beside });
         }
         let (own, partners) = Self::descriptors(case)?;
-        let mut programs = vec![start(contestant, case.work, own)?];
+        let mut programs = vec![start(variant, case.work, own)?];
         if let Setting::Partner(work) = case.setting {
-            programs.push(start(contestant.partner(), work, partners)?);
+            programs.push(start(variant.partner(), work, partners)?);
         }
         Ok(Player { programs, server: None, beside: Beside::Nobody })
     }

@@ -13,11 +13,11 @@ use crate::{
         CASES,
         CURVE_GROUP, //
     },
-    contestant::Contestant,
     result::{
         Measurements,
         Place, //
     },
+    variant::Variant,
 };
 
 /// Formats a time with a suitable unit; in `icount` a number of instructions.
@@ -48,8 +48,8 @@ pub(crate) fn ratio(value: f64) -> String {
 fn heading(measurements: &Measurements) -> String {
     let facts = &measurements.facts;
     let what = match measurements.place {
-        Place::Vm => "all contestants in one VM",
-        Place::Icount => "all contestants in one VM, instructions instead of nanoseconds",
+        Place::Vm => "all variants in one VM",
+        Place::Icount => "all variants in one VM, instructions instead of nanoseconds",
         Place::Host => "the host's processor, no VM, no kernel module",
     };
     let mitigations: Vec<String> = facts
@@ -69,30 +69,30 @@ fn heading(measurements: &Measurements) -> String {
     )
 }
 
-/// Formats the results of one place: for each contestant the speed relative to the native process,
+/// Formats the results of one place: for each variant the speed relative to the native process,
 /// and the time.
 pub(crate) fn table(measurements: &Measurements) -> String {
-    let mut contestants: Vec<Contestant> =
-        measurements.cases.iter().flat_map(|case| case.entries.iter().map(|entry| entry.contestant)).collect();
-    contestants.sort_unstable();
-    contestants.dedup();
-    contestants.retain(|contestant| *contestant != Contestant::Process);
+    let mut variants: Vec<Variant> =
+        measurements.cases.iter().flat_map(|case| case.entries.iter().map(|entry| entry.variant)).collect();
+    variants.sort_unstable();
+    variants.dedup();
+    variants.retain(|variant| *variant != Variant::Process);
 
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
     let mut header = vec!["case".to_owned(), "operation".to_owned(), "fuel".to_owned(), "process".to_owned()];
-    header.extend(contestants.iter().map(|contestant| contestant.name().to_owned()));
+    header.extend(variants.iter().map(|variant| variant.name().to_owned()));
     table.set_header(header);
     for case in &measurements.cases {
         let fuel = case.fuel.map_or(String::new(), |fuel| format!("{fuel:.0}"));
-        let process = case.entry(Contestant::Process);
+        let process = case.entry(Variant::Process);
         let spread = |median: f64, deviation: f64| format!("±{:.0} %", 100.0 * deviation / median);
         let own = process.map_or(String::new(), |entry| {
             format!("{} {}", time(entry.median, measurements.place), spread(entry.median, entry.deviation))
         });
         let mut row = vec![case.name.clone(), case.unit.clone(), fuel, own];
-        row.extend(contestants.iter().map(|contestant| {
-            case.entry(*contestant).zip(case.ratio(*contestant)).map_or(String::new(), |(entry, times)| {
+        row.extend(variants.iter().map(|variant| {
+            case.entry(*variant).zip(case.ratio(*variant)).map_or(String::new(), |(entry, times)| {
                 let spread = spread(entry.median, entry.deviation);
                 format!("{} ({} {spread})", ratio(times), time(entry.median, measurements.place))
             })
@@ -111,7 +111,7 @@ pub(crate) fn table(measurements: &Measurements) -> String {
 pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
     let process = |name: &str| {
         let case = measurements.cases.iter().find(|case| case.name == name)?;
-        Some(case.entry(Contestant::Process)?.median)
+        Some(case.entry(Variant::Process)?.median)
     };
     let each = process("null")?;
     let mut table = Table::new();
@@ -135,14 +135,14 @@ pub(crate) fn system_calls(measurements: &Measurements) -> Option<String> {
     (table.row_count() > 0).then(|| format!("{}, cost of system calls:\n\n{table}\n", measurements.place.name()))
 }
 
-/// Returns the break-even: the fuel per host call at which the ratio of `contestant` falls to 1,
+/// Returns the break-even: the fuel per host call at which the ratio of `variant` falls to 1,
 /// interpolated between two cases of the curve.
-pub(crate) fn break_even(measurements: &Measurements, contestant: Contestant) -> Option<f64> {
+pub(crate) fn break_even(measurements: &Measurements, variant: Variant) -> Option<f64> {
     let curve: Vec<(f64, f64)> = measurements
         .cases
         .iter()
         .filter(|case| case.group == CURVE_GROUP)
-        .filter_map(|case| Some((case.fuel?, case.ratio(contestant)?)))
+        .filter_map(|case| Some((case.fuel?, case.ratio(variant)?)))
         .collect();
     curve.windows(2).find_map(|pair| match pair {
         [(x0, y0), (x1, y1)] if *y0 >= 1.0 && *y1 < 1.0 => Some(x0 + (x1 - x0) * (y0 - 1.0) / (y0 - y1)),
@@ -160,7 +160,7 @@ mod tests {
     };
 
     fn measured(name: &str, median: f64) -> Measured {
-        let entry = Entry { contestant: Contestant::Process, count: 1, samples: vec![median], median, deviation: 0.0 };
+        let entry = Entry { variant: Variant::Process, count: 1, samples: vec![median], median, deviation: 0.0 };
         let (group, unit) = (String::new(), String::new());
         Measured { group, name: name.to_owned(), unit, fuel: None, entries: vec![entry] }
     }

@@ -16,9 +16,9 @@ use kwasmi::{
         Refusal,
         Start, //
     },
-    end::End,
-    kernel::Kernel,
+    kernel_device::KernelDevice,
     limits::Limit,
+    run_result::Ending,
     uapi, //
 };
 use std::{
@@ -37,7 +37,7 @@ const EINTR: i32 = 4;
 
 /// Runner by `/dev/kwasmi`.
 #[derive(Debug)]
-pub struct InKernel(Kernel);
+pub struct InKernel(KernelDevice);
 
 impl InKernel {
     /// Opens the device.
@@ -46,7 +46,7 @@ impl InKernel {
     ///
     /// The errors of open(2).
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Kernel::open()?))
+        Ok(Self(KernelDevice::open()?))
     }
 
     fn try_run(&self, wasm: &[u8]) -> Result<Outcome, Refusal> {
@@ -54,7 +54,7 @@ impl InKernel {
         let instance = self.0.load(wasm, &limits, Engine::Auto)?.start(&Start::default())?;
         loop {
             match instance.run() {
-                Ok(ended) => return Ok(ending(ended.end, &ended.text)),
+                Ok(result) => return Ok(outcome(result.ending, &result.text)),
                 Err(refusal) if refusal.errno.raw_os_error() == EINTR => {}
                 Err(refusal) => return Ok(Outcome::Other(format!("{refusal}"))),
             }
@@ -62,19 +62,19 @@ impl InKernel {
     }
 }
 
-fn ending(end: End, text: &str) -> Outcome {
-    let trap = match end {
-        End::Exited(status) => return Outcome::Exited(status),
-        End::Limited(reached) if reached.limit == Limit(uapi::KWASMI_LIMIT_STACK) => return Outcome::Exhausted,
-        End::Trapped(uapi::KWASMI_TRAP_UNREACHABLE) => Trap::Unreachable,
-        End::Trapped(uapi::KWASMI_TRAP_MEMORY_BOUNDS) => Trap::MemoryBounds,
-        End::Trapped(uapi::KWASMI_TRAP_TABLE_BOUNDS) => Trap::TableBounds,
-        End::Trapped(uapi::KWASMI_TRAP_NULL_ELEMENT) => Trap::NullElement,
-        End::Trapped(uapi::KWASMI_TRAP_DIVIDE_BY_ZERO) => Trap::DivideByZero,
-        End::Trapped(uapi::KWASMI_TRAP_INTEGER_OVERFLOW) => Trap::IntegerOverflow,
-        End::Trapped(uapi::KWASMI_TRAP_BAD_CONVERSION) => Trap::BadConversion,
-        End::Trapped(uapi::KWASMI_TRAP_BAD_SIGNATURE) => Trap::BadSignature,
-        End::Limited(reached) => return Outcome::Limited(reached.to_string()),
+fn outcome(ending: Ending, text: &str) -> Outcome {
+    let trap = match ending {
+        Ending::Exited(status) => return Outcome::Exited(status),
+        Ending::Limited(reached) if reached.limit == Limit(uapi::KWASMI_LIMIT_STACK) => return Outcome::Exhausted,
+        Ending::Trapped(uapi::KWASMI_TRAP_UNREACHABLE) => Trap::Unreachable,
+        Ending::Trapped(uapi::KWASMI_TRAP_MEMORY_BOUNDS) => Trap::MemoryBounds,
+        Ending::Trapped(uapi::KWASMI_TRAP_TABLE_BOUNDS) => Trap::TableBounds,
+        Ending::Trapped(uapi::KWASMI_TRAP_NULL_ELEMENT) => Trap::NullElement,
+        Ending::Trapped(uapi::KWASMI_TRAP_DIVIDE_BY_ZERO) => Trap::DivideByZero,
+        Ending::Trapped(uapi::KWASMI_TRAP_INTEGER_OVERFLOW) => Trap::IntegerOverflow,
+        Ending::Trapped(uapi::KWASMI_TRAP_BAD_CONVERSION) => Trap::BadConversion,
+        Ending::Trapped(uapi::KWASMI_TRAP_BAD_SIGNATURE) => Trap::BadSignature,
+        Ending::Limited(reached) => return Outcome::Limited(reached.to_string()),
         other => return Outcome::Other(format!("{other:?}: {text}")),
     };
     Outcome::Trapped(trap)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of the commands for signatures: `key`, `sign`, `verify`, `deny` and `least`.
+//! The command line of the commands for signatures: `key`, `sign`, `verify`, `deny` and
+//! `min-version`.
 
 use crate::signing::{
     key::Algorithm,
@@ -159,10 +160,10 @@ pub struct DenyArgs {
     pub modules: Vec<String>,
 }
 
-/// Arguments of `least`.
+/// Arguments of `min-version`.
 #[derive(Args, Clone, Debug)]
-pub struct LeastArgs {
-    /// Show the least versions
+pub struct MinVersionArgs {
+    /// Show the minimum versions
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
 
@@ -174,6 +175,6 @@ pub struct LeastArgs {
     #[arg(required_unless_present = "list", requires = "version")]
     pub name: Option<String>,
 
-    /// Least version of the modules with that name
+    /// Minimum version of the modules with that name
     pub version: Option<Version>,
 }

@@ -23,8 +23,8 @@ use crate::{
         Failure,
         line, //
     },
-    kernel::KernelModule,
-    limits::Asked,
+    kernel_device::KernelModule,
+    limits::RequestedLimits,
     machine_code::{
         Function,
         MachineCode,
@@ -72,7 +72,7 @@ pub(super) fn dump(args: &DumpArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let loaded = run::load(&device, &name, &wasm, &Asked::default(), Engine::Compiler)?;
+    let loaded = run::load(&device, &name, &wasm, &RequestedLimits::default(), Engine::Compiler)?;
     let code = read(&loaded.module, loaded.identity.sha256, &names).map_err(|refusal| {
         let reason = match refusal.errno {
             Errno::PERM => {

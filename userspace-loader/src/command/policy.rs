@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands `kwasmi policy`, `kwasmi deny` and `kwasmi least`.
+//! The commands `kwasmi policy`, `kwasmi deny` and `kwasmi min-version`.
 
 use super::{
     json,
@@ -12,7 +12,7 @@ use crate::{
         ReportArgs,
         signing::{
             DenyArgs,
-            LeastArgs, //
+            MinVersionArgs, //
         }, //
     },
     device::{
@@ -21,19 +21,19 @@ use crate::{
     },
     exit::Exit,
     failure::Failure,
-    kernel::{
+    kernel_device::{
         self,
-        Kernel, //
+        KernelDevice, //
     },
     policy::{
-        Least,
+        MinVersion,
         Policy, //
     },
     report, run,
     signing::{
+        envelope::Envelope, //
         hash::Sha256,
         manifest,
-        parts::Parts, //
     },
     source::{
         FILE_BYTES_MAX,
@@ -46,11 +46,11 @@ use std::path::Path;
 /// Returns the failure for an ioctl of the device.
 fn refused(refusal: &Refusal) -> Failure {
     let hint = if refusal.errno == Errno::PERM { " (are you root?)" } else { "" };
-    Failure::new(Exit::Failed, kernel::PATH, format!("{refusal}{hint}"))
+    Failure::new(Exit::Failed, kernel_device::PATH, format!("{refusal}{hint}"))
 }
 
 /// Opens the device, and checks that its ioctl interface has the version of this command.
-fn device() -> Result<Kernel, Failure> {
+fn device() -> Result<KernelDevice, Failure> {
     let device = open_device()?;
     run::info(&device)?;
     Ok(device)
@@ -81,8 +81,8 @@ fn hash(module: &str) -> Result<Sha256, Failure> {
     })?;
     source.check()?;
     let wasm = source.into_wasm(FILE_BYTES_MAX)?;
-    let parts = Parts::split(&wasm).map_err(|reason| Failure::new(Exit::Refused, module, reason))?;
-    Ok(parts.sha256())
+    let envelope = Envelope::split(&wasm).map_err(|reason| Failure::new(Exit::Refused, module, reason))?;
+    Ok(envelope.sha256())
 }
 
 pub(super) fn deny(args: &DenyArgs) -> Result<Exit, Failure> {
@@ -104,19 +104,19 @@ pub(super) fn deny(args: &DenyArgs) -> Result<Exit, Failure> {
     Ok(Exit::Guest(0))
 }
 
-pub(super) fn least(args: &LeastArgs) -> Result<Exit, Failure> {
+pub(super) fn min_version(args: &MinVersionArgs) -> Result<Exit, Failure> {
     let (Some(name), Some(version)) = (&args.name, args.version) else {
-        let leasts = device()?.leasts().map_err(|refusal| refused(&refusal))?;
+        let min_versions = device()?.min_versions().map_err(|refusal| refused(&refusal))?;
         let lines =
-            || leasts.iter().map(|least| format!("{} {}\n", least.name.escape_debug(), least.version)).collect();
-        print(&if args.json { json(&leasts)? } else { lines() })?;
+            || min_versions.iter().map(|entry| format!("{} {}\n", entry.name.escape_debug(), entry.version)).collect();
+        print(&if args.json { json(&min_versions)? } else { lines() })?;
         return Ok(Exit::Guest(0));
     };
-    manifest::check_name(name).map_err(|reason| Failure::new(Exit::Failed, "least", reason))?;
+    manifest::check_name(name).map_err(|reason| Failure::new(Exit::Failed, "min-version", reason))?;
     let failed = |reason: &str| Failure::new(Exit::Failed, name.as_str(), reason);
-    device()?.set_least(&Least { name: name.clone(), version }).map_err(|refusal| match refusal.errno {
-        Errno::INVAL => failed("the least version cannot be lowered"),
-        Errno::DQUOT => failed("no more names can have a least version"),
+    device()?.set_min_version(&MinVersion { name: name.clone(), version }).map_err(|refusal| match refusal.errno {
+        Errno::INVAL => failed("the minimum version cannot be lowered"),
+        Errno::DQUOT => failed("no more names can have a minimum version"),
         _ => refused(&refusal),
     })?;
     Ok(Exit::Guest(0))

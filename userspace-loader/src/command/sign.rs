@@ -24,17 +24,17 @@ use crate::{
     signing::{
         certificate::Certificate,
         cms::Signature,
-        draft::Draft,
+        envelope::{
+            self,
+            Envelope, //
+        },
         key::PrivateKey,
         manifest::{
             self,
             Manifest, //
         },
-        needs::Needs,
-        parts::{
-            self,
-            Parts, //
-        },
+        requirements::Requirements,
+        toml_manifest::TomlManifest,
         verdict,
     },
     source::{
@@ -72,26 +72,26 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     };
     let wasm = source.into_wasm(FILE_BYTES_MAX)?;
     let refused = |reason: String| Failure::new(Exit::Refused, source::name(&args.file), reason);
-    let parts = Parts::split(&wasm).map_err(refused)?;
-    if !parts.is_whole {
+    let envelope = Envelope::split(&wasm).map_err(refused)?;
+    if !envelope.is_whole {
         return Err(refused("not valid Wasm: it does not end with a section".to_owned()));
     }
     let signed = match &args.signature {
-        Some(_) => parts.signed.to_vec(),
+        Some(_) => envelope.signed.to_vec(),
         None => {
-            let manifest = manifest(args, &parts)?;
+            let manifest = manifest(args, &envelope)?;
             let manifest = manifest.encode().map_err(|reason| file::wrong(&args.file, reason))?;
-            if manifest.len() > parts::MANIFEST_MAX {
+            if manifest.len() > envelope::MANIFEST_MAX {
                 return Err(file::wrong(
                     &args.file,
-                    format!("the manifest is larger than {} bytes", parts::MANIFEST_MAX),
+                    format!("the manifest is larger than {} bytes", envelope::MANIFEST_MAX),
                 ));
             }
-            parts::with_section(parts.module, parts::MANIFEST, &manifest)
+            envelope::with_section(envelope.module, envelope::MANIFEST, &manifest)
         }
     };
     let file = match signature(args, &signed)? {
-        Some(signature) => parts::with_section(&signed, parts::SIGNATURE, &signature),
+        Some(signature) => envelope::with_section(&signed, envelope::SIGNATURE, &signature),
         None => signed,
     };
     if source::is_standard(&output) {
@@ -119,8 +119,8 @@ fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure>
         }
         _ => return Ok(None),
     };
-    if signature.len() > parts::SIGNATURE_MAX {
-        return Err(file::wrong(path, format!("the signature is larger than {} bytes", parts::SIGNATURE_MAX)));
+    if signature.len() > envelope::SIGNATURE_MAX {
+        return Err(file::wrong(path, format!("the signature is larger than {} bytes", envelope::SIGNATURE_MAX)));
     }
     if let Some(certificate) = trusted {
         verdict::signer(signed, &signature, &[certificate]).map_err(|reason| file::wrong(path, reason))?;
@@ -130,36 +130,36 @@ fn signature(args: &SignArgs, signed: &[u8]) -> Result<Option<Vec<u8>>, Failure>
 
 /// Returns the manifest: that of `--manifest`, else that of the file, else a new one, with the name
 /// and version of `--name` and `--version`.
-fn manifest(args: &SignArgs, parts: &Parts<'_>) -> Result<Manifest, Failure> {
+fn manifest(args: &SignArgs, envelope: &Envelope<'_>) -> Result<Manifest, Failure> {
     let path: &PathBuf = args.manifest.as_ref().unwrap_or(&args.file);
     let wrong = |reason| file::wrong(path, reason);
-    let needs = Needs::of(parts.module).map_err(|reason| file::wrong(&args.file, reason))?;
-    if let (Some(manifest), None) = (parts.manifest, &args.manifest) {
+    let requirements = Requirements::of(envelope.module).map_err(|reason| file::wrong(&args.file, reason))?;
+    if let (Some(manifest), None) = (envelope.manifest, &args.manifest) {
         let mut manifest = Manifest::read(manifest).map_err(|reason| wrong(format!("its manifest: {reason}")))?;
         if let Some(name) = &args.name {
             manifest::check_name(name).map_err(wrong)?;
             manifest.name.clone_from(name);
         }
         manifest.version = args.version.unwrap_or(manifest.version);
-        let lacking = needs.beyond(&manifest);
-        return if lacking.is_empty() { Ok(manifest) } else { Err(wrong(lacking.join("; "))) };
+        let missing = requirements.missing_from(&manifest);
+        return if missing.is_empty() { Ok(manifest) } else { Err(wrong(missing.join("; "))) };
     }
-    let mut draft = match &args.manifest {
+    let mut toml = match &args.manifest {
         Some(path) => {
             let text =
                 String::from_utf8(file::read(path)?).map_err(|error| wrong(source::not_text(&error.utf8_error())))?;
-            Draft::read(&text).map_err(wrong)?
+            TomlManifest::read(&text).map_err(wrong)?
         }
-        None => Draft::default(),
+        None => TomlManifest::default(),
     };
-    draft.name = args.name.clone().or(draft.name);
-    draft.version = args.version.map(|version| version.to_string()).or(draft.version);
-    if draft.name.is_none() {
-        draft.name = Some(name_of(&args.file).ok_or_else(|| {
+    toml.name = args.name.clone().or(toml.name);
+    toml.version = args.version.map(|version| version.to_string()).or(toml.version);
+    if toml.name.is_none() {
+        toml.name = Some(name_of(&args.file).ok_or_else(|| {
             wrong("the file's name is not a module name: --name, or a manifest with a name, is required".to_owned())
         })?);
     }
-    draft.complete(&needs).map_err(wrong)
+    toml.complete(&requirements).map_err(wrong)
 }
 
 /// Returns the file's name without extension, in lower case, if it is a valid module name.

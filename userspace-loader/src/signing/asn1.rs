@@ -53,7 +53,7 @@ pub mod oid {
 
 /// `Certificate`: RFC 5280, 4.1. The signed part is kept encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
-pub struct Certificate {
+pub struct EncodedCertificate {
     pub tbs_certificate: Any,
     pub signature_algorithm: AlgorithmIdentifierOwned,
     pub signature: BitString,

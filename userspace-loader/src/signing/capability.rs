@@ -2,7 +2,7 @@
 
 //! Capabilities of a manifest: the kinds of resources that a module may use.
 
-use crate::provided;
+use crate::host_functions;
 use serde::{
     Serialize,
     Serializer, //
@@ -48,7 +48,7 @@ impl Capability {
     /// first one is the default for a manifest.
     #[must_use]
     pub fn any_for(module: &str, name: &str) -> &'static [Self] {
-        provided::find(module, name).map_or(&[], |function| function.capabilities)
+        host_functions::find(module, name).map_or(&[], |function| function.capabilities)
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn provided_functions_need_their_capabilities() {
         let mut with: Vec<_> = Vec::new();
-        for function in provided::FUNCTIONS {
+        for function in host_functions::FUNCTIONS {
             if let Some(first) = Capability::any_for(function.module, function.name).first() {
                 with.push(format!("{} {first}", function.name));
             }

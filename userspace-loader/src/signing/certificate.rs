@@ -94,7 +94,7 @@ impl Certificate {
 
     fn from_der(der: &[u8]) -> Result<Self, String> {
         let words = |error: der::Error| format!("not a certificate: {}", cms::der_words(&error));
-        let whole = asn1::Certificate::from_der(der).map_err(words)?;
+        let whole = asn1::EncodedCertificate::from_der(der).map_err(words)?;
         let tbs: TbsCertificate = whole.tbs_certificate.decode_as().map_err(words)?;
         let mut key_id = None;
         for extension in tbs.extensions.iter().flatten() {
@@ -110,7 +110,7 @@ impl Certificate {
 
     /// Verifies the signature of a self-issued certificate with its own key, as the kernel does
     /// when a key is added.
-    fn check_own_signature(&self, whole: &asn1::Certificate) -> Result<(), String> {
+    fn check_own_signature(&self, whole: &asn1::EncodedCertificate) -> Result<(), String> {
         if whole.signature_algorithm.oid != self.tbs.signature.oid {
             return Err("the certificate has two different signature algorithms".to_owned());
         }
@@ -177,7 +177,7 @@ impl Certificate {
         };
         let tbs = Any::encode_from(&tbs).map_err(words)?;
         let signature = key.sign(digest, &tbs.to_der().map_err(words)?)?;
-        let whole = asn1::Certificate {
+        let whole = asn1::EncodedCertificate {
             tbs_certificate: tbs,
             signature_algorithm: algorithm,
             signature: BitString::from_bytes(&signature).map_err(words)?,

@@ -12,8 +12,8 @@ use super::{
     version::Version, //
 };
 use crate::limits::{
-    Asked,
-    Limit, //
+    Limit,
+    RequestedLimits, //
 };
 use serde::{
     Serialize,
@@ -93,12 +93,12 @@ pub struct Manifest {
     pub capabilities: BTreeSet<Capability>,
     /// Limits: the maximum that a load or a run may request.
     #[serde(serialize_with = "serialize_limits")]
-    pub limits: Asked,
+    pub limits: RequestedLimits,
     /// Functions that the module may import.
     pub imports: Imports,
 }
 
-fn serialize_limits<S: Serializer>(limits: &Asked, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_limits<S: Serializer>(limits: &RequestedLimits, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(limits.len()))?;
     for (limit, value) in limits {
         map.serialize_entry(limit, value)?;
@@ -132,7 +132,7 @@ impl Manifest {
             version: Version::default(),
             abi: 0,
             capabilities: BTreeSet::new(),
-            limits: Asked::new(),
+            limits: RequestedLimits::new(),
             imports: Imports::new(),
         };
         let whole = cbor::read(bytes)?;
@@ -232,12 +232,12 @@ fn capabilities(item: &Item) -> Result<BTreeSet<Capability>, String> {
     texts(item, "capabilities")?.into_iter().map(str::parse).collect()
 }
 
-fn limits(item: &Item) -> Result<Asked, String> {
-    let mut limits = Asked::new();
+fn limits(item: &Item) -> Result<RequestedLimits, String> {
+    let mut limits = RequestedLimits::new();
     for (name, value) in pairs(item, "limits")? {
         let limit = Limit::of_call(name).ok_or_else(|| format!("unknown limit '{}'", name.escape_debug()))?;
         let value = value.number(name)?;
-        let value = NonZeroU64::new(value).filter(|value| value.get() >= limit.least());
+        let value = NonZeroU64::new(value).filter(|value| value.get() >= limit.minimum());
         limits.push((limit, value.ok_or_else(|| too_low(limit))?));
     }
     Ok(limits)
@@ -246,7 +246,7 @@ fn limits(item: &Item) -> Result<Asked, String> {
 /// Returns the message for a limit below its minimum.
 #[must_use]
 pub fn too_low(limit: Limit) -> String {
-    format!("limit {limit}: below the minimum of {}", limit.show(limit.least()))
+    format!("limit {limit}: below the minimum of {}", limit.show(limit.minimum()))
 }
 
 fn imports(item: &Item) -> Result<Imports, String> {
@@ -266,7 +266,7 @@ impl Manifest {
         Self {
             name: "hello".to_owned(),
             version: Version([1, 2, 3]),
-            abi: 4,
+            abi: 5,
             capabilities: [Capability::Clocks, Capability::Random].into(),
             limits: vec![
                 (Limit(uapi::KWASMI_LIMIT_FUEL), NonZeroU64::new(1_000_000).expect("not 0")),
@@ -313,7 +313,7 @@ mod tests {
     fn the_encoding_of_the_example() {
         let bytes = Manifest::example().encode().expect("can be encoded");
         let expected: &[u8] =
-            b"\xa6\x63abi\x04\x64name\x65hello\x66limits\xa2\x64fuel\x1a\0\x0f\x42\x40\x66memory\x1a\x04\0\0\0\
+            b"\xa6\x63abi\x05\x64name\x65hello\x66limits\xa2\x64fuel\x1a\0\x0f\x42\x40\x66memory\x1a\x04\0\0\0\
             \x67imports\xa1\x76wasi_snapshot_preview1\x84\x68fd_write\x69proc_exit\x6arandom_get\x6eclock_time_get\
             \x67version\x83\x01\x02\x03\x6ccapabilities\x82\x66clocks\x66random";
         assert_eq!(bytes, expected);
@@ -382,7 +382,7 @@ mod tests {
             proptest::collection::btree_map(word(), proptest::collection::btree_set(word(), 0..9), 0..5),
         )
             .prop_map(|(name, version, abi, capabilities, limits, imports)| {
-                let mut limits: Asked = limits
+                let mut limits: RequestedLimits = limits
                     .into_iter()
                     .map(|(limit, value)| (Limit(limit), NonZeroU64::new(value).expect("not 0")))
                     .collect();

@@ -6,9 +6,9 @@
 use super::{
     certificate::Certificate,
     cms::Signature,
+    envelope::Envelope,
     manifest::Manifest,
-    needs::Needs,
-    parts::Parts, //
+    requirements::Requirements, //
 };
 use crate::inspect::{
     Inspection,
@@ -18,8 +18,8 @@ use crate::inspect::{
 /// An accepted file.
 #[derive(Clone, Debug)]
 pub struct Accepted<'a> {
-    /// Parts of the file.
-    pub parts: Parts<'a>,
+    /// Envelope of the file.
+    pub envelope: Envelope<'a>,
     /// Certificate of the signer.
     pub signer: &'a Certificate,
     /// Manifest of the module.
@@ -32,18 +32,18 @@ pub struct Accepted<'a> {
 ///
 /// A message with the first reason to refuse the file.
 pub fn check<'a>(file: &'a [u8], trusted: &'a [Certificate]) -> Result<Accepted<'a>, String> {
-    let parts = Parts::split(file)?;
-    let signature = parts.signature.ok_or("it is not signed")?;
-    let signer = signer(parts.signed, signature, trusted)?;
-    let manifest = parts.manifest.ok_or("it is signed, but has no manifest")?;
+    let envelope = Envelope::split(file)?;
+    let signature = envelope.signature.ok_or("it is not signed")?;
+    let signer = signer(envelope.signed, signature, trusted)?;
+    let manifest = envelope.manifest.ok_or("it is signed, but has no manifest")?;
     let manifest = Manifest::read(manifest).map_err(|reason| format!("the manifest is not accepted: {reason}"))?;
     check_interface(&manifest)?;
-    if let Some(reason) = Inspection::of_code(parts.module).refused.into_iter().next() {
+    if let Some(reason) = Inspection::of_code(envelope.module).refused.into_iter().next() {
         return Err(reason);
     }
-    match Needs::of(parts.module)?.beyond(&manifest).into_iter().next() {
+    match Requirements::of(envelope.module)?.missing_from(&manifest).into_iter().next() {
         Some(reason) => Err(reason),
-        None => Ok(Accepted { parts, signer, manifest }),
+        None => Ok(Accepted { envelope, signer, manifest }),
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers of the HTTP servers. Also compiled by `qemu/limit`.
+//! Answers of the HTTP servers. Also compiled by `qemu/bound`.
 
 /// Answer to a request for `/`.
 pub(crate) const ANSWER: &[u8] =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands of memcached's text protocol. Also compiled by `qemu/limit`.
+//! Commands of memcached's text protocol. Also compiled by `qemu/bound`.
 
 /// Command.
 pub(crate) enum Command<'a> {

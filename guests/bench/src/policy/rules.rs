@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules and requests of the policy workload. Also compiled by `qemu/limit`.
+//! Rules and requests of the policy workload. Also compiled by `qemu/bound`.
 
 /// Size of a request in bytes: source address, port, protocol, and the rest of a small header.
 pub(crate) const REQUEST: usize = 16;

@@ -20,7 +20,7 @@ use kwasmi_engine::{
     compiled::{
         instance::{
             self,
-            Stop, //
+            InstanceStop, //
         },
         program::Program,
         simulator::{
@@ -119,7 +119,7 @@ pub fn compare(wasm: &[u8]) -> Outcome {
 struct Nothing;
 
 impl Imports for Nothing {
-    fn call(&mut self, index: u32, _: &mut instance::Instance) -> Result<(), simulator::End> {
+    fn call(&mut self, index: u32, _: &mut instance::CompiledInstance) -> Result<(), simulator::SimulationEnd> {
         panic!("import {index} is called");
     }
 }
@@ -136,11 +136,11 @@ fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stres
     let mut end = End::Finished;
     for function in program.start.into_iter().chain(program.export("_start")) {
         end = match simulator.run(function, &mut Nothing) {
-            simulator::End::Returned(_) => continue,
-            simulator::End::Stopped(stop) => stopped(stop, End::Trapped),
-            simulator::End::StackOverflow | simulator::End::OutOfSteps => End::NotComparable,
-            simulator::End::Exited(status) => panic!("exited with {status}"),
-            simulator::End::Violation(text) => panic!("{text}"),
+            simulator::SimulationEnd::Returned(_) => continue,
+            simulator::SimulationEnd::Stopped(stop) => stopped(stop, End::Trapped),
+            simulator::SimulationEnd::StackOverflow | simulator::SimulationEnd::OutOfSteps => End::NotComparable,
+            simulator::SimulationEnd::Exited(status) => panic!("exited with {status}"),
+            simulator::SimulationEnd::Violation(text) => panic!("{text}"),
         };
         break;
     }
@@ -148,8 +148,8 @@ fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stres
     Ended { end, fuel: None, left }
 }
 
-fn stopped(stop: Stop, otherwise: fn(String) -> End) -> End {
-    let Stop::Trap(reason) = stop else { return End::NotComparable };
+fn stopped(stop: InstanceStop, otherwise: fn(String) -> End) -> End {
+    let InstanceStop::Trap(reason) = stop else { return End::NotComparable };
     // The words of wasmi.
     otherwise(String::from(match reason {
         TrapReason::Unreachable => "wasm `unreachable` instruction executed",

@@ -20,12 +20,12 @@ use kwasmi_engine::{
         Opened,
         Operations,
         Pause,
-        Place,
         Received,
+        RelativePath,
         Span, //
     },
     wasi::{
-        Context,
+        WasiCtx,
         abi::{
             Advice,
             ClockId,
@@ -107,7 +107,7 @@ pub(crate) struct Effects {
 impl FuzzHost {
     /// Returns a context with descriptors from 0 on, one for each element of `rights` (rights and
     /// inheriting rights). Every second descriptor is a preopened directory.
-    pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> Context<Self> {
+    pub(crate) fn context(rights: &[(Rights, Rights)], interruptions: u32, transfer_max: usize) -> WasiCtx<Self> {
         // Handles start at another number than descriptors, so that confusing the two is detected.
         let open = BTreeMap::new();
         let mut host = Self {
@@ -131,7 +131,7 @@ impl FuzzHost {
         }
         let args = Strings::new(b"guest\0one\0two words\0").expect("terminated strings");
         let env = Strings::new(b"NAME=value\0").expect("terminated strings");
-        Context::new(host, args, env, fds)
+        WasiCtx::new(host, args, env, fds)
     }
 
     /// Returns the effects of the guest so far.
@@ -164,7 +164,7 @@ impl FuzzHost {
     }
 
     /// Checks the directory and the path. Returns the inheriting rights of the directory.
-    fn check_place(&self, place: Place<'_>, rights: Rights) -> Rights {
+    fn check_place(&self, place: RelativePath<'_>, rights: Rights) -> Rights {
         let inheriting = self.check(place.dir, rights);
         self.check_path(place.path);
         inheriting
@@ -312,7 +312,7 @@ impl Operations for FuzzHost {
         Ok(())
     }
 
-    fn open(&mut self, place: Place<'_>, how: u64, flags: FdFlags) -> Result<Opened, Fail> {
+    fn open(&mut self, place: RelativePath<'_>, how: u64, flags: FdFlags) -> Result<Opened, Fail> {
         let mut needed = Rights::PATH_OPEN;
         for (flag, right) in
             [(open::CREATE, Rights::PATH_CREATE_FILE), (open::TRUNCATE, Rights::PATH_FILESTAT_SET_SIZE)]
@@ -333,7 +333,7 @@ impl Operations for FuzzHost {
         Ok(Opened { handle, is_directory: how & open::DIRECTORY != 0 })
     }
 
-    fn stat_at(&mut self, place: Place<'_>) -> Result<FileStat, Fail> {
+    fn stat_at(&mut self, place: RelativePath<'_>) -> Result<FileStat, Fail> {
         self.check_place(place, Rights::PATH_FILESTAT_GET);
         self.interruptible()?;
         Ok(FileStat { ino: u64::MAX, mode: 0o040_700, ..FileStat::default() })
@@ -344,45 +344,45 @@ impl Operations for FuzzHost {
         self.change(&[u64::from(times.flags), times.atime, times.mtime])
     }
 
-    fn set_times_at(&mut self, place: Place<'_>, times: &Times) -> Result<(), Fail> {
+    fn set_times_at(&mut self, place: RelativePath<'_>, times: &Times) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_FILESTAT_SET_TIMES);
         self.change(&[u64::from(times.flags), times.atime, times.mtime])
     }
 
-    fn create_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+    fn create_directory(&mut self, place: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_CREATE_DIRECTORY);
         self.change(&[1])
     }
 
-    fn remove_directory(&mut self, place: Place<'_>) -> Result<(), Fail> {
+    fn remove_directory(&mut self, place: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_REMOVE_DIRECTORY);
         self.change(&[2])
     }
 
-    fn unlink(&mut self, place: Place<'_>) -> Result<(), Fail> {
+    fn unlink(&mut self, place: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_UNLINK_FILE);
         self.change(&[3])
     }
 
-    fn symlink(&mut self, target: &CStr, place: Place<'_>) -> Result<(), Fail> {
+    fn symlink(&mut self, target: &CStr, place: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(place, Rights::PATH_SYMLINK);
         self.check_path(target);
         self.change(&[4])
     }
 
-    fn link(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+    fn link(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(old, Rights::PATH_LINK_SOURCE);
         self.check_place(new, Rights::PATH_LINK_TARGET);
         self.change(&[5])
     }
 
-    fn rename(&mut self, old: Place<'_>, new: Place<'_>) -> Result<(), Fail> {
+    fn rename(&mut self, old: RelativePath<'_>, new: RelativePath<'_>) -> Result<(), Fail> {
         self.check_place(old, Rights::PATH_RENAME_SOURCE);
         self.check_place(new, Rights::PATH_RENAME_TARGET);
         self.change(&[6])
     }
 
-    fn read_link(&mut self, place: Place<'_>, text: &mut [u8]) -> Result<usize, Fail> {
+    fn read_link(&mut self, place: RelativePath<'_>, text: &mut [u8]) -> Result<usize, Fail> {
         self.check_place(place, Rights::PATH_READLINK);
         self.interruptible()?;
         let len = text.len().min(300);
@@ -438,7 +438,7 @@ impl Operations for FuzzHost {
             return Ok(0);
         }
         for entry in &mut *entries {
-            entry.ready =
+            entry.revents =
                 if entry.handle % 3 == 0 { -5 } else { (entry.events & !poll::BYTES | poll::HANGUP).cast_signed() };
             entry.bytes = u64::MAX;
         }

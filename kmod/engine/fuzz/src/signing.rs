@@ -5,8 +5,8 @@
 
 use kwasmi::signing::{
     cms,
-    manifest,
-    parts::Parts, //
+    envelope,
+    manifest, //
 };
 use kwasmi_engine::signing::{
     cms::Signature,
@@ -27,7 +27,7 @@ pub fn fuzz(data: &[u8]) {
 fn file(data: &[u8]) -> Option<Envelope<'_>> {
     let here = Envelope::open(data);
     // The command refuses a file that is not a module; the engine leaves that to validation.
-    if let Ok(there) = Parts::split(data) {
+    if let Ok(there) = envelope::Envelope::split(data) {
         let here = here.expect("the command splits this file");
         assert_eq!((here.signed, here.manifest, here.signature), (there.signed, there.manifest, there.signature));
     }

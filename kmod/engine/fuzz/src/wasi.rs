@@ -32,7 +32,7 @@ use kwasmi_engine::{
         Options, //
     },
     wasi::{
-        FUNCTIONS, Signature, ValueType,
+        FUNCTIONS, HostFunction, ValueType,
         abi::{
             Errno,
             Rights, //
@@ -190,7 +190,7 @@ impl Script {
     /// Generates the guest, which makes the calls and exits with a hash of all results.
     fn module(&self) -> Vec<u8> {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
-        for (index, Signature { module, name, params, results, .. }) in (0..).zip(FUNCTIONS) {
+        for (index, HostFunction { module, name, params, results, .. }) in (0..).zip(FUNCTIONS) {
             types.ty().function(value_types(params), value_types(results));
             imports.import(module, name, EntityType::Function(index));
         }
@@ -218,7 +218,7 @@ impl Script {
         const SUM: u32 = 1;
         let mut body = Function::new([(1, ValType::I32), (1, ValType::I64)]);
         for call in &self.calls {
-            let Signature { params, results, .. } = &FUNCTIONS[call.function];
+            let HostFunction { params, results, .. } = &FUNCTIONS[call.function];
             for (arg, ty) in call.args.iter().zip(*params) {
                 body.instruction(&constant(*arg, *ty));
             }

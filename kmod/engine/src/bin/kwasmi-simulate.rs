@@ -7,13 +7,13 @@ use kwasmi_engine::{
     checker::Checker,
     compiled::{
         instance::{
-            Instance,
-            Stop, //
+            CompiledInstance,
+            InstanceStop, //
         },
         program::Program,
         simulator::{
-            End,
             Imports,
+            SimulationEnd,
             Simulator, //
         },
     },
@@ -28,12 +28,12 @@ const STACK: usize = 1 << 20;
 struct ProcExit<'a>(&'a Program);
 
 impl Imports for ProcExit<'_> {
-    fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End> {
+    fn call(&mut self, index: u32, instance: &mut CompiledInstance) -> Result<(), SimulationEnd> {
         match self.0.imports.get(index as usize) {
             Some(import) if import.name == "proc_exit" => {
-                Err(End::Exited(u32::try_from(instance.arg(0)).unwrap_or(u32::MAX)))
+                Err(SimulationEnd::Exited(u32::try_from(instance.arg(0)).unwrap_or(u32::MAX)))
             }
-            _ => Err(End::Violation(String::from("unknown import"))),
+            _ => Err(SimulationEnd::Violation(String::from("unknown import"))),
         }
     }
 }
@@ -65,20 +65,20 @@ fn run(wasm: &[u8]) -> (u8, String) {
     };
     let mut simulator = match Simulator::new(&compiled, &program, STACK) {
         Ok(simulator) => simulator,
-        Err(Stop::Trap(TrapReason::TableBounds)) => return (126, String::from("out of bounds table access")),
-        Err(Stop::Trap(_)) => return (126, String::from("out of bounds memory access")),
+        Err(InstanceStop::Trap(TrapReason::TableBounds)) => return (126, String::from("out of bounds table access")),
+        Err(InstanceStop::Trap(_)) => return (126, String::from("out of bounds memory access")),
         Err(stop) => return (126, format!("{stop:?}")),
     };
     let mut imports = ProcExit(&program);
     for function in program.start.into_iter().chain(program.export("_start")) {
         let message = match simulator.run(function, &mut imports) {
-            End::Returned(_) => continue,
-            End::Exited(status) => return (u8::try_from(status).unwrap_or(255), String::new()),
-            End::StackOverflow => return (124, String::from("limit reached: stack (call stack exhausted)")),
-            End::Stopped(Stop::Trap(reason)) => words(reason),
-            End::Stopped(stop) => return (124, format!("limit reached: {stop:?}")),
-            End::OutOfSteps => return (124, String::from("limit reached: fuel")),
-            End::Violation(text) => return (125, format!("violation: {text}")),
+            SimulationEnd::Returned(_) => continue,
+            SimulationEnd::Exited(status) => return (u8::try_from(status).unwrap_or(255), String::new()),
+            SimulationEnd::StackOverflow => return (124, String::from("limit reached: stack (call stack exhausted)")),
+            SimulationEnd::Stopped(InstanceStop::Trap(reason)) => words(reason),
+            SimulationEnd::Stopped(stop) => return (124, format!("limit reached: {stop:?}")),
+            SimulationEnd::OutOfSteps => return (124, String::from("limit reached: fuel")),
+            SimulationEnd::Violation(text) => return (125, format!("violation: {text}")),
         };
         return (134, format!("trap: {message}"));
     }

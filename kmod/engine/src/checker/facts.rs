@@ -174,12 +174,12 @@ mod divisor {
 
 /// Knowledge about a value, also as a divisor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Value {
+pub(super) struct AbstractValue {
     pub(super) known: Known,
     divisor: u8,
 }
 
-impl From<Known> for Value {
+impl From<Known> for AbstractValue {
     fn from(known: Known) -> Self {
         let Known::Const(value) = known else { return Self { known, divisor: 0 } };
         let mut divisor = 0;
@@ -190,7 +190,7 @@ impl From<Known> for Value {
     }
 }
 
-impl Value {
+impl AbstractValue {
     /// Set if an instruction of this width may divide by it.
     pub(super) fn may_divide(self, is_wide: bool, is_signed: bool) -> bool {
         let needed = match (is_wide, is_signed) {
@@ -233,16 +233,16 @@ fn differs(other: u64, is_wide: bool) -> u8 {
 
 /// Knowledge about all registers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Registers([Value; REGISTERS]);
+pub(super) struct Registers([AbstractValue; REGISTERS]);
 
 impl Registers {
     /// Knowledge about `reg`.
-    pub(super) fn get(&self, reg: Reg) -> Value {
+    pub(super) fn get(&self, reg: Reg) -> AbstractValue {
         self.0.get(usize::from(reg.0)).copied().unwrap_or_default()
     }
 
     /// Sets the knowledge about `reg`.
-    pub(super) fn set(&mut self, reg: Reg, value: Value) {
+    pub(super) fn set(&mut self, reg: Reg, value: AbstractValue) {
         if let Some(place) = self.0.get_mut(usize::from(reg.0)) {
             *place = value;
         }
@@ -251,11 +251,11 @@ impl Registers {
     /// Learns from a compare of `dst` with a register, or else with the constant `imm`, that was true or not.
     pub(super) fn learn(&mut self, op: u8, is_wide: bool, dst: Reg, src: Option<Reg>, imm: Known, is_true: bool) {
         let left = self.get(dst);
-        let right = src.map_or(Value::from(imm), |src| self.get(src));
+        let right = src.map_or(AbstractValue::from(imm), |src| self.get(src));
         match op {
             jmp::JEQ | jmp::JNE if (op == jmp::JNE) == is_true => {
                 if let Known::Const(value) = right.known {
-                    self.set(dst, Value { divisor: left.divisor | differs(value, is_wide), ..left });
+                    self.set(dst, AbstractValue { divisor: left.divisor | differs(value, is_wide), ..left });
                 }
             }
             jmp::JGT | jmp::JGE | jmp::JLT | jmp::JLE if is_wide => {
@@ -265,9 +265,9 @@ impl Registers {
                 } else {
                     (left.known.not_below(right.known), right.known.not_above(left.known))
                 };
-                self.set(dst, Value { known: left_known, ..left });
+                self.set(dst, AbstractValue { known: left_known, ..left });
                 if let Some(src) = src.filter(|src| *src != dst) {
-                    self.set(src, Value { known: right_known, ..right });
+                    self.set(src, AbstractValue { known: right_known, ..right });
                 }
             }
             _ => {}

@@ -7,8 +7,8 @@ use super::{
     Walk,
     demand,
     facts::{
+        AbstractValue,
         Known,
-        Value,
         below, //
     },
     mark,
@@ -121,7 +121,7 @@ impl Walk<'_> {
             Known::Context => self.field(insn.off, bytes, false)?.into(),
             known => {
                 self.demand_bytes(known, insn.off, bytes)?;
-                Value::default()
+                AbstractValue::default()
             }
         };
         match (is_signed, bytes) {
@@ -144,7 +144,7 @@ impl Walk<'_> {
         match self.regs.get(insn.dst()).known {
             Known::Frame => {
                 let slot = self.frame_slot(insn.off, bytes)?;
-                self.set_slot(slot, if bytes == 8 { value } else { Value::default() })
+                self.set_slot(slot, if bytes == 8 { value } else { AbstractValue::default() })
             }
             Known::Context => self.field(insn.off, bytes, true).map(|_| ()),
             known => self.demand_bytes(known, insn.off, bytes),
@@ -285,7 +285,7 @@ impl Walk<'_> {
         }
         demand(self.is_stack_checked || helper == Some(Helper::Trap) && self.has_trapped, Rule::Stack)?;
         for number in 0..=5 {
-            self.regs.set(Reg(number), Value::default());
+            self.regs.set(Reg(number), AbstractValue::default());
         }
         match helper.map_or(Effect::MovesMemory, Helper::effect) {
             Effect::Pure => {}
@@ -294,7 +294,7 @@ impl Walk<'_> {
                 self.calls = self.calls.wrapping_add(1);
                 for reg in [R7, R8, R9] {
                     if self.regs.get(reg).known.is_pointer() {
-                        self.regs.set(reg, Value::default());
+                        self.regs.set(reg, AbstractValue::default());
                     }
                 }
             }

@@ -50,15 +50,15 @@ use crate::{
         Fact,
         Function,
         INTERRUPT,
-        Place,
+        Location,
         Shape, //
     },
 };
 use alloc::vec::Vec;
 use facts::{
+    AbstractValue,
     Known,
-    Registers,
-    Value, //
+    Registers, //
 };
 
 /// Most claims of a block: each edge to the block proves all of them.
@@ -81,7 +81,7 @@ mod mark {
 /// Knowledge about a frame slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    value: Value,
+    value: AbstractValue,
     /// The block that it is about.
     block: u64,
     /// Number of calls before, for pointers.
@@ -189,11 +189,11 @@ impl Walk<'_> {
     }
 
     fn is_claimable(&self, claim: &Claim) -> bool {
-        let is_place = match claim.place {
-            Place::Reg(reg) => reg < R10 && reg != R6,
-            Place::Slot(slot) => u32::from(slot) < self.function.frame / 8,
+        let is_valid = match claim.location {
+            Location::Reg(reg) => reg < R10 && reg != R6,
+            Location::Slot(slot) => u32::from(slot) < self.function.frame / 8,
         };
-        is_place
+        is_valid
             && match claim.fact {
                 Fact::Any => false,
                 Fact::U32 => true,
@@ -259,9 +259,9 @@ impl Walk<'_> {
         {
             demand(claim.at as usize == self.at, Rule::Claim)?;
             let value = Known::of(claim.fact).into();
-            match claim.place {
-                Place::Reg(reg) => self.regs.set(reg, value),
-                Place::Slot(slot) => self.set_slot(slot.into(), value)?,
+            match claim.location {
+                Location::Reg(reg) => self.regs.set(reg, value),
+                Location::Slot(slot) => self.set_slot(slot.into(), value)?,
             }
             self.claims = self.claims.saturating_add(1);
         }
@@ -297,23 +297,23 @@ impl Walk<'_> {
         let first = self.function.claims.partition_point(|claim| (claim.at as usize) < target);
         let claims = self.function.claims.get(first..).unwrap_or_default();
         for claim in claims.iter().take_while(|claim| claim.at as usize == target) {
-            let known = match claim.place {
-                Place::Reg(reg) => regs.get(reg),
-                Place::Slot(slot) => self.slot(slot.into()),
+            let known = match claim.location {
+                Location::Reg(reg) => regs.get(reg),
+                Location::Slot(slot) => self.slot(slot.into()),
             };
             demand(known.known.implies(claim.fact, self.shape), Rule::Unproven)?;
         }
         Ok(())
     }
 
-    fn slot(&self, slot: usize) -> Value {
+    fn slot(&self, slot: usize) -> AbstractValue {
         let slot = self.checker.slots.get(slot).copied().unwrap_or_default();
         let is_valid =
             slot.block == self.checker.blocks && (slot.calls == self.calls || !slot.value.known.is_pointer());
-        if is_valid { slot.value } else { Value::default() }
+        if is_valid { slot.value } else { AbstractValue::default() }
     }
 
-    fn set_slot(&mut self, slot: usize, value: Value) -> Checked {
+    fn set_slot(&mut self, slot: usize, value: AbstractValue) -> Checked {
         let slots = &mut self.checker.slots;
         if slots.len() <= slot {
             let len = slot.saturating_add(1);
@@ -327,13 +327,13 @@ impl Walk<'_> {
     }
 
     /// Knowledge about the value of `reg`, which must be one that code may compute with.
-    fn operand(&self, reg: Reg) -> Checked<Value> {
+    fn operand(&self, reg: Reg) -> Checked<AbstractValue> {
         let value = self.regs.get(reg);
         demand(!matches!(value.known, Known::Context | Known::Frame), Rule::Value)?;
         Ok(value)
     }
 
-    fn write(&mut self, reg: Reg, value: impl Into<Value>) -> Checked {
+    fn write(&mut self, reg: Reg, value: impl Into<AbstractValue>) -> Checked {
         demand(reg != R6 && reg != R10, Rule::Fixed)?;
         self.regs.set(reg, value.into());
         Ok(())

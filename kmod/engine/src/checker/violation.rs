@@ -45,7 +45,7 @@ pub enum Rule {
     Target,
     /// The code runs off its end.
     End,
-    /// A claim is out of order, about no place or fact that can be claimed, or one too many.
+    /// A claim is out of order, about no location or fact that can be claimed, or one too many.
     Claim,
     /// The known facts do not imply a claim.
     Unproven,

@@ -8,7 +8,7 @@ use super::{
         Surroundings, //
     },
     native::{
-        Code,
+        CompiledCode,
         GuestStack,
         Request,
         resume, //
@@ -52,7 +52,7 @@ use crate::{
         TrapReason, //
     },
     wasi::{
-        Function,
+        FunctionId,
         PARAMS_MAX,
         Stop, //
     },
@@ -72,8 +72,8 @@ use wasmi::TrapCode;
 pub(crate) struct Native {
     program: Program,
     declarations: Declarations,
-    code: Code,
-    imports: Vec<Function>,
+    code: CompiledCode,
+    imports: Vec<FunctionId>,
     /// Functions to call, in order.
     entries: Vec<u32>,
     /// Bytes of each guest's stack.
@@ -93,13 +93,13 @@ impl Native {
         compiled.check()?;
         let mut imports = Vec::new();
         for import in &program.imports {
-            let function = Function::named(&import.module, &import.name);
+            let function = FunctionId::named(&import.module, &import.name);
             imports.push(function.ok_or(Error::Unsupported("an import"))?);
         }
         let entry = program.export(ENTRY).ok_or(Error::Internal("no entry"))?;
         let entries = program.start.into_iter().chain([entry]).collect();
         // The last step that may fail: until the account is closed, nothing frees the machine code.
-        let code = Code::new(&compiled)?;
+        let code = CompiledCode::new(&compiled)?;
         Ok(Self { program, declarations: compiled.declarations, code, imports, entries, stack })
     }
 
@@ -111,7 +111,7 @@ impl Native {
 
     /// Has [`Helper::CallResolved`] call the function that `instance` has looked up last.
     #[inline(always)]
-    pub(crate) fn resolve(&self, instance: &mut instance::Instance) {
+    pub(crate) fn resolve(&self, instance: &mut instance::CompiledInstance) {
         let index = instance.resolved();
         self.code.resolve(instance, index, self.declarations.imported);
     }
@@ -141,7 +141,7 @@ enum Answer {
 pub struct Guest<H: Host + 'static> {
     native: Arc<Native>,
     state: State<H>,
-    instance: instance::Instance,
+    instance: instance::CompiledInstance,
     stack: GuestStack,
     progress: Progress,
     memory_peak: u64,
@@ -179,14 +179,17 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// [`Refusal`] if that is not possible within the limits, or a segment does not fit.
     pub(crate) fn new(native: Arc<Native>, state: State<H>) -> Result<Self, Refusal> {
         let limits = state.limits;
-        let instance = instance::Instance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
-            instance::Stop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
-            instance::Stop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
-            instance::Stop::Trap(reason) => {
-                Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
-            }
-            instance::Stop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
-        })?;
+        let instance =
+            instance::CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
+                instance::InstanceStop::MemoryLimit => {
+                    Refusal::limited(Limit::Memory, String::from("at instantiation"))
+                }
+                instance::InstanceStop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
+                instance::InstanceStop::Trap(reason) => {
+                    Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
+                }
+                instance::InstanceStop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
+            })?;
         let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
         let memory_peak = instance.memory_size();
         Ok(Self { native, state, instance, stack, progress: Progress::Call(0), memory_peak, trap: None })
@@ -336,10 +339,10 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                         }
                         Answer::Resume(value)
                     }
-                    Err(instance::Stop::Trap(reason)) => self.trapped(reason),
-                    Err(instance::Stop::MemoryLimit) => Answer::End(End::limited(Limit::Memory)),
-                    Err(instance::Stop::TableLimit) => Answer::End(End::limited(Limit::Table)),
-                    Err(instance::Stop::OutOfMemory) => Answer::End(self.state.wasi.host.refused_memory()),
+                    Err(instance::InstanceStop::Trap(reason)) => self.trapped(reason),
+                    Err(instance::InstanceStop::MemoryLimit) => Answer::End(End::limited(Limit::Memory)),
+                    Err(instance::InstanceStop::TableLimit) => Answer::End(End::limited(Limit::Table)),
+                    Err(instance::InstanceStop::OutOfMemory) => Answer::End(self.state.wasi.host.refused_memory()),
                 }
             }
         }

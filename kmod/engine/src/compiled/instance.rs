@@ -74,7 +74,8 @@ impl Private {
 ///
 /// # Safety
 ///
-/// `context` must be the context of an [`Instance`] that no other code changes during the call.
+/// `context` must be the context of a [`CompiledInstance`] that no other code changes during the
+/// call.
 #[cfg(feature = "object")]
 #[inline(always)]
 pub(crate) unsafe fn private_word(context: *const u64, word: Private) -> usize {
@@ -97,7 +98,7 @@ pub trait Surroundings {
 
 /// Reasons for a helper not to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum InstanceStop {
     /// A trap.
     Trap(TrapReason),
     /// A limit of memory.
@@ -108,7 +109,7 @@ pub enum Stop {
     OutOfMemory,
 }
 
-impl From<TrapReason> for Stop {
+impl From<TrapReason> for InstanceStop {
     fn from(reason: TrapReason) -> Self {
         Self::Trap(reason)
     }
@@ -123,7 +124,7 @@ struct Growing<T> {
 
 /// An instance.
 #[derive(Debug)]
-pub struct Instance {
+pub struct CompiledInstance {
     /// The context of the contract, in words.
     context: Vec<u64>,
     memories: Vec<Growing<u8>>,
@@ -135,13 +136,14 @@ pub struct Instance {
     resolved: u32,
 }
 
-impl Instance {
+impl CompiledInstance {
     /// Makes an instance: memories, tables and globals have their initial values, active segments are copied.
     ///
     /// # Errors
     ///
-    /// [`Stop`] if a limit does not allow it, there is no memory, or a segment does not fit.
-    pub fn new(program: &Program, surroundings: &impl Surroundings) -> Result<Self, Stop> {
+    /// [`InstanceStop`] if a limit does not allow it, there is no memory, or a segment does not
+    /// fit.
+    pub fn new(program: &Program, surroundings: &impl Surroundings) -> Result<Self, InstanceStop> {
         let words =
             PRIVATE.saturating_add(usize::from(GLOBALS.unsigned_abs() / 8)).saturating_add(program.globals.len());
         let mut instance = Self {
@@ -163,9 +165,9 @@ impl Instance {
             let size = memory.minimum.saturating_mul(PAGE);
             bytes = bytes.saturating_add(size);
             if !surroundings.may_have_memory(bytes) {
-                return Err(Stop::MemoryLimit);
+                return Err(InstanceStop::MemoryLimit);
             }
-            let items = filled(usize::try_from(size).map_err(|_| Stop::OutOfMemory)?, 0)?;
+            let items = filled(usize::try_from(size).map_err(|_| InstanceStop::OutOfMemory)?, 0)?;
             let maximum = memory.maximum.unwrap_or(SPEC_PAGES_MAX).min(SPEC_PAGES_MAX);
             instance.memories.push(Growing { items, maximum });
         }
@@ -173,10 +175,10 @@ impl Instance {
         for table in &program.tables {
             elements = elements.saturating_add(table.minimum);
             if !surroundings.may_have_elements(elements) {
-                return Err(Stop::TableLimit);
+                return Err(InstanceStop::TableLimit);
             }
             let value = instance.evaluate(&table.init);
-            let items = filled(usize::try_from(table.minimum).map_err(|_| Stop::OutOfMemory)?, value)?;
+            let items = filled(usize::try_from(table.minimum).map_err(|_| InstanceStop::OutOfMemory)?, value)?;
             let maximum = table.maximum.unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX));
             instance.tables.push(Growing { items, maximum });
         }
@@ -378,7 +380,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`Stop`]: the guest ends.
+    /// [`InstanceStop`]: the guest ends.
     pub fn help(
         &mut self,
         program: &Program,
@@ -386,7 +388,7 @@ impl Instance {
         surroundings: &impl Surroundings,
         helper: Helper,
         args: [u64; 5],
-    ) -> Result<u64, Stop> {
+    ) -> Result<u64, InstanceStop> {
         let [a, b, c, d, _] = args;
         if let Some(value) = numeric::compute(helper, [a, b]) {
             return Ok(value);
@@ -416,7 +418,7 @@ impl Instance {
             Helper::TableCopy => self.table_copy(index(b), index(c), triple)?,
             Helper::TableInit => self.table_init(program, number(b), index(c), triple)?,
             Helper::ElemDrop => self.drop_element(index(b)),
-            _ => return Err(Stop::Trap(TrapReason::Unreachable)),
+            _ => return Err(InstanceStop::Trap(TrapReason::Unreachable)),
         }
         Ok(0)
     }
@@ -454,7 +456,7 @@ impl Instance {
         self.tables.get(table).map_or(0, |table| table.items.len() as u64)
     }
 
-    /// Looks up element `element` of table `table` as a function of type `id`, for [`Instance::resolved`].
+    /// Looks up element `element` of table `table` as a function of type `id`, for [`CompiledInstance::resolved`].
     ///
     /// # Errors
     ///
@@ -465,7 +467,7 @@ impl Instance {
         table: usize,
         element: usize,
         id: u32,
-    ) -> Result<u64, Stop> {
+    ) -> Result<u64, InstanceStop> {
         let elements = self.tables.get(table).map_or(&[][..], |table| &table.items);
         let reference = elements.get(element).copied().ok_or(TrapReason::TableBounds)?;
         let function = reference.checked_sub(1).ok_or(TrapReason::NullElement)?;
@@ -478,19 +480,19 @@ impl Instance {
         Ok(0)
     }
 
-    /// Looks up what a tail call of function `function` minus 1 calls, or of [`Instance::resolved`] if
+    /// Looks up what a tail call of function `function` minus 1 calls, or of [`CompiledInstance::resolved`] if
     /// `function` is 0.
     ///
     /// # Errors
     ///
     /// [`TrapReason::NullElement`] if there is no such function.
-    pub(crate) fn resolve_tail(&mut self, declarations: &Declarations, function: u32) -> Result<u64, Stop> {
+    pub(crate) fn resolve_tail(&mut self, declarations: &Declarations, function: u32) -> Result<u64, InstanceStop> {
         let function = function.checked_sub(1).unwrap_or(self.resolved);
         self.resolved = declarations.tail_entry(function).ok_or(TrapReason::NullElement)?;
         Ok(0)
     }
 
-    fn grow_memory(&mut self, surroundings: &impl Surroundings, index: usize, pages: u64) -> Result<u64, Stop> {
+    fn grow_memory(&mut self, surroundings: &impl Surroundings, index: usize, pages: u64) -> Result<u64, InstanceStop> {
         let total: u64 = self.memories.iter().map(|memory| memory.items.len() as u64).sum();
         let memory = self.memories.get_mut(index).ok_or(TrapReason::MemoryBounds)?;
         let before = memory.items.len() as u64 / PAGE;
@@ -501,13 +503,16 @@ impl Instance {
         };
         let more = after.saturating_sub(before).saturating_mul(PAGE);
         if !surroundings.may_have_memory(total.saturating_add(more)) {
-            return Err(Stop::MemoryLimit);
+            return Err(InstanceStop::MemoryLimit);
         }
         if after > PAGES_MAX {
             return refused;
         }
-        let size = usize::try_from(after.saturating_mul(PAGE)).map_err(|_| Stop::OutOfMemory)?;
-        memory.items.try_reserve_exact(size.saturating_sub(memory.items.len())).map_err(|_| Stop::OutOfMemory)?;
+        let size = usize::try_from(after.saturating_mul(PAGE)).map_err(|_| InstanceStop::OutOfMemory)?;
+        memory
+            .items
+            .try_reserve_exact(size.saturating_sub(memory.items.len()))
+            .map_err(|_| InstanceStop::OutOfMemory)?;
         memory.items.resize(size, 0);
         self.refresh(surroundings);
         Ok(before)
@@ -519,7 +524,7 @@ impl Instance {
         index: usize,
         count: u64,
         value: u64,
-    ) -> Result<u64, Stop> {
+    ) -> Result<u64, InstanceStop> {
         let total: u64 = self.tables.iter().map(|table| table.items.len() as u64).sum();
         let table = self.tables.get_mut(index).ok_or(TrapReason::TableBounds)?;
         let before = table.items.len() as u64;
@@ -529,10 +534,10 @@ impl Instance {
             return refused;
         };
         if !surroundings.may_have_elements(total.saturating_add(count)) {
-            return Err(Stop::TableLimit);
+            return Err(InstanceStop::TableLimit);
         }
-        let size = usize::try_from(after).map_err(|_| Stop::OutOfMemory)?;
-        table.items.try_reserve_exact(size.saturating_sub(table.items.len())).map_err(|_| Stop::OutOfMemory)?;
+        let size = usize::try_from(after).map_err(|_| InstanceStop::OutOfMemory)?;
+        table.items.try_reserve_exact(size.saturating_sub(table.items.len())).map_err(|_| InstanceStop::OutOfMemory)?;
         table.items.resize(size, value);
         Ok(before)
     }
@@ -542,7 +547,7 @@ impl Instance {
     /// # Errors
     ///
     /// [`TrapReason::MemoryBounds`] if they are not in the memory.
-    pub(crate) fn memory_fill(&mut self, memory: usize, [start, value, len]: [u64; 3]) -> Result<(), Stop> {
+    pub(crate) fn memory_fill(&mut self, memory: usize, [start, value, len]: [u64; 3]) -> Result<(), InstanceStop> {
         let memory = self.memories.get_mut(memory).ok_or(TrapReason::MemoryBounds)?;
         let [value, ..] = value.to_le_bytes();
         range_mut(&mut memory.items, start, len).ok_or(TrapReason::MemoryBounds)?.fill(value);
@@ -554,12 +559,17 @@ impl Instance {
     /// # Errors
     ///
     /// [`TrapReason::MemoryBounds`] if they are not in the memories.
-    pub(crate) fn memory_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
-        copy(&mut self.memories, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::MemoryBounds))
+    pub(crate) fn memory_copy(
+        &mut self,
+        to: usize,
+        from: usize,
+        [dst, src, len]: [u64; 3],
+    ) -> Result<(), InstanceStop> {
+        copy(&mut self.memories, to, from, [dst, src, len]).ok_or(InstanceStop::Trap(TrapReason::MemoryBounds))
     }
 
-    fn table_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), Stop> {
-        copy(&mut self.tables, to, from, [dst, src, len]).ok_or(Stop::Trap(TrapReason::TableBounds))
+    fn table_copy(&mut self, to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Result<(), InstanceStop> {
+        copy(&mut self.tables, to, from, [dst, src, len]).ok_or(InstanceStop::Trap(TrapReason::TableBounds))
     }
 
     fn memory_init(
@@ -568,7 +578,7 @@ impl Instance {
         memory: u32,
         segment: usize,
         [dst, src, len]: [u64; 3],
-    ) -> Result<(), Stop> {
+    ) -> Result<(), InstanceStop> {
         let is_there = self.data.get(segment).copied().unwrap_or(false);
         let bytes = program.data.get(segment).filter(|_| is_there).map_or(&[][..], |(_, bytes)| bytes);
         let source = range(bytes, src, len).ok_or(TrapReason::MemoryBounds)?;
@@ -583,7 +593,7 @@ impl Instance {
         table: u32,
         segment: usize,
         [dst, src, len]: [u64; 3],
-    ) -> Result<(), Stop> {
+    ) -> Result<(), InstanceStop> {
         let is_there = self.elements.get(segment).copied().unwrap_or(false);
         let items = program.elements.get(segment).filter(|_| is_there).map_or(&[][..], |(_, items)| items);
         let source = range(items, src, len).ok_or(TrapReason::TableBounds)?;
@@ -618,9 +628,9 @@ fn word_offset(word: i16) -> i16 {
     word.saturating_mul(8)
 }
 
-fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Stop> {
+fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, InstanceStop> {
     let mut items = Vec::new();
-    items.try_reserve_exact(len).map_err(|_| Stop::OutOfMemory)?;
+    items.try_reserve_exact(len).map_err(|_| InstanceStop::OutOfMemory)?;
     items.resize(len, value);
     Ok(items)
 }

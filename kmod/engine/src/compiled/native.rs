@@ -19,7 +19,7 @@
 use super::{
     guest::Native,
     instance::{
-        Instance,
+        CompiledInstance,
         PRIVATE,
         Private, //
     },
@@ -35,7 +35,7 @@ use crate::{
     },
     heap::{
         Account,
-        Lack, //
+        AllocError, //
     },
     host::Fail,
     host_operations::{
@@ -252,14 +252,14 @@ computing! {
 
 /// Machine code of a module's functions. The host owns it, and frees it after the module.
 #[derive(Debug)]
-pub(crate) struct Code {
+pub(crate) struct CompiledCode {
     /// Address of each function that the module defines.
     entries: Vec<usize>,
     /// Bytes of machine code.
     size: u64,
 }
 
-impl Code {
+impl CompiledCode {
     /// Has the host make machine code of `compiled`.
     ///
     /// # Errors
@@ -326,12 +326,12 @@ impl Code {
     }
 
     /// Has [`Helper::CallResolved`] call function `index`.
-    pub(crate) fn resolve(&self, instance: &mut Instance, index: u32, imported: u32) {
+    pub(crate) fn resolve(&self, instance: &mut CompiledInstance, index: u32, imported: u32) {
         instance.set_private(Private::Target, self.entry(index, imported) as u64);
     }
 }
 
-impl Drop for Code {
+impl Drop for CompiledCode {
     fn drop(&mut self) {
         // The host frees the machine code after it has closed the account.
         if let Some(account) = Account::current() {
@@ -395,9 +395,9 @@ impl GuestStack {
         let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
         let size = usize::try_from(size).map_err(|_| Error::Memory)?;
         let start = KernelHost::new().alloc_stack(size).map_err(|fail| {
-            let lack = if fail == Fail::Errno(Errno::DQuot) { Lack::Total } else { Lack::Memory };
+            let error = if fail == Fail::Errno(Errno::DQuot) { AllocError::Total } else { AllocError::Memory };
             if let Some(account) = Account::current() {
-                account.note_lack(lack);
+                account.note_alloc_error(error);
             }
             Error::Memory
         })?;
@@ -411,7 +411,7 @@ impl GuestStack {
     }
 
     /// Prepares a call of function `index` without arguments.
-    pub(crate) fn prepare(&mut self, code: &Code, index: u32, imported: u32, instance: &mut Instance) {
+    pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut CompiledInstance) {
         let top = self.start.as_ptr().wrapping_add(self.size);
         // A function begins 8 bytes below a multiple of 16.
         let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
@@ -430,7 +430,7 @@ impl GuestStack {
 }
 
 /// Continues the guest: its helper returns `result`. `native` must be the module of `instance`.
-pub(crate) fn resume(instance: &mut Instance, native: &Native, result: u64) -> Request {
+pub(crate) fn resume(instance: &mut CompiledInstance, native: &Native, result: u64) -> Request {
     instance.set_private(Private::Native, ptr::from_ref(native).expose_provenance() as u64);
     let context = instance.context_pointer();
     // From here until the routine returns, only quick forms of helpers use the instance, by this address.

@@ -8,7 +8,7 @@
 use super::{
     guest::Native,
     instance::{
-        Instance,
+        CompiledInstance,
         Private,
         private_word, //
     },
@@ -28,7 +28,7 @@ struct Answer {
 
 /// Returns the result of `helper` for `instance`; `None` if its quick form declines.
 #[inline(always)]
-fn answer(helper: Helper, native: &Native, instance: &mut Instance, [a, b, c]: [u64; 3]) -> Option<u64> {
+fn answer(helper: Helper, native: &Native, instance: &mut CompiledInstance, [a, b, c]: [u64; 3]) -> Option<u64> {
     let index = |word: u64| usize::try_from(word).unwrap_or(usize::MAX);
     let number = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
     match helper {
@@ -81,7 +81,7 @@ macro_rules! quick {
                 let instance = unsafe { private_word(context, Private::Instance) };
                 // SAFETY: `resume` stored the address of its mutable reference, which it does not use until the guest switches
                 // back to the engine's stack.
-                let instance = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<Instance>(instance) };
+                let instance = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<CompiledInstance>(instance) };
                 match answer(Helper::$helper, native, instance, [a, b, c]) {
                     Some(value) => Answer { value, is_done: 1 },
                     None => Answer { value: 0, is_done: 0 },

@@ -8,8 +8,8 @@
 
 use super::{
     instance::{
-        Instance,
-        Stop,
+        CompiledInstance,
+        InstanceStop,
         Surroundings, //
     },
     program::Program,
@@ -60,15 +60,15 @@ const MOVES: u64 = 1024;
 /// Stack limit: small frames and helpers have room below.
 const LIMIT: u64 = (STACK << RANGE) + 4096;
 
-/// End of a run.
+/// End of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SimulationEnd {
     /// The function returned, with R0.
     Returned(u64),
     /// The guest ended with a status.
     Exited(u32),
     /// A trap, or a limit.
-    Stopped(Stop),
+    Stopped(InstanceStop),
     /// The stack is used up.
     StackOverflow,
     /// No steps are left.
@@ -84,7 +84,7 @@ pub trait Imports {
     /// # Errors
     ///
     /// The end of the guest.
-    fn call(&mut self, index: u32, instance: &mut Instance) -> Result<(), End>;
+    fn call(&mut self, index: u32, instance: &mut CompiledInstance) -> Result<(), SimulationEnd>;
 }
 
 /// Surroundings with the simulator's addresses.
@@ -149,7 +149,7 @@ pub struct Simulator<'a> {
     /// Limits of growth, and addresses.
     pub surroundings: Unlimited,
     /// The instance.
-    pub instance: Instance,
+    pub instance: CompiledInstance,
     stack: Vec<u8>,
     /// Steps that are left.
     pub steps: u64,
@@ -162,31 +162,31 @@ impl<'a> Simulator<'a> {
     ///
     /// # Errors
     ///
-    /// The errors of [`Instance::new`].
-    pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, Stop> {
+    /// The errors of [`CompiledInstance::new`].
+    pub fn new(compiled: &'a Compiled, program: &'a Program, stack: usize) -> Result<Self, InstanceStop> {
         let surroundings = Unlimited { memory: 1 << 32, elements: 10_000_000, moves: 0 };
-        let mut instance = Instance::new(program, &surroundings)?;
+        let mut instance = CompiledInstance::new(program, &surroundings)?;
         instance.set(STACK_LIMIT, LIMIT);
         let stack = alloc::vec![0xa5; stack];
         Ok(Self { compiled, program, surroundings, instance, stack, steps: u64::MAX, stress: None })
     }
 
     /// Calls function `index`, one that the module defines, without arguments.
-    pub fn run(&mut self, index: u32, imports: &mut impl Imports) -> End {
+    pub fn run(&mut self, index: u32, imports: &mut impl Imports) -> SimulationEnd {
         let imported = self.compiled.declarations.imported;
         match index.checked_sub(imported) {
             Some(function) => match self.execute(function as usize, imports) {
                 Ok(end) | Err(end) => end,
             },
             None => match imports.call(index, &mut self.instance) {
-                Ok(()) => End::Returned(0),
+                Ok(()) => SimulationEnd::Returned(0),
                 Err(end) => end,
             },
         }
     }
 
     #[expect(clippy::too_many_lines, reason = "one match over all instructions")]
-    fn execute(&mut self, function: usize, imports: &mut impl Imports) -> Result<End, End> {
+    fn execute(&mut self, function: usize, imports: &mut impl Imports) -> Result<SimulationEnd, SimulationEnd> {
         let mut regs = [0x5a5a_5a5a_5a5a_5a5a_u64; 11];
         let mut frames: Vec<Frame> = Vec::new();
         let mut function = function;
@@ -202,11 +202,12 @@ impl<'a> Simulator<'a> {
         let mut frame = u64::from(compiled.functions[function].frame);
         loop {
             if self.steps == 0 {
-                return Err(End::OutOfSteps);
+                return Err(SimulationEnd::OutOfSteps);
             }
             self.steps -= 1;
             let place = (function, at);
-            let violation = move |text: &str| End::Violation(format!("function {} at {}: {text}", place.0, place.1));
+            let violation =
+                move |text: &str| SimulationEnd::Violation(format!("function {} at {}: {text}", place.0, place.1));
             if !self.tick(frames.len() as u64) {
                 return Err(violation("no checkpoint"));
             }
@@ -256,7 +257,7 @@ impl<'a> Simulator<'a> {
                     let op = insn.code & 0xf0;
                     match op {
                         jmp::EXIT => {
-                            let Some(caller) = frames.pop() else { return Ok(End::Returned(regs[0])) };
+                            let Some(caller) = frames.pop() else { return Ok(SimulationEnd::Returned(regs[0])) };
                             function = caller.function;
                             code = &compiled.functions[function].code;
                             frame = u64::from(compiled.functions[function].frame);
@@ -329,16 +330,21 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    fn helper(&mut self, helper: Helper, regs: &mut [u64; 11], imports: &mut impl Imports) -> Result<(), End> {
+    fn helper(
+        &mut self,
+        helper: Helper,
+        regs: &mut [u64; 11],
+        imports: &mut impl Imports,
+    ) -> Result<(), SimulationEnd> {
         let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
         let result = match helper {
             Helper::Trap => {
                 let reason = args[1];
                 if reason != TrapReason::Stack as u64 {
-                    return Err(End::Stopped(Stop::Trap(TrapReason::from_number(reason))));
+                    return Err(SimulationEnd::Stopped(InstanceStop::Trap(TrapReason::from_number(reason))));
                 }
                 if !self.serve() {
-                    return Err(End::StackOverflow);
+                    return Err(SimulationEnd::StackOverflow);
                 }
                 0
             }
@@ -353,7 +359,7 @@ impl<'a> Simulator<'a> {
             _ => self
                 .instance
                 .help(self.program, &self.compiled.declarations, &self.surroundings, helper, args)
-                .map_err(End::Stopped)?,
+                .map_err(SimulationEnd::Stopped)?,
         };
         regs[0] = result;
         regs[1..6].fill(0x0fed_cba9_8765_4321);
@@ -389,7 +395,7 @@ impl<'a> Simulator<'a> {
         index: u32,
         regs: &mut [u64; 11],
         imports: &mut impl Imports,
-    ) -> Result<(), End> {
+    ) -> Result<(), SimulationEnd> {
         for number in 0..5 {
             self.instance.set_arg(number, regs[number + 1]);
         }

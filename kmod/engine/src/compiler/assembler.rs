@@ -24,7 +24,7 @@ use crate::{
         Fact,
         Function,
         Helper,
-        Place, //
+        Location, //
     },
 };
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ const CODE_MAX: usize = 1 << 20;
 
 /// Second operand of an arithmetic instruction or a compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum RegImm {
     /// A register.
     Reg(Reg),
     /// An immediate, sign-extended to the width of the operation.
@@ -141,17 +141,17 @@ impl Assembler {
     }
 
     /// Claims facts at the next instruction, for a label there. Those of several labels are what all of them claim.
-    pub(super) fn claim(&mut self, facts: &[(Place, Fact)]) {
+    pub(super) fn claim(&mut self, facts: &[(Location, Fact)]) {
         let at = self.here();
         if self.claimed != Some(at) {
             self.claimed = Some(at);
-            self.claims.extend(facts.iter().map(|(place, fact)| Claim { at, place: *place, fact: *fact }));
+            self.claims.extend(facts.iter().map(|(location, fact)| Claim { at, location: *location, fact: *fact }));
             return;
         }
         let first = self.claims.partition_point(|claim| claim.at < at);
         let earlier = self.claims.split_off(first);
         self.claims.extend(earlier.into_iter().filter_map(|claim| {
-            let (_, other) = facts.iter().find(|(place, _)| *place == claim.place)?;
+            let (_, other) = facts.iter().find(|(location, _)| *location == claim.location)?;
             let fact = match (claim.fact, *other) {
                 (Fact::Index { memory, bytes }, Fact::Index { memory: same, bytes: fewer }) if memory == same => {
                     Fact::Index { memory, bytes: fewer.min(bytes) }
@@ -164,31 +164,31 @@ impl Assembler {
     }
 
     /// Arithmetic: `dst = dst op source`, in 64 bits if `is_wide`.
-    pub(super) fn alu(&mut self, op: u8, is_wide: bool, dst: Reg, source: Source) -> Result<(), Error> {
+    pub(super) fn alu(&mut self, op: u8, is_wide: bool, dst: Reg, source: RegImm) -> Result<(), Error> {
         self.alu_with(op, is_wide, dst, source, 0)
     }
 
     /// Arithmetic with an offset: 1 for signed division, the source's width for a sign-extending move.
-    pub(super) fn alu_with(&mut self, op: u8, is_wide: bool, dst: Reg, source: Source, off: i16) -> Result<(), Error> {
+    pub(super) fn alu_with(&mut self, op: u8, is_wide: bool, dst: Reg, source: RegImm, off: i16) -> Result<(), Error> {
         let class = if is_wide { class::ALU64 } else { class::ALU };
         self.push(match source {
-            Source::Reg(src) => Insn::new(class | X | op, dst, src, off, 0),
-            Source::Imm(imm) => Insn::new(class | op, dst, R0, off, imm),
+            RegImm::Reg(src) => Insn::new(class | X | op, dst, src, off, 0),
+            RegImm::Imm(imm) => Insn::new(class | op, dst, R0, off, imm),
         })
     }
 
     /// `dst = src`, all 64 bits.
     pub(super) fn mov(&mut self, dst: Reg, src: Reg) -> Result<(), Error> {
-        if dst == src { Ok(()) } else { self.alu(alu::MOV, true, dst, Source::Reg(src)) }
+        if dst == src { Ok(()) } else { self.alu(alu::MOV, true, dst, RegImm::Reg(src)) }
     }
 
     /// `dst = value`.
     pub(super) fn constant(&mut self, dst: Reg, value: u64) -> Result<(), Error> {
         if let Ok(imm) = i32::try_from(value.cast_signed()) {
-            return self.alu(alu::MOV, true, dst, Source::Imm(imm));
+            return self.alu(alu::MOV, true, dst, RegImm::Imm(imm));
         }
         if let Ok(low) = u32::try_from(value) {
-            return self.alu(alu::MOV, false, dst, Source::Imm(low.cast_signed()));
+            return self.alu(alu::MOV, false, dst, RegImm::Imm(low.cast_signed()));
         }
         let [low, high] = halves(value);
         self.push(Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, low))?;
@@ -197,7 +197,7 @@ impl Assembler {
 
     /// `dst = -dst`.
     pub(super) fn neg(&mut self, is_wide: bool, dst: Reg) -> Result<(), Error> {
-        self.alu(alu::NEG, is_wide, dst, Source::Imm(0))
+        self.alu(alu::NEG, is_wide, dst, RegImm::Imm(0))
     }
 
     /// Loads: `dst = [base + off]`, zero-extended.
@@ -211,10 +211,10 @@ impl Assembler {
     }
 
     /// Stores: `[base + off] = source`.
-    pub(super) fn store(&mut self, width: u8, base: Reg, off: i16, source: Source) -> Result<(), Error> {
+    pub(super) fn store(&mut self, width: u8, base: Reg, off: i16, source: RegImm) -> Result<(), Error> {
         self.push(match source {
-            Source::Reg(src) => Insn::new(class::STX | mode::MEM | width, base, src, off, 0),
-            Source::Imm(imm) => Insn::new(class::ST | mode::MEM | width, base, R0, off, imm),
+            RegImm::Reg(src) => Insn::new(class::STX | mode::MEM | width, base, src, off, 0),
+            RegImm::Imm(imm) => Insn::new(class::ST | mode::MEM | width, base, R0, off, imm),
         })
     }
 
@@ -224,7 +224,7 @@ impl Assembler {
     }
 
     /// Stores into a frame slot.
-    pub(super) fn store_slot(&mut self, slot: u32, source: Source) -> Result<(), Error> {
+    pub(super) fn store_slot(&mut self, slot: u32, source: RegImm) -> Result<(), Error> {
         self.store(width::DW, R10, slot_offset(slot)?, source)
     }
 
@@ -240,14 +240,14 @@ impl Assembler {
         condition: Condition,
         is_wide: bool,
         dst: Reg,
-        source: Source,
+        source: RegImm,
         label: Label,
     ) -> Result<(), Error> {
         let class = if is_wide { class::JMP } else { class::JMP32 };
         self.jumps.push((self.here(), label));
         self.push(match source {
-            Source::Reg(src) => Insn::new(class | X | condition.0, dst, src, 0, 0),
-            Source::Imm(imm) => Insn::new(class | condition.0, dst, R0, 0, imm),
+            RegImm::Reg(src) => Insn::new(class | X | condition.0, dst, src, 0, 0),
+            RegImm::Imm(imm) => Insn::new(class | condition.0, dst, R0, 0, imm),
         })
     }
 

@@ -4,7 +4,7 @@
 
 use super::{
     Error,
-    assembler::Source,
+    assembler::RegImm,
     function::{
         Compiler,
         REG_PARAMS,
@@ -120,7 +120,7 @@ impl Compiler<'_> {
         self.frame.asm.call_helper(Helper::ResolveTail)?;
         self.frame.clobber(false)?;
         self.pass_all(params, 0)?;
-        self.frame.asm.store(width::DW, R6, TAIL_CALL, Source::Imm(1))?;
+        self.frame.asm.store(width::DW, R6, TAIL_CALL, RegImm::Imm(1))?;
         self.frame.asm.exit()?;
         self.diverge()
     }
@@ -246,7 +246,7 @@ impl Compiler<'_> {
             let slot = self.frame.operand_slot(depth);
             let reg = self.frame.alloc()?;
             self.frame.asm.load(width::DW, reg, R6, off)?;
-            self.frame.asm.store_slot(slot, Source::Reg(reg))?;
+            self.frame.asm.store_slot(slot, RegImm::Reg(reg))?;
             self.frame.release(reg)?;
             self.frame.push(Value::Slot)?;
         }
@@ -265,10 +265,10 @@ impl Compiler<'_> {
             let operand = self.frame.pop()?;
             let source = match operand.value {
                 Value::Const(value) => match immediate(value, true) {
-                    Some(imm) => Source::Imm(imm),
-                    None => Source::Reg(self.frame.source(operand)?),
+                    Some(imm) => RegImm::Imm(imm),
+                    None => RegImm::Reg(self.frame.source(operand)?),
                 },
-                _ => Source::Reg(self.frame.source(operand)?),
+                _ => RegImm::Reg(self.frame.source(operand)?),
             };
             self.frame.asm.store(width::DW, R6, off, source)?;
             self.frame.unlock();

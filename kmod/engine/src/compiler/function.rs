@@ -12,7 +12,7 @@ use super::{
         Assembler,
         Condition,
         Label,
-        Source, //
+        RegImm, //
     },
     registers::{
         Frame,
@@ -232,7 +232,7 @@ pub(super) fn compile(
 /// Emits what follows if the stack is used up: after a checkpoint the function begins again.
 pub(super) fn without_stack(asm: &mut Assembler, params: u32, entry: Label) -> Result<(), Error> {
     for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
-        asm.store(width::DW, R6, args_offset(param)?, Source::Reg(Reg(reg)))?;
+        asm.store(width::DW, R6, args_offset(param)?, RegImm::Reg(Reg(reg)))?;
     }
     asm.pass_context()?;
     asm.constant(R2, TrapReason::Stack as u64)?;
@@ -252,9 +252,9 @@ impl<'a> Compiler<'a> {
         self.frame.asm.load(width::DW, R0, R6, STACK_LIMIT)?;
         if is_large {
             // The size is not known yet; it is at most this.
-            self.frame.asm.alu(alu::ADD, true, R0, Source::Imm(i32::from(i16::MAX)))?;
+            self.frame.asm.alu(alu::ADD, true, R0, RegImm::Imm(i32::from(i16::MAX)))?;
         }
-        self.frame.asm.jump_if(Condition(jmp::JLT), true, R10, Source::Reg(R0), stack)?;
+        self.frame.asm.jump_if(Condition(jmp::JLT), true, R10, RegImm::Reg(R0), stack)?;
         self.stack = Some((stack, params));
         self.enter(params, locals)?;
         let label = self.frame.asm.label();
@@ -311,7 +311,7 @@ impl<'a> Compiler<'a> {
         condition: Condition,
         is_wide: bool,
         dst: Reg,
-        source: Source,
+        source: RegImm,
         label: Label,
     ) -> Result<(), Error> {
         let number = self.forks;
@@ -356,12 +356,12 @@ impl<'a> Compiler<'a> {
         for param in REG_PARAMS..params {
             if frame.is_live(param) {
                 frame.asm.load(width::DW, R0, R6, args_offset(param)?)?;
-                frame.asm.store_slot(param, Source::Reg(R0))?;
+                frame.asm.store_slot(param, RegImm::Reg(R0))?;
             }
         }
         for local in params..locals {
             if frame.analysis.locals.get(local as usize).is_some_and(|lifetime| lifetime.needs_zero) {
-                frame.asm.store_slot(local, Source::Imm(0))?;
+                frame.asm.store_slot(local, RegImm::Imm(0))?;
             }
         }
         Ok(())
@@ -386,7 +386,7 @@ impl<'a> Compiler<'a> {
                     };
                     for reg in 0..6 {
                         if let Some((local, true)) = saved(&reg) {
-                            asm.store_slot(local, Source::Reg(Reg(reg)))?;
+                            asm.store_slot(local, RegImm::Reg(Reg(reg)))?;
                         }
                     }
                     asm.pass_context()?;
@@ -556,7 +556,7 @@ impl<'a> Compiler<'a> {
         let word = self.frame.alloc()?;
         let cold = self.frame.asm.label();
         self.frame.asm.load(width::DW, word, R6, INTERRUPT)?;
-        self.frame.asm.jump_if(Condition(jmp::JNE), true, word, Source::Imm(0), cold)?;
+        self.frame.asm.jump_if(Condition(jmp::JNE), true, word, RegImm::Imm(0), cold)?;
         self.frame.unlock();
         let state = self.frame.now;
         self.cold.push(Cold::Checkpoint { label: cold, head: label, state });
@@ -658,7 +658,7 @@ impl<'a> Compiler<'a> {
                 self.frame.asm.load_slot(R0, slot)?;
                 if index > 0 {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
-                    self.frame.asm.store(width::DW, R6, args_offset(index)?, Source::Reg(R0))?;
+                    self.frame.asm.store(width::DW, R6, args_offset(index)?, RegImm::Reg(R0))?;
                 }
             }
         }
@@ -735,7 +735,7 @@ impl<'a> Compiler<'a> {
             let source = self.frame.operand_slot(slot(from.saturating_add(index)));
             let target = self.frame.operand_slot(slot(height.saturating_add(index)));
             self.frame.asm.load_slot(R7, source)?;
-            self.frame.asm.store_slot(target, Source::Reg(R7))?;
+            self.frame.asm.store_slot(target, RegImm::Reg(R7))?;
         }
         Ok(())
     }
@@ -799,7 +799,7 @@ impl<'a> Compiler<'a> {
 
     fn execute(&mut self, target: usize, plan: &Plan) -> Result<(), Error> {
         for (local, reg) in &plan.stores {
-            self.frame.asm.store_slot(*local, Source::Reg(*reg))?;
+            self.frame.asm.store_slot(*local, RegImm::Reg(*reg))?;
         }
         let mut moves = plan.moves.clone();
         let mut loads = plan.loads.clone();
@@ -810,7 +810,7 @@ impl<'a> Compiler<'a> {
                 self.frame.asm.mov(to, from)?;
             } else {
                 // A cycle: by way of the frame.
-                self.frame.asm.store_slot(local, Source::Reg(from))?;
+                self.frame.asm.store_slot(local, RegImm::Reg(from))?;
                 loads.push((to, local));
             }
         }
@@ -954,7 +954,7 @@ impl<'a> Compiler<'a> {
                 let middle = from.saturating_add(to.saturating_sub(from) / 2);
                 let first = runs.get(middle).map(|(first, _)| *first).ok_or(Error::Internal("br_table"))?;
                 let right = self.frame.asm.label();
-                let source = Source::Imm(first.cast_signed());
+                let source = RegImm::Imm(first.cast_signed());
                 self.fork(Condition(jmp::JGE), false, reg, source, right)?;
                 work.push((middle, to, Some(right)));
                 to = middle;
@@ -999,7 +999,7 @@ impl<'a> Compiler<'a> {
                 .get(local as usize)
                 .is_some_and(|lifetime| lifetime.last > self.frame.position)
         {
-            self.frame.asm.store_slot(local, Source::Reg(R0))?;
+            self.frame.asm.store_slot(local, RegImm::Reg(R0))?;
         }
         *without.cell_mut(R0)? = super::registers::Cell::default();
         Ok(without)

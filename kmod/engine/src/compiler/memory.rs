@@ -6,7 +6,7 @@ use super::{
     Error,
     assembler::{
         Condition,
-        Source, //
+        RegImm, //
     },
     function::Compiler,
     registers::{
@@ -77,7 +77,7 @@ impl Compiler<'_> {
             self.frame.asm.load(load.width, dst, base, off)?;
         }
         if load.is_narrowed {
-            self.frame.asm.alu(alu::MOV, false, dst, Source::Reg(dst))?;
+            self.frame.asm.alu(alu::MOV, false, dst, RegImm::Reg(dst))?;
         }
         self.finish_result(dst)
     }
@@ -143,11 +143,11 @@ impl Compiler<'_> {
     /// Adds a constant to an address.
     fn add(&mut self, address: Reg, value: u64) -> Result<(), Error> {
         if let Some(imm) = immediate(value, true) {
-            return self.frame.asm.alu(alu::ADD, true, address, Source::Imm(imm));
+            return self.frame.asm.alu(alu::ADD, true, address, RegImm::Imm(imm));
         }
         let more = self.frame.alloc()?;
         self.frame.asm.constant(more, value)?;
-        self.frame.asm.alu(alu::ADD, true, address, Source::Reg(more))?;
+        self.frame.asm.alu(alu::ADD, true, address, RegImm::Reg(more))?;
         self.frame.release(more)
     }
 
@@ -156,18 +156,18 @@ impl Compiler<'_> {
         if memory == 0 {
             let base = self.frame.base()?;
             if operand.value == Value::Reg(reg) {
-                self.frame.asm.alu(alu::ADD, true, reg, Source::Reg(base))?;
+                self.frame.asm.alu(alu::ADD, true, reg, RegImm::Reg(base))?;
                 self.frame.now.cell_mut(reg)?.bytes = 0;
                 return Ok(reg);
             }
             let address = self.frame.alloc()?;
             self.frame.asm.mov(address, base)?;
-            self.frame.asm.alu(alu::ADD, true, address, Source::Reg(reg))?;
+            self.frame.asm.alu(alu::ADD, true, address, RegImm::Reg(reg))?;
             return Ok(address);
         }
         let address = self.frame.alloc()?;
         self.frame.asm.load(width::DW, address, R6, memory_offset(memory, MemoryField::Base))?;
-        self.frame.asm.alu(alu::ADD, true, address, Source::Reg(reg))?;
+        self.frame.asm.alu(alu::ADD, true, address, RegImm::Reg(reg))?;
         Ok(address)
     }
 
@@ -197,10 +197,10 @@ impl Compiler<'_> {
         self.frame.asm.constant(limit, need.into())?;
         self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Size))?;
         if minimum < need.into() {
-            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, Source::Reg(limit), trap)?;
+            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, RegImm::Reg(limit), trap)?;
         }
-        self.frame.asm.alu(alu::SUB, true, scratch, Source::Reg(limit))?;
-        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap)?;
+        self.frame.asm.alu(alu::SUB, true, scratch, RegImm::Reg(limit))?;
+        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, RegImm::Reg(scratch), trap)?;
         self.frame.release(limit)
     }
 
@@ -213,13 +213,13 @@ impl Compiler<'_> {
         if let Some(word) = word.filter(|_| memory == 0 && need <= minimum) {
             let off = LIMITS.saturating_add(word.saturating_sub(1).saturating_mul(8));
             self.frame.asm.load(width::DW, scratch, R6, off)?;
-            return self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap);
+            return self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, RegImm::Reg(scratch), trap);
         }
         self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Size))?;
         if minimum < need {
-            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, Source::Imm(imm), trap)?;
+            self.frame.asm.jump_if(Condition(jmp::JLT), true, scratch, RegImm::Imm(imm), trap)?;
         }
-        self.frame.asm.alu(alu::SUB, true, scratch, Source::Imm(imm))?;
-        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, Source::Reg(scratch), trap)
+        self.frame.asm.alu(alu::SUB, true, scratch, RegImm::Imm(imm))?;
+        self.frame.asm.jump_if(Condition(jmp::JGT), true, reg, RegImm::Reg(scratch), trap)
     }
 }

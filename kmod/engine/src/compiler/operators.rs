@@ -6,7 +6,7 @@ use super::{
     Error,
     assembler::{
         Condition,
-        Source, //
+        RegImm, //
     },
     function::{
         Compare,
@@ -293,7 +293,7 @@ impl<'a> Compiler<'a> {
             O::MemorySize { mem } => {
                 let dst = self.destination(&[])?;
                 self.frame.asm.load(width::DW, dst, crate::ebpf::R6, memory_offset(mem, MemoryField::Size))?;
-                self.frame.asm.alu(alu::RSH, true, dst, Source::Imm(16))?;
+                self.frame.asm.alu(alu::RSH, true, dst, RegImm::Imm(16))?;
                 self.finish_result(dst)
             }
             O::MemoryGrow { mem } => self.call_helper(Helper::MemoryGrow, &[mem.into()], 1, true),
@@ -391,12 +391,12 @@ impl<'a> Compiler<'a> {
             core::mem::swap(&mut lhs, &mut rhs);
         }
         let mut source = self.frame.source_or_imm(rhs, is_wide)?;
-        if let (Source::Imm(imm), alu::LSH | alu::RSH | alu::ARSH) = (source, op) {
-            source = Source::Imm(imm & if is_wide { 63 } else { 31 });
+        if let (RegImm::Imm(imm), alu::LSH | alu::RSH | alu::ARSH) = (source, op) {
+            source = RegImm::Imm(imm & if is_wide { 63 } else { 31 });
         }
         let busy = match source {
-            Source::Reg(reg) => Some(reg),
-            Source::Imm(_) => None,
+            RegImm::Reg(reg) => Some(reg),
+            RegImm::Imm(_) => None,
         };
         let hint = self.frame.hint(hinted, &[busy]);
         let mut dst = self.frame.own(lhs, hint)?;
@@ -418,7 +418,7 @@ impl<'a> Compiler<'a> {
         let hint = self.frame.hint(self.next_local(), &[]);
         let dst = self.frame.own(operand, hint)?;
         for (op, imm) in operations {
-            self.frame.asm.alu(*op, is_wide, dst, Source::Imm(*imm))?;
+            self.frame.asm.alu(*op, is_wide, dst, RegImm::Imm(*imm))?;
         }
         self.finish_result(dst)
     }
@@ -434,15 +434,15 @@ impl<'a> Compiler<'a> {
         let dst = self.frame.own(operand, None)?;
         let asm = &mut self.frame.asm;
         if is_wide {
-            asm.alu(alu::RSH, true, sign, Source::Imm(63))?;
-            asm.alu(alu::LSH, true, sign, Source::Imm(63))?;
-            asm.alu(alu::LSH, true, dst, Source::Imm(1))?;
-            asm.alu(alu::RSH, true, dst, Source::Imm(1))?;
+            asm.alu(alu::RSH, true, sign, RegImm::Imm(63))?;
+            asm.alu(alu::LSH, true, sign, RegImm::Imm(63))?;
+            asm.alu(alu::LSH, true, dst, RegImm::Imm(1))?;
+            asm.alu(alu::RSH, true, dst, RegImm::Imm(1))?;
         } else {
-            asm.alu(alu::AND, false, sign, Source::Imm(i32::MIN))?;
-            asm.alu(alu::AND, false, dst, Source::Imm(i32::MAX))?;
+            asm.alu(alu::AND, false, sign, RegImm::Imm(i32::MIN))?;
+            asm.alu(alu::AND, false, dst, RegImm::Imm(i32::MAX))?;
         }
-        asm.alu(alu::OR, is_wide, dst, Source::Reg(sign))?;
+        asm.alu(alu::OR, is_wide, dst, RegImm::Reg(sign))?;
         self.finish_result(dst)
     }
 
@@ -454,7 +454,7 @@ impl<'a> Compiler<'a> {
             Value::Local(_) => self.destination(&[Some(reg)])?,
             _ => reg,
         };
-        self.frame.asm.alu_with(alu::MOV, is_wide, dst, Source::Reg(reg), bits)?;
+        self.frame.asm.alu_with(alu::MOV, is_wide, dst, RegImm::Reg(reg), bits)?;
         self.finish_result(dst)
     }
 
@@ -470,9 +470,9 @@ impl<'a> Compiler<'a> {
                 let other = self.frame.alloc()?;
                 let rest = width.wrapping_sub(count);
                 self.frame.asm.mov(other, dst)?;
-                self.frame.asm.alu(first, is_wide, dst, Source::Imm(count))?;
-                self.frame.asm.alu(second, is_wide, other, Source::Imm(rest))?;
-                self.frame.asm.alu(alu::OR, is_wide, dst, Source::Reg(other))?;
+                self.frame.asm.alu(first, is_wide, dst, RegImm::Imm(count))?;
+                self.frame.asm.alu(second, is_wide, other, RegImm::Imm(rest))?;
+                self.frame.asm.alu(alu::OR, is_wide, dst, RegImm::Reg(other))?;
             }
             return self.finish_result(dst);
         }
@@ -482,15 +482,15 @@ impl<'a> Compiler<'a> {
         let other = self.frame.alloc()?;
         let asm = &mut self.frame.asm;
         asm.mov(dst, reg)?;
-        asm.alu(first, is_wide, dst, Source::Reg(count))?;
+        asm.alu(first, is_wide, dst, RegImm::Reg(count))?;
         asm.mov(other, count)?;
         asm.neg(is_wide, other)?;
         // Shift by the rest of the count: other = reg shifted.
         let shifted = self.frame.alloc()?;
         let asm = &mut self.frame.asm;
         asm.mov(shifted, reg)?;
-        asm.alu(second, is_wide, shifted, Source::Reg(other))?;
-        asm.alu(alu::OR, is_wide, dst, Source::Reg(shifted))?;
+        asm.alu(second, is_wide, shifted, RegImm::Reg(other))?;
+        asm.alu(alu::OR, is_wide, dst, RegImm::Reg(shifted))?;
         self.finish_result(dst)
     }
 
@@ -533,31 +533,31 @@ impl<'a> Compiler<'a> {
         }
         let dst = self.frame.own(lhs, None)?;
         if is_signed {
-            self.frame.asm.alu_with(alu::MOV, true, dst, Source::Reg(dst), 32)?;
+            self.frame.asm.alu_with(alu::MOV, true, dst, RegImm::Reg(dst), 32)?;
         }
         let source = match rhs.value {
             // The register may be the only place of the local, and no longer be its own.
-            Value::Local(_) if rhs.value == lhs.value => Source::Reg(dst),
+            Value::Local(_) if rhs.value == lhs.value => RegImm::Reg(dst),
             Value::Const(value) if is_signed || value <= i32::MAX as u64 => {
-                Source::Imm(i32::try_from(value.cast_signed()).unwrap_or_else(|_| low(value)))
+                RegImm::Imm(i32::try_from(value.cast_signed()).unwrap_or_else(|_| low(value)))
             }
             _ if is_signed => {
                 let copy = self.frame.own(rhs, None)?;
-                self.frame.asm.alu_with(alu::MOV, true, copy, Source::Reg(copy), 32)?;
-                Source::Reg(copy)
+                self.frame.asm.alu_with(alu::MOV, true, copy, RegImm::Reg(copy), 32)?;
+                RegImm::Reg(copy)
             }
-            _ => Source::Reg(self.frame.source(rhs)?),
+            _ => RegImm::Reg(self.frame.source(rhs)?),
         };
         let asm = &mut self.frame.asm;
         match condition.0 {
             jmp::JEQ => {
-                if source != Source::Imm(0) {
+                if source != RegImm::Imm(0) {
                     asm.alu(alu::XOR, true, dst, source)?;
                 }
-                asm.alu(alu::SUB, true, dst, Source::Imm(1))?;
+                asm.alu(alu::SUB, true, dst, RegImm::Imm(1))?;
             }
             jmp::JNE => {
-                if source != Source::Imm(0) {
+                if source != RegImm::Imm(0) {
                     asm.alu(alu::XOR, true, dst, source)?;
                 }
                 asm.neg(true, dst)?;
@@ -565,10 +565,10 @@ impl<'a> Compiler<'a> {
             jmp::JLT | jmp::JSLT => asm.alu(alu::SUB, true, dst, source)?,
             _ => {
                 asm.alu(alu::SUB, true, dst, source)?;
-                asm.alu(alu::SUB, true, dst, Source::Imm(1))?;
+                asm.alu(alu::SUB, true, dst, RegImm::Imm(1))?;
             }
         }
-        asm.alu(alu::RSH, true, dst, Source::Imm(63))?;
+        asm.alu(alu::RSH, true, dst, RegImm::Imm(63))?;
         self.frame.now.cell_mut(dst)?.bytes = 0;
         Ok(dst)
     }
@@ -606,8 +606,8 @@ impl<'a> Compiler<'a> {
         let is_small = |operand: &Operand| matches!(operand.value, Value::Const(value) if i32::try_from(value.cast_signed()).is_ok() || u32::try_from(value).is_ok());
         let other_reg = if is_small(&other) { None } else { Some(self.frame.source(other)?) };
         let rhs_reg = match rhs {
-            Source::Reg(reg) => Some(reg),
-            Source::Imm(_) => None,
+            RegImm::Reg(reg) => Some(reg),
+            RegImm::Imm(_) => None,
         };
         let busy = [Some(lhs), rhs_reg, other_reg];
         let hint = self.frame.hint(self.next_local(), &busy);
@@ -639,17 +639,17 @@ impl<'a> Compiler<'a> {
         let divisor = self.frame.source_or_imm(rhs, is_wide)?;
         let zero = self.trap(TrapReason::DivideByZero);
         let reg = match divisor {
-            Source::Imm(imm) if imm != 0 && !(is_signed && imm == -1) => {
+            RegImm::Imm(imm) if imm != 0 && !(is_signed && imm == -1) => {
                 let dst = self.frame.own(lhs, None)?;
                 self.frame.asm.alu_with(op, is_wide, dst, divisor, off)?;
                 return self.finish_result(dst);
             }
-            Source::Imm(imm) => {
+            RegImm::Imm(imm) => {
                 let reg = self.frame.alloc()?;
-                self.frame.asm.alu(alu::MOV, is_wide, reg, Source::Imm(imm))?;
+                self.frame.asm.alu(alu::MOV, is_wide, reg, RegImm::Imm(imm))?;
                 reg
             }
-            Source::Reg(reg) => reg,
+            RegImm::Reg(reg) => reg,
         };
         let mut dst = self.frame.own(lhs, None)?;
         if dst == reg {
@@ -658,14 +658,14 @@ impl<'a> Compiler<'a> {
             dst = copy;
         }
         self.frame.now.cell_mut(dst)?.bytes = 0;
-        self.frame.asm.jump_if(Condition(jmp::JEQ), is_wide, reg, Source::Imm(0), zero)?;
+        self.frame.asm.jump_if(Condition(jmp::JEQ), is_wide, reg, RegImm::Imm(0), zero)?;
         if !is_signed {
-            self.frame.asm.alu_with(op, is_wide, dst, Source::Reg(reg), off)?;
+            self.frame.asm.alu_with(op, is_wide, dst, RegImm::Reg(reg), off)?;
             return self.finish_result(dst);
         }
         let (negative, done) = (self.frame.asm.label(), self.frame.asm.label());
-        self.frame.asm.jump_if(Condition(jmp::JEQ), is_wide, reg, Source::Imm(-1), negative)?;
-        self.frame.asm.alu_with(op, is_wide, dst, Source::Reg(reg), off)?;
+        self.frame.asm.jump_if(Condition(jmp::JEQ), is_wide, reg, RegImm::Imm(-1), negative)?;
+        self.frame.asm.alu_with(op, is_wide, dst, RegImm::Reg(reg), off)?;
         self.frame.asm.jump(done)?;
         self.frame.asm.bind(negative)?;
         self.frame.claim();
@@ -676,9 +676,9 @@ impl<'a> Compiler<'a> {
             if is_wide {
                 let least = self.frame.alloc()?;
                 self.frame.asm.constant(least, 1 << 63)?;
-                self.frame.asm.jump_if(Condition(jmp::JEQ), true, dst, Source::Reg(least), overflow)?;
+                self.frame.asm.jump_if(Condition(jmp::JEQ), true, dst, RegImm::Reg(least), overflow)?;
             } else {
-                self.frame.asm.jump_if(Condition(jmp::JEQ), false, dst, Source::Imm(i32::MIN), overflow)?;
+                self.frame.asm.jump_if(Condition(jmp::JEQ), false, dst, RegImm::Imm(i32::MIN), overflow)?;
             }
             self.frame.asm.neg(is_wide, dst)?;
         }

@@ -10,7 +10,7 @@ use super::{
     analysis::Analysis,
     assembler::{
         Assembler,
-        Source, //
+        RegImm, //
     },
 };
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
     },
     vmctx::{
         Fact,
+        Location,
         MemoryField,
-        Place,
         memory_offset, //
     },
 };
@@ -281,12 +281,12 @@ impl Frame {
             Holder::Free => {}
             Holder::Local { local, is_dirty } => {
                 if is_dirty && self.is_live(local) {
-                    self.asm.store_slot(local, Source::Reg(reg))?;
+                    self.asm.store_slot(local, RegImm::Reg(reg))?;
                 }
             }
             Holder::Operand(depth) => {
                 let slot = self.operand_slot(depth);
-                self.asm.store_slot(slot, Source::Reg(reg))?;
+                self.asm.store_slot(slot, RegImm::Reg(reg))?;
                 let operand = self.stack.get_mut(depth as usize).ok_or(Error::Internal("operand"))?;
                 operand.value = Value::Slot;
             }
@@ -394,13 +394,13 @@ impl Frame {
     }
 
     /// The popped `operand` as the second operand of an instruction of this width.
-    pub(super) fn source_or_imm(&mut self, operand: Operand, is_wide: bool) -> Result<Source, Error> {
+    pub(super) fn source_or_imm(&mut self, operand: Operand, is_wide: bool) -> Result<RegImm, Error> {
         if let Value::Const(value) = operand.value
             && let Some(imm) = immediate(value, is_wide)
         {
-            return Ok(Source::Imm(imm));
+            return Ok(RegImm::Imm(imm));
         }
-        self.source(operand).map(Source::Reg)
+        self.source(operand).map(RegImm::Reg)
     }
 
     /// A register with the popped `operand` that may be overwritten: `hint` if possible.
@@ -592,7 +592,7 @@ impl Frame {
                 let slot = self.operand_slot(operand.depth);
                 match immediate(value, true) {
                     Some(imm) => {
-                        self.asm.store_slot(slot, Source::Imm(imm))?;
+                        self.asm.store_slot(slot, RegImm::Imm(imm))?;
                         self.set_slot(index);
                     }
                     None => self.store_operand(index, operand)?,
@@ -607,7 +607,7 @@ impl Frame {
         let slot = self.operand_slot(operand.depth);
         let locked = self.locked;
         let reg = self.source(operand)?;
-        self.asm.store_slot(slot, Source::Reg(reg))?;
+        self.asm.store_slot(slot, RegImm::Reg(reg))?;
         self.locked = locked;
         if self.now.cell(reg).holder == Holder::Temporary {
             *self.now.cell_mut(reg)? = Cell::default();
@@ -636,7 +636,7 @@ impl Frame {
             Holder::Temporary => return Err(Error::Internal("R0 is taken")),
             Holder::Local { local, is_dirty } if operand.value == Value::Local(local) => {
                 if is_dirty && self.is_live(local) {
-                    self.asm.store_slot(local, Source::Reg(R0))?;
+                    self.asm.store_slot(local, RegImm::Reg(R0))?;
                 }
             }
             _ => {
@@ -659,7 +659,7 @@ impl Frame {
             match self.now.cell(reg).holder {
                 Holder::Operand(_) => self.evict(reg)?,
                 Holder::Local { local, is_dirty: true } if self.is_live(local) => {
-                    self.asm.store_slot(local, Source::Reg(reg))?;
+                    self.asm.store_slot(local, RegImm::Reg(reg))?;
                     self.now.cell_mut(reg)?.holder = Holder::Local { local, is_dirty: false };
                 }
                 _ => {}
@@ -756,11 +756,11 @@ pub(super) fn claim(asm: &mut Assembler, state: &Snapshot) {
     for reg in POOL {
         let bytes = state.cell(reg).bytes;
         if bytes > 0 {
-            facts.push((Place::Reg(reg), Fact::Index { memory: 0, bytes }));
+            facts.push((Location::Reg(reg), Fact::Index { memory: 0, bytes }));
         }
     }
     if state.has_base {
-        facts.push((Place::Reg(R7), Fact::Base { memory: 0 }));
+        facts.push((Location::Reg(R7), Fact::Base { memory: 0 }));
     }
     asm.claim(&facts);
 }

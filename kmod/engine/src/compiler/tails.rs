@@ -7,7 +7,7 @@ use super::{
     assembler::{
         Assembler,
         Condition,
-        Source, //
+        RegImm, //
     },
     function::{
         REG_PARAMS,
@@ -46,22 +46,22 @@ pub(super) fn caller(
     let (entry, stack, head, requested) = (asm.label(), asm.label(), asm.label(), asm.label());
     asm.bind(entry)?;
     asm.load(width::DW, R0, R6, STACK_LIMIT)?;
-    asm.jump_if(Condition(jmp::JLT), true, R10, Source::Reg(R0), stack)?;
+    asm.jump_if(Condition(jmp::JLT), true, R10, RegImm::Reg(R0), stack)?;
     // The parameters are where the body expects them, and its results where the caller does.
     asm.call_function(body.ok_or(Error::Internal("body"))?)?;
     asm.load(width::DW, R1, R6, TAIL_CALL)?;
-    asm.jump_if(Condition(jmp::JNE), true, R1, Source::Imm(0), head)?;
+    asm.jump_if(Condition(jmp::JNE), true, R1, RegImm::Imm(0), head)?;
     asm.exit()?;
     asm.bind(head)?;
     asm.load(width::DW, R0, R6, INTERRUPT)?;
-    asm.jump_if(Condition(jmp::JNE), true, R0, Source::Imm(0), requested)?;
-    asm.store(width::DW, R6, TAIL_CALL, Source::Imm(0))?;
+    asm.jump_if(Condition(jmp::JNE), true, R0, RegImm::Imm(0), requested)?;
+    asm.store(width::DW, R6, TAIL_CALL, RegImm::Imm(0))?;
     for (param, reg) in (0..REG_PARAMS).zip(1..) {
         asm.load(width::DW, Reg(reg), R6, args_offset(param)?)?;
     }
     asm.call_helper(Helper::CallResolved)?;
     asm.load(width::DW, R1, R6, TAIL_CALL)?;
-    asm.jump_if(Condition(jmp::JNE), true, R1, Source::Imm(0), head)?;
+    asm.jump_if(Condition(jmp::JNE), true, R1, RegImm::Imm(0), head)?;
     asm.exit()?;
     asm.bind(requested)?;
     asm.pass_context()?;

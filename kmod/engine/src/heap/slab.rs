@@ -86,7 +86,7 @@ pub(super) struct Slab {
     fresh: usize,
     free: *mut Free,
     all: Links,
-    having: Links,
+    partial: Links,
     is_listed: bool,
 }
 
@@ -103,14 +103,14 @@ const NO_LINKS: Links = Links { previous: ptr::null_mut(), next: ptr::null_mut()
 #[derive(Clone, Copy)]
 enum List {
     All,
-    Having,
+    Partial,
 }
 
 impl Slab {
     fn links(&mut self, list: List) -> &mut Links {
         match list {
             List::All => &mut self.all,
-            List::Having => &mut self.having,
+            List::Partial => &mut self.partial,
         }
     }
 
@@ -171,7 +171,7 @@ impl Slab {
 pub(super) struct Slabs {
     all: *mut Slab,
     /// Slabs with a free block, by class.
-    having: [*mut Slab; CLASSES],
+    partial: [*mut Slab; CLASSES],
     count: usize,
 }
 
@@ -181,7 +181,7 @@ unsafe impl Send for Slabs {}
 impl Slabs {
     /// Returns an empty set of slabs.
     pub(super) const fn new() -> Self {
-        Self { all: ptr::null_mut(), having: [ptr::null_mut(); CLASSES], count: 0 }
+        Self { all: ptr::null_mut(), partial: [ptr::null_mut(); CLASSES], count: 0 }
     }
 
     /// Returns the size of the next slab, in bytes. The first slabs are small, so that a small
@@ -198,7 +198,7 @@ impl Slabs {
     fn first(&mut self, list: List, class: Class) -> Option<&mut *mut Slab> {
         match list {
             List::All => Some(&mut self.all),
-            List::Having => self.having.get_mut(class.0),
+            List::Partial => self.partial.get_mut(class.0),
         }
     }
 
@@ -263,7 +263,7 @@ impl Slabs {
             fresh: size_of::<Slab>(),
             free: ptr::null_mut(),
             all: NO_LINKS,
-            having: NO_LINKS,
+            partial: NO_LINKS,
             is_listed: false,
         };
         // SAFETY: `memory` has the size and alignment of a slab, by this function's safety
@@ -292,21 +292,21 @@ impl Slabs {
         if is_listed {
             // SAFETY: `slab` is valid and not on the list of its class, by this function's safety
             // requirement.
-            unsafe { self.link(slab, List::Having) };
+            unsafe { self.link(slab, List::Partial) };
         }
     }
 
     /// Takes a free block of `class`, if there is one, and returns the address after its front
     /// word.
     pub(super) fn take(&mut self, class: Class) -> Option<NonNull<u8>> {
-        let mut slab = NonNull::new(self.having.get(class.0).copied()?)?;
+        let mut slab = NonNull::new(self.partial.get(class.0).copied()?)?;
         // SAFETY: Slabs on a list are valid, and the account's lock is held.
         let this = unsafe { slab.as_mut() };
         let block = this.take(slab.as_ptr().cast());
         if !this.has_room() {
             this.is_listed = false;
             // SAFETY: The slab was found on this list.
-            unsafe { self.unlink(slab, List::Having) };
+            unsafe { self.unlink(slab, List::Partial) };
         }
         // SAFETY: The block was just taken, so nothing else accesses it, and its first word is
         // reserved for the slab's address.
@@ -331,15 +331,15 @@ impl Slabs {
         this.is_listed = true;
         if !was_listed {
             // SAFETY: The slab is valid, and `is_listed` says that it was not on this list.
-            unsafe { self.link(slab, List::Having) };
+            unsafe { self.link(slab, List::Partial) };
         }
         if !is_empty {
             return None;
         }
-        let first = self.having.get(class.0).copied()?;
+        let first = self.partial.get(class.0).copied()?;
         // SAFETY: `slab` is valid by this function's safety requirement, and the account's lock is
         // held.
-        let is_only = first == slab.as_ptr() && unsafe { slab.as_ref() }.having.next.is_null();
+        let is_only = first == slab.as_ptr() && unsafe { slab.as_ref() }.partial.next.is_null();
         if is_only {
             return None;
         }
@@ -360,7 +360,7 @@ impl Slabs {
         let was_listed = core::mem::replace(&mut this.is_listed, false);
         if was_listed {
             // SAFETY: `is_listed` says that the slab is on this list.
-            unsafe { self.unlink(slab, List::Having) };
+            unsafe { self.unlink(slab, List::Partial) };
         }
         // SAFETY: Every slab of the account is on this list.
         unsafe { self.unlink(slab, List::All) };

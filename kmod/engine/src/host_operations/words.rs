@@ -7,7 +7,7 @@ use super::{
     Block,
     CallError,
     Destination,
-    Place,
+    RelativePath,
     Source,
     Ticks,
     Transfer,
@@ -290,10 +290,10 @@ impl Argument for &Times {
     }
 }
 
-/// Bit of a [`Place`]'s first word that means `follow`; the directory's handle is below it.
+/// Bit of a [`RelativePath`]'s first word that means `follow`; the directory's handle is below it.
 const FOLLOW: u64 = 1 << 32;
 
-impl<'a> Argument for Place<'a> {
+impl<'a> Argument for RelativePath<'a> {
     const WORDS: usize = 2;
 
     #[inline(always)]

@@ -7,11 +7,11 @@
 //! way.
 
 use super::{
-    Malformed, //
+    Malformed,
     der::{
-        Reader, //
-        tag,
-    },
+        DerReader,
+        tag, //
+    }, //
 };
 
 /// Object identifiers.
@@ -81,7 +81,7 @@ impl<'a> Signature<'a> {
     ///
     /// [`Malformed`] if `bytes` is not a signature in the accepted form.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = DerReader::new(bytes);
         let mut content_info = reader.value(tag::SEQUENCE, "not a CMS message")?;
         reader.end("bytes after the end")?;
         object(&mut content_info, oid::SIGNED_DATA, "not signed data")?;
@@ -92,7 +92,7 @@ impl<'a> Signature<'a> {
         Self::signed_data(&mut signed_data)
     }
 
-    fn signed_data(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn signed_data(reader: &mut DerReader<'a>) -> Result<Self, Malformed> {
         let by_key = by_key(reader)?;
         let mut algorithms = reader.value(tag::SET, "no set of digest algorithms")?;
         let digest = digest(&mut algorithms)?;
@@ -113,7 +113,7 @@ impl<'a> Signature<'a> {
         Self::signer(&mut signer, by_key, digest)
     }
 
-    fn signer(reader: &mut Reader<'a>, by_key: bool, algorithm: Digest) -> Result<Self, Malformed> {
+    fn signer(reader: &mut DerReader<'a>, by_key: bool, algorithm: Digest) -> Result<Self, Malformed> {
         let begin = *reader;
         if self::by_key(reader)? != by_key {
             return Err(begin.wrong("the signer version differs from that of the message"));
@@ -173,7 +173,7 @@ enum Digest {
 /// Checks that `value` is an `ECDSA-Sig-Value`, a pair of numbers, see [RFC
 /// 3279](https://www.rfc-editor.org/rfc/rfc3279#section-2.2.3). Returns the length of the longer
 /// number in bytes.
-fn ecdsa_value(mut value: Reader<'_>) -> Result<usize, Malformed> {
+fn ecdsa_value(mut value: DerReader<'_>) -> Result<usize, Malformed> {
     let mut pair = value.value(tag::SEQUENCE, "not a pair of numbers")?;
     value.end("more than a pair of numbers")?;
     let mut width = 0;
@@ -190,7 +190,7 @@ fn ecdsa_value(mut value: Reader<'_>) -> Result<usize, Malformed> {
     Ok(width)
 }
 
-fn not_empty(reader: Reader<'_>) -> Result<&[u8], Malformed> {
+fn not_empty(reader: DerReader<'_>) -> Result<&[u8], Malformed> {
     match reader.bytes() {
         [] => Err(reader.wrong("an empty signer identifier")),
         bytes => Ok(bytes),
@@ -198,7 +198,7 @@ fn not_empty(reader: Reader<'_>) -> Result<&[u8], Malformed> {
 }
 
 /// Reads a version. Returns true if it means that a key identifier names the signer.
-fn by_key(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+fn by_key(reader: &mut DerReader<'_>) -> Result<bool, Malformed> {
     let begin = *reader;
     match reader.value(tag::INTEGER, "no version")?.bytes() {
         [1] => Ok(false),
@@ -207,13 +207,13 @@ fn by_key(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     }
 }
 
-fn object(reader: &mut Reader<'_>, wanted: &[u8], what: &'static str) -> Result<(), Malformed> {
+fn object(reader: &mut DerReader<'_>, wanted: &[u8], what: &'static str) -> Result<(), Malformed> {
     let begin = *reader;
     if reader.value(tag::OBJECT_IDENTIFIER, what)?.bytes() == wanted { Ok(()) } else { Err(begin.wrong(what)) }
 }
 
 /// Reads an algorithm. Returns its identifier, and true if its parameters are NULL.
-fn algorithm<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], bool), Malformed> {
+fn algorithm<'a>(reader: &mut DerReader<'a>) -> Result<(&'a [u8], bool), Malformed> {
     let mut algorithm = reader.value(tag::SEQUENCE, "no algorithm")?;
     let id = algorithm.value(tag::OBJECT_IDENTIFIER, "no algorithm")?.bytes();
     let has_null = algorithm.is_next(tag::NULL);
@@ -224,7 +224,7 @@ fn algorithm<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], bool), Malformed>
     Ok((id, has_null))
 }
 
-fn digest(reader: &mut Reader<'_>) -> Result<Digest, Malformed> {
+fn digest(reader: &mut DerReader<'_>) -> Result<Digest, Malformed> {
     let begin = *reader;
     // NULL and absent parameters mean the same, see RFC 5754, section 2.
     match algorithm(reader)?.0 {
@@ -235,7 +235,7 @@ fn digest(reader: &mut Reader<'_>) -> Result<Digest, Malformed> {
     }
 }
 
-fn key_kind(reader: &mut Reader<'_>, digest: Digest) -> Result<Kind, Malformed> {
+fn key_kind(reader: &mut DerReader<'_>, digest: Digest) -> Result<Kind, Malformed> {
     let begin = *reader;
     let (id, has_null) = algorithm(reader)?;
     let ecdsa = match digest {

@@ -23,13 +23,13 @@ pub(super) mod tag {
 
 /// Reader of consecutive values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct DerReader<'a> {
     bytes: &'a [u8],
     /// Offset of `bytes` in the whole input.
     base: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, base: 0 }
     }

@@ -4,12 +4,12 @@
 //! module.
 
 use super::{
-    Malformed, //
+    Malformed,
     capabilities,
     cbor::{
         Ascending,
-        Reader, //
-    },
+        CborReader, //
+    }, //
 };
 
 /// Upper bound of the length of a module's name, in bytes.
@@ -94,7 +94,7 @@ impl<'a> Manifest<'a> {
     ///
     /// [`Malformed`] if `bytes` is not the deterministic encoding of a manifest.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = CborReader::new(bytes);
         let mut this = Self {
             abi: 0,
             name: "",
@@ -142,14 +142,14 @@ impl<'a> Manifest<'a> {
     pub fn each_limit(&self, f: impl FnMut(&'a str, u64)) {
         if !self.limits.is_empty() {
             // `read` has parsed these bytes successfully, so parsing them again cannot fail.
-            let _ = limits(&mut Reader::new(self.limits), f);
+            let _ = limits(&mut CborReader::new(self.limits), f);
         }
     }
 
     /// Calls `f` with the module and the name of each import.
     pub fn each_import(&self, f: impl FnMut(&'a str, &'a str)) {
         // `read` has parsed these bytes successfully, so parsing them again cannot fail.
-        let _ = imports(&mut Reader::new(self.imports), f);
+        let _ = imports(&mut CborReader::new(self.imports), f);
     }
 }
 
@@ -160,13 +160,13 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
-fn module_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+fn module_name<'a>(reader: &mut CborReader<'a>) -> Result<&'a str, Malformed> {
     let begin = *reader;
     let name = reader.text()?;
     if is_name(name) { Ok(name) } else { Err(begin.wrong("not a name of 1 to 64 characters of a-z 0-9 . _ -")) }
 }
 
-fn version(reader: &mut Reader<'_>) -> Result<[u32; 3], Malformed> {
+fn version(reader: &mut CborReader<'_>) -> Result<[u32; 3], Malformed> {
     let begin = *reader;
     if reader.array()? != 3 {
         return Err(begin.wrong("not a version of three numbers"));
@@ -178,7 +178,7 @@ fn version(reader: &mut Reader<'_>) -> Result<[u32; 3], Malformed> {
     Ok(version)
 }
 
-fn capabilities(reader: &mut Reader<'_>) -> Result<Capabilities, Malformed> {
+fn capabilities(reader: &mut CborReader<'_>) -> Result<Capabilities, Malformed> {
     let mut ascending = Ascending::default();
     let mut bits = 0;
     for _ in 0..reader.array()? {
@@ -195,7 +195,7 @@ fn capabilities(reader: &mut Reader<'_>) -> Result<Capabilities, Malformed> {
     Ok(Capabilities(bits))
 }
 
-fn limits<'a>(reader: &mut Reader<'a>, mut f: impl FnMut(&'a str, u64)) -> Result<(), Malformed> {
+fn limits<'a>(reader: &mut CborReader<'a>, mut f: impl FnMut(&'a str, u64)) -> Result<(), Malformed> {
     let mut ascending = Ascending::default();
     for _ in 0..reader.map()? {
         let begin = *reader;
@@ -208,7 +208,7 @@ fn limits<'a>(reader: &mut Reader<'a>, mut f: impl FnMut(&'a str, u64)) -> Resul
     Ok(())
 }
 
-fn imports<'a>(reader: &mut Reader<'a>, mut f: impl FnMut(&'a str, &'a str)) -> Result<(), Malformed> {
+fn imports<'a>(reader: &mut CborReader<'a>, mut f: impl FnMut(&'a str, &'a str)) -> Result<(), Malformed> {
     let mut modules = Ascending::default();
     for _ in 0..reader.map()? {
         let begin = *reader;

@@ -18,7 +18,7 @@
 //! | 36 | u32 | `then_len` | for `exchange` the room for the answer in bytes |
 //! | 40 | u64 | `user` | not used by the host |
 //!
-//! The [`Context`] keeps the progress of an interrupted call. The call is repeated with the same
+//! The [`WasiCtx`] keeps the progress of an interrupted call. The call is repeated with the same
 //! arguments and continues from there.
 
 mod waiting;
@@ -26,7 +26,7 @@ mod waiting;
 pub(super) use self::waiting::wait;
 
 use super::{
-    CALL_FUEL, Context, Done, Failure, Stop,
+    CALL_FUEL, Done, Failure, Stop, WasiCtx,
     abi::{
         Errno,
         Rights, //
@@ -258,7 +258,7 @@ impl Copying {
 }
 
 /// Counts an operation that moved `moved` bytes, and makes a checkpoint if one is due.
-fn count<H: Host>(context: &mut Context<H>, moved: usize) -> Result<(), Failure> {
+fn count<H: Host>(context: &mut WasiCtx<H>, moved: usize) -> Result<(), Failure> {
     context.fuel = context.fuel.wrapping_add(CALL_FUEL);
     context.charge(moved);
     let batch = &mut context.batch;
@@ -294,7 +294,7 @@ fn place(op: &Op) -> Result<At, Errno> {
 
 /// Continues `op` and updates its progress. If the operation would block, it waits, or fails with
 /// [`Errno::Again`] if `now` is [`At::PositionNow`].
-fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
+fn go_on<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
     let known = if now == At::PositionNow { ALL | GO_ON } else { ALL | PREVIOUS | GO_ON };
     if op.flags & !known != 0 {
         return Err(Errno::Inval.into());
@@ -313,7 +313,7 @@ fn go_on<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now:
 }
 
 /// Performs a read or a write.
-fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, kind: Kind, now: At) -> Done {
+fn transfer<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op, kind: Kind, now: At) -> Done {
     let reads = matches!(kind, Kind::Read | Kind::ReadAt);
     let (of_direction, of_directory) =
         if reads { (Rights::FD_READ, Errno::IsDir) } else { (Rights::FD_WRITE, Errno::BadF) };
@@ -339,7 +339,7 @@ fn transfer<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, k
 
 /// Writes the data that is left, then waits for an answer. `done` counts written bytes until all
 /// are written.
-fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
+fn exchange<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op, now: At) -> Done {
     // Nothing is written without room for an answer.
     let wanted = span(memory, op.then, op.then_len)?;
     if wanted.len == 0 {
@@ -367,7 +367,7 @@ fn exchange<H: Host>(context: &mut Context<H>, memory: &mut [u8], op: &mut Op, n
 }
 
 /// Performs a copy: with [`At::PositionNow`] until some bytes are moved, otherwise until `fd` ends.
-fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
+fn copy<H: Host>(context: &mut WasiCtx<H>, op: &mut Op, now: At) -> Done {
     let from = context.file(op.fd, Rights::FD_READ, Errno::IsDir)?.handle;
     let to = context.file(op.then, Rights::FD_WRITE, Errno::BadF)?.handle;
     let mut copying = core::mem::take(&mut context.batch.copy);
@@ -381,7 +381,7 @@ fn copy<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
 
 impl Copying {
     /// Writes the bytes in the buffer and continues the copy.
-    fn go_on<H: Host>(&mut self, context: &mut Context<H>, op: &mut Op, (from, to): (Handle, Handle), now: At) -> Done {
+    fn go_on<H: Host>(&mut self, context: &mut WasiCtx<H>, op: &mut Op, (from, to): (Handle, Handle), now: At) -> Done {
         let mut takes_buffer = false;
         loop {
             while self.unwritten.len > 0 {
@@ -432,7 +432,7 @@ impl Copying {
     }
 }
 
-fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
+fn accept<H: Host>(context: &mut WasiCtx<H>, op: &mut Op, now: At) -> Done {
     // Only `wait` passes `PositionNow`. A manifest grants `submit` without the capability for
     // sockets.
     if now != At::PositionNow {
@@ -444,7 +444,7 @@ fn accept<H: Host>(context: &mut Context<H>, op: &mut Op, now: At) -> Done {
 }
 
 /// Counts moved bytes. The calling loop counts the operation.
-fn count_bytes<H>(context: &mut Context<H>, moved: usize) -> Done {
+fn count_bytes<H>(context: &mut WasiCtx<H>, moved: usize) -> Done {
     context.batch.bytes = context.batch.bytes.saturating_add(moved);
     context.charge(moved);
     Ok(())
@@ -461,7 +461,7 @@ fn check_ops(memory: &mut [u8], ops: u32, number: u32) -> Result<(), Errno> {
 /// Performs `number` operations at `ops` one after another, waiting for each, and writes the number
 /// of performed operations to `ndone`. Stops after an operation without [`GO_ON`] that fails or
 /// reads the end of a file.
-pub(super) fn submit<H: Host>(context: &mut Context<H>, memory: &mut [u8], ops: u32, number: u32, ndone: u32) -> Done {
+pub(super) fn submit<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], ops: u32, number: u32, ndone: u32) -> Done {
     check_ops(memory, ops, number)?;
     slice_mut(memory, ndone, 4)?;
     let mut resume = context.batch.resume.take();

@@ -4,7 +4,7 @@
 //! guest many instructions. Described in `docs/bytes.md`.
 
 use super::{
-    Context, Done,
+    Done, WasiCtx,
     abi::Errno,
     memory::{
         slice,
@@ -24,7 +24,7 @@ fn needle(byte: u32) -> Result<u8, Errno> {
 
 /// Writes the offset of the first byte that equals `byte` to `found`, or `len` if there is none.
 pub(super) fn find<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     bytes: u32,
     len: u32,
@@ -36,7 +36,7 @@ pub(super) fn find<H: Host>(
     let mut before: usize = 0;
     for piece in slice(memory, bytes, len)?.chunks(PIECE) {
         if before > 0 {
-            context.look()?;
+            context.checkpoint()?;
         }
         let offset = memchr::memchr(needle, piece);
         let passed = offset.unwrap_or(piece.len());
@@ -52,7 +52,7 @@ pub(super) fn find<H: Host>(
 
 /// Writes the number of bytes that equal `byte` to `counted`.
 pub(super) fn count<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     bytes: u32,
     len: u32,
@@ -64,7 +64,7 @@ pub(super) fn count<H: Host>(
     let mut total: usize = 0;
     for (index, piece) in slice(memory, bytes, len)?.chunks(PIECE).enumerate() {
         if index > 0 {
-            context.look()?;
+            context.checkpoint()?;
         }
         context.count_moved(piece.len());
         total = total.saturating_add(bytecount::count(piece, needle));

@@ -4,11 +4,11 @@
 //! that was interrupted.
 
 use super::{
-    Context, Stop,
+    Stop, WasiCtx,
     abi::Errno,
     functions::{
         FUNCTIONS,
-        Function, //
+        FunctionId, //
     },
 };
 use crate::host::{
@@ -31,7 +31,7 @@ pub(crate) const PARAMS_MAX: usize = {
 /// Call that was interrupted, to be repeated.
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    function: Function,
+    function: FunctionId,
     args: [u64; PARAMS_MAX],
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Calls {
     /// Number of calls.
     pub(crate) count: u64,
     /// Function of the last call.
-    pub(crate) last: Option<Function>,
+    pub(crate) last: Option<FunctionId>,
     interrupted: Option<Call>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn errno(cells: &[u64]) -> u16 {
     cells.first().and_then(|errno| u16::try_from(*errno).ok()).unwrap_or(Errno::NoSys as u16)
 }
 
-impl<H: Host> Context<H> {
+impl<H: Host> WasiCtx<H> {
     /// Makes a call: `body` if the guest may continue. The first of `cells` becomes the result.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl<H: Host> Context<H> {
     #[inline(always)]
     pub(super) fn enter(
         &mut self,
-        function: Function,
+        function: FunctionId,
         memory: &mut [u8],
         cells: &mut [u64],
         body: impl FnOnce(&mut Self, &mut [u8], &[u64]) -> Result<Errno, Stop>,
@@ -68,7 +68,7 @@ impl<H: Host> Context<H> {
         // It would take centuries to overflow.
         self.calls.count = self.calls.count.wrapping_add(1);
         self.calls.last = Some(function);
-        let result = match if self.is_look_due() { self.look_before_call() } else { Ok(()) } {
+        let result = match if self.is_checkpoint_due() { self.checkpoint_before_call() } else { Ok(()) } {
             Ok(()) => body(self, memory, cells),
             Err(stop) => Err(stop),
         };
@@ -85,14 +85,14 @@ impl<H: Host> Context<H> {
 
     /// Asks the host whether the guest may continue.
     #[cold]
-    fn look_before_call(&mut self) -> Result<(), Stop> {
+    fn checkpoint_before_call(&mut self) -> Result<(), Stop> {
         self.check_fuel()?;
         if self.host.checkpoint() == Pause::Continue { Ok(()) } else { Err(Stop::Interrupted) }
     }
 
     /// Keeps an interrupted call, to be repeated; returns `stop`.
     #[cold]
-    fn stopped(&mut self, stop: Stop, function: Function, args: &[u64]) -> Stop {
+    fn stopped(&mut self, stop: Stop, function: FunctionId, args: &[u64]) -> Stop {
         if stop == Stop::Interrupted {
             let mut call = Call { function, args: [0; PARAMS_MAX] };
             for (place, arg) in call.args.iter_mut().zip(args) {

@@ -3,7 +3,7 @@
 //! Preview 1 functions for open files and directories.
 
 use super::{
-    Context, Done,
+    Done, WasiCtx,
     abi::{
         Advice,
         Errno,
@@ -38,7 +38,7 @@ pub(super) fn file_type(stat: &FileStat) -> FileType {
     }
 }
 
-pub(super) fn fd_filestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
+pub(super) fn fd_filestat_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_FILESTAT_GET)?;
     let file = context.host.stat(descriptor.handle)?;
     Ok(write_filestat(memory, stat, &file)?)
@@ -70,7 +70,7 @@ pub(super) fn file_size(size: u64) -> Result<u64, Errno> {
 }
 
 pub(super) fn fd_advise<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     _memory: &mut [u8],
     fd: u32,
     offset: u64,
@@ -83,7 +83,7 @@ pub(super) fn fd_advise<H: Host>(
 }
 
 pub(super) fn fd_allocate<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     _memory: &mut [u8],
     fd: u32,
     offset: u64,
@@ -93,17 +93,17 @@ pub(super) fn fd_allocate<H: Host>(
     Ok(context.host.allocate(descriptor.handle, file_size(offset)?, file_size(len)?)?)
 }
 
-pub(super) fn fd_datasync<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
+pub(super) fn fd_datasync<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_DATASYNC)?;
     Ok(context.host.sync(descriptor.handle, true)?)
 }
 
-pub(super) fn fd_sync<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
+pub(super) fn fd_sync<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_SYNC)?;
     Ok(context.host.sync(descriptor.handle, false)?)
 }
 
-pub(super) fn fd_filestat_set_size<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, size: u64) -> Done {
+pub(super) fn fd_filestat_set_size<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32, size: u64) -> Done {
     let descriptor = context.file(fd, Rights::FD_FILESTAT_SET_SIZE, Errno::BadF)?;
     Ok(context.host.set_size(descriptor.handle, file_size(size)?)?)
 }
@@ -119,7 +119,7 @@ pub(super) fn times(atime: u64, mtime: u64, flags: u32) -> Result<Times, Errno> 
 }
 
 pub(super) fn fd_filestat_set_times<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     _memory: &mut [u8],
     fd: u32,
     atime: u64,
@@ -131,7 +131,7 @@ pub(super) fn fd_filestat_set_times<H: Host>(
 }
 
 pub(super) fn fd_readdir<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     buf: u32,

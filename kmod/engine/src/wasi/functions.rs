@@ -4,7 +4,7 @@
 //! preview 1 that have no file of their own.
 
 use super::{
-    Context, Done, Failure, Stop,
+    Done, Failure, Stop, WasiCtx,
     abi::{
         ClockId,
         Errno,
@@ -87,7 +87,7 @@ pub enum ValueType {
 
 /// Import of a guest that the engine provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature {
+pub struct HostFunction {
     /// Module that the function is imported from.
     pub module: &'static str,
     /// Name of the function.
@@ -129,8 +129,8 @@ impl Parameter for u64 {
 /// Entry of a function: counts the call, sees that the guest may continue, and calls the function.
 ///
 /// It takes the guest's memory and the cells of its arguments, one each; there may be more cells. The
-/// first cell becomes the result. An interrupted call is repeated by [`Context::repeat`].
-pub(crate) type Entry<H> = fn(&mut Context<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
+/// first cell becomes the result. An interrupted call is repeated by [`WasiCtx::repeat`].
+pub(crate) type Entry<H> = fn(&mut WasiCtx<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
 
 /// The result types of a row of the table.
 macro_rules! results {
@@ -145,7 +145,7 @@ macro_rules! results {
 /// The body of an entry.
 macro_rules! enter {
     ($context:ident, $memory:ident, $cells:ident, $name:ident($($param:ident: $type:ident),*)) => {
-        $context.enter(Function::$name, $memory, $cells, |context, memory, cells| {
+        $context.enter(FunctionId::$name, $memory, $cells, |context, memory, cells| {
             let Some(&[$($param),*]) = cells.first_chunk() else {
                 return Ok(Errno::NoSys);
             };
@@ -171,11 +171,11 @@ macro_rules! functions {
         /// Function that a guest can import.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(non_camel_case_types, reason = "the specification's own names")]
-        pub(crate) enum Function {
+        pub(crate) enum FunctionId {
             $($($name,)*)*
         }
 
-        impl Function {
+        impl FunctionId {
             /// Returns the function's entry.
             pub(crate) fn entry<H: Host>(self) -> Entry<H> {
                 match self {
@@ -193,15 +193,15 @@ macro_rules! functions {
             /// Returns the function `name` of `module`.
             #[cfg(feature = "object")]
             pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
-                const ALL: &[Function] = &[$($(Function::$name,)*)*];
-                let is_named = |(_, other): &(_, &Signature)| other.module == module && other.name == name;
+                const ALL: &[FunctionId] = &[$($(FunctionId::$name,)*)*];
+                let is_named = |(_, other): &(_, &HostFunction)| other.module == module && other.name == name;
                 ALL.iter().zip(FUNCTIONS).find(is_named).map(|(function, _)| *function)
             }
         }
 
         /// All functions that a guest can import.
-        pub const FUNCTIONS: &[Signature] = &[
-            $($(Signature {
+        pub const FUNCTIONS: &[HostFunction] = &[
+            $($(HostFunction {
                 module: $module,
                 name: stringify!($name),
                 params: &[$(<$type as Parameter>::TYPE),*],
@@ -217,7 +217,7 @@ macro_rules! functions {
             $($(
                 #[inline(always)]
                 pub(in crate::wasi) fn $name<H: Host>(
-                    context: &mut Context<H>,
+                    context: &mut WasiCtx<H>,
                     memory: &mut [u8],
                     cells: &mut [u64],
                 ) -> Result<(), Stop> {
@@ -239,48 +239,48 @@ fn done(done: Done) -> Result<Errno, Stop> {
     }
 }
 
-fn args_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], argv: u32, argv_buf: u32) -> Done {
+fn args_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], argv: u32, argv_buf: u32) -> Done {
     Ok(context.args.get(memory, argv, argv_buf)?)
 }
 
-fn args_sizes_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
+fn args_sizes_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
     Ok(context.args.sizes(memory, count, bytes)?)
 }
 
-fn environ_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], environ: u32, environ_buf: u32) -> Done {
+fn environ_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], environ: u32, environ_buf: u32) -> Done {
     Ok(context.env.get(memory, environ, environ_buf)?)
 }
 
-fn environ_sizes_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
+fn environ_sizes_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], count: u32, bytes: u32) -> Done {
     Ok(context.env.sizes(memory, count, bytes)?)
 }
 
-fn clock_res_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32, resolution: u32) -> Done {
+fn clock_res_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], id: u32, resolution: u32) -> Done {
     let id = ClockId::from_raw(id).ok_or(Errno::Inval)?;
     let nanoseconds = context.host.clock_resolution(id)?;
     Ok(write(memory, resolution, &nanoseconds.to_le_bytes())?)
 }
 
-fn clock_time_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], id: u32, _precision: u64, time: u32) -> Done {
+fn clock_time_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], id: u32, _precision: u64, time: u32) -> Done {
     let id = ClockId::from_raw(id).ok_or(Errno::Inval)?;
     let nanoseconds = context.host.clock_time(id)?;
     Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
 }
 
 /// Closes a handle whose descriptor has been removed: the call cannot be repeated.
-pub(super) fn close<H: Host>(context: &mut Context<H>, handle: Handle) -> Done {
+pub(super) fn close<H: Host>(context: &mut WasiCtx<H>, handle: Handle) -> Done {
     match context.host.close(handle) {
         Err(Fail::Interrupted) => Err(Errno::Intr.into()),
         done => Ok(done?),
     }
 }
 
-fn fd_close<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32) -> Done {
+fn fd_close<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32) -> Done {
     let descriptor = context.fds.remove(fd)?;
     close(context, descriptor.handle)
 }
 
-fn fd_fdstat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
+fn fd_fdstat_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, stat: u32) -> Done {
     let descriptor = context.fds.get(fd)?;
     let file = context.host.stat(descriptor.handle)?;
     let place = slice_mut(memory, stat, 24)?;
@@ -305,14 +305,14 @@ pub(super) fn fdflags(raw: u32) -> Result<FdFlags, Errno> {
     u16::try_from(raw).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)
 }
 
-fn fd_fdstat_set_flags<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, flags: u32) -> Done {
+fn fd_fdstat_set_flags<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32, flags: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
     let flags = fdflags(flags)?;
     Ok(context.host.set_flags(descriptor.handle, flags)?)
 }
 
 fn fd_fdstat_set_rights<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     _memory: &mut [u8],
     fd: u32,
     rights: u64,
@@ -323,7 +323,7 @@ fn fd_fdstat_set_rights<H: Host>(
     Ok(context.fds.shrink(fd, rights, inheriting)?)
 }
 
-fn fd_prestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, prestat: u32) -> Done {
+fn fd_prestat_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, prestat: u32) -> Done {
     let len = u32::try_from(context.fds.name(fd)?.len()).map_err(|_| Errno::Overflow)?;
     // A `prestat` of a directory, which is the only kind.
     let mut fields = [0; 8];
@@ -332,7 +332,7 @@ fn fd_prestat_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32,
 }
 
 fn fd_prestat_dir_name<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     path: u32,
@@ -345,7 +345,7 @@ fn fd_prestat_dir_name<H: Host>(
     Ok(write(memory, path, name)?)
 }
 
-fn fd_renumber<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, to: u32) -> Done {
+fn fd_renumber<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32, to: u32) -> Done {
     match context.fds.renumber(fd, to)? {
         Some(handle) => close(context, handle),
         None => Ok(()),
@@ -353,7 +353,7 @@ fn fd_renumber<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, t
 }
 
 fn fd_seek<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     offset: u64,
@@ -370,14 +370,14 @@ fn fd_seek<H: Host>(
     Ok(write(memory, position, &now.to_le_bytes())?)
 }
 
-fn fd_tell<H: Host>(context: &mut Context<H>, memory: &mut [u8], fd: u32, position: u32) -> Done {
+fn fd_tell<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, position: u32) -> Done {
     let descriptor = context.file(fd, Rights::FD_TELL, Errno::BadF)?;
     let now = context.host.seek(descriptor.handle, 0, Whence::Cur)?;
     Ok(write(memory, position, &now.to_le_bytes())?)
 }
 
 fn poll_oneoff<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     subscriptions: u32,
     events: u32,
@@ -388,12 +388,12 @@ fn poll_oneoff<H: Host>(
 }
 
 /// Ends the guest with `status`.
-fn proc_exit<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], status: u32) -> Done {
+fn proc_exit<H: Host>(_context: &mut WasiCtx<H>, _memory: &mut [u8], status: u32) -> Done {
     Err(Stop::Exit(status).into())
 }
 
 /// Does what the signal does to a process without handlers: nothing, or it ends the guest.
-fn proc_raise<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], signal: u32) -> Done {
+fn proc_raise<H: Host>(_context: &mut WasiCtx<H>, _memory: &mut [u8], signal: u32) -> Done {
     match signal {
         signal::NONE | signal::CHLD | signal::CONT | signal::URG | signal::WINCH => Ok(()),
         // A guest cannot stop itself, because nothing could continue it.
@@ -405,15 +405,15 @@ fn proc_raise<H: Host>(_context: &mut Context<H>, _memory: &mut [u8], signal: u3
     }
 }
 
-fn random_get<H: Host>(context: &mut Context<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
+fn random_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], buf: u32, buf_len: u32) -> Done {
     for piece in slice_mut(memory, buf, buf_len)?.chunks_mut(RANDOM_PIECE) {
         context.host.random(piece)?;
         context.charge(piece.len());
-        context.look()?;
+        context.checkpoint()?;
     }
     Ok(())
 }
 
-fn sched_yield<H: Host>(context: &mut Context<H>, _memory: &mut [u8]) -> Done {
+fn sched_yield<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8]) -> Done {
     Ok(context.host.yield_now()?)
 }

@@ -5,7 +5,7 @@
 use super::{
     Stop,
     functions::{
-        Function,
+        FunctionId,
         ValueType,
         entries, //
     },
@@ -121,7 +121,7 @@ macro_rules! link_row {
     ($linker:ident, $is_direct:ident, $module:literal, $name:ident($($type:ident),*) -> !) => {
         // wasmi has an error of its own for an exit.
         $linker.func_wrap($module, stringify!($name), |mut caller: Caller<'_, State<H>>, status: u32| {
-            match Function::$name.entry()(&mut caller.data_mut().wasi, &mut [], &mut [status.into()]) {
+            match FunctionId::$name.entry()(&mut caller.data_mut().wasi, &mut [], &mut [status.into()]) {
                 Err(Stop::Exit(status)) => Err(Error::i32_exit(status.cast_signed())),
                 Err(stop) => Err(Error::host(stop)),
                 Ok(()) => Ok(()),

@@ -24,10 +24,10 @@ mod transfer;
 
 #[cfg(feature = "object")]
 pub(crate) use calls::PARAMS_MAX;
-pub(crate) use functions::Function;
+pub(crate) use functions::FunctionId;
 pub use functions::{
     FUNCTIONS,
-    Signature,
+    HostFunction,
     ValueType, //
 };
 pub(crate) use link::link;
@@ -54,7 +54,7 @@ use wasmi::errors::HostError;
 
 /// State of a guest in this interface.
 #[derive(Debug)]
-pub struct Context<H> {
+pub struct WasiCtx<H> {
     /// Host of the guest.
     pub host: H,
     /// Arguments.
@@ -66,11 +66,11 @@ pub struct Context<H> {
     /// Start of the `poll_oneoff` or `wait` that was interrupted, in nanoseconds of the monotonic clock.
     /// When the call is repeated, its time-outs count from here.
     polling_since: Option<u64>,
-    /// Work since the last checkpoint, see [`Context::is_look_due`].
+    /// Work since the last checkpoint, see [`WasiCtx::is_checkpoint_due`].
     work: u64,
-    /// Fuel that host calls have cost since [`Context::take_fuel`].
+    /// Fuel that host calls have cost since [`WasiCtx::take_fuel`].
     fuel: u64,
-    /// Fuel that the guest had at the last [`Context::refuel`].
+    /// Fuel that the guest had at the last [`WasiCtx::refuel`].
     fuel_left: u64,
     batch: batch::Batch,
     pub(crate) calls: Calls,
@@ -86,9 +86,9 @@ const CALL_FUEL: u64 = 16;
 const BYTES_PER_FUEL: u64 = 64;
 
 /// Work between two checkpoints. Host calls cost the kernel more than they cost fuel.
-const WORK_PER_LOOK: u64 = 64 * CALL_WORK;
+const WORK_PER_CHECKPOINT: u64 = 64 * CALL_WORK;
 
-impl<H: Host> Context<H> {
+impl<H: Host> WasiCtx<H> {
     /// Creates the state of a guest over `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
         Self {
@@ -141,7 +141,7 @@ impl<H: Host> Context<H> {
     /// # Errors
     ///
     /// [`Stop`] if the guest is to end.
-    fn look(&mut self) -> Done {
+    fn checkpoint(&mut self) -> Done {
         self.check_fuel()?;
         match self.host.checkpoint() {
             Pause::End(_) => Err(Failure::Stop(Stop::Interrupted)),
@@ -150,13 +150,13 @@ impl<H: Host> Context<H> {
     }
 }
 
-impl<H> Context<H> {
+impl<H> WasiCtx<H> {
     /// Counts a host call. Returns true if a checkpoint is due.
-    pub(crate) fn is_look_due(&mut self) -> bool {
+    pub(crate) fn is_checkpoint_due(&mut self) -> bool {
         // One call moves far less than the counter holds, so this does not overflow.
         self.work = self.work.wrapping_add(CALL_WORK);
         self.fuel = self.fuel.wrapping_add(CALL_FUEL);
-        if self.work < WORK_PER_LOOK {
+        if self.work < WORK_PER_CHECKPOINT {
             return false;
         }
         self.work = 0;
@@ -174,7 +174,7 @@ impl<H> Context<H> {
         self.fuel = self.fuel.wrapping_add(bytes as u64 / BYTES_PER_FUEL);
     }
 
-    /// Returns the fuel that host calls have cost since [`Context::take_fuel`].
+    /// Returns the fuel that host calls have cost since [`WasiCtx::take_fuel`].
     pub(crate) fn fuel(&self) -> u64 {
         self.fuel
     }

@@ -7,7 +7,7 @@
 //! that.
 
 use super::{
-    Context, Done,
+    Done, WasiCtx,
     abi::{
         Errno,
         LOOKUP_SYMLINK_FOLLOW,
@@ -37,7 +37,7 @@ use crate::{
         Handle,
         Host,
         Opened,
-        Place, //
+        RelativePath, //
     },
 };
 use alloc::vec::Vec;
@@ -87,8 +87,8 @@ impl Path {
     }
 
     /// Returns the place that this path names below the directory `dir`.
-    fn below(&self, dir: Handle, follow: bool) -> Result<Place<'_>, Errno> {
-        Ok(Place { dir, path: self.as_c_str()?, follow })
+    fn below(&self, dir: Handle, follow: bool) -> Result<RelativePath<'_>, Errno> {
+        Ok(RelativePath { dir, path: self.as_c_str()?, follow })
     }
 }
 
@@ -102,7 +102,7 @@ fn follows(flags: u32) -> Result<bool, Errno> {
 }
 
 pub(super) fn path_create_directory<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     path: u32,
@@ -114,7 +114,7 @@ pub(super) fn path_create_directory<H: Host>(
 }
 
 pub(super) fn path_remove_directory<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     path: u32,
@@ -126,7 +126,7 @@ pub(super) fn path_remove_directory<H: Host>(
 }
 
 pub(super) fn path_unlink_file<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     path: u32,
@@ -138,7 +138,7 @@ pub(super) fn path_unlink_file<H: Host>(
 }
 
 pub(super) fn path_filestat_get<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     flags: u32,
@@ -154,7 +154,7 @@ pub(super) fn path_filestat_get<H: Host>(
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_filestat_set_times<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     flags: u32,
@@ -172,7 +172,7 @@ pub(super) fn path_filestat_set_times<H: Host>(
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_link<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     old_fd: u32,
     old_flags: u32,
@@ -191,7 +191,7 @@ pub(super) fn path_link<H: Host>(
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_rename<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     old_fd: u32,
     old_path: u32,
@@ -210,7 +210,7 @@ pub(super) fn path_rename<H: Host>(
 /// Creates a symbolic link. The target must be relative, like every path of a guest, because other
 /// programs may follow the link.
 pub(super) fn path_symlink<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     target: u32,
     target_len: u32,
@@ -227,7 +227,7 @@ pub(super) fn path_symlink<H: Host>(
 /// Reads a symbolic link. Text beyond the buffer is dropped.
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_readlink<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     path: u32,
@@ -256,7 +256,7 @@ const WRITING: Rights = Rights::FD_WRITE.with(Rights::FD_ALLOCATE).with(Rights::
 /// `FD_READ` or `FD_WRITE`.
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn path_open<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     dirflags: u32,
@@ -286,14 +286,14 @@ pub(super) fn path_open<H: Host>(
     }
     let dir = context.fds.get_with(fd, needed)?;
     // A C library requests `FD_SYNC` without `FD_DATASYNC` for a file opened for reading.
-    let asked = match Rights::from_raw_known(rights) {
-        asked if asked.contains(Rights::FD_SYNC) => asked.with(Rights::FD_DATASYNC),
-        asked => asked,
+    let requested = match Rights::from_raw_known(rights) {
+        requested if requested.contains(Rights::FD_SYNC) => requested.with(Rights::FD_DATASYNC),
+        requested => requested,
     };
-    if !dir.inheriting.contains(asked.both(Rights::FD_READ.with(Rights::FD_WRITE))) {
+    if !dir.inheriting.contains(requested.both(Rights::FD_READ.with(Rights::FD_WRITE))) {
         return Err(Errno::NotCapable.into());
     }
-    let rights = asked.both(dir.inheriting);
+    let rights = requested.both(dir.inheriting);
     if rights.has_any(READING) {
         host_how |= open::READ;
     }
@@ -314,7 +314,7 @@ pub(super) fn path_open<H: Host>(
 }
 
 /// Adds `descriptor`, which the host has just opened, with the unused number `fd`.
-pub(super) fn adopt<H: Host>(context: &mut Context<H>, fd: u32, descriptor: Descriptor) -> Done {
+pub(super) fn adopt<H: Host>(context: &mut WasiCtx<H>, fd: u32, descriptor: Descriptor) -> Done {
     if let Err(errno) = context.fds.insert(fd, descriptor) {
         // The guest never knew the handle, so an error of `close` is not reported.
         let _ = context.host.close(descriptor.handle);

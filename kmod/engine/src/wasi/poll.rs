@@ -3,7 +3,7 @@
 //! `poll_oneoff`: waits for clocks and descriptors at the same time.
 
 use super::{
-    Context, Done,
+    Done, WasiCtx,
     abi::{
         ClockId,
         Errno,
@@ -149,10 +149,10 @@ fn happened<H: Host>(
         },
         Waiting::Descriptor(kind, index) => {
             let entry = entries.get(index).copied().unwrap_or_default();
-            let ready = match u32::try_from(entry.ready) {
+            let ready = match u32::try_from(entry.revents) {
                 Ok(0) => return Ok(Err(None)),
                 Ok(ready) => ready,
-                Err(_) => return Ok(Ok((kind, Errno::from_linux(entry.ready.saturating_neg()), 0, 0))),
+                Err(_) => return Ok(Ok((kind, Errno::from_linux(entry.revents.saturating_neg()), 0, 0))),
             };
             let flags = if ready & poll::HANGUP != 0 { HANGUP } else { 0 };
             Ok(Ok((kind, Errno::Success, entry.bytes, flags)))
@@ -162,7 +162,7 @@ fn happened<H: Host>(
 
 /// Implements `poll_oneoff` of preview 1.
 pub(super) fn oneoff<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     (subscriptions, count): (u32, u32),
     events: u32,

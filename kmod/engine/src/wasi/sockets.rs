@@ -3,7 +3,7 @@
 //! Preview 1 functions for sockets.
 
 use super::{
-    Context, Done, Failure,
+    Done, Failure, WasiCtx,
     abi::{
         Errno,
         FdFlags,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Replaces the error of a socket function by [`Errno::NotSock`] if `fd` is not a socket.
-fn of_socket<H: Host, T>(context: &mut Context<H>, fd: u32, result: Result<T, Failure>) -> Result<T, Failure> {
+fn of_socket<H: Host, T>(context: &mut WasiCtx<H>, fd: u32, result: Result<T, Failure>) -> Result<T, Failure> {
     match result {
         Err(Failure::Errno(Errno::NotCapable | Errno::Inval | Errno::Fault)) => match context.file_type(fd)? {
             FileType::SocketDgram | FileType::SocketStream => result,
@@ -41,7 +41,7 @@ fn of_socket<H: Host, T>(context: &mut Context<H>, fd: u32, result: Result<T, Fa
 
 /// Accepts a connection. The new descriptor has the inheriting rights of the listening socket.
 pub(super) fn sock_accept<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     flags: u32,
@@ -55,7 +55,7 @@ pub(super) fn sock_accept<H: Host>(
 
 /// Accepts a connection from `fd` and returns the new descriptor, which has `flags`. If no
 /// connection is pending, waits if `waits` is set, and fails with [`Errno::Again`] otherwise.
-pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags, waits: bool) -> Result<u32, Failure> {
+pub(super) fn accept<H: Host>(context: &mut WasiCtx<H>, fd: u32, flags: FdFlags, waits: bool) -> Result<u32, Failure> {
     let listening = context.fds.get_with(fd, Rights::SOCK_ACCEPT).map_err(Failure::from);
     let listening = of_socket(context, fd, listening)?;
     let fd = context.fds.vacant().ok_or(End::limited(Limit::Fds))?;
@@ -67,7 +67,7 @@ pub(super) fn accept<H: Host>(context: &mut Context<H>, fd: u32, flags: FdFlags,
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]
 pub(super) fn sock_recv<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     data: u32,
@@ -81,7 +81,7 @@ pub(super) fn sock_recv<H: Host>(
 }
 
 fn receive<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     (data, data_len): (u32, u32),
@@ -106,7 +106,7 @@ fn receive<H: Host>(
 }
 
 pub(super) fn sock_send<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     data: u32,
@@ -119,7 +119,7 @@ pub(super) fn sock_send<H: Host>(
 }
 
 fn send<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     (data, data_len): (u32, u32),
@@ -139,7 +139,7 @@ fn send<H: Host>(
     Ok(write(memory, sent, &bytes.to_le_bytes())?)
 }
 
-pub(super) fn sock_shutdown<H: Host>(context: &mut Context<H>, _memory: &mut [u8], fd: u32, how: u32) -> Done {
+pub(super) fn sock_shutdown<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32, how: u32) -> Done {
     let descriptor = context.fds.get_with(fd, Rights::SOCK_SHUTDOWN).map_err(Failure::from).and_then(|descriptor| {
         let is_known = how != 0 && how & !(socket::SHUT_RD | socket::SHUT_WR) == 0;
         if is_known { Ok(descriptor) } else { Err(Errno::Inval.into()) }

@@ -3,7 +3,7 @@
 //! Preview 1 functions that read and write files.
 
 use super::{
-    Context, Done,
+    Done, WasiCtx,
     abi::{
         Errno,
         Rights, //
@@ -34,7 +34,7 @@ enum Direction {
 /// Reads or writes a file, and writes the number of bytes to `done`.
 #[inline(always)]
 fn transfer<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     (direction, at): (Direction, At),
     fd: u32,
@@ -55,7 +55,7 @@ fn transfer<H: Host>(
 /// Performs a transfer with any number of `iovec`s other than 1.
 #[inline(never)]
 fn transfer_many<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     (direction, at): (Direction, At),
     handle: Handle,
@@ -69,7 +69,7 @@ fn transfer_many<H: Host>(
 
 #[inline(always)]
 fn transfer_spans<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     (direction, at): (Direction, At),
     handle: Handle,
@@ -93,7 +93,7 @@ fn offset(offset: u64) -> Result<At, Errno> {
 }
 
 pub(super) fn fd_pread<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     iovs: u32,
@@ -105,7 +105,7 @@ pub(super) fn fd_pread<H: Host>(
 }
 
 pub(super) fn fd_pwrite<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     iovs: u32,
@@ -117,7 +117,7 @@ pub(super) fn fd_pwrite<H: Host>(
 }
 
 pub(super) fn fd_read<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     iovs: u32,
@@ -128,7 +128,7 @@ pub(super) fn fd_read<H: Host>(
 }
 
 pub(super) fn fd_write<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     fd: u32,
     iovs: u32,

@@ -26,8 +26,8 @@ use kwasmi_engine::{
         Fact,
         Function,
         Helper,
+        Location,
         MemoryField,
-        Place,
         STACK_LIMIT,
         TrapReason,
         memory_offset, //
@@ -128,7 +128,7 @@ pub fn size(dst: Reg, memory: u32) -> Insn {
 }
 
 pub fn claim(at: u32, reg: Reg, fact: Fact) -> Claim {
-    Claim { at, place: Place::Reg(reg), fact }
+    Claim { at, location: Location::Reg(reg), fact }
 }
 
 /// Number of instructions before the body.

@@ -29,7 +29,7 @@ use kwasmi_engine::{
         Options, //
     },
     wasi::{
-        Context,
+        WasiCtx,
         abi::{
             ClockId,
             Errno,
@@ -231,7 +231,7 @@ pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits)
     }
     let args = Strings::new(b"guest\0one\0two words\0").expect("terminated strings");
     let env = Strings::new(b"NAME=value\0").expect("terminated strings");
-    Instance::new(module, Context::new(host.clone(), args, env, fds), limits).map_err(|refusal| refusal.to_string())
+    Instance::new(module, WasiCtx::new(host.clone(), args, env, fds), limits).map_err(|refusal| refusal.to_string())
 }
 
 /// Runs a guest from text to its end.

@@ -7,11 +7,11 @@
 
 use kwasmi_engine::{
     compiled::{
-        instance::Instance,
+        instance::CompiledInstance,
         program::Program,
         simulator::{
-            End,
             Imports,
+            SimulationEnd,
             Simulator,
             Stress, //
         },
@@ -25,7 +25,7 @@ use kwasmi_engine::{
         Claim,
         Fact,
         Function,
-        Place, //
+        Location, //
     },
 };
 
@@ -147,11 +147,11 @@ fn claims(function: &mut Function, random: &mut Random<'_>) {
             Fact::Address { memory: 0, bytes },
         ])
         .unwrap_or_default();
-    let place = if random.one_in(2) { Place::Reg(random.reg()) } else { Place::Slot(random.below(8) as u16) };
+    let location = if random.one_in(2) { Location::Reg(random.reg()) } else { Location::Slot(random.below(8) as u16) };
     let chosen = random.below(function.claims.len());
     let Some(claim) = function.claims.get_mut(chosen) else {
         let at = random.below(function.code.len()) as u32;
-        function.claims.push(Claim { at, place, fact });
+        function.claims.push(Claim { at, location, fact });
         return;
     };
     match random.below(4) {
@@ -159,9 +159,9 @@ fn claims(function: &mut Function, random: &mut Random<'_>) {
             function.claims.remove(chosen);
         }
         1 => claim.fact = fact,
-        2 => claim.place = place,
+        2 => claim.location = location,
         _ => {
-            let new = Claim { place, fact, ..*claim };
+            let new = Claim { location, fact, ..*claim };
             function.claims.insert(chosen, new);
         }
     }
@@ -171,7 +171,7 @@ fn claims(function: &mut Function, random: &mut Random<'_>) {
 struct Anything(u64);
 
 impl Imports for Anything {
-    fn call(&mut self, _: u32, instance: &mut Instance) -> Result<(), End> {
+    fn call(&mut self, _: u32, instance: &mut CompiledInstance) -> Result<(), SimulationEnd> {
         instance.set_arg(0, self.0);
         Ok(())
     }
@@ -187,7 +187,7 @@ pub fn fault(compiled: &Compiled, program: &Program, index: usize, random: &mut 
     simulator.stress = Some(Stress::new(args, 1 + random.next() % 400));
     let index = index as u32 + compiled.declarations.imported;
     match simulator.run(index, &mut Anything(random.number())) {
-        End::Violation(text) => Some(format!("{text}; arguments {args:x?}")),
+        SimulationEnd::Violation(text) => Some(format!("{text}; arguments {args:x?}")),
         _ => None,
     }
 }
@@ -196,7 +196,7 @@ pub fn listing(function: &Function) -> String {
     let mut text = format!("frame {}\n", function.frame);
     for (at, insn) in function.code.iter().enumerate() {
         for claim in function.claims.iter().filter(|claim| claim.at as usize == at) {
-            text += &format!("    {:?}: {:?}\n", claim.place, claim.fact);
+            text += &format!("    {:?}: {:?}\n", claim.location, claim.fact);
         }
         let (dst, src) = (insn.dst().0, insn.src().0);
         text += &format!("{at}: {:02x} R{dst} R{src} {} {}\n", insn.code, insn.off, insn.imm);

@@ -4,7 +4,7 @@
 
 use super::{
     Result,
-    ready,
+    readiness,
     sockets, //
 };
 use crate::{
@@ -135,7 +135,7 @@ impl Open {
             if is_over || nonblocking || !self.linux_flags()?.contains(OFlags::NONBLOCK) {
                 return result;
             }
-            ready::wait(self, events)?;
+            readiness::wait(self, events)?;
         }
     }
 
@@ -176,7 +176,7 @@ impl Open {
             }
             match once(how | ReadWriteFlags::NOWAIT) {
                 // Some files do not support `RWF_NOWAIT`.
-                Err(Errno::OPNOTSUPP) if ready::is_ready(self, events)? => once(how),
+                Err(Errno::OPNOTSUPP) if readiness::is_ready(self, events)? => once(how),
                 Err(Errno::OPNOTSUPP) => Err(Errno::AGAIN),
                 done => done,
             }

@@ -43,7 +43,7 @@ pub(super) fn accept(open: &Open, flags: u32, now: bool) -> Result<Open> {
     let mut how = SocketFlags::CLOEXEC;
     how.set(SocketFlags::NONBLOCK, flags & fdflags::NONBLOCK != 0);
     let accepted = open.waiting(poll::READ, now, |nonblocking| {
-        if nonblocking && !super::ready::is_ready(open, poll::READ)? {
+        if nonblocking && !super::readiness::is_ready(open, poll::READ)? {
             return Err(Errno::AGAIN);
         }
         rustix::net::accept_with(open, how)

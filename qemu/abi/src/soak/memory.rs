@@ -3,8 +3,8 @@
 //! Measurement of the machine's memory, and of what kwasmi holds.
 
 use crate::{
-    effort,
-    kernel::info, //
+    kernel::info,
+    scale, //
 };
 use kwasmi::uapi::kwasmi_info;
 use std::{
@@ -44,7 +44,7 @@ const TOLERANCE_INSTRUMENTED: Amounts = Amounts { available: 128 << 10, slab: 96
 
 /// Returns the tolerance for this kernel.
 pub(super) fn tolerance() -> Amounts {
-    if effort::is_instrumented() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
+    if scale::is_instrumented() { TOLERANCE_INSTRUMENTED } else { TOLERANCE }
 }
 
 impl fmt::Display for Amounts {

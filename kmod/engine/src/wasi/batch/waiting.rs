@@ -22,7 +22,7 @@ use crate::{
         Host, //
     },
     wasi::{
-        Context, Done, Failure, Stop,
+        Done, Failure, Stop, WasiCtx,
         abi::{
             ClockId,
             Errno,
@@ -65,7 +65,7 @@ impl Wait {
     /// `completed` and returns true.
     fn attempt<H: Host>(
         self,
-        context: &mut Context<H>,
+        context: &mut WasiCtx<H>,
         memory: &mut [u8],
         op: &mut Op,
         (index, completed): (u32, &mut u32),
@@ -103,7 +103,7 @@ impl Wait {
     /// Performs the operations that never wait, and lists the poll entries of the others.
     fn list<H: Host>(
         self,
-        context: &mut Context<H>,
+        context: &mut WasiCtx<H>,
         memory: &mut [u8],
         lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
         completed: &mut u32,
@@ -155,7 +155,7 @@ impl Wait {
 /// number to `ncompleted`.
 #[expect(clippy::too_many_arguments, reason = "the arguments of the host function")]
 pub(in crate::wasi) fn wait<H: Host>(
-    context: &mut Context<H>,
+    context: &mut WasiCtx<H>,
     memory: &mut [u8],
     ops: u32,
     number: u32,
@@ -184,7 +184,7 @@ impl Wait {
     /// Waits and returns the number of completed operations.
     fn run<H: Host>(
         self,
-        context: &mut Context<H>,
+        context: &mut WasiCtx<H>,
         memory: &mut [u8],
         timeout: u64,
         lists: (&mut Vec<PollEntry>, &mut Vec<u32>),
@@ -206,7 +206,7 @@ impl Wait {
 
     fn rounds<H: Host>(
         self,
-        context: &mut Context<H>,
+        context: &mut WasiCtx<H>,
         memory: &mut [u8],
         deadline: Option<u64>,
         (entries, waiting): (&mut Vec<PollEntry>, &mut Vec<u32>),
@@ -242,7 +242,7 @@ impl Wait {
                 }
             }
             for (entry, index) in entries.iter().zip(&*waiting) {
-                if entry.ready == 0 || complete >= self.max {
+                if entry.revents == 0 || complete >= self.max {
                     continue;
                 }
                 let mut op = Op::read(memory, self.ops, *index)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The contestants, and the commands that start them.
+//! The variants, and the commands that start them.
 
 use std::{
     ffi::OsString,
@@ -17,14 +17,14 @@ use serde::{
 };
 
 use crate::{
-    bpf,
-    limit, //
+    bound,
+    bpf, //
 };
 
-/// Contestant: a way to run the work.
+/// Variant: a way to run the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Contestant {
+pub(crate) enum Variant {
     /// Native process that makes system calls: the reference of all ratios.
     Process,
     /// Native process that makes a system call where it would not need one, or another system call.
@@ -41,8 +41,8 @@ pub(crate) enum Contestant {
     KernelBatch,
     /// Guest in the kernel whose partner is a native process.
     KernelAndProcess,
-    /// Kernel module without Wasm that makes the same kernel calls as a guest (`qemu/limit`).
-    Limit,
+    /// Kernel module without Wasm that makes the same kernel calls as a guest (`qemu/bound`).
+    Bound,
     /// Guest in a process, on the engine object of the kernel module.
     Engine,
     /// Guest in a process, on the engine object as the kernel patches it for retpolines.
@@ -53,8 +53,8 @@ pub(crate) enum Contestant {
     Wasmtime,
 }
 
-impl Contestant {
-    /// All contestants, in the order of tables.
+impl Variant {
+    /// All variants, in the order of tables.
     pub(crate) const ALL: [Self; 13] = [
         Self::Process,
         Self::Syscall,
@@ -64,7 +64,7 @@ impl Contestant {
         Self::Kernel,
         Self::KernelBatch,
         Self::KernelAndProcess,
-        Self::Limit,
+        Self::Bound,
         Self::Engine,
         Self::EngineRetpolines,
         Self::Wasmi,
@@ -82,7 +82,7 @@ impl Contestant {
             Self::Kernel => "kernel",
             Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
-            Self::Limit => "limit",
+            Self::Bound => "bound",
             Self::Engine => "engine",
             Self::EngineRetpolines => "retpolines",
             Self::Wasmi => "wasmi",
@@ -90,7 +90,7 @@ impl Contestant {
         }
     }
 
-    /// Returns the contestant that runs the partner's work.
+    /// Returns the variant that runs the partner's work.
     pub(crate) const fn partner(self) -> Self {
         match self {
             Self::KernelAndProcess => Self::Process,
@@ -99,32 +99,32 @@ impl Contestant {
     }
 }
 
-/// Set of contestants.
+/// Set of variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contestants(u32);
+pub(crate) struct Variants(u32);
 
-impl Contestants {
+impl Variants {
     /// Creates a set.
-    pub(crate) const fn of(contestants: &[Contestant]) -> Self {
-        Self(0).and(contestants)
+    pub(crate) const fn of(variants: &[Variant]) -> Self {
+        Self(0).and(variants)
     }
 
-    /// Returns the set with `contestants` added.
-    pub(crate) const fn and(self, contestants: &[Contestant]) -> Self {
-        match contestants {
+    /// Returns the set with `variants` added.
+    pub(crate) const fn and(self, variants: &[Variant]) -> Self {
+        match variants {
             [first, rest @ ..] => Self(self.0 | 1 << *first as u32).and(rest),
             [] => self,
         }
     }
 
-    /// Returns true if `contestant` is in the set.
-    pub(crate) const fn contains(self, contestant: Contestant) -> bool {
-        self.0 & 1 << contestant as u32 != 0
+    /// Returns true if `variant` is in the set.
+    pub(crate) const fn contains(self, variant: Variant) -> bool {
+        self.0 & 1 << variant as u32 != 0
     }
 
     /// Iterates over the set, in the order of tables.
-    pub(crate) fn iter(self) -> impl Iterator<Item = Contestant> {
-        Contestant::ALL.into_iter().filter(move |contestant| self.contains(*contestant))
+    pub(crate) fn iter(self) -> impl Iterator<Item = Variant> {
+        Variant::ALL.into_iter().filter(move |variant| self.contains(*variant))
     }
 }
 
@@ -137,8 +137,8 @@ pub(crate) struct Tools {
     pub(crate) kwasmi: Option<PathBuf>,
     /// `kwasmi-native`: the engine object in a process.
     pub(crate) engine: PathBuf,
-    /// `kwasmi-rivals`: runner on wasmi and wasmtime.
-    pub(crate) rivals: PathBuf,
+    /// `kwasmi-runtimes`: runner on wasmi and wasmtime.
+    pub(crate) runtimes: PathBuf,
     /// The guest `bench.wasm`.
     pub(crate) guest: PathBuf,
     /// The guest that uses batches, `bench-batch.wasm`.
@@ -150,23 +150,23 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Returns true if `contestant` can run here.
-    pub(crate) fn has(&self, contestant: Contestant) -> bool {
-        match contestant {
-            Contestant::Process | Contestant::Syscall => self.twin.exists(),
-            Contestant::Uring => self.twin.exists() && io_uring::IoUring::new(8).is_ok(),
+    /// Returns true if `variant` can run here.
+    pub(crate) fn has(&self, variant: Variant) -> bool {
+        match variant {
+            Variant::Process | Variant::Syscall => self.twin.exists(),
+            Variant::Uring => self.twin.exists() && io_uring::IoUring::new(8).is_ok(),
             // No eBPF program is loaded into the host's kernel.
-            Contestant::Bpf => self.kwasmi.is_some() && bpf::is_there(),
-            Contestant::Memcached => self.memcached.as_ref().is_some_and(|program| {
+            Variant::Bpf => self.kwasmi.is_some() && bpf::is_there(),
+            Variant::Memcached => self.memcached.as_ref().is_some_and(|program| {
                 Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
             }),
-            Contestant::Kernel | Contestant::KernelAndProcess => self.kwasmi.is_some(),
-            Contestant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
-            Contestant::Limit => limit::is_there(),
-            Contestant::Engine => self.engine.exists(),
+            Variant::Kernel | Variant::KernelAndProcess => self.kwasmi.is_some(),
+            Variant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
+            Variant::Bound => bound::is_there(),
+            Variant::Engine => self.engine.exists(),
             // The VM does not have this program.
-            Contestant::EngineRetpolines => self.retpolines().exists(),
-            Contestant::Wasmi | Contestant::Wasmtime => self.rivals.exists(),
+            Variant::EngineRetpolines => self.retpolines().exists(),
+            Variant::Wasmi | Variant::Wasmtime => self.runtimes.exists(),
         }
     }
 
@@ -175,25 +175,25 @@ impl Tools {
         self.engine.with_file_name("kwasmi-native-retpolines")
     }
 
-    /// Returns the command that starts `contestant`. The guest gets `fds` descriptors from 3 on,
+    /// Returns the command that starts `variant`. The guest gets `fds` descriptors from 3 on,
     /// and `folder`.
-    fn begin(&self, contestant: Contestant, fds: usize, folder: Option<&Path>) -> Command {
+    fn begin(&self, variant: Variant, fds: usize, folder: Option<&Path>) -> Command {
         let retpolines = self.retpolines();
-        let (program, words, is_guest): (&Path, &[&str], bool) = match contestant {
-            Contestant::Process | Contestant::Syscall | Contestant::Uring => (&self.twin, &[], false),
-            Contestant::Bpf => (&self.own, &["bpf"], false),
-            Contestant::Memcached => {
+        let (program, words, is_guest): (&Path, &[&str], bool) = match variant {
+            Variant::Process | Variant::Syscall | Variant::Uring => (&self.twin, &[], false),
+            Variant::Bpf => (&self.own, &["bpf"], false),
+            Variant::Memcached => {
                 let program = self.memcached.as_deref().unwrap_or(Path::new("memcached"));
                 (program, &["--threads", "1", "--user", "root"], false)
             }
-            Contestant::Kernel | Contestant::KernelBatch | Contestant::KernelAndProcess => {
+            Variant::Kernel | Variant::KernelBatch | Variant::KernelAndProcess => {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }
-            Contestant::Limit => (&self.own, &["limit"], false),
-            Contestant::Engine => (&self.engine, &[], true),
-            Contestant::EngineRetpolines => (&retpolines, &[], true),
-            Contestant::Wasmi => (&self.rivals, &["wasmi"], true),
-            Contestant::Wasmtime => (&self.rivals, &["wasmtime"], true),
+            Variant::Bound => (&self.own, &["bound"], false),
+            Variant::Engine => (&self.engine, &[], true),
+            Variant::EngineRetpolines => (&retpolines, &[], true),
+            Variant::Wasmi => (&self.runtimes, &["wasmi"], true),
+            Variant::Wasmtime => (&self.runtimes, &["wasmtime"], true),
         };
         let mut command = Command::new(program);
         command.args(words);
@@ -206,37 +206,37 @@ impl Tools {
                 // another one.
                 command.arg("--dir").arg(folder);
             }
-            command.arg(if contestant == Contestant::KernelBatch { &self.batch_guest } else { &self.guest });
+            command.arg(if variant == Variant::KernelBatch { &self.batch_guest } else { &self.guest });
         }
         command
     }
 
-    /// Returns the command by which `contestant` does `work`. It reads numbers of operations from
+    /// Returns the command by which `variant` does `work`. It reads numbers of operations from
     /// standard input.
     pub(crate) fn command(
         &self,
-        contestant: Contestant,
+        variant: Variant,
         work: &str,
         args: &[OsString],
         fds: usize,
         folder: Option<&Path>,
     ) -> Command {
-        let mut command = self.begin(contestant, fds, folder);
-        let work = match contestant {
-            Contestant::Syscall => format!("{work}-syscall"),
-            Contestant::Uring => format!("{work}-uring"),
+        let mut command = self.begin(variant, fds, folder);
+        let work = match variant {
+            Variant::Syscall => format!("{work}-syscall"),
+            Variant::Uring => format!("{work}-uring"),
             // memcached takes no work as an argument.
-            Contestant::Memcached => return command,
+            Variant::Memcached => return command,
             _ => work.to_owned(),
         };
         command.arg(work).args(args);
         command
     }
 
-    /// Returns the command that repeatedly starts the command of `contestant` for `work`. It reads
+    /// Returns the command that repeatedly starts the command of `variant` for `work`. It reads
     /// numbers of starts from standard input.
-    pub(crate) fn command_anew(&self, contestant: Contestant, work: &str) -> Command {
-        let each = self.command(contestant, work, &[], 0, None);
+    pub(crate) fn command_anew(&self, variant: Variant, work: &str) -> Command {
+        let each = self.command(variant, work, &[], 0, None);
         let mut command = Command::new(&self.own);
         command.args(["anew", "--"]).arg(each.get_program()).args(each.get_args());
         command
@@ -258,7 +258,7 @@ impl Tools {
         fds: usize,
         folder: Option<&Path>,
     ) -> Command {
-        let plain = self.command(Contestant::Engine, work, args, fds, folder);
+        let plain = self.command(Variant::Engine, work, args, fds, folder);
         let mut command = Command::new(plain.get_program());
         command.arg("--stats").args(plain.get_args());
         command

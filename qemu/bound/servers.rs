@@ -11,7 +11,7 @@ use crate::{
         Position, //
     },
     files::Files,
-    ready, sockets, splice,
+    readiness, sockets, splice,
     work::{
         read,
         since,
@@ -158,9 +158,9 @@ fn serve_many(
 ) -> Result {
     let mut pace = Pace::default();
     while !entries.is_empty() {
-        ready::poll(files, &mut entries, u64::MAX)?;
+        readiness::poll(files, &mut entries, u64::MAX)?;
         let mut ended = None;
-        for entry in entries.iter().filter(|entry| entry.ready != 0) {
+        for entry in entries.iter().filter(|entry| entry.revents != 0) {
             match answer(files, entry.handle, buffer, Position::CURRENT_NOW, protocol) {
                 Ok(0) => ended = Some(entry.handle),
                 Err(error) if error == EAGAIN => {}

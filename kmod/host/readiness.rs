@@ -46,10 +46,10 @@ const WRITABLE: bindings::__poll_t = kwasmi_bindings::KWASMI_CONST_EPOLLOUT
 /// Upper bound of the delay of a timeout, in nanoseconds: the default timer slack of a task.
 const SLACK: u64 = 50_000;
 
-/// Returns the readiness of a file, as in [`PollEntry::ready`]: `vfs_poll` of
+/// Returns the readiness of a file, as in [`PollEntry::revents`]: `vfs_poll` of
 /// `include/linux/poll.h`. If `table` is not null, the file's wait queues are added to it, so that
 /// a later change wakes the task.
-fn look(open: &Open, table: *mut bindings::poll_table) -> u32 {
+fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
     let file = open.as_ptr();
     // SAFETY: `open` holds a reference to the file, and `f_op` does not change after the file is
     // opened.
@@ -73,7 +73,7 @@ fn look(open: &Open, table: *mut bindings::poll_table) -> u32 {
 
 /// Returns true if `open` is ready for one of `events` now.
 pub(super) fn is_ready(open: &Open, events: u32) -> bool {
-    look(open, ptr::null_mut()) & events != 0
+    poll_events(open, ptr::null_mut()) & events != 0
 }
 
 /// Waits until `open` is ready for one of `events`.
@@ -82,7 +82,7 @@ pub(super) fn is_ready(open: &Open, events: u32) -> bool {
 ///
 /// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated.
 pub(super) fn wait(open: &Open, events: u32) -> Result {
-    wait_until(u64::MAX, |table| Ok(look(open, table) & events != 0)).map(drop)
+    wait_until(u64::MAX, |table| Ok(poll_events(open, table) & events != 0)).map(drop)
 }
 
 /// Waits until one of `entries` is ready, or until `deadline`, as [`wait_until`] does. Returns the
@@ -98,15 +98,15 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
         for entry in &mut *entries {
             match files.get(u64::from(entry.handle)) {
                 Ok(open) => {
-                    let ready = look(open, table);
-                    entry.ready =
+                    let ready = poll_events(open, table);
+                    entry.revents =
                         if ready & entry.events != 0 { (ready & (entry.events | poll::HANGUP)) as i32 } else { 0 };
-                    let is_asked = entry.events & poll::BYTES != 0 && entry.ready as u32 & poll::READ != 0;
-                    entry.bytes = if is_asked { readable_bytes(open) } else { 0 };
+                    let wants_bytes = entry.events & poll::BYTES != 0 && entry.revents as u32 & poll::READ != 0;
+                    entry.bytes = if wants_bytes { readable_bytes(open) } else { 0 };
                 }
-                Err(error) => entry.ready = error.to_errno(),
+                Err(error) => entry.revents = error.to_errno(),
             }
-            if entry.ready != 0 {
+            if entry.revents != 0 {
                 any = true;
                 // The result is known: the rest is checked without joining wait queues.
                 table = ptr::null_mut();
@@ -114,7 +114,7 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
         }
         Ok(any)
     })?;
-    Ok(entries.iter().filter(|entry| entry.ready != 0).count() as u64)
+    Ok(entries.iter().filter(|entry| entry.revents != 0).count() as u64)
 }
 
 /// Returns the number of bytes that can be read: up to the end of a regular file, else 1, as the
@@ -132,16 +132,16 @@ fn readable_bytes(open: &Open) -> u64 {
     stat.size.saturating_sub(position)
 }
 
-/// Waits until `look` returns true, or until the monotonic clock reaches `deadline` nanoseconds.
-/// `u64::MAX` means no deadline; with 0, `look` is called once. Returns the last result of `look`.
-/// The argument of `look` is null if it must not join wait queues.
+/// Waits until `condition` returns true, or until the monotonic clock reaches `deadline`
+/// nanoseconds. `u64::MAX` means no deadline; with 0, `condition` is called once. Returns the last
+/// result of `condition`. The argument of `condition` is null if it must not join wait queues.
 ///
 /// # Errors
 ///
 /// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated; errors
-/// of `look`.
-fn wait_until(deadline: u64, mut look: impl FnMut(*mut bindings::poll_table) -> Result<bool>) -> Result<bool> {
-    if look(ptr::null_mut())? {
+/// of `condition`.
+fn wait_until(deadline: u64, mut condition: impl FnMut(*mut bindings::poll_table) -> Result<bool>) -> Result<bool> {
+    if condition(ptr::null_mut())? {
         return Ok(true);
     }
     if deadline == 0 {
@@ -152,7 +152,7 @@ fn wait_until(deadline: u64, mut look: impl FnMut(*mut bindings::poll_table) -> 
     let queues = queues.as_mut_ptr();
     // SAFETY: `poll_initwait` requires room for a `poll_wqueues`, which `queues` points to.
     unsafe { bindings::poll_initwait(queues) };
-    let result = sleep(queues, deadline, &mut look);
+    let result = sleep(queues, deadline, &mut condition);
     // SAFETY: `poll_freewait` requires an initialised structure. `poll_initwait` initialised it,
     // and it is not used afterwards.
     unsafe { bindings::poll_freewait(queues) };
@@ -163,7 +163,7 @@ fn wait_until(deadline: u64, mut look: impl FnMut(*mut bindings::poll_table) -> 
 fn sleep(
     queues: *mut bindings::poll_wqueues,
     deadline: u64,
-    look: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
+    condition: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
 ) -> Result<bool> {
     // SAFETY: `wait_until`, the only caller, passes an initialised structure that outlives this call;
     // this only computes the address of a field.
@@ -172,19 +172,19 @@ fn sleep(
     // function stores it as one word.
     let triggered = unsafe { AtomicI32::from_ptr(&raw mut (*queues).triggered) };
     loop {
-        if look(table)? {
+        if condition(table)? {
             return Ok(true);
         }
-        // SAFETY: `queues` is initialised and outlives this call. Only `look` writes `error`, in
-        // this task.
+        // SAFETY: `queues` is initialised and outlives this call. Only `condition` writes `error`,
+        // in this task.
         let error = unsafe { (*queues).error };
         kernel::error::to_result(error)?;
-        // The first call of `look` has joined the wait queues.
+        // The first call of `condition` has joined the wait queues.
         table = ptr::null_mut();
         if !signal::sleep(deadline, SLACK, || triggered.load(Ordering::SeqCst) != 0)? {
-            return look(table);
+            return condition(table);
         }
-        // Cleared before the next call of `look`: an event after that call sets it again.
+        // Cleared before the next call of `condition`: an event after that call sets it again.
         triggered.store(0, Ordering::SeqCst);
     }
 }

@@ -2,7 +2,7 @@
 
 //! Compares the functions that the command and the engine make from the table.
 
-use kwasmi::provided;
+use kwasmi::host_functions;
 use kwasmi_engine::wasi;
 
 fn words<T: std::fmt::Debug>(values: &[T]) -> String {
@@ -15,7 +15,7 @@ fn the_command_and_the_engine_have_the_same_functions() {
         let types = (words(function.params), words(function.results));
         (function.module, function.name, types, words(function.capabilities))
     });
-    let command = provided::FUNCTIONS.iter().map(|function| {
+    let command = host_functions::FUNCTIONS.iter().map(|function| {
         let types = (words(function.params), words(function.results));
         (function.module, function.name, types, words(function.capabilities))
     });

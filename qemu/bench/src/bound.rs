@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 
-//! The contestant limit: the work of guests, done in the kernel by a module without Wasm
-//! (`qemu/limit`).
+//! The variant bound: the work of guests, done in the kernel by a module without Wasm
+//! (`qemu/bound`).
 
 use std::{
     fs::File,
@@ -27,11 +27,11 @@ use self::abi::{
     Work, //
 };
 
-#[path = "../../limit/abi.rs"]
+#[path = "../../bound/abi.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the module, which uses the rest")]
 mod abi;
 
-const DEVICE: &str = "/dev/kwasmi-limit";
+const DEVICE: &str = "/dev/kwasmi-bound";
 
 const STDIN: RawFd = 0;
 
@@ -106,7 +106,7 @@ pub(crate) fn run(work: &str, count: u64, args: &[String]) -> Result<Duration> {
             (job.connections, job.len) = (1, BUFFER);
             Work::RelayFile
         }
-        _ => anyhow::bail!("{work}: not implemented by the limit module"),
+        _ => anyhow::bail!("{work}: not implemented by the module kwasmi_bound"),
     };
     job.work = work as u32;
     let device = File::open(DEVICE).context(DEVICE)?;

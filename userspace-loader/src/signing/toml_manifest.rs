@@ -10,13 +10,13 @@ use super::{
         check_name,
         too_low, //
     },
-    needs::Needs,
+    requirements::Requirements,
     version::Version,
 };
 use crate::{
     limits::{
-        Asked,
-        Limit, //
+        Limit,
+        RequestedLimits, //
     },
     uapi::KWASMI_ABI,
 };
@@ -32,7 +32,7 @@ use std::{
 /// Keys of a manifest that the author wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Draft {
+pub struct TomlManifest {
     /// Name of the module.
     pub name: Option<String>,
     /// Version of the module.
@@ -58,7 +58,7 @@ pub enum Amount {
     Text(String),
 }
 
-impl Draft {
+impl TomlManifest {
     /// Parses TOML.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Draft {
     ///
     /// A message if the name is missing, a value is invalid, or the manifest does not cover the
     /// needs of the module.
-    pub fn complete(self, needs: &Needs) -> Result<Manifest, String> {
+    pub fn complete(self, requirements: &Requirements) -> Result<Manifest, String> {
         let name = self.name.ok_or("the name is missing")?;
         check_name(&name)?;
         let version = match self.version {
@@ -90,7 +90,7 @@ impl Draft {
         };
         let capabilities = match self.capabilities {
             Some(names) => once(names.iter().map(|name| name.parse()), "capabilities")?,
-            None => needs.capabilities(),
+            None => requirements.capabilities(),
         };
         let manifest = Manifest {
             name,
@@ -100,11 +100,11 @@ impl Draft {
             limits: limits(&self.limits)?,
             imports: match self.imports {
                 Some(imports) => listed(&imports)?,
-                None => needs.imports.clone(),
+                None => requirements.imports.clone(),
             },
         };
-        let lacking = needs.beyond(&manifest);
-        if lacking.is_empty() { Ok(manifest) } else { Err(lacking.join("; ")) }
+        let missing = requirements.missing_from(&manifest);
+        if missing.is_empty() { Ok(manifest) } else { Err(missing.join("; ")) }
     }
 }
 
@@ -129,7 +129,7 @@ fn listed(imports: &BTreeMap<String, Vec<String>>) -> Result<Imports, String> {
     Ok(listed)
 }
 
-fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
+fn limits(amounts: &BTreeMap<String, Amount>) -> Result<RequestedLimits, String> {
     let mut limits = BTreeMap::new();
     for (name, amount) in amounts {
         let limit = Limit::of_call(name).ok_or_else(|| format!("unknown limit '{}'", name.escape_debug()))?;
@@ -138,7 +138,7 @@ fn limits(amounts: &BTreeMap<String, Amount>) -> Result<Asked, String> {
             Amount::Text(text) => limit.parse(text),
         };
         let value = value.map_err(|reason| format!("limit {name}: {reason}"))?;
-        if value.get() < limit.least() {
+        if value.get() < limit.minimum() {
             return Err(too_low(limit));
         }
         limits.insert(Word::from(name.as_str()), (limit, value));
@@ -159,7 +159,7 @@ mod tests {
     const EXAMPLE: &str = r#"
         name = "hello"
         version = "1.2.3"
-        abi = 4
+        abi = 5
         capabilities = ["clocks", "random"]
 
         [limits]
@@ -170,13 +170,13 @@ mod tests {
         wasi_snapshot_preview1 = ["clock_time_get", "fd_write", "proc_exit", "random_get"]
     "#;
 
-    fn needs(name: &str) -> Needs {
+    fn requirements(name: &str) -> Requirements {
         let text = format!(r#"(module (import "{PREVIEW1}" "{name}" (func)))"#);
-        Needs::of(&source::assemble(text.as_bytes()).expect("valid text")).expect("can be read")
+        Requirements::of(&source::assemble(text.as_bytes()).expect("valid text")).expect("can be read")
     }
 
     fn complete(text: &str) -> Result<Manifest, String> {
-        Draft::read(text)?.complete(&needs("random_get"))
+        TomlManifest::read(text)?.complete(&requirements("random_get"))
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         let manifest = complete(r#"name = "x""#).expect("complete");
         assert_eq!((manifest.version, manifest.abi), (Version([0, 0, 0]), u64::from(KWASMI_ABI)));
         assert_eq!(manifest.capabilities, [Capability::Random].into());
-        assert_eq!(manifest.imports, needs("random_get").imports);
+        assert_eq!(manifest.imports, requirements("random_get").imports);
         assert!(manifest.limits.is_empty());
         assert_eq!(complete(""), Err("the name is missing".to_owned()));
     }

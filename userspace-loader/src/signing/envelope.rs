@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parts of a file: the module, its manifest, and the signature of both.
+//! Envelope of a file: the module, its manifest, and the signature of both.
 
 use super::hash::Sha256;
 
@@ -22,9 +22,9 @@ const HEADER: usize = 8;
 /// Id of a custom section.
 const CUSTOM: u8 = 0;
 
-/// Parts of a file.
+/// Envelope: the parts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts<'a> {
+pub struct Envelope<'a> {
     /// Module: the bytes before the manifest.
     pub module: &'a [u8],
     /// Signed bytes: those before the signature, or the whole file if there is none.
@@ -38,7 +38,7 @@ pub struct Parts<'a> {
     pub is_whole: bool,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Envelope<'a> {
     /// Splits `file` into its parts. The contents of the sections are not checked.
     ///
     /// # Errors
@@ -46,45 +46,45 @@ impl<'a> Parts<'a> {
     /// A message if the manifest or the signature is too large, appears twice, or is not in its
     /// place.
     pub fn split(file: &'a [u8]) -> Result<Self, String> {
-        let mut parts = Self { module: file, signed: file, manifest: None, signature: None, is_whole: false };
+        let mut envelope = Self { module: file, signed: file, manifest: None, signature: None, is_whole: false };
         let mut end = HEADER;
         for section in Sections::of(file) {
             end = section.end;
             let wrong = |what: &str| Err(format!("{what} at offset {}", section.start));
-            if parts.signature.is_some() {
+            if envelope.signature.is_some() {
                 return match section.name() {
                     Some(SIGNATURE) => wrong("a second signature"),
                     _ => wrong("a section after the signature"),
                 };
             }
             match section.named() {
-                Some((MANIFEST, _)) if parts.manifest.is_some() => return wrong("a second manifest"),
+                Some((MANIFEST, _)) if envelope.manifest.is_some() => return wrong("a second manifest"),
                 Some((MANIFEST, contents)) => {
                     if contents.len() > MANIFEST_MAX {
                         return wrong("a manifest of more than 65536 bytes");
                     }
-                    parts.manifest = Some(contents);
-                    parts.module = section.before(file);
+                    envelope.manifest = Some(contents);
+                    envelope.module = section.before(file);
                 }
                 Some((SIGNATURE, contents)) => {
                     if contents.len() > SIGNATURE_MAX {
                         return wrong("a signature of more than 8192 bytes");
                     }
-                    parts.signature = Some(contents);
-                    parts.signed = section.before(file);
-                    if parts.manifest.is_none() {
-                        parts.module = parts.signed;
+                    envelope.signature = Some(contents);
+                    envelope.signed = section.before(file);
+                    if envelope.manifest.is_none() {
+                        envelope.module = envelope.signed;
                     }
                 }
-                _ if parts.manifest.is_some() => return wrong("a section after the manifest"),
+                _ if envelope.manifest.is_some() => return wrong("a section after the manifest"),
                 _ => {}
             }
         }
-        parts.is_whole = end == file.len();
-        if !parts.is_whole && (parts.manifest.is_some() || parts.signature.is_some()) {
+        envelope.is_whole = end == file.len();
+        if !envelope.is_whole && (envelope.manifest.is_some() || envelope.signature.is_some()) {
             return Err(format!("bytes after the last section at offset {end}"));
         }
-        Ok(parts)
+        Ok(envelope)
     }
 
     /// Returns the SHA-256 of the signed bytes, which identifies the module.
@@ -97,7 +97,7 @@ impl<'a> Parts<'a> {
 /// Returns the SHA-256 that identifies the module in `file`, also if the file is malformed.
 #[must_use]
 pub fn sha256(file: &[u8]) -> Sha256 {
-    Parts::split(file).map_or_else(|_| Sha256::of(file), |parts| parts.sha256())
+    Envelope::split(file).map_or_else(|_| Sha256::of(file), |envelope| envelope.sha256())
 }
 
 /// Appends a custom section to `bytes`.
@@ -215,28 +215,31 @@ mod tests {
 
     #[test]
     fn a_module_alone() {
-        let parts = Parts::split(MODULE).expect("well-formed");
-        assert_eq!(parts, Parts { module: MODULE, signed: MODULE, manifest: None, signature: None, is_whole: true });
-        assert_eq!(parts.sha256(), Sha256::of(MODULE));
+        let envelope = Envelope::split(MODULE).expect("well-formed");
+        assert_eq!(
+            envelope,
+            Envelope { module: MODULE, signed: MODULE, manifest: None, signature: None, is_whole: true }
+        );
+        assert_eq!(envelope.sha256(), Sha256::of(MODULE));
     }
 
     #[test]
     fn manifest_and_signature_come_last() {
         let file = signed();
-        let parts = Parts::split(&file).expect("well-formed");
-        assert_eq!(parts.module, MODULE);
-        assert_eq!(parts.signed, with_section(MODULE, MANIFEST, b"m"));
-        assert_eq!((parts.manifest, parts.signature), (Some(b"m".as_slice()), Some(b"s".as_slice())));
-        assert_eq!(parts.sha256(), Sha256::of(parts.signed));
+        let envelope = Envelope::split(&file).expect("well-formed");
+        assert_eq!(envelope.module, MODULE);
+        assert_eq!(envelope.signed, with_section(MODULE, MANIFEST, b"m"));
+        assert_eq!((envelope.manifest, envelope.signature), (Some(b"m".as_slice()), Some(b"s".as_slice())));
+        assert_eq!(envelope.sha256(), Sha256::of(envelope.signed));
         let file = with_section(MODULE, SIGNATURE, b"s");
-        let parts = Parts::split(&file).expect("well-formed");
-        assert_eq!((parts.module, parts.signed, parts.manifest), (MODULE, MODULE, None));
+        let envelope = Envelope::split(&file).expect("well-formed");
+        assert_eq!((envelope.module, envelope.signed, envelope.manifest), (MODULE, MODULE, None));
     }
 
     #[test]
     fn other_orders_of_sections_are_refused() {
-        let with = |parts: &[(&str, &[u8])]| {
-            parts.iter().fold(MODULE.to_vec(), |file, (name, contents)| with_section(&file, name, contents))
+        let with = |sections: &[(&str, &[u8])]| {
+            sections.iter().fold(MODULE.to_vec(), |file, (name, contents)| with_section(&file, name, contents))
         };
         let cases = [
             (with(&[(MANIFEST, b""), (MANIFEST, b"")]), "a second manifest at offset 36"),
@@ -250,17 +253,17 @@ mod tests {
             ([signed(), vec![0]].concat(), "bytes after the last section at offset 57"),
         ];
         for (file, reason) in cases {
-            assert_eq!(Parts::split(&file), Err(reason.to_owned()));
+            assert_eq!(Envelope::split(&file), Err(reason.to_owned()));
         }
         let largest = with(&[(MANIFEST, &[0; MANIFEST_MAX]), (SIGNATURE, &[0; SIGNATURE_MAX])]);
-        assert!(Parts::split(&largest).is_ok());
+        assert!(Envelope::split(&largest).is_ok());
     }
 
     #[test]
     fn a_file_that_is_not_a_module_has_no_parts() {
         for file in [b"".as_slice(), b"\0asm", b"#!/bin/sh\n", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01"] {
-            let parts = Parts { module: file, signed: file, manifest: None, signature: None, is_whole: false };
-            assert_eq!(Parts::split(file), Ok(parts));
+            let envelope = Envelope { module: file, signed: file, manifest: None, signature: None, is_whole: false };
+            assert_eq!(Envelope::split(file), Ok(envelope));
         }
     }
 
@@ -279,11 +282,11 @@ mod tests {
         ) {
             let signed = with_section(MODULE, MANIFEST, &manifest);
             let file = with_section(&signed, SIGNATURE, &signature);
-            let parts = Parts::split(&file).expect("well-formed");
-            prop_assert_eq!(parts.module, MODULE);
-            prop_assert_eq!(parts.signed, signed.as_slice());
-            prop_assert_eq!(parts.manifest, Some(manifest.as_slice()));
-            prop_assert_eq!(parts.signature, Some(signature.as_slice()));
+            let envelope = Envelope::split(&file).expect("well-formed");
+            prop_assert_eq!(envelope.module, MODULE);
+            prop_assert_eq!(envelope.signed, signed.as_slice());
+            prop_assert_eq!(envelope.manifest, Some(manifest.as_slice()));
+            prop_assert_eq!(envelope.signature, Some(signature.as_slice()));
         }
 
         #[test]
@@ -297,8 +300,8 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_do_not_panic(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Parts::split(&[MODULE, &tail].concat());
-            let _ = Parts::split(&tail);
+            let _ = Envelope::split(&[MODULE, &tail].concat());
+            let _ = Envelope::split(&tail);
         }
     }
 }

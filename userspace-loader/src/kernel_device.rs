@@ -14,22 +14,22 @@ use crate::{
         Refusal,
         Start, //
     },
-    end::{
-        End,
-        Ended, //
-    },
     limits::{
-        Asked,
-        Known,
         Limit,
-        Reached, //
+        LimitInfo,
+        Reached,
+        RequestedLimits, //
     },
     machine_code::Function,
     policy::{
-        Least,
+        MinVersion,
         Mode as VerifyMode,
         Policy,
         Verdict, //
+    },
+    run_result::{
+        Ending,
+        RunResult, //
     },
     signing::{
         hash::Sha256,
@@ -41,14 +41,14 @@ use crate::{
         kwasmi_dump,
         kwasmi_fd,
         kwasmi_info,
-        kwasmi_least,
         kwasmi_limit,
         kwasmi_limit_info,
-        kwasmi_limits,
+        kwasmi_list_limits,
+        kwasmi_list_policy,
         kwasmi_load,
+        kwasmi_min_version,
         kwasmi_module,
         kwasmi_policy,
-        kwasmi_policy_list,
         kwasmi_run,
         kwasmi_start, //
     }, //
@@ -110,10 +110,10 @@ unsafe impl Argument for kwasmi_load {
     const OPCODE: Opcode = uapi::IOC_LOAD;
 }
 
-// SAFETY: The header defines `KWASMI_IOC_LIMITS` with this structure, which consists of integers
-// only.
-unsafe impl Argument for kwasmi_limits {
-    const OPCODE: Opcode = uapi::IOC_LIMITS;
+// SAFETY: The header defines `KWASMI_IOC_LIST_LIMITS` with this structure, which consists of
+// integers only.
+unsafe impl Argument for kwasmi_list_limits {
+    const OPCODE: Opcode = uapi::IOC_LIST_LIMITS;
 }
 
 // SAFETY: The header defines `KWASMI_IOC_START` with this structure, which consists of integers
@@ -151,30 +151,30 @@ unsafe impl Argument for kwasmi_deny {
     const OPCODE: Opcode = uapi::IOC_DENY;
 }
 
-// SAFETY: The header defines `KWASMI_IOC_LEAST` with this structure, which consists of integers
-// only.
-unsafe impl Argument for kwasmi_least {
-    const OPCODE: Opcode = uapi::IOC_LEAST;
+// SAFETY: The header defines `KWASMI_IOC_SET_MIN_VERSION` with this structure, which consists of
+// integers only.
+unsafe impl Argument for kwasmi_min_version {
+    const OPCODE: Opcode = uapi::IOC_SET_MIN_VERSION;
 }
 
-/// Argument of `KWASMI_IOC_DENIED`.
+/// Argument of `KWASMI_IOC_LIST_DENIED`.
 #[repr(transparent)]
-struct Denied(kwasmi_policy_list);
+struct Denied(kwasmi_list_policy);
 
-// SAFETY: The header defines `KWASMI_IOC_DENIED` with `struct kwasmi_policy_list`, which consists
-// of integers only; `Denied` is a transparent wrapper of it.
+// SAFETY: The header defines `KWASMI_IOC_LIST_DENIED` with `struct kwasmi_list_policy`, which
+// consists of integers only; `Denied` is a transparent wrapper of it.
 unsafe impl Argument for Denied {
-    const OPCODE: Opcode = uapi::IOC_DENIED;
+    const OPCODE: Opcode = uapi::IOC_LIST_DENIED;
 }
 
-/// Argument of `KWASMI_IOC_LEASTS`.
+/// Argument of `KWASMI_IOC_LIST_MIN_VERSIONS`.
 #[repr(transparent)]
-struct Leasts(kwasmi_policy_list);
+struct ListMinVersions(kwasmi_list_policy);
 
-// SAFETY: The header defines `KWASMI_IOC_LEASTS` with `struct kwasmi_policy_list`, which consists
-// of integers only; `Leasts` is a transparent wrapper of it.
-unsafe impl Argument for Leasts {
-    const OPCODE: Opcode = uapi::IOC_LEASTS;
+// SAFETY: The header defines `KWASMI_IOC_LIST_MIN_VERSIONS` with `struct kwasmi_list_policy`, which
+// consists of integers only; `ListMinVersions` is a transparent wrapper of it.
+unsafe impl Argument for ListMinVersions {
+    const OPCODE: Opcode = uapi::IOC_LIST_MIN_VERSIONS;
 }
 
 /// An ioctl with a borrowed argument, which stays readable when the call fails.
@@ -254,7 +254,7 @@ fn address<T>(values: &[T]) -> u64 {
 }
 
 /// Converts limits to their structures in the ioctl interface.
-fn raw(limits: &Asked) -> Vec<kwasmi_limit> {
+fn raw(limits: &RequestedLimits) -> Vec<kwasmi_limit> {
     let raw = |(limit, value): &(Limit, std::num::NonZeroU64)| kwasmi_limit {
         limit: limit.0,
         value: value.get(),
@@ -287,11 +287,11 @@ fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>)
 }
 
 /// Returns a list argument whose buffer is `entries`.
-fn room<T>(entries: &mut [T]) -> Result<kwasmi_policy_list, Errno> {
-    Ok(kwasmi_policy_list {
+fn room<T>(entries: &mut [T]) -> Result<kwasmi_list_policy, Errno> {
+    Ok(kwasmi_list_policy {
         entries: entries.as_mut_ptr().expose_provenance() as u64,
         entries_len: u32::try_from(entries.len()).map_err(|_| Errno::TOOBIG)?,
-        ..kwasmi_policy_list::default()
+        ..kwasmi_list_policy::default()
     })
 }
 
@@ -311,9 +311,9 @@ const LIST_ROOM: usize = 256;
 
 /// An open `/dev/kwasmi`.
 #[derive(Debug)]
-pub struct Kernel(OwnedFd);
+pub struct KernelDevice(OwnedFd);
 
-impl Kernel {
+impl KernelDevice {
     /// Opens the device.
     ///
     /// # Errors
@@ -324,7 +324,7 @@ impl Kernel {
     }
 }
 
-impl Device for Kernel {
+impl Device for KernelDevice {
     type Module = KernelModule;
 
     fn info(&self) -> Result<Info, Refusal> {
@@ -349,23 +349,26 @@ impl Device for Kernel {
         })
     }
 
-    fn limits(&self) -> Result<Vec<Known>, Refusal> {
+    fn limits(&self) -> Result<Vec<LimitInfo>, Refusal> {
         let mut infos = vec![kwasmi_limit_info::default(); LIMITS_MAX];
-        let mut argument = kwasmi_limits {
+        let mut argument = kwasmi_list_limits {
             limits: infos.as_mut_ptr().expose_provenance() as u64,
             limits_len: u32::try_from(infos.len()).map_err(|_| Errno::TOOBIG)?,
-            ..kwasmi_limits::default()
+            ..kwasmi_list_limits::default()
         };
         // SAFETY: `limits` is the address of `infos`, an owned array of `limits_len` writable
         // entries, which is not accessed during the call.
         unsafe { call(&self.0, &mut argument) }?;
         infos.truncate(argument.limits_len as usize);
-        let known =
-            |info: kwasmi_limit_info| Known { limit: Limit(info.limit), default: info.value, ceiling: info.ceiling };
+        let known = |info: kwasmi_limit_info| LimitInfo {
+            limit: Limit(info.limit),
+            default: info.value,
+            ceiling: info.ceiling,
+        };
         Ok(infos.into_iter().map(known).collect())
     }
 
-    fn load(&self, wasm: &[u8], limits: &Asked, engine: Engine) -> Result<KernelModule, Refusal> {
+    fn load(&self, wasm: &[u8], limits: &RequestedLimits, engine: Engine) -> Result<KernelModule, Refusal> {
         let limits = raw(limits);
         let mut log = Log::new();
         let mut load = kwasmi_load {
@@ -406,7 +409,7 @@ impl Device for Kernel {
             kernel_keys: policy.flags & uapi::KWASMI_POLICY_KERNEL_KEYS != 0,
             keyring: policy.keyring,
             denied: policy.denied_len,
-            least_versions: policy.least_len,
+            min_versions: policy.min_versions_len,
         })
     }
 
@@ -428,13 +431,13 @@ impl Device for Kernel {
         Ok(entries.into_iter().map(|entry| Sha256(entry.sha256)).collect())
     }
 
-    fn set_least(&self, least: &Least) -> Result<(), Refusal> {
-        let mut argument = kwasmi_least { version: least.version.0, ..kwasmi_least::default() };
+    fn set_min_version(&self, minimum: &MinVersion) -> Result<(), Refusal> {
+        let mut argument = kwasmi_min_version { version: minimum.version.0, ..kwasmi_min_version::default() };
         // The last byte must stay a NUL.
-        if least.name.len() >= argument.name.len() {
+        if minimum.name.len() >= argument.name.len() {
             return Err(Errno::INVAL.into());
         }
-        for (place, byte) in argument.name.iter_mut().zip(least.name.bytes()) {
+        for (place, byte) in argument.name.iter_mut().zip(minimum.name.bytes()) {
             *place = byte.cast_signed();
         }
         // SAFETY: `argument` has no address fields.
@@ -442,15 +445,18 @@ impl Device for Kernel {
         Ok(())
     }
 
-    fn leasts(&self) -> Result<Vec<Least>, Refusal> {
-        let entries: Vec<kwasmi_least> = list(|entries| {
-            let mut argument = Leasts(room(entries)?);
+    fn min_versions(&self) -> Result<Vec<MinVersion>, Refusal> {
+        let entries: Vec<kwasmi_min_version> = list(|entries| {
+            let mut argument = ListMinVersions(room(entries)?);
             // SAFETY: `entries` is a writable array of `entries_len` entries, which is not accessed
             // during the call.
             unsafe { call(&self.0, &mut argument) }?;
             Ok(argument.0.entries_len)
         })?;
-        Ok(entries.iter().map(|entry| Least { name: text(&entry.name), version: Version(entry.version) }).collect())
+        Ok(entries
+            .iter()
+            .map(|entry| MinVersion { name: text(&entry.name), version: Version(entry.version) })
+            .collect())
     }
 }
 
@@ -568,7 +574,7 @@ impl Module for KernelModule {
 pub struct KernelInstance(OwnedFd);
 
 impl Instance for KernelInstance {
-    fn run(&self) -> Result<Ended, Refusal> {
+    fn run(&self) -> Result<RunResult, Refusal> {
         let mut log = Log::new();
         let mut run = kwasmi_run { log: log.address(), log_size: LOG_BYTES, ..kwasmi_run::default() };
         // SAFETY: `log` is an owned buffer of `LOG_BYTES` writable bytes, which is not accessed
@@ -576,8 +582,8 @@ impl Instance for KernelInstance {
         let result = unsafe { call(&self.0, &mut run) };
         let text = log.text(run.log_len);
         match result {
-            Ok(_) => Ok(Ended {
-                end: End::from_raw(run.status, run.code, run.limit_value),
+            Ok(_) => Ok(RunResult {
+                ending: Ending::from_raw(run.status, run.code, run.limit_value),
                 text,
                 fuel_used: run.fuel_used,
                 memory_peak: run.memory_peak,
@@ -604,14 +610,14 @@ mod tests {
         assert_eq!(kwasmi_load::OPCODE, opcode::read_write::<kwasmi_load>(0xb9, 0x81));
         assert_eq!(kwasmi_start::OPCODE, opcode::read_write::<kwasmi_start>(0xb9, 0x82));
         assert_eq!(kwasmi_run::OPCODE, opcode::read_write::<kwasmi_run>(0xb9, 0x83));
-        assert_eq!(kwasmi_limits::OPCODE, opcode::read_write::<kwasmi_limits>(0xb9, 0x85));
+        assert_eq!(kwasmi_list_limits::OPCODE, opcode::read_write::<kwasmi_list_limits>(0xb9, 0x85));
         assert_eq!(kwasmi_module::OPCODE, opcode::read::<kwasmi_module>(0xb9, 0x86));
         assert_eq!(kwasmi_policy::OPCODE, opcode::read::<kwasmi_policy>(0xb9, 0x87));
         assert_eq!(kwasmi_dump::OPCODE, opcode::read_write::<kwasmi_dump>(0xb9, 0x8c));
         assert_eq!(kwasmi_deny::OPCODE, opcode::write::<kwasmi_deny>(0xb9, 0x88));
-        assert_eq!(Denied::OPCODE, opcode::read_write::<kwasmi_policy_list>(0xb9, 0x89));
-        assert_eq!(kwasmi_least::OPCODE, opcode::write::<kwasmi_least>(0xb9, 0x8a));
-        assert_eq!(Leasts::OPCODE, opcode::read_write::<kwasmi_policy_list>(0xb9, 0x8b));
+        assert_eq!(Denied::OPCODE, opcode::read_write::<kwasmi_list_policy>(0xb9, 0x89));
+        assert_eq!(kwasmi_min_version::OPCODE, opcode::write::<kwasmi_min_version>(0xb9, 0x8a));
+        assert_eq!(ListMinVersions::OPCODE, opcode::read_write::<kwasmi_list_policy>(0xb9, 0x8b));
     }
 
     #[test]
@@ -619,7 +625,7 @@ mod tests {
         assert_eq!(size_of::<kwasmi_info>(), 128);
         assert_eq!(size_of::<kwasmi_limit>(), 16);
         assert_eq!(size_of::<kwasmi_limit_info>(), 24);
-        assert_eq!(size_of::<kwasmi_limits>(), 16);
+        assert_eq!(size_of::<kwasmi_list_limits>(), 16);
         assert_eq!(size_of::<kwasmi_load>(), 64);
         assert_eq!(size_of::<kwasmi_fd>(), 40);
         assert_eq!(size_of::<kwasmi_start>(), 104);
@@ -628,8 +634,8 @@ mod tests {
         assert_eq!(size_of::<kwasmi_dump>(), 48);
         assert_eq!(size_of::<kwasmi_policy>(), 24);
         assert_eq!(size_of::<kwasmi_deny>(), 32);
-        assert_eq!(size_of::<kwasmi_least>(), 88);
-        assert_eq!(size_of::<kwasmi_policy_list>(), 16);
+        assert_eq!(size_of::<kwasmi_min_version>(), 88);
+        assert_eq!(size_of::<kwasmi_list_policy>(), 16);
     }
 
     #[test]
@@ -666,7 +672,7 @@ mod tests {
     #[test]
     fn another_file_fails_with_enotty() {
         let file = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("is there");
-        let refusal = Kernel(file).info().expect_err("knows no such command");
+        let refusal = KernelDevice(file).info().expect_err("knows no such command");
         assert_eq!(refusal.errno, Errno::NOTTY);
     }
 }

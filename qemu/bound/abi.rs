@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! ABI of the ioctl of `/dev/kwasmi-limit`. The module and the bench both compile this file.
+//! ABI of the ioctl of `/dev/kwasmi-bound`. The module and the bench both compile this file.
 
 /// Type of the ioctl.
 pub const GROUP: u8 = b'L';

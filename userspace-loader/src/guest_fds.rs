@@ -178,12 +178,12 @@ pub fn parse_fd(text: &str) -> Result<RawFd, String> {
 
 /// The open descriptors for a guest.
 #[derive(Debug, Default)]
-pub struct Handed {
+pub struct GuestFds {
     owned: Vec<OwnedFd>,
     fds: Vec<GuestFd>,
 }
 
-impl Handed {
+impl GuestFds {
     /// Opens the directories and sockets, and copies the descriptors `fds` of this process.
     ///
     /// # Errors
@@ -192,29 +192,29 @@ impl Handed {
     /// one guest path, or if a directory, socket or descriptor cannot be opened.
     pub fn open(directories: &[Directory], listen: &[SocketAddr], fds: &[RawFd]) -> Result<Self, Failure> {
         check_names(directories)?;
-        let mut handed = Self::default();
+        let mut guest_fds = Self::default();
         for directory in directories {
             let (own, inheriting) = if directory.is_read_only {
                 (rights::DIRECTORY_READ_ONLY, rights::INHERITING_READ_ONLY)
             } else {
                 (rights::DIRECTORY, rights::INHERITING)
             };
-            handed.own(directory.open()?, own, inheriting, directory.guest.as_bytes())?;
+            guest_fds.own(directory.open()?, own, inheriting, directory.guest.as_bytes())?;
         }
         for address in listen {
             let socket = TcpListener::bind(address)
                 .map_err(|error| Failure::new(Exit::Failed, address.to_string(), words(error)))?;
-            handed.own(socket.into(), rights::LISTENING, rights::SOCKET, b"")?;
+            guest_fds.own(socket.into(), rights::LISTENING, rights::SOCKET, b"")?;
         }
         for fd in fds {
-            handed.lend(*fd)?;
+            guest_fds.lend(*fd)?;
         }
-        Ok(handed)
+        Ok(guest_fds)
     }
 
     /// Returns the descriptors for the guest. They are valid while this object lives.
     #[must_use]
-    pub fn guest_fds(&self) -> &[GuestFd] {
+    pub fn as_slice(&self) -> &[GuestFd] {
         &self.fds
     }
 
@@ -344,15 +344,15 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_standard_streams() {
-        let handed = Handed::open(
+        let guest_fds = GuestFds::open(
             &[directory("/", "/", true), directory(".", "here", false)],
             &["127.0.0.1:0".parse().expect("an address")],
             &[2],
         )
         .expect("opens");
-        let numbers: Vec<_> = handed.guest_fds().iter().map(|fd| (fd.guest_fd, fd.name.as_slice())).collect();
+        let numbers: Vec<_> = guest_fds.as_slice().iter().map(|fd| (fd.guest_fd, fd.name.as_slice())).collect();
         assert_eq!(numbers, [(3, b"/".as_slice()), (4, b"here"), (5, b""), (6, b"")]);
-        let [root, here, socket, _] = handed.guest_fds() else { panic!("four") };
+        let [root, here, socket, _] = guest_fds.as_slice() else { panic!("four") };
         assert_eq!(root.rights_inheriting & rights::FD_WRITE, 0);
         assert_ne!(here.rights_inheriting & rights::FD_WRITE, 0);
         assert_eq!(socket.rights & rights::FD_READ, 0);
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn missing_files_are_reported() {
         let missing = directory("/does/not/exist", "/", false);
-        let failure = Handed::open(&[missing], &[], &[]).expect_err("not there");
+        let failure = GuestFds::open(&[missing], &[], &[]).expect_err("not there");
         assert_eq!((failure.exit, failure.subject.as_str()), (Exit::NotFound, "/does/not/exist"));
         let failure = directory("/does/not:/exist", "/", false).open().expect_err("not there");
         let words = "/does/not:/exist: No such file or directory (two colons separate HOST::GUEST)";
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Failed, "/dev/null: Not a directory"));
         let failure = directory("/dev/null/x", "/", false).open().expect_err("not there");
         assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::NotFound, "/dev/null/x: Not a directory"));
-        let failure = Handed::open(&[], &[], &[987]).expect_err("closed");
+        let failure = GuestFds::open(&[], &[], &[987]).expect_err("closed");
         assert_eq!(failure.to_string(), "descriptor 987: Bad file descriptor");
     }
 }

@@ -10,10 +10,10 @@ use std::{
 /// Factor by which time limits are longer on an instrumented kernel.
 const SLOWNESS: u32 = 6;
 
-/// Returns `full`, reduced to `KWASMI_EFFORT` percent if that variable is set (instrumented kernels
-/// are slow), but at least 1.
-pub(crate) fn times(full: u32) -> u32 {
-    let percent = std::env::var("KWASMI_EFFORT").ok().and_then(|text| text.parse().ok()).unwrap_or(100_u64);
+/// Returns `full`, reduced to `KWASMI_TEST_PERCENT` percent if that variable is set (instrumented
+/// kernels are slow), but at least 1.
+pub(crate) fn iterations(full: u32) -> u32 {
+    let percent = std::env::var("KWASMI_TEST_PERCENT").ok().and_then(|text| text.parse().ok()).unwrap_or(100_u64);
     u32::try_from(u64::from(full) * percent / 100).unwrap_or(u32::MAX).max(1)
 }
 
@@ -24,6 +24,6 @@ pub(crate) fn is_instrumented() -> bool {
 
 /// Returns the time limit for this kernel of something that may take `time` on an uninstrumented
 /// one.
-pub(crate) fn patience(time: Duration) -> Duration {
+pub(crate) fn timeout(time: Duration) -> Duration {
     if is_instrumented() { time * SLOWNESS } else { time }
 }

@@ -68,12 +68,12 @@ pub(crate) enum Purpose {
 }
 
 /// Guard of an engine entry: registers the context of the current task until it is dropped.
-pub(crate) struct Stay {
+pub(crate) struct EntryGuard {
     slot: &'static Slot,
     purpose: Purpose,
 }
 
-impl Stay {
+impl EntryGuard {
     /// Registers `context` for the current task, which must not be in the engine already.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Stay {
     }
 }
 
-impl Drop for Stay {
+impl Drop for EntryGuard {
     fn drop(&mut self) {
         self.slot.context.store(0, Relaxed);
         self.slot.task.store(0, Relaxed);

@@ -2,7 +2,7 @@
 
 //! Runs a guest in a process on wasmi or wasmtime, for comparison with kwasmi.
 //!
-//!     kwasmi-rivals wasmi|wasmtime [--fd N]... [--dir HOST]... FILE.wasm [ARG]...
+//!     kwasmi-runtimes wasmi|wasmtime [--fd N]... [--dir HOST]... FILE.wasm [ARG]...
 //!
 //! In the guest, the descriptors get the numbers from 3 on, in the order of the options, followed
 //! by the directories. Both runtimes use the WASI of wasi-common and their default settings.
@@ -139,7 +139,7 @@ fn main() -> ExitCode {
         Err(error) => match status(&error).map(u8::try_from) {
             Some(Ok(status)) => ExitCode::from(status),
             _ => {
-                eprintln!("kwasmi-rivals: {error:#}");
+                eprintln!("kwasmi-runtimes: {error:#}");
                 ExitCode::from(125)
             }
         },

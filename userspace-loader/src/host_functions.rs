@@ -10,7 +10,7 @@ mod table;
 
 /// Function that guests can import.
 #[derive(Clone, Copy, Debug)]
-pub struct Function {
+pub struct HostFunction {
     /// Module that the function is imported from.
     pub module: &'static str,
     /// Name of the function.
@@ -44,13 +44,13 @@ macro_rules! results {
     };
 }
 
-macro_rules! provided {
+macro_rules! host_functions {
     ($($module:literal { $(
         $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
     )* })*) => {
         /// All functions that guests can import.
-        pub const FUNCTIONS: &[Function] = &[
-            $($(Function {
+        pub const FUNCTIONS: &[HostFunction] = &[
+            $($(HostFunction {
                 module: $module,
                 name: stringify!($name),
                 params: &[$(value_type!($type)),*],
@@ -61,11 +61,11 @@ macro_rules! provided {
     };
 }
 
-table::wasi_functions!(provided);
+table::wasi_functions!(host_functions);
 
 /// Returns the function `name` of `module`.
 #[must_use]
-pub fn find(module: &str, name: &str) -> Option<&'static Function> {
+pub fn find(module: &str, name: &str) -> Option<&'static HostFunction> {
     FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
 }
 

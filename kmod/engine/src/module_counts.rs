@@ -38,7 +38,7 @@ const LOCALS_VALID_MAX: u64 = 50_000;
 
 /// Counts that a module declares, unless the value is impossible. Validation checks them later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct ModuleCounts {
     functions: u64,
     function_size: u64,
     locals: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Counts {
     const_instructions: usize,
 }
 
-impl Counts {
+impl ModuleCounts {
     /// Counts the contents of `wasm`, as far as they can be parsed.
     pub(crate) fn of(wasm: &[u8]) -> Self {
         let mut counts = Self::default();
@@ -63,12 +63,12 @@ impl Counts {
                 _ => {}
             }
             // An unreadable section is left to validation, which reports it.
-            let _ = counts.look_into(&section);
+            let _ = counts.count_section(&section);
         }
         counts
     }
 
-    fn look_into(&mut self, section: &Section<'_>) -> wasmparser::Result<()> {
+    fn count_section(&mut self, section: &Section<'_>) -> wasmparser::Result<()> {
         let reader = BinaryReader::new(section.contents, 0);
         match section.id {
             id::TYPE => {
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_contents_of_a_module_are_counted() {
         let wasm = wat::parse_str(MODULE).expect("valid text");
-        let expected = Counts {
+        let expected = ModuleCounts {
             functions: 3,
             function_size: 6,
             locals: 3,
@@ -208,15 +208,15 @@ mod tests {
             element_segments: 1,
             const_instructions: 3,
         };
-        assert_eq!(Counts::of(&wasm), expected);
+        assert_eq!(ModuleCounts::of(&wasm), expected);
         for len in 0..wasm.len() {
-            let _ = Counts::of(&wasm[..len]);
+            let _ = ModuleCounts::of(&wasm[..len]);
         }
     }
 
     #[test]
     fn the_exceeded_limit_is_named() {
-        let counts = Counts::of(&wat::parse_str(MODULE).expect("valid text"));
+        let counts = ModuleCounts::of(&wat::parse_str(MODULE).expect("valid text"));
         let limits = ModuleLimits {
             functions: 3,
             function_size: 6,
@@ -257,7 +257,7 @@ mod tests {
                 alloc::format!("(module (table 1 funcref) (elem (offset {sum}) func))"),
             ] {
                 let wasm = wat::parse_str(&text).expect("valid text");
-                let counts = Counts::of(&wasm);
+                let counts = ModuleCounts::of(&wasm);
                 let limits = ModuleLimits {
                     functions: 1,
                     function_size: 1,

@@ -33,7 +33,7 @@ fn wanted(events: u32) -> PollFlags {
     flags
 }
 
-/// Converts the result of poll(2) to the bits of [`PollEntry::ready`].
+/// Converts the result of poll(2) to the bits of [`PollEntry::revents`].
 fn ready(found: PollFlags, events: u32) -> u32 {
     let mut ready = 0;
     for (flags, bit) in [(READABLE, bits::READ), (WRITABLE, bits::WRITE)] {
@@ -70,7 +70,7 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
     let mut count = 0;
     for ((entry, open), fd) in entries.iter_mut().zip(&opens).zip(&fds) {
         let ready = ready(fd.revents(), entry.events);
-        entry.ready = ready.cast_signed();
+        entry.revents = ready.cast_signed();
         entry.bytes = if ready & entry.events & bits::READ != 0 && entry.events & bits::BYTES != 0 {
             readable_bytes(open)?
         } else {

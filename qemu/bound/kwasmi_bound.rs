@@ -43,8 +43,8 @@ mod pages;
 #[path = "../../kmod/engine/src/wasi/abi.rs"]
 #[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
 mod preview1;
-#[path = "../../kmod/host/ready.rs"]
-mod ready;
+#[path = "../../kmod/host/readiness.rs"]
+mod readiness;
 #[path = "../../guests/bench/src/policy/rules.rs"]
 mod rules;
 mod servers;
@@ -61,8 +61,8 @@ mod transfer;
 mod work;
 
 module! {
-    type: Limit,
-    name: "kwasmi_limit",
+    type: Bound,
+    name: "kwasmi_bound",
     authors: ["The kwasmi developers"],
     description: "Does the work of kwasmi's bench in the kernel, without Wasm",
     license: "GPL",
@@ -70,20 +70,20 @@ module! {
 
 /// State of the loaded module.
 #[pin_data]
-struct Limit {
+struct Bound {
     #[pin]
     _device: MiscDeviceRegistration<Device>,
 }
 
-impl kernel::InPlaceModule for Limit {
+impl kernel::InPlaceModule for Bound {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi-limit" }),
+            _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi-bound" }),
         })
     }
 }
 
-/// Open file of `/dev/kwasmi-limit`. It has no state.
+/// Open file of `/dev/kwasmi-bound`. It has no state.
 struct Device;
 
 // SAFETY: `FromBytes` requires that all bytes are a valid value. The structure has integer fields

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a guest: kind, reason and resource use, from `struct kwasmi_run`.
+//! Result of a run: the ending of the guest, the reason, and the resources used, from
+//! `struct kwasmi_run`.
 
 use crate::{
     exit::Exit,
@@ -14,9 +15,9 @@ use crate::{
 /// Number of SIGPIPE on Linux.
 const SIGPIPE: u32 = 13;
 
-/// Kind of end: `status` and `code` of `struct kwasmi_run`.
+/// Ending of a guest: `status` and `code` of `struct kwasmi_run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Ending {
     /// The guest exited with this status.
     Exited(u32),
     /// The guest trapped with this `KWASMI_TRAP_*` code.
@@ -37,7 +38,7 @@ pub enum End {
     Unknown(u32),
 }
 
-impl End {
+impl Ending {
     /// Converts `status`, `code` and `limit_value` of `struct kwasmi_run`.
     #[must_use]
     pub fn from_raw(status: u32, code: u32, limit_value: u64) -> Self {
@@ -67,7 +68,7 @@ impl End {
         }
     }
 
-    /// Returns the word for this end in JSON output (`ended` in `docs/stats.md`).
+    /// Returns the word for this ending in JSON output (`ended` in `docs/stats.md`).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -113,11 +114,11 @@ fn trap_words(code: u32) -> &'static str {
     }
 }
 
-/// End of a guest and what it used: `struct kwasmi_run`.
+/// Result of a run: `struct kwasmi_run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Kind of end.
-    pub end: End,
+pub struct RunResult {
+    /// Ending of the guest.
+    pub ending: Ending,
     /// Text of the kernel's log buffer; may be empty.
     pub text: String,
     /// Fuel used, about one unit per instruction.
@@ -131,19 +132,19 @@ pub struct Ended {
     pub stack_peak: u64,
 }
 
-impl Ended {
-    /// Returns the reason for the end, in one line; `None` if the guest exited, or ended by
+impl RunResult {
+    /// Returns the reason for the ending, in one line; `None` if the guest exited, or ended by
     /// SIGPIPE.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        let words = self.end.words()?;
-        let text = match self.end {
-            End::Trapped(code) if self.text.is_empty() => trap_words(code),
+        let words = self.ending.words()?;
+        let text = match self.ending {
+            Ending::Trapped(code) if self.text.is_empty() => trap_words(code),
             _ => self.text.as_str(),
         };
-        Some(match self.end {
+        Some(match self.ending {
             _ if text.is_empty() => words,
-            End::Trapped(_) | End::EngineFault => format!("{words}: {text}"),
+            Ending::Trapped(_) | Ending::EngineFault => format!("{words}: {text}"),
             _ => format!("{words} ({text})"),
         })
     }
@@ -153,9 +154,9 @@ impl Ended {
 mod tests {
     use super::*;
 
-    fn ended(status: u32, code: u32, text: &str) -> Ended {
-        Ended {
-            end: End::from_raw(status, code, 1000),
+    fn result(status: u32, code: u32, text: &str) -> RunResult {
+        RunResult {
+            ending: Ending::from_raw(status, code, 1000),
             text: text.to_owned(),
             fuel_used: 0,
             memory_peak: 0,
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_has_its_exit_status() {
+    fn each_ending_has_its_exit_status() {
         let statuses = [
             (uapi::KWASMI_EXITED, 0, 0),
             (uapi::KWASMI_EXITED, 42, 42),
@@ -183,16 +184,16 @@ mod tests {
             (999, 0, 125),
         ];
         for (status, code, expected) in statuses {
-            assert_eq!(End::from_raw(status, code, 0).exit().status(), expected, "{status} {code}");
+            assert_eq!(Ending::from_raw(status, code, 0).exit().status(), expected, "{status} {code}");
         }
     }
 
     #[test]
     fn exits_and_broken_pipes_have_no_reason() {
-        assert_eq!(ended(uapi::KWASMI_EXITED, 1, "").reason(), None);
-        assert_eq!(ended(uapi::KWASMI_KILLED, SIGPIPE, "in _start").reason(), None);
+        assert_eq!(result(uapi::KWASMI_EXITED, 1, "").reason(), None);
+        assert_eq!(result(uapi::KWASMI_KILLED, SIGPIPE, "in _start").reason(), None);
         for status in [1, 2, 3, 4, 5, 999] {
-            assert!(ended(status, 1, "").reason().is_some(), "{status}");
+            assert!(result(status, 1, "").reason().is_some(), "{status}");
         }
     }
 
@@ -200,16 +201,22 @@ mod tests {
     fn the_kernels_text_is_part_of_the_reason() {
         let trap = uapi::KWASMI_TRAPPED;
         assert_eq!(
-            ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "").reason().as_deref(),
+            result(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "").reason().as_deref(),
             Some("trap: integer divide by zero")
         );
-        assert_eq!(ended(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "at 0x12").reason().as_deref(), Some("trap: at 0x12"));
-        assert_eq!(ended(uapi::KWASMI_ENGINE_FAULT, 0, "panicked").reason().as_deref(), Some("engine fault: panicked"));
         assert_eq!(
-            ended(uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, "in _start").reason().as_deref(),
+            result(trap, uapi::KWASMI_TRAP_DIVIDE_BY_ZERO, "at 0x12").reason().as_deref(),
+            Some("trap: at 0x12")
+        );
+        assert_eq!(
+            result(uapi::KWASMI_ENGINE_FAULT, 0, "panicked").reason().as_deref(),
+            Some("engine fault: panicked")
+        );
+        assert_eq!(
+            result(uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_FUEL, "in _start").reason().as_deref(),
             Some("limit reached: fuel 1000 (in _start)")
         );
-        assert_eq!(ended(uapi::KWASMI_KILLED, 0, "").reason().as_deref(), Some("killed"));
-        assert_eq!(ended(uapi::KWASMI_KILLED, 0, "in _start").reason().as_deref(), Some("killed (in _start)"));
+        assert_eq!(result(uapi::KWASMI_KILLED, 0, "").reason().as_deref(), Some("killed"));
+        assert_eq!(result(uapi::KWASMI_KILLED, 0, "in _start").reason().as_deref(), Some("killed (in _start)"));
     }
 }

@@ -24,8 +24,8 @@ use core::fmt::Write as _;
 /// Length in bytes after which the message about uncovered imports is cut short.
 const TEXT_MAX: usize = 4096;
 
-/// Returns the name of the capability that an import needs and `has` lacks.
-fn lacking(module: &str, name: &str, has: Capabilities) -> Option<&'static str> {
+/// Returns the name of the capability that an import needs and `has` does not have.
+fn missing_capability(module: &str, name: &str, has: Capabilities) -> Option<&'static str> {
     let function = wasi::FUNCTIONS.iter().find(|function| function.module == module && function.name == name)?;
     let lacks = !function.capabilities.iter().any(|capability| has.has(*capability));
     function.capabilities.first().filter(|_| lacks).map(|capability| capability.name())
@@ -45,9 +45,9 @@ impl<H: Host + 'static> Module<H> {
         let mut text = String::new();
         for import in self.imports() {
             let (module, name) = (import.module(), import.name());
-            let lacking = lacking(module, name, manifest.capabilities);
+            let missing = missing_capability(module, name, manifest.capabilities);
             let is_listed = listed.contains(&(module, name));
-            if is_listed && lacking.is_none() {
+            if is_listed && missing.is_none() {
                 continue;
             }
             if text.len() > TEXT_MAX {
@@ -58,7 +58,7 @@ impl<H: Host + 'static> Module<H> {
             // The guest chooses these names. Escaping them prevents a name from imitating another
             // message.
             let written =
-                write!(text, "{}.{}", module.escape_debug(), name.escape_debug()).and_then(|()| match lacking {
+                write!(text, "{}.{}", module.escape_debug(), name.escape_debug()).and_then(|()| match missing {
                     Some(capability) if is_listed => write!(text, ", which needs the capability {capability}"),
                     _ => Ok(()),
                 });
@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn imports_need_the_capability_of_their_function() {
-        let has = |name, capability| lacking(PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
+        let has =
+            |name, capability| missing_capability(PREVIEW1, name, Capabilities::from_bits(capability as u8)).is_none();
         for (name, capability) in [
             ("path_open", Capability::Files),
             ("fd_readdir", Capability::Files),
@@ -94,13 +95,18 @@ mod tests {
             assert!(!has(name, Capability::Services), "{name}");
         }
         for name in ["fd_write", "fd_read", "args_get", "proc_exit", "sched_yield", "fd_prestat_get"] {
-            assert!(lacking(PREVIEW1, name, Capabilities::default()).is_none(), "{name}");
+            assert!(missing_capability(PREVIEW1, name, Capabilities::default()).is_none(), "{name}");
         }
         assert!(
-            wasi::FUNCTIONS.iter().all(|function| lacking(function.module, function.name, Capabilities::ALL).is_none())
+            wasi::FUNCTIONS.iter().all(|function| missing_capability(
+                function.module,
+                function.name,
+                Capabilities::ALL
+            )
+            .is_none())
         );
-        assert!(lacking(BATCH, "submit", Capabilities::default()).is_none());
-        assert_eq!(lacking(BATCH, "wait", Capabilities::default()), Some("sockets"));
-        assert!(lacking("other", "path_open", Capabilities::default()).is_none());
+        assert!(missing_capability(BATCH, "submit", Capabilities::default()).is_none());
+        assert_eq!(missing_capability(BATCH, "wait", Capabilities::default()), Some("sockets"));
+        assert!(missing_capability("other", "path_open", Capabilities::default()).is_none());
     }
 }
