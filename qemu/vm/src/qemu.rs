@@ -117,10 +117,16 @@ impl Accelerator {
     /// `thread=single` would also prevent the failure after the boot. The suite `abi` takes 352 s
     /// with it and 325 s without. But then no two processors run at the same time, and tests of
     /// races would find nothing.
+    ///
+    /// `rcu_cpu_stall_timeout` and `watchdog_thresh`: on a busy host, the timer of an idle emulated
+    /// processor fired 20 s late, and the kernel reported an RCU stall. The detectors of RCU stalls
+    /// and soft lockups wait 120 s, instead of 21 s and 20 s.
     const fn kernel_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &[],
-            Self::Emulation => &["spectre_v2=off", "maxcpus=1"],
+            Self::Emulation => {
+                &["spectre_v2=off", "maxcpus=1", "rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
+            }
             Self::Counted => &["spectre_v2=off"],
         }
     }
