@@ -45,6 +45,7 @@ mod instance;
 mod ioctl;
 mod keyring;
 mod limits;
+mod linear_memory;
 mod log;
 mod machine;
 mod memory;

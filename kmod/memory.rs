@@ -25,7 +25,9 @@ use kernel::{
 /// mapped page by page with vmalloc.
 const PIECE_MAX: usize = 8192;
 
-const FLAGS: u32 = bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
+/// Flags of all allocations.
+pub(crate) const FLAGS: u32 =
+    bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
 
 /// Allocates memory, to be freed by [`free`] or `kvfree`.
 ///
@@ -58,18 +60,19 @@ pub(crate) unsafe fn free(block: NonNull<u8>) {
     unsafe { bindings::kvfree(block.as_ptr().cast()) };
 }
 
-/// Returns an empty vector with a capacity of `len` bytes.
+/// Returns an empty vector with a capacity of `len` elements.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub(crate) fn buffer(len: usize) -> Result<KVVec<u8>> {
-    if len == 0 {
+pub(crate) fn buffer<T>(len: usize) -> Result<KVVec<T>> {
+    let layout = Layout::array::<T>(len).map_err(|_| ENOMEM)?;
+    if layout.size() == 0 {
         return Ok(KVVec::new());
     }
-    let block = allocate(Layout::array::<u8>(len).map_err(|_| ENOMEM)?)?;
+    let block = allocate(layout)?.cast();
     // SAFETY: `from_raw_parts` requires memory with this capacity that the allocator can free and
-    // that the vector takes over. `allocate` returned `len` bytes; `KVmalloc` frees with `kvfree`,
-    // too.
+    // that the vector takes over. `allocate` returned room for `len` elements; `KVmalloc` frees with
+    // `kvfree`, too.
     Ok(unsafe { KVVec::from_raw_parts(block.as_ptr(), 0, len) })
 }

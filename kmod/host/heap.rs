@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory and stack allocation for the engine: [`RawOperations::alloc`], [`RawOperations::free`] and
-//! [`RawOperations::alloc_stack`].
+//! Memory allocation for the engine: [`RawOperations::alloc`], [`RawOperations::free`],
+//! [`RawOperations::alloc_stack`] and [`RawOperations::grow_memory`].
 //!
 //! [`RawOperations::alloc`]: crate::host_operations::RawOperations::alloc
+//! [`RawOperations::grow_memory`]: crate::host_operations::RawOperations::grow_memory
 //! [`RawOperations::free`]: crate::host_operations::RawOperations::free
 //! [`RawOperations::alloc_stack`]: crate::host_operations::RawOperations::alloc_stack
 
@@ -16,6 +17,7 @@ use crate::{
         Block, //
     },
     limits,
+    linear_memory::LinearMemory,
     memory,
     stack::GuestStack,
     uapi::KWASMI_LIMIT_TOTAL_HEAP, //
@@ -24,7 +26,11 @@ use core::{
     alloc::Layout,
     ptr::NonNull, //
 };
-use kernel::prelude::*;
+use kernel::{
+    error::code::EINTR,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// Allocates `size` bytes, aligned to `align`. Every few allocations it runs a checkpoint, so that
 /// translating a module can be stopped.
@@ -100,4 +106,81 @@ pub(super) fn alloc_stack(host: &mut Host, size: usize) -> Result<NonNull<u8>> {
     let start = stack.start();
     host.guest_stack = Some(CountedStack { _stack: stack, size });
     Ok(start)
+}
+
+/// Linear memory of a compiled guest, counted in [`counters::HEAP_BYTES`].
+pub(super) struct CountedMemory {
+    index: u16,
+    memory: LinearMemory,
+}
+
+impl CountedMemory {
+    /// Grows the memory to `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `EINTR` if
+    /// `may_continue` returned false; `ENOMEM`.
+    fn grow(&mut self, size: usize, may_continue: impl FnMut() -> bool) -> Result {
+        let more = size.saturating_sub(self.memory.size());
+        if !counters::HEAP_BYTES.add_of_total(more, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+            return Err(EDQUOT);
+        }
+        self.memory.grow(size, may_continue).inspect_err(|_| counters::HEAP_BYTES.sub(more))
+    }
+}
+
+impl Drop for CountedMemory {
+    fn drop(&mut self) {
+        counters::HEAP_BLOCKS.sub(1);
+        counters::HEAP_BYTES.sub(self.memory.size());
+    }
+}
+
+/// Makes linear memory `index` of a compiled guest at least `size` bytes large. Returns its new address.
+/// `host` owns the memory until [`Host::close_all`].
+///
+/// Each growth maps the whole memory anew. A memory that grows therefore gets an eighth more than
+/// `size` if it can, so that many small steps do not take quadratic time.
+///
+/// # Errors
+///
+/// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`; `ENOMEM`.
+pub(super) fn grow_memory(host: &mut Host, index: u16, size: usize) -> Result<Allocated> {
+    let size = size.checked_next_multiple_of(PAGE_SIZE).ok_or(ENOMEM)?;
+    let mut memories = core::mem::take(&mut host.memories);
+    let result = grow_one_of(&mut memories, host, index, size);
+    host.memories = memories;
+    result
+}
+
+fn grow_one_of(memories: &mut KVec<CountedMemory>, host: &mut Host, index: u16, size: usize) -> Result<Allocated> {
+    if !memories.iter().any(|memory| memory.index == index) {
+        memories.push(CountedMemory { index, memory: LinearMemory::new() }, GFP_KERNEL_ACCOUNT)?;
+        counters::HEAP_BLOCKS.add(1);
+    }
+    let memory = memories.iter_mut().find(|memory| memory.index == index).ok_or(EINVAL)?;
+    let before = memory.memory.size();
+    if size > before {
+        let mut stop = None;
+        let mut may_continue = || match host.checkpoint() {
+            Checkpoint::Continue | Checkpoint::Interrupt => true,
+            checkpoint => {
+                stop = Some(checkpoint);
+                false
+            }
+        };
+        let ample = if before > 0 { size.saturating_add(before / 8) } else { size };
+        let ample = ample.checked_next_multiple_of(PAGE_SIZE).unwrap_or(size);
+        let grown = match memory.grow(ample, &mut may_continue) {
+            Err(error) if error != EINTR => memory.grow(size, &mut may_continue),
+            grown => grown,
+        };
+        if let Some(stop) = stop {
+            return Ok(Allocated::Stop(stop));
+        }
+        grown?;
+        host.resident.add(memory.memory.size() - before);
+    }
+    Ok(Allocated::At(memory.memory.start()))
 }

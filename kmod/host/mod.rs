@@ -117,6 +117,8 @@ pub(crate) struct Host {
     programs: Option<Arc<Programs>>,
     /// Stack of the compiled guest.
     guest_stack: Option<heap::CountedStack>,
+    /// Linear memories of the compiled guest.
+    memories: KVec<heap::CountedMemory>,
     /// Requests checkpoints of compiled code.
     ticker: Option<ArcHrTimerHandle<Ticker>>,
     /// Set if a write to a pipe or stream socket without readers ends the guest.
@@ -143,6 +145,7 @@ impl Host {
             resident: Resident::new(),
             programs: None,
             guest_stack: None,
+            memories: KVec::new(),
             ticker: None,
             ends_without_reader: false,
             has_lost_reader: false,
@@ -239,10 +242,11 @@ impl Host {
         self.programs.take()
     }
 
-    /// Closes all files, frees the stack of a compiled guest and stops counting memory, at the end of the
-    /// guest.
+    /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at the
+    /// end of the guest.
     pub(crate) fn close_all(&mut self) {
         self.guest_stack = None;
+        self.memories = KVec::new();
         self.resident.clear();
         self.files.close_all();
     }
@@ -559,6 +563,10 @@ impl RawOperations for Caller<'_> {
 
     fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>> {
         heap::alloc_stack(self.host()?, size)
+    }
+
+    fn grow_memory(&mut self, index: u16, size: usize) -> Result<Allocated> {
+        heap::grow_memory(self.host()?, index, size)
     }
 }
 

@@ -23,6 +23,34 @@ cat >fibonacci.wat <<'EOF'
     (func (export "_start") (drop (call $fibonacci (i32.const 60)))))
 EOF
 
+# Grows two memories page by page, and writes the number of each page to its start. Checks all pages, and
+# that the rest of the last one is zero. Exit status 0 if they are right.
+cat >pages.wat <<'EOF'
+(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory $a (export "memory") 1)
+    (memory $b 0)
+    (func (export "_start") (local $page i32)
+        (loop $grow
+            (i32.store $a (i32.mul (local.get $page) (i32.const 65536)) (local.get $page))
+            (local.set $page (i32.add (local.get $page) (i32.const 1)))
+            (drop (memory.grow $b (i32.const 1)))
+            (i64.store $b offset=65528 (i32.mul (i32.sub (local.get $page) (i32.const 1)) (i32.const 65536)) (i64.const -1))
+            (drop (memory.grow $a (i32.const 1)))
+            (br_if $grow (i32.lt_u (local.get $page) (i32.const 200))))
+        (loop $check
+            (local.set $page (i32.sub (local.get $page) (i32.const 1)))
+            (if (i32.ne (i32.load $a (i32.mul (local.get $page) (i32.const 65536))) (local.get $page))
+                (then (call $exit (i32.const 1))))
+            (if (i64.ne (i64.load $b offset=65528 (i32.mul (local.get $page) (i32.const 65536))) (i64.const -1))
+                (then (call $exit (i32.const 2))))
+            (if (i64.ne (i64.load $b (i32.mul (local.get $page) (i32.const 65536))) (i64.const 0))
+                (then (call $exit (i32.const 3))))
+            (br_if $check (local.get $page)))
+        (if (i32.ne (memory.size $a) (i32.const 201)) (then (call $exit (i32.const 4))))
+        (if (i64.ne (i64.load $a (i32.const 13107200)) (i64.const 0)) (then (call $exit (i32.const 5))))))
+EOF
+
 # The JIT compiles each of 7,000 programs, which takes long on the debug kernel.
 specification() {
     scripts=
@@ -181,6 +209,17 @@ loads() {
     echo "bytes for machine code: $before before, $(machine_code) after"
     return 1
 }
+# Checks that a memory is never held twice while it grows, nor more than an eighth too much. 8 MiB are for
+# the command and its module.
+grows_in_place() {
+    group=/sys/fs/cgroup/kwasmi-test
+    echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir $group
+    sh -c "echo \$\$ >$group/cgroup.procs; exec kwasmi run --memory 48M $fixtures/grow.wat"
+    peak=$(cat $group/memory.peak)
+    echo "peak: $peak bytes"
+    [ "$peak" -ge $((48 << 20)) ] && [ "$peak" -le $(((54 + 8) << 20)) ] && rmdir $group
+}
 nothing_held() {
     sleep 1
     kwasmi status >status
@@ -219,6 +258,8 @@ check "a guest in a recursion stops and continues" stopped fibonacci.wat
 check "20 guests run at the same time" at_once 20
 check "without the JIT a module is interpreted" no_jit
 check "a module is compiled with constant blinding" hardened
+check "memories keep their bytes while they grow" status 0 pages.wat
+check "a memory that grows is never held twice" grows_in_place
 check "the tests of the WebAssembly specification pass" specification
 check "loads that end leave no machine code" loads "$loads" TERM
 check "loads that are killed leave no machine code" loads "$loads" KILL

@@ -321,14 +321,15 @@ impl Account {
         self.budget.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Counts `size` bytes of machine code, at most [`Account::remaining`] before it was made.
-    pub(crate) fn charge_machine_code(&self, size: usize) {
+    /// Counts `size` bytes that the host owns, such as machine code: at most [`Account::remaining`] before
+    /// they were allocated.
+    pub(crate) fn charge_host_memory(&self, size: usize) {
         let used = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
         self.peak.fetch_max(used, Ordering::Relaxed);
     }
 
-    /// Ends counting `size` bytes of machine code.
-    pub(crate) fn uncharge_machine_code(&self, size: usize) {
+    /// Ends counting `size` bytes that the host owns.
+    pub(crate) fn uncharge_host_memory(&self, size: usize) {
         self.used.fetch_sub(size, Ordering::Relaxed);
     }
 
@@ -535,7 +536,38 @@ unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
 }
 
 fn host_alloc(layout: Layout) -> Result<NonNull<u8>, AllocError> {
-    match KernelHost::new().alloc(layout.size(), layout.align()) {
+    allocated(KernelHost::new().alloc(layout.size(), layout.align()))
+}
+
+/// Has the host grow linear memory `index` of a compiled guest from `before` to `size` bytes, and returns
+/// its new address. The account of the current engine entry counts the bytes.
+///
+/// # Errors
+///
+/// The [`AllocError`], which the account notes.
+pub(crate) fn grow_memory(index: u16, before: usize, size: usize) -> Result<NonNull<u8>, AllocError> {
+    let account = Account::current();
+    let more = size.saturating_sub(before);
+    let start = match account {
+        Some(account) if account.remaining() < more => Err(account.budget_error),
+        _ => allocated(KernelHost::new().grow_memory(index, size)),
+    };
+    if let Some(account) = account {
+        match start {
+            Ok(_) => account.charge_host_memory(more),
+            Err(error) => account.note_alloc_error(error),
+        }
+    }
+    start
+}
+
+/// Returns the address of what the host has allocated. Aborts if the guest is to end.
+///
+/// # Errors
+///
+/// The [`AllocError`] with which the host refused memory.
+fn allocated(allocated: Result<Allocated, Fail>) -> Result<NonNull<u8>, AllocError> {
+    match allocated {
         Ok(Allocated::At(block)) => Ok(block),
         Ok(Allocated::Stop(checkpoint)) => {
             abort_if_ended(checkpoint);

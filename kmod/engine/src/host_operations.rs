@@ -511,5 +511,11 @@ operations! {
         /// frees it after it has closed the account of the current engine entry. Fails with `EDQUOT` if
         /// the heaps of all guests would exceed their limit.
         AllocStack = 38: alloc_stack(size: usize) -> NonNull<u8>, else NotSupported;
+
+        /// Makes linear memory `index` of the guest `size` bytes large, at least as large as before, and
+        /// returns its new address. New bytes are zero. The host owns the memory and frees it after it has
+        /// closed the account of the current engine entry. Fails like [`RawOperations::alloc`]; then the
+        /// memory stays where it is.
+        GrowMemory = 39: grow_memory(index: u16, size: usize) -> Allocated, else NotSupported;
     }
 }

@@ -233,6 +233,12 @@ impl RawOperations for Noting {
     fn alloc_stack(&mut self, size: usize) -> Result<NonNull<u8>, Failure> {
         NonZero::new(size).map(NonNull::without_provenance).ok_or(Failure::Host(12))
     }
+
+    fn grow_memory(&mut self, index: u16, size: usize) -> Result<Allocated, Failure> {
+        note!(self, index, size);
+        let start = NonZero::new(size).map(NonNull::without_provenance).ok_or(Failure::Host(12))?;
+        Ok(if index == 0 { Allocated::At(start) } else { Allocated::Stop(Checkpoint::Time) })
+    }
 }
 
 /// The engine's end of a border to a [`Noting`] host.
@@ -393,6 +399,17 @@ fn stacks_are_allocated() {
     assert_eq!(engine.alloc_stack(0), Err(Failure::Host(12)));
     let start = engine.alloc_stack(8192).expect("no failure");
     assert_eq!(start.addr().get(), 8192);
+}
+
+#[test]
+fn memories_grow() {
+    let mut engine = Engine::default();
+    assert_eq!(engine.grow_memory(0, 0), Err(Failure::Host(12)));
+    let start = NonNull::without_provenance(NonZero::new(1 << 16).expect("not 0"));
+    assert_eq!(engine.grow_memory(0, 1 << 16), Ok(Allocated::At(start)));
+    assert_eq!(engine.noted(), "0 65536");
+    assert_eq!(engine.grow_memory(15, 1), Ok(Allocated::Stop(Checkpoint::Time)));
+    assert_eq!(engine.noted(), "15 1");
 }
 
 #[test]

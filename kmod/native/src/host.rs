@@ -113,6 +113,8 @@ thread_local! {
     static MAPPED: RefCell<Option<Mapping>> = const { RefCell::new(None) };
     /// The stack of the compiled guest. A process starts one.
     static STACK: RefCell<Option<Mapping>> = const { RefCell::new(None) };
+    /// Linear memories of that guest, by their indices.
+    static MEMORIES: RefCell<Vec<Option<Mapping>>> = const { RefCell::new(Vec::new()) };
     /// The timer of the guest.
     static TICKER: RefCell<Option<Ticker>> = const { RefCell::new(None) };
 }
@@ -437,6 +439,21 @@ impl RawOperations for Process {
         let start = mapping.start().as_ptr().wrapping_add(PAGE);
         STACK.set(Some(mapping));
         NonNull::new(start).ok_or(Errno::NOMEM)
+    }
+
+    fn grow_memory(&mut self, index: u16, size: usize) -> Result<Allocated> {
+        let mut memories = MEMORIES.take();
+        let index = usize::from(index);
+        memories.resize_with(memories.len().max(index + 1), || None);
+        let mapping = match memories[index].take() {
+            Some(mapping) => mapping.grow(size),
+            None => Mapping::new(0, size),
+        };
+        let mapping = mapping.map_err(|_| Errno::NOMEM)?;
+        let start = mapping.start();
+        memories[index] = Some(mapping);
+        MEMORIES.set(memories);
+        Ok(Allocated::At(start))
     }
 
     /// Fails with `ENOSYS`: every pair of files needs a buffer in between.

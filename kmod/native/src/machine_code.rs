@@ -23,6 +23,7 @@ use kwasmi::{
 use std::{
     collections::HashSet,
     io,
+    mem::ManuallyDrop,
     ptr::{
         self,
         NonNull, //
@@ -101,6 +102,23 @@ impl Mapping {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Makes the mapping `len` bytes large, and possibly moves it. New bytes are zero.
+    ///
+    /// # Errors
+    ///
+    /// The errors of mremap(2).
+    pub(crate) fn grow(self, len: usize) -> io::Result<Self> {
+        let old = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant `old` owns the mapping, and is not used any more.
+        let start = unsafe { libc::mremap(old.start.as_ptr().cast(), old.len, len, libc::MREMAP_MAYMOVE) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        // INVARIANT: The mapping was just moved there.
+        Ok(Self { start, len })
     }
 
     /// Returns the address of the first byte.

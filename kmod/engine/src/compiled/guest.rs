@@ -9,6 +9,7 @@ use super::{
     },
     native::{
         CompiledCode,
+        CompiledInstance,
         GuestStack,
         Request,
         resume, //
@@ -111,7 +112,7 @@ impl Native {
 
     /// Has [`Helper::CallResolved`] call the function that `instance` has looked up last.
     #[inline(always)]
-    pub(crate) fn resolve(&self, instance: &mut instance::CompiledInstance) {
+    pub(crate) fn resolve(&self, instance: &mut CompiledInstance) {
         let index = instance.resolved();
         self.code.resolve(instance, index, self.declarations.imported);
     }
@@ -141,7 +142,7 @@ enum Answer {
 pub struct Guest<H: Host + 'static> {
     native: Arc<Native>,
     state: State<H>,
-    instance: instance::CompiledInstance,
+    instance: CompiledInstance,
     stack: GuestStack,
     progress: Progress,
     memory_peak: u64,
@@ -179,17 +180,14 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// [`Refusal`] if that is not possible within the limits, or a segment does not fit.
     pub(crate) fn new(native: Arc<Native>, state: State<H>) -> Result<Self, Refusal> {
         let limits = state.limits;
-        let instance =
-            instance::CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
-                instance::InstanceStop::MemoryLimit => {
-                    Refusal::limited(Limit::Memory, String::from("at instantiation"))
-                }
-                instance::InstanceStop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
-                instance::InstanceStop::Trap(reason) => {
-                    Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
-                }
-                instance::InstanceStop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
-            })?;
+        let instance = CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
+            instance::InstanceStop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
+            instance::InstanceStop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
+            instance::InstanceStop::Trap(reason) => {
+                Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
+            }
+            instance::InstanceStop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
+        })?;
         let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
         let memory_peak = instance.memory_size();
         Ok(Self { native, state, instance, stack, progress: Progress::Call(0), memory_peak, trap: None })

@@ -3,6 +3,7 @@
 //! One instance of a compiled module.
 
 use super::{
+    linear_memory::LinearMemory,
     numeric,
     program::{
         ConstOp,
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
+use core::ops::DerefMut;
 
 /// Most pages of a memory by the WebAssembly specification, 4 GiB. A guest that asks for more than a limit ends at the limit even
 /// if compiled code cannot have so many.
@@ -118,17 +120,17 @@ impl From<TrapReason> for InstanceStop {
 /// A memory or table, and its declared maximum.
 #[derive(Debug)]
 struct Growing<T> {
-    items: Vec<T>,
+    items: T,
     maximum: u64,
 }
 
-/// An instance.
+/// An instance, with memories of type `M`.
 #[derive(Debug)]
-pub struct CompiledInstance {
+pub struct CompiledInstance<M = Vec<u8>> {
     /// The context of the contract, in words.
     context: Vec<u64>,
-    memories: Vec<Growing<u8>>,
-    tables: Vec<Growing<u64>>,
+    memories: Vec<Growing<M>>,
+    tables: Vec<Growing<Vec<u64>>>,
     /// Segments that were not dropped yet.
     data: Vec<bool>,
     elements: Vec<bool>,
@@ -136,7 +138,7 @@ pub struct CompiledInstance {
     resolved: u32,
 }
 
-impl CompiledInstance {
+impl<M: LinearMemory> CompiledInstance<M> {
     /// Makes an instance: memories, tables and globals have their initial values, active segments are copied.
     ///
     /// # Errors
@@ -167,7 +169,8 @@ impl CompiledInstance {
             if !surroundings.may_have_memory(bytes) {
                 return Err(InstanceStop::MemoryLimit);
             }
-            let items = filled(usize::try_from(size).map_err(|_| InstanceStop::OutOfMemory)?, 0)?;
+            let size = usize::try_from(size).map_err(|_| InstanceStop::OutOfMemory)?;
+            let items = M::new(instance.memories.len(), size)?;
             let maximum = memory.maximum.unwrap_or(SPEC_PAGES_MAX).min(SPEC_PAGES_MAX);
             instance.memories.push(Growing { items, maximum });
         }
@@ -509,11 +512,7 @@ impl CompiledInstance {
             return refused;
         }
         let size = usize::try_from(after.saturating_mul(PAGE)).map_err(|_| InstanceStop::OutOfMemory)?;
-        memory
-            .items
-            .try_reserve_exact(size.saturating_sub(memory.items.len()))
-            .map_err(|_| InstanceStop::OutOfMemory)?;
-        memory.items.resize(size, 0);
+        memory.items.grow(size)?;
         self.refresh(surroundings);
         Ok(before)
     }
@@ -648,7 +647,12 @@ fn range_mut<T>(items: &mut [T], start: u64, len: u64) -> Option<&mut [T]> {
     items.get_mut(bounds(start, len)?)
 }
 
-fn copy<T: Copy>(all: &mut [Growing<T>], to: usize, from: usize, [dst, src, len]: [u64; 3]) -> Option<()> {
+fn copy<T: Copy>(
+    all: &mut [Growing<impl DerefMut<Target = [T]>>],
+    to: usize,
+    from: usize,
+    [dst, src, len]: [u64; 3],
+) -> Option<()> {
     if to == from {
         let items = &mut all.get_mut(to)?.items;
         let (source, target) = (bounds(src, len)?, bounds(dst, len)?);

@@ -5,6 +5,7 @@
 #[cfg(feature = "object")]
 pub(crate) mod guest;
 pub mod instance;
+pub mod linear_memory;
 #[cfg(feature = "object")]
 pub(crate) mod native;
 pub mod numeric;

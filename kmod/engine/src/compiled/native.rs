@@ -19,10 +19,11 @@
 use super::{
     guest::Native,
     instance::{
-        CompiledInstance,
+        self,
         PRIVATE,
         Private, //
     },
+    linear_memory::HostMemory,
 };
 use crate::{
     compiler::{
@@ -170,6 +171,9 @@ unsafe extern "C" {
     fn kwasmi_guest_resolved();
 }
 
+/// Instance whose memories the host owns.
+pub(crate) type CompiledInstance = instance::CompiledInstance<HostMemory>;
+
 macro_rules! switching {
     ($($name:ident = $number:literal: $helper:ident $(, $quick:ident)?;)*) => {
         global_asm!(
@@ -311,7 +315,7 @@ impl CompiledCode {
         entries.extend(functions.iter().map(|function| function.entry));
         let size = functions.iter().map(|function| u64::from(function.size)).sum();
         if let Some(account) = account {
-            account.charge_machine_code(to_usize(size));
+            account.charge_host_memory(to_usize(size));
         }
         Ok(Self { entries, size })
     }
@@ -335,7 +339,7 @@ impl Drop for CompiledCode {
     fn drop(&mut self) {
         // The host frees the machine code after it has closed the account.
         if let Some(account) = Account::current() {
-            account.uncharge_machine_code(to_usize(self.size));
+            account.uncharge_host_memory(to_usize(self.size));
         }
     }
 }

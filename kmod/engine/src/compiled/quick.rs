@@ -8,10 +8,10 @@
 use super::{
     guest::Native,
     instance::{
-        CompiledInstance,
         Private,
         private_word, //
     },
+    native::CompiledInstance,
 };
 use crate::vmctx::Helper;
 
