@@ -172,5 +172,5 @@ c_program() {
   clang-19 --target=wasm32-wasi -O2 -w -include "$wasi/posix.h" -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
     -D_WASI_EMULATED_PTHREAD -D_WASI_EMULATED_GETPID -Wl,-s,-z,stack-size=1048576 "${wasm_flags[@]}" "$@" "$wasi/posix.c" \
     -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-pthread -lwasi-emulated-getpid -o "$out/$program.wasm"
-  clang-19 -static -s -O0 -w "$@" -lm -o "$out/native/$program"
+  clang-19 -static -s -O2 -w "$@" -lm -o "$out/native/$program"
 }

@@ -220,6 +220,37 @@ grows_in_place() {
     echo "peak: $peak bytes"
     [ "$peak" -ge $((48 << 20)) ] && [ "$peak" -le $(((54 + 8) << 20)) ] && rmdir $group
 }
+# fails WORDS COMMAND...: checks that a command fails with 125 and these words.
+fails() {
+    words=$1
+    shift
+    "$@" >out 2>err
+    equal "125 0" "$? $(wc -c <out)" && grep -q "$words" err || { cat err; return 1; }
+}
+dumps() {
+    kwasmi dump fibonacci.wat >out && equal 2 "$(grep -c 'eBPF instructions$' out)" &&
+        equal 6 "$(grep -c 'call fibonacci' out)" || { cat out; return 1; }
+}
+# The name of a function, of an export, and an index.
+dumps_function() {
+    for function in fibonacci _start 1; do
+        kwasmi dump --raw fibonacci.wat $function >out && equal 1 "$(grep -c 'eBPF instructions$' out)" || return
+    done
+}
+dumps_as_json() { kwasmi dump -j fibonacci.wat | grep -q '^{"sha256":"[0-9a-f]*","functions":\[{"index":0,"name":"fibonacci",.*}\]}$'; }
+dump_without_jit() {
+    echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    fails 'cannot be compiled: ' kwasmi dump /guests/hello-c.wasm
+    code=$?
+    echo 1 >/proc/sys/net/core/bpf_jit_enable
+    return $code
+}
+# The engine in a process runs the machine code of the kernel.
+runs_elsewhere() {
+    kwasmi dump --json --raw /guests/primes-rust.wasm >code &&
+        equal "$(/guests/native/primes-rust 20000)" "$(kwasmi-native --machine-code code /guests/primes-rust.wasm 20000)" &&
+        fails "another module" kwasmi-native --machine-code code /guests/primes-c.wasm
+}
 nothing_held() {
     sleep 1
     kwasmi status >status
@@ -260,6 +291,13 @@ check "without the JIT a module is interpreted" no_jit
 check "a module is compiled with constant blinding" hardened
 check "memories keep their bytes while they grow" status 0 pages.wat
 check "a memory that grows is never held twice" grows_in_place
+check "dump shows machine code" dumps
+check "dump shows one function" dumps_function
+check "dump prints JSON" dumps_as_json
+check "dump of an unknown index fails" fails "no function '2'" kwasmi dump fibonacci.wat 2
+check "dump fails without the JIT" dump_without_jit
+check "dump by an unprivileged user fails" fails "are you root" su -s /bin/sh nobody -c 'kwasmi dump /tmp/fibonacci.wat'
+check "machine code of the kernel runs in a process" runs_elsewhere
 check "the tests of the WebAssembly specification pass" specification
 check "loads that end leave no machine code" loads "$loads" TERM
 check "loads that are killed leave no machine code" loads "$loads" KILL

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bytecode;
 pub mod cli;
 pub mod command;
 pub mod device;

@@ -270,6 +270,11 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> En
         return aborted(failure);
     }
     let ran = began.elapsed();
+    if let Some(file) = &options.time
+        && let Err(error) = fs::write(file, ran.as_nanos().to_string())
+    {
+        return (125, Some(format!("{}: {error}", file.display())));
+    }
     let words = engine.words(&log);
     for (op, object) in [(EngineOp::Drop, start.instance), (EngineOp::Unload, load.module)] {
         if let Err(failure) = engine.enter(op, &mut ObjectArgs { object }) {

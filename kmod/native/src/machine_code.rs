@@ -31,12 +31,12 @@ use std::{
     slice, //
 };
 
-/// Address of the machine code: within reach of a call from and to this program, which is linked at a
-/// lower address.
-const BASE: usize = 0x4000_0000;
+/// Address of the machine code: less than 2 GiB from this program, which is linked at a low address, and
+/// behind its heap, which the kernel puts up to 1 GiB behind the program.
+const BASE: usize = 0x5000_0000;
 
 /// Most bytes from the first function to the end of the last.
-const SPAN_MAX: u64 = 1 << 30;
+const SPAN_MAX: u64 = 512 << 20;
 
 /// Alignment that the addresses keep: the size of the pages that the JIT puts functions into.
 const ALIGN: u64 = 2 << 20;

@@ -46,6 +46,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) machine_code: Option<PathBuf>,
 
+    /// Write the time that the guest ran, without loading, to this file, in nanoseconds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) time: Option<PathBuf>,
+
     /// Give this file descriptor to the guest
     #[arg(long, value_name = "N")]
     pub(crate) fd: Vec<RawFd>,

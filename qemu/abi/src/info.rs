@@ -4,6 +4,7 @@
 
 use crate::{
     kernel::{
+        call,
         device,
         info,
         ioctl,
@@ -100,6 +101,10 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
         unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL]);
+    });
+    tests.add("DUMP of a module that is interpreted is EOPNOTSUPP", || {
+        let answer = call(&module(PROGRAM), uapi::IOC_DUMP, &mut uapi::kwasmi_dump::default());
+        assert_eq!(answer, Err(libc::EOPNOTSUPP));
     });
     tests.add("module and instance descriptors cannot be read, written or mapped", || {
         let module = module(PROGRAM);

@@ -124,6 +124,9 @@ fn passed_on() {
         if run(&instance).map(|end| end.code) != Ok(42) {
             return 4;
         }
+        if call(&module, uapi::IOC_DUMP, &mut kwasmi_dump::default()) != Err(libc::EPERM) {
+            return 8;
+        }
         // A limit above the manifest's is refused.
         let more = [crate::kernel::limit(uapi::KWASMI_LIMIT_FUEL, 2_000_000)];
         if start_with(&limited, crate::kernel::limited(&more)).0.err() != Some(libc::EDQUOT) {

@@ -29,6 +29,8 @@ pub(crate) enum Setting {
     Wrk,
     /// Only the standard streams; each operation is a start of the program, which exits at once.
     Anew,
+    /// A folder with files, in which a program by other authors, whose name is the work, runs as a whole.
+    Program,
     /// Like [`Setting::Anew`], while `kwasmi load` keeps the program in the kernel.
     AnewKept,
 }
@@ -60,10 +62,14 @@ const ALL: Variants = Variants::of(&[
     Variant::Process,
     Variant::Kernel,
     Variant::Engine,
+    Variant::MachineCode,
     Variant::EngineRetpolines,
     Variant::Wasmi,
     Variant::Wasmtime,
 ]);
+
+/// Variants that run programs by other authors.
+const PROGRAMS: Variants = Variants::of(&[Variant::Process, Variant::Engine, Variant::MachineCode, Variant::Wasmtime]);
 
 // Variants that can do only some of the work.
 const SYSCALL: &[Variant] = &[Variant::Syscall];
@@ -83,6 +89,12 @@ const KEPT: Variants = Variants::of(&[Variant::Process, Variant::Kernel]);
 
 /// Group whose cases are the points of the break-even curve.
 pub(crate) const CURVE_GROUP: &str = "break-even";
+
+/// Group of computation without host calls.
+pub(crate) const COMPUTE_GROUP: &str = "compute";
+
+/// Group of programs by other authors.
+pub(crate) const PROGRAMS_GROUP: &str = "programs";
 
 const fn calls(name: &'static str, work: &'static str, variants: Variants) -> Case {
     Case { group: "null", name, unit: "call", work, args: &[], setting: Setting::Nothing, variants, system_calls: None }
@@ -133,13 +145,26 @@ const fn curve(name: &'static str, args: &'static [&'static str]) -> Case {
 
 const fn compute(name: &'static str, unit: &'static str) -> Case {
     Case {
-        group: "compute",
+        group: COMPUTE_GROUP,
         name,
         unit,
         work: name,
         args: &[],
         setting: Setting::Nothing,
         variants: ALL,
+        system_calls: None,
+    }
+}
+
+const fn program(name: &'static str, unit: &'static str, work: &'static str, args: &'static [&'static str]) -> Case {
+    Case {
+        group: PROGRAMS_GROUP,
+        name,
+        unit,
+        work,
+        args,
+        setting: Setting::Program,
+        variants: PROGRAMS,
         system_calls: None,
     }
 }
@@ -284,6 +309,11 @@ pub(crate) const CASES: &[Case] = &[
     compute("matmul-f64", "product of 24x24 matrices"),
     compute("sha256", "1 KiB"),
     compute("coremark", "iteration"),
+    program("lua", "script: calls, tables, strings", "lua", &["work.lua"]),
+    program("sqlite", "script: inserts, index, queries", "sqlite3", &["-init", "work.sql", ":memory:", ".quit"]),
+    program("quickjs", "script: primes, strings, large numbers", "qjs", &["work.js"]),
+    program("zstd", "2 MiB compressed at level 9", "zstd", &["-q", "-9", "-c", "text"]),
+    program("bzip2", "2 MiB compressed", "bzip2", &["-c", "text"]),
     curve("spin-0", &["0"]),
     curve("spin-1", &["1"]),
     curve("spin-2", &["2"]),

@@ -10,7 +10,10 @@ use std::{
         Path,
         PathBuf, //
     },
-    process::Command,
+    process::{
+        Command,
+        Stdio, //
+    },
 };
 
 use anyhow::{
@@ -92,6 +95,10 @@ impl Top {
         self.0.join("target/runtimes/x86_64-unknown-linux-gnu/release/kwasmi-runtimes")
     }
 
+    fn programs(&self) -> PathBuf {
+        self.0.join("target/programs")
+    }
+
     fn bound(&self, kernel: &str) -> PathBuf {
         self.0.join("target/kmod").join(kernel).join("kwasmi_bound.ko")
     }
@@ -136,12 +143,33 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     measured(vm, options, place)
 }
 
+/// Has the kernel in a VM compile the modules that are measured as machine code, and stores the machine
+/// code in `out`: `NAME.wasm.json` for each, empty if the kernel interprets the module.
+fn dump(top: &Top, out: &Path) -> Result<()> {
+    const SCRIPT: &str = r#"
+        for module in /guests/bench.wasm /host/programs/*.wasm; do
+            case ${module##*/} in bench.wasm | lua.wasm | sqlite3.wasm | qjs.wasm | zstd.wasm | bzip2.wasm)
+                kwasmi dump --json --raw "$module" >"/out/${module##*/}.json" ;;
+            esac
+        done
+        test -s /out/bench.wasm.json"#;
+    let mut vm = Command::new(top.program("kwasmi-vm"));
+    vm.args(["run", "--memory", MEMORY, "--timeout", TIMEOUT, "--param", "compiler=1", "--param", "verify=off"]);
+    vm.arg("--out").arg(out).arg("--add").arg(top.programs()).args(["programs", "--", "sh", "-c", SCRIPT]);
+    let status = vm.stdin(Stdio::null()).status()?;
+    anyhow::ensure!(status.success(), "machine code: {status}");
+    Ok(())
+}
+
 /// Runs `kwasmi-bench measure` on the host.
 fn on_host(options: &Options, top: &Top, out: &Path) -> Result<()> {
+    let machine_code = out.join("machine-code");
+    dump(top, &machine_code)?;
     let mut own = Command::new(env::current_exe()?);
     own.arg("measure").arg("--runtimes").arg(top.runtimes());
     own.arg("--engine").arg(top.0.join("target/native").join(&options.kernel_name).join("kwasmi-native"));
     own.arg("--guests").arg(top.0.join("target/guests")).arg("--output").arg(out);
+    own.arg("--programs").arg(top.programs()).arg("--machine-code").arg(machine_code);
     for (name, folder) in top.fetched() {
         own.arg(format!("--{name}")).arg(folder.join(name));
     }
@@ -177,7 +205,8 @@ fn write(run: &Run, dir: &Path) -> Result<()> {
 /// Returns the tables of `measurements`, as Markdown: what was measured, and what system calls are worth.
 fn tables(measurements: &Measurements) -> String {
     let system_calls = table::system_calls(measurements).map_or(String::new(), |table| format!("\n{table}"));
-    format!("{}{system_calls}", table::table(measurements))
+    let means = table::means(measurements).map_or(String::new(), |table| format!("\n{table}"));
+    format!("{}{means}{system_calls}", table::table(measurements))
 }
 
 fn print(run: &Run) {

@@ -5,6 +5,7 @@
 //!     kwasmi-bench drive     runs all measurements, prints tables, draws plots, compares
 //!     kwasmi-bench measure   measures on this machine and writes a JSON file
 //!     kwasmi-bench anew      starts a program repeatedly
+//!     kwasmi-bench whole     runs a program repeatedly, and does not count its translation
 //!     kwasmi-bench bpf       does work of `guests/bench` by eBPF
 //!     kwasmi-bench bound     does work of `guests/bench` by a kernel module without Wasm
 
@@ -20,6 +21,7 @@ mod memcached;
 mod plot;
 mod result;
 mod sample;
+mod scripts;
 mod statistics;
 mod table;
 mod variant;
@@ -29,7 +31,10 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
-    path::PathBuf,
+    path::{
+        Path,
+        PathBuf, //
+    },
     process::{
         Command,
         ExitCode,
@@ -86,6 +91,17 @@ enum Subcommands {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Reads numbers from standard input; for each, runs a program that often, with empty standard
+    /// input and without output, and prints the elapsed nanoseconds.
+    Whole {
+        /// Folder in which the program runs.
+        #[arg(long)]
+        folder: PathBuf,
+        /// Program and its arguments. `{time}` stands for a file to which the program writes the
+        /// nanoseconds that count.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
     /// Reads numbers from standard input; for each, does the work that often by the kernel module
     /// of `qemu/bound`, and prints the elapsed nanoseconds.
     Bound {
@@ -130,6 +146,12 @@ struct MeasureOptions {
     /// Script that starts wrk, if it was fetched.
     #[arg(long)]
     wrk: Option<PathBuf>,
+    /// Folder of the programs by other authors.
+    #[arg(long)]
+    programs: Option<PathBuf>,
+    /// Folder of machine code.
+    #[arg(long)]
+    machine_code: Option<PathBuf>,
     /// Folder of the guests.
     #[arg(long)]
     guests: PathBuf,
@@ -162,6 +184,8 @@ fn measure_here(options: &MeasureOptions) -> Result<()> {
         batch_guest: options.guests.join("bench-batch.wasm"),
         twin: options.guests.join("native/bench"),
         memcached: options.memcached.clone(),
+        programs: options.programs.clone(),
+        machine_code: options.machine_code.clone(),
     };
     let effort = Effort::new(options.place, options.quick);
     let wrk = options.wrk.as_deref().and_then(|program| Wrk::find(program, effort.sample));
@@ -190,6 +214,12 @@ fn run() -> Result<bool> {
             }
             Ok(true)
         }
+        Subcommands::Whole { folder, command } => {
+            for line in io::stdin().lines() {
+                println!("{}", whole(&folder, &command, line?.trim().parse()?)?.as_nanos());
+            }
+            Ok(true)
+        }
         Subcommands::Bpf { work } => {
             let mut program = bpf::Program::load(&work)?;
             for line in io::stdin().lines() {
@@ -211,6 +241,32 @@ fn anew(words: &[OsString], count: u64) -> Result<Duration> {
         anyhow::ensure!(status.success(), "{command:?}: {status}");
     }
     Ok(began.elapsed())
+}
+
+/// Word of a command that stands for a file to which the program writes the nanoseconds that count.
+pub(crate) const TIME_FILE: &str = "{time}";
+
+/// Runs the command `words` in `folder`, `count` times. Returns the elapsed time, or the time that the
+/// program wrote to [`TIME_FILE`].
+fn whole(folder: &Path, words: &[OsString], count: u64) -> Result<Duration> {
+    let (program, args) = words.split_first().context("no program")?;
+    let file = tempfile::NamedTempFile::new()?;
+    let tells_time = args.iter().any(|word| word == TIME_FILE);
+    let args = args.iter().map(|word| if word == TIME_FILE { file.path().as_os_str() } else { word });
+    let mut command = Command::new(program);
+    command.args(args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut sum = Duration::ZERO;
+    for _ in 0..count {
+        let began = Instant::now();
+        let status = command.status()?;
+        let elapsed = began.elapsed();
+        anyhow::ensure!(status.success(), "{command:?}: {status}");
+        sum += match tells_time {
+            true => Duration::from_nanos(fs::read_to_string(file.path())?.trim().parse()?),
+            false => elapsed,
+        };
+    }
+    Ok(sum)
 }
 
 fn main() -> ExitCode {

@@ -58,7 +58,7 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
         Setting::Server(client) => client.rounded(count),
         _ => Ok(count),
     };
-    let mut count = rounded(16)?;
+    let mut count = if case.setting == Setting::Program { 1 } else { rounded(16)? };
     // The first sample is discarded: the client of a server waits until the program has started,
     // which takes long for a guest.
     player.take(count)?;
@@ -77,7 +77,7 @@ fn calibrate(player: &mut Player, case: &Case, effort: Effort) -> Result<u64> {
 
 fn measure_case(sampler: &Sampler, case: &Case, place: Place, effort: Effort) -> Result<Measured> {
     let mut players = Vec::new();
-    for variant in case.variants.iter().filter(|variant| sampler.has(*variant)) {
+    for variant in case.variants.iter().filter(|variant| sampler.has_for(case, *variant)) {
         let name = || format!("{} by {}", case.name, variant.name());
         let mut player = sampler.prepare(case, variant).with_context(name)?;
         let count = calibrate(&mut player, case, effort).with_context(name)?;
@@ -115,6 +115,9 @@ pub(crate) fn measure(sampler: &Sampler, cases: &[Case], place: Place, effort: E
     }
     let mut measured = Vec::new();
     for (index, case) in cases.iter().enumerate() {
+        if case.setting == Setting::Program && !sampler.has_for(case, Variant::Process) {
+            continue;
+        }
         eprintln!("kwasmi: {} {}/{}: {}", place.name(), index + 1, cases.len(), case.name);
         if case.setting == Setting::Wrk && !sampler.has_wrk() {
             eprintln!("kwasmi: {}: wrk skipped: not fetched, or does not run here", place.name());

@@ -51,6 +51,7 @@ use crate::{
         Client, //
     },
     memcached::Memcached,
+    scripts,
     variant::{
         Tools,
         Variant, //
@@ -66,6 +67,9 @@ const SMALL_FILES: usize = 64;
 
 /// Size of the file whose lines are counted, in bytes.
 const LINES_LEN: usize = 1 << 20;
+
+/// Size of the text that is compressed, in bytes.
+const TEXT_LEN: usize = 2 << 20;
 
 /// Environment in which samples are taken.
 pub(crate) struct Sampler {
@@ -208,6 +212,10 @@ impl Sampler {
         for index in 0..SMALL_FILES {
             fs::write(folder.path().join(format!("small-{index}")), [b'y'; 100])?;
         }
+        for (name, text) in scripts::ALL {
+            fs::write(folder.path().join(name), text)?;
+        }
+        fs::write(folder.path().join("text"), scripts::text(TEXT_LEN))?;
         Ok(Self { tools, wrk, folder })
     }
 
@@ -219,6 +227,14 @@ impl Sampler {
     /// Returns true if `variant` can run here.
     pub(crate) fn has(&self, variant: Variant) -> bool {
         self.tools.has(variant)
+    }
+
+    /// Returns true if `variant` can run `case` here.
+    pub(crate) fn has_for(&self, case: &Case, variant: Variant) -> bool {
+        match case.setting {
+            Setting::Program => self.tools.has_program(variant, case.work),
+            _ => self.tools.has(variant),
+        }
     }
 
     fn args(&self, case: &Case) -> (Vec<OsString>, Option<&Path>) {
@@ -237,7 +253,7 @@ impl Sampler {
     fn descriptors(case: &Case) -> Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
         let mut partners = Vec::new();
         let own = match case.setting {
-            Setting::Nothing | Setting::Folder | Setting::Anew | Setting::AnewKept => Vec::new(),
+            Setting::Nothing | Setting::Folder | Setting::Anew | Setting::AnewKept | Setting::Program => Vec::new(),
             Setting::Pipe => pipe().map(|(input, output)| vec![input, output])?,
             Setting::Requests => {
                 vec![File::open("/dev/zero")?.into(), File::options().write(true).open("/dev/null")?.into()]
@@ -300,6 +316,10 @@ impl Sampler {
             };
             let programs = vec![Program::start(self.tools.command_anew(variant, case.work))?];
             return Ok(Player { programs, server: None, beside });
+        }
+        if case.setting == Setting::Program {
+            let command = self.tools.command_whole(variant, case.work, case.args, self.folder.path());
+            return Ok(Player { programs: vec![Program::start(command)?], server: None, beside: Beside::Nobody });
         }
         let (own, partners) = Self::descriptors(case)?;
         let mut programs = vec![start(variant, case.work, own)?];

@@ -11,9 +11,12 @@ use comfy_table::{
 use crate::{
     case::{
         CASES,
-        CURVE_GROUP, //
+        COMPUTE_GROUP,
+        CURVE_GROUP,
+        PROGRAMS_GROUP, //
     },
     result::{
+        Measured,
         Measurements,
         Place, //
     },
@@ -105,6 +108,46 @@ pub(crate) fn table(measurements: &Measurements) -> String {
     format!("{}\n\n{table}\n", heading(measurements))
 }
 
+/// Computation with floating-point numbers, which compiled code leaves to helpers.
+const FLOATS: [&str; 2] = ["matmul-f32", "matmul-f64"];
+
+/// Returns the geometric mean of `values`; none if there are none.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<f64> = values.map(f64::ln).collect();
+    let count = f64::from(u32::try_from(logarithms.len()).ok().filter(|count| *count > 0)?);
+    Some((logarithms.iter().sum::<f64>() / count).exp())
+}
+
+/// Formats geometric means of the ratios of integer computation and of the programs by other authors,
+/// over the cases that machine code and wasmtime both ran. Returns none if there is no such case.
+pub(crate) fn means(measurements: &Measurements) -> Option<String> {
+    const SHOWN: [Variant; 3] = [Variant::Engine, Variant::MachineCode, Variant::Wasmtime];
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    let mut header = vec!["geometric mean".to_owned()];
+    header.extend(SHOWN.iter().map(|variant| variant.name().to_owned()));
+    header.push("machine code of wasmtime".to_owned());
+    table.set_header(header);
+    for group in [COMPUTE_GROUP, PROGRAMS_GROUP] {
+        let is_compared = |case: &&Measured| {
+            let ran = SHOWN.iter().all(|variant| case.ratio(*variant).is_some());
+            case.group == group && ran && !FLOATS.contains(&case.name.as_str())
+        };
+        let cases: Vec<&Measured> = measurements.cases.iter().filter(is_compared).collect();
+        let of = |variant: Variant| mean(cases.iter().filter_map(|case| case.ratio(variant)));
+        let (Some(own), Some(other)) = (of(Variant::MachineCode), of(Variant::Wasmtime)) else { continue };
+        let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        let mut row = vec![names.join(", ")];
+        row.extend(SHOWN.into_iter().map(|variant| of(variant).map_or(String::new(), ratio)));
+        row.push(ratio(own / other));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    (table.row_count() > 0).then(|| format!("{}, means:\n\n{table}\n", measurements.place.name()))
+}
+
 /// Formats the cost of system calls in one place: for each case with a known number of system calls
 /// of the native process, their time at the cost of an empty call, its share of the total, and the
 /// speed-up of the process without it. Returns none if the empty call (`null`) was not measured.
@@ -155,8 +198,7 @@ mod tests {
     use super::*;
     use crate::result::{
         Entry,
-        Facts,
-        Measured, //
+        Facts, //
     };
 
     fn measured(name: &str, median: f64) -> Measured {

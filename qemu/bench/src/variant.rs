@@ -17,6 +17,7 @@ use serde::{
 };
 
 use crate::{
+    TIME_FILE,
     bound,
     bpf, //
 };
@@ -45,6 +46,8 @@ pub(crate) enum Variant {
     Bound,
     /// Guest in a process, on the engine object of the kernel module.
     Engine,
+    /// Guest in a process, as the machine code that the kernel's JIT made.
+    MachineCode,
     /// Guest in a process, on the engine object as the kernel patches it for retpolines.
     EngineRetpolines,
     /// Guest in a process, on wasmi with default features.
@@ -55,7 +58,7 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All variants, in the order of tables.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Process,
         Self::Syscall,
         Self::Uring,
@@ -66,6 +69,7 @@ impl Variant {
         Self::KernelAndProcess,
         Self::Bound,
         Self::Engine,
+        Self::MachineCode,
         Self::EngineRetpolines,
         Self::Wasmi,
         Self::Wasmtime,
@@ -84,6 +88,7 @@ impl Variant {
             Self::KernelAndProcess => "kernel+process",
             Self::Bound => "bound",
             Self::Engine => "engine",
+            Self::MachineCode => "machine code",
             Self::EngineRetpolines => "retpolines",
             Self::Wasmi => "wasmi",
             Self::Wasmtime => "wasmtime",
@@ -147,6 +152,10 @@ pub(crate) struct Tools {
     pub(crate) twin: PathBuf,
     /// Script that starts memcached, if it was fetched.
     pub(crate) memcached: Option<PathBuf>,
+    /// Folder of the programs by other authors: `NAME.wasm`, and `native/NAME`.
+    pub(crate) programs: Option<PathBuf>,
+    /// Folder of machine code: `NAME.wasm.json`, the output of `kwasmi dump --json --raw`.
+    pub(crate) machine_code: Option<PathBuf>,
 }
 
 impl Tools {
@@ -164,10 +173,31 @@ impl Tools {
             Variant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Variant::Bound => bound::is_there(),
             Variant::Engine => self.engine.exists(),
+            Variant::MachineCode => self.machine_code_of(&self.guest).is_some(),
             // The VM does not have this program.
             Variant::EngineRetpolines => self.retpolines().exists(),
             Variant::Wasmi | Variant::Wasmtime => self.runtimes.exists(),
         }
+    }
+
+    /// Returns true if `variant` can run `program` of the programs by other authors here.
+    pub(crate) fn has_program(&self, variant: Variant, program: &str) -> bool {
+        let Some(programs) = &self.programs else { return false };
+        let module = programs.join(program).with_extension("wasm");
+        let is_there = match variant {
+            Variant::Process => programs.join("native").join(program).exists(),
+            Variant::MachineCode => self.machine_code_of(&module).is_some(),
+            _ => self.has(variant),
+        };
+        is_there && module.exists()
+    }
+
+    /// Returns the file with the machine code of `module`, if it was compiled.
+    fn machine_code_of(&self, module: &Path) -> Option<PathBuf> {
+        let mut name = module.file_name()?.to_owned();
+        name.push(".json");
+        let path = self.machine_code.as_ref()?.join(name);
+        path.metadata().is_ok_and(|metadata| metadata.len() > 0).then_some(path)
     }
 
     /// Returns the path of `kwasmi-native-retpolines`, beside `kwasmi-native`.
@@ -190,13 +220,16 @@ impl Tools {
                 (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
             }
             Variant::Bound => (&self.own, &["bound"], false),
-            Variant::Engine => (&self.engine, &[], true),
+            Variant::Engine | Variant::MachineCode => (&self.engine, &[], true),
             Variant::EngineRetpolines => (&retpolines, &[], true),
             Variant::Wasmi => (&self.runtimes, &["wasmi"], true),
             Variant::Wasmtime => (&self.runtimes, &["wasmtime"], true),
         };
         let mut command = Command::new(program);
         command.args(words);
+        if let Some(code) = self.machine_code_of(&self.guest).filter(|_| variant == Variant::MachineCode) {
+            command.arg("--machine-code").arg(code);
+        }
         if is_guest {
             for fd in 3..3 + fds {
                 command.args(["--fd", &fd.to_string()]);
@@ -239,6 +272,28 @@ impl Tools {
         let each = self.command(variant, work, &[], 0, None);
         let mut command = Command::new(&self.own);
         command.args(["anew", "--"]).arg(each.get_program()).args(each.get_args());
+        command
+    }
+
+    /// Returns the command that repeatedly runs `program` of the programs by other authors with `args`
+    /// in `folder`. It reads numbers of runs from standard input.
+    pub(crate) fn command_whole(&self, variant: Variant, program: &str, args: &[&str], folder: &Path) -> Command {
+        let programs = self.programs.as_deref().unwrap_or(Path::new(""));
+        let module = programs.join(program).with_extension("wasm");
+        let mut command = Command::new(&self.own);
+        command.arg("whole").arg("--folder").arg(folder);
+        let runner = match variant {
+            Variant::Process => {
+                command.arg("--").arg(programs.join("native").join(program)).args(args);
+                return command;
+            }
+            Variant::Wasmtime => command.arg("--").arg(&self.runtimes).arg("wasmtime"),
+            _ => command.arg("--").arg(&self.engine),
+        };
+        if let Some(code) = self.machine_code_of(&module).filter(|_| variant == Variant::MachineCode) {
+            runner.arg("--machine-code").arg(code);
+        }
+        runner.args(["--time", TIME_FILE, "--dir", "."]).arg(module).args(args);
         command
     }
 

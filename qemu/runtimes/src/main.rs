@@ -2,7 +2,7 @@
 
 //! Runs a guest in a process on wasmi or wasmtime, for comparison with kwasmi.
 //!
-//!     kwasmi-runtimes wasmi|wasmtime [--fd N]... [--dir HOST]... FILE.wasm [ARG]...
+//!     kwasmi-runtimes wasmi|wasmtime [--fd N]... [--dir HOST]... [--time FILE] FILE.wasm [ARG]...
 //!
 //! In the guest, the descriptors get the numbers from 3 on, in the order of the options, followed
 //! by the directories. Both runtimes use the WASI of wasi-common and their default settings.
@@ -18,8 +18,12 @@ use std::{
         },
         unix::fs::FileTypeExt as _, //
     },
-    path::PathBuf,
-    process::ExitCode, //
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+    time::Instant, //
 };
 
 use anyhow::{
@@ -64,6 +68,9 @@ struct Options {
     /// Preopens this directory for the guest.
     #[arg(long, value_name = "HOST")]
     dir: Vec<PathBuf>,
+    /// Writes the time that the guest ran, without its translation, to this file, in nanoseconds.
+    #[arg(long, value_name = "FILE")]
+    time: Option<PathBuf>,
     /// Program and its arguments.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
     program: Vec<String>,
@@ -96,24 +103,37 @@ fn world(options: &Options) -> Result<WasiCtx> {
     Ok(world)
 }
 
-fn on_wasmi(wasm: &[u8], world: WasiCtx) -> Result<()> {
+/// Calls `run` and writes its time to `file`, in nanoseconds.
+fn timed(file: Option<&Path>, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    let result = run();
+    let elapsed = began.elapsed();
+    if let Some(file) = file {
+        std::fs::write(file, elapsed.as_nanos().to_string())?;
+    }
+    result
+}
+
+fn on_wasmi(wasm: &[u8], world: WasiCtx, time: Option<&Path>) -> Result<()> {
     let engine = wasmi::Engine::default();
     let module = wasmi::Module::new(&engine, wasm)?;
     let mut linker = wasmi::Linker::new(&engine);
     wasmi_wasi::add_to_linker(&mut linker, |world: &mut WasiCtx| world)?;
     let mut store = wasmi::Store::new(&engine, world);
     let instance = linker.instantiate_and_start(&mut store, &module)?;
-    Ok(instance.get_typed_func::<(), ()>(&store, "_start")?.call(&mut store, ())?)
+    let start = instance.get_typed_func::<(), ()>(&store, "_start")?;
+    timed(time, || Ok(start.call(&mut store, ())?))
 }
 
-fn on_wasmtime(wasm: &[u8], world: WasiCtx) -> Result<()> {
+fn on_wasmtime(wasm: &[u8], world: WasiCtx, time: Option<&Path>) -> Result<()> {
     let engine = wasmtime::Engine::default();
     let module = wasmtime::Module::new(&engine, wasm)?;
     let mut linker = wasmtime::Linker::new(&engine);
     sync::add_to_linker(&mut linker, |world: &mut WasiCtx| world)?;
     let mut store = wasmtime::Store::new(&engine, world);
     let instance = linker.instantiate(&mut store, &module)?;
-    instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
+    let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+    timed(time, || start.call(&mut store, ()))
 }
 
 /// Returns the exit status of the guest, if `error` is an exit.
@@ -127,9 +147,10 @@ fn run() -> Result<()> {
     let file = options.program.first().context("no program")?;
     let wasm = std::fs::read(file).with_context(|| file.clone())?;
     let world = world(&options)?;
+    let time = options.time.as_deref();
     match options.runtime {
-        Runtime::Wasmi => on_wasmi(&wasm, world),
-        Runtime::Wasmtime => on_wasmtime(&wasm, world),
+        Runtime::Wasmi => on_wasmi(&wasm, world, time),
+        Runtime::Wasmtime => on_wasmtime(&wasm, world, time),
     }
 }
 

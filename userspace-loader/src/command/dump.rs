@@ -9,6 +9,10 @@ use super::{
     print, //
 };
 use crate::{
+    bytecode::{
+        Block,
+        Bytecode, //
+    },
     cli::DumpArgs,
     device::{
         Engine,
@@ -39,13 +43,18 @@ use crate::{
 };
 use rustix::io::Errno;
 use serde::Serialize;
-use std::fmt::Write as _;
+use std::fmt::{
+    self,
+    Write as _, //
+};
 
 /// A function in the output of `dump --json`.
 #[derive(Serialize)]
 struct Listing<'a> {
     #[serde(flatten)]
     function: &'a Function,
+    /// Wasm and eBPF; none if the command compiles the module otherwise than the kernel did.
+    blocks: Option<Vec<Block>>,
     machine_code: Vec<Line>,
 }
 
@@ -90,17 +99,21 @@ pub(super) fn dump(args: &DumpArgs) -> Result<Exit, Failure> {
         let function = args.function.as_deref().unwrap_or_default();
         return Err(Failure::new(Exit::Failed, &name, format!("the module defines no function '{function}'")));
     }
-    match (args.json, args.raw) {
-        (true, true) => {
-            let functions = functions.into_iter().cloned().collect();
-            print(&json(&MachineCode { functions, ..code.clone() })?)?;
+    if args.raw && args.json {
+        let functions = functions.into_iter().cloned().collect();
+        print(&json(&MachineCode { functions, ..code.clone() })?)?;
+    } else if args.raw {
+        functions.into_iter().try_for_each(|function| print(&raw_text(function)))?;
+    } else {
+        let bytecode = Bytecode::of(&wasm);
+        let listings = functions.into_iter().map(|function| Listing::new(&code, function, bytecode.as_ref()));
+        if args.json {
+            print(&json(&Listings { sha256: code.sha256, functions: listings.collect() })?)?;
+        } else {
+            for listing in listings {
+                print(&listing.to_string())?;
+            }
         }
-        (true, false) => {
-            let listing = |function| Listing { function, machine_code: disassembly::lines(&code, function) };
-            let functions = functions.into_iter().map(listing).collect();
-            print(&json(&Listings { sha256: code.sha256, functions })?)?;
-        }
-        (false, is_raw) => functions.into_iter().try_for_each(|function| print(&text(&code, function, is_raw)))?,
     }
     Ok(Exit::Guest(0))
 }
@@ -118,28 +131,58 @@ fn read(module: &KernelModule, sha256: Sha256, names: &Names) -> Result<MachineC
     Ok(code)
 }
 
-/// Returns the text of a function.
-fn text(code: &MachineCode, function: &Function, is_raw: bool) -> String {
-    let mut text = format!(
-        "{}: {} bytes at {:#x}, {} eBPF instructions\n",
-        line(&function.label()),
-        function.code.len(),
-        function.address,
-        function.instructions
-    );
-    if is_raw {
-        for (row, bytes) in function.code.chunks(16).enumerate() {
-            let _ = write!(text, "{:6x}:", row * 16);
-            for byte in bytes {
-                let _ = write!(text, " {byte:02x}");
-            }
-            text.push('\n');
+/// Returns the first line of the text of a function.
+fn heading(function: &Function) -> String {
+    let Function { address, instructions, ref code, .. } = *function;
+    format!("{}: {} bytes at {address:#x}, {instructions} eBPF instructions\n", line(&function.label()), code.len())
+}
+
+/// Returns the bytes of a function as text.
+fn raw_text(function: &Function) -> String {
+    let mut text = heading(function);
+    for (row, bytes) in function.code.chunks(16).enumerate() {
+        let _ = write!(text, "{:6x}:", row * 16);
+        for byte in bytes {
+            let _ = write!(text, " {byte:02x}");
         }
-    } else {
-        for line in disassembly::lines(code, function) {
-            let _ = writeln!(text, "{:6x}:  {}", line.offset, line.text);
-        }
+        text.push('\n');
     }
-    text.push('\n');
-    text
+    text + "\n"
+}
+
+impl<'a> Listing<'a> {
+    fn new(code: &MachineCode, function: &'a Function, bytecode: Option<&Bytecode>) -> Self {
+        let name = |index: u32| {
+            let function = code.functions.get(index as usize);
+            function.map_or_else(|| format!("function {index}"), Function::label)
+        };
+        let blocks = bytecode.and_then(|bytecode| bytecode.blocks(function.index, function.instructions, name));
+        Self { function, blocks, machine_code: disassembly::lines(code, function) }
+    }
+}
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&heading(self.function))?;
+        match &self.blocks {
+            Some(blocks) => {
+                f.write_str("  Wasm and eBPF:\n")?;
+                for block in blocks.iter().filter(|block| block.wasm.is_some() || !block.ebpf.is_empty()) {
+                    match (block.offset, &block.wasm) {
+                        (Some(offset), Some(wasm)) => writeln!(f, "    {} ; at {offset:#x}", line(wasm))?,
+                        _ => writeln!(f, "    ; entry, or code out of the way")?,
+                    }
+                    for line in &block.ebpf {
+                        writeln!(f, "      {:6}:  {}", line.index, crate::failure::line(&line.text))?;
+                    }
+                }
+            }
+            None => f.write_str("  (no eBPF: this command and kwasmi.ko have different compilers)\n")?,
+        }
+        f.write_str("  Machine code:\n")?;
+        for line in &self.machine_code {
+            writeln!(f, "      {:6x}:  {}", line.offset, crate::failure::line(&line.text))?;
+        }
+        f.write_str("\n")
+    }
 }

@@ -2,7 +2,10 @@
 
 //! The assembler: instructions, labels, and the claims about them.
 
-use super::Error;
+use super::{
+    Error,
+    Origin, //
+};
 use crate::{
     ebpf::{
         Insn,
@@ -96,9 +99,16 @@ pub(super) struct Assembler {
     claims: Vec<Claim>,
     /// Instruction of the last claims, which may be none.
     claimed: Option<u32>,
+    /// What the instructions come from, if that is recorded.
+    origins: Option<Vec<Origin>>,
 }
 
 impl Assembler {
+    /// A new assembler, which records origins if `is_traced`.
+    pub(super) fn recording(is_traced: bool) -> Self {
+        Self { origins: is_traced.then(Vec::new), ..Self::default() }
+    }
+
     /// Clears it for another function.
     pub(super) fn clear(&mut self) {
         self.code.clear();
@@ -107,6 +117,22 @@ impl Assembler {
         self.forks.clear();
         self.claims.clear();
         self.claimed = None;
+        if let Some(origins) = &mut self.origins {
+            origins.clear();
+        }
+    }
+
+    /// Records that instructions from here on come from the operator at `offset`.
+    pub(super) fn origin(&mut self, offset: Option<usize>) {
+        let first = self.here();
+        if let Some(origins) = &mut self.origins {
+            origins.push(Origin { first, offset });
+        }
+    }
+
+    /// Takes what [`Self::origin`] recorded, if it is recorded.
+    pub(super) fn take_origins(&mut self) -> Option<Vec<Origin>> {
+        self.origins.as_mut().map(core::mem::take)
     }
 
     /// Number of instructions so far.

@@ -126,6 +126,8 @@ pub(super) struct Compiler<'a> {
     reader: OperatorsReader<'a>,
     /// The operator after the present one.
     pub(super) next: Option<Operator<'a>>,
+    /// Offset of that operator in the module.
+    offset: usize,
     controls: Vec<Control>,
     cold: Vec<Cold>,
     pub(super) compare: Option<Compare>,
@@ -193,6 +195,7 @@ pub(super) fn compile(
             entry: None,
             reader: body.get_operators_reader()?,
             next: None,
+            offset: 0,
             controls: Vec::new(),
             cold: Vec::new(),
             compare: None,
@@ -247,6 +250,7 @@ impl<'a> Compiler<'a> {
     fn run(&mut self, params: u32, locals: u32, results: usize, is_large: bool) -> Result<(), Error> {
         let entry = self.frame.asm.label();
         let stack = self.frame.asm.label();
+        self.frame.asm.origin(None);
         self.frame.asm.bind(entry)?;
         self.entry = Some(entry);
         self.frame.asm.load(width::DW, R0, R6, STACK_LIMIT)?;
@@ -272,10 +276,12 @@ impl<'a> Compiler<'a> {
         self.advance()?;
         while let Some(operator) = self.next.take() {
             self.frame.position = self.frame.position.saturating_add(1);
+            let offset = self.offset;
             self.advance()?;
             if let Operator::BrTable { targets } = &operator {
                 self.interrupt(targets.len().saturating_mul(TARGET_MAX))?;
             }
+            self.frame.asm.origin(Some(offset));
             self.operator(&operator)?;
             self.interrupt(0)?;
         }
@@ -330,6 +336,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn advance(&mut self) -> Result<(), Error> {
+        self.offset = self.reader.original_position();
         self.next = if self.reader.eof() { None } else { Some(self.reader.read()?) };
         Ok(())
     }
@@ -371,6 +378,7 @@ impl<'a> Compiler<'a> {
     fn out_of_the_way(&mut self) -> Result<(), Error> {
         let cold = core::mem::take(&mut self.cold);
         let asm = &mut self.frame.asm;
+        asm.origin(None);
         if let Some((stack, params)) = self.stack.take() {
             asm.bind(stack)?;
             without_stack(asm, params, self.entry.ok_or(Error::Internal("entry"))?)?;

@@ -207,6 +207,16 @@ impl Compiled {
 /// Number of instructions that conditional jumps reach over.
 const REACH: u16 = i16::MAX.unsigned_abs();
 
+/// Origin of instructions: they come from one operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the first instruction; the next origin has the first that belongs to another operator.
+    pub first: u32,
+    /// Offset of the operator in the module; `None` for the entry of the function and for code out of
+    /// the way.
+    pub offset: Option<usize>,
+}
+
 /// Validates and compiles `wasm`.
 ///
 /// # Errors
@@ -223,11 +233,27 @@ pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
 ///
 /// [`Error`].
 pub fn compile_with(wasm: &[u8], reach: u16) -> Result<Compiled, Error> {
+    let (compiled, _) = compile_and_record(wasm, reach, false)?;
+    Ok(compiled)
+}
+
+/// Like [`compile`], and returns the origins of each function's instructions.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn compile_traced(wasm: &[u8]) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
+    compile_and_record(wasm, REACH, true)
+}
+
+/// Implements [`compile_with`] and [`compile_traced`]. Origins are recorded if `is_traced`.
+fn compile_and_record(wasm: &[u8], reach: u16, is_traced: bool) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
     let mut bodies = Vec::new();
-    let mut assembler = assembler::Assembler::default();
+    let mut assembler = assembler::Assembler::recording(is_traced);
+    let (mut origins, mut body_origins) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
         let valid = validator.payload(&payload)?;
@@ -247,15 +273,18 @@ pub fn compile_with(wasm: &[u8], reach: u16) -> Result<Compiled, Error> {
                 compiled.declarations.add_tail_caller(index)?;
                 bodies.try_reserve(1).map_err(|_| Error::Memory)?;
                 bodies.push(compiled_function);
+                body_origins.extend(assembler.take_origins());
                 (compiled_function, assembler) = tails::caller(&compiled.declarations, index, assembler)?;
             }
             compiled.functions.try_reserve(1).map_err(|_| Error::Memory)?;
             compiled.functions.push(compiled_function);
+            origins.extend(assembler.take_origins());
         }
     }
     compiled.functions.try_reserve(bodies.len()).map_err(|_| Error::Memory)?;
     compiled.functions.append(&mut bodies);
-    Ok(compiled)
+    origins.append(&mut body_origins);
+    Ok((compiled, origins))
 }
 
 fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(), Error> {

@@ -43,6 +43,7 @@ pub(super) fn caller(
     let params = u32::try_from(declarations.function_type(index)?.params.len()).unwrap_or(u32::MAX);
     let body = declarations.tail_entry(index).and_then(|body| body.checked_sub(declarations.imported));
     asm.clear();
+    asm.origin(None);
     let (entry, stack, head, requested) = (asm.label(), asm.label(), asm.label(), asm.label());
     asm.bind(entry)?;
     asm.load(width::DW, R0, R6, STACK_LIMIT)?;
