@@ -181,7 +181,7 @@ module! {
             description: "Accept signatures by keys that the kernel trusts as well",
         },
         compiler: bool {
-            default: false,
+            default: true,
             description: "Compile modules by the kernel's eBPF JIT; what cannot be compiled is interpreted",
         },
         fault_injection: bool {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --param compiler=1 --env KWASMI_TEST_PERCENT
+# options: --param verify=off --env KWASMI_TEST_PERCENT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
 # Guests that run as machine code, made by the kernel's eBPF JIT.
 . /suites/ktap.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --kernel-argument spectre_v2=retpoline --param verify=off
+# options: --kernel-argument spectre_v2=retpoline --param verify=off --param compiler=0
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
 # On a kernel with retpolines, instruction handlers dispatch by comparisons and direct jumps. Runs
 # all instructions that way.

@@ -318,8 +318,7 @@ pub struct InspectArgs {
 /// Arguments of `dump`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Loads the module into the kernel, which must have been told to compile: kwasmi.ko with compiler=1. Needs CAP_SYS_ADMIN and
-CAP_SYSLOG.
+Loads the module into the kernel, which compiles it. Needs CAP_SYS_ADMIN and CAP_SYSLOG.
 
 Exit status:
   0    the machine code was printed

@@ -117,7 +117,7 @@ pub trait RunInVm: Send + Sync {
     fn run(&self, options: &[String], argv: &[&str], streams: Streams) -> Result<Finished>;
 }
 
-/// Environment variable with options for the VMs of all suites, such as `--param compiler=1`.
+/// Environment variable with options for the VMs of all suites, such as `--param compiler=0`.
 const MORE_OPTIONS: &str = "KWASMI_SUITE_OPTIONS";
 
 /// Returns the suites under `top` with one of `names`, or all if `names` is empty. Suites of the
