@@ -6,11 +6,16 @@
 //! the new pages, and maps all pages to another range of addresses. It copies nothing, and the memory
 //! never exists twice.
 //!
+//! Behind the memory lies padding, up to the next power of two of its size plus [`SPECULATION_PAD`]. If the
+//! processor speculates past a bounds check of compiled code, it does not get beyond the padding, which is
+//! one page of zeros, mapped many times.
+//!
 //! C headers: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h),
 //! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
 use crate::{
     bindings as vmalloc,
+    ffi::SPECULATION_PAD,
     host::signal,
     memory, //
 };
@@ -30,7 +35,6 @@ const PAGES_PER_CHECK: usize = 256;
 /// # Invariants
 ///
 /// The pointer is that of an allocated page of order 0, which this value owns.
-#[repr(transparent)]
 struct Page(NonNull<bindings::page>);
 
 impl Page {
@@ -58,9 +62,12 @@ impl Drop for Page {
 ///
 /// # Invariants
 ///
-/// If there are pages, `vm_map_ram` has mapped all of them, in order, to `start`.
+/// If there are pages, `vm_map_ram` has mapped all of them, in order, to `start`, and behind them
+/// `filler`: [`mapped`] pages in all.
 pub(crate) struct LinearMemory {
     pages: KVVec<Page>,
+    /// Page of zeros, from the first growth on.
+    filler: Option<Page>,
     start: NonNull<u8>,
 }
 
@@ -71,7 +78,7 @@ impl LinearMemory {
     /// Returns a memory without pages.
     pub(crate) fn new() -> Self {
         // INVARIANT: There are no pages.
-        Self { pages: KVVec::new(), start: NonNull::dangling() }
+        Self { pages: KVVec::new(), filler: None, start: NonNull::dangling() }
     }
 
     /// Returns the size in bytes.
@@ -96,6 +103,11 @@ impl LinearMemory {
         if count <= before {
             return Ok(());
         }
+        let filler = match self.filler.take() {
+            Some(filler) => filler,
+            None => Page::new()?,
+        };
+        let filler = &*self.filler.insert(filler);
         let mut added = memory::buffer(count - before)?;
         for index in before..count {
             if index % PAGES_PER_CHECK == 0 && !may_continue() {
@@ -103,12 +115,17 @@ impl LinearMemory {
             }
             added.push(Page::new()?, GFP_KERNEL)?;
         }
+        let mut addresses = memory::buffer(mapped(count))?;
         let mut pages = memory::buffer(count)?;
         for page in Iterator::chain(self.pages.drain_all(), added.drain_all()) {
             // The buffer has room for all pages.
             let _ = pages.push_within_capacity(page);
         }
-        let start = map(&mut pages);
+        let padding = core::iter::repeat_n(filler, mapped(count) - count);
+        for page in Iterator::chain(pages.iter(), padding) {
+            let _ = addresses.push_within_capacity(page.0);
+        }
+        let start = map(&mut addresses);
         match start {
             Ok(start) => {
                 self.unmap(before);
@@ -121,12 +138,14 @@ impl LinearMemory {
         start.map(|_| ())
     }
 
-    /// Unmaps `count` pages, which must be the number of pages that are mapped to `start`.
+    /// Unmaps the memory, which must be mapped with `count` pages.
     fn unmap(&mut self, count: usize) {
         if count > 0 {
+            // `map` has checked that the number fits.
+            let mapped = mapped(count) as u32;
             // SAFETY: `vm_unmap_ram` requires the address that `vm_map_ram` returned, and its number of
             // pages, which these are by the type invariant. Nothing uses the addresses any more.
-            unsafe { vmalloc::vm_unmap_ram(self.start.as_ptr().cast(), count as u32) };
+            unsafe { vmalloc::vm_unmap_ram(self.start.as_ptr().cast(), mapped) };
         }
     }
 }
@@ -143,17 +162,23 @@ impl Drop for LinearMemory {
     }
 }
 
+/// Returns the number of pages that are mapped for a memory of `count` pages: the next power of two, and
+/// [`SPECULATION_PAD`].
+fn mapped(count: usize) -> usize {
+    count.next_power_of_two() + SPECULATION_PAD / PAGE_SIZE
+}
+
 /// Maps `pages` to consecutive addresses, and returns the first.
 ///
 /// # Errors
 ///
-/// `ENOMEM`, also for more than 16 TiB.
-fn map(pages: &mut KVVec<Page>) -> Result<NonNull<u8>> {
+/// `ENOMEM`, also for 16 TiB and more.
+fn map(pages: &mut KVVec<NonNull<bindings::page>>) -> Result<NonNull<u8>> {
     let count = u32::try_from(pages.len()).map_err(|_| ENOMEM)?;
-    // A `Page` is a pointer.
+    // A `NonNull` has the representation of a pointer.
     let array = pages.as_mut_ptr().cast::<*mut bindings::page>();
-    // SAFETY: `vm_map_ram` requires an array of `count` pages, which it only reads. By the invariant of
-    // `Page`, `array` is one.
+    // SAFETY: `vm_map_ram` requires an array of pointers to `count` pages, which it only reads. The caller
+    // passes pages that it owns.
     let start = unsafe { vmalloc::vm_map_ram(array, count, bindings::NUMA_NO_NODE) };
     NonNull::new(start.cast()).ok_or(ENOMEM)
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Links the engine object that `KWASMI_ENGINE_OBJECT` names, after patching its indirect jumps as
-//! the kernel does when it loads a module: without retpolines for one program, with retpolines for
-//! the other.
+//! the kernel does when it loads a module on a processor that needs no retpolines.
 
 use std::{
-    collections::HashMap,
     env,
     error::Error,
     fs,
@@ -26,9 +24,6 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Length of a jump to or a call of a thunk in bytes: an opcode and a relative address.
 const SITE_LEN: usize = 5;
-
-/// Size of `struct alt_instr` of arch/x86/include/asm/alternative.h, in bytes.
-const ALTERNATIVE_LEN: u64 = 14;
 
 const INDIRECT_THUNK: &str = "__x86_indirect_thunk_r11";
 const RETURN_THUNK: &str = "__x86_return_thunk";
@@ -54,9 +49,8 @@ struct Reference {
     /// Section and offset of the place that is relocated.
     section: usize,
     offset: u64,
-    /// Symbol and addend of the target.
+    /// Symbol of the target.
     symbol: usize,
-    addend: i64,
     /// Offset of the relocation entry in the file.
     entry: usize,
 }
@@ -66,13 +60,12 @@ struct Object {
     bytes: Vec<u8>,
     /// Sections by index.
     sections: Vec<Section>,
-    /// Symbols by index: name, section, value.
-    symbols: Vec<(String, usize, u64)>,
+    /// Names of the symbols by index.
+    symbols: Vec<String>,
     references: Vec<Reference>,
 }
 
 struct Section {
-    name: String,
     offset: u64,
     is_code: bool,
 }
@@ -85,9 +78,8 @@ impl Object {
         let mut sections = Vec::new();
         let mut references = Vec::new();
         for section in table.iter() {
-            let name = str::from_utf8(table.section_name(endian, section)?)?.to_owned();
             let is_code = section.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) != 0;
-            sections.push(Section { name, offset: section.sh_offset(endian), is_code });
+            sections.push(Section { offset: section.sh_offset(endian), is_code });
             let Some((relocations, _)) = section.rela(endian, bytes.as_slice())? else {
                 continue;
             };
@@ -96,16 +88,13 @@ impl Object {
                     section: section.info_link(endian).0,
                     offset: relocation.r_offset(endian),
                     symbol: usize::try_from(relocation.r_sym(endian, false))?,
-                    addend: relocation.r_addend(endian),
                     entry: usize::try_from(section.sh_offset(endian))? + index * size_of::<elf::Rela64<LittleEndian>>(),
                 });
             }
         }
         let table = table.symbols(endian, bytes.as_slice(), elf::SHT_SYMTAB)?;
-        let symbols = table.symbols().iter().map(|symbol| {
-            let name = str::from_utf8(table.symbol_name(endian, symbol)?)?.to_owned();
-            Ok((name, usize::from(symbol.st_shndx(endian)), symbol.st_value(endian)))
-        });
+        let symbols =
+            table.symbols().iter().map(|symbol| Ok(str::from_utf8(table.symbol_name(endian, symbol)?)?.to_owned()));
         let symbols = symbols.collect::<Result<_>>()?;
         Ok(Self { bytes, sections, symbols, references })
     }
@@ -115,7 +104,7 @@ impl Object {
     fn sites(&self, thunk: &str) -> impl Iterator<Item = (usize, &Reference)> {
         self.references.iter().filter_map(move |reference| {
             let section = self.sections.get(reference.section).filter(|section| section.is_code)?;
-            self.symbols.get(reference.symbol).filter(|(name, ..)| name == thunk)?;
+            self.symbols.get(reference.symbol).filter(|name| *name == thunk)?;
             Some((usize::try_from(section.offset + reference.offset).ok()?.checked_sub(1)?, reference))
         })
     }
@@ -134,43 +123,6 @@ impl Object {
         }
         patched
     }
-
-    /// Returns the relocations of the section `name`.
-    fn from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Reference> {
-        self.references
-            .iter()
-            .filter(move |reference| self.sections.get(reference.section).is_some_and(|section| section.name == name))
-    }
-
-    /// Returns the section and the offset that a relocation refers to.
-    fn target(&self, reference: &Reference) -> Result<(usize, u64)> {
-        let (_, section, value) = self.symbols.get(reference.symbol).ok_or("a relocation with an unknown symbol")?;
-        Ok((*section, value.checked_add_signed(reference.addend).ok_or("a relocation whose target overflows")?))
-    }
-
-    /// Returns the object with all alternatives applied. They replace direct jumps and calls on
-    /// kernels that use retpolines (kmod/engine/dispatch.awk).
-    fn with_alternatives(&self) -> Result<Vec<u8>> {
-        let by_place: HashMap<(usize, u64), &Reference> =
-            self.references.iter().map(|reference| ((reference.section, reference.offset), reference)).collect();
-        // The relocation of a jump or call is that of its displacement, after the opcode byte.
-        let jump_at = |(section, offset): (usize, u64)| by_place.get(&(section, offset + 1)).ok_or("no jump to patch");
-        let mut patched = self.bytes.clone();
-        let mut count = 0;
-        for alternative in self.from(".altinstructions").filter(|reference| reference.offset % ALTERNATIVE_LEN == 0) {
-            let replacement = by_place.get(&(alternative.section, alternative.offset + 4)).ok_or("no replacement")?;
-            let (site, way) = (jump_at(self.target(alternative)?)?, jump_at(self.target(replacement)?)?);
-            // The symbol of the relocation is the high half of `r_info`, and its addend is the
-            // third field.
-            patched[site.entry + 12..][..4].copy_from_slice(&u32::try_from(way.symbol)?.to_le_bytes());
-            patched[site.entry + 16..][..8].copy_from_slice(&way.addend.to_le_bytes());
-            count += 1;
-        }
-        if count == 0 {
-            return Err("the engine has no alternatives".into());
-        }
-        Ok(patched)
-    }
 }
 
 fn main() -> Result<()> {
@@ -181,13 +133,9 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={path}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let object = Object::read(Object::read(fs::read(path)?)?.without(RETURN_THUNK))?;
-    for (program, patched) in
-        [("kwasmi-native", object.without(INDIRECT_THUNK)), ("kwasmi-native-retpolines", object.with_alternatives()?)]
-    {
-        let file = out.join(program).with_extension("o");
-        fs::write(&file, patched)?;
-        println!("cargo::rustc-link-arg-bin={program}={}", file.display());
-    }
+    let file = out.join("kwasmi-native.o");
+    fs::write(&file, object.without(INDIRECT_THUNK))?;
+    println!("cargo::rustc-link-arg-bin=kwasmi-native={}", file.display());
     // Kernel code is linked for addresses that fit into 32 bits with sign extension, so the program
     // must not be position-independent.
     println!("cargo::rustc-link-arg-bins=-no-pie");

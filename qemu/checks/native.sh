@@ -43,7 +43,6 @@ for language in rust c; do
     check "wc in $language counts lines" twin wc-$language "$work/numbers"
     check "primes in $language behaves as its twin" twin primes-$language "$work/empty" 10000
 done
-native+=-retpolines check "primes behaves as its twin with dispatch for retpolines" twin primes-rust "$work/empty" 10000
 check "a module of several megabytes behaves as its twin" twin big "$work/empty"
 check "a file that is not Wasm is refused" status 126 "$work/numbers"
 check "guests use less than half of the engine stack" stack_peak

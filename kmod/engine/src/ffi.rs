@@ -19,6 +19,11 @@ pub(crate) mod limit_table;
 /// Size of [`Context::fault_text`], in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
 
+/// Bytes that the host maps behind the next power of two of a linear memory's size. Speculation in compiled
+/// code does not get further: a masked index is below the power of two, and an access is at most so many
+/// bytes behind its index.
+pub const SPECULATION_PAD: usize = 64 * 1024;
+
 /// State of one entry into the engine. It lives on the stack of the task that entered.
 #[repr(C)]
 pub struct Context {

@@ -12,9 +12,6 @@
 //!
 //! With `--machine-code FILE` it runs the machine code that the kernel's JIT has made of the module:
 //! the output of `kwasmi dump --json --raw`.
-//!
-//! `kwasmi-native-retpolines` is the same program with indirect jumps patched as on a kernel that
-//! uses retpolines.
 
 #[path = "../../engine/src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]

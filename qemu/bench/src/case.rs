@@ -63,7 +63,6 @@ const ALL: Variants = Variants::of(&[
     Variant::Kernel,
     Variant::Engine,
     Variant::MachineCode,
-    Variant::EngineRetpolines,
     Variant::Wasmi,
     Variant::Wasmtime,
 ]);

@@ -46,14 +46,8 @@ pub(crate) struct Baseline {
 }
 
 /// Variants that run kwasmi's code.
-const OWN: [Variant; 6] = [
-    Variant::Kernel,
-    Variant::KernelBatch,
-    Variant::KernelAndProcess,
-    Variant::Engine,
-    Variant::MachineCode,
-    Variant::EngineRetpolines,
-];
+const OWN: [Variant; 5] =
+    [Variant::Kernel, Variant::KernelBatch, Variant::KernelAndProcess, Variant::Engine, Variant::MachineCode];
 
 /// Default tolerance: the variation of ratios between runs on a busy machine.
 const TOLERANCE: f64 = 0.25;

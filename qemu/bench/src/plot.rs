@@ -45,7 +45,6 @@ const fn colour(variant: Variant) -> RGBColor {
         Variant::Bound => RGBColor(127, 127, 127),
         Variant::Engine => RGBColor(204, 121, 167),
         Variant::MachineCode => RGBColor(213, 94, 0),
-        Variant::EngineRetpolines => RGBColor(136, 34, 85),
         Variant::Uring => RGBColor(0, 114, 178),
         Variant::Bpf => RGBColor(240, 228, 66),
         Variant::Memcached => RGBColor(153, 102, 51),

@@ -48,8 +48,6 @@ pub(crate) enum Variant {
     Engine,
     /// Guest in a process, as the machine code that the kernel's JIT made.
     MachineCode,
-    /// Guest in a process, on the engine object as the kernel patches it for retpolines.
-    EngineRetpolines,
     /// Guest in a process, on wasmi with default features.
     Wasmi,
     /// Guest in a process, on wasmtime with default settings.
@@ -58,7 +56,7 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All variants, in the order of tables.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Process,
         Self::Syscall,
         Self::Uring,
@@ -70,7 +68,6 @@ impl Variant {
         Self::Bound,
         Self::Engine,
         Self::MachineCode,
-        Self::EngineRetpolines,
         Self::Wasmi,
         Self::Wasmtime,
     ];
@@ -89,7 +86,6 @@ impl Variant {
             Self::Bound => "bound",
             Self::Engine => "engine",
             Self::MachineCode => "machine code",
-            Self::EngineRetpolines => "retpolines",
             Self::Wasmi => "wasmi",
             Self::Wasmtime => "wasmtime",
         }
@@ -174,8 +170,6 @@ impl Tools {
             Variant::Bound => bound::is_there(),
             Variant::Engine => self.engine.exists(),
             Variant::MachineCode => self.machine_code_of(&self.guest).is_some(),
-            // The VM does not have this program.
-            Variant::EngineRetpolines => self.retpolines().exists(),
             Variant::Wasmi | Variant::Wasmtime => self.runtimes.exists(),
         }
     }
@@ -200,15 +194,9 @@ impl Tools {
         path.metadata().is_ok_and(|metadata| metadata.len() > 0).then_some(path)
     }
 
-    /// Returns the path of `kwasmi-native-retpolines`, beside `kwasmi-native`.
-    fn retpolines(&self) -> PathBuf {
-        self.engine.with_file_name("kwasmi-native-retpolines")
-    }
-
     /// Returns the command that starts `variant`. The guest gets `fds` descriptors from 3 on,
     /// and `folder`.
     fn begin(&self, variant: Variant, fds: usize, folder: Option<&Path>) -> Command {
-        let retpolines = self.retpolines();
         let (program, words, is_guest): (&Path, &[&str], bool) = match variant {
             Variant::Process | Variant::Syscall | Variant::Uring => (&self.twin, &[], false),
             Variant::Bpf => (&self.own, &["bpf"], false),
@@ -221,7 +209,6 @@ impl Tools {
             }
             Variant::Bound => (&self.own, &["bound"], false),
             Variant::Engine | Variant::MachineCode => (&self.engine, &[], true),
-            Variant::EngineRetpolines => (&retpolines, &[], true),
             Variant::Wasmi => (&self.runtimes, &["wasmi"], true),
             Variant::Wasmtime => (&self.runtimes, &["wasmtime"], true),
         };
