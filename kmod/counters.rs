@@ -87,6 +87,10 @@ pub(crate) static MODULES: Counter = Counter::new();
 pub(crate) static INSTANCES: Counter = Counter::new();
 /// Bytes that are allocated for engines.
 pub(crate) static HEAP_BYTES: Counter = Counter::new();
+/// Number of compiled programs in memory. Modules that share code share the program.
+pub(crate) static COMPILED: Counter = Counter::new();
+/// Bytes of machine code, which [`HEAP_BYTES`] includes.
+pub(crate) static MACHINE_CODE_BYTES: Counter = Counter::new();
 /// Number of blocks that make up [`HEAP_BYTES`].
 pub(crate) static HEAP_BLOCKS: Counter = Counter::new();
 /// Bytes that were freed on behalf of engines that failed or leaked them.

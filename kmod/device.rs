@@ -36,6 +36,7 @@ use crate::{
         kwasmi_min_version,
         kwasmi_policy,
         KWASMI_ABI,
+        KWASMI_FEATURE_COMPILER,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1,
         KWASMI_LIMIT_MODULE_SIZE,
@@ -102,6 +103,9 @@ fn info(arg: &Argument) -> Result<isize> {
     if limits::has_fault_injection() {
         features |= u64::from(KWASMI_FEATURE_FAULT_INJECTION);
     }
+    if limits::has_compiler() {
+        features |= u64::from(KWASMI_FEATURE_COMPILER);
+    }
     let reserve = Reserve::usage()?;
     arg.write(&kwasmi_info {
         abi: KWASMI_ABI,
@@ -117,6 +121,8 @@ fn info(arg: &Argument) -> Result<isize> {
         reserve_peak_bytes: reserve.peak as u64,
         engine_stack_bytes: stack::SIZE as u64,
         engine_stack_peak_bytes: counters::STACK_PEAK.get(),
+        compiled: counters::COMPILED.get(),
+        machine_code_bytes: counters::MACHINE_CODE_BYTES.get(),
         version,
     })?;
     Ok(0)

@@ -69,10 +69,17 @@ pub(crate) struct Programs {
     helpers: KVVec<usize>,
 }
 
-/// Guard that counts bytes of machine code in [`counters::HEAP_BYTES`].
+/// Guard that counts a program in [`counters::COMPILED`], and the bytes of its machine code in
+/// [`counters::HEAP_BYTES`] and [`counters::MACHINE_CODE_BYTES`].
 struct Counted(usize);
 
 impl Counted {
+    /// Counts a program without machine code.
+    fn new() -> Self {
+        counters::COMPILED.add(1);
+        Self(0)
+    }
+
     /// Counts `more` bytes.
     ///
     /// # Errors
@@ -82,6 +89,7 @@ impl Counted {
         if !counters::HEAP_BYTES.add_of_total(more, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
             return Err(EDQUOT);
         }
+        counters::MACHINE_CODE_BYTES.add(more);
         self.0 = self.0.saturating_add(more);
         Ok(())
     }
@@ -90,6 +98,8 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         counters::HEAP_BYTES.sub(self.0);
+        counters::MACHINE_CODE_BYTES.sub(self.0);
+        counters::COMPILED.sub(1);
     }
 }
 
@@ -109,7 +119,7 @@ impl Programs {
         let functions = unsafe { core::slice::from_raw_parts_mut(functions, count) };
         // SAFETY: By the invariant of `Uncompiled`, there are `helpers_len` addresses at `helpers`.
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
-        let mut counted = Counted(0);
+        let mut counted = Counted::new();
         let mut programs = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         let mut images = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {

@@ -33,6 +33,8 @@
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
 /* kwasmi.ko was loaded with fault_injection=1: guests may import `kwasmi_test`. For tests. */
 #define KWASMI_FEATURE_FAULT_INJECTION	(1ULL << 1)
+/* kwasmi.ko compiles modules: its parameter `compiler` is set. */
+#define KWASMI_FEATURE_COMPILER		(1ULL << 2)
 
 /*
  * KWASMI_IOC_INFO on /dev/kwasmi: returns the version of kwasmi.ko and its current resource usage.
@@ -55,6 +57,8 @@ struct kwasmi_info {
 	__u64 engine_stack_bytes;	/* size of one engine stack */
 	/* Deepest use of an engine stack since kwasmi.ko was loaded, in bytes. */
 	__u64 engine_stack_peak_bytes;
+	__u64 compiled;			/* number of compiled programs in memory */
+	__u64 machine_code_bytes;	/* bytes of their machine code, part of `heap_bytes` */
 	char version[32];		/* version of kwasmi.ko, NUL-terminated */
 };
 

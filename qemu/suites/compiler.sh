@@ -114,6 +114,16 @@ at_once() {
         equal "$(/guests/native/primes-c "$((n * 1000))")" "$(cat "out.$n")" || return
     done
 }
+status_of_compiler() {
+    : >out
+    kwasmi load /guests/primes-c.wasm >out 2>err &
+    pid=$!
+    wait_for_load
+    kwasmi status >status
+    kill $pid
+    wait $pid
+    grep -q '^compiler: on, 1 programs compiled to [1-9][0-9]* bytes of machine code$' status || { cat status; return 1; }
+}
 no_jit() {
     echo 0 >/proc/sys/net/core/bpf_jit_enable || return
     kwasmi run -j /guests/hello-c.wasm >out 2>err
@@ -278,6 +288,7 @@ check "--engine compiler fails without the JIT" without_jit_compiler_fails
 check "load tells that a module is interpreted" without_jit_load_tells
 check "dump prints the machine code of a function" dump
 check "dump of an unknown function fails" dump_of_nothing
+check "status counts compiled programs" status_of_compiler
 check "a large module is interpreted if it runs once" interpreted large.wasm
 check "--engine compiler compiles a large module" compiled --engine compiler large.wasm
 check "a large module is compiled if it is loaded to stay" large_is_shared

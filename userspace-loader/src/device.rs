@@ -100,6 +100,10 @@ pub struct Info {
     pub engine_stack_bytes: u64,
     /// Deepest use of an engine stack since the kernel module was loaded, in bytes.
     pub engine_stack_peak_bytes: u64,
+    /// Number of compiled programs in memory.
+    pub compiled: u64,
+    /// Bytes of their machine code.
+    pub machine_code_bytes: u64,
 }
 
 /// Identity of a loaded module: `struct kwasmi_module`.

@@ -18,6 +18,7 @@ use crate::{
     source,
     uapi::KWASMI_ABI, //
 };
+use kwasmi_engine::compiler;
 use serde::Serialize;
 use wasmparser::{
     Export,
@@ -137,6 +138,8 @@ pub struct Inspection {
     pub start: Option<u32>,
     /// Custom sections.
     pub custom_sections: Vec<CustomSection>,
+    /// Reason for which the compiler does not take the module, if it is valid.
+    pub interpreted_because: Option<String>,
     /// Reasons for a refusal; empty if the module would run.
     pub refused: Vec<String>,
 }
@@ -190,6 +193,7 @@ impl Inspection {
             inspection.refused.push(format!("not valid Wasm: {message} at offset {offset}"));
         } else {
             inspection.check_entry();
+            inspection.interpreted_because = compiler::compile(wasm).err().map(|reason| reason.to_string());
         }
         inspection
     }

@@ -346,6 +346,8 @@ impl Device for KernelDevice {
             reserve_peak_bytes: info.reserve_peak_bytes,
             engine_stack_bytes: info.engine_stack_bytes,
             engine_stack_peak_bytes: info.engine_stack_peak_bytes,
+            compiled: info.compiled,
+            machine_code_bytes: info.machine_code_bytes,
         })
     }
 
@@ -622,7 +624,7 @@ mod tests {
 
     #[test]
     fn sizes_and_alignments_leave_no_padding_at_the_end() {
-        assert_eq!(size_of::<kwasmi_info>(), 128);
+        assert_eq!(size_of::<kwasmi_info>(), 144);
         assert_eq!(size_of::<kwasmi_limit>(), 16);
         assert_eq!(size_of::<kwasmi_limit_info>(), 24);
         assert_eq!(size_of::<kwasmi_list_limits>(), 16);

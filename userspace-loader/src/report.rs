@@ -12,6 +12,7 @@ use crate::{
     policy::Policy,
     signing::manifest::Manifest,
     uapi::{
+        KWASMI_FEATURE_COMPILER,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1, //
     }, //
@@ -22,9 +23,10 @@ use std::{
 };
 
 /// Names of the bits of [`Info::features`].
-const FEATURES: [(u64, &str); 2] = [
+const FEATURES: [(u64, &str); 3] = [
     (KWASMI_FEATURE_WASI_PREVIEW1 as u64, "wasi-preview1"),
     (KWASMI_FEATURE_FAULT_INJECTION as u64, "fault-injection"),
+    (KWASMI_FEATURE_COMPILER as u64, "compiler"),
 ];
 
 /// Returns the names of the bits in `features`; bits without a name are left out.
@@ -82,6 +84,11 @@ impl fmt::Display for Contents<'_> {
         for section in &module.custom_sections {
             writeln!(f, "  {}: {} bytes", section.name.escape_debug(), section.bytes)?;
         }
+        match &module.interpreted_because {
+            _ if !module.refused.is_empty() => {}
+            Some(reason) => writeln!(f, "engine: interpreter: {reason}")?,
+            None => writeln!(f, "engine: machine code")?,
+        }
         if module.refused.is_empty() {
             writeln!(f, "would be refused: no")
         } else {
@@ -123,6 +130,10 @@ impl fmt::Display for Status<'_> {
         writeln!(f, "modules: {}", info.modules)?;
         writeln!(f, "instances: {}", info.instances)?;
         writeln!(f, "heap: {} bytes in {} blocks", info.heap_bytes, info.heap_blocks)?;
+        let is_on = info.features & u64::from(KWASMI_FEATURE_COMPILER) != 0;
+        let compiler = if is_on { "on" } else { "off by the parameter of the kernel module" };
+        let (compiled, bytes) = (info.compiled, info.machine_code_bytes);
+        writeln!(f, "compiler: {compiler}, {compiled} programs compiled to {bytes} bytes of machine code")?;
         writeln!(f, "modules with unsafe compiled code: {}", info.unsafe_modules)?;
         writeln!(f, "reclaimed: {} bytes", info.reclaimed_bytes)?;
         let (used, peak) = (info.reserve_used_bytes, info.reserve_peak_bytes);
@@ -226,6 +237,12 @@ mod tests {
         assert_eq!(version(&Info::default()), "kernel module , interface 0, features: none");
         let text = Status(&info).to_string();
         assert!(text.starts_with("modules: 7\n"), "{text}");
+        let line =
+            "\ncompiler: off by the parameter of the kernel module, 0 programs compiled to 0 bytes of machine code\n";
+        assert!(text.contains(line), "{text}");
+        let info = Info { features: KWASMI_FEATURE_COMPILER.into(), compiled: 2, machine_code_bytes: 5, ..info };
+        let on = Status(&info).to_string();
+        assert!(on.contains("\ncompiler: on, 2 programs compiled to 5 bytes of machine code\n"), "{on}");
         assert!(text.ends_with("engine stack: 65536 bytes, peak 0 bytes\n"), "{text}");
     }
 
