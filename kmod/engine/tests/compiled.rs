@@ -95,6 +95,80 @@ fn operands_of_one_dead_local() {
     assert_eq!(run(text, [value, 0, 0, 0, 0]), SimulationEnd::Returned(value));
 }
 
+/// Values and compares share locals, some of which nothing reads afterwards.
+#[test]
+fn selects() {
+    type Condition = fn(i32, i32) -> bool;
+    let conditions: [(&str, Condition); 6] = [
+        ("i32.lt_s", |a, b| a < b),
+        ("i32.ge_s", |a, b| a >= b),
+        ("i32.le_u", |a, b| a.cast_unsigned() <= b.cast_unsigned()),
+        ("i32.gt_u", |a, b| a.cast_unsigned() > b.cast_unsigned()),
+        ("i32.eq", |a, b| a == b),
+        ("i32.ne", |a, b| a != b),
+    ];
+    type Value = fn(i32, i32) -> i32;
+    let values: [(&str, Value); 7] = [
+        ("(local.get 0)", |a, _| a),
+        ("(local.get 1)", |_, b| b),
+        ("(i32.add (local.get 0) (local.get 1))", |a, b| a.wrapping_add(b)),
+        ("(i32.const 0)", |_, _| 0),
+        ("(i32.const 5)", |_, _| 5),
+        ("(i32.const -1)", |_, _| -1),
+        ("(i32.const -2147483648)", |_, _| i32::MIN),
+    ];
+    for (operator, holds) in conditions {
+        for (first, one) in values {
+            for (other, two) in values {
+                let text = format!(
+                    r#"(module (func (export "run") (param i32 i32) (result i32)
+                        (select {first} {other} ({operator} (local.get 0) (local.get 1)))))"#
+                );
+                for (a, b) in [(0, 0), (3, 5), (5, 3), (-1, 1), (i32::MIN, i32::MAX), (-1, -1)] {
+                    let expected = if holds(a, b) { one(a, b) } else { two(a, b) };
+                    let words = [a, b, 0, 0, 0].map(|word| u64::from(word.cast_unsigned()));
+                    let end = run_with(&text, words, u64::MAX);
+                    assert_eq!(end, End::Returned(expected.cast_unsigned().into()), "{text}: {a}, {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn selects_of_wide_values() {
+    for (first, other) in [
+        ("i64.const -1", "i64.const 4294967296"),
+        ("i64.const 7", "i64.const -7"),
+        ("i64.const 0", "i64.const 4294967295"),
+        ("local.get 1", "i64.const -9223372036854775808"),
+        ("i64.const -2", "local.get 1"),
+        ("local.get 1", "local.get 2"),
+        ("local.get 2", "local.get 2"),
+    ] {
+        let value = |text: &str| match text.split_once(' ').expect("an operator and its immediate") {
+            ("local.get", local) => {
+                if local == "1" {
+                    u64::MAX / 3
+                } else {
+                    1 << 40
+                }
+            }
+            (_, number) => number.parse::<i64>().expect("a number").cast_unsigned(),
+        };
+        // The condition is the operand itself, whatever its bits.
+        let text = format!(
+            r#"(module (func (export "run") (param i32 i64 i64) (result i64)
+                (select ({first}) ({other}) (local.get 0))))"#
+        );
+        for condition in [0, 1, 2, 1 << 31, u64::from(u32::MAX)] {
+            let expected = value(if condition == 0 { other } else { first });
+            let end = run(&text, [condition, u64::MAX / 3, 1 << 40, 0, 0]);
+            assert_eq!(end, End::Returned(expected), "{text}: {condition}");
+        }
+    }
+}
+
 #[test]
 fn tail_calls_of_the_function_itself() {
     let text = r#"(module (func $sum (export "run") (param i64 i64) (result i64) (local i64)

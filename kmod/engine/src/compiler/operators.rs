@@ -16,7 +16,8 @@ use super::{
     registers::{
         Holder,
         Operand,
-        Value, //
+        Value,
+        immediate, //
     },
 };
 use crate::{
@@ -524,6 +525,13 @@ impl<'a> Compiler<'a> {
         if compare.is_wide {
             return self.flag_by_jump(compare);
         }
+        let dst = self.sign(compare, &[])?;
+        self.frame.asm.alu(alu::RSH, true, dst, RegImm::Imm(63))?;
+        Ok(dst)
+    }
+
+    /// A register whose highest bit is set if `compare`, a narrow one, holds. The registers in `busy` keep their values.
+    fn sign(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
         let (mut lhs, mut rhs, mut condition) = (compare.lhs, compare.rhs, compare.condition);
         // In 64 bits a difference of 32 bits shows by its sign which is less.
         let is_signed = matches!(condition.0, jmp::JSLT | jmp::JSGT | jmp::JSLE | jmp::JSGE);
@@ -531,7 +539,7 @@ impl<'a> Compiler<'a> {
             core::mem::swap(&mut lhs, &mut rhs);
             condition = condition.swapped();
         }
-        let dst = self.frame.own(lhs, None)?;
+        let dst = self.own_apart(lhs, busy)?;
         if is_signed {
             self.frame.asm.alu_with(alu::MOV, true, dst, RegImm::Reg(dst), 32)?;
         }
@@ -542,7 +550,7 @@ impl<'a> Compiler<'a> {
                 RegImm::Imm(i32::try_from(value.cast_signed()).unwrap_or_else(|_| low(value)))
             }
             _ if is_signed => {
-                let copy = self.frame.own(rhs, None)?;
+                let copy = self.own_apart(rhs, busy)?;
                 self.frame.asm.alu_with(alu::MOV, true, copy, RegImm::Reg(copy), 32)?;
                 RegImm::Reg(copy)
             }
@@ -568,9 +576,19 @@ impl<'a> Compiler<'a> {
                 asm.alu(alu::SUB, true, dst, RegImm::Imm(1))?;
             }
         }
-        asm.alu(alu::RSH, true, dst, RegImm::Imm(63))?;
         self.frame.now.cell_mut(dst)?.bytes = 0;
         Ok(dst)
+    }
+
+    /// A register with the popped `operand` that may be overwritten, other than those in `busy`.
+    fn own_apart(&mut self, operand: Operand, busy: &[Reg]) -> Result<Reg, Error> {
+        let reg = self.frame.own(operand, None)?;
+        if !busy.contains(&reg) {
+            return Ok(reg);
+        }
+        let copy = self.frame.alloc()?;
+        self.frame.asm.mov(copy, reg)?;
+        Ok(copy)
     }
 
     fn flag_by_jump(&mut self, compare: &Compare) -> Result<Reg, Error> {
@@ -594,9 +612,75 @@ impl<'a> Compiler<'a> {
     }
 
     fn select(&mut self) -> Result<(), Error> {
-        let mut compare = self.condition()?;
+        let compare = self.condition()?;
         let other = self.frame.pop()?;
         let first = self.frame.pop()?;
+        if compare.is_wide {
+            return self.select_by_jump(compare, first, other);
+        }
+        // Which one is taken is often as good as random, and a jump is then predicted badly.
+        match (first.value, other.value) {
+            (Value::Const(one), Value::Const(two)) => self.select_constant(compare, (first, one), (other, two)),
+            (Value::Const(_), _) => self.select_by_mask(compare.inverse(), other, first),
+            _ => self.select_by_mask(compare, first, other),
+        }
+    }
+
+    /// A register with all bits set if `compare`, a narrow one, holds, else 0. The registers in `busy` keep their values.
+    fn mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
+        let dst = self.sign(compare, busy)?;
+        self.frame.asm.alu(alu::ARSH, true, dst, RegImm::Imm(63))?;
+        Ok(dst)
+    }
+
+    /// Selects one of two constants.
+    fn select_constant(&mut self, compare: Compare, first: (Operand, u64), other: (Operand, u64)) -> Result<(), Error> {
+        let is_narrow = first.1.max(other.1) <= u64::from(u32::MAX);
+        let difference = immediate(first.1 ^ other.1, !is_narrow);
+        let (Some(difference), Some(base)) = (difference, immediate(other.1, !is_narrow)) else {
+            return self.select_by_jump(compare, first.0, other.0);
+        };
+        let dst = self.mask(&compare, &[])?;
+        self.frame.asm.alu(alu::AND, !is_narrow, dst, RegImm::Imm(difference))?;
+        if base != 0 {
+            self.frame.asm.alu(alu::XOR, !is_narrow, dst, RegImm::Imm(base))?;
+        }
+        self.finish_result(dst)
+    }
+
+    /// Selects by `other ^ (first ^ other) & mask`.
+    fn select_by_mask(&mut self, compare: Compare, first: Operand, other: Operand) -> Result<(), Error> {
+        // The compare may take the registers of locals for good, so the values come first.
+        let first_reg = self.frame.source(first)?;
+        let other = self.frame.source_or_imm(other, true)?;
+        let other_reg = match other {
+            RegImm::Reg(reg) => Some(reg),
+            RegImm::Imm(_) => None,
+        };
+        let mask = self.mask(&compare, &[first_reg, other_reg.unwrap_or(first_reg)])?;
+        if other == RegImm::Imm(0) {
+            self.frame.asm.alu(alu::AND, true, mask, RegImm::Reg(first_reg))?;
+            return self.finish_result(mask);
+        }
+        let is_free = match self.frame.now.cell(first_reg).holder {
+            Holder::Temporary => true,
+            Holder::Local { local, .. } => !self.frame.is_live(local),
+            Holder::Free | Holder::Operand(_) => false,
+        };
+        let dst = if is_free && other_reg != Some(first_reg) {
+            self.frame.hold(first_reg, Holder::Temporary)?;
+            first_reg
+        } else {
+            self.destination(&[other_reg])?
+        };
+        self.frame.asm.mov(dst, first_reg)?;
+        self.frame.asm.alu(alu::XOR, true, dst, other)?;
+        self.frame.asm.alu(alu::AND, true, dst, RegImm::Reg(mask))?;
+        self.frame.asm.alu(alu::XOR, true, dst, other)?;
+        self.finish_result(dst)
+    }
+
+    fn select_by_jump(&mut self, mut compare: Compare, first: Operand, other: Operand) -> Result<(), Error> {
         if matches!(compare.lhs.value, Value::Const(_)) {
             core::mem::swap(&mut compare.lhs, &mut compare.rhs);
             compare.condition = compare.condition.swapped();
