@@ -238,3 +238,17 @@ fn programs() {
         }
     }
 }
+
+/// The simulator finds fault with accesses without masks, which the checker refuses as well.
+#[test]
+fn no_masks() {
+    let mut random = Random::new(7, &[]);
+    for text in [PROGRAMS[0], PROGRAMS[1], PROGRAMS[4]] {
+        let (mut compiled, program) = load_module(&wat::parse_str(text).expect("a program"), false);
+        compiled.declarations.has_masks = true;
+        let index = compiled.functions.len() - 1;
+        let fault = (0..1000).find_map(|_| fault(&compiled, &program, index, &mut random));
+        assert!(fault.is_some_and(|fault| fault.contains("after a misprediction")), "{text}");
+        assert!(compiled.check().is_err(), "{text}");
+    }
+}

@@ -30,10 +30,12 @@ use crate::{
         Effect,
         Helper,
         INTERRUPT,
+        SPECULATION_PAD,
         STACK_LIMIT,
         STACK_LIMIT_RAISED,
         STACK_RED_ZONE,
-        TrapReason, //
+        TrapReason,
+        index_mask, //
     },
 };
 use alloc::{
@@ -56,6 +58,9 @@ const MEMORY: u64 = 16;
 
 /// Number of places of a memory in its range.
 const MOVES: u64 = 1024;
+
+/// Most instructions that a processor executes after a misprediction.
+const SPECULATION: usize = 40;
 
 /// Stack limit: small frames and helpers have room below.
 const LIMIT: u64 = (STACK << RANGE) + 4096;
@@ -112,8 +117,8 @@ impl Surroundings for Unlimited {
     }
 }
 
-/// Events that bring mistakes of compiled code to light: memories move in every call that may move them, and checkpoints are
-/// requested.
+/// Events that bring mistakes of compiled code to light: memories move in every call that may move them, checkpoints are
+/// requested, and jumps are mispredicted.
 #[derive(Debug)]
 pub struct Stress {
     /// Arguments of the function that is called first.
@@ -124,13 +129,21 @@ pub struct Stress {
     elapsed: u64,
     /// Steps within which the code must come to a checkpoint after a request.
     patience: u64,
+    /// State of the random numbers that choose jumps.
+    random: u64,
 }
 
 impl Stress {
     /// Stress with these arguments, and requests after so many steps.
     #[must_use]
     pub fn new(args: [u64; 5], period: u64) -> Self {
-        Self { args, period, elapsed: 0, patience: 0 }
+        Self { args, period, elapsed: 0, patience: 0, random: period }
+    }
+
+    /// True one in four times.
+    fn chooses(&mut self) -> bool {
+        self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        self.random >> 62 == 0
     }
 }
 
@@ -320,9 +333,15 @@ impl<'a> Simulator<'a> {
                     let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
                     let is_wide = insn.class() == class::JMP;
                     let distance = if op == jmp::JA && !is_wide { i64::from(insn.imm) } else { i64::from(insn.off) };
-                    if op == jmp::JA || holds(op, is_wide, regs[dst], operand) {
-                        at = usize::try_from(i64::try_from(at).unwrap_or(0) + distance)
-                            .map_err(|_| violation("jump before the code"))?;
+                    let target = usize::try_from(i64::try_from(at).unwrap_or(0) + distance)
+                        .map_err(|_| violation("jump before the code"))?;
+                    let is_taken = op == jmp::JA || holds(op, is_wide, regs[dst], operand);
+                    if op != jmp::JA && self.mispredicts() {
+                        self.speculate(code, if is_taken { at } else { target }, regs)
+                            .map_err(|text| violation(&format!("after a misprediction {text}")))?;
+                    }
+                    if is_taken {
+                        at = target;
                     }
                 }
                 _ => return Err(violation("class")),
@@ -387,6 +406,102 @@ impl<'a> Simulator<'a> {
         self.instance.set(STACK_LIMIT, LIMIT);
         self.instance.set(INTERRUPT, 0);
         true
+    }
+
+    /// Set if the processor mispredicts this jump.
+    fn mispredicts(&mut self) -> bool {
+        self.compiled.declarations.has_masks && self.stress.as_mut().is_some_and(Stress::chooses)
+    }
+
+    /// Executes the instructions from `at` on, as a processor does that has mispredicted a jump, up to a call, an exit or a limit. It
+    /// may mispredict further jumps. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The access that reads what the guest may not.
+    fn speculate(&mut self, code: &[Insn], mut at: usize, mut regs: [u64; 11]) -> Result<(), String> {
+        let mut stores: Vec<(u64, usize, u64)> = Vec::new();
+        for _ in 0..SPECULATION {
+            let Some(insn) = code.get(at).copied() else { break };
+            at += 1;
+            let (dst, src) = (usize::from(insn.dst().0), usize::from(insn.src().0));
+            if dst > 10 || src > 10 {
+                break;
+            }
+            let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
+            match insn.class() {
+                class::ALU | class::ALU64 => {
+                    let Some(value) = arithmetic(insn, insn.class() == class::ALU64, regs[dst], operand) else { break };
+                    regs[dst] = value;
+                }
+                class::LD => {
+                    let Some(high) = code.get(at) else { break };
+                    at += 1;
+                    regs[dst] = u64::from(insn.imm.cast_unsigned()) | u64::from(high.imm.cast_unsigned()) << 32;
+                }
+                class::LDX => {
+                    let address = regs[src].wrapping_add_signed(i64::from(insn.off));
+                    let size = size(insn);
+                    let stored = stores.iter().rev().find(|store| (store.0, store.1) == (address, size));
+                    let value = match stored {
+                        Some((_, _, value)) => *value,
+                        None => self.peek(address, size).ok_or_else(|| format!("load at {address:x}"))?,
+                    };
+                    let unused = 64 - 8 * u32::try_from(size).unwrap_or(8);
+                    regs[dst] = if insn.code & 0xe0 == mode::MEMSX {
+                        ((value << unused).cast_signed() >> unused).cast_unsigned()
+                    } else {
+                        value << unused >> unused
+                    };
+                }
+                class::ST | class::STX => {
+                    let address = regs[dst].wrapping_add_signed(i64::from(insn.off));
+                    let size = size(insn);
+                    self.peek(address, size).ok_or_else(|| format!("store at {address:x}"))?;
+                    let value = if insn.class() == class::ST { i64::from(insn.imm).cast_unsigned() } else { regs[src] };
+                    stores.push((address, size, value));
+                }
+                _ => {
+                    let op = insn.code & 0xf0;
+                    let is_wide = insn.class() == class::JMP;
+                    let distance = match op {
+                        jmp::CALL | jmp::EXIT => break,
+                        jmp::JA if !is_wide => i64::from(insn.imm),
+                        _ => i64::from(insn.off),
+                    };
+                    if op == jmp::JA || holds(op, is_wide, regs[dst], operand) != self.mispredicts() {
+                        let target = i64::try_from(at).unwrap_or(0) + distance;
+                        at = usize::try_from(target).unwrap_or(usize::MAX);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a processor reads that speculates, 0 where there is nothing; none if a guest may not read there.
+    fn peek(&mut self, address: u64, size: usize) -> Option<u64> {
+        let (range, offset) = (address >> RANGE, address & ((1 << RANGE) - 1));
+        let bytes = match range {
+            CONTEXT => {
+                let context = self.instance.context();
+                let word = context.get(usize::try_from(offset / 8).ok()?)?;
+                return Some(word >> (8 * (offset % 8)));
+            }
+            STACK => self.stack.as_slice(),
+            _ => {
+                let index = usize::try_from(range.checked_sub(MEMORY)?).ok()?;
+                let offset = offset.checked_sub(self.surroundings.base(index, &[]) & ((1 << RANGE) - 1))?;
+                let memory = self.instance.memory(index);
+                let end = offset.checked_add(size as u64)?;
+                let power = index_mask(memory.len() as u64) + 1;
+                if index >= self.program.memories.len() || end > power + SPECULATION_PAD {
+                    return None;
+                }
+                return Some(read(memory, offset, size));
+            }
+        };
+        Some(read(bytes, offset, size))
     }
 
     /// An imported function by way of a table: its arguments are those of a function.
@@ -461,6 +576,13 @@ impl<'a> Simulator<'a> {
 fn has_room(pointer: u64, frame: u64) -> bool {
     let lowest = if frame > STACK_RED_ZONE.into() { pointer.wrapping_sub(frame) } else { pointer };
     lowest >= LIMIT
+}
+
+/// The bytes at `offset` as a number; 0 if they are not there.
+fn read(bytes: &[u8], offset: u64, size: usize) -> u64 {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let bytes = bytes.get(start..).and_then(|bytes| bytes.get(..size)).unwrap_or_default();
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 fn size(insn: Insn) -> usize {
