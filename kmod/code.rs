@@ -256,6 +256,7 @@ impl CodeResources {
             limits: CodeLimits::new(limits, compile).module,
             fault_injection: limits::has_fault_injection(),
             compiler: compile,
+            has_masks: limits::has_speculation_masks(),
             engine: 0,
             reason_len: 0,
             reason: [0; REASON_LEN],

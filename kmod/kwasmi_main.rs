@@ -184,6 +184,10 @@ module! {
             default: true,
             description: "Compile modules by the kernel's eBPF JIT; what cannot be compiled is interpreted",
         },
+        speculation_masks: bool {
+            default: true,
+            description: "Mask the indices of compiled memory accesses, which processors may execute before bounds checks",
+        },
         fault_injection: bool {
             default: false,
             description: "Provide imports that make the engine fail; for tests only",

@@ -268,3 +268,8 @@ pub(crate) fn has_fault_injection() -> bool {
 pub(crate) fn has_compiler() -> bool {
     module_parameters::compiler.value()
 }
+
+/// Set if compiled accesses to memories are protected against speculative execution.
+pub(crate) fn has_speculation_masks() -> bool {
+    module_parameters::speculation_masks.value()
+}

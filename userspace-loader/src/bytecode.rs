@@ -3,10 +3,17 @@
 //! Text of eBPF instructions, as in `kernel/bpf/disasm.c`, except that jumps name the instruction that
 //! they go to, and calls the helper or the function.
 
-use crate::disassembly;
+use crate::{
+    disassembly,
+    machine_code::{
+        self,
+        MachineCode, //
+    },
+};
 use kwasmi_engine::{
     compiler::{
         self,
+        Options,
         Origin, //
     },
     ebpf::{
@@ -43,10 +50,14 @@ pub struct Block {
     pub ebpf: Vec<Line>,
 }
 
+/// Functions of a module, each with the origins of its instructions.
+type Functions = Vec<(Vec<Insn>, Vec<Origin>)>;
+
 /// The functions of a module, as the compiler of this command compiles them.
 #[derive(Clone, Debug, Default)]
 pub struct Bytecode {
-    functions: Vec<(Vec<Insn>, Vec<Origin>)>,
+    /// With masks and without: the kernel module's parameter `speculation_masks` decides which of them the kernel compiles.
+    functions: Vec<Functions>,
     /// Text of operators by their offsets.
     operators: BTreeMap<usize, String>,
 }
@@ -55,8 +66,11 @@ impl Bytecode {
     /// Compiles `wasm`. Returns `None` if the compiler refuses it.
     #[must_use]
     pub fn of(wasm: &[u8]) -> Option<Self> {
-        let (compiled, origins) = compiler::compile_traced(wasm).ok()?;
-        let functions = compiled.functions.into_iter().map(|function| function.code).zip(origins).collect();
+        let functions = [true, false].map(|has_masks| {
+            let (compiled, origins) = compiler::compile_traced(wasm, Options::new(has_masks)).ok()?;
+            Some(compiled.functions.into_iter().map(|function| function.code).zip(origins).collect())
+        });
+        let functions = functions.into_iter().collect::<Option<_>>()?;
         let mut storage = String::new();
         let lines = wasmprinter::Config::new().offsets_and_lines(wasm, &mut storage).ok()?;
         // The printer closes a function with a bracket.
@@ -69,10 +83,8 @@ impl Bytecode {
     /// Returns the instructions of function `index` of those that the module defines, if there are
     /// `instructions`, as many as the kernel has compiled. `name` returns the name of such a function.
     pub fn blocks(&self, index: u32, instructions: u32, name: impl Fn(u32) -> String) -> Option<Vec<Block>> {
-        let (code, origins) = self.functions.get(index as usize)?;
-        if code.len() != instructions as usize {
-            return None;
-        }
+        let mut candidates = self.functions.iter().filter_map(|functions| functions.get(index as usize));
+        let (code, origins) = candidates.find(|(code, _)| code.len() == instructions as usize)?;
         let ends = origins.iter().skip(1).map(|origin| origin.first as usize).chain([code.len()]);
         let blocks = origins.iter().zip(ends).map(|(origin, end)| {
             let wasm = origin.offset.and_then(|offset| self.operators.get(&offset).cloned());
@@ -82,6 +94,15 @@ impl Bytecode {
         });
         Some(blocks.collect())
     }
+}
+
+/// Returns true if the kernel has compiled `wasm` to `code` with masks, by the numbers of instructions.
+#[must_use]
+pub fn has_masks(wasm: &[u8], code: &MachineCode) -> bool {
+    compiler::compile(wasm, Options::new(true)).is_ok_and(|compiled| {
+        let count = |function: &machine_code::Function| function.instructions as usize;
+        compiled.functions.iter().map(|function| function.code.len()).eq(code.functions.iter().map(count))
+    })
 }
 
 /// Returns the text of instruction `at`; none for the second half of a constant.
@@ -179,7 +200,7 @@ mod tests {
         let buffer = wast::parser::ParseBuffer::new(text).expect("lexes");
         let mut module = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("parses");
         let bytecode = Bytecode::of(&module.encode().expect("encodes")).expect("compiles");
-        let count = u32::try_from(bytecode.functions[0].0.len()).expect("is small");
+        let count = u32::try_from(bytecode.functions[0][0].0.len()).expect("is small");
         assert_eq!(bytecode.blocks(0, count + 1, |_| String::new()), None);
         assert_eq!(bytecode.blocks(2, count, |_| String::new()), None);
         let blocks = bytecode.blocks(0, count, |_| String::new()).expect("as many");
@@ -188,7 +209,7 @@ mod tests {
         let lines: Vec<&str> = blocks.iter().flat_map(|block| &block.ebpf).map(|line| line.text.as_str()).collect();
         assert_eq!(lines[..2], ["r0 = *(u64 *)(r6 +32)", "if r10 < r0 goto 5"], "{lines:?}");
         assert!(lines.contains(&"exit") && lines.contains(&"call Trap"), "{lines:?}");
-        let count = u32::try_from(bytecode.functions[1].0.len()).expect("is small");
+        let count = u32::try_from(bytecode.functions[0][1].0.len()).expect("is small");
         let blocks = bytecode.blocks(1, count, |index| format!("function {index}")).expect("as many");
         assert!(blocks.iter().flat_map(|block| &block.ebpf).any(|line| line.text == "call function 0"));
     }

@@ -253,7 +253,7 @@ fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadA
     if !args.compiler {
         return Ok(module);
     }
-    let error = match module.compile(wasm, &options.limits) {
+    let error = match module.compile(wasm, &options.limits, args.has_masks) {
         Ok(module) => {
             args.engine = Engine::Compiler as u32;
             return Ok(module);

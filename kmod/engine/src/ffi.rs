@@ -298,6 +298,8 @@ pub struct LoadArgs {
     pub fault_injection: bool,
     /// Set if it is to be compiled, where that is possible.
     pub compiler: bool,
+    /// Set if compiled accesses to memories are protected against speculative execution.
+    pub has_masks: bool,
     /// Out: an [`Engine`].
     pub engine: u32,
     /// Out: bytes of `reason` in use.

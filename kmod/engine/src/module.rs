@@ -175,17 +175,23 @@ impl<H: Host + 'static> Module<H> {
         Ok(Self { has_start: start.is_some(), code: Code::Translated { engine, module, linker } })
     }
 
-    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel.
+    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel. Accesses to memories are protected against
+    /// speculative execution if `has_masks`.
     ///
     /// # Errors
     ///
     /// The reason why it can only be interpreted.
     #[cfg(feature = "object")]
-    pub(crate) fn compile(self, wasm: &[u8], limits: &ModuleLimits) -> Result<Self, crate::compiler::Error> {
+    pub(crate) fn compile(
+        self,
+        wasm: &[u8],
+        limits: &ModuleLimits,
+        has_masks: bool,
+    ) -> Result<Self, crate::compiler::Error> {
         let has_start = self.has_start;
         // What wasmi has of the module is not needed any more.
         drop(self);
-        let native = crate::compiled::guest::Native::new(wasm, limits.stack)?;
+        let native = crate::compiled::guest::Native::new(wasm, limits.stack, has_masks)?;
         Ok(Self { has_start, code: Code::Compiled(alloc::sync::Arc::new(native)) })
     }
 

@@ -36,14 +36,40 @@ pub enum MemoryField {
     Base,
     /// Size in bytes, a multiple of [`PAGE`], at most [`PAGES_MAX`] of them.
     Size,
+    /// Mask of indices, see [`index_mask`].
+    Mask,
 }
+
+/// Mask of the indices of a memory of `size` bytes: the next power of two, minus 1; 0 for an empty memory.
+///
+/// The processor may execute an access speculatively before the bounds check that it depends on. If [`Shape::has_masks`], compiled
+/// code therefore ANDs each checked index with the mask before it adds the base. A checked index is below the size, and stays as
+/// it is. Any other one is below the power of two afterwards: the access is to the memory or to what follows it, up to
+/// [`SPECULATION_PAD`] bytes behind the power of two.
+#[must_use]
+pub const fn index_mask(size: u64) -> u64 {
+    match size.checked_next_power_of_two() {
+        Some(power) if size > 0 => power - 1,
+        _ => 0,
+    }
+}
+
+/// Bytes that must follow the power of two above a memory's size and hold nothing that a guest may not read, as must the
+/// bytes between the size and the power of two. An access to an address with a masked index ends at most so many bytes behind the
+/// index: its constant offset has 15 bits.
+pub const SPECULATION_PAD: u64 = 65536;
+
+const _: () = assert!(i16::MAX as u64 + 8 <= SPECULATION_PAD);
 
 /// Offset of a memory's field in the context, in bytes.
 #[must_use]
 pub const fn memory_offset(memory: u32, field: MemoryField) -> i16 {
-    let start = if memory == 0 { 0 } else { 64 + 16 * (memory as i16 - 1) };
+    let start = if memory == 0 { 0 } else { 64 + 24 * (memory as i16 - 1) };
     start + 8 * field as i16
 }
+
+const _: () = assert!(memory_offset(0, MemoryField::Mask) < INTERRUPT);
+const _: () = assert!(memory_offset(MEMORIES_MAX - 1, MemoryField::Mask) < LIMITS);
 
 /// Offset of the checkpoint word, 8 bytes, read-only: not 0 if the guest must call [`Helper::Checkpoint`].
 pub const INTERRUPT: i16 = 24;
@@ -381,6 +407,8 @@ pub enum Fact {
         memory: u8,
         /// Bytes from the index on.
         bytes: u32,
+        /// Set if the value is also at most the memory's mask when the processor speculates.
+        is_masked: bool,
     },
     /// The base of `memory`.
     Base {
@@ -442,4 +470,6 @@ pub struct Shape {
     pub globals: u32,
     /// Minimum size of each memory in bytes.
     pub memories: Vec<u64>,
+    /// Set if each index must be masked before the base is added to it, see [`index_mask`].
+    pub has_masks: bool,
 }

@@ -18,7 +18,10 @@ use kwasmi_engine::{
             Stress, //
         },
     },
-    compiler,
+    compiler::{
+        self,
+        Options, //
+    },
     vmctx::TrapReason,
 };
 
@@ -38,13 +41,12 @@ impl Imports for Digits {
 
 /// Calls the exported function `run`; requests come after so many steps.
 fn run_with(text: &str, args: [u64; 5], period: u64) -> SimulationEnd {
-    run_compiled(text, args, period, u16::MAX)
+    run_compiled(text, args, period, Options::default())
 }
 
-/// The same with conditional jumps that reach over `reach` instructions.
-fn run_compiled(text: &str, args: [u64; 5], period: u64, reach: u16) -> SimulationEnd {
+fn run_compiled(text: &str, args: [u64; 5], period: u64, options: Options) -> SimulationEnd {
     let wasm = wat::parse_str(text).expect("a program");
-    let compiled = compiler::compile_with(&wasm, reach).expect("a module that compiles");
+    let compiled = compiler::compile(&wasm, options).expect("a module that compiles");
     compiled.check().expect("code that the checker accepts");
     let program = Program::read(&wasm).expect("a module");
     let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
@@ -56,7 +58,10 @@ fn run(text: &str, args: [u64; 5]) -> SimulationEnd {
     let end = run_with(text, args, u64::MAX);
     for period in [30, 41, 57, 100, 300] {
         assert_eq!(run_with(text, args, period), end, "requests after {period} steps");
-        assert_eq!(run_compiled(text, args, period, 20), end, "requests after {period} steps, short jumps");
+        let options = Options { has_masks: false, ..Options::default() };
+        assert_eq!(run_compiled(text, args, period, options), end, "requests after {period} steps, no masks");
+        let options = Options { reach: 20, ..Options::default() };
+        assert_eq!(run_compiled(text, args, period, options), end, "requests after {period} steps, short jumps");
     }
     end
 }
@@ -264,7 +269,8 @@ fn large_offsets() {
     let fixed = r#"(module (memory 32769) (func (result i32)
         (i32.store (i32.const 0x80000000) (i32.const 5)) (i32.load offset=0x7ffffff0 (i32.const 16))))"#;
     for text in [&*text, fixed] {
-        let compiled = compiler::compile(&wat::parse_str(text).expect("a program")).expect("a module that compiles");
+        let compiled = compiler::compile(&wat::parse_str(text).expect("a program"), Options::default())
+            .expect("a module that compiles");
         compiled.check().expect("code that the checker accepts");
     }
 }

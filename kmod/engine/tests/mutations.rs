@@ -18,10 +18,11 @@ use kwasmi_engine::{
     compiled::program::Program,
     compiler::{
         self,
-        Compiled, //
+        Compiled,
+        Options, //
     },
     ebpf::{
-        R0, R1, R2, R3, R4, R6, R7, R8, R10, jmp,
+        R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, jmp,
         width::{
             DW,
             W, //
@@ -172,21 +173,43 @@ fn by_hand() -> Vec<Function> {
     ]
 }
 
+/// Functions with masks in frame slots, across calls and for several accesses.
+fn by_hand_with_masks() -> Vec<Function> {
+    let limit = [load(DW, R0, R6, LIMITS + 56), jump(jmp::JGT, R8, R0, END)];
+    let grow = [mov(R1, R6), mov_i(R2, 0), mov_i(R3, 1), help(Helper::MemoryGrow)];
+    let spill = [mask(R7, 0), store(DW, R10, -8, R7)];
+    let reload = [load(DW, R7, R10, -8), and(R8, R7)];
+    let access = [base(R7, 0), add(R7, R8), load(DW, R0, R7, 0), store(W, R7, 4, R0)];
+    let more = [add_i(R8, 4), mask(R1, 0), mask(R2, 1), and(R8, R1), base(R7, 0), add(R7, R8), load(W, R0, R7, 0)];
+    let take = [mov(R8, R1)];
+    vec![
+        function(64, &[&take[..], &limit, &spill, &reload, &access, &grow, &access].concat(), &[]),
+        function(64, &[&take[..], &spill, &limit, &reload, &access, &more].concat(), &[]),
+        function(64, &[&take[..], &grow, &spill, &limit, &reload, &grow, &access, &more].concat(), &[]),
+        function(64, &[&take[..], &limit, &grow, &[mask(R9, 0), and(R8, R9)], &access, &more].concat(), &[]),
+    ]
+}
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// A module with its code.
-fn load_module(wasm: &[u8]) -> (Compiled, Program) {
-    (compiler::compile(wasm).expect("a module that compiles"), Program::read(wasm).expect("a module"))
+fn load_module(wasm: &[u8], has_masks: bool) -> (Compiled, Program) {
+    let compiled = compiler::compile(wasm, Options::new(has_masks)).expect("a module that compiles");
+    (compiled, Program::read(wasm).expect("a module"))
 }
 
-/// All programs.
+/// All programs, with masks and without.
 fn modules() -> Vec<(Compiled, Program)> {
-    let wat = |text: &&str| load_module(&wat::parse_str(text).expect("a program"));
-    let mut modules: Vec<_> = PROGRAMS.iter().map(wat).collect();
-    let (compiled, program) = wat(&BY_HAND);
-    modules.push((Compiled { functions: by_hand(), ..compiled }, program));
+    let wat = |text: &str, has_masks| load_module(&wat::parse_str(text).expect("a program"), has_masks);
+    let mut modules = Vec::new();
+    for has_masks in [true, false] {
+        modules.extend(PROGRAMS.iter().map(|text| wat(text, has_masks)));
+        let (compiled, program) = wat(BY_HAND, has_masks);
+        let functions = if has_masks { by_hand_with_masks() } else { by_hand() };
+        modules.push((Compiled { functions, ..compiled }, program));
+    }
     modules
 }
 
@@ -194,7 +217,7 @@ fn modules() -> Vec<(Compiled, Program)> {
 fn mutations() {
     let mut modules = modules();
     let list = std::env::var("KWASMI_CHECK").unwrap_or_default();
-    modules.extend(list.split_whitespace().map(|path| load_module(&std::fs::read(path).expect("a file"))));
+    modules.extend(list.split_whitespace().map(|path| load_module(&std::fs::read(path).expect("a file"), true)));
     let mut random = Random::new(number("KWASMI_SEED", 1), &[]);
     let mut checker = Checker::default();
     let (mut accepted, mut changed) = (0_u64, 0_u64);

@@ -55,6 +55,7 @@ use ffi::{
 };
 use host::Files;
 use kwasmi::{
+    bytecode,
     device::GuestFd,
     guest_fds::GuestFds,
     stdio::Stdio,
@@ -213,7 +214,7 @@ impl Guest {
     }
 }
 
-fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> End {
+fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_masks: bool) -> End {
     let began = Instant::now();
     let mut log = engine.log();
     let mut load = LoadArgs {
@@ -222,6 +223,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options) -> En
         manifest: bytes(&[]),
         fault_injection: true,
         compiler: options.machine_code.is_some(),
+        has_masks,
         engine: 0,
         reason_len: 0,
         reason: [0; REASON_LEN],
@@ -346,19 +348,23 @@ pub fn main() -> ExitCode {
     if options.stats {
         host::measure_stretches();
     }
+    let mut has_masks = false;
     if let Some(path) = &options.machine_code {
         match fs::read(path)
             .map_err(|error| error.to_string())
             .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()))
         {
-            Ok(code) => host::set_code(code),
+            Ok(code) => {
+                has_masks = bytecode::has_masks(&wasm, &code);
+                host::set_code(code);
+            }
             Err(words) => return complain(125, &format!("{}: {words}", path.display())),
         }
     }
     let Some(mut engine) = Engine::new() else {
         return complain(125, "no memory");
     };
-    let (status, words) = run(&mut engine, &wasm, &guest, &options);
+    let (status, words) = run(&mut engine, &wasm, &guest, &options, has_masks);
     if options.stats {
         eprintln!("longest stretch {:.3} ms", host::longest_stretch().as_secs_f64() * 1e3);
     }

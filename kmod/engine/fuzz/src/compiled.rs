@@ -4,7 +4,7 @@
 //! states.
 //!
 //! A program runs three times in the simulator. The second time its memories move at every call that may move them, and checkpoints
-//! are requested again and again. The third time it is compiled as if conditional jumps reached over few instructions.
+//! are requested again and again. The third time it is compiled without masks, as if conditional jumps reached over few instructions.
 
 use crate::{
     control,
@@ -33,7 +33,8 @@ use kwasmi_engine::{
     compiler::{
         self,
         Compiled,
-        Error, //
+        Error,
+        Options, //
     },
     vmctx::{
         GLOBALS,
@@ -77,7 +78,7 @@ pub fn fuzz(data: &[u8]) -> Outcome {
 
 /// Compares a program.
 pub fn compare(wasm: &[u8]) -> Outcome {
-    let compiled = match compiler::compile(wasm) {
+    let compiled = match compiler::compile(wasm, Options::default()) {
         Ok(compiled) => compiled,
         Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => return Outcome::Refused(error.to_string()),
         Err(error) => panic!("{error}"),
@@ -96,7 +97,8 @@ pub fn compare(wasm: &[u8]) -> Outcome {
     }
     let mut outcome = Outcome::NotComparable;
     let period = 30 + wasm.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))) % 300;
-    let near = compiler::compile_with(wasm, 64).expect("a program that was compiled before");
+    let near = Options { has_masks: false, reach: 64 };
+    let near = compiler::compile(wasm, near).expect("a program that was compiled before");
     if let Err(error) = near.check() {
         panic!("short jumps: {error}");
     }

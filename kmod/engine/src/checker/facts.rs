@@ -32,12 +32,15 @@ pub(super) enum Known {
     Context,
     /// The value is the frame pointer.
     Frame,
-    /// The value plus `bytes` is at most the size of `memory`, today and later; `bytes` is not 0.
-    Index { memory: u8, bytes: u32 },
+    /// The value plus `bytes` is at most the size of `memory`, today and later; `bytes` is not 0. If `is_masked`, the value is at
+    /// most the memory's mask, today and later, even if the processor has mispredicted jumps.
+    Index { memory: u8, bytes: u32, is_masked: bool },
     /// The value is the present address of `memory`.
     Base { memory: u8 },
     /// The value is an address in `memory` with `bytes` bytes of it from there on, as long as the memory does not move.
     Address { memory: u8, bytes: u32 },
+    /// The value is the present mask of `memory`, as of [`index_mask`](crate::vmctx::index_mask).
+    Mask { memory: u8 },
     /// The value is the size of `memory` at some time, and at least `floor`.
     Size { memory: u8, floor: u32 },
     /// The value is the stack limit plus `plus`, at most [`STACK_PLUS_MAX`].
@@ -50,15 +53,15 @@ impl Known {
         match fact {
             Fact::Any => Self::Any,
             Fact::U32 => Self::U32,
-            Fact::Index { memory, bytes } => Self::Index { memory, bytes },
+            Fact::Index { memory, bytes, is_masked } => Self::Index { memory, bytes, is_masked },
             Fact::Base { memory } => Self::Base { memory },
             Fact::Address { memory, bytes } => Self::Address { memory, bytes },
         }
     }
 
-    /// Set if the knowledge ends when memories move.
-    pub(super) fn is_pointer(self) -> bool {
-        matches!(self, Self::Base { .. } | Self::Address { .. })
+    /// Set if the knowledge ends when memories move or grow.
+    pub(super) fn is_momentary(self) -> bool {
+        matches!(self, Self::Base { .. } | Self::Address { .. } | Self::Mask { .. })
     }
 
     /// Set if it shows `fact`.
@@ -66,9 +69,15 @@ impl Known {
         match (self, fact) {
             (_, Fact::Any) | (Self::U32 | Self::Index { .. }, Fact::U32) => true,
             (Self::Const(value), Fact::U32) => value <= u64::from(u32::MAX),
-            (Self::Const(value), Fact::Index { memory, bytes }) => below(value, memory, shape) >= bytes && bytes > 0,
-            (Self::Index { memory, bytes }, Fact::Index { memory: other, bytes: wanted })
-            | (Self::Address { memory, bytes }, Fact::Address { memory: other, bytes: wanted }) => {
+            // A constant is what it is whatever the processor speculates, and below the size.
+            (Self::Const(value), Fact::Index { memory, bytes, .. }) => {
+                below(value, memory, shape) >= bytes && bytes > 0
+            }
+            (
+                Self::Index { memory, bytes, is_masked },
+                Fact::Index { memory: other, bytes: wanted, is_masked: mask },
+            ) => memory == other && bytes >= wanted && is_masked >= mask,
+            (Self::Address { memory, bytes }, Fact::Address { memory: other, bytes: wanted }) => {
                 memory == other && bytes >= wanted
             }
             (Self::Base { memory }, Fact::Base { memory: other }) => memory == other,
@@ -82,18 +91,21 @@ impl Known {
     /// Knowledge about the sum in 64 bits.
     pub(super) fn plus(self, other: Self, shape: &Shape) -> Self {
         let sum = |one: Self, other: Self| match (one, other) {
-            (Self::Base { memory }, Self::Index { memory: same, bytes }) if memory == same => {
+            (Self::Base { memory }, Self::Index { memory: same, bytes, is_masked })
+                if memory == same && is_masked >= shape.has_masks =>
+            {
                 Some(Self::Address { memory, bytes })
             }
             (Self::Base { memory }, Self::Const(value)) => match below(value, memory, shape) {
                 0 => None,
                 bytes => Some(Self::Address { memory, bytes }),
             },
-            (Self::Address { memory, bytes }, Self::Const(value)) => {
+            // With masks, only the offset of an access may lead away from a masked index: it is shorter than the pad.
+            (Self::Address { memory, bytes }, Self::Const(value)) if !shape.has_masks => {
                 Some(Self::Address { memory, bytes: less(bytes, value)? })
             }
-            (Self::Index { memory, bytes }, Self::Const(value)) => {
-                Some(Self::Index { memory, bytes: less(bytes, value)? })
+            (Self::Index { memory, bytes, .. }, Self::Const(value)) => {
+                Some(Self::Index { memory, bytes: less(bytes, value)?, is_masked: false })
             }
             (Self::StackLimit { plus }, Self::Const(value)) => {
                 let plus = u32::try_from(value).ok()?.checked_add(plus)?;
@@ -108,9 +120,26 @@ impl Known {
     pub(super) fn minus(self, other: Self) -> Self {
         match (self, other) {
             (Self::Size { memory, floor }, Self::Const(value)) => match u32::try_from(value) {
-                Ok(bytes) if bytes > 0 && bytes <= floor => Self::Index { memory, bytes },
+                Ok(bytes) if bytes > 0 && bytes <= floor => Self::Index { memory, bytes, is_masked: false },
                 _ => Self::Any,
             },
+            _ => Self::Any,
+        }
+    }
+
+    /// Knowledge about the bitwise AND in 64 bits.
+    pub(super) fn and(self, other: Self) -> Self {
+        // The index is below the present size: knowledge about an index is about all later sizes, and no memory shrinks. The
+        // present mask has all bits of numbers below the present size, so the index stays as it is. This would be wrong for a mask
+        // from before the memory grew; knowledge about a mask ends there. If jumps were mispredicted the index may be any number,
+        // but the AND is at most the mask, and later masks are not smaller.
+        match (self, other) {
+            (Self::Index { memory, bytes, .. }, Self::Mask { memory: same })
+            | (Self::Mask { memory: same }, Self::Index { memory, bytes, .. })
+                if memory == same =>
+            {
+                Self::Index { memory, bytes, is_masked: true }
+            }
             _ => Self::Any,
         }
     }
@@ -126,12 +155,15 @@ impl Known {
 
     /// Knowledge about a value that this was known about, when it is not above one that `bound` is known about.
     fn not_above(self, bound: Self) -> Self {
+        // A compare does not hold for what the processor speculates: it masks nothing.
         match (self, bound) {
-            (Self::Any | Self::U32 | Self::Const(_), Self::Index { .. }) => bound,
-            (Self::Index { memory, bytes }, Self::Index { memory: other, bytes: more })
+            (Self::Any | Self::U32 | Self::Const(_), Self::Index { memory, bytes, .. }) => {
+                Self::Index { memory, bytes, is_masked: false }
+            }
+            (Self::Index { memory, bytes, is_masked }, Self::Index { memory: other, bytes: more, .. })
                 if memory != other || bytes < more =>
             {
-                bound
+                Self::Index { memory: other, bytes: more, is_masked: is_masked && memory == other }
             }
             _ => self,
         }

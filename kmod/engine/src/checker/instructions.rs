@@ -102,7 +102,8 @@ impl Walk<'_> {
                 demand(insn.imm == 0, Rule::Field)?;
                 Known::Any
             }
-            alu::MUL | alu::OR | alu::AND | alu::XOR => Known::Any,
+            alu::AND => left.known.and(right.known),
+            alu::MUL | alu::OR | alu::XOR => Known::Any,
             _ => return Err(Rule::Operation),
         };
         self.write(dst, if is_wide { wide } else { Known::U32 })
@@ -176,13 +177,16 @@ impl Walk<'_> {
             LIMITS.. => {
                 let bytes = u32::from(off.abs_diff(LIMITS) / 8).saturating_add(1);
                 demand(bytes <= LIMITS_MAX && below(0, 0, self.shape) >= bytes, Rule::Context)?;
-                return Ok(Known::Index { memory: 0, bytes });
+                return Ok(Known::Index { memory: 0, bytes, is_masked: false });
             }
             _ => {}
         }
         for (memory, _) in (0_u8..).zip(&self.shape.memories).take(MEMORIES_MAX as usize) {
             if off == memory_offset(memory.into(), MemoryField::Base) {
                 return Ok(Known::Base { memory });
+            }
+            if off == memory_offset(memory.into(), MemoryField::Mask) {
+                return Ok(Known::Mask { memory });
             }
             if off == memory_offset(memory.into(), MemoryField::Size) {
                 return Ok(Known::Size { memory, floor: below(0, memory, self.shape) });
@@ -293,7 +297,7 @@ impl Walk<'_> {
             Effect::MovesMemory => {
                 self.calls = self.calls.wrapping_add(1);
                 for reg in [R7, R8, R9] {
-                    if self.regs.get(reg).known.is_pointer() {
+                    if self.regs.get(reg).known.is_momentary() {
                         self.regs.set(reg, AbstractValue::default());
                     }
                 }

@@ -10,6 +10,8 @@
 //! The checker proves:
 //!
 //! - Loads and stores stay within the function's frame, the fields of the context, and checked bytes of a memory.
+//! - With [`Shape::has_masks`], an index is masked before it becomes an address, so that accesses stay close to the memory also
+//!   while the processor speculates.
 //! - The context's register and the frame pointer are never written.
 //! - Calls go to functions of the module and to helpers; a helper that takes the context gets it.
 //! - No division faults.
@@ -84,7 +86,7 @@ struct Slot {
     value: AbstractValue,
     /// The block that it is about.
     block: u64,
-    /// Number of calls before, for pointers.
+    /// Number of calls before, for knowledge that ends with a call.
     calls: u64,
 }
 
@@ -197,7 +199,7 @@ impl Walk<'_> {
             && match claim.fact {
                 Fact::Any => false,
                 Fact::U32 => true,
-                Fact::Index { memory, bytes } | Fact::Address { memory, bytes } => {
+                Fact::Index { memory, bytes, .. } | Fact::Address { memory, bytes } => {
                     bytes > 0 && usize::from(memory) < self.shape.memories.len()
                 }
                 Fact::Base { memory } => usize::from(memory) < self.shape.memories.len(),
@@ -309,7 +311,7 @@ impl Walk<'_> {
     fn slot(&self, slot: usize) -> AbstractValue {
         let slot = self.checker.slots.get(slot).copied().unwrap_or_default();
         let is_valid =
-            slot.block == self.checker.blocks && (slot.calls == self.calls || !slot.value.known.is_pointer());
+            slot.block == self.checker.blocks && (slot.calls == self.calls || !slot.value.known.is_momentary());
         if is_valid { slot.value } else { AbstractValue::default() }
     }
 

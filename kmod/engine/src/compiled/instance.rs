@@ -23,6 +23,7 @@ use crate::{
         PAGE,
         PAGES_MAX,
         TrapReason,
+        index_mask,
         memory_offset, //
     },
 };
@@ -253,6 +254,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
             let number = u32::try_from(index).unwrap_or(0);
             self.set(memory_offset(number, MemoryField::Base), base);
             self.set(memory_offset(number, MemoryField::Size), size);
+            self.set(memory_offset(number, MemoryField::Mask), index_mask(size));
             if index == 0 {
                 for (bytes, word) in (1..=u64::from(LIMITS_MAX)).zip(0..) {
                     // Code that uses it is of a module whose memory is never smaller.

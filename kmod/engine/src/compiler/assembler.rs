@@ -179,9 +179,10 @@ impl Assembler {
         self.claims.extend(earlier.into_iter().filter_map(|claim| {
             let (_, other) = facts.iter().find(|(location, _)| *location == claim.location)?;
             let fact = match (claim.fact, *other) {
-                (Fact::Index { memory, bytes }, Fact::Index { memory: same, bytes: fewer }) if memory == same => {
-                    Fact::Index { memory, bytes: fewer.min(bytes) }
-                }
+                (
+                    Fact::Index { memory, bytes, is_masked },
+                    Fact::Index { memory: same, bytes: fewer, is_masked: mask },
+                ) if memory == same => Fact::Index { memory, bytes: fewer.min(bytes), is_masked: is_masked && mask },
                 (fact, other) if fact == other => fact,
                 _ => return None,
             };

@@ -794,6 +794,17 @@ impl<'a> Compiler<'a> {
                     cell.bytes = known;
                 }
             }
+            let is_masked = source.is_some_and(|source| now.cell(source).is_masked());
+            if let Ok(cell) = state.cell_mut(reg)
+                && cell.is_masked()
+                && !is_masked
+            {
+                if is_loop {
+                    plan.masks.push(reg);
+                } else {
+                    cell.has_mask = false;
+                }
+            }
         }
         if state.has_base && !now.has_base {
             if is_loop {
@@ -828,13 +839,16 @@ impl<'a> Compiler<'a> {
         if plan.loads_base {
             self.frame.asm.load(width::DW, R7, R6, memory_offset(0, MemoryField::Base))?;
         }
-        if !plan.checks.is_empty() {
+        if !plan.checks.is_empty() || !plan.masks.is_empty() {
             let state = self.controls.get(target).and_then(|control| control.state).unwrap_or_default();
             let scratch = (0..6).map(Reg).find(|reg| state.cell(*reg).holder == Holder::Free);
             let scratch = scratch.ok_or(Error::Internal("no scratch register"))?;
             for (reg, bytes) in &plan.checks {
                 // It cannot fail: the local is as it was, and a memory never shrinks.
                 self.check(*reg, 0, u64::from(*bytes), scratch)?;
+            }
+            for reg in &plan.masks {
+                self.mask(*reg, 0, scratch)?;
             }
         }
         Ok(())
@@ -1032,6 +1046,8 @@ struct Plan {
     loads: Vec<(Reg, u32)>,
     /// Facts to establish anew.
     checks: Vec<(Reg, u32)>,
+    /// Indices to mask anew.
+    masks: Vec<Reg>,
     loads_base: bool,
 }
 
@@ -1041,6 +1057,7 @@ impl Plan {
             && self.moves.is_empty()
             && self.loads.is_empty()
             && self.checks.is_empty()
+            && self.masks.is_empty()
             && !self.loads_base
     }
 }

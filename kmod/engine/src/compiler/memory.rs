@@ -127,8 +127,13 @@ impl Compiler<'_> {
                 0 => known,
                 _ => 0,
             };
-            self.frame.now.cell_mut(reg)?.bytes = bytes;
+            let cell = self.frame.now.cell_mut(reg)?;
+            cell.has_mask &= known > 0;
+            cell.bytes = bytes;
             self.frame.release(scratch)?;
+        }
+        if self.declarations.has_masks {
+            return self.masked_sum(operand, reg, memory, memarg.offset).map(Some);
         }
         let address = self.sum(operand, reg, memory)?;
         let off = if let Ok(off) = i16::try_from(memarg.offset) {
@@ -169,6 +174,40 @@ impl Compiler<'_> {
         self.frame.asm.load(width::DW, address, R6, memory_offset(memory, MemoryField::Base))?;
         self.frame.asm.alu(alu::ADD, true, address, RegImm::Reg(reg))?;
         Ok(address)
+    }
+
+    /// A register with the address of index `reg`, which is masked before, and the offset for the access.
+    fn masked_sum(&mut self, operand: Operand, reg: Reg, memory: u32, offset: u64) -> Result<(Reg, i16), Error> {
+        if let Ok(off) = i16::try_from(offset) {
+            if memory != 0 || !self.frame.now.cell(reg).is_masked() {
+                let scratch = self.frame.alloc()?;
+                // The register may be a local's: the value of a checked index does not change.
+                self.mask(reg, memory, scratch)?;
+                self.frame.release(scratch)?;
+                self.frame.now.cell_mut(reg)?.has_mask = memory == 0;
+            }
+            return Ok((self.sum(operand, reg, memory)?, off));
+        }
+        // The sum of index and offset is an index, too.
+        let index = if operand.value == Value::Reg(reg) {
+            self.frame.now.cell_mut(reg)?.bytes = 0;
+            reg
+        } else {
+            let copy = self.frame.alloc()?;
+            self.frame.asm.mov(copy, reg)?;
+            copy
+        };
+        self.add(index, offset)?;
+        let scratch = self.frame.alloc()?;
+        self.mask(index, memory, scratch)?;
+        self.frame.release(scratch)?;
+        Ok((self.sum(Operand { value: Value::Reg(index), ..operand }, index, memory)?, 0))
+    }
+
+    /// Masks index `reg`, which has been checked.
+    pub(super) fn mask(&mut self, reg: Reg, memory: u32, scratch: Reg) -> Result<(), Error> {
+        self.frame.asm.load(width::DW, scratch, R6, memory_offset(memory, MemoryField::Mask))?;
+        self.frame.asm.alu(alu::AND, true, reg, RegImm::Reg(scratch))
     }
 
     /// Address of byte `start`, which every memory of this type has.

@@ -106,6 +106,8 @@ pub struct Declarations {
     pub imported: u32,
     /// Minimum size of each memory in bytes.
     pub memories: Vec<u64>,
+    /// Set if indices are masked, see [`crate::vmctx::index_mask`].
+    pub has_masks: bool,
     /// Number of globals.
     pub globals: u32,
     /// Number of tables.
@@ -140,6 +142,7 @@ impl Declarations {
             functions: u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(self.imported),
             globals: self.globals,
             memories: self.memories.clone(),
+            has_masks: self.has_masks,
         }
     }
 
@@ -217,23 +220,37 @@ pub struct Origin {
     pub offset: Option<usize>,
 }
 
+/// Options of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Set if accesses are protected against speculative execution, see [`crate::vmctx::index_mask`].
+    pub has_masks: bool,
+    /// Number of instructions that conditional jumps reach over, where that is possible: tests thus see what large functions are
+    /// compiled to.
+    pub reach: u16,
+}
+
+impl Options {
+    /// Options with the reach that conditional jumps have.
+    #[must_use]
+    pub fn new(has_masks: bool) -> Self {
+        Self { has_masks, reach: REACH }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
 /// Validates and compiles `wasm`.
 ///
 /// # Errors
 ///
 /// [`Error`].
-pub fn compile(wasm: &[u8]) -> Result<Compiled, Error> {
-    compile_with(wasm, REACH)
-}
-
-/// Validates and compiles `wasm` for conditional jumps that reach over `reach` instructions, where that is possible: tests thus see
-/// what large functions are compiled to.
-///
-/// # Errors
-///
-/// [`Error`].
-pub fn compile_with(wasm: &[u8], reach: u16) -> Result<Compiled, Error> {
-    let (compiled, _) = compile_and_record(wasm, reach, false)?;
+pub fn compile(wasm: &[u8], options: Options) -> Result<Compiled, Error> {
+    let (compiled, _) = compile_and_record(wasm, options, false)?;
     Ok(compiled)
 }
 
@@ -242,15 +259,16 @@ pub fn compile_with(wasm: &[u8], reach: u16) -> Result<Compiled, Error> {
 /// # Errors
 ///
 /// [`Error`].
-pub fn compile_traced(wasm: &[u8]) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
-    compile_and_record(wasm, REACH, true)
+pub fn compile_traced(wasm: &[u8], options: Options) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
+    compile_and_record(wasm, options, true)
 }
 
-/// Implements [`compile_with`] and [`compile_traced`]. Origins are recorded if `is_traced`.
-fn compile_and_record(wasm: &[u8], reach: u16, is_traced: bool) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
+/// Implements [`compile`] and [`compile_traced`]. Origins are recorded if `is_traced`.
+fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
+    compiled.declarations.has_masks = options.has_masks;
     let mut bodies = Vec::new();
     let mut assembler = assembler::Assembler::recording(is_traced);
     let (mut origins, mut body_origins) = (Vec::new(), Vec::new());
@@ -263,7 +281,8 @@ fn compile_and_record(wasm: &[u8], reach: u16, is_traced: bool) -> Result<(Compi
             function.validate(&body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
-            let translated = function::compile(&compiled.declarations, index, &body, reach.min(REACH), assembler)?;
+            let translated =
+                function::compile(&compiled.declarations, index, &body, options.reach.min(REACH), assembler)?;
             assembler = translated.assembler;
             let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {

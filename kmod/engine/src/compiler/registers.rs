@@ -67,8 +67,23 @@ pub(super) struct Cell {
     pub(super) holder: Holder,
     /// So many bytes of memory 0 lie behind the value as an index; 0: unknown.
     pub(super) bytes: u32,
+    /// Set if the index is masked. It means nothing without bytes.
+    pub(super) has_mask: bool,
     /// Time of the last use.
     age: u32,
+}
+
+impl Cell {
+    /// Set if the value is a masked index of memory 0.
+    pub(super) fn is_masked(self) -> bool {
+        self.has_mask && self.bytes > 0
+    }
+
+    /// Takes over the facts about the value of `other`, which is the same.
+    fn take_facts(&mut self, other: Self) {
+        self.bytes = other.bytes;
+        self.has_mask = other.has_mask;
+    }
 }
 
 /// Location of an operand.
@@ -209,7 +224,7 @@ impl Frame {
 
     /// Gives `reg` to `holder`, with no facts about its value.
     pub(super) fn hold(&mut self, reg: Reg, holder: Holder) -> Result<(), Error> {
-        *self.now.cell_mut(reg)? = Cell { holder, bytes: 0, age: 0 };
+        *self.now.cell_mut(reg)? = Cell { holder, ..Cell::default() };
         self.touch(reg)
     }
 
@@ -308,9 +323,9 @@ impl Frame {
         let depth = self.depth();
         match value {
             Value::Reg(reg) => {
-                let bytes = self.now.cell(reg).bytes;
+                let cell = self.now.cell(reg);
                 self.hold(reg, Holder::Operand(depth))?;
-                self.now.cell_mut(reg)?.bytes = bytes;
+                self.now.cell_mut(reg)?.take_facts(cell);
             }
             Value::Local(local) => {
                 let count = self.aliases.get_mut(local as usize).ok_or(Error::Internal("local"))?;
@@ -502,9 +517,9 @@ impl Frame {
                 match bound.filter(|bound| *bound != reg && self.now.cell(*bound).holder == Holder::Free) {
                     Some(bound) => {
                         self.asm.mov(bound, reg)?;
-                        let bytes = self.now.cell(reg).bytes;
+                        let cell = self.now.cell(reg);
                         self.hold(bound, Holder::Temporary)?;
-                        self.now.cell_mut(bound)?.bytes = bytes;
+                        self.now.cell_mut(bound)?.take_facts(cell);
                         bound
                     }
                     None => reg,
@@ -525,18 +540,18 @@ impl Frame {
                     },
                 };
                 self.lock(target);
-                let bytes = match operand.value {
-                    Value::Local(other) => self.now.reg_of(other).map_or(0, |reg| self.now.cell(reg).bytes),
-                    _ => 0,
+                let cell = match operand.value {
+                    Value::Local(other) => self.now.reg_of(other).map(|reg| self.now.cell(reg)),
+                    _ => None,
                 };
                 self.own(operand, Some(target))?;
-                self.now.cell_mut(target)?.bytes = bytes;
+                self.now.cell_mut(target)?.take_facts(cell.unwrap_or_default());
                 target
             }
         };
-        let bytes = self.now.cell(reg).bytes;
+        let cell = self.now.cell(reg);
         self.hold(reg, Holder::Local { local, is_dirty: true })?;
-        self.now.cell_mut(reg)?.bytes = bytes;
+        self.now.cell_mut(reg)?.take_facts(cell);
         if keeps {
             self.push(Value::Local(local))?;
         }
@@ -732,10 +747,10 @@ impl Frame {
             if !is_defined {
                 continue;
             }
-            let known = self.now.reg_of(local).map_or(0, |reg| self.now.cell(reg).bytes);
+            let known = self.now.reg_of(local).map(|reg| self.now.cell(reg)).filter(|_| !is_assigned);
             if let Ok(cell) = head.cell_mut(reg) {
                 cell.holder = Holder::Local { local, is_dirty: is_assigned };
-                cell.bytes = if is_assigned { 0 } else { known };
+                cell.take_facts(known.unwrap_or_default());
             }
         }
         self.bound.push(bound);
@@ -754,9 +769,10 @@ impl Frame {
 pub(super) fn claim(asm: &mut Assembler, state: &Snapshot) {
     let mut facts = Vec::new();
     for reg in POOL {
-        let bytes = state.cell(reg).bytes;
-        if bytes > 0 {
-            facts.push((Location::Reg(reg), Fact::Index { memory: 0, bytes }));
+        let cell = state.cell(reg);
+        if cell.bytes > 0 {
+            let fact = Fact::Index { memory: 0, bytes: cell.bytes, is_masked: cell.is_masked() };
+            facts.push((Location::Reg(reg), fact));
         }
     }
     if state.has_base {

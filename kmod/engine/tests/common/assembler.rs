@@ -127,6 +127,14 @@ pub fn size(dst: Reg, memory: u32) -> Insn {
     load(width::DW, dst, R6, memory_offset(memory, MemoryField::Size))
 }
 
+pub fn mask(dst: Reg, memory: u32) -> Insn {
+    load(width::DW, dst, R6, memory_offset(memory, MemoryField::Mask))
+}
+
+pub fn and(dst: Reg, src: Reg) -> Insn {
+    op(W64, alu::AND, dst, src)
+}
+
 pub fn claim(at: u32, reg: Reg, fact: Fact) -> Claim {
     Claim { at, location: Location::Reg(reg), fact }
 }

@@ -141,8 +141,10 @@ fn claims(function: &mut Function, random: &mut Random<'_>) {
     let fact = random
         .of(&[
             Fact::U32,
-            Fact::Index { memory: 0, bytes },
-            Fact::Index { memory: 1, bytes },
+            Fact::Index { memory: 0, bytes, is_masked: false },
+            Fact::Index { memory: 1, bytes, is_masked: false },
+            Fact::Index { memory: 0, bytes, is_masked: true },
+            Fact::Index { memory: 1, bytes, is_masked: true },
             Fact::Base { memory: 0 },
             Fact::Address { memory: 0, bytes },
         ])
