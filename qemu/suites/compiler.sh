@@ -166,6 +166,11 @@ wait_for_load() {
     echo "the module is not loaded after a minute"
     return 1
 }
+simd_is_interpreted() {
+    kwasmi run -j $fixtures/simd.wat >out 2>err
+    equal 136 $? && grep -qF '"compiled":false,"interpreted_because":"the module uses SIMD, which the compiler does not support"' err ||
+        { cat err; return 1; }
+}
 without_jit_load_tells() {
     echo 0 >/proc/sys/net/core/bpf_jit_enable || return
     : >out
@@ -284,6 +289,9 @@ check "--engine compiler compiles" compiled --engine compiler /guests/hello-c.wa
 check "--engine interpreter does not compile" interpreted --engine interpreter /guests/hello-c.wasm
 check "--engine compiler and --fuel exclude each other" refuses 125 'only the interpreter counts fuel' \
     --engine compiler --fuel 1000 $fixtures/loop.wat
+check "a module that uses SIMD is interpreted, and the reason is reported" simd_is_interpreted
+check "--engine compiler refuses a module that uses SIMD" refuses 125 'cannot be compiled: the module uses SIMD' \
+    --engine compiler $fixtures/simd.wat
 check "--engine compiler fails without the JIT" without_jit_compiler_fails
 check "load tells that a module is interpreted" without_jit_load_tells
 check "dump prints the machine code of a function" dump

@@ -188,6 +188,7 @@ check "a program on standard input runs" from_input
 check "a program in text format runs whatever its file name" text_in_wasm
 check "components are refused with a reason" component
 check "the exit status is the guest's" silent 42 $fixtures/exit-42.wat
+check "a program that uses SIMD runs" silent 136 $fixtures/simd.wat
 check "a minimal program runs" silent 0 $fixtures/minimal.wat
 for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-type; do
     check "a trap ends with 134: $trap" status 134 $fixtures/$trap.wat

@@ -53,7 +53,9 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::FLOATS)
     .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::EXTENDED_CONST);
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD);
 
 /// An import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -441,7 +443,6 @@ mod tests {
     #[test]
     fn other_features_are_refused() {
         let modules = [
-            "(module (func (drop (v128.const i64x2 0 0))))",
             "(module (memory i64 1))",
             "(module (memory 1 1 shared))",
             "(module (tag))",
@@ -465,6 +466,7 @@ mod tests {
             "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))",
             "(module (func (drop (i32.trunc_sat_f64_u (f64.const 0))) (drop (i32.extend8_s (i32.const 0)))))",
             "(module (global (export \"g\") (mut i32) (i32.const 0)))",
+            "(module (func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
         ];
         for module in modules {
             assert_eq!(inspect(module).refused, ["no function _start is exported: not a program"], "{module}");

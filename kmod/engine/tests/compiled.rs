@@ -377,3 +377,25 @@ fn imports() {
         assert_eq!(run(&call(instruction), [9, 0, 0, 0, 0]), SimulationEnd::Returned(9_654_321 - 9), "{instruction}");
     }
 }
+
+/// SIMD in a type, a global, a local, the type of a block or an operator, also in code that is not reached.
+#[test]
+fn simd_is_refused() {
+    for module in [
+        "(module (type (func (param v128))))",
+        "(module (type (func (result v128))))",
+        "(module (import \"a\" \"b\" (func (param v128))))",
+        "(module (global v128 (v128.const i64x2 0 0)))",
+        "(module (func (local i32 v128)))",
+        "(module (func unreachable (block (result v128) unreachable) drop))",
+        "(module (func unreachable (drop (select (result v128)))))",
+        "(module (func (drop (i8x16.extract_lane_s 0 (v128.const i64x2 0 0)))))",
+        "(module (func return (drop (f32x4.relaxed_madd))))",
+        "(module (memory 1) (func (v128.store8_lane 0 (i32.const 0) (v128.load (i32.const 0)))))",
+    ] {
+        let wasm = wat::parse_str(module).expect("a module");
+        assert_eq!(compiler::compile(&wasm).err(), Some(compiler::Error::Simd), "{module}");
+    }
+    let wasm = wat::parse_str("(module (global v128 (v128.const i64x2 0 0)))").expect("a module");
+    assert_eq!(Program::read(&wasm).err(), Some(compiler::Error::Simd));
+}

@@ -67,10 +67,19 @@ fn all_missing_imports_are_named() {
             (import "env" "first" (func))
             (import "wasi_snapshot_preview1" "path_close" (func))
             (import "wasi_snapshot_preview1" "fd_write" (func (param i32)))
+            (import "wasi_snapshot_preview1" "fd_close" (func (param v128) (result i32)))
             (import "env" "memory" (memory 1))
+            (import "env" "vector" (global v128))
             (func (export "_start")))"#,
     );
-    for name in ["env.first", "path_close", "wrong type for function wasi_snapshot_preview1.fd_write", "memory"] {
+    for name in [
+        "env.first",
+        "path_close",
+        "wrong type for function wasi_snapshot_preview1.fd_write",
+        "wrong type for function wasi_snapshot_preview1.fd_close",
+        "memory",
+        "no global env.vector",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

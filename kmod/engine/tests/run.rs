@@ -366,3 +366,78 @@ fn a_select_by_a_comparison_with_zero_selects_the_right_operand() {
         }
     }
 }
+
+/// Vectors in locals, on the operand stack, in a global, and as parameters and results survive host calls and the ends of
+/// slices.
+#[test]
+fn vectors_survive_host_calls_and_slices() {
+    for export in ["", r#"(export "memory")"#] {
+        let text = format!(
+            r#"(module
+                (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (import "wasi_snapshot_preview1" "clock_res_get" (func $resolution (param i32 i32) (result i32)))
+                (memory {export} 1)
+                (global $sum (export "sum") (mut v128) (v128.const i64x2 1 2))
+                (func $add (export "add") (param i32 v128 i64 v128) (result i64 v128 i32)
+                    (i64.add (local.get 2) (i64.const 1))
+                    (drop (call $resolution (i32.const 7) (i32.const 0)))
+                    (i64x2.add (local.get 1) (local.get 3))
+                    (i32.add (local.get 0) (i32.const 1)))
+                (func (export "_start") (local $i i32) (local $one v128) (local $j i64) (local $zero v128)
+                    (local.set $one (v128.const i64x2 1 -1))
+                    (loop $more
+                        (call $add (local.get $i) (global.get $sum) (local.get $j)
+                            (select (local.get $one) (local.get $zero) (i32.const 1)))
+                        (local.set $i)
+                        (global.set $sum)
+                        (local.set $j)
+                        (br_if $more (i32.lt_u (local.get $i) (i32.const 40000))))
+                    (if (v128.any_true (v128.xor (global.get $sum) (v128.const i64x2 40001 -39998)))
+                        (then (call $exit (i32.const 1))))
+                    (if (v128.any_true (local.get $zero)) (then (call $exit (i32.const 2))))
+                    (call $exit (i32.add (i32.const 3) (i32.wrap_i64 (i64.sub (local.get $j) (i64.const 40000)))))))"#
+        );
+        assert_eq!(run(&text, &TestHost::default()), End::exited(3), "{export}");
+    }
+}
+
+/// A vector takes two places of the stack.
+#[test]
+fn functions_with_many_vectors_run_or_are_refused() {
+    let program = |locals: usize, last: usize| {
+        let locals = "v128 ".repeat(locals);
+        format!(r#"(module (func (export "_start") (local {locals}) (drop (v128.any_true (local.get {last})))))"#)
+    };
+    assert_eq!(run(&program(20_000, 19_999), &TestHost::default()), End::exited(0));
+    let refused = load(&program(50_000, 49_999)).err().expect("more than 65,535 places");
+    assert!(refused.starts_with("not valid Wasm"), "{refused}");
+}
+
+/// Lanes are stored in memories other than the default one, and with offsets of more than 16 bits.
+#[test]
+fn lanes_are_stored_in_their_memory() {
+    let constant = "(v128.const i64x2 0x1111111111111111 0x2222222222222222)";
+    let pointers = ["(local.get $at)", "(i32.and (local.get $at) (i32.const -1))", "(i32.const 8)"];
+    for (memory, offset) in [(0, 4), (0, 70_000), (1, 4), (1, 65_535), (1, 70_000)] {
+        for (lane, bits) in [(9, 8), (4, 16), (2, 32), (1, 64)] {
+            for pointer in pointers {
+                for value in ["(local.get $v)", constant] {
+                    let (at, other) = (8 + offset, 1 - memory);
+                    let text = format!(
+                        r#"(module
+                            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                            (memory 2) (memory 2)
+                            (func (export "_start") (local $v v128) (local $at i32)
+                                (local.set $v {constant})
+                                (local.set $at (i32.const 8))
+                                (v128.store{bits}_lane {memory} offset={offset} {lane} {pointer} {value})
+                                (call $exit (i32.or
+                                    (i32.load8_u {memory} (i32.const {at}))
+                                    (i32.load {other} (i32.const {at}))))))"#
+                    );
+                    assert_eq!(run(&text, &TestHost::default()), End::exited(0x22), "{text}");
+                }
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use wasmparser::{
     WasmFeatures, //
 };
 
-/// Proposals that the engine supports: the defaults of wasmi built without `simd` and `memory64`.
+/// Proposals that the engine supports: the defaults of wasmi built without `memory64`.
 pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -21,6 +21,8 @@ pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FLOATS);
 
 /// Proposals that are part of version 2 of the specification.

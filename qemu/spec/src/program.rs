@@ -10,6 +10,8 @@ use crate::{
     },
     spectest,
     value::{
+        self,
+        Masked,
         Pattern,
         Value, //
     }, //
@@ -417,7 +419,7 @@ impl Template {
                 });
                 matches.then(|| {
                     known.unwrap_or_else(|| {
-                        self.code.function(&body(|_| {}));
+                        self.code.function(&body(None, |_| {}));
                         self.function(ty)
                     })
                 })
@@ -481,7 +483,7 @@ impl Template {
         }
         functions.function(call_type);
         let entry = first + count(calls.len());
-        code.function(&body(|sink| {
+        code.function(&body(None, |sink| {
             for function in first..entry {
                 sink.call(function);
             }
@@ -545,7 +547,9 @@ impl Template {
         if patterns.is_some_and(|patterns| patterns.len() != results) {
             return Err(format!("the target has {results} results"));
         }
-        Ok(body(|sink| {
+        let has_vector = patterns.is_some_and(|all| all.iter().any(|pattern| matches!(pattern, Pattern::V128(_))));
+        let locals = has_vector.then_some((1, ValType::V128));
+        Ok(body(locals, |sink| {
             if let Action::Invoke { args, .. } = &step.action {
                 args.iter().for_each(|arg| push(sink, *arg));
                 sink.call(target);
@@ -601,9 +605,9 @@ fn encoded(expression: &ConstExpr) -> Vec<u8> {
     bytes
 }
 
-/// Builds a function without locals.
-fn body(write: impl FnOnce(&mut InstructionSink<'_>)) -> Function {
-    let mut function = Function::new([]);
+/// Builds a function.
+fn body(locals: Option<(u32, ValType)>, write: impl FnOnce(&mut InstructionSink<'_>)) -> Function {
+    let mut function = Function::new(locals);
     let mut sink = function.instructions();
     write(&mut sink);
     sink.end();
@@ -617,35 +621,45 @@ fn push(sink: &mut InstructionSink<'_>, value: Value) {
         Value::I64(value) => sink.i64_const(value),
         Value::F32(bits) => sink.f32_const(Ieee32::new(bits)),
         Value::F64(bits) => sink.f64_const(Ieee64::new(bits)),
+        Value::V128(bits) => sink.v128_const(bits.cast_signed()),
         Value::Null(ty) => sink.ref_null(ty),
     };
 }
+
+/// Local of a call with the `v128` that is compared.
+const VECTOR: u32 = 0;
 
 /// Replaces the value on top of the stack by 1 if it does not match `pattern`, else by 0.
 fn differs(sink: &mut InstructionSink<'_>, pattern: &Pattern) {
     match *pattern {
         Pattern::I32(value) => sink.i32_const(value).i32_ne(),
         Pattern::I64(value) => sink.i64_const(value).i64_ne(),
-        Pattern::F32(bits) => masked32(sink, u32::MAX, bits),
-        Pattern::F64(bits) => masked64(sink, u64::MAX, bits),
-        // Either sign matches.
-        Pattern::CanonicalF32 => masked32(sink, u32::MAX >> 1, 0x7fc0_0000),
-        Pattern::CanonicalF64 => masked64(sink, u64::MAX >> 1, 0x7ff8_0000_0000_0000),
-        // Either sign and any payload match, if the highest bit of the payload is set.
-        Pattern::ArithmeticF32 => masked32(sink, 0x7fc0_0000, 0x7fc0_0000),
-        Pattern::ArithmeticF64 => masked64(sink, 0x7ff8_0000_0000_0000, 0x7ff8_0000_0000_0000),
+        Pattern::F32(bits) => masked32(sink, (u32::MAX, bits)),
+        Pattern::F64(bits) => masked64(sink, (u64::MAX, bits)),
+        Pattern::CanonicalF32 => masked32(sink, value::CANONICAL_F32),
+        Pattern::CanonicalF64 => masked64(sink, value::CANONICAL_F64),
+        Pattern::ArithmeticF32 => masked32(sink, value::ARITHMETIC_F32),
+        Pattern::ArithmeticF64 => masked64(sink, value::ARITHMETIC_F64),
+        Pattern::V128(ref patterns) => {
+            sink.local_set(VECTOR).i32_const(1);
+            for Masked { mask, bits } in patterns {
+                sink.local_get(VECTOR).v128_const(mask.cast_signed()).v128_and();
+                sink.v128_const(bits.cast_signed()).v128_xor().v128_any_true().i32_and();
+            }
+            sink
+        }
         Pattern::Null => sink.ref_is_null().i32_eqz(),
         Pattern::NotNull => sink.ref_is_null(),
     };
 }
 
 /// Compares the masked bits of an `f32` with `bits`.
-fn masked32<'a, 'b>(sink: &'a mut InstructionSink<'b>, mask: u32, bits: u32) -> &'a mut InstructionSink<'b> {
+fn masked32<'a, 'b>(sink: &'a mut InstructionSink<'b>, (mask, bits): (u32, u32)) -> &'a mut InstructionSink<'b> {
     sink.i32_reinterpret_f32().i32_const(mask.cast_signed()).i32_and().i32_const(bits.cast_signed()).i32_ne()
 }
 
 /// Compares the masked bits of an `f64` with `bits`.
-fn masked64<'a, 'b>(sink: &'a mut InstructionSink<'b>, mask: u64, bits: u64) -> &'a mut InstructionSink<'b> {
+fn masked64<'a, 'b>(sink: &'a mut InstructionSink<'b>, (mask, bits): (u64, u64)) -> &'a mut InstructionSink<'b> {
     sink.i64_reinterpret_f64().i64_const(mask.cast_signed()).i64_and().i64_const(bits.cast_signed()).i64_ne()
 }
 

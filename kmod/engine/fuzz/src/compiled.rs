@@ -70,7 +70,11 @@ pub enum Outcome {
 /// Compares a program that is generated from `data`: the first byte chooses the generator.
 pub fn fuzz(data: &[u8]) -> Outcome {
     let Some((choice, data)) = data.split_first() else { return Outcome::NotComparable };
-    let wasm = if choice & 1 == 0 { run::program(&mut Unstructured::new(data)) } else { Some(control::generate(data)) };
+    let wasm = if choice & 1 == 0 {
+        run::program(&mut Unstructured::new(data), false)
+    } else {
+        Some(control::generate(data, false))
+    };
     let Some(wasm) = wasm else { return Outcome::NotComparable };
     run::keep(&wasm);
     compare(&wasm)
@@ -80,7 +84,9 @@ pub fn fuzz(data: &[u8]) -> Outcome {
 pub fn compare(wasm: &[u8]) -> Outcome {
     let compiled = match compiler::compile(wasm, Options::default()) {
         Ok(compiled) => compiled,
-        Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => return Outcome::Refused(error.to_string()),
+        Err(error @ (Error::Unsupported(_) | Error::Simd | Error::TooLarge(_))) => {
+            return Outcome::Refused(error.to_string());
+        }
         Err(error) => panic!("{error}"),
     };
     if let Err(error) = compiled.check() {
@@ -184,7 +190,7 @@ fn left(wasm: &[u8], compiled: &Compiled, program: &Program, simulator: &mut Sim
                             let first = usize::try_from(GLOBALS / 8).expect("an offset");
                             let value = simulator.instance.context()[first + index];
                             let is_reference = matches!(types[index], ValType::Ref(_));
-                            Left::Global(if is_reference { u64::from(value == 0) } else { value })
+                            Left::Global(if is_reference { u128::from(value == 0) } else { value.into() })
                         }
                         ExternalKind::Memory => Left::Memory(simulator.instance.memory(index).to_vec()),
                         ExternalKind::Table => Left::Table(nulls(compiled, program, simulator, export.index.into())),

@@ -37,18 +37,14 @@ use wasm_encoder::{
     ValType, //
 };
 
-/// Types of values.
-const TYPES: [ValType; 5] = [ValType::I32, ValType::I64, ValType::F64, ValType::F32, ValType::FUNCREF];
+/// Types of values. Only some programs use the last one.
+const TYPES: [ValType; 6] = [ValType::I32, ValType::I64, ValType::F64, ValType::F32, ValType::FUNCREF, ValType::V128];
 
 /// Size of each memory in pages. Addresses are below it unless they are meant to be out of bounds.
 const PAGES: u64 = 3;
 
 /// Number of memories of a program.
 const MEMORIES: u32 = 2;
-
-/// Index of the global that accumulates all values that are otherwise unused. One global of each
-/// type precedes it.
-const USED: usize = TYPES.len();
 
 /// Number of functions in the table. They call no function through the table, so there is no
 /// recursion.
@@ -69,9 +65,44 @@ struct Program {
     types: Vec<Signature>,
     /// Signatures of the functions that can already be called, in order.
     functions: Vec<Signature>,
+    /// Set if the program uses SIMD.
+    uses_simd: bool,
 }
 
 impl Program {
+    /// Returns the types of values. There is a global of each type.
+    fn value_types(&self) -> &'static [ValType] {
+        if self.uses_simd { &TYPES } else { &TYPES[..5] }
+    }
+
+    /// Returns the index of the global that accumulates all values that are otherwise unused.
+    fn used(&self) -> u32 {
+        number(self.value_types().len())
+    }
+
+    /// Returns a type of numbers.
+    fn number_type(&self, source: &mut Source<'_>) -> ValType {
+        if self.uses_simd && source.chance(4) { ValType::V128 } else { *source.pick(&TYPES[..4]) }
+    }
+
+    /// Returns a type of values.
+    fn value_type(&self, source: &mut Source<'_>) -> ValType {
+        match source.below(16) {
+            // Few instructions use references.
+            0 => ValType::FUNCREF,
+            1..=5 if self.uses_simd => ValType::V128,
+            _ => *source.pick(&[&TYPES[..4], &TYPES[..2]].concat()),
+        }
+    }
+
+    /// Returns the types of parameters or results.
+    fn several(&self, source: &mut Source<'_>) -> Vec<ValType> {
+        // Several values of one type need stack slots; values of different types stay in registers.
+        let count = source.below(ARITY + 1);
+        let one = source.chance(3).then(|| self.value_type(source));
+        (0..count).map(|_| one.unwrap_or_else(|| self.value_type(source))).collect()
+    }
+
     /// Returns the index of a type, which is added if necessary.
     fn ty(&mut self, signature: &Signature) -> u32 {
         let index = self.types.iter().position(|ty| ty == signature).unwrap_or_else(|| {
@@ -89,39 +120,28 @@ fn number(index: usize) -> u32 {
 
 /// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
-    let wasm = generate(data);
+    let wasm = generate(data, true);
     run::keep(&wasm);
     run::by_all(&wasm);
 }
 
-/// Generates a program from `data`.
-pub(crate) fn generate(data: &[u8]) -> Vec<u8> {
-    let wasm = program(&mut Source::new(data));
+/// Generates a program from `data`, which uses SIMD if `may_use_simd` is set and the data says so.
+pub(crate) fn generate(data: &[u8], may_use_simd: bool) -> Vec<u8> {
+    let wasm = program(&mut Source::new(data), may_use_simd);
     driver::add(&wasm, &mut Unstructured::new(&[])).expect("a module without imports")
 }
 
-fn ty(source: &mut Source<'_>) -> ValType {
-    // Few instructions use references.
-    if source.chance(16) { ValType::FUNCREF } else { *source.pick(&[&TYPES[..4], &TYPES[..2]].concat()) }
-}
-
-fn types(source: &mut Source<'_>) -> Vec<ValType> {
-    // Several values of one type need stack slots; values of different types stay in registers.
-    let count = source.below(ARITY + 1);
-    let one = source.chance(3).then(|| ty(source));
-    (0..count).map(|_| one.unwrap_or_else(|| ty(source))).collect()
-}
-
 /// Generates a module that exports functions without parameters.
-fn program(source: &mut Source<'_>) -> Vec<u8> {
-    let mut program = Program { types: Vec::new(), functions: Vec::new() };
+fn program(source: &mut Source<'_>, may_use_simd: bool) -> Vec<u8> {
+    let uses_simd = may_use_simd && source.chance(2);
+    let mut program = Program { types: Vec::new(), functions: Vec::new(), uses_simd };
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();
     let mut exports = ExportSection::new();
     // Small programs run fast and are easy to read.
     let size = 4 << source.below(6);
     for _ in 0..=source.below(IN_TABLE + 3) {
-        let signature = Signature { params: types(source), results: types(source) };
+        let signature = Signature { params: program.several(source), results: program.several(source) };
         let index = program.ty(&signature);
         functions.function(index);
         code.function(&Body::make(source, &mut program, &signature, size));
@@ -142,12 +162,13 @@ fn program(source: &mut Source<'_>) -> Vec<u8> {
         types.ty().function(ty.params.iter().copied(), ty.results.iter().copied());
     }
     let mut globals = GlobalSection::new();
-    for (index, ty) in TYPES.iter().chain(&[ValType::I64]).enumerate() {
+    for (index, ty) in program.value_types().iter().chain(&[ValType::I64]).enumerate() {
         let zero = match *ty {
             ValType::I32 => ConstExpr::i32_const(0),
             ValType::I64 => ConstExpr::i64_const(0),
             ValType::F32 => ConstExpr::f32_const(0.0.into()),
             ValType::F64 => ConstExpr::f64_const(0.0.into()),
+            ValType::V128 => ConstExpr::v128_const(0),
             _ => ConstExpr::ref_null(HeapType::FUNC),
         };
         globals.global(GlobalType { val_type: *ty, mutable: true, shared: false }, &zero);

@@ -100,7 +100,13 @@ impl<'a> Shape<'a> {
 
     /// Generates the body of `_start`.
     fn body(&self, input: &mut Unstructured<'_>) -> Option<Function> {
-        let mut body = Function::new([(1, wasm_encoder::ValType::I64)]);
+        let mut locals = vec![(1, wasm_encoder::ValType::I64)];
+        let mut types = self.exported.iter().filter_map(|function| self.ty(*function));
+        // Programs that do not use SIMD have no locals that do.
+        if types.any(|ty| ty.results().contains(&ValType::V128)) {
+            locals.push((1, wasm_encoder::ValType::V128));
+        }
+        let mut body = Function::new(locals);
         for function in &self.exported {
             let ty = self.ty(*function)?;
             for param in ty.params() {
@@ -108,7 +114,7 @@ impl<'a> Shape<'a> {
             }
             body.instruction(&Instruction::Call(*function));
             for result in ty.results().iter().rev() {
-                for instruction in to_i64(*result)? {
+                for instruction in to_i64(*result) {
                     body.instruction(instruction);
                 }
                 for instruction in [
@@ -136,6 +142,7 @@ fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'st
         ValType::I64 => Instruction::I64Const(input.arbitrary().ok()?),
         ValType::F32 => Instruction::F32Const(Ieee32::new(input.arbitrary().ok()?)),
         ValType::F64 => Instruction::F64Const(Ieee64::new(input.arbitrary().ok()?)),
+        ValType::V128 => Instruction::V128Const(input.arbitrary().ok()?),
         ValType::FUNCREF => Instruction::RefNull(HeapType::FUNC),
         ValType::EXTERNREF => Instruction::RefNull(HeapType::EXTERN),
         _ => return None,
@@ -143,15 +150,23 @@ fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'st
 }
 
 /// Returns the instructions that convert a value to an `i64`.
-fn to_i64(ty: ValType) -> Option<&'static [Instruction<'static>]> {
-    Some(match ty {
+fn to_i64(ty: ValType) -> &'static [Instruction<'static>] {
+    match ty {
         ValType::I32 => &[Instruction::I64ExtendI32U],
         ValType::I64 => &[],
         ValType::F32 => &[Instruction::I32ReinterpretF32, Instruction::I64ExtendI32U],
         ValType::F64 => &[Instruction::I64ReinterpretF64],
         ValType::Ref(_) => &[Instruction::RefIsNull, Instruction::I64ExtendI32U],
-        ValType::V128 => return None,
-    })
+        ValType::V128 => &[
+            Instruction::LocalTee(1),
+            Instruction::I64x2ExtractLane(0),
+            Instruction::LocalGet(1),
+            Instruction::I64x2ExtractLane(1),
+            Instruction::I64Const(17),
+            Instruction::I64Rotl,
+            Instruction::I64Xor,
+        ],
+    }
 }
 
 /// Returns `wasm` as a program, or `None` if it has imports or types that the engine does not

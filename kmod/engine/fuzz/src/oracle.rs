@@ -25,7 +25,7 @@ pub(crate) enum End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Bits of a global. For a reference, 1 if it is null.
-    Global(u64),
+    Global(u128),
     /// Table: set for each null element.
     Table(Vec<bool>),
     /// Contents of a memory.

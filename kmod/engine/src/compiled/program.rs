@@ -2,7 +2,10 @@
 
 //! The parts of a module besides its code: what an instance is made from.
 
-use crate::compiler::Error;
+use crate::compiler::{
+    Error,
+    is_simd, //
+};
 use alloc::{
     string::String,
     vec::Vec, //
@@ -227,6 +230,7 @@ fn read(expression: &ConstExpr<'_>) -> Result<Expression, Error> {
             Operator::I64Sub => ConstOp::Sub64,
             Operator::I64Mul => ConstOp::Mul64,
             Operator::End => break,
+            other if is_simd(&other) => return Err(Error::Simd),
             _ => return Err(Error::Unsupported("a constant expression")),
         });
     }

@@ -2,11 +2,16 @@
 
 //! A first pass over a function's body: the lifetimes of locals, and the locals that loops use most.
 
-use super::Error;
+use super::{
+    Error,
+    is_simd, //
+};
 use alloc::vec::Vec;
 use wasmparser::{
+    BlockType,
     Operator,
-    OperatorsReader, //
+    OperatorsReader,
+    ValType, //
 };
 
 /// Most locals of a loop that are worth a register.
@@ -114,6 +119,9 @@ pub(super) fn analyse(
     let mut id: u32 = 0;
     while !reader.eof() {
         let operator = reader.read()?;
+        if uses_simd(&operator) {
+            return Err(Error::Simd);
+        }
         match operator {
             Operator::Block { .. } | Operator::If { .. } | Operator::Loop { .. } => {
                 let number = u32::try_from(analysis.ends.len()).unwrap_or(u32::MAX);
@@ -156,6 +164,17 @@ pub(super) fn analyse(
     }
     analysis.hot = top(&mut log, 0);
     Ok(analysis)
+}
+
+/// Returns true for a SIMD operator, and for others with the type `v128`.
+fn uses_simd(operator: &Operator<'_>) -> bool {
+    match operator {
+        Operator::Block { blockty } | Operator::If { blockty } | Operator::Loop { blockty } => {
+            *blockty == BlockType::Type(ValType::V128)
+        }
+        Operator::TypedSelect { ty } => *ty == ValType::V128,
+        other => is_simd(other),
+    }
 }
 
 impl Analysis {

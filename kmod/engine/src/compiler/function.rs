@@ -53,7 +53,8 @@ use wasmparser::{
     BrTable,
     FunctionBody,
     Operator,
-    OperatorsReader, //
+    OperatorsReader,
+    ValType, //
 };
 
 /// Parameters that are passed in registers.
@@ -178,7 +179,11 @@ pub(super) fn compile(
     let params = u32::try_from(ty.params.len()).unwrap_or(u32::MAX);
     let mut locals = params;
     for group in body.get_locals_reader()? {
-        locals = locals.saturating_add(group?.0);
+        let (count, ty) = group?;
+        if ty == ValType::V128 {
+            return Err(Error::Simd);
+        }
+        locals = locals.saturating_add(count);
     }
     // The size of the frame, and which jumps are far, show when the function has been compiled.
     let mut is_large = false;

@@ -39,6 +39,7 @@ use core::fmt;
 use wasmparser::{
     BinaryReaderError,
     FuncValidatorAllocations,
+    Operator,
     Parser,
     Payload,
     TypeRef,
@@ -55,6 +56,8 @@ pub enum Error {
     Invalid(String, usize),
     /// The module uses a feature that the compiler does not know.
     Unsupported(&'static str),
+    /// The module uses SIMD.
+    Simd,
     /// Something in it is larger than compiled code can have.
     TooLarge(&'static str),
     /// No memory.
@@ -76,6 +79,7 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(message, offset) => write!(f, "not valid Wasm: {message} at offset {offset}"),
             Self::Unsupported(what) => write!(f, "the compiler does not support {what}"),
+            Self::Simd => f.write_str("the module uses SIMD, which the compiler does not support"),
             Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
             Self::Memory => f.write_str("no memory for the compiler"),
             Self::Internal(what) => write!(f, "mistake of the compiler: {what}"),
@@ -161,6 +165,9 @@ impl Declarations {
         if ty.params.len().max(ty.results.len()) > ARGS_MAX as usize {
             return Err(Error::TooLarge("parameters or results of a function"));
         }
+        if ty.params.iter().chain(&ty.results).any(|ty| *ty == ValType::V128) {
+            return Err(Error::Simd);
+        }
         let number = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
         let id = self.types.iter().position(|other| *other == ty).and_then(|index| u32::try_from(index).ok());
         self.type_ids.push(id.unwrap_or(number));
@@ -178,7 +185,7 @@ pub struct Compiled {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that compiled modules may use.
+/// The proposals that modules may use: those that wasmi enables. The compiler refuses SIMD all the same, see [`Error::Simd`].
 pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -189,7 +196,19 @@ pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FLOATS);
+
+macro_rules! define_is_simd {
+    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($annotation:tt)*))*) => {
+        /// Returns true for a SIMD operator.
+        pub(crate) fn is_simd(operator: &Operator<'_>) -> bool {
+            matches!(operator, $(Operator::$op { .. })|*)
+        }
+    };
+}
+wasmparser::for_each_visit_simd_operator!(define_is_simd);
 
 impl Compiled {
     /// Has the checker look at every function.
@@ -343,6 +362,11 @@ fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(),
             }
         }
         Payload::GlobalSection(globals) => {
+            for global in globals.clone() {
+                if global?.ty.content_type == ValType::V128 {
+                    return Err(Error::Simd);
+                }
+            }
             declarations.globals = globals.count();
             if declarations.globals > GLOBALS_MAX {
                 return Err(Error::TooLarge("globals"));

@@ -9,7 +9,6 @@ use super::{
     Program,
     Signature,
     Source,
-    TYPES,
     number, //
 };
 use wasm_encoder::{
@@ -52,7 +51,7 @@ pub(super) struct Body<'a, 'b> {
     code: Vec<Instruction<'static>>,
     locals: Vec<ValType>,
     /// Number of locals that can be set to any value. The locals after them are an address, an
-    /// `f32` and an `f64`.
+    /// `f32`, an `f64`, and with SIMD a `v128`.
     ordinary: usize,
     /// Local that was used last.
     last: usize,
@@ -72,12 +71,13 @@ impl<'a, 'b> Body<'a, 'b> {
         signature: &Signature,
         size: usize,
     ) -> Function {
-        let mut locals = [signature.params.as_slice(), &TYPES].concat();
+        let mut locals = [signature.params.as_slice(), program.value_types()].concat();
         if source.chance(32) {
             locals.extend([ValType::I64; MANY]);
         }
         let ordinary = locals.len();
         locals.extend([ValType::I32, ValType::F32, ValType::F64]);
+        locals.extend(program.uses_simd.then_some(ValType::V128));
         let mut body = Self {
             source,
             program,
@@ -143,7 +143,7 @@ impl<'a, 'b> Body<'a, 'b> {
     fn step(&mut self) -> Next {
         match self.source.below(25) {
             0..=4 => {
-                let ty = super::ty(self.source);
+                let ty = self.program.value_type(self.source);
                 self.push(ty);
             }
             5..=8 => self.set_local(),
@@ -210,13 +210,13 @@ impl<'a, 'b> Body<'a, 'b> {
             return;
         }
         if self.source.chance(2) {
-            let ty = super::ty(self.source);
+            let ty = self.program.value_type(self.source);
             self.push(ty);
         }
         let params = self.source.below(self.operands().len().min(ARITY) + 1);
         let params = self.stack[self.stack.len() - params..].to_vec();
         // Only an if with equal parameters and results can omit its else.
-        let results = if self.source.chance(3) { super::types(self.source) } else { params.clone() };
+        let results = if self.source.chance(3) { self.program.several(self.source) } else { params.clone() };
         let signature = Signature { params, results };
         let block_type = match (signature.params.as_slice(), signature.results.as_slice()) {
             ([], []) => BlockType::Empty,

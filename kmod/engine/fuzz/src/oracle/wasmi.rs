@@ -70,13 +70,13 @@ pub(crate) fn left<T: 'static>(store: &Store<T>, instance: Instance) -> BTreeMap
         Some(match export {
             Extern::Func(_) => return None,
             Extern::Global(global) => Left::Global(match global.get(store) {
-                Val::I32(value) => u64::from(value.cast_unsigned()),
-                Val::I64(value) => value.cast_unsigned(),
-                Val::F32(value) => u64::from(value.to_bits()),
-                Val::F64(value) => value.to_bits(),
-                Val::V128(_) => return None,
-                Val::FuncRef(value) => u64::from(value.is_null()),
-                Val::ExternRef(value) => u64::from(value.is_null()),
+                Val::I32(value) => u128::from(value.cast_unsigned()),
+                Val::I64(value) => value.cast_unsigned().into(),
+                Val::F32(value) => u128::from(value.to_bits()),
+                Val::F64(value) => value.to_bits().into(),
+                Val::V128(value) => value.as_u128(),
+                Val::FuncRef(value) => u128::from(value.is_null()),
+                Val::ExternRef(value) => u128::from(value.is_null()),
             }),
             Extern::Table(table) => Left::Table(
                 (0..table.size(store))

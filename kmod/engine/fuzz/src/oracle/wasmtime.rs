@@ -41,6 +41,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         .wasm_backtrace(false)
         .wasm_multi_memory(true)
         .wasm_tail_call(true)
+        .relaxed_simd_deterministic(true)
         .wasm_extended_const(true);
     Engine::new(&config).expect("a configuration for this machine")
 });
@@ -83,12 +84,13 @@ fn left(store: &mut Store<()>, instance: Instance) -> BTreeMap<String, Left> {
     let mut holds = |export: Extern| {
         Some(match export {
             Extern::Global(global) => Left::Global(match global.get(&mut *store) {
-                Val::I32(value) => u64::from(value.cast_unsigned()),
-                Val::I64(value) => value.cast_unsigned(),
-                Val::F32(bits) => u64::from(bits),
-                Val::F64(bits) => bits,
-                Val::FuncRef(value) => u64::from(value.is_none()),
-                Val::ExternRef(value) => u64::from(value.is_none()),
+                Val::I32(value) => u128::from(value.cast_unsigned()),
+                Val::I64(value) => value.cast_unsigned().into(),
+                Val::F32(bits) => u128::from(bits),
+                Val::F64(bits) => bits.into(),
+                Val::V128(value) => value.as_u128(),
+                Val::FuncRef(value) => u128::from(value.is_none()),
+                Val::ExternRef(value) => u128::from(value.is_none()),
                 _ => return None,
             }),
             Extern::Table(table) => Left::Table(

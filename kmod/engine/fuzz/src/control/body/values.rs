@@ -11,7 +11,6 @@ use super::{
         MEMORIES,
         Source,
         TYPES,
-        USED,
         number, //
     },
     Body,
@@ -50,6 +49,8 @@ pub(super) fn constant(source: &mut Source<'_>, ty: ValType) -> Instruction<'sta
         ValType::I64 => Instruction::I64Const(integer.into()),
         ValType::F32 => Instruction::F32Const(float.into()),
         ValType::F64 => Instruction::F64Const(f64::from(float).into()),
+        ValType::V128 if source.chance(2) => Instruction::V128Const(i128::from_le_bytes(source.bytes())),
+        ValType::V128 => Instruction::V128Const(integer.into()),
         _ => Instruction::RefNull(HeapType::FUNC),
     }
 }
@@ -83,6 +84,20 @@ fn binary(source: &mut Source<'_>, ty: ValType) -> Option<Instruction<'static>> 
         ],
         ValType::F32 => &[I::F32Add, I::F32Sub, I::F32Mul, I::F32Min, I::F32Copysign],
         ValType::F64 => &[I::F64Add, I::F64Sub, I::F64Mul, I::F64Max, I::F64Copysign],
+        ValType::V128 => &[
+            I::I8x16Add,
+            I::I16x8Mul,
+            I::I32x4Sub,
+            I::I64x2Add,
+            I::I8x16Swizzle,
+            I::I8x16Shuffle([0, 31, 2, 29, 4, 27, 6, 25, 8, 23, 10, 21, 12, 19, 14, 17]),
+            I::I16x8SubSatS,
+            I::I32x4DotI16x8S,
+            I::V128And,
+            I::V128Xor,
+            I::F32x4Eq,
+            I::F64x2PMax,
+        ],
         _ => return None,
     };
     Some(source.pick(instructions).clone())
@@ -101,7 +116,7 @@ fn comparison(source: &mut Source<'_>, ty: ValType) -> Option<Instruction<'stati
 }
 
 /// Returns an instruction with a result of type `to`, and the type of its operand.
-fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'static>)> {
+fn unary(source: &mut Source<'_>, to: ValType, uses_simd: bool) -> Option<(ValType, Instruction<'static>)> {
     use Instruction as I;
     use ValType as T;
     let instructions: &[(T, I<'static>)] = match to {
@@ -115,6 +130,10 @@ fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'
             (T::F32, I::I32TruncSatF32S),
             (T::F64, I::I32TruncSatF64U),
             (T::FUNCREF, I::RefIsNull),
+            (T::V128, I::I32x4ExtractLane(1)),
+            (T::V128, I::I8x16ExtractLaneS(15)),
+            (T::V128, I::V128AnyTrue),
+            (T::V128, I::I8x16Bitmask),
         ],
         T::I64 => &[
             (T::I64, I::I64Popcnt),
@@ -124,6 +143,7 @@ fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'
             (T::I32, I::I64ExtendI32U),
             (T::F64, I::I64ReinterpretF64),
             (T::F64, I::I64TruncSatF64S),
+            (T::V128, I::I64x2ExtractLane(1)),
         ],
         T::F32 => &[
             (T::F32, I::F32Abs),
@@ -132,6 +152,7 @@ fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'
             (T::I32, I::F32ConvertI32S),
             (T::I32, I::F32ReinterpretI32),
             (T::F64, I::F32DemoteF64),
+            (T::V128, I::F32x4ExtractLane(3)),
         ],
         T::F64 => &[
             (T::F64, I::F64Abs),
@@ -140,10 +161,39 @@ fn unary(source: &mut Source<'_>, to: ValType) -> Option<(ValType, Instruction<'
             (T::I32, I::F64ConvertI32U),
             (T::I64, I::F64ReinterpretI64),
             (T::F32, I::F64PromoteF32),
+            (T::V128, I::F64x2ExtractLane(0)),
+        ],
+        T::V128 => &[
+            (T::V128, I::V128Not),
+            (T::V128, I::I8x16Popcnt),
+            (T::V128, I::I64x2ExtendLowI32x4U),
+            (T::V128, I::F32x4Neg),
+            (T::V128, I::I32x4TruncSatF64x2SZero),
+            (T::I32, I::I8x16Splat),
+            (T::I32, I::I32x4Splat),
+            (T::I64, I::I64x2Splat),
+            (T::F32, I::F32x4Splat),
+            (T::F64, I::F64x2Splat),
         ],
         _ => return None,
     };
-    Some(source.pick(instructions).clone())
+    let instructions: Vec<_> = instructions.iter().filter(|(from, _)| uses_simd || *from != T::V128).collect();
+    Some((*source.pick(&instructions)).clone())
+}
+
+/// Returns an instruction with operands of type `v128` and `i32`, and a result of type `v128`.
+fn vector(source: &mut Source<'_>) -> Instruction<'static> {
+    use Instruction as I;
+    let instructions = [
+        I::I8x16Shl,
+        I::I16x8ShrS,
+        I::I32x4ShrU,
+        I::I64x2Shl,
+        I::I8x16ReplaceLane(5),
+        I::I16x8ReplaceLane(7),
+        I::I32x4ReplaceLane(2),
+    ];
+    source.pick(&instructions).clone()
 }
 
 /// Returns true if the specification leaves the bits of a NaN result of the instruction open.
@@ -190,7 +240,7 @@ impl Body<'_, '_> {
                 }
                 None => self.get_local(ty),
             },
-            10 => match unary(self.source, ty) {
+            10 => match unary(self.source, ty, self.program.uses_simd) {
                 Some((from, instruction)) => {
                     self.value(from, depth + 1);
                     self.arithmetic(instruction, ty);
@@ -202,6 +252,12 @@ impl Body<'_, '_> {
                 let instruction = comparison(self.source, from).expect("a comparison for every numeric type");
                 self.value(from, depth + 1);
                 self.value(from, depth + 1);
+                self.emit(instruction);
+            }
+            11 if ty == ValType::V128 => {
+                self.value(ValType::V128, depth + 1);
+                self.value(ValType::I32, depth + 1);
+                let instruction = vector(self.source);
                 self.emit(instruction);
             }
             11 | 12 => {
@@ -268,7 +324,8 @@ impl Body<'_, '_> {
     /// Pushes a value from a global, a memory, the table or the functions.
     fn fetch(&mut self, ty: ValType) {
         if self.source.chance(2) {
-            let global = TYPES.iter().position(|other| *other == ty).expect("one global of each type");
+            let global =
+                self.program.value_types().iter().position(|other| *other == ty).expect("one global of each type");
             self.emit(Instruction::GlobalGet(number(global)));
             return;
         }
@@ -292,6 +349,12 @@ impl Body<'_, '_> {
             ValType::I64 if self.source.chance(2) => Instruction::I64Load8U(memory),
             ValType::I64 => Instruction::I64Load(memory),
             ValType::F32 => Instruction::F32Load(memory),
+            ValType::V128 => match self.source.below(6) {
+                0 => Instruction::V128Load8x8S(memory),
+                1 => Instruction::V128Load16Splat(memory),
+                2 => Instruction::V128Load64Zero(memory),
+                _ => Instruction::V128Load(memory),
+            },
             _ => Instruction::F64Load(memory),
         };
         self.emit(load);
@@ -331,7 +394,7 @@ impl Body<'_, '_> {
 
     pub(super) fn set_local(&mut self) {
         let top = self.operands().last().copied().filter(|_| self.source.chance(4));
-        let ty = top.unwrap_or_else(|| super::super::ty(self.source));
+        let ty = top.unwrap_or_else(|| self.program.value_type(self.source));
         if top.is_some() {
             self.stack.pop();
         } else {
@@ -354,8 +417,8 @@ impl Body<'_, '_> {
             return;
         };
         if !self.operands().ends_with(&[top, top]) {
-            let to = *self.source.pick(&TYPES[..4]);
-            if let Some((from, instruction)) = unary(self.source, to)
+            let to = self.program.number_type(self.source);
+            if let Some((from, instruction)) = unary(self.source, to, self.program.uses_simd)
                 && from == top
             {
                 self.arithmetic(instruction, to);
@@ -385,19 +448,29 @@ impl Body<'_, '_> {
             self.emit(Instruction::Drop);
             return;
         }
-        self.code.extend_from_slice(match ty {
+        let instructions: &[Instruction<'static>] = match ty {
             ValType::I32 => &[Instruction::I64ExtendI32U],
             ValType::I64 => &[],
             ValType::F32 => &[Instruction::I32ReinterpretF32, Instruction::I64ExtendI32S],
             ValType::F64 => &[Instruction::I64ReinterpretF64],
+            ValType::V128 => {
+                let scratch = number(self.ordinary + 3);
+                self.code.extend([
+                    Instruction::LocalTee(scratch),
+                    Instruction::I64x2ExtractLane(0),
+                    Instruction::LocalGet(scratch),
+                ]);
+                &[Instruction::I64x2ExtractLane(1), Instruction::I64Sub]
+            }
             _ => &[Instruction::RefIsNull, Instruction::I64ExtendI32U],
-        });
+        };
+        self.code.extend_from_slice(instructions);
         self.code.extend([
-            Instruction::GlobalGet(number(USED)),
+            Instruction::GlobalGet(self.program.used()),
             Instruction::I64Const(5),
             Instruction::I64Rotl,
             Instruction::I64Add,
-            Instruction::GlobalSet(number(USED)),
+            Instruction::GlobalSet(self.program.used()),
         ]);
     }
 
@@ -413,7 +486,7 @@ impl Body<'_, '_> {
 
     pub(super) fn store(&mut self) {
         self.address();
-        let ty = *self.source.pick(&TYPES[..4]);
+        let ty = self.program.number_type(self.source);
         if ty == ValType::I32 && self.source.chance(3) {
             self.emit(Instruction::LocalGet(number(self.ordinary)));
         } else {
@@ -426,14 +499,17 @@ impl Body<'_, '_> {
             ValType::I64 if self.source.chance(2) => Instruction::I64Store32(memory),
             ValType::I64 => Instruction::I64Store(memory),
             ValType::F32 => Instruction::F32Store(memory),
+            ValType::V128 if self.source.chance(3) => Instruction::V128Store8Lane { memarg: memory, lane: 9 },
+            ValType::V128 => Instruction::V128Store(memory),
             _ => Instruction::F64Store(memory),
         };
         self.emit(store);
     }
 
     pub(super) fn set_global(&mut self) {
-        let global = self.source.below(TYPES.len());
-        self.value(TYPES[global], 1);
+        let types = self.program.value_types();
+        let global = self.source.below(types.len());
+        self.value(types[global], 1);
         self.emit(Instruction::GlobalSet(number(global)));
     }
 }
