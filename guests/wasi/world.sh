@@ -55,6 +55,16 @@ conversation() {
     return "$wasi_status"
 }
 
+# unstable FILE COMMAND...: checks the functions of wasi_unstable against those of preview 1.
+unstable() {
+    wasi_file=$1
+    shift
+    rm -rf there
+    mkdir there
+    "$@" --dir there "$wasi_file" >unstable.out && grep -qx '[1-9][0-9]* comparisons, 0 differences' unstable.out ||
+        { cat unstable.out; return 1; }
+}
+
 # twins FILE TWIN COMMAND...: checks that a C program prints the same by COMMAND as its native twin.
 twins() {
     wasi_file=$1 wasi_twin=$2

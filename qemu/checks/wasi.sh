@@ -26,5 +26,6 @@ done < <(sed -n '/^FAILED/d; s/^\([^:]*\): .*/\1/p' out | LC_ALL=C sort -u)
 check "all $(grep -vc FAILED out) cases ran" complete
 remove_world
 check "a C library behaves as natively" twins "$guests/wasi/libc.wasm" "$guests/native/wasi/libc" "$native"
+check "wasi_unstable agrees with preview 1" unstable "$guests/wasi/unstable.wasm" "$native"
 rm -rf "$work"
 finish

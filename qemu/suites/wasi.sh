@@ -128,6 +128,8 @@ check "the cases leave the same files behind both ways" diff native.tree kernel.
 check "a server over sockets behaves the same both ways" sockets
 check "a C library behaves as natively, in an ordinary process" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi-native
 check "a C library behaves as natively, in the kernel" twins /guests/wasi/libc.wasm /guests/native/wasi/libc kwasmi run
+check "wasi_unstable agrees with preview 1, in an ordinary process" unstable /guests/wasi/unstable.wasm kwasmi-native
+check "wasi_unstable agrees with preview 1, in the kernel" unstable /guests/wasi/unstable.wasm kwasmi run
 check "batches work from C, in an ordinary process" batch kwasmi-native
 check "batches work from C, in the kernel" batch kwasmi run
 check "byte search works from C, in an ordinary process" bytes kwasmi-native

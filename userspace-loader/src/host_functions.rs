@@ -3,6 +3,7 @@
 //! The functions that kwasmi provides to guests, made from the engine's table.
 
 use crate::signing::capability::Capability;
+use table::wasi_functions;
 use wasmparser::ValType;
 
 #[path = "../../kmod/engine/src/wasi/table.rs"]
@@ -45,9 +46,15 @@ macro_rules! results {
 }
 
 macro_rules! host_functions {
-    ($($module:literal { $(
-        $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
-    )* })*) => {
+    (
+        $($module:literal { $(
+            $id:ident = $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
+        )* })*
+        also $alias:literal { $(
+            $alias_id:ident = $alias_name:ident($($alias_param:ident: $alias_type:ident),*) $(-> $alias_never:tt)?
+            $(needs [$($alias_capability:ident),+])?;
+        )* }
+    ) => {
         /// All functions that guests can import.
         pub const FUNCTIONS: &[HostFunction] = &[
             $($(HostFunction {
@@ -57,11 +64,18 @@ macro_rules! host_functions {
                 results: results!($($never)?),
                 capabilities: &[$($(Capability::$capability),+)?],
             },)*)*
+            $(HostFunction {
+                module: $alias,
+                name: stringify!($alias_name),
+                params: &[$(value_type!($alias_type)),*],
+                results: results!($($alias_never)?),
+                capabilities: &[$($(Capability::$alias_capability),+)?],
+            },)*
         ];
     };
 }
 
-table::wasi_functions!(host_functions);
+wasi_functions!(host_functions);
 
 /// Returns the function `name` of `module`.
 #[must_use]

@@ -105,8 +105,7 @@ fn the_signing_document_lists_each_capability_with_its_functions() {
     for capability in CAPABILITIES {
         let name = format!("`{capability}`");
         let row = rows.get(name.as_str()).unwrap_or_else(|| panic!("docs/signing.md does not list {name}"));
-        for function in host_functions::FUNCTIONS.iter().filter(|function| function.module == "wasi_snapshot_preview1")
-        {
+        for function in host_functions::FUNCTIONS.iter().filter(|function| function.module.starts_with("wasi_")) {
             let group = function.name.split_once('_').map_or(String::new(), |(group, _)| format!("`{group}_*`"));
             let is_listed = row[1].contains(&format!("`{}`", function.name)) || row[1].contains(&group);
             let is_first = function.capabilities.first() == Some(capability);
@@ -119,7 +118,7 @@ fn the_signing_document_lists_each_capability_with_its_functions() {
 fn the_documents_list_each_function() {
     for function in host_functions::FUNCTIONS {
         let document = match function.module {
-            "wasi_snapshot_preview1" => "docs/wasi.md",
+            "wasi_snapshot_preview1" | "wasi_unstable" => "docs/wasi.md",
             "kwasmi_batch_1" => "docs/batch.md",
             "kwasmi_bytes_1" => "docs/bytes.md",
             module => panic!("no document is known for {module}"),

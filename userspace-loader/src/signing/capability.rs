@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn provided_functions_need_their_capabilities() {
         let mut with: Vec<_> = Vec::new();
-        for function in host_functions::FUNCTIONS {
+        // Functions of the same name need the same capabilities.
+        let newest = host_functions::FUNCTIONS.iter().filter(|function| function.module != "wasi_unstable");
+        for function in newest {
             if let Some(first) = Capability::any_for(function.module, function.name).first() {
                 with.push(format!("{} {first}", function.name));
             }

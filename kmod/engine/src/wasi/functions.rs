@@ -62,6 +62,12 @@ use super::{
         fd_read,
         fd_write, //
     },
+    unstable::{
+        unstable_fd_filestat_get,
+        unstable_fd_seek,
+        unstable_path_filestat_get,
+        unstable_poll_oneoff, //
+    },
 };
 use crate::{
     host::{
@@ -165,35 +171,41 @@ macro_rules! enter {
 
 /// Makes the numbers, the signatures and the entries of all functions from the table.
 macro_rules! functions {
-    ($($module:literal { $(
-        $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
-    )* })*) => {
+    (
+        $($module:literal { $(
+            $id:ident = $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
+        )* })*
+        also $alias:literal { $(
+            $alias_id:ident = $alias_name:ident($($alias_param:ident: $alias_type:ident),*) $(-> $alias_never:tt)?
+            $(needs [$($alias_capability:ident),+])?;
+        )* }
+    ) => {
         /// Function that a guest can import.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(non_camel_case_types, reason = "the specification's own names")]
         pub(crate) enum FunctionId {
-            $($($name,)*)*
+            $($($id,)*)*
         }
 
         impl FunctionId {
             /// Returns the function's entry.
             pub(crate) fn entry<H: Host>(self) -> Entry<H> {
                 match self {
-                    $($(Self::$name => entries::$name,)*)*
+                    $($(Self::$id => entries::$id,)*)*
                 }
             }
 
             /// Returns the function's name.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
-                    $($(Self::$name => stringify!($name),)*)*
+                    $($(Self::$id => stringify!($name),)*)*
                 }
             }
 
             /// Returns the function `name` of `module`.
             #[cfg(feature = "object")]
             pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
-                const ALL: &[FunctionId] = &[$($(FunctionId::$name,)*)*];
+                const ALL: &[FunctionId] = &[$($(FunctionId::$id,)*)* $(FunctionId::$alias_id,)*];
                 let is_named = |(_, other): &(_, &HostFunction)| other.module == module && other.name == name;
                 ALL.iter().zip(FUNCTIONS).find(is_named).map(|(function, _)| *function)
             }
@@ -208,6 +220,13 @@ macro_rules! functions {
                 results: results!($($never)?),
                 capabilities: &[$($(Capability::$capability),+)?],
             },)*)*
+            $(HostFunction {
+                module: $alias,
+                name: stringify!($alias_name),
+                params: &[$(<$alias_type as Parameter>::TYPE),*],
+                results: results!($($alias_never)?),
+                capabilities: &[$($(Capability::$alias_capability),+)?],
+            },)*
         ];
 
         /// The entry of each function.
@@ -216,12 +235,12 @@ macro_rules! functions {
 
             $($(
                 #[inline(always)]
-                pub(in crate::wasi) fn $name<H: Host>(
+                pub(in crate::wasi) fn $id<H: Host>(
                     context: &mut WasiCtx<H>,
                     memory: &mut [u8],
                     cells: &mut [u64],
                 ) -> Result<(), Stop> {
-                    enter!(context, memory, cells, $name($($param: $type),*) $(-> $never)?)
+                    enter!(context, memory, cells, $id($($param: $type),*) $(-> $never)?)
                 }
             )*)*
         }
@@ -361,7 +380,17 @@ fn fd_seek<H: Host>(
     position: u32,
 ) -> Done {
     let whence = u8::try_from(whence).ok().and_then(Whence::from_raw).ok_or(Errno::Inval)?;
-    let offset = offset.cast_signed();
+    seek(context, memory, fd, (offset.cast_signed(), whence), position)
+}
+
+/// Implements `fd_seek` for an offset from `whence`.
+pub(super) fn seek<H: Host>(
+    context: &mut WasiCtx<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (offset, whence): (i64, Whence),
+    position: u32,
+) -> Done {
     let rights =
         if whence == Whence::Cur && offset == 0 { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) };
     let descriptor = context.file(fd, rights, Errno::BadF)?;
@@ -384,7 +413,7 @@ fn poll_oneoff<H: Host>(
     count: u32,
     nevents: u32,
 ) -> Done {
-    poll::oneoff(context, memory, (subscriptions, count), events, nevents)
+    poll::oneoff(context, memory, (subscriptions, count, &poll::PREVIEW_1), events, nevents)
 }
 
 /// Ends the guest with `status`.

@@ -108,20 +108,13 @@ fn call<H: Host + 'static>(
 
 /// Links one row of the table.
 macro_rules! link_row {
-    ($linker:ident, $is_direct:ident, $module:literal, $name:ident($($type:ident),*)) => {{
-        fn direct<H: Host + 'static>(
-            state: &mut State<H>,
-            memory: &mut [u8],
-            cells: &mut [u64],
-        ) -> Result<(), Error> {
-            entries::$name(&mut state.wasi, memory, cells).map_err(Error::host)
-        }
-        <($($type,)*)>::link($linker, ($module, stringify!($name)), direct, $is_direct)?;
-    }};
-    ($linker:ident, $is_direct:ident, $module:literal, $name:ident($($type:ident),*) -> !) => {
+    ($linker:ident, $is_direct:ident, $module:literal, $id:ident = $name:ident($($type:ident),*)) => {
+        <($($type,)*)>::link($linker, ($module, stringify!($name)), direct::$id, $is_direct)?;
+    };
+    ($linker:ident, $is_direct:ident, $module:literal, $id:ident = $name:ident($($type:ident),*) -> !) => {
         // wasmi has an error of its own for an exit.
         $linker.func_wrap($module, stringify!($name), |mut caller: Caller<'_, State<H>>, status: u32| {
-            match FunctionId::$name.entry()(&mut caller.data_mut().wasi, &mut [], &mut [status.into()]) {
+            match FunctionId::$id.entry()(&mut caller.data_mut().wasi, &mut [], &mut [status.into()]) {
                 Err(Stop::Exit(status)) => Err(Error::i32_exit(status.cast_signed())),
                 Err(stop) => Err(Error::host(stop)),
                 Ok(()) => Ok(()),
@@ -130,14 +123,42 @@ macro_rules! link_row {
     };
 }
 
+/// Defines the function of one row that wasmi calls itself, if it returns.
+macro_rules! direct {
+    ($id:ident) => {
+        pub(super) fn $id<H: Host + 'static>(
+            state: &mut State<H>,
+            memory: &mut [u8],
+            cells: &mut [u64],
+        ) -> Result<(), Error> {
+            entries::$id(&mut state.wasi, memory, cells).map_err(Error::host)
+        }
+    };
+    ($id:ident -> !) => {};
+}
+
 macro_rules! link {
-    ($($module:literal { $(
-        $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
-    )* })*) => {
+    (
+        $($module:literal { $(
+            $id:ident = $name:ident($($param:ident: $type:ident),*) $(-> $never:tt)? $(needs [$($capability:ident),+])?;
+        )* })*
+        also $alias:literal { $(
+            $alias_id:ident = $alias_name:ident($($alias_param:ident: $alias_type:ident),*) $(-> $alias_never:tt)?
+            $(needs [$($alias_capability:ident),+])?;
+        )* }
+    ) => {
+        /// Functions that wasmi calls itself.
+        mod direct {
+            use super::*;
+
+            $($(direct!($id $(-> $never)?);)*)*
+        }
+
         /// Defines all functions. With `is_direct`, they use the guest's default memory as the one that it
         /// exports as `memory`, and wasmi calls them with less code in between.
         pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, is_direct: bool) -> Result<(), Error> {
-            $($(link_row!(linker, is_direct, $module, $name($($type),*) $(-> $never)?);)*)*
+            $($(link_row!(linker, is_direct, $module, $id = $name($($type),*) $(-> $never)?);)*)*
+            $(link_row!(linker, is_direct, $alias, $alias_id = $alias_name($($alias_type),*) $(-> $alias_never)?);)*
             Ok(())
         }
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`,
-//! `kwasmi_batch_1` for many operations in one call, and `kwasmi_bytes_1` for searches in memory.
+//! its predecessor `wasi_unstable`, `kwasmi_batch_1` for many operations in one call, and `kwasmi_bytes_1` for searches in memory.
 //!
 //! Guest pointers are checked before use, and guest memory is read once. A call that the host interrupts
 //! has done nothing. It is repeated later with the same arguments, so the guest does not notice.
@@ -21,6 +21,7 @@ mod sockets;
 pub mod strings;
 mod table;
 mod transfer;
+mod unstable;
 
 #[cfg(feature = "object")]
 pub(crate) use calls::PARAMS_MAX;

@@ -7,7 +7,7 @@
 //! that.
 
 use super::{
-    Done, WasiCtx,
+    Done, Failure, WasiCtx,
     abi::{
         Errno,
         LOOKUP_SYMLINK_FOLLOW,
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     ffi::{
+        FileStat,
         Limit,
         PATH_MAX,
         open, //
@@ -146,10 +147,20 @@ pub(super) fn path_filestat_get<H: Host>(
     path_len: u32,
     stat: u32,
 ) -> Done {
+    let file = stat_path(context, memory, (fd, flags), (path, path_len))?;
+    Ok(write_filestat(memory, stat, &file)?)
+}
+
+/// Returns the attributes of a file or directory, for `path_filestat_get`.
+pub(super) fn stat_path<H: Host>(
+    context: &mut WasiCtx<H>,
+    memory: &[u8],
+    (fd, flags): (u32, u32),
+    (path, path_len): (u32, u32),
+) -> Result<FileStat, Failure> {
     let dir = context.fds.get_with(fd, Rights::PATH_FILESTAT_GET)?.handle;
     let path = Path::read(memory, path, path_len)?;
-    let file = context.host.stat_at(path.below(dir, follows(flags)?)?)?;
-    Ok(write_filestat(memory, stat, &file)?)
+    Ok(context.host.stat_at(path.below(dir, follows(flags)?)?)?)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the signature of preview 1")]

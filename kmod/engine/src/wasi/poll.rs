@@ -30,8 +30,20 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// Size of a preview 1 `subscription`, in bytes.
-const SUBSCRIPTION: u32 = 48;
+/// Layout of a `subscription`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubscriptionLayout {
+    /// Size in bytes.
+    size: u32,
+    /// Offset of the clock's `id`. The time-out and the flags follow it.
+    clock: u32,
+}
+
+/// Layout of preview 1.
+pub(super) const PREVIEW_1: SubscriptionLayout = SubscriptionLayout { size: 48, clock: 16 };
+/// Layout of preview 0: a clock has an identifier, which nothing uses, before its `id`.
+pub(super) const PREVIEW_0: SubscriptionLayout = SubscriptionLayout { size: 56, clock: 24 };
+
 /// Size of a preview 1 `event`, in bytes.
 const EVENT: u32 = 32;
 
@@ -67,6 +79,7 @@ struct Subscription {
 fn subscription(
     memory: &[u8],
     at: u32,
+    layout: &SubscriptionLayout,
     fds: &Descriptors,
     entries: &mut Vec<PollEntry>,
 ) -> Result<Subscription, Errno> {
@@ -75,9 +88,10 @@ fn subscription(
     let kind = EventType::from_raw(tag).ok_or(Errno::Inval)?;
     let waiting = match kind {
         EventType::Clock => {
-            let clock = u32::from_le_bytes(read(memory, after(at, 16)?)?);
-            let timeout = u64::from_le_bytes(read(memory, after(at, 24)?)?);
-            let flags = u16::from_le_bytes(read(memory, after(at, 40)?)?);
+            let at = after(at, layout.clock)?;
+            let clock = u32::from_le_bytes(read(memory, at)?);
+            let timeout = u64::from_le_bytes(read(memory, after(at, 8)?)?);
+            let flags = u16::from_le_bytes(read(memory, after(at, 24)?)?);
             if flags & !ABSTIME != 0 {
                 return Err(Errno::Inval);
             }
@@ -160,11 +174,11 @@ fn happened<H: Host>(
     }
 }
 
-/// Implements `poll_oneoff` of preview 1.
+/// Implements `poll_oneoff`.
 pub(super) fn oneoff<H: Host>(
     context: &mut WasiCtx<H>,
     memory: &mut [u8],
-    (subscriptions, count): (u32, u32),
+    (subscriptions, count, layout): (u32, u32, &SubscriptionLayout),
     events: u32,
     nevents: u32,
 ) -> Done {
@@ -174,15 +188,15 @@ pub(super) fn oneoff<H: Host>(
     // All output ranges are checked before the call waits.
     slice_mut(memory, nevents, 4)?;
     slice_mut(memory, events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
-    context.charge(usize::try_from(count.saturating_mul(SUBSCRIPTION.saturating_add(EVENT))).unwrap_or(usize::MAX));
+    context.charge(usize::try_from(count.saturating_mul(layout.size.saturating_add(EVENT))).unwrap_or(usize::MAX));
 
     // All subscriptions are read before an event is written, because the two arrays may overlap.
     let mut waits = Vec::new();
     let mut entries = Vec::new();
     waits.try_reserve_exact(usize::try_from(count).map_err(|_| Errno::Inval)?).map_err(|_| Errno::NoMem)?;
     for index in 0..count {
-        let place = element(subscriptions, SUBSCRIPTION, index)?;
-        waits.push(subscription(memory, place, &context.fds, &mut entries)?);
+        let place = element(subscriptions, layout.size, index)?;
+        waits.push(subscription(memory, place, layout, &context.fds, &mut entries)?);
     }
 
     let since = match context.polling_since.take() {
