@@ -47,8 +47,10 @@ mod host {
         LinearMemory, //
     };
     use crate::{
+        ffi,
         heap,
-        heap::Account, //
+        heap::Account,
+        vmctx, //
     };
     use core::{
         ops::{
@@ -58,6 +60,8 @@ mod host {
         ptr::NonNull,
         slice, //
     };
+
+    const _: () = assert!(vmctx::SPECULATION_PAD == ffi::SPECULATION_PAD as u64);
 
     /// A linear memory that the host owns.
     ///

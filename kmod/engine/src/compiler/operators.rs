@@ -627,7 +627,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// A register with all bits set if `compare`, a narrow one, holds, else 0. The registers in `busy` keep their values.
-    fn mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
+    fn compare_mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
         let dst = self.sign(compare, busy)?;
         self.frame.asm.alu(alu::ARSH, true, dst, RegImm::Imm(63))?;
         Ok(dst)
@@ -640,7 +640,7 @@ impl<'a> Compiler<'a> {
         let (Some(difference), Some(base)) = (difference, immediate(other.1, !is_narrow)) else {
             return self.select_by_jump(compare, first.0, other.0);
         };
-        let dst = self.mask(&compare, &[])?;
+        let dst = self.compare_mask(&compare, &[])?;
         self.frame.asm.alu(alu::AND, !is_narrow, dst, RegImm::Imm(difference))?;
         if base != 0 {
             self.frame.asm.alu(alu::XOR, !is_narrow, dst, RegImm::Imm(base))?;
@@ -657,7 +657,7 @@ impl<'a> Compiler<'a> {
             RegImm::Reg(reg) => Some(reg),
             RegImm::Imm(_) => None,
         };
-        let mask = self.mask(&compare, &[first_reg, other_reg.unwrap_or(first_reg)])?;
+        let mask = self.compare_mask(&compare, &[first_reg, other_reg.unwrap_or(first_reg)])?;
         if other == RegImm::Imm(0) {
             self.frame.asm.alu(alu::AND, true, mask, RegImm::Reg(first_reg))?;
             return self.finish_result(mask);
