@@ -242,7 +242,7 @@ check "-j reports a limit out of range" json 125 failed --stack 1K $fixtures/exi
 check "--stats reports an exit" stats 42 $fixtures/exit-42.wat
 check "--stats reports a trap" stats 134 $fixtures/unreachable.wat
 check "--stats reports a limit" stats 124 --fuel 1000000 $fixtures/loop.wat
-check "--stats reports SIGTERM" ended_by TERM 15 --stats 'fuel [1-9]' $fixtures/loop.wat empty
+check "--stats reports SIGTERM" ended_by TERM 15 --stats 'heap peak [1-9]' $fixtures/loop.wat empty
 check "-j reports SIGTERM" ended_by TERM 15 -j '"ended":"killed","exit_status":143,' $fixtures/loop.wat empty
 mkfifo waits
 sleep 100 >waits &

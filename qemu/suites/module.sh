@@ -47,7 +47,8 @@ is_kept() {
     cat </tmp/loaded >/tmp/names
     equal "/guests/hello-c.wasm /guests/hello-rust.wasm" "$(sed 's/^[0-9a-f]\{64\} //' /tmp/names | tr '\n' ' ' | sed 's/ $//')" &&
         equal true "$(shared /guests/hello-c.wasm)" &&
-        equal true "$(shared --fuel 10000000 /guests/hello-rust.wasm)" &&
+        equal true "$(shared --timeout 60 /guests/hello-rust.wasm)" &&
+        equal false "$(shared --fuel 10000000 /guests/hello-rust.wasm)" &&
         equal false "$(shared --stack 64K /guests/hello-c.wasm)"
     status=$?
     kill $loading

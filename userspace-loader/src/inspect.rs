@@ -195,7 +195,8 @@ impl Inspection {
             inspection.refused.push(format!("not valid Wasm: {message} at offset {offset}"));
         } else {
             inspection.check_entry();
-            inspection.interpreted_because = compiler::compile(wasm, compiler::Options::default()).err().map(|reason| reason.to_string());
+            inspection.interpreted_because =
+                compiler::compile(wasm, compiler::Options::default()).err().map(|reason| reason.to_string());
         }
         inspection
     }
