@@ -7,7 +7,7 @@
 //! ([`machine`], [`log`]). In the VM, `kwasmi-init` is the first process and runs the job.
 //! [`suites`] runs the test suites, and [`ktap`] parses their results.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cpio;
 pub mod image;
@@ -20,3 +20,4 @@ pub mod protocol;
 pub mod qemu;
 pub mod suites;
 pub mod terminal;
+mod tsc;

@@ -45,7 +45,8 @@ use rustix::{
 
 use crate::{
     process,
-    protocol::Port, //
+    protocol::Port,
+    tsc, //
 };
 
 /// Arguments of every kernel.
@@ -118,9 +119,11 @@ impl Accelerator {
     /// with it and 325 s without. But then no two processors run at the same time, and tests of
     /// races would find nothing.
     ///
-    /// `rcu_cpu_stall_timeout` and `watchdog_thresh`: on a busy host, the timer of an idle emulated
-    /// processor fired 20 s late, and the kernel reported an RCU stall. The detectors of RCU stalls
-    /// and soft lockups wait 120 s, instead of 21 s and 20 s.
+    /// `rcu_cpu_stall_timeout` and `watchdog_thresh`: a busy host may not run the thread of an emulated
+    /// processor for seconds. The detectors of RCU stalls and soft lockups wait 120 s, instead of 21 s
+    /// and 20 s.
+    ///
+    /// [`Qemu::start`] adds `tsc_early_khz`, see [`tsc`].
     const fn kernel_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Kvm => &[],
@@ -171,8 +174,11 @@ impl Qemu {
         command.args(hardware.accelerator.options());
         command.args(["-smp", &hardware.cpus.to_string(), "-m", &hardware.memory.to_string()]);
         command.arg("-kernel").arg(hardware.kernel).arg("-initrd").arg(hardware.initramfs);
-        let arguments = [&[KERNEL_ARGUMENTS], hardware.accelerator.kernel_arguments(), hardware.kernel_arguments];
-        command.arg("-append").arg(arguments.concat().join(" "));
+        let tsc = tsc::khz().filter(|_| hardware.accelerator == Accelerator::Emulation);
+        let tsc = tsc.map(|khz| format!("tsc_early_khz={khz}"));
+        let own = [KERNEL_ARGUMENTS].into_iter().chain(hardware.accelerator.kernel_arguments().iter().copied());
+        let arguments = own.chain(tsc.as_deref()).chain(hardware.kernel_arguments.iter().copied());
+        command.arg("-append").arg(arguments.collect::<Vec<_>>().join(" "));
         let mut sockets = Vec::new();
         let mut inherited = Vec::new();
         let guard = process::nobody_starts();
