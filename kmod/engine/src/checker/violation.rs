@@ -25,7 +25,7 @@ pub enum Rule {
     Frame,
     /// An access to the context that is not on the list.
     Context,
-    /// An access to an address that is not known to be in a memory.
+    /// An access to an address that is not known to be in a memory, or whose index was not masked.
     Address,
     /// An access to more bytes than were checked.
     Bytes,
