@@ -127,4 +127,14 @@ check "the module is loaded with total_modules_max=0" remade total_modules_max=0
 check "no more modules than allowed" says 'limit reached: total-modules 0$' kwasmi run /guests/hello-c.wasm
 check "the module is loaded with total_running_max=0" remade total_running_max=0
 check "no more running than allowed" says 'limit reached: total-running 0$' kwasmi run /guests/hello-c.wasm
+cat >/tmp/load.wat <<'EOF'
+(module (memory (export "memory") 1)
+    (func (export "_start") (local i32) (i32.store (i32.load (local.tee 0 (i32.load (i32.const 8)))) (i32.load offset=40000 (local.get 0)))))
+EOF
+# masks NUMBER: checks how many indices of memory 0 the machine code masks.
+masks() { kwasmi run /tmp/load.wat && kwasmi dump /tmp/load.wat >/tmp/out && equal "$1" "$(grep -c 'u64 \*)(r6 +16)' /tmp/out)"; }
+check "the module is loaded without masks" remade speculation_masks=0
+check "indices are not masked" masks 0
+check "the module is loaded again" remade
+check "indices are masked" masks 3
 finish
