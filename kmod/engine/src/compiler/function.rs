@@ -102,6 +102,7 @@ impl Control {
 }
 
 /// Code out of the way.
+#[expect(clippy::large_enum_variant, reason = "a function has a trap at most for each reason, and more checkpoints")]
 enum Cold {
     Checkpoint { label: Label, head: Label, state: Snapshot },
     Trap { label: Label, reason: TrapReason },
