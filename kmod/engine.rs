@@ -39,6 +39,7 @@ use kernel::{
         allocator::Vmalloc,
         flags, //
     },
+    error::code::EOPNOTSUPP,
     prelude::*, //
 };
 
@@ -106,6 +107,10 @@ pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &
             log.reached(limit, limits.get(limit));
             EDQUOT
         }
+        Status::NoFunction => ENOENT,
+        Status::Argument => EINVAL,
+        Status::Unsupported => EOPNOTSUPP,
+        Status::TooBig => E2BIG,
         _ => ENOEXEC,
     }
 }

@@ -15,9 +15,11 @@ use crate::{
         EngineOp,
         FdGrant,
         InstanceLimits,
+        Invoke,
         RunArgs,
         StartArgs,
-        Status, //
+        Status,
+        INVOKE_MAX, //
     },
     host::{
         self,
@@ -44,7 +46,11 @@ use crate::{
     stack::Stack,
     uapi::{
         kwasmi_fd,
+        kwasmi_invoke,
+        kwasmi_results,
         kwasmi_run,
+        KWASMI_INVOKE_MAX,
+        KWASMI_INVOKE_NAME_MAX,
         KWASMI_LIMIT_CPU_TIME,
         KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_FUEL,
@@ -93,6 +99,49 @@ use kernel::{
 
 const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
 const KILL: u32 = ioctl::io(0x84);
+const RESULTS: u32 = ioctl::iowr::<kwasmi_results>(0x8D);
+
+const _: () = assert!(INVOKE_MAX == KWASMI_INVOKE_MAX as usize);
+
+/// Call of an exported function, copied from `struct kwasmi_invoke`.
+pub(crate) struct Invocation {
+    name: KVVec<u8>,
+    args: KVVec<u64>,
+}
+
+impl Invocation {
+    /// Copies the call at the caller's address `addr`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `E2BIG`, `EFAULT` and `ENOMEM` as documented for `KWASMI_IOC_START`; `log` gets the reason.
+    pub(crate) fn from_user(addr: u64, log: &mut LogBuffer) -> Result<Self> {
+        let invoke: kwasmi_invoke = Argument::new(usize::try_from(addr)?).read()?;
+        if invoke.reserved != 0 {
+            return Err(EINVAL);
+        }
+        if invoke.name_len == 0 {
+            let _ = write!(log, "the name of the function is empty");
+            return Err(EINVAL);
+        }
+        if invoke.name_len > KWASMI_INVOKE_NAME_MAX {
+            let len = invoke.name_len;
+            let _ = write!(log, "name of the function: {len} bytes, limit {KWASMI_INVOKE_NAME_MAX}");
+            return Err(E2BIG);
+        }
+        if invoke.args_len > KWASMI_INVOKE_MAX {
+            let len = invoke.args_len;
+            let _ = write!(log, "arguments of the function: {len} given, limit {KWASMI_INVOKE_MAX}");
+            return Err(E2BIG);
+        }
+        let name = ioctl::bytes_from_user(invoke.name, invoke.name_len as usize)?;
+        let mut args = KVVec::with_capacity(invoke.args_len as usize, GFP_KERNEL_ACCOUNT)?;
+        for index in 0..invoke.args_len {
+            args.push(ioctl::element_from_user(invoke.args, index as usize)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self { name, args })
+    }
+}
 
 /// Instance of a module.
 #[pin_data(PinnedDrop)]
@@ -153,6 +202,9 @@ struct Report {
     heap_peak: u64,
     stack_peak: u64,
     limit_value: u64,
+    results: [u64; INVOKE_MAX],
+    /// Number of `results`.
+    results_len: usize,
     text: LogText,
 }
 
@@ -163,7 +215,8 @@ type LogText = KVVec<u8>;
 const TEXT_MAX: usize = 512;
 
 impl Instance {
-    /// Creates an instance of `module`. `flags` are `KWASMI_START_*`.
+    /// Creates an instance of `module`, which runs `invocation` or is a program. `flags` are
+    /// `KWASMI_START_*`.
     ///
     /// # Errors
     ///
@@ -171,6 +224,7 @@ impl Instance {
     pub(crate) fn new(
         module: Arc<Module>,
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
+        invocation: Option<&Invocation>,
         limits: CallLimits,
         flags: u32,
         log: &mut LogBuffer,
@@ -210,12 +264,18 @@ impl Instance {
             GFP_KERNEL_ACCOUNT,
         )?;
 
+        let invoke = invocation.map(|invocation| Invoke {
+            name: bytes(&invocation.name),
+            args: invocation.args.as_ptr(),
+            args_len: invocation.args.len(),
+        });
         let mut start = StartArgs {
             module: ptr::null(),
             args: bytes(args),
             env: bytes(env),
             fds: grants.as_ptr(),
             fds_len: grants.len(),
+            invoke: invoke.as_ref().map_or(ptr::null(), ptr::from_ref),
             limits: InstanceLimits { memory: 0, table: 0, fds: 0, fuel: 0 },
             limit: 0,
             log: ptr::null_mut(),
@@ -257,6 +317,21 @@ impl Instance {
             log_len: log.give()?,
             ..request
         })?;
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_RESULTS`.
+    fn results(&self, arg: &Argument) -> Result<isize> {
+        let request: kwasmi_results = arg.read()?;
+        if request.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let inner = self.inner.try_lock().ok_or(EBUSY)?;
+        let results = inner.report.results.iter().take(inner.report.results_len);
+        for (index, result) in results.clone().take(request.results_len as usize).enumerate() {
+            ioctl::element_to_user(request.results, index, result)?;
+        }
+        arg.write(&kwasmi_results { results_len: results.count() as u32, ..request })?;
         Ok(0)
     }
 
@@ -342,6 +417,8 @@ impl Inner {
             instance: live.object.as_ptr(),
             ending: Ending::EngineFault as u32,
             code: 0,
+            results: [0; INVOKE_MAX],
+            results_len: 0,
             fuel_used: 0,
             memory_peak: 0,
             log: &mut log,
@@ -367,6 +444,8 @@ impl Inner {
             Ok(_) => {
                 report.ending = ending(args.ending);
                 report.code = args.code;
+                report.results = args.results;
+                report.results_len = args.results_len;
                 report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
                 self.end(instance);
             }
@@ -447,6 +526,8 @@ impl Report {
             heap_peak: 0,
             stack_peak: 0,
             limit_value: 0,
+            results: [0; INVOKE_MAX],
+            results_len: 0,
             text: KVVec::new(),
         }
     }
@@ -623,6 +704,7 @@ impl AnonFile for Instance {
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             RUN => Self::run(this, &Argument::new(arg)),
+            RESULTS => this.results(&Argument::new(arg)),
             KILL => this.kill(),
             _ => Err(ENOTTY),
         }

@@ -18,7 +18,10 @@ use crate::{
     },
     counters, dump,
     identity::Identity,
-    instance::Instance,
+    instance::{
+        Instance,
+        Invocation, //
+    },
     ioctl::{
         self,
         Argument, //
@@ -170,7 +173,7 @@ impl Module {
 
     fn start(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
         let mut request: kwasmi_start = arg.read()?;
-        if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != [0; 2] {
+        if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != 0 {
             return Err(EINVAL);
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
@@ -204,7 +207,11 @@ impl Module {
         let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
         let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
         let fds = fds_from_user(request.fds, request.fds_len)?;
-        Instance::new(this.into(), (&args, &env, &fds), limits, request.flags, log)
+        let invocation = match request.invoke {
+            0 => None,
+            addr => Some(Invocation::from_user(addr, log)?),
+        };
+        Instance::new(this.into(), (&args, &env, &fds), invocation.as_ref(), limits, request.flags, log)
     }
 }
 

@@ -32,6 +32,8 @@ plain_data!(
     kwasmi_load,
     kwasmi_fd,
     kwasmi_start,
+    kwasmi_invoke,
+    kwasmi_results,
     kwasmi_run,
     kwasmi_limit,
     kwasmi_limit_info,

@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "INFO",
     "LOAD",
     "START",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 13] = [
     "SET_MIN_VERSION",
     "LIST_MIN_VERSIONS",
     "DUMP",
+    "RESULTS",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -7,6 +7,9 @@
  *     module fd    --KWASMI_IOC_START-->  instance fd  a program with arguments, environment, fds
  *     instance fd  --KWASMI_IOC_RUN-->    status       how the program ended
  *
+ * A module is a program if it exports a function `_start`, which KWASMI_IOC_RUN calls. It can call
+ * another exported function instead, of any module, see struct kwasmi_invoke.
+ *
  * Closing the last fd of an object frees the object. An instance keeps its module alive.
  *
  * Integers are in native byte order. Addresses are 64 bits wide. Structures have no implicit
@@ -27,7 +30,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			5
+#define KWASMI_ABI			6
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -209,6 +212,25 @@ struct kwasmi_fd {
 #define KWASMI_NAME_MAX			4095
 #define KWASMI_NAMES_MAX		(1U << 20)
 
+/*
+ * Call of an exported function by KWASMI_IOC_RUN, in place of `_start`. First runs the start function of the
+ * module, then `_initialize` if the module exports it. The parameters and results of the function are of type
+ * i32, i64, f32 or f64. A value is 64 bits wide: an i32, or the bits of an f32, is in the lower half; the upper
+ * half of an argument is ignored, that of a result is 0.
+ */
+struct kwasmi_invoke {
+	__u64 name;			/* address of the name of the export, in UTF-8, without NUL */
+	__u32 name_len;			/* bytes, 1 to KWASMI_INVOKE_NAME_MAX */
+	__u32 args_len;			/* number of arguments, 0 to KWASMI_INVOKE_MAX */
+	__u64 args;			/* address of __u64[]: the arguments */
+	__u64 reserved;
+};
+
+#define KWASMI_INVOKE_NAME_MAX		4096
+
+/* Upper bound of the parameters, and of the results, of a function in struct kwasmi_invoke. */
+#define KWASMI_INVOKE_MAX		32
+
 /* Upper bound of `args` and `env` together, in bytes. */
 #define KWASMI_STRINGS_MAX		(2U << 20)
 
@@ -227,10 +249,16 @@ struct kwasmi_fd {
  * EBADF	One of `fds` is not open.
  * EINVAL	A string has no NUL at its end, a `guest_fd` is used twice or too large, a right is
  *		undefined, a name has a NUL in it or belongs to a file that is not a directory, or a
- *		limit is invalid as in KWASMI_IOC_LOAD.
- * ENOEXEC	The module cannot be instantiated. The log states the reason.
+ *		limit is invalid as in KWASMI_IOC_LOAD. The name in `invoke` is empty or not UTF-8, or
+ *		the function has another number of parameters; the log states both numbers.
+ * ENOENT	The module exports no function of the name in `invoke`.
+ * EOPNOTSUPP	The function in `invoke` has a parameter or result that is not a number, or the module
+ *		imports it.
+ * ENOEXEC	The module cannot be instantiated, or is not a program and `invoke` is 0. The log
+ *		states the reason.
  * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, `fds_len` exceeds KWASMI_GUEST_FDS_MAX,
- *		or names exceed KWASMI_NAME_MAX or KWASMI_NAMES_MAX.
+ *		names exceed KWASMI_NAME_MAX or KWASMI_NAMES_MAX, or the function in `invoke` exceeds
+ *		KWASMI_INVOKE_NAME_MAX or KWASMI_INVOKE_MAX.
  * EDQUOT	A limit is exceeded, or a requested value is above its ceiling; see `limit`.
  * ENOMEM	Out of memory.
  * EINTR	A fatal signal is pending.
@@ -251,7 +279,8 @@ struct kwasmi_start {
 	__u64 log;			/* address of the log buffer */
 	__u32 log_size;
 	__u32 log_len;			/* out */
-	__u64 reserved[2];
+	__u64 invoke;			/* address of struct kwasmi_invoke, or 0: `_start` */
+	__u64 reserved;
 };
 
 /*
@@ -316,6 +345,18 @@ struct kwasmi_run {
 	__u32 log_size;
 	__u32 log_len;			/* out */
 	__u32 flags;			/* none defined */
+	__u32 reserved;
+};
+
+/*
+ * KWASMI_IOC_RESULTS on an instance fd: returns the results of the function that struct kwasmi_invoke named.
+ * There are none, and `results_len` becomes 0, if the instance runs a program, or the function has not returned.
+ *
+ * EBUSY	Another thread runs the instance.
+ */
+struct kwasmi_results {
+	__u64 results;			/* address of __u64[]: gets the first results if it is smaller */
+	__u32 results_len;		/* in: capacity in elements; out: number of results */
 	__u32 reserved;
 };
 
@@ -452,6 +493,7 @@ struct kwasmi_list_policy {
 #define KWASMI_IOC_SET_MIN_VERSION	_IOW(KWASMI_IOC_TYPE, 0x8A, struct kwasmi_min_version)
 #define KWASMI_IOC_LIST_MIN_VERSIONS	_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_list_policy)
 #define KWASMI_IOC_DUMP			_IOWR(KWASMI_IOC_TYPE, 0x8C, struct kwasmi_dump)
+#define KWASMI_IOC_RESULTS		_IOWR(KWASMI_IOC_TYPE, 0x8D, struct kwasmi_results)
 /* KWASMI_IOC_KILL on an instance fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

@@ -217,6 +217,32 @@ check "--timeout accepts a fraction of a second" status 124 --timeout 0.3s $fixt
 check "kwasmi limits lists default and ceiling" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
 check "missing imports are refused" status 126 $fixtures/missing-imports.wat
 check "an import of another type is refused" status 126 $fixtures/import-type.wat
+# calls WANTED TEXT ARG...: checks the status and the standard output of `kwasmi run --invoke`.
+calls() {
+    wanted=$1 text=$2
+    shift 2
+    kwasmi run --invoke "$@" >out 2>err
+    equal "$wanted" $? && equal "$text" "$(cat out)" || { cat err; return 1; }
+}
+reactor=$fixtures/reactor.wat
+check "a function of a reactor is called after its initialization" calls 0 142 add $reactor 40 2
+check "--invoke takes negative and hexadecimal numbers" calls 0 99 add $reactor -17 0x10
+check "--invoke prints each result on a line" calls 0 "-1.5
+-1" divide $reactor 3 -2
+check "--invoke returns the exit status of a function that exits" calls 7 "" exit $reactor 7
+check "a trap in an invoked function ends with 134" calls 134 "" trap $reactor
+check "--invoke calls a function of a program" calls 134 "" _start $fixtures/unreachable.wat
+check "an unknown function is refused with the exports" says 125 \
+    "$reactor: no function none is exported; exported are add, divide, exit, trap, vector" --invoke none $reactor
+check "a wrong number of arguments is refused with both numbers" says 125 "$reactor: function add: 1 arguments given, 2 needed" \
+    --invoke add $reactor 1
+check "an argument that is no number is refused" says 125 "$reactor: function add: 'x' is not an i32" --invoke add $reactor 1 x
+check "a vector cannot be passed" says 125 \
+    "$reactor: function vector: a parameter or result has the type v128; only i32, i64, f32 and f64 can be passed" \
+    --invoke vector $reactor 1
+check "a reactor is refused without --invoke, with its exports" says 126 \
+    "$reactor: no function _start is exported: a reactor, whose functions --invoke NAME calls: add, divide, exit, trap, vector" $reactor
+check "-j reports an invoked function" json 0 exited --invoke add $reactor 1 2
 check "a module without an entry point is refused" status 126 $fixtures/no-entry.wat
 check "a file that is not Wasm is refused" status 126 numbers
 check "an empty file is refused" status 126 empty

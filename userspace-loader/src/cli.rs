@@ -123,6 +123,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = guest_fds::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
+    /// Exported function to call in place of _start, after _initialize if that is exported; the arguments after FILE are
+    /// its numbers, and its results are printed
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
+
     /// Engine.
     #[command(flatten)]
     pub engine: EngineArg,

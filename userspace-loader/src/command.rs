@@ -30,6 +30,10 @@ use crate::{
     },
     guest_fds::GuestFds,
     inspect::Inspection,
+    invoke::{
+        self,
+        Invocation, //
+    },
     kernel_device::{
         self,
         KernelDevice, //
@@ -201,7 +205,7 @@ fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Var
 
 fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
     let name = source::name(args.file_and_args().0);
-    let run = match run_program(args, &name, stdio) {
+    let (run, printed) = match run_program(args, &name, stdio) {
         Ok(run) => run,
         Err(failure) if args.json => {
             complain(&failure);
@@ -210,6 +214,7 @@ fn run(args: &RunArgs, stdio: Stdio) -> Result<Exit, Failure> {
         }
         Err(failure) => return Err(failure),
     };
+    print(&printed)?;
     let exit = run.result.ending.exit();
     if let Some(reason) = run.result.reason() {
         complain(&Failure::new(exit, name.as_str(), reason));
@@ -232,8 +237,9 @@ fn print_stats(stats: &Stats) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the program of the command line; `name` is its name in messages.
-fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Failure> {
+/// Runs the program of the command line; `name` is its name in messages. Returns its end, and the results of an invoked
+/// function as text.
+fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, String), Failure> {
     let (file, guest) = args.file_and_args();
     let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));
     let source = Source::open(file)?;
@@ -247,6 +253,8 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
             .read_from(path)
             .map_err(|errno| Failure::new(Exit::of_open(errno), path.to_string_lossy(), words(errno.into())))?;
     }
+    let wasm = source.into_wasm(size_max)?;
+    let invoke = invocation(args, name, guest, &wasm)?;
     let guest_fds = GuestFds::open(&args.dir, &args.tcp_listen, &args.fd)?;
     let mut fds = stdio.guest_fds();
     fds.extend_from_slice(guest_fds.as_slice());
@@ -256,14 +264,32 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<Run, Fail
         fds,
         limits: args.limits.requested(),
         sigpipe: args.sigpipe,
+        invoke,
     };
     let catches_signals = args.stats || args.json;
     let engine = match args.engine.engine {
         Engine::Auto => Engine::AutoOnce,
         engine => engine,
     };
-    let program = Program { wasm: source.into_wasm(size_max)?, name: name.to_owned(), start, engine, catches_signals };
-    run::run(&device, &program)
+    let program = Program { wasm, name: name.to_owned(), start, engine, catches_signals };
+    let run = run::run(&device, &program)?;
+    let printed = program.start.invoke.map_or_else(String::new, |invoke| invoke.print(&run.results));
+    Ok((run, printed))
+}
+
+/// Returns the call of an exported function that the command line requests, if it does.
+fn invocation(args: &RunArgs, name: &str, words: &[OsString], wasm: &[u8]) -> Result<Option<Invocation>, Failure> {
+    // The kernel module tells what is wrong with a malformed module.
+    let Ok(functions) = invoke::exported(wasm) else {
+        return Ok(None);
+    };
+    match (&args.invoke, invoke::not_a_program(&functions)) {
+        (Some(function), _) => Invocation::new(&functions, function, words)
+            .map(Some)
+            .map_err(|reason| Failure::new(Exit::Failed, name, reason)),
+        (None, Some(reason)) => Err(Failure::new(Exit::Refused, name, reason)),
+        (None, None) => Ok(None),
+    }
 }
 
 fn load(args: &LoadArgs) -> Result<Exit, Failure> {

@@ -3,6 +3,7 @@
 //! Traits for the kernel module's interface, so that their users can be tested without a kernel.
 
 use crate::{
+    invoke::Invocation,
     limits::{
         LimitInfo,
         Reached,
@@ -169,6 +170,8 @@ pub struct Start {
     /// Set if a write to a pipe or stream socket without a reader ends the guest; see
     /// [`Ending::BrokenPipe`](crate::run_result::Ending).
     pub sigpipe: bool,
+    /// Exported function to call in place of the entry of a program.
+    pub invoke: Option<Invocation>,
 }
 
 /// A kernel module's device.
@@ -261,6 +264,13 @@ pub trait Instance {
     ///
     /// The errors of `KWASMI_IOC_RUN`. After `EINTR`, a further call continues the guest.
     fn run(&self) -> Result<RunResult, Refusal>;
+
+    /// Returns the results of the invoked function; none if it has not returned.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `KWASMI_IOC_RESULTS`.
+    fn results(&self) -> Result<Vec<u64>, Refusal>;
 
     /// Returns the descriptor for `KWASMI_IOC_KILL`, if there is one.
     fn fd(&self) -> Option<BorrowedFd<'_>>;

@@ -5,6 +5,7 @@
 
 use crate::{
     host_functions,
+    invoke::ENTRY,
     signing::{
         cms::Signature,
         envelope::{
@@ -38,9 +39,6 @@ use wasmparser::{
         TypesRef, //
     }, //
 };
-
-/// Export that is the entry of a program.
-const ENTRY: &str = "_start";
 
 /// Features of WebAssembly that modules may use.
 const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
@@ -286,12 +284,14 @@ impl Inspection {
         self.exports.push(Exported { name: export.name.to_owned(), ty: ty.unwrap_or_default() });
     }
 
-    /// Records a reason to refuse the module if it has no entry function.
+    /// Records a reason to refuse the module if it has no function that can be run.
     fn check_entry(&mut self) {
         let entry = self.exports.iter().find(|export| export.name == ENTRY);
         let problem = match entry.map(|export| export.ty.as_str()) {
             Some("func()") => return,
             Some(ty) => format!("export {ENTRY} has the type {ty}, not func()"),
+            // A reactor.
+            None if self.exports.iter().any(|export| export.ty.starts_with("func(")) => return,
             None => format!("no function {ENTRY} is exported: not a program"),
         };
         self.refused.push(problem);

@@ -41,6 +41,7 @@ use crate::{
         kwasmi_dump,
         kwasmi_fd,
         kwasmi_info,
+        kwasmi_invoke,
         kwasmi_limit,
         kwasmi_limit_info,
         kwasmi_list_limits,
@@ -49,6 +50,7 @@ use crate::{
         kwasmi_min_version,
         kwasmi_module,
         kwasmi_policy,
+        kwasmi_results,
         kwasmi_run,
         kwasmi_start, //
     }, //
@@ -125,6 +127,12 @@ unsafe impl Argument for kwasmi_start {
 // SAFETY: The header defines `KWASMI_IOC_RUN` with this structure, which consists of integers only.
 unsafe impl Argument for kwasmi_run {
     const OPCODE: Opcode = uapi::IOC_RUN;
+}
+
+// SAFETY: The header defines `KWASMI_IOC_RESULTS` with this structure, which consists of integers
+// only.
+unsafe impl Argument for kwasmi_results {
+    const OPCODE: Opcode = uapi::IOC_RESULTS;
 }
 
 // SAFETY: The header defines `KWASMI_IOC_MODULE` with this structure, which consists of integers
@@ -526,6 +534,16 @@ impl Module for KernelModule {
             })
             .collect::<Result<_, Errno>>()?;
         let limits = raw(&start.limits);
+        let invoke = match &start.invoke {
+            Some(invocation) => vec![kwasmi_invoke {
+                name: address(invocation.name.as_bytes()),
+                name_len: u32::try_from(invocation.name.len()).map_err(|_| Errno::TOOBIG)?,
+                args_len: u32::try_from(invocation.args.len()).map_err(|_| Errno::TOOBIG)?,
+                args: address(&invocation.args),
+                ..kwasmi_invoke::default()
+            }],
+            None => vec![],
+        };
         let mut log = Log::new();
         let mut argument = kwasmi_start {
             args: address(&start.args),
@@ -539,10 +557,12 @@ impl Module for KernelModule {
             flags: if start.sigpipe { uapi::KWASMI_START_SIGPIPE } else { 0 },
             log: log.address(),
             log_size: LOG_BYTES,
+            invoke: if invoke.is_empty() { 0 } else { address(&invoke) },
             ..kwasmi_start::default()
         };
-        // SAFETY: `args`, `env`, `fds` with their names, and `limits` are readable arrays of the
-        // given lengths, and `log` is an owned buffer of `LOG_BYTES` writable bytes; all of them
+        // SAFETY: `args`, `env`, `fds` with their names, `limits`, and the name and arguments in
+        // `invoke` are readable arrays of the given lengths, `invoke` is 0 or the address of a
+        // readable structure, and `log` is an owned buffer of `LOG_BYTES` writable bytes; all of them
         // live until the call returns. The kernel writes only the log.
         let result = unsafe { call(&self.0, &mut argument) };
         let fd = result.map_err(|errno| {
@@ -596,6 +616,20 @@ impl Instance for KernelInstance {
         }
     }
 
+    fn results(&self) -> Result<Vec<u64>, Refusal> {
+        let mut results = vec![0; uapi::KWASMI_INVOKE_MAX as usize];
+        let mut argument = kwasmi_results {
+            results: results.as_mut_ptr().expose_provenance() as u64,
+            results_len: uapi::KWASMI_INVOKE_MAX,
+            ..kwasmi_results::default()
+        };
+        // SAFETY: `results` is the address of an owned array of `results_len` writable entries, which is
+        // not accessed during the call.
+        unsafe { call(&self.0, &mut argument) }?;
+        results.truncate(argument.results_len as usize);
+        Ok(results)
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
@@ -616,6 +650,7 @@ mod tests {
         assert_eq!(kwasmi_module::OPCODE, opcode::read::<kwasmi_module>(0xb9, 0x86));
         assert_eq!(kwasmi_policy::OPCODE, opcode::read::<kwasmi_policy>(0xb9, 0x87));
         assert_eq!(kwasmi_dump::OPCODE, opcode::read_write::<kwasmi_dump>(0xb9, 0x8c));
+        assert_eq!(kwasmi_results::OPCODE, opcode::read_write::<kwasmi_results>(0xb9, 0x8d));
         assert_eq!(kwasmi_deny::OPCODE, opcode::write::<kwasmi_deny>(0xb9, 0x88));
         assert_eq!(Denied::OPCODE, opcode::read_write::<kwasmi_list_policy>(0xb9, 0x89));
         assert_eq!(kwasmi_min_version::OPCODE, opcode::write::<kwasmi_min_version>(0xb9, 0x8a));
@@ -631,7 +666,9 @@ mod tests {
         assert_eq!(size_of::<kwasmi_load>(), 64);
         assert_eq!(size_of::<kwasmi_fd>(), 40);
         assert_eq!(size_of::<kwasmi_start>(), 104);
+        assert_eq!(size_of::<kwasmi_invoke>(), 32);
         assert_eq!(size_of::<kwasmi_run>(), 72);
+        assert_eq!(size_of::<kwasmi_results>(), 16);
         assert_eq!(size_of::<kwasmi_module>(), 384);
         assert_eq!(size_of::<kwasmi_dump>(), 48);
         assert_eq!(size_of::<kwasmi_policy>(), 24);

@@ -20,6 +20,7 @@ pub mod file;
 pub mod guest_fds;
 pub mod host_functions;
 pub mod inspect;
+pub mod invoke;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]
 pub mod kernel_device;
 #[expect(unsafe_code, reason = "calls keyctl(2)")]

@@ -50,6 +50,8 @@ pub struct Run {
     pub identity: Identity,
     /// Result of the run.
     pub result: RunResult,
+    /// Results of the invoked function, if it returned.
+    pub results: Vec<u64>,
     /// Duration of the run.
     pub time: Duration,
     /// Signal that was caught during the run and must now end this process.
@@ -132,7 +134,12 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
             result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
         }
     };
-    Ok(Run { identity, result, time: begin.elapsed(), signal: catcher.and_then(Catcher::signal) })
+    let time = begin.elapsed();
+    let results = match &program.start.invoke {
+        Some(_) => instance.results().map_err(|refusal| failure(Exit::Failed, &refusal))?,
+        None => Vec::new(),
+    };
+    Ok(Run { identity, result, results, time, signal: catcher.and_then(Catcher::signal) })
 }
 
 #[cfg(test)]
@@ -140,6 +147,7 @@ mod tests {
     use super::*;
     use crate::{
         device,
+        invoke::Invocation,
         limits::{
             Limit,
             LimitInfo, //
@@ -239,6 +247,10 @@ mod tests {
             state.runs.pop_front().unwrap_or(Err(Errno::BUSY.into()))
         }
 
+        fn results(&self) -> Result<Vec<u64>, Refusal> {
+            Ok(vec![5])
+        }
+
         fn fd(&self) -> Option<BorrowedFd<'_>> {
             None
         }
@@ -274,6 +286,7 @@ mod tests {
                 fds: vec![],
                 limits: limits(),
                 sigpipe: true,
+                invoke: None,
             },
             engine: Engine::Auto,
             catches_signals: false,
@@ -298,6 +311,18 @@ mod tests {
         assert_eq!(state.loaded, [(b"\0asm".to_vec(), limits())]);
         assert_eq!(state.started, [program().start]);
         assert_eq!(state.run, 1);
+    }
+
+    #[test]
+    fn the_results_of_an_invoked_function_are_returned() {
+        let run = |program: &Program| {
+            let fake = fake(State { runs: [Ok(result(Ending::Exited(0)))].into(), ..State::default() });
+            run(&fake, program).expect("runs").results
+        };
+        let mut invoked = program();
+        assert!(run(&invoked).is_empty());
+        invoked.start.invoke = Some(Invocation { name: "f".to_owned(), args: vec![1], results: vec![] });
+        assert_eq!(run(&invoked), [5]);
     }
 
     #[test]
@@ -357,7 +382,7 @@ mod tests {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 5");
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 6");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

@@ -123,7 +123,7 @@ mod tests {
             stack_peak: 4,
         };
         let time = Duration::from_micros(12_034);
-        Stats::new("a.wasm", &Run { identity: Identity::default(), result, time, signal: None })
+        Stats::new("a.wasm", &Run { identity: Identity::default(), result, results: vec![], time, signal: None })
     }
 
     #[test]

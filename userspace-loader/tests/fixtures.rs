@@ -14,13 +14,12 @@ use std::{
 };
 
 /// Names of the refused fixtures, and the reasons.
-const REFUSED: [(&str, &[&str]); 4] = [
+const REFUSED: [(&str, &[&str]); 3] = [
     ("import-type", &["import wasi_snapshot_preview1.fd_close has the type func(i64) -> i32, not func(i32) -> i32"]),
     (
         "missing-imports",
         &["import env.first_missing is not provided", "import wasi_snapshot_preview1.second_missing is not provided"],
     ),
-    ("no-entry", &["no function _start is exported: not a program"]),
     ("panic", &["import kwasmi_test.panic is not provided"]),
 ];
 

@@ -30,10 +30,12 @@ use crate::{
         Instance,
         Outcome, //
     },
+    invoke::Invocation,
     kernel_host::KernelHost,
     module::{
         Module,
         Options,
+        Reason,
         Refusal, //
     },
     signing::manifest::Manifest,
@@ -64,6 +66,7 @@ use core::{
     },
     ptr::NonNull,
     slice,
+    str::Utf8Error,
 };
 
 /// Performs `op` with `args`. `kwasmi_stack_enter` calls this function on the engine stack.
@@ -141,7 +144,16 @@ fn alloc_error() -> AllocError {
 fn refused(refusal: Option<&Refusal>, limit: &mut u32) -> Status {
     let (status, reached) = match refusal {
         Some(refusal) if refusal.limit().is_some() => (Status::Limited, refusal.limit()),
-        Some(_) if alloc_error() == AllocError::None => (Status::Invalid, None),
+        Some(refusal) if alloc_error() == AllocError::None => {
+            let status = match refusal.reason() {
+                Reason::NoFunction => Status::NoFunction,
+                Reason::Argument => Status::Argument,
+                Reason::Unsupported => Status::Unsupported,
+                Reason::TooBig => Status::TooBig,
+                Reason::Invalid | Reason::Limit(_) => Status::Invalid,
+            };
+            (status, None)
+        }
         _ => alloc_error().status(),
     };
     *limit = reached.map_or(0, |limit| limit as u32);
@@ -302,7 +314,13 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             return Status::Invalid;
         }
     };
-    match Instance::new(&module, context, args.limits) {
+    // SAFETY: The call is valid for the call of this function by this function's safety requirement.
+    let Ok(invocation) = (unsafe { invocation(args) }) else {
+        // SAFETY: The log is valid for the call by this function's safety requirement.
+        unsafe { say(args.log, &"the name of the function is not UTF-8") };
+        return Status::Argument;
+    };
+    match Instance::with_invocation(&module, context, args.limits, invocation) {
         // An instance that needed the reserve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(instance) => {
@@ -316,6 +334,27 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             refused(Some(&refusal), &mut args.limit)
         }
     }
+}
+
+/// Returns the call of an exported function, if there is one.
+///
+/// # Errors
+///
+/// The name is not UTF-8.
+///
+/// # Safety
+///
+/// `args.invoke` is null or points to a call that is valid for `'a`, with its name and its arguments.
+unsafe fn invocation<'a>(args: &StartArgs) -> Result<Option<Invocation<'a>>, Utf8Error> {
+    // SAFETY: `invoke` is null or valid for `'a` by this function's safety requirement.
+    let Some(invoke) = (unsafe { args.invoke.as_ref() }) else {
+        return Ok(None);
+    };
+    // SAFETY: The name is valid for `'a` by this function's safety requirement.
+    let name = str::from_utf8(unsafe { slice_of(invoke.name) })?;
+    // SAFETY: `args` points to `args_len` arguments that are valid for `'a` by this function's safety requirement.
+    let args = unsafe { slice::from_raw_parts(invoke.args, invoke.args_len) };
+    Ok(Some(Invocation { name, args }))
 }
 
 /// Builds the WASI context of a guest: its arguments, environment and descriptors.
@@ -363,6 +402,7 @@ unsafe fn run(args: &mut RunArgs) -> Status {
         Outcome::Ended(end) => {
             args.ending = end.ending as u32;
             args.code = end.code;
+            args.results_len = instance.results(&mut args.results);
             if end.ending != Ending::Exited {
                 // SAFETY: The log is valid for the call by this function's safety requirement.
                 unsafe { say(args.log, &instance.words()) };

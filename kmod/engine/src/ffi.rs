@@ -97,6 +97,14 @@ pub enum Status {
     Limited = 6,
     /// The host ended the operation.
     Killed = 7,
+    /// [`EngineOp::Start`] only: the module exports no function of the name in [`Invoke`]. The log gives the reason.
+    NoFunction = 8,
+    /// [`EngineOp::Start`] only: [`Invoke`] has another number of arguments than the function. The log gives both.
+    Argument = 9,
+    /// [`EngineOp::Start`] only: the function in [`Invoke`] has a type that cannot be passed. The log gives the reason.
+    Unsupported = 10,
+    /// [`EngineOp::Start`] only: the function in [`Invoke`] has more than [`INVOKE_MAX`] parameters or results.
+    TooBig = 11,
 }
 
 impl Status {
@@ -111,6 +119,10 @@ impl Status {
             4 => Self::Fault,
             6 => Self::Limited,
             7 => Self::Killed,
+            8 => Self::NoFunction,
+            9 => Self::Argument,
+            10 => Self::Unsupported,
+            11 => Self::TooBig,
             _ => Self::Unknown,
         }
     }
@@ -337,6 +349,20 @@ pub struct FdGrant {
     pub name: Bytes,
 }
 
+/// Upper bound of the parameters, and of the results, of a function that [`Invoke`] calls.
+pub const INVOKE_MAX: usize = 32;
+
+/// Call of an exported function.
+#[repr(C)]
+pub struct Invoke {
+    /// Name of the export, in UTF-8.
+    pub name: Bytes,
+    /// Arguments. An `i32` or `f32` is in the lower half; the upper half is ignored.
+    pub args: *const u64,
+    /// Number of elements of `args`.
+    pub args_len: usize,
+}
+
 /// Argument of [`EngineOp::Start`].
 #[repr(C)]
 pub struct StartArgs {
@@ -350,6 +376,8 @@ pub struct StartArgs {
     pub fds: *const FdGrant,
     /// Number of elements of `fds`.
     pub fds_len: usize,
+    /// Function to call; null for the entry of a program.
+    pub invoke: *const Invoke,
     /// Upper bounds of the instance.
     pub limits: InstanceLimits,
     /// Out, with [`Status::Limited`]: a [`Limit`].
@@ -406,6 +434,10 @@ pub struct RunArgs {
     pub ending: u32,
     /// Out: the ending's `code`.
     pub code: u32,
+    /// Out, with [`Status::Ok`]: results of the function in [`Invoke`], if it returned.
+    pub results: [u64; INVOKE_MAX],
+    /// Out, with [`Status::Ok`]: number of `results`.
+    pub results_len: usize,
     /// Out, also when the engine aborts: fuel used up to the end of the last slice.
     pub fuel_used: u64,
     /// Out, also when the engine aborts: highest number of bytes of linear memory, up to the end of the

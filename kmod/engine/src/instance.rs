@@ -16,11 +16,17 @@ use crate::{
         Host,
         Pause, //
     },
+    invoke::{
+        INITIALIZE,
+        Invocation, //
+    },
     module::{
         Code,
         ENTRY,
         Module,
-        Refusal, //
+        Refusal,
+        check_entry,
+        no_program, //
     },
     start_section,
     wasi::{
@@ -40,7 +46,8 @@ use core::fmt::{
     Display, //
 };
 use wasmi::{
-    Engine, Error, Func, Linker, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
+    Engine, Error, ExternType, F32, F64, Func, Linker, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
+    ValType,
     errors::{
         MemoryError,
         TableError, //
@@ -215,16 +222,41 @@ pub enum Instance<H: Host + 'static> {
 }
 
 impl<H: Host + Send + Sync + 'static> Instance<H> {
-    /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
-    /// the guest.
+    /// Instantiates `module`, which is a program.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if that is not possible within `limits`, or a segment does not fit.
+    /// The errors of [`Instance::with_invocation`].
     pub fn new(module: &Module<H>, wasi: wasi::WasiCtx<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
+        Self::with_invocation(module, wasi, limits, None)
+    }
+
+    /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
+    /// the guest.
+    ///
+    /// The instance runs the module's start function, and then [`ENTRY`]; or, with `invocation`, [`INITIALIZE`] if the
+    /// module exports it, and then the function of the invocation.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if that is not possible within `limits`, a segment does not fit, or the function cannot be called.
+    pub fn with_invocation(
+        module: &Module<H>,
+        wasi: wasi::WasiCtx<H>,
+        limits: InstanceLimits,
+        invocation: Option<Invocation<'_>>,
+    ) -> Result<Self, Refusal> {
+        match &invocation {
+            None if !module.has_entry => return Err(no_program()),
+            Some(invocation) if module.reexports.iter().any(|name| name == invocation.name) => {
+                return Err(invocation.imported());
+            }
+            _ => {}
+        }
         match &module.code {
             Code::Translated { engine, module: translated, linker } => {
-                Interpreted::new((engine, translated, linker), module.has_start, State::new(wasi, limits))
+                let translated = (engine, translated, linker);
+                Interpreted::new(translated, module.has_start, State::new(wasi, limits), invocation)
                     .map(Self::Interpreted)
             }
             #[cfg(feature = "object")]
@@ -233,7 +265,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             ))),
             #[cfg(feature = "object")]
             Code::Compiled(native) => {
-                let guest = Guest::new(native.clone(), State::new(wasi, limits))?;
+                let guest = Guest::new(native.clone(), State::new(wasi, limits), invocation)?;
                 Ok(Self::Compiled(Box::new(guest)))
             }
         }
@@ -258,18 +290,26 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
 
     /// Returns a description of the guest's end: the trap, or the position of the guest.
     pub fn words(&self) -> impl Display {
-        let (state, trap, is_in_start) = match self {
-            Self::Interpreted(instance) => {
-                (instance.store.data(), instance.trap.as_deref(), instance.has_start && instance.entry == 0)
-            }
+        let (state, trap, function) = match self {
+            Self::Interpreted(instance) => (instance.store.data(), instance.trap.as_deref(), instance.function()),
             #[cfg(feature = "object")]
-            Self::Compiled(guest) => (guest.state(), guest.trap(), guest.is_in_start()),
+            Self::Compiled(guest) => (guest.state(), guest.trap(), guest.function()),
         };
-        let place = Place { is_in_start, host_calls: state.wasi.calls.count, last_call: state.wasi.calls.last };
+        let place = Place { function, host_calls: state.wasi.calls.count, last_call: state.wasi.calls.last };
         fmt::from_fn(move |f| match trap {
             Some(trap) => f.write_str(trap),
             None => place.fmt(f),
         })
+    }
+
+    /// Stores the results of the invoked function to `results`, and returns their number: 0 if it has not returned,
+    /// or the instance runs a program. An `i32` or `f32` is in the lower half, the upper half is 0.
+    pub fn results(&self, results: &mut [u64]) -> usize {
+        match self {
+            Self::Interpreted(instance) => instance.results(results),
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => guest.results(results),
+        }
     }
 
     /// Returns the host of the guest.
@@ -296,10 +336,14 @@ pub struct Interpreted<H: Host + 'static> {
     store: Store<State<H>>,
     #[cfg(feature = "fuzzing")]
     exports: wasmi::Instance,
-    entries: Vec<Func>,
-    has_start: bool,
+    entries: Vec<(Func, Entry)>,
     /// Index in `entries` of the function that runs, or ran last.
     entry: usize,
+    /// Arguments of [`Entry::Invoked`].
+    params: Vec<Val>,
+    /// Results of [`Entry::Invoked`], once it has returned.
+    results: Vec<Val>,
+    has_returned: bool,
     progress: Progress,
     fuel_used: u64,
     trap: Option<String>,
@@ -314,16 +358,42 @@ pub struct Usage {
     pub memory_peak: u64,
 }
 
+/// Function that the engine calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The start function.
+    Start,
+    /// [`ENTRY`].
+    Program,
+    /// [`INITIALIZE`].
+    Initialize,
+    /// The function of an [`Invocation`].
+    Invoked,
+}
+
+impl Entry {
+    /// Returns the functions of a module with or without a start function.
+    pub(crate) fn all(has_start: bool, is_invoked: bool) -> impl Iterator<Item = Self> {
+        let main: &[Self] = if is_invoked { &[Self::Initialize, Self::Invoked] } else { &[Self::Program] };
+        has_start.then_some(Self::Start).into_iter().chain(main.iter().copied())
+    }
+}
+
 /// Position of a guest when it ended, as far as it is known outside of the interpreter.
 struct Place {
-    is_in_start: bool,
+    function: Option<Entry>,
     host_calls: u64,
     last_call: Option<FunctionId>,
 }
 
 impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_in_start { "in the start function" } else { "in _start" })?;
+        f.write_str(match self.function {
+            Some(Entry::Start) => "in the start function",
+            Some(Entry::Initialize) => "in _initialize",
+            Some(Entry::Invoked) => "in the invoked function",
+            Some(Entry::Program) | None => "in _start",
+        })?;
         match (self.host_calls, self.last_call) {
             (1, Some(last)) => write!(f, ", after one host call, {}", last.name()),
             (calls, Some(last)) => write!(f, ", after {calls} host calls, the last one {}", last.name()),
@@ -344,7 +414,15 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         (engine, module, linker): (&Engine, &wasmi::Module, &Linker<State<H>>),
         has_start: bool,
         state: State<H>,
+        invocation: Option<Invocation<'_>>,
     ) -> Result<Self, Refusal> {
+        let (params, results) = match &invocation {
+            Some(invocation) => {
+                check_entry(module, INITIALIZE, "function _initialize")?;
+                values(module, invocation)?
+            }
+            None => (Vec::new(), Vec::new()),
+        };
         let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         // Allocating the initial memories and tables consumes fuel as well.
@@ -356,13 +434,19 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
                 _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
             })?;
 
-        let names = has_start.then_some(start_section::EXPORT).into_iter().chain([ENTRY]);
         let mut entries = Vec::new();
-        for name in names {
-            let function = instance
-                .get_func(&store, name)
-                .ok_or_else(|| Refusal::from(alloc::format!("function {name} is not exported")))?;
-            entries.push(function);
+        for entry in Entry::all(has_start, invocation.is_some()) {
+            let name = match (entry, &invocation) {
+                (Entry::Start, _) => start_section::EXPORT,
+                (Entry::Initialize, _) => INITIALIZE,
+                (Entry::Invoked, Some(invocation)) => invocation.name,
+                (Entry::Invoked, None) | (Entry::Program, _) => ENTRY,
+            };
+            match instance.get_func(&store, name) {
+                Some(function) => entries.push((function, entry)),
+                None if entry == Entry::Initialize => {}
+                None => return Err(Refusal::from(alloc::format!("function {name} is not exported"))),
+            }
         }
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
@@ -371,8 +455,10 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             #[cfg(feature = "fuzzing")]
             exports: instance,
             entries,
-            has_start,
             entry: 0,
+            params,
+            results,
+            has_returned: false,
             progress: Progress::Call(0),
             fuel_used: 0,
             trap: None,
@@ -384,6 +470,33 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         let state = self.store.data();
         let fuel = self.fuel_used.saturating_add(state.wasi.fuel()).min(state.limits.fuel);
         Usage { fuel, memory_peak: state.memory_bytes.peak() }
+    }
+
+    /// Returns the function that runs, or ran last.
+    fn function(&self) -> Option<Entry> {
+        self.entries.get(self.entry).map(|(_, entry)| *entry)
+    }
+
+    fn is_invoked(&self, entry: usize) -> bool {
+        self.entries.get(entry).is_some_and(|(_, entry)| *entry == Entry::Invoked)
+    }
+
+    /// Implements [`Instance::results`].
+    fn results(&self, results: &mut [u64]) -> usize {
+        if !self.has_returned {
+            return 0;
+        }
+        for (place, result) in results.iter_mut().zip(&self.results) {
+            *place = match result {
+                Val::I32(value) => u64::from(value.cast_unsigned()),
+                Val::I64(value) => value.cast_unsigned(),
+                Val::F32(value) => u64::from(value.to_bits()),
+                Val::F64(value) => value.to_bits(),
+                // `values` refuses such results.
+                Val::V128(_) | Val::FuncRef(_) | Val::ExternRef(_) => 0,
+            };
+        }
+        self.results.len()
     }
 
     /// Returns the host of the guest.
@@ -446,17 +559,24 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         }
         let (entry, result) = match progress {
             Progress::Call(entry) => {
-                let Some(function) = self.entries.get(entry).copied() else {
+                let Some((function, _)) = self.entries.get(entry).copied() else {
+                    self.has_returned = true;
                     return Progress::Ended(End::exited(0));
                 };
                 self.entry = entry;
-                (entry, function.call_resumable(&mut self.store, &[], &mut []))
+                let params = if self.is_invoked(entry) { self.params.as_slice() } else { &[] };
+                let results = if self.is_invoked(entry) { self.results.as_mut_slice() } else { &mut [] };
+                (entry, function.call_resumable(&mut self.store, params, results))
             }
-            Progress::Within(entry, ResumableCall::OutOfFuel(call)) => (entry, call.resume(&mut self.store, &mut [])),
+            Progress::Within(entry, ResumableCall::OutOfFuel(call)) => {
+                let results = if self.is_invoked(entry) { self.results.as_mut_slice() } else { &mut [] };
+                (entry, call.resume(&mut self.store, results))
+            }
             Progress::Within(entry, ResumableCall::HostTrap(call)) => match self.call_again() {
                 Some(Ok(errno)) => {
                     let errno = Val::I32(i32::from(errno.cast_signed()));
-                    (entry, call.resume(&mut self.store, &[errno], &mut []))
+                    let results = if self.is_invoked(entry) { self.results.as_mut_slice() } else { &mut [] };
+                    (entry, call.resume(&mut self.store, &[errno], results))
                 }
                 Some(Err(Stop::Interrupted)) => return Progress::Within(entry, ResumableCall::HostTrap(call)),
                 Some(Err(Stop::End(end))) => return Progress::Ended(end),
@@ -524,6 +644,35 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         self.trap = Some(alloc::format!("{error}"));
         End { ending: Ending::Trapped, code: trap as u32 }
     }
+}
+
+/// Returns the arguments of the invoked function, and places for its results.
+///
+/// # Errors
+///
+/// [`Refusal`] if the module exports no such function, or it cannot be called.
+fn values(module: &wasmi::Module, invocation: &Invocation<'_>) -> Result<(Vec<Val>, Vec<Val>), Refusal> {
+    // The export of the start function is not one of the module.
+    let export = module.get_export(invocation.name).filter(|_| invocation.name != start_section::EXPORT);
+    let Some(ExternType::Func(ty)) = export else {
+        return Err(invocation.unknown());
+    };
+    invocation.check(ty.params(), ty.results(), |ty| value(*ty, 0).is_some())?;
+    let params = ty.params().iter().zip(invocation.args).filter_map(|(ty, arg)| value(*ty, *arg)).collect();
+    let results = ty.results().iter().filter_map(|ty| value(*ty, 0)).collect();
+    Ok((params, results))
+}
+
+/// Returns the value of type `ty` with these bits; `None` if it is not a number.
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is not part of the value")]
+fn value(ty: ValType, bits: u64) -> Option<Val> {
+    Some(match ty {
+        ValType::I32 => Val::I32((bits as u32).cast_signed()),
+        ValType::I64 => Val::I64(bits.cast_signed()),
+        ValType::F32 => Val::F32(F32::from_bits(bits as u32)),
+        ValType::F64 => Val::F64(F64::from_bits(bits)),
+        ValType::V128 | ValType::FuncRef | ValType::ExternRef => return None,
+    })
 }
 
 /// End of a guest whose state is inconsistent, which is a defect of the engine.

@@ -44,6 +44,8 @@ pub mod host_operations;
 #[cfg(feature = "runtime")]
 pub mod instance;
 #[cfg(feature = "runtime")]
+pub mod invoke;
+#[cfg(feature = "runtime")]
 mod manifest_check;
 #[cfg(feature = "runtime")]
 pub mod module;

@@ -21,9 +21,12 @@ use crate::{
         ValueType, //
     },
 };
-use alloc::string::{
-    String,
-    ToString, //
+use alloc::{
+    string::{
+        String,
+        ToString, //
+    },
+    vec::Vec,
 };
 use core::fmt::{
     self,
@@ -43,7 +46,9 @@ use wasmi::{
 use wasmparser::{
     BinaryReader,
     ExportSectionReader,
-    ExternalKind, //
+    ExternalKind,
+    ImportSectionReader,
+    TypeRef, //
 };
 
 /// Name of the exported function at which a program starts.
@@ -64,24 +69,56 @@ pub struct Options {
     pub fault_injection: bool,
 }
 
+/// Kind of a [`Refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The module is not valid, or not a program that can run here.
+    Invalid,
+    /// The module exceeds a limit.
+    Limit(Limit),
+    /// The module exports no function of the name.
+    NoFunction,
+    /// The number of arguments is not that of the parameters.
+    Argument,
+    /// The type of the function is not supported.
+    Unsupported,
+    /// The function has too many parameters or results.
+    TooBig,
+}
+
 /// Reason for refusing to load or to instantiate a module, as text for its author.
 #[derive(Debug)]
 pub struct Refusal {
     text: String,
-    limit: Option<Limit>,
+    reason: Reason,
 }
 
 impl Refusal {
     /// Returns the refusal of a module that exceeds `limit`, with `text` as details.
     #[must_use]
     pub fn limited(limit: Limit, text: String) -> Self {
-        Self { text, limit: Some(limit) }
+        Self::because(Reason::Limit(limit), text)
     }
 
     /// Returns the limit that the module exceeds, if a limit is the reason.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
-        self.limit
+        match self.reason {
+            Reason::Limit(limit) => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// Returns the refusal for `reason`, with `text` as details.
+    #[must_use]
+    pub fn because(reason: Reason, text: String) -> Self {
+        Self { text, reason }
+    }
+
+    /// Returns the kind of the refusal.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
     }
 }
 
@@ -93,7 +130,7 @@ impl Display for Refusal {
 
 impl From<String> for Refusal {
     fn from(text: String) -> Self {
-        Self { text, limit: None }
+        Self::because(Reason::Invalid, text)
     }
 }
 
@@ -105,6 +142,10 @@ pub struct Module<H: Host + 'static> {
     pub(crate) code: Code<H>,
     /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
     pub(crate) has_start: bool,
+    /// Set if the module exports [`ENTRY`]: it is a program, not a reactor.
+    pub(crate) has_entry: bool,
+    /// Names of exported functions that the module imports.
+    pub(crate) reexports: Vec<String>,
 }
 
 /// Code of a module.
@@ -134,12 +175,13 @@ fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
 }
 
 impl<H: Host + 'static> Module<H> {
-    /// Validates and translates `wasm`, and checks that it is a program that kwasmi can run.
+    /// Validates and translates `wasm`, and checks that it is a program or a reactor that kwasmi can run.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if `wasm` exceeds a limit, is not valid Wasm, has an import that kwasmi does not
-    /// provide, or does not export [`ENTRY`] as a function without parameters and results.
+    /// provide, exports [`ENTRY`] as something else than a function without parameters and results, or
+    /// exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         Self::with_mode(wasm, options, CompilationMode::Eager)
     }
@@ -168,11 +210,15 @@ impl<H: Host + 'static> Module<H> {
         define(&mut linker, options, exports_default_memory(bytes))
             .map_err(|error| Refusal::from(error.to_string()))?;
         check_imports(&module, options)?;
-        check_entry(&module, ENTRY, "function _start")?;
+        let has_entry = check_entry(&module, ENTRY, "function _start")?;
+        if !has_entry && !module.exports().any(|export| matches!(export.ty(), ExternType::Func(_))) {
+            return Err(no_program());
+        }
         if start.is_some() {
             check_entry(&module, start_section::EXPORT, "the start function")?;
         }
-        Ok(Self { has_start: start.is_some(), code: Code::Translated { engine, module, linker } })
+        let reexports = reexports(wasm);
+        Ok(Self { has_start: start.is_some(), has_entry, reexports, code: Code::Translated { engine, module, linker } })
     }
 
     /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel. Accesses to memories are protected against
@@ -188,11 +234,11 @@ impl<H: Host + 'static> Module<H> {
         limits: &ModuleLimits,
         has_masks: bool,
     ) -> Result<Self, crate::compiler::Error> {
-        let has_start = self.has_start;
+        let (has_start, has_entry) = (self.has_start, self.has_entry);
         // What wasmi has of the module is not needed any more.
         drop(self);
         let native = crate::compiled::guest::Native::new(wasm, limits.stack, has_masks)?;
-        Ok(Self { has_start, code: Code::Compiled(alloc::sync::Arc::new(native)) })
+        Ok(Self { has_start, has_entry, reexports: Vec::new(), code: Code::Compiled(alloc::sync::Arc::new(native)) })
     }
 
     /// Returns the imports; there are none once the module is compiled.
@@ -294,12 +340,41 @@ fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal
     if text.is_empty() { Ok(()) } else { Err(Refusal::from(text)) }
 }
 
-/// Checks that the module exports a function `name` without parameters and results.
-fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<(), Refusal> {
+/// Returns the refusal of a module that does not export [`ENTRY`].
+pub(crate) fn no_program() -> Refusal {
+    Refusal::from(alloc::format!("no function {ENTRY} is exported: not a program"))
+}
+
+/// Returns the names of exported functions that `wasm`, which is valid, imports.
+fn reexports(wasm: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut imported: u32 = 0;
+    for section in sections(wasm) {
+        let reader = BinaryReader::new(section.contents, 0);
+        match section.id {
+            id::IMPORT => {
+                let imports = ImportSectionReader::new(reader).into_iter().flatten().flatten();
+                let functions = imports.filter(|import| matches!(import.ty, TypeRef::Func(_))).count();
+                imported = u32::try_from(functions).unwrap_or(u32::MAX);
+            }
+            id::EXPORT => {
+                let exports = ExportSectionReader::new(reader).into_iter().flatten().flatten();
+                let imports = exports.filter(|export| export.kind == ExternalKind::Func && export.index < imported);
+                names.extend(imports.map(|export| export.name.to_string()));
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Checks that the export `name`, if there is one, is a function without parameters and results. Returns true if
+/// there is one.
+pub(crate) fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<bool, Refusal> {
     match module.get_export(name) {
-        Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
+        Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(true),
         Some(ExternType::Func(_)) => Err(Refusal::from(alloc::format!("{what} takes parameters or has results"))),
         Some(_) => Err(Refusal::from(alloc::format!("{what} is not a function"))),
-        None => Err(Refusal::from(alloc::format!("no {what} is exported: not a program"))),
+        None => Ok(false),
     }
 }

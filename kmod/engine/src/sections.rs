@@ -11,6 +11,7 @@ pub(crate) const HEADER: usize = 8;
 /// [specification](https://webassembly.github.io/spec/core/binary/modules.html#sections).
 pub(crate) mod id {
     pub(crate) const TYPE: u8 = 1;
+    pub(crate) const IMPORT: u8 = 2;
     pub(crate) const FUNCTION: u8 = 3;
     pub(crate) const TABLE: u8 = 4;
     pub(crate) const GLOBAL: u8 = 6;

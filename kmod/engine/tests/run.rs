@@ -25,10 +25,15 @@ use kwasmi_engine::{
         End,
         Pause, //
     },
-    instance::Outcome,
+    instance::{
+        Instance,
+        Outcome, //
+    },
+    invoke::Invocation,
     module::{
         Module,
-        Options, //
+        Options,
+        Reason, //
     },
 };
 
@@ -440,4 +445,96 @@ fn lanes_are_stored_in_their_memory() {
             }
         }
     }
+}
+
+/// Calls an exported function; returns its end and its results.
+fn invoke(text: &str, name: &str, args: &[u64]) -> Result<(End, Vec<u64>), (Reason, String)> {
+    let module = load(text).expect("loads");
+    let invocation = Some(Invocation { name, args });
+    let mut instance =
+        match Instance::with_invocation(&module, common::context(&TestHost::default()), ROOMY, invocation) {
+            Ok(instance) => instance,
+            Err(refusal) => return Err((refusal.reason(), refusal.to_string())),
+        };
+    let mut results = [0; 32];
+    assert_eq!(instance.results(&mut results), 0, "before it has run");
+    let end = finish(&mut instance);
+    let len = instance.results(&mut results);
+    Ok((end, results[..len].to_vec()))
+}
+
+#[test]
+fn exported_functions_are_called_after_the_initialization() {
+    let reactor = r#"(module
+        (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (global $g (mut i32) (i32.const 1))
+        (func $start (global.set $g (i32.mul (global.get $g) (i32.const 5))))
+        (start $start)
+        (func (export "_initialize") (global.set $g (i32.add (global.get $g) (i32.const 2))))
+        (func (export "get") (result i32) (global.get $g))
+        (func (export "types") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
+            (drop (call $yield)) (local.get 3) (local.get 2) (local.get 1) (local.get 0))
+        (func (export "sum") (param $n i64) (result i64) (local $sum i64)
+            (loop $more
+                (local.set $sum (i64.add (local.get $sum) (local.get $n)))
+                (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                (br_if $more (i64.ne (local.get $n) (i64.const 0))))
+            (local.get $sum))
+        (func (export "exit") (result i32) (call $exit (i32.const 3)) (i32.const 1))
+        (func (export "trap") (result i32) unreachable)
+        (func (export "vector") (param v128))
+        (func (export "reference") (result externref) (ref.null extern))
+        (export "imported" (func $yield)))"#;
+    let done = |results: &[u64]| Ok((End::exited(0), results.to_vec()));
+    assert_eq!(invoke(reactor, "get", &[]), done(&[7]));
+    // The upper half of an argument with 32 bits does not count.
+    let args = [u64::MAX - 1, 1 << 40, 0xdead_0000_3fc0_0000, f64::NAN.to_bits()];
+    assert_eq!(invoke(reactor, "types", &args), done(&[f64::NAN.to_bits(), 0x3fc0_0000, 1 << 40, 0xffff_fffe]));
+    // More than one slice.
+    assert_eq!(invoke(reactor, "sum", &[200_000]), done(&[20_000_100_000]));
+    assert_eq!(invoke(reactor, "exit", &[]), Ok((End::exited(3), vec![])));
+    assert_eq!(invoke(reactor, "_initialize", &[]), done(&[]));
+    let (end, results) = invoke(reactor, "trap", &[]).expect("runs");
+    assert_eq!((end.ending, results), (Ending::Trapped, vec![]));
+    for (name, args, reason, text) in [
+        ("none", &[][..], Reason::NoFunction, "no function none is exported"),
+        ("memory", &[], Reason::NoFunction, "no function memory is exported"),
+        ("(start)", &[], Reason::NoFunction, "no function (start) is exported"),
+        ("get", &[1], Reason::Argument, "function get: 1 arguments given, 0 needed"),
+        ("sum", &[], Reason::Argument, "function sum: 0 arguments given, 1 needed"),
+        (
+            "vector",
+            &[1],
+            Reason::Unsupported,
+            "function vector: only parameters and results of type i32, i64, f32 and f64 can be passed",
+        ),
+        (
+            "reference",
+            &[],
+            Reason::Unsupported,
+            "function reference: only parameters and results of type i32, i64, f32 and f64 can be passed",
+        ),
+        ("imported", &[], Reason::Unsupported, "function imported is an import of the module"),
+    ] {
+        assert_eq!(invoke(reactor, name, args), Err((reason, text.to_owned())));
+    }
+    let many = format!(r#"(module (func (export "f") (param {})))"#, "i32 ".repeat(33));
+    assert_eq!(invoke(&many, "f", &[0; 33]), Err((Reason::TooBig, "function f: 33 parameters, limit 32".to_owned())));
+    let wrong = r#"(module (func (export "_initialize") (param i32)) (func (export "f")))"#;
+    assert_eq!(
+        invoke(wrong, "f", &[]),
+        Err((Reason::Invalid, "function _initialize takes parameters or has results".to_owned()))
+    );
+}
+
+#[test]
+fn a_reactor_is_no_program_and_a_program_can_be_invoked() {
+    let reactor = load(r#"(module (func (export "f")))"#).expect("loads");
+    let refused = start(&reactor, &TestHost::default(), ROOMY).err().expect("no program");
+    assert_eq!(refused, "no function _start is exported: not a program");
+    // `_start` does not run.
+    let program = r#"(module (func (export "_start") unreachable) (func (export "f") (result i32) (i32.const 4)))"#;
+    assert_eq!(invoke(program, "f", &[]), Ok((End::exited(0), vec![4])));
 }

@@ -41,6 +41,7 @@ use ffi::{
     Ending,
     EngineOp,
     FdGrant,
+    INVOKE_MAX,
     InitArgs,
     InstanceLimits,
     Limit,
@@ -250,6 +251,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         env: bytes(&guest.env),
         fds: grants.as_ptr(),
         fds_len: grants.len(),
+        invoke: ptr::null(),
         limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
         limit: 0,
         log: &raw mut log,
@@ -263,8 +265,16 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
 
     let began = Instant::now();
     let mut log = engine.log();
-    let mut running =
-        RunArgs { instance: start.instance, ending: 0, code: 0, fuel_used: 0, memory_peak: 0, log: &raw mut log };
+    let mut running = RunArgs {
+        instance: start.instance,
+        ending: 0,
+        code: 0,
+        results: [0; INVOKE_MAX],
+        results_len: 0,
+        fuel_used: 0,
+        memory_peak: 0,
+        log: &raw mut log,
+    };
     if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
         return aborted(failure);
     }

@@ -100,7 +100,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
-        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL]);
+        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS]);
     });
     tests.add("DUMP of a module that is interpreted is EOPNOTSUPP", || {
         let answer = call(&module(PROGRAM), uapi::IOC_DUMP, &mut uapi::kwasmi_dump::default());

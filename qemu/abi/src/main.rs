@@ -14,6 +14,7 @@ mod faults;
 mod fuzz;
 mod hostile;
 mod info;
+mod invoke;
 mod kernel;
 mod kill;
 mod ktap;
@@ -42,11 +43,12 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 23] = [
+const PARTS: [(&str, Part); 24] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
     ("run", run::tests),
+    ("invoke", invoke::tests),
     ("shared-code", shared_code::tests),
     ("limits", limits::tests),
     ("quotas", quotas::tests),

@@ -21,7 +21,8 @@ use crate::{
         self,
         Compiled,
         Declarations,
-        Error, //
+        Error,
+        Type, //
     },
     ffi::{
         Ending,
@@ -38,9 +39,14 @@ use crate::{
         Ticks, //
     },
     instance::{
+        Entry,
         Outcome,
         State,
         Usage, //
+    },
+    invoke::{
+        INITIALIZE,
+        Invocation, //
     },
     kernel_host::KernelHost,
     module::{
@@ -67,6 +73,7 @@ use alloc::{
     vec::Vec,
 };
 use wasmi::TrapCode;
+use wasmparser::ValType;
 
 /// A module as machine code.
 #[derive(Debug)]
@@ -75,8 +82,6 @@ pub(crate) struct Native {
     declarations: Declarations,
     code: CompiledCode,
     imports: Vec<FunctionId>,
-    /// Functions to call, in order.
-    entries: Vec<u32>,
     /// Bytes of each guest's stack.
     stack: u64,
 }
@@ -98,11 +103,46 @@ impl Native {
             let function = FunctionId::named(&import.module, &import.name);
             imports.push(function.ok_or(Error::Unsupported("an import"))?);
         }
-        let entry = program.export(ENTRY).ok_or(Error::Internal("no entry"))?;
-        let entries = program.start.into_iter().chain([entry]).collect();
         // The last step that may fail: until the account is closed, nothing frees the machine code.
         let code = CompiledCode::new(&compiled)?;
-        Ok(Self { program, declarations: compiled.declarations, code, imports, entries, stack })
+        Ok(Self { program, declarations: compiled.declarations, code, imports, stack })
+    }
+
+    /// Returns the functions to call, in order.
+    fn entries(&self, invoked: Option<u32>) -> Vec<(u32, Entry)> {
+        let function = |entry| match entry {
+            Entry::Start => self.program.start,
+            Entry::Program => self.program.export(ENTRY),
+            Entry::Initialize => self.program.export(INITIALIZE),
+            Entry::Invoked => invoked,
+        };
+        let all = Entry::all(self.program.start.is_some(), invoked.is_some());
+        all.filter_map(|entry| Some((function(entry)?, entry))).collect()
+    }
+
+    /// Returns the index of the function that `invocation` calls, and the types of its parameters and results.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the module exports no such function, or it cannot be called.
+    fn invoked(&self, invocation: &Invocation<'_>) -> Result<(u32, &Type), Refusal> {
+        if let Some(initialize) = self.program.export(INITIALIZE) {
+            let ty = self.function_type(initialize)?;
+            if !ty.params.is_empty() || !ty.results.is_empty() {
+                return Err(Refusal::from(String::from("function _initialize takes parameters or has results")));
+            }
+        }
+        let index = self.program.export(invocation.name).ok_or_else(|| invocation.unknown())?;
+        if index < self.declarations.imported {
+            return Err(invocation.imported());
+        }
+        let ty = self.function_type(index)?;
+        invocation.check(&ty.params, &ty.results, |ty| is_wide(*ty).is_some())?;
+        Ok((index, ty))
+    }
+
+    fn function_type(&self, index: u32) -> Result<&Type, Refusal> {
+        self.declarations.function_type(index).map_err(|error| Refusal::from(error.to_string()))
     }
 
     /// Declarations of the module.
@@ -148,6 +188,12 @@ pub struct Guest<H: Host + 'static> {
     progress: Progress,
     memory_peak: u64,
     trap: Option<String>,
+    entries: Vec<(u32, Entry)>,
+    /// Arguments of [`Entry::Invoked`].
+    args: Vec<u64>,
+    /// Results of [`Entry::Invoked`], once it has returned: whether they have 64 bits, and their bits.
+    results: Vec<(bool, u64)>,
+    has_returned: bool,
 }
 
 /// Limits of a guest's growth.
@@ -179,7 +225,20 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within the limits, or a segment does not fit.
-    pub(crate) fn new(native: Arc<Native>, state: State<H>) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        native: Arc<Native>,
+        state: State<H>,
+        invocation: Option<Invocation<'_>>,
+    ) -> Result<Self, Refusal> {
+        let (mut invoked, mut args, mut results) = (None, Vec::new(), Vec::new());
+        if let Some(invocation) = &invocation {
+            let (index, ty) = native.invoked(invocation)?;
+            let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
+            invoked = Some(index);
+            args = ty.params.iter().zip(invocation.args).map(|(ty, arg)| narrowed(is_wide(ty), *arg)).collect();
+            results = ty.results.iter().map(|ty| (is_wide(ty), 0)).collect();
+        }
+        let entries = native.entries(invoked);
         let limits = state.limits;
         let instance = CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
             instance::InstanceStop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
@@ -191,7 +250,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         })?;
         let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
         let memory_peak = instance.memory_size();
-        Ok(Self { native, state, instance, stack, progress: Progress::Call(0), memory_peak, trap: None })
+        let progress = Progress::Call(0);
+        let (trap, has_returned) = (None, false);
+        Ok(Self { native, state, instance, stack, progress, memory_peak, trap, entries, args, results, has_returned })
     }
 
     pub(crate) fn state(&self) -> &State<H> {
@@ -207,13 +268,24 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.trap.as_deref()
     }
 
-    /// Set while the guest is in its start function.
-    pub(crate) fn is_in_start(&self) -> bool {
+    /// Returns the function that runs.
+    pub(crate) fn function(&self) -> Option<Entry> {
         let entry = match self.progress {
             Progress::Call(entry) | Progress::Within(entry, _) => entry,
-            Progress::Ended(_) => return false,
+            Progress::Ended(_) => return self.entries.last().map(|(_, entry)| *entry),
         };
-        self.native.program.start.is_some() && entry == 0
+        self.entries.get(entry).map(|(_, entry)| *entry)
+    }
+
+    /// Implements [`Instance::results`](crate::instance::Instance::results).
+    pub(crate) fn results(&self, results: &mut [u64]) -> usize {
+        if !self.has_returned {
+            return 0;
+        }
+        for (place, (_, result)) in results.iter_mut().zip(&self.results) {
+            *place = *result;
+        }
+        self.results.len()
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -255,13 +327,19 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         loop {
             let (entry, request) = match self.progress {
                 Progress::Ended(end) => return Outcome::Ended(end),
-                Progress::Call(entry) => match self.native.entries.get(entry).copied() {
+                Progress::Call(entry) => match self.entries.get(entry).copied() {
                     None => {
+                        self.has_returned = true;
                         self.progress = Progress::Ended(End::exited(0));
                         continue;
                     }
-                    Some(function) => {
+                    Some((function, kind)) => {
                         let imported = self.native.declarations.imported;
+                        if kind == Entry::Invoked {
+                            for (index, arg) in self.args.iter().enumerate() {
+                                self.instance.set_arg(index, *arg);
+                            }
+                        }
                         self.stack.prepare(&self.native.code, function, imported, &mut self.instance);
                         (entry, resume(&mut self.instance, &self.native, 0))
                     }
@@ -270,7 +348,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             };
             let mut request = request;
             self.progress = loop {
-                if request == Request::Done {
+                if let Request::Done(first) = request {
+                    // The other results are in the context.
+                    if self.entries.get(entry).is_some_and(|(_, kind)| *kind == Entry::Invoked) {
+                        for (index, (is_wide, result)) in self.results.iter_mut().enumerate() {
+                            *result = narrowed(*is_wide, if index == 0 { first } else { self.instance.arg(index) });
+                        }
+                    }
                     break Progress::Call(entry.saturating_add(1));
                 }
                 match self.answer(request, report) {
@@ -309,7 +393,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                     other => other,
                 };
             }
-            Request::Done | Request::Unknown => return Answer::End(FAULT),
+            Request::Done(_) | Request::Unknown => return Answer::End(FAULT),
         };
         let [_, number, ..] = args;
         match helper {
@@ -395,6 +479,20 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         let trap = crate::instance::trap_of(code);
         Answer::End(End { ending: Ending::Trapped, code: trap as u32 })
     }
+}
+
+/// Returns true if a number has 64 bits, false if it has 32, and `None` if the type is not a number.
+fn is_wide(ty: ValType) -> Option<bool> {
+    match ty {
+        ValType::I64 | ValType::F64 => Some(true),
+        ValType::I32 | ValType::F32 => Some(false),
+        ValType::V128 | ValType::Ref(_) => None,
+    }
+}
+
+/// Returns the bits of a number without those that are not part of it.
+fn narrowed(is_wide: bool, bits: u64) -> u64 {
+    if is_wide { bits } else { bits & u64::from(u32::MAX) }
 }
 
 /// The trap of wasmi for `reason`: messages are the same in both engines.

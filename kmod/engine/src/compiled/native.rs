@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `kwasmi_guest_resume` | `u64 (u64 *context, u64 result)`: saves the engine's stack pointer in the context and goes to the guest's |
 //! | `kwasmi_guest_switch` | the opposite; RAX is the request |
+//! | `kwasmi_guest_start` | begins the outermost function: its first arguments move from the context to their registers |
 //! | `kwasmi_guest_done` | where the outermost function returns to: a request, with the function's result |
 //! | `kwasmi_guest_resolved` | jumps to the function that [`Helper::Resolve`] has looked up |
 //!
@@ -45,6 +46,7 @@ use crate::{
     },
     kernel_host::KernelHost,
     vmctx::{
+        ARGS,
         FRAME_MAX,
         Helper,
         STACK_RED_ZONE, //
@@ -137,6 +139,16 @@ global_asm!(
     "kwasmi_guest_restore",
     "kwasmi_guest_end kwasmi_guest_switch",
     "",
+    "kwasmi_guest_routine kwasmi_guest_start",
+    "mov rdi, [rbx + {args}]",
+    "mov rsi, [rbx + {args} + 8]",
+    "mov rdx, [rbx + {args} + 16]",
+    "mov rcx, [rbx + {args} + 24]",
+    "mov r8, [rbx + {args} + 32]",
+    "jmp __x86_return_thunk",
+    "int3",
+    "kwasmi_guest_end kwasmi_guest_start",
+    "",
     "kwasmi_guest_routine kwasmi_guest_done",
     "mov rdi, rax",
     "mov eax, 255",
@@ -156,6 +168,7 @@ global_asm!(
     "int3",
     "kwasmi_guest_end kwasmi_guest_resolved",
     ".popsection",
+    args = const ARGS,
 );
 
 /// Request of `kwasmi_guest_done`.
@@ -166,6 +179,7 @@ const IMPORT: u64 = 254;
 
 unsafe extern "C" {
     fn kwasmi_guest_resume(context: *mut u64, result: u64) -> u64;
+    fn kwasmi_guest_start();
     fn kwasmi_guest_done();
     fn kwasmi_guest_import();
     fn kwasmi_guest_resolved();
@@ -352,8 +366,8 @@ fn to_usize(bytes: u64) -> usize {
 /// A request of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// The outermost function has returned.
-    Done,
+    /// The outermost function has returned, with this value as its first result.
+    Done(u64),
     /// A helper, with its arguments; the first is the context.
     Help(Helper, [u64; 5]),
     /// A call of an imported function by way of a table, with its first five arguments.
@@ -414,16 +428,18 @@ impl GuestStack {
         (self.start.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
     }
 
-    /// Prepares a call of function `index` without arguments.
+    /// Prepares a call of function `index`, whose arguments are in the context.
     pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut CompiledInstance) {
         let top = self.start.as_ptr().wrapping_add(self.size);
         // A function begins 8 bytes below a multiple of 16.
         let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
+        let start = (kwasmi_guest_start as unsafe extern "C" fn()) as u64;
         let entry = code.entry(index, imported) as u64;
         let context = instance.context_address();
-        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it and the function return to.
-        let frame = [0, 0, 0, 0, context, 0, entry, done];
-        let pointer = top.cast::<[u64; 8]>().wrapping_sub(1);
+        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it, the start routine and
+        // the function return to.
+        let frame = [0, 0, 0, 0, context, 0, start, entry, done];
+        let pointer = top.cast::<[u64; 9]>().wrapping_sub(1);
         // SAFETY: By the type invariant this value owns `size` bytes at `start`, more than the frame. Both are multiples of the
         // page size, so the pointer is aligned. Nothing runs on the stack now.
         unsafe { pointer.write(frame) };
@@ -448,7 +464,7 @@ pub(crate) fn resume(instance: &mut CompiledInstance, native: &Native, result: u
     let argument = |index: usize| instance.private(Private::argument(index));
     let args = [argument(0), argument(1), argument(2), argument(3), argument(4)];
     match request {
-        DONE => Request::Done,
+        DONE => Request::Done(argument(0)),
         IMPORT => Request::Import(args),
         number => match i32::try_from(number).ok().and_then(Helper::from_number) {
             Some(helper) => Request::Help(helper, args),

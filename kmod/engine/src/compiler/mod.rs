@@ -122,7 +122,11 @@ pub struct Declarations {
 
 impl Declarations {
     /// Type of function `index`.
-    fn function_type(&self, index: u32) -> Result<&Type, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if there is no such function.
+    pub(crate) fn function_type(&self, index: u32) -> Result<&Type, Error> {
         let ty = self.functions.get(index as usize).ok_or(Error::Internal("function index"))?;
         self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
     }

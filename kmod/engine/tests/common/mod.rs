@@ -216,8 +216,8 @@ pub fn load_bytes(wasm: &[u8]) -> Result<Module<TestHost>, String> {
     Module::new(wasm, options).map_err(|refusal| refusal.to_string())
 }
 
-/// Starts a guest with standard streams.
-pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits) -> Result<Instance<TestHost>, String> {
+/// Returns the state of a guest with standard streams.
+pub fn context(host: &TestHost) -> WasiCtx<TestHost> {
     let mut fds = Descriptors::new(1024);
     let rights = [
         Rights::FD_READ.with(Rights::FD_FILESTAT_GET),
@@ -231,7 +231,12 @@ pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits)
     }
     let args = Strings::new(b"guest\0one\0two words\0").expect("terminated strings");
     let env = Strings::new(b"NAME=value\0").expect("terminated strings");
-    Instance::new(module, WasiCtx::new(host.clone(), args, env, fds), limits).map_err(|refusal| refusal.to_string())
+    WasiCtx::new(host.clone(), args, env, fds)
+}
+
+/// Starts a guest with standard streams.
+pub fn start(module: &Module<TestHost>, host: &TestHost, limits: InstanceLimits) -> Result<Instance<TestHost>, String> {
+    Instance::new(module, context(host), limits).map_err(|refusal| refusal.to_string())
 }
 
 /// Runs a guest from text to its end.
