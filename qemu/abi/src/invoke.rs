@@ -53,6 +53,9 @@ const OTHER: &str = r#"(module
     (func (export "vector") (param v128))
     (export "imported" (func $yield)))"#;
 
+/// A module, the name of a function, arguments, and the error number and the beginning of the log of START.
+type Refused<'a> = (&'a OwnedFd, &'a [u8], &'a [u64], i32, &'a str);
+
 fn invocation(name: &[u8], args: &[u64]) -> kwasmi_invoke {
     kwasmi_invoke {
         name: address(name),
@@ -121,7 +124,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (reactor, other) = (module(REACTOR), module(OTHER));
         let long = vec![b'x'; 4097];
         let many = [0; 33];
-        let cases: [(&OwnedFd, &[u8], &[u64], i32, &str); 15] = [
+        let cases: [Refused<'_>; 15] = [
             (&reactor, b"none", &[], libc::ENOENT, "no function none is exported"),
             (&reactor, b"memory", &[], libc::ENOENT, "no function memory is exported"),
             (&reactor, b"(start)", &[], libc::ENOENT, "no function (start) is exported"),

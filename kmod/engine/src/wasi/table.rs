@@ -6,9 +6,7 @@
 //! wasmi ([`link`](super::link)); the `kwasmi` command compiles this file, too.
 
 /// Calls `$apply!` with the functions, by module, and then with the names that modules have for functions of
-/// others:
-///
-///     "MODULE" { FUNCTION = NAME(PARAMETERS); ... } ... also "MODULE" { FUNCTION = NAME(PARAMETERS); ... }
+/// others: `"MODULE" { FUNCTION = NAME(PARAMETERS); ... } ... also "MODULE" { FUNCTION = NAME(PARAMETERS); ... }`.
 ///
 /// A row of the table is `NAME(PARAMETERS)`: a function that returns a preview 1 `errno`; with `-> !`, one that
 /// does not return. The parameters are those of the WebAssembly function: `u32` is an `i32`, `u64` an `i64`. A
