@@ -15,8 +15,7 @@ use object::{
     read::elf::{
         FileHeader as _,
         Rela as _,
-        SectionHeader as _,
-        Sym as _, //
+        SectionHeader as _, //
     },
 };
 

@@ -133,7 +133,7 @@ fn selects() {
                     let expected = if holds(a, b) { one(a, b) } else { two(a, b) };
                     let words = [a, b, 0, 0, 0].map(|word| u64::from(word.cast_unsigned()));
                     let end = run_with(&text, words, u64::MAX);
-                    assert_eq!(end, End::Returned(expected.cast_unsigned().into()), "{text}: {a}, {b}");
+                    assert_eq!(end, SimulationEnd::Returned(expected.cast_unsigned().into()), "{text}: {a}, {b}");
                 }
             }
         }
@@ -169,7 +169,7 @@ fn selects_of_wide_values() {
         for condition in [0, 1, 2, 1 << 31, u64::from(u32::MAX)] {
             let expected = value(if condition == 0 { other } else { first });
             let end = run(&text, [condition, u64::MAX / 3, 1 << 40, 0, 0]);
-            assert_eq!(end, End::Returned(expected), "{text}: {condition}");
+            assert_eq!(end, SimulationEnd::Returned(expected), "{text}: {condition}");
         }
     }
 }
@@ -394,7 +394,7 @@ fn simd_is_refused() {
         "(module (memory 1) (func (v128.store8_lane 0 (i32.const 0) (v128.load (i32.const 0)))))",
     ] {
         let wasm = wat::parse_str(module).expect("a module");
-        assert_eq!(compiler::compile(&wasm).err(), Some(compiler::Error::Simd), "{module}");
+        assert_eq!(compiler::compile(&wasm, Options::new(false)).err(), Some(compiler::Error::Simd), "{module}");
     }
     let wasm = wat::parse_str("(module (global v128 (v128.const i64x2 0 0)))").expect("a module");
     assert_eq!(Program::read(&wasm).err(), Some(compiler::Error::Simd));
