@@ -279,11 +279,11 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, Str
 
 /// Returns the call of an exported function that the command line requests, if it does.
 fn invocation(args: &RunArgs, name: &str, words: &[OsString], wasm: &[u8]) -> Result<Option<Invocation>, Failure> {
-    // The kernel module tells what is wrong with a malformed module.
+    // The kernel module tells what is wrong with any other module.
     let Ok(functions) = invoke::exported(wasm) else {
         return Ok(None);
     };
-    match (&args.invoke, invoke::not_a_program(&functions)) {
+    match (&args.invoke, invoke::is_reactor(&functions)) {
         (Some(function), _) => Invocation::new(&functions, function, words)
             .map(Some)
             .map_err(|reason| Failure::new(Exit::Failed, name, reason)),

@@ -72,18 +72,14 @@ pub fn exported(wasm: &[u8]) -> Result<Vec<Function>, BinaryReaderError> {
     Ok(exported)
 }
 
-/// Returns the reason why `functions` are not a program, which calls no function by `--invoke`; none if they are one.
+/// Returns the reason why a module that exports `functions` cannot run without `--invoke`, if it is a reactor.
 #[must_use]
-pub fn not_a_program(functions: &[Function]) -> Option<String> {
-    if functions.iter().any(|function| function.name == ENTRY) {
+pub fn is_reactor(functions: &[Function]) -> Option<String> {
+    let names = names(functions);
+    if names.is_empty() || functions.iter().any(|function| function.name == ENTRY) {
         return None;
     }
-    let names = names(functions);
-    Some(if names.is_empty() {
-        format!("no function {ENTRY} is exported: not a program")
-    } else {
-        format!("no function {ENTRY} is exported: a reactor, whose functions --invoke NAME calls: {names}")
-    })
+    Some(format!("no function {ENTRY} is exported: a reactor, whose functions --invoke NAME calls: {names}"))
 }
 
 /// Returns the names of functions that can be invoked, for a message.
@@ -245,19 +241,16 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_an_entry_is_no_program() {
+    fn a_module_without_an_entry_is_a_reactor() {
         assert_eq!(
-            not_a_program(&functions(MODULE)).as_deref(),
+            is_reactor(&functions(MODULE)).as_deref(),
             Some(
                 "no function _start is exported: a reactor, whose functions --invoke NAME calls: all, vector, reference"
             )
         );
-        assert_eq!(
-            not_a_program(&functions("(module)")).as_deref(),
-            Some("no function _start is exported: not a program")
-        );
-        assert_eq!(not_a_program(&functions(r#"(module (func (export "_start")))"#)), None);
+        assert_eq!(is_reactor(&functions("(module)")), None);
+        assert_eq!(is_reactor(&functions(r#"(module (func (export "_start")))"#)), None);
         let many: String = (0..12).map(|n| format!(r#"(func (export "f{n}"))"#)).collect();
-        assert!(not_a_program(&functions(&format!("(module {many})"))).expect("none").ends_with("f9, and 2 more"));
+        assert!(is_reactor(&functions(&format!("(module {many})"))).expect("none").ends_with("f9, and 2 more"));
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         limit,
         limited,
         load,
+        load_for,
         load_limited,
         run,
         start_with, //
@@ -134,17 +135,14 @@ fn milliseconds(random: &mut Random, most: usize) -> Duration {
     Duration::from_micros(random.below(most * 1000) as u64)
 }
 
-/// Loads a module that must be accepted.
-fn module(wasm: &[u8]) -> OwnedFd {
-    let (module, log) = load(wasm);
-    module.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
-}
-
-/// Loads a module and starts an instance of it.
+/// Loads a module and starts an instance of it, an interpreted one if `limits` limit its fuel.
 fn start(wasm: &[u8], fds: &[kwasmi_fd], limits: &[kwasmi_limit]) -> OwnedFd {
     let fds_len = u32::try_from(fds.len()).expect("few");
     let request = kwasmi_start { fds: address(fds), fds_len, ..limited(limits) };
-    let (instance, log) = start_with(&module(wasm), request);
+    let has_fuel = limits.iter().any(|limit| limit.limit == uapi::KWASMI_LIMIT_FUEL);
+    let (module, log) = load_for(wasm, if has_fuel { uapi::KWASMI_LOAD_INTERPRET } else { 0 });
+    let module = module.unwrap_or_else(|errno| panic!("error {errno}: {log}"));
+    let (instance, log) = start_with(&module, request);
     instance.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
 }
 
@@ -275,7 +273,7 @@ impl Load {
                 assert!(!log.is_empty());
             }
             (Ok(module), _) => {
-                let limits = [limit(uapi::KWASMI_LIMIT_FUEL, 20_000), limit(uapi::KWASMI_LIMIT_MEMORY, 4 << 20)];
+                let limits = [limit(uapi::KWASMI_LIMIT_CPU_TIME, 5_000_000), limit(uapi::KWASMI_LIMIT_MEMORY, 4 << 20)];
                 if let Ok(instance) = start_with(&module, limited(&limits)).0 {
                     run(&instance).expect("ends");
                 }
