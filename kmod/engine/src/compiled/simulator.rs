@@ -479,7 +479,8 @@ impl<'a> Simulator<'a> {
         Ok(())
     }
 
-    /// What a processor reads that speculates, 0 where there is nothing; none if a guest may not read there.
+    /// Returns the value that a load reads during speculation: 0 where no memory is mapped. `None` if a guest may not read
+    /// there.
     fn peek(&mut self, address: u64, size: usize) -> Option<u64> {
         let (range, offset) = (address >> RANGE, address & ((1 << RANGE) - 1));
         let bytes = match range {

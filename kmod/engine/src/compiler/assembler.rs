@@ -99,7 +99,7 @@ pub(super) struct Assembler {
     claims: Vec<Claim>,
     /// Instruction of the last claims, which may be none.
     claimed: Option<u32>,
-    /// What the instructions come from, if that is recorded.
+    /// Operators that the instructions come from, if they are recorded.
     origins: Option<Vec<Origin>>,
 }
 
