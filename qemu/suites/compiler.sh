@@ -81,7 +81,7 @@ fuel() {
 killed() {
     kwasmi run $fixtures/loop.wat &
     pid=$!
-    sleep 0.5
+    guest_runs || return
     kill -s "$1" $pid
     wait $pid
     equal "$((128 + $(kill -l "$1")))" $?
@@ -90,7 +90,7 @@ killed() {
 stopped() {
     kwasmi run "$1" &
     pid=$!
-    sleep 0.3
+    guest_runs || return
     kill -s STOP $pid
     sleep 0.3
     state=$(cut -d' ' -f3 /proc/$pid/stat)

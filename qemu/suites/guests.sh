@@ -126,14 +126,14 @@ stats() {
 # statistics follow.
 ended_by() {
     kwasmi run "$3" "$5" <"$6" 2>err &
-    sleep 0.5
+    guest_runs || return
     kill "-$1" $!
     wait $! 2>/dev/null
     equal $((128 + $2)) $? && grep -q "$4" err && equal 2 "$(wc -l <err | tr -d ' ')" || { cat err; return 1; }
 }
 killed() {
     kwasmi run "$2" <"$3" &
-    sleep 0.5
+    guest_runs || return
     kill "-$1" $!
     wait $! 2>/dev/null
     equal $((128 + $1)) $?

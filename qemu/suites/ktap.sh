@@ -45,6 +45,20 @@ equal() {
     return 1
 }
 
+# guest_runs: waits up to 60 s until a guest has been loaded and had time to enter its function. The
+# load takes seconds on the debug kernel.
+guest_runs() {
+    for _ in $(seq 600); do
+        if ! kwasmi status | grep -qx 'instances: 0'; then
+            sleep 0.3
+            return
+        fi
+        sleep 0.1
+    done
+    echo "no guest runs after 60 s"
+    return 1
+}
+
 # Makes a kernel with kmemleak report leaks in its log. It ignores blocks younger than five seconds.
 look_for_leaks() {
     if [ -e /sys/kernel/debug/kmemleak ]; then

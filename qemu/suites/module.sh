@@ -78,7 +78,7 @@ exec 5>&-
 
 kwasmi run /guests/fixtures/loop.wat &
 guest=$!
-sleep 1
+guest_runs
 check "the module is not unloaded while a guest runs" refuses_unload
 kill -9 $guest
 wait $guest 2>/dev/null
@@ -93,7 +93,7 @@ check "a module above the limit is refused" sh -c 'kwasmi run /guests/big.wasm; 
 check "a module below it runs" kwasmi run /guests/hello-c.wasm
 one_at_a_time() {
     kwasmi run /guests/fixtures/loop.wat &
-    sleep 1
+    guest_runs || return
     kwasmi run /guests/hello-c.wasm 2>/tmp/err
     status=$?
     kill -9 $!
