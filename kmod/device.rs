@@ -187,7 +187,7 @@ fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer)
     let file = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
     let (identity, module) = match Envelope::open(&file) {
         Ok(envelope) => {
-            let mut identity = Identity::of(&envelope);
+            let mut identity = Identity::of(&envelope)?;
             let verified = identity.verify(&envelope, log).and_then(|()| identity.restrict(&mut limits, log));
             let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
             let module = verified.and_then(|()| {
@@ -199,7 +199,7 @@ fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer)
         Err(malformed) => {
             let _ = write!(log, "{malformed}");
             let whole = Envelope { signed: &file, manifest: None, signature: None };
-            (Arc::new(Identity::of(&whole), GFP_KERNEL_ACCOUNT)?, Err(EKEYREJECTED))
+            (Arc::new(Identity::of(&whole)?, GFP_KERNEL_ACCOUNT)?, Err(EKEYREJECTED))
         }
     };
     audit::record(Event::Load, &identity, module.as_ref().err().copied());

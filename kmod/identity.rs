@@ -52,7 +52,11 @@ pub(crate) struct Identity {
 
 /// Returns the SHA-256 of `bytes`. Hashes in pieces and reschedules between them: the kernel's
 /// `sha256()` would hash a large module without rescheduling.
-fn hash(bytes: &[u8]) -> Hash {
+///
+/// # Errors
+///
+/// `EINTR` if a fatal signal is pending.
+fn hash(bytes: &[u8]) -> Result<Hash> {
     let mut state = bindings::sha256_ctx::default();
     // SAFETY: `sha256_init` requires room for a state, which `state` has.
     unsafe { bindings::sha256_init(&mut state) };
@@ -61,12 +65,15 @@ fn hash(bytes: &[u8]) -> Hash {
         // initialised `state`; address and length are those of `piece`.
         unsafe { bindings::__sha256_update(&mut state.ctx, piece.as_ptr(), piece.len()) };
         signal::yield_now();
+        if signal::is_fatal_signal_pending() {
+            return Err(code::EINTR);
+        }
     }
     let mut hash = [0; 32];
     // SAFETY: `sha256_final` requires an initialised state and room for 32 bytes. `sha256_init`
     // initialised `state`; `hash` has 32 bytes.
     unsafe { bindings::sha256_final(&mut state, hash.as_mut_ptr()) };
-    hash
+    Ok(hash)
 }
 
 /// Number of bytes that are hashed between two reschedules.
@@ -84,9 +91,13 @@ struct Declared {
 
 impl Identity {
     /// Creates the identity of a file of which only the hash is known.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
-        let sha256 = hash(envelope.signed);
-        Self { sha256, verdict: Verdict::Unsigned, signer: SignerName::new(), declared: None }
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a fatal signal is pending.
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self> {
+        let sha256 = hash(envelope.signed)?;
+        Ok(Self { sha256, verdict: Verdict::Unsigned, signer: SignerName::new(), declared: None })
     }
 
     /// Checks signature and manifest, and stores what they say.

@@ -81,7 +81,7 @@ module! {
     license: "GPL",
     params: {
         module_size_max: u64 {
-            default: 33554432,
+            default: 268435456,
             description: "Ceiling of the size of a module, in bytes",
         },
         functions_max: u64 {
@@ -89,8 +89,8 @@ module! {
             description: "Ceiling of the number of functions of a module",
         },
         function_size_max: u64 {
-            default: 131072,
-            description: "Ceiling of the code size of a function, in bytes; the engine accepts up to 131072",
+            default: 16777216,
+            description: "Ceiling of the code size of a function, in bytes",
         },
         locals_max: u64 {
             default: 50000,
@@ -121,7 +121,7 @@ module! {
             description: "Ceiling of the memory of a translated module, in bytes",
         },
         memory_max: u64 {
-            default: 1073741824,
+            default: 4294967296,
             description: "Ceiling of the linear memory of an instance, in bytes",
         },
         table_max: u64 {
@@ -129,7 +129,7 @@ module! {
             description: "Ceiling of the number of table elements of an instance",
         },
         heap_max: u64 {
-            default: 4294967296,
+            default: 17179869184,
             description: "Ceiling of the memory of an instance, linear memory included, in bytes",
         },
         fds_max: u64 {

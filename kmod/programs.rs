@@ -30,6 +30,7 @@ use kernel::{
         EFBIG,
         EOPNOTSUPP, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     time::{
         delay::fsleep,
@@ -58,6 +59,9 @@ const IMAGES_AT_ONCE: usize = 8;
 
 /// `__GFP_NOFAIL`.
 const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
+
+/// Approximate size of the auxiliary data of a program, `struct bpf_prog_aux` and the JIT's, in bytes.
+const AUXILIARY: usize = 2048;
 
 /// Number of attempts to free an image, 10 ms apart.
 const FREE_ATTEMPTS: u32 = 500;
@@ -103,14 +107,38 @@ impl Drop for Counted {
     }
 }
 
+/// Guard that counts memory of programs that are being compiled in [`counters::HEAP_BYTES`].
+struct Compiling(usize);
+
+impl Compiling {
+    /// Counts `more` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if all engines together would exceed `KWASMI_LIMIT_TOTAL_HEAP`.
+    fn add(&mut self, more: usize) -> Result {
+        if !counters::HEAP_BYTES.add_of_total(more, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
+            return Err(EDQUOT);
+        }
+        self.0 = self.0.saturating_add(more);
+        Ok(())
+    }
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        counters::HEAP_BYTES.sub(self.0);
+    }
+}
+
 impl Programs {
     /// Makes machine code of `functions`, and fills in their entries.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`.
-    /// `EINVAL` if the JIT refuses a function. `EFBIG` if there would be more machine code than
-    /// [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
+    /// `EINVAL` if the JIT refuses a function. `EFBIG` if the machine code and the programs would take more
+    /// than [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
     /// `KWASMI_LIMIT_TOTAL_HEAP`.
     pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
         let Jit { functions, count, helpers, helpers_len, size_max } = *functions.into_jit();
@@ -120,6 +148,7 @@ impl Programs {
         // SAFETY: By the invariant of `Uncompiled`, there are `helpers_len` addresses at `helpers`.
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
         let mut counted = Counted::new();
+        let mut compiling = Compiling(0);
         let mut programs = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         let mut images = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {
@@ -127,6 +156,7 @@ impl Programs {
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
             // nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
+            compiling.add(Program::memory(code.len()))?;
             let mut program = Program::new(code, function.frame)?;
             for insn in program.code() {
                 if insn.is_helper_call() {
@@ -139,7 +169,7 @@ impl Programs {
             program.run_jit()?;
             (function.entry, function.size) = program.image();
             counted.add(function.size as usize)?;
-            if counted.0 as u64 > size_max {
+            if counted.0.saturating_add(compiling.0) as u64 > size_max {
                 return Err(EFBIG);
             }
             programs.push(program, GFP_KERNEL_ACCOUNT)?;
@@ -324,6 +354,14 @@ impl Drop for Image {
 }
 
 impl Program {
+    /// Returns the approximate number of bytes that a program of `len` instructions takes, without its
+    /// machine code: whole pages for the instructions, the auxiliary data, and an address for each instruction.
+    fn memory(len: usize) -> usize {
+        let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
+        let code = len.saturating_mul(size_of::<Insn>()).saturating_add(header).next_multiple_of(PAGE_SIZE);
+        code.saturating_add(len.saturating_mul(size_of::<u32>())).saturating_add(AUXILIARY)
+    }
+
     /// Allocates a program of `len` instructions. `flags` are more `GFP_*` flags.
     ///
     /// # Errors

@@ -24,6 +24,9 @@ use crate::{
 /// Approximate maximum of a function's code, in bytes.
 const SIZE: usize = 120_000;
 
+/// Upper bound of the targets of a `br_table`.
+const TARGETS_MAX: usize = 65_520;
+
 /// Options of guests that take seconds to validate or to translate on any processor.
 const SLOW: &str = "--timeout 1s --arity 1000";
 
@@ -68,13 +71,13 @@ fn nested(count: usize, open: &[u8], middle: &[u8], close: &[u8]) -> Vec<u8> {
 fn large(guests: &mut Guests) {
     let constants = full(&[i32_const(0x0765_4321), vec![DROP]].concat());
     guests.add("code-constants", "exit 0", copies(16, &[], &[], &constants));
-    let too_large = [i32_const(0), vec![DROP]].concat().repeat(400_000);
+    let too_large = [i32_const(0), vec![DROP]].concat().repeat(5_600_000);
     guests.add("code-too-large", "limit function-size", Module::code(&[], &[], &too_large));
     // Dead code is validated, but not translated.
     let dead = [vec![UNREACHABLE], full(&[0x6a])].concat();
     guests.add("code-dead", "exit 0", copies(16, &[], &[], &[dead, vec![DROP]].concat()));
     let additions = [full(&[0x41, 0]), vec![0x6a; SIZE / 2 - 1], vec![DROP]].concat();
-    guests.add("code-additions", "limit function-size", copies(1, &[], &[], &additions));
+    guests.add("code-additions", "exit 0", copies(1, &[], &[], &additions));
     let deep = [full(&[0x41, 0]), vec![UNREACHABLE]].concat();
     guests.add("code-deep-stack", "exit 0", copies(1, &[], &[], &deep));
 }
@@ -88,7 +91,7 @@ fn nesting(guests: &mut Guests) {
     let ifs = nested(SIZE / 5, &[LOCAL_GET, 0, IF, EMPTY], &[], &[END]);
     guests.add("nested-ifs", "exit 0", copies(4, &[], &[(1, I32)], &ifs));
     let elses = nested(SIZE / 7, &[LOCAL_GET, 0, IF, EMPTY], &[], &[ELSE, LOCAL_GET, 0, DROP, END]);
-    guests.add("nested-elses", "limit function-size", copies(4, &[], &[(1, I32)], &elses));
+    guests.add("nested-elses", "exit 0", copies(4, &[], &[(1, I32)], &elses));
     let results = [nested(depth, &[BLOCK, I64], &[0x42, 0], &[END]), vec![DROP]].concat();
     guests.add("nested-results", "exit 0", copies(4, &[], &[], &results));
     // Each block has a branch out of all blocks.
@@ -131,7 +134,9 @@ fn branches(guests: &mut Guests) {
     guests.add("branches-to-return", "exit 0", copies(4, &[], &[(1, I32)], &returns));
 
     let table = |targets: usize| [vec![LOCAL_GET, 0, BR_TABLE], vector(targets, &[0]), vec![0]].concat();
-    let one = [vec![BLOCK, EMPTY], table(SIZE - 20), vec![END]].concat();
+    let beyond = [vec![BLOCK, EMPTY], table(TARGETS_MAX + 1), vec![END]].concat();
+    guests.add("table-of-too-many", "refused more than 65520 targets", copies(1, &[], &[(1, I32)], &beyond));
+    let one = [vec![BLOCK, EMPTY], table(TARGETS_MAX), vec![END]].concat();
     guests.add("table-of-branches", "exit 0", copies(1, &[], &[(1, I32)], &one));
     guests.add("table-of-branches-16", "exit 0", copies(16, &[], &[(1, I32)], &one));
     let small = [vec![BLOCK, EMPTY], table(1), vec![END]].concat();
@@ -147,15 +152,15 @@ fn branches(guests: &mut Guests) {
     let types = [function_type(&[], &[I64; 1000])];
     let values = [0x42, 0].repeat(1000);
     let end = [vec![END], vec![DROP; 1000]].concat();
-    let wide = [vec![BLOCK, 1], values.clone(), table(SIZE - 8000), end.clone()].concat();
-    guests.add_with("table-of-1000-values", SLOW, "limit time", copies(4, &types, &[(1, I32)], &wide));
+    let wide = [vec![BLOCK, 1], values.clone(), table(TARGETS_MAX), end.clone()].concat();
+    guests.add_with("table-of-1000-values", "--arity 1000", "refused 2096640 values", copies(4, &types, &[(1, I32)], &wide));
     let mixed = |count: usize| {
         let targets = [0, 1].repeat(count);
         let table = [vec![LOCAL_GET, 0, BR_TABLE], number(targets.len()), targets, vec![0]].concat();
         [vec![BLOCK, 1, BLOCK, 1], values.clone(), table, vec![END], end.clone()].concat()
     };
-    let wide = mixed(SIZE / 2 - 4000);
-    guests.add_with("table-of-1000-values-mixed", SLOW, "limit time", copies(4, &types, &[(1, I32)], &wide));
+    let wide = mixed(1000);
+    guests.add_with("table-of-1000-values-mixed", "--arity 1000", "exit 0", copies(4, &types, &[(1, I32)], &wide));
     let conditional = [LOCAL_GET, 0, BR_IF, 0].repeat(SIZE / 4 - 2000);
     let wide = [vec![0x41, 7, BLOCK, 1], values.clone(), conditional, end, vec![DROP]].concat();
     guests.add_with(
@@ -252,8 +257,28 @@ fn runs(guests: &mut Guests) {
     guests.add_with("grows-in-a-row", "--memory 16M", "limit memory", grows);
 }
 
+/// Functions of megabytes. A load of them takes seconds, and can be ended at any time.
+fn megabytes(guests: &mut Guests) {
+    const MEGABYTES: usize = 3 << 20;
+    let full = |item: &[u8]| item.repeat(MEGABYTES / item.len());
+    let dropped = full(&[i32_const(0x0765_4321), vec![DROP]].concat());
+    guests.add("megabytes-of-constants", "exit 0", copies(1, &[], &[], &dropped));
+    let deep = [full(&[0x41, 0]), vec![UNREACHABLE]].concat();
+    guests.add("megabytes-of-operands", "refused more registers", copies(1, &[], &[], &deep));
+    let blocks = nested(MEGABYTES / 3, &[BLOCK, EMPTY], &[], &[END]);
+    guests.add("megabytes-of-blocks", "exit 0", copies(1, &[], &[], &blocks));
+    let loops = nested(MEGABYTES / 3, &[LOOP, EMPTY], &[], &[END]);
+    guests.add("megabytes-of-loops", "exit 0", copies(1, &[], &[], &loops));
+    let branches = [vec![BLOCK, EMPTY], full(&[LOCAL_GET, 0, BR_IF, 0]), vec![END]].concat();
+    guests.add("megabytes-of-branches", "exit 0", copies(1, &[], &[(1, I32)], &branches));
+    let table = [vec![BLOCK, EMPTY, LOCAL_GET, 0, BR_TABLE], vector(TARGETS_MAX, &[0]), vec![0, END]].concat();
+    guests.add("megabytes-of-tables", "exit 0", copies(1, &[], &[(1, I32)], &full(&table)));
+    guests.add_with("megabytes-in-no-time", "--timeout 1ms", "limit time", copies(1, &[], &[], &dropped));
+}
+
 pub(crate) fn add(guests: &mut Guests) {
     large(guests);
+    megabytes(guests);
     nesting(guests);
     branches(guests);
     wide_calls(guests);

@@ -29,8 +29,9 @@ fn functions(count: usize, body: &[u8]) -> Module {
 
 fn many_functions(guests: &mut Guests) {
     let empty = body(&[], &[]);
-    guests.add("functions-500000", "limit functions", functions(500_000, &empty));
-    guests.add("functions-100001", "limit functions", functions(100_001, &empty));
+    guests.add("functions-500000", "exit 0", functions(500_000, &empty));
+    guests.add("functions-1000001", "limit functions", functions(1_000_001, &empty));
+    guests.add_with("functions-100001", "--functions 100000", "limit functions", functions(100_001, &empty));
     guests.add("functions-100000", "exit 0", functions(100_000, &empty));
     // Locals are encoded as a count: a few bytes stand for 50,000 locals.
     let locals = |count| body(&[(count, I64)], &[]);
@@ -116,8 +117,8 @@ fn many_globals_and_segments(guests: &mut Guests) {
     let data = |count, item: &[u8]| Module::program(&[memory(1), (Section::Data, vector(count, item))]);
     let active = [&[0, 0x41, 0, 0x0b][..], &sized(b"x")].concat();
     guests.add("data-10000", "exit 0", data(10_000, &active));
-    guests.add("data-10001", "limit data-segments", data(10_001, &active));
-    guests.add("data-100000", "limit data-segments", data(100_000, &[1, 0]));
+    guests.add("data-100000", "exit 0", data(100_000, &active));
+    guests.add("data-100000-passive", "exit 0", data(100_000, &[1, 0]));
     guests.add("data-100001", "limit data-segments", data(100_001, &[1, 0]));
     let large = vec![0; 2 << 20];
     guests.add("data-2m-passive", "exit 0", data(1, &[&[1][..], &sized(&large)].concat()));

@@ -67,6 +67,13 @@ pub mod wasi;
 use wasi::abi as preview1;
 
 #[cfg(feature = "object")]
+use host_call::poll;
+
+/// Ends a long operation if the host wants that. Only the kernel does.
+#[cfg(not(feature = "object"))]
+fn poll() {}
+
+#[cfg(feature = "object")]
 mod entry;
 #[cfg(feature = "object")]
 mod heap;

@@ -18,11 +18,11 @@ macro_rules! limit_table {
     ($apply:ident) => {
         $apply! {
             ModuleSize = 1: KWASMI_LIMIT_MODULE_SIZE, "module-size", Bytes, module_size_max,
-                32 << 20, 1, 32 << 20, "size of the module";
+                128 << 20, 1, 256 << 20, "size of the module";
             Functions = 2: KWASMI_LIMIT_FUNCTIONS, "functions", Count, functions_max,
-                100_000, 1, 1_000_000, "functions of the module";
+                1_000_000, 1, 1_000_000, "functions of the module";
             FunctionSize = 3: KWASMI_LIMIT_FUNCTION_SIZE, "function-size", Bytes, function_size_max,
-                128 << 10, 1, 128 << 10, "code of one function";
+                16 << 20, 1, 16 << 20, "code of one function";
             Locals = 4: KWASMI_LIMIT_LOCALS, "locals", Count, locals_max,
                 4096, 1, 50_000, "locals of one function";
             // The time to translate a block is proportional to its arity, for each block.
@@ -31,7 +31,7 @@ macro_rules! limit_table {
             Globals = 6: KWASMI_LIMIT_GLOBALS, "globals", Count, globals_max,
                 10_000, 1, 1_000_000, "globals of the module";
             DataSegments = 7: KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Count, data_segments_max,
-                10_000, 1, 100_000, "data segments of the module";
+                100_000, 1, 100_000, "data segments of the module";
             ElementSegments = 8: KWASMI_LIMIT_ELEMENT_SEGMENTS, "element-segments", Count, element_segments_max,
                 10_000, 1, 100_000, "element segments of the module";
             Stack = 9: KWASMI_LIMIT_STACK, "stack", Bytes, stack_max,
@@ -39,13 +39,13 @@ macro_rules! limit_table {
             Code = 10: KWASMI_LIMIT_CODE, "code", Bytes, code_max,
                 512 << 20, 1, 4 << 30, "engine memory for the translated module";
             Memory = 11: KWASMI_LIMIT_MEMORY, "memory", Bytes, memory_max,
-                256 << 20, 1, 1 << 30, "linear memory";
+                256 << 20, 1, 4 << 30, "linear memory";
             Table = 12: KWASMI_LIMIT_TABLE, "table", Count, table_max,
                 1_000_000, 1, 10_000_000, "elements of all tables";
             // A linear memory that grows is copied: the default leaves room for three times the default
             // of "memory".
             Heap = 13: KWASMI_LIMIT_HEAP, "heap", Bytes, heap_max,
-                1 << 30, 1, 4 << 30, "engine memory for the guest, linear memory included";
+                1 << 30, 1, 16 << 30, "engine memory for the guest, linear memory included";
             Fds = 14: KWASMI_LIMIT_FDS, "fds", Count, fds_max,
                 1024, 1, 1024, "open descriptors";
             Fuel = 15: KWASMI_LIMIT_FUEL, "fuel", Count, fuel_max,

@@ -163,6 +163,7 @@ fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
     config
         .consume_fuel(true)
         .compilation_mode(mode)
+        .translation_hook(crate::poll)
         .ignore_custom_sections(true)
         .allow_start_fn(false)
         .set_max_cached_stacks(0)

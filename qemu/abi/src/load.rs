@@ -119,13 +119,13 @@ pub(crate) fn tests(tests: &mut Tests) {
         refused(b"\0asm\x01\0\0\0", libc::ENOEXEC, "_start");
         refused(b"\0asm\x02\0\0\0", libc::ENOEXEC, "offset");
     });
-    tests.add("LOAD of 64 MiB of zeros is EDQUOT", || {
-        let (answer, request) = load_limited(&vec![0; 64 << 20], &[]);
+    tests.add("LOAD of 160 MiB of zeros is EDQUOT", || {
+        let (answer, request) = load_limited(&vec![0; 160 << 20], &[]);
         assert_eq!(answer.err(), Some(libc::EDQUOT));
-        assert_eq!((request.limit, request.limit_value), (uapi::KWASMI_LIMIT_MODULE_SIZE, 32 << 20));
+        assert_eq!((request.limit, request.limit_value), (uapi::KWASMI_LIMIT_MODULE_SIZE, 128 << 20));
     });
     tests.add("LOAD of lengths beyond all limits is EDQUOT", || {
-        for wasm_len in [u64::MAX, 1 << 63, 1 << 32, (32 << 20) + 1] {
+        for wasm_len in [u64::MAX, 1 << 63, 1 << 32, (128 << 20) + 1] {
             let mut request = kwasmi_load { wasm_len, ..kwasmi_load::default() };
             assert_eq!(call(&device(), uapi::IOC_LOAD, &mut request), Err(libc::EDQUOT));
         }

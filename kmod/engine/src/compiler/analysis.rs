@@ -4,7 +4,8 @@
 
 use super::{
     Error,
-    is_simd, //
+    is_simd,
+    poll, //
 };
 use alloc::vec::Vec;
 use wasmparser::{
@@ -117,7 +118,9 @@ pub(super) fn analyse(
     let mut log: Vec<Use> = Vec::new();
     let mut position: u32 = FIRST_POSITION;
     let mut id: u32 = 0;
+    let mut polled = reader.original_position();
     while !reader.eof() {
+        poll(&mut polled, reader.original_position());
         let operator = reader.read()?;
         if uses_simd(&operator) {
             return Err(Error::Simd);

@@ -280,7 +280,9 @@ impl<'a> Compiler<'a> {
         });
         self.frame.position = FIRST_POSITION.saturating_sub(1);
         self.advance()?;
+        let mut polled = self.offset;
         while let Some(operator) = self.next.take() {
+            super::poll(&mut polled, self.offset);
             self.frame.position = self.frame.position.saturating_add(1);
             let offset = self.offset;
             self.advance()?;

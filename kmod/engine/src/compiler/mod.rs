@@ -32,13 +32,16 @@ use crate::{
     },
 };
 use alloc::{
+    collections::BTreeMap,
     string::String,
     vec::Vec, //
 };
 use core::fmt;
 use wasmparser::{
     BinaryReaderError,
+    FuncValidator,
     FuncValidatorAllocations,
+    FunctionBody,
     Operator,
     Parser,
     Payload,
@@ -46,6 +49,7 @@ use wasmparser::{
     ValType,
     ValidPayload,
     Validator,
+    ValidatorResources,
     WasmFeatures, //
 };
 
@@ -89,7 +93,7 @@ impl fmt::Display for Error {
 }
 
 /// A function type, as far as the compiler needs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Type {
     /// Parameters.
     pub params: Vec<ValType>,
@@ -104,6 +108,8 @@ pub struct Declarations {
     pub types: Vec<Type>,
     /// Canonical number of each type: equal types have the same.
     pub type_ids: Vec<u32>,
+    /// First of the types that are equal to each.
+    first_types: BTreeMap<Type, u32>,
     /// Type of each function, imported ones first.
     pub functions: Vec<u32>,
     /// Number of imported functions.
@@ -173,8 +179,7 @@ impl Declarations {
             return Err(Error::Simd);
         }
         let number = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
-        let id = self.types.iter().position(|other| *other == ty).and_then(|index| u32::try_from(index).ok());
-        self.type_ids.push(id.unwrap_or(number));
+        self.type_ids.push(*self.first_types.entry(ty.clone()).or_insert(number));
         self.types.push(ty);
         Ok(())
     }
@@ -229,6 +234,9 @@ impl Compiled {
         Ok(())
     }
 }
+
+/// Upper bound of the instructions of a function: nothing can end the kernel's JIT within a function.
+const FUNCTION_MAX: usize = 1 << 19;
 
 /// Number of instructions that conditional jumps reach over.
 const REACH: u16 = i16::MAX.unsigned_abs();
@@ -301,7 +309,7 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
         declare(&mut compiled.declarations, &payload)?;
         if let ValidPayload::Func(function, body) = valid {
             let mut function = function.into_validator(allocations.take().unwrap_or_default());
-            function.validate(&body)?;
+            validate(&mut function, &body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
             let translated =
@@ -310,6 +318,9 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
             let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {
                 return Err(Error::TooLarge("frame of a function"));
+            }
+            if compiled_function.code.len() > FUNCTION_MAX {
+                return Err(Error::TooLarge("a function"));
             }
             if translated.calls_tails {
                 compiled.declarations.add_tail_caller(index)?;
@@ -327,6 +338,31 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
     compiled.functions.append(&mut bodies);
     origins.append(&mut body_origins);
     Ok((compiled, origins))
+}
+
+/// Validates the body of a function, as [`FuncValidator::validate`] does. The host can end that.
+fn validate(function: &mut FuncValidator<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Error> {
+    let mut reader = body.get_binary_reader();
+    function.read_locals(&mut reader)?;
+    reader.set_features(FEATURES);
+    let mut polled = reader.original_position();
+    while !reader.eof() {
+        poll(&mut polled, reader.original_position());
+        reader.visit_operator(&mut function.visitor(reader.original_position()))??;
+    }
+    Ok(function.finish(reader.original_position())?)
+}
+
+/// Number of bytes of operators between two calls of [`crate::poll`].
+const BYTES_PER_POLL: usize = 1024;
+
+/// Lets the host end a long operation if the reader, which is at offset `at`, is so many bytes behind
+/// `polled`, the offset of the call before.
+fn poll(polled: &mut usize, at: usize) {
+    if at.saturating_sub(*polled) >= BYTES_PER_POLL {
+        *polled = at;
+        crate::poll();
+    }
 }
 
 fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(), Error> {
