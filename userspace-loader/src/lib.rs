@@ -28,6 +28,7 @@ pub mod keyring;
 pub mod limits;
 pub mod machine_code;
 pub mod policy;
+mod progress;
 pub mod quantity;
 pub mod report;
 pub mod rights;

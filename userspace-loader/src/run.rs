@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     kernel_device,
     limits::RequestedLimits,
+    progress::Progress,
     run_result::RunResult,
     signals::Catcher,
     uapi::KWASMI_ABI, //
@@ -108,8 +109,10 @@ pub fn load<D: Device>(
     engine: Engine,
 ) -> Result<Loaded<D::Module>, Failure> {
     let failure = |exit: Exit, refusal: &Refusal| Failure::new(exit, name, refusal.to_string());
-    let module =
-        device.load(wasm, limits, engine).map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
+    let progress = Progress::of_load(name, wasm.len());
+    let loaded = device.load(wasm, limits, engine);
+    drop(progress);
+    let module = loaded.map_err(|refusal| failure(Exit::of_load(refusal.errno), &refusal))?;
     let identity = module.identity().map_err(|refusal| failure(Exit::Failed, &refusal))?;
     Ok(Loaded { module, identity })
 }

@@ -153,7 +153,12 @@ fn branches(guests: &mut Guests) {
     let values = [0x42, 0].repeat(1000);
     let end = [vec![END], vec![DROP; 1000]].concat();
     let wide = [vec![BLOCK, 1], values.clone(), table(TARGETS_MAX), end.clone()].concat();
-    guests.add_with("table-of-1000-values", "--arity 1000", "refused 2096640 values", copies(4, &types, &[(1, I32)], &wide));
+    guests.add_with(
+        "table-of-1000-values",
+        "--arity 1000",
+        "refused 2096640 values",
+        copies(4, &types, &[(1, I32)], &wide),
+    );
     let mixed = |count: usize| {
         let targets = [0, 1].repeat(count);
         let table = [vec![LOCAL_GET, 0, BR_TABLE], number(targets.len()), targets, vec![0]].concat();

@@ -19,11 +19,26 @@ use kwasmi::uapi::{
     kwasmi_load, //
 };
 use std::{
-    os::unix::process::CommandExt,
+    fs::{
+        self,
+        File, //
+    },
+    io::Read as _,
+    os::{
+        fd::{
+            FromRawFd as _,
+            OwnedFd, //
+        },
+        unix::process::{
+            CommandExt as _,
+            ExitStatusExt as _, //
+        },
+    },
     process::{
         Command,
         ExitCode, //
     },
+    ptr,
 };
 
 fn program() -> Vec<u8> {
@@ -49,7 +64,78 @@ pub(crate) fn unprivileged() -> ExitCode {
     }
 }
 
+/// Returns a module whose load takes more than a second on any machine: 40 functions of 100,000 nested loops.
+fn slow_to_load() -> Vec<u8> {
+    const DEPTH: usize = 100_000;
+    let text = r#"(module (func (export "_start")))"#;
+    let small = wat::parse_str(text).expect("valid text");
+    let (functions, bodies): (Vec<u8>, Vec<Vec<u8>>) = (0..40)
+        .map(|_| {
+            let code = [&[0][..], &[0x03, 0x40].repeat(DEPTH), &[0x0b].repeat(DEPTH), &[0x0b]].concat();
+            (0, [leb(code.len()), code].concat())
+        })
+        .unzip();
+    // The type and the export sections are those of the small module.
+    let section = |id: u8, contents: &[u8]| [&[id][..], &leb(contents.len()), contents].concat();
+    let find = |id: u8| {
+        let mut rest = &small[8..];
+        while rest[0] != id {
+            rest = &rest[2 + usize::from(rest[1])..];
+        }
+        rest[..2 + usize::from(rest[1])].to_vec()
+    };
+    [
+        small[..8].to_vec(),
+        find(1),
+        section(3, &[leb(functions.len()), functions].concat()),
+        find(7),
+        section(10, &[leb(bodies.len()), bodies.concat()].concat()),
+    ]
+    .concat()
+}
+
+/// Encodes `value` as an unsigned LEB128 number.
+fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).expect("seven bits"));
+    bytes
+}
+
+/// Checks that a slow load shows its progress on a terminal, and that SIGINT ends it.
+fn shows_progress() {
+    const FILE: &str = "/tmp/slow-to-load.wasm";
+    fs::write(FILE, slow_to_load()).expect("can be written");
+    let (mut terminal, mut command) = (-1, -1);
+    // SAFETY: `openpty` writes two descriptors to live variables; the other pointers may be null.
+    let answer =
+        unsafe { libc::openpty(&raw mut terminal, &raw mut command, ptr::null_mut(), ptr::null(), ptr::null()) };
+    assert_eq!(answer, 0);
+    // SAFETY: `openpty` returned the descriptor, which nothing else owns.
+    let mut terminal = unsafe { File::from_raw_fd(terminal) };
+    // SAFETY: `openpty` returned the descriptor, which nothing else owns.
+    let command = unsafe { OwnedFd::from_raw_fd(command) };
+    let mut child =
+        Command::new("kwasmi").args(["run", FILE]).env("TERM", "xterm").stderr(command).spawn().expect("it can be run");
+    let mut shown = Vec::new();
+    while !shown.ends_with(b"loading") {
+        let mut byte = [0];
+        // After the end of the command, reading fails.
+        assert_eq!(terminal.read(&mut byte).unwrap_or(0), 1, "shown: {}", shown.escape_ascii());
+        shown.push(byte[0]);
+    }
+    // SAFETY: `kill` has no memory requirements.
+    assert_eq!(unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) }, 0);
+    assert_eq!(child.wait().expect("our child").signal(), Some(libc::SIGINT));
+    fs::remove_file(FILE).expect("it is there");
+    assert_eq!(info().modules, 0);
+}
+
 pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("a load of more than a second shows its progress on a terminal, and SIGINT ends it", shows_progress);
     tests.add("LOAD makes a descriptor that is closed on exec", || {
         let (module, log) = load(&program());
         let module = module.expect("fine");

@@ -323,7 +323,9 @@ impl CompiledCode {
         let uncompiled = unsafe { Uncompiled::new(&jit) };
         KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
             Fail::Errno(Errno::NoMem) => Error::Memory,
-            Fail::Errno(Errno::FBig | Errno::DQuot) => Error::TooLarge("machine code and memory to compile it exceed the limit of code"),
+            Fail::Errno(Errno::FBig | Errno::DQuot) => {
+                Error::TooLarge("machine code and memory to compile it exceed the limit of code")
+            }
             _ => Error::Unsupported("this kernel: its eBPF JIT refuses, or is off"),
         })?;
         entries.extend(functions.iter().map(|function| function.entry));
