@@ -166,9 +166,15 @@ wait_for_load() {
     echo "the module is not loaded after a minute"
     return 1
 }
-simd_is_interpreted() {
-    kwasmi run -j $fixtures/simd.wat >out 2>err
-    equal 136 $? && grep -qF '"compiled":false,"interpreted_because":"the module uses SIMD, which the compiler does not support"' err ||
+simd_is_compiled() {
+    kwasmi run -j --engine compiler $fixtures/simd.wat >out 2>err
+    equal 136 $? && grep -qF '"compiled":true' err || { cat err; return 1; }
+}
+# A function whose locals do not fit into a frame.
+printf '(module (func (export "_start") (local%s)))' "$(printf ' i64%.0s' $(seq 4096))" >locals.wat
+large_frame_is_interpreted() {
+    kwasmi run -j locals.wat >out 2>err
+    equal 0 $? && grep -qF '"compiled":false,"interpreted_because":"too large for compiled code: frame of a function"' err ||
         { cat err; return 1; }
 }
 without_jit_load_tells() {
@@ -289,9 +295,10 @@ check "--engine compiler compiles" compiled --engine compiler /guests/hello-c.wa
 check "--engine interpreter does not compile" interpreted --engine interpreter /guests/hello-c.wasm
 check "--engine compiler and --fuel exclude each other" refuses 125 'only the interpreter counts fuel' \
     --engine compiler --fuel 1000 $fixtures/loop.wat
-check "a module that uses SIMD is interpreted, and the reason is reported" simd_is_interpreted
-check "--engine compiler refuses a module that uses SIMD" refuses 125 'cannot be compiled: the module uses SIMD' \
-    --engine compiler $fixtures/simd.wat
+check "a module that uses SIMD is compiled" simd_is_compiled
+check "a module with a large frame is interpreted, and the reason is reported" large_frame_is_interpreted
+check "--engine compiler refuses a module with a large frame" refuses 125 'cannot be compiled: too large for compiled code' \
+    --engine compiler locals.wat
 check "--engine compiler fails without the JIT" without_jit_compiler_fails
 check "load tells that a module is interpreted" without_jit_load_tells
 check "dump prints the machine code of a function" dump

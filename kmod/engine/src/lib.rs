@@ -55,6 +55,7 @@ mod module_counts;
 mod sections;
 #[cfg(feature = "runtime")]
 pub mod signing;
+mod simd;
 #[cfg(feature = "runtime")]
 mod start_section;
 #[cfg(feature = "runtime")]

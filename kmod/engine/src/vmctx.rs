@@ -369,6 +369,8 @@ helpers! {
     I64TruncSatF64S = 70: false, 1, Pure;
     /// `i64.trunc_sat_f64_u`.
     I64TruncSatF64U = 71: false, 1, Pure;
+    /// SIMD operation R2, see `simd.rs`; operands and the high word of the result are in [`ARGS`].
+    Simd = 72: true, 1, Pure;
 }
 
 /// Operations of [`Helper::TrappingNumeric`].

@@ -378,24 +378,146 @@ fn imports() {
     }
 }
 
-/// SIMD in a type, a global, a local, the type of a block or an operator, also in code that is not reached.
+/// Runs a body that leaves a `v128` on the stack; returns it. The body has the parameters of `run`, and a local `$v` of type `v128`.
+fn run_vector(module: &str, body: &str, args: [u64; 5]) -> u128 {
+    let half = |lane| {
+        let text = format!(
+            r#"(module (memory 1) {module}
+            (func (export "run") (param $a i32) (param $b i64) (param $x v128) (result i64) (local $v v128)
+                {body} (i64x2.extract_lane {lane})))"#
+        );
+        match run(&text, args) {
+            SimulationEnd::Returned(value) => u128::from(value),
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    half(0) | half(1) << 64
+}
+
+/// Operands of one value are in one register, or in that of a local that nothing reads afterwards.
 #[test]
-fn simd_is_refused() {
-    for module in [
-        "(module (type (func (param v128))))",
-        "(module (type (func (result v128))))",
-        "(module (import \"a\" \"b\" (func (param v128))))",
-        "(module (global v128 (v128.const i64x2 0 0)))",
-        "(module (func (local i32 v128)))",
-        "(module (func unreachable (block (result v128) unreachable) drop))",
-        "(module (func unreachable (drop (select (result v128)))))",
-        "(module (func (drop (i8x16.extract_lane_s 0 (v128.const i64x2 0 0)))))",
-        "(module (func return (drop (f32x4.relaxed_madd))))",
-        "(module (memory 1) (func (v128.store8_lane 0 (i32.const 0) (v128.load (i32.const 0)))))",
+fn vectors_share_words() {
+    let (low, high) = (0x0123_4567_89ab_cdef_u64, 0xfedc_ba98_7654_3210_u64);
+    let args = [7, low, 0x1111_2222_3333_4444, high, 0];
+    let x = u128::from(high) << 64 | 0x1111_2222_3333_4444;
+    let splat = u128::from(low) << 64 | u128::from(low);
+    for (body, expected) in [
+        ("(v128.and (local.get $x) (local.get $x))", x),
+        ("(v128.xor (local.get $x) (local.get $x))", 0),
+        ("(v128.andnot (local.get $x) (local.get $x))", 0),
+        ("(v128.andnot (i64x2.splat (local.get $b)) (i64x2.splat (local.get $b)))", 0),
+        ("(i64x2.splat (local.get $b))", splat),
+        ("(v128.not (i64x2.splat (local.get $b)))", !splat),
+        ("(v128.not (v128.not (i64x2.splat (local.get $b))))", splat),
+        ("(v128.and (local.get $x) (i64x2.splat (local.get $b)))", x & splat),
+        ("(v128.bitselect (local.get $x) (local.get $x) (local.get $x))", x),
+        ("(v128.bitselect (i64x2.splat (local.get $b)) (local.get $x) (i64x2.splat (local.get $b)))", splat | x),
+        ("(i64x2.replace_lane 0 (i64x2.splat (local.get $b)) (local.get $b))", splat),
+        ("(i8x16.replace_lane 0 (i64x2.splat (local.get $b)) (local.get $a))", splat & !0xff | 7),
+        ("(i8x16.replace_lane 15 (i64x2.splat (local.get $b)) (i32.const -1))", splat | 0xff << 120),
+        ("(i16x8.replace_lane 5 (local.get $x) (i32.const 0))", x & !(0xffff << 80)),
+        ("(select (local.get $x) (local.get $x) (local.get $a))", x),
+        ("(select (local.get $x) (i64x2.splat (local.get $b)) (i64.lt_s (local.get $b) (i64.const 5)))", splat),
+        ("(select (local.get $x) (i64x2.splat (local.get $b)) (i32.lt_s (local.get $a) (i32.const 8)))", x),
+        ("(select (result v128) (local.get $x) (v128.const i64x2 1 2) (i32.eqz (local.get $a)))", 2 << 64 | 1),
+        (
+            "(local.set $x (i64x2.replace_lane 0 (i64x2.splat (i64x2.extract_lane 0 (local.get $x)))
+                (i64x2.extract_lane 1 (local.get $x)))) (local.get $x)",
+            x << 64 | x >> 64,
+        ),
+        ("(v128.or (local.tee $x (v128.not (local.get $x))) (v128.const i64x2 0 0))", !x),
+        ("(v128.or (local.tee $x (v128.not (local.get $x))) (local.get $x))", !x),
+        ("(local.get $x) (local.set $x (v128.const i64x2 1 2)) (v128.xor (local.get $x))", x ^ (2 << 64 | 1)),
+        ("(i32.const 1) (local.get $x) drop (drop) (local.get $v)", 0),
+        ("(block $l (result v128) (drop (br_if $l (local.get $x) (v128.any_true (local.get $x)))) (local.get $v))", x),
+        (
+            "(local.get $x) (local.get $x)
+            (loop $l (param v128 v128) (result v128)
+                (i64x2.add) (local.tee $v) (local.get $x)
+                (br_if $l (local.tee $a (i32.and (i32.sub (local.get $a) (i32.const 1)) (i32.const 3)))) drop)",
+            {
+                let add = |value: u128, times: u64| {
+                    let lane = |lane: u128| u128::from((lane as u64).wrapping_mul(times));
+                    lane(value) | lane(value >> 64) << 64
+                };
+                add(x, 4)
+            },
+        ),
+        ("(i8x16.shuffle 16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 31 (local.get $x) (i64x2.splat (local.get $b)))", {
+            let mask = 0xff | 0xff << 120;
+            x & !mask | splat & mask
+        }),
     ] {
-        let wasm = wat::parse_str(module).expect("a module");
-        assert_eq!(compiler::compile(&wasm, Options::new(false)).err(), Some(compiler::Error::Simd), "{module}");
+        assert_eq!(run_vector("", body, args), expected, "{body}");
     }
-    let wasm = wat::parse_str("(module (global v128 (v128.const i64x2 0 0)))").expect("a module");
-    assert_eq!(Program::read(&wasm).err(), Some(compiler::Error::Simd));
+}
+
+/// Words of parameters, results and globals.
+#[test]
+fn vectors_in_calls_and_globals() {
+    let module = r#"(type $t (func (param i32 v128 v128 v128 i64) (result i64 v128 v128)))
+        (table funcref (elem $turn))
+        (global $g (mut v128) (v128.const i64x2 1 2))
+        (global $n i64 (i64.const 5))
+        (global $h v128 (v128.const i64x2 3 4))
+        (func $turn (type $t) (i64.add (local.get 4) (i64.extend_i32_u (local.get 0)))
+            (v128.xor (local.get 3) (local.get 1)) (local.get 2))
+        (func $tail (type $t) (return_call $turn (i32.const 1) (local.get 2) (local.get 3) (local.get 1) (local.get 4)))
+        (func $far (type $t) (return_call_indirect (type $t) (local.get 0) (local.get 3) (local.get 2) (local.get 1)
+            (local.get 4) (i32.const 0)))"#;
+    let words = |low: u128, high: u128| low | high << 64;
+    for (body, expected) in [
+        (
+            "(call $turn (i32.const 9) (global.get $g) (local.get $x) (global.get $h) (local.get $b)) drop (local.set $v) drop (local.get $v)",
+            words(1 ^ 3, 2 ^ 4),
+        ),
+        (
+            "(call $tail (i32.const 9) (global.get $g) (local.get $x) (global.get $h) (local.get $b)) drop (local.set $v) drop (local.get $v)",
+            words(20 ^ 1, 30 ^ 2),
+        ),
+        (
+            "(call $far (i32.const 9) (global.get $g) (local.get $x) (global.get $h) (local.get $b)) drop (local.set $v) drop (local.get $v)",
+            words(1 ^ 3, 2 ^ 4),
+        ),
+        (
+            "(call_indirect (type $t) (i32.const 9) (global.get $g) (local.get $x) (global.get $h) (local.get $b)
+                (i32.const 0)) (local.set $v) drop drop (local.get $v)",
+            words(20, 30),
+        ),
+        (
+            "(global.set $g (local.get $x)) (v128.and (global.get $g) (v128.not (i64x2.splat (global.get $n))))",
+            words(20 & !5, 30 & !5),
+        ),
+    ] {
+        assert_eq!(run_vector(module, body, [7, 10, 20, 30, 0]), expected, "{body}");
+    }
+}
+
+/// Loads and stores of 16 bytes at the end of memory, and far from their index.
+#[test]
+fn vectors_in_memory() {
+    let text = |offset: u64| {
+        format!(
+            r#"(module (memory 1) (func (export "run") (param i32 i64) (result i64)
+                (v128.store offset={offset} (local.get 0) (i64x2.splat (local.get 1)))
+                (i64x2.extract_lane 1 (i64x2.add (v128.load offset={offset} (local.get 0))
+                    (v128.load offset={offset} (local.get 0))))))"#
+        )
+    };
+    let trap = SimulationEnd::Stopped(InstanceStop::Trap(TrapReason::MemoryBounds));
+    for offset in [0, 1, 15, 32752, 32759, 32760, 32761, 32767, 32768, 40000, 65520] {
+        let last = 65520 - offset;
+        assert_eq!(run(&text(offset), [last, 21, 0, 0, 0]), SimulationEnd::Returned(42), "{offset}");
+        assert_eq!(run(&text(offset), [last + 1, 21, 0, 0, 0]), trap, "{offset}");
+        assert_eq!(run(&text(offset), [u64::from(u32::MAX), 21, 0, 0, 0]), trap, "{offset}");
+    }
+    assert_eq!(run(&text(65521), [0, 21, 0, 0, 0]), trap);
+    // Nothing is stored if a part is outside.
+    let text = r#"(module (memory 1) (func $last (result i64) (i64.load (i32.const 65528)))
+        (func (export "run") (param i32) (result i64)
+            (v128.store (i32.const 65512) (v128.const i64x2 1 2))
+            (v128.store64_lane 1 (local.get 0) (v128.const i64x2 3 4))
+            (v128.load8_lane 3 (local.get 0) (v128.const i64x2 0 0)) (i64x2.extract_lane 0) (call $last) i64.add))"#;
+    assert_eq!(run(text, [65520, 0, 0, 0, 0]), SimulationEnd::Returned(4 << 24));
+    assert_eq!(run(text, [65529, 0, 0, 0, 0]), trap);
 }

@@ -47,7 +47,7 @@ const REACTOR: &str = r#"(module
             i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
         (local.get 31)))"#;
 
-/// Exports a function that takes a vector, for the interpreter, and one that the module imports.
+/// Exports a function that takes a vector, and one that the module imports.
 const OTHER: &str = r#"(module
     (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
     (func (export "vector") (param v128))

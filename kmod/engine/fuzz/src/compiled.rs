@@ -70,11 +70,7 @@ pub enum Outcome {
 /// Compares a program that is generated from `data`: the first byte chooses the generator.
 pub fn fuzz(data: &[u8]) -> Outcome {
     let Some((choice, data)) = data.split_first() else { return Outcome::NotComparable };
-    let wasm = if choice & 1 == 0 {
-        run::program(&mut Unstructured::new(data), false)
-    } else {
-        Some(control::generate(data, false))
-    };
+    let wasm = if choice & 1 == 0 { run::program(&mut Unstructured::new(data)) } else { Some(control::generate(data)) };
     let Some(wasm) = wasm else { return Outcome::NotComparable };
     run::keep(&wasm);
     compare(&wasm)
@@ -84,7 +80,7 @@ pub fn fuzz(data: &[u8]) -> Outcome {
 pub fn compare(wasm: &[u8]) -> Outcome {
     let compiled = match compiler::compile(wasm, Options::default()) {
         Ok(compiled) => compiled,
-        Err(error @ (Error::Unsupported(_) | Error::Simd | Error::TooLarge(_))) => {
+        Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => {
             return Outcome::Refused(error.to_string());
         }
         Err(error) => panic!("{error}"),
@@ -188,9 +184,14 @@ fn left(wasm: &[u8], compiled: &Compiled, program: &Program, simulator: &mut Sim
                     let contents = match export.kind {
                         ExternalKind::Global => {
                             let first = usize::try_from(GLOBALS / 8).expect("an offset");
-                            let value = simulator.instance.context()[first + index];
+                            let words = &compiled.declarations.globals;
+                            let (word, is_vector) = words.of(export.index).expect("a global");
+                            let word = first + usize::try_from(word).expect("a small index");
+                            let context = simulator.instance.context();
+                            let high = if is_vector { context[word + 1] } else { 0 };
+                            let value = u128::from(context[word]) | u128::from(high) << 64;
                             let is_reference = matches!(types[index], ValType::Ref(_));
-                            Left::Global(if is_reference { u128::from(value == 0) } else { value.into() })
+                            Left::Global(if is_reference { u128::from(value == 0) } else { value })
                         }
                         ExternalKind::Memory => Left::Memory(simulator.instance.memory(index).to_vec()),
                         ExternalKind::Table => Left::Table(nulls(compiled, program, simulator, export.index.into())),

@@ -120,20 +120,20 @@ fn number(index: usize) -> u32 {
 
 /// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
-    let wasm = generate(data, true);
+    let wasm = generate(data);
     run::keep(&wasm);
     run::by_all(&wasm);
 }
 
-/// Generates a program from `data`, which uses SIMD if `may_use_simd` is set and the data says so.
-pub(crate) fn generate(data: &[u8], may_use_simd: bool) -> Vec<u8> {
-    let wasm = program(&mut Source::new(data), may_use_simd);
+/// Generates a program from `data`.
+pub(crate) fn generate(data: &[u8]) -> Vec<u8> {
+    let wasm = program(&mut Source::new(data));
     driver::add(&wasm, &mut Unstructured::new(&[])).expect("a module without imports")
 }
 
 /// Generates a module that exports functions without parameters.
-fn program(source: &mut Source<'_>, may_use_simd: bool) -> Vec<u8> {
-    let uses_simd = may_use_simd && source.chance(2);
+fn program(source: &mut Source<'_>) -> Vec<u8> {
+    let uses_simd = source.chance(2);
     let mut program = Program { types: Vec::new(), functions: Vec::new(), uses_simd };
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();

@@ -50,7 +50,7 @@ const KEEP: &str = "KWASMI_FUZZ_KEEP";
 
 /// Runs a program that is generated from `data`.
 pub fn fuzz(data: &[u8]) {
-    let Some(wasm) = program(&mut Unstructured::new(data), true) else {
+    let Some(wasm) = program(&mut Unstructured::new(data)) else {
         return;
     };
     keep(&wasm);
@@ -75,9 +75,9 @@ pub(crate) fn by_all(wasm: &[u8]) {
     compare("wasmtime", &ours, &oracle::wasmtime::run(wasm, 100 * FUEL));
 }
 
-/// Generates a program from `input`, which uses SIMD if `may_use_simd` is set and the input says so.
-pub(crate) fn program(input: &mut Unstructured<'_>, may_use_simd: bool) -> Option<Vec<u8>> {
-    let uses_simd = may_use_simd && input.arbitrary().ok()?;
+/// Generates a program from `input`.
+pub(crate) fn program(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
+    let uses_simd = input.arbitrary().ok()?;
     let config = Config {
         bulk_memory_enabled: true,
         canonicalize_nans: true,

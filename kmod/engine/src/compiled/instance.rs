@@ -10,6 +10,7 @@ use super::{
         Mode,
         Program, //
     },
+    simd, //
 };
 use crate::{
     compiler::Declarations,
@@ -28,7 +29,10 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
-use core::ops::DerefMut;
+use core::{
+    array,
+    ops::DerefMut, //
+};
 
 /// Most pages of a memory by the WebAssembly specification, 4 GiB. A guest that asks for more than a limit ends at the limit even
 /// if compiled code cannot have so many.
@@ -404,6 +408,11 @@ impl<M: LinearMemory> CompiledInstance<M> {
         let triple = self.bulk_args().unwrap_or_default();
         match helper {
             Helper::TrappingNumeric => return Ok(numeric::convert(b, c)?),
+            Helper::Simd => {
+                let [low, high] = simd::compute(b, array::from_fn(|index| self.arg(index)));
+                self.set_arg(1, high);
+                return Ok(low);
+            }
             Helper::Resolve => return self.resolve(declarations, index(b), index(c), number(d)),
             Helper::ResolveTail => return self.resolve_tail(declarations, number(b)),
             Helper::MemoryGrow => return self.grow_memory(surroundings, index(b), c),

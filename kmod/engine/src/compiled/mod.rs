@@ -12,5 +12,6 @@ pub mod numeric;
 pub mod program;
 #[cfg(feature = "object")]
 mod quick;
+mod simd;
 #[cfg(feature = "simulator")]
 pub mod simulator;

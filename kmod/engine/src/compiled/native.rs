@@ -25,6 +25,7 @@ use super::{
         Private, //
     },
     linear_memory::HostMemory,
+    simd, //
 };
 use crate::{
     compiler::{
@@ -47,6 +48,7 @@ use crate::{
     kernel_host::KernelHost,
     vmctx::{
         ARGS,
+        ARGS_MAX,
         FRAME_MAX,
         Helper,
         STACK_RED_ZONE, //
@@ -241,6 +243,24 @@ switching! {
     kwasmi_guest_resolve_tail = 19: ResolveTail, kwasmi_quick_resolve_tail;
 }
 
+/// [`Helper::Simd`].
+///
+/// # Safety
+///
+/// `context` must be the context of the guest that runs.
+unsafe extern "C" fn compute_simd(context: *mut u64, operation: u64) -> u64 {
+    let args = context.wrapping_byte_add(usize::from(ARGS.unsigned_abs()));
+    // SAFETY: `read` requires an aligned pointer to words that nobody changes meanwhile. The context of a guest has [`ARGS_MAX`] words
+    // at [`ARGS`], and only the guest, which waits for this function, and the engine, which waits for the guest, use them.
+    let operands = unsafe { args.cast::<[u64; simd::OPERANDS]>().read() };
+    let [low, high] = simd::compute(operation, operands);
+    // SAFETY: `write` requires an aligned pointer to a word that nobody else uses meanwhile. It is one of the words that were read.
+    unsafe { args.wrapping_add(1).write(high) };
+    low
+}
+
+const _: () = assert!(simd::OPERANDS <= ARGS_MAX as usize);
+
 macro_rules! computing {
     ($($helper:ident)*) => {
         /// Address of a helper that only computes.
@@ -292,6 +312,7 @@ impl CompiledCode {
             if let Some(address) = helpers.get_mut(usize::from(*helper as u8)) {
                 *address = match helper {
                     Helper::CallResolved => (kwasmi_guest_resolved as unsafe extern "C" fn()) as usize,
+                    Helper::Simd => (compute_simd as unsafe extern "C" fn(*mut u64, u64) -> u64) as usize,
                     helper if helper.takes_context() => thunk(*helper),
                     helper => computation(*helper),
                 };

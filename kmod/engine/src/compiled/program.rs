@@ -2,9 +2,12 @@
 
 //! The parts of a module besides its code: what an instance is made from.
 
-use crate::compiler::{
-    Error,
-    is_simd, //
+use crate::{
+    compiler::{
+        Error,
+        Words, //
+    },
+    simd::words,
 };
 use alloc::{
     string::String,
@@ -19,7 +22,8 @@ use wasmparser::{
     Operator,
     Parser,
     Payload,
-    TableInit, //
+    TableInit,
+    ValType, //
 };
 
 /// An operation of a constant expression.
@@ -27,7 +31,7 @@ use wasmparser::{
 pub enum ConstOp {
     /// Pushes a value; a reference is that of compiled code.
     Push(u64),
-    /// Pushes the value of a global.
+    /// Pushes a word of the globals.
     Global(u32),
     /// Adds two i32.
     Add32,
@@ -86,8 +90,10 @@ pub struct Program {
     pub memories: Vec<Sized>,
     /// Tables, in elements.
     pub tables: Vec<Sized>,
-    /// Initial values of the globals.
+    /// Initial values of the globals' words.
     pub globals: Vec<Expression>,
+    /// Words of the globals.
+    pub words: Words,
     /// Data segments.
     pub data: Vec<(Mode, Vec<u8>)>,
     /// Element segments.
@@ -137,14 +143,20 @@ impl Program {
                     let table = table?;
                     let init = match &table.init {
                         TableInit::RefNull => alloc::vec![ConstOp::Push(0)],
-                        TableInit::Expr(expression) => read(expression)?,
+                        TableInit::Expr(expression) => self.word_of(expression)?,
                     };
                     self.tables.push(Sized { minimum: table.ty.initial, maximum: table.ty.maximum, init });
                 }
             }
             Payload::GlobalSection(globals) => {
                 for global in globals.clone() {
-                    self.globals.push(read(&global?.init_expr)?);
+                    let global = global?;
+                    let [low, high] = self.words_of(&global.init_expr)?;
+                    self.globals.push(low);
+                    if global.ty.content_type == ValType::V128 {
+                        self.globals.push(high);
+                    }
+                    self.words.add(global.ty.content_type, 1)?;
                 }
             }
             Payload::ExportSection(exports) => {
@@ -163,7 +175,7 @@ impl Program {
                     let element = element?;
                     let mode = match &element.kind {
                         ElementKind::Active { table_index, offset_expr } => {
-                            Mode::Active(table_index.unwrap_or(0), read(offset_expr)?)
+                            Mode::Active(table_index.unwrap_or(0), self.word_of(offset_expr)?)
                         }
                         ElementKind::Passive => Mode::Passive,
                         ElementKind::Declared => Mode::Declared,
@@ -175,7 +187,7 @@ impl Program {
                             .collect::<Result<Vec<_>, Error>>()?,
                         ElementItems::Expressions(_, expressions) => expressions
                             .into_iter()
-                            .map(|expression| read(&expression?))
+                            .map(|expression| self.word_of(&expression?))
                             .collect::<Result<Vec<_>, Error>>()?,
                     };
                     self.elements.push((mode, items));
@@ -186,7 +198,7 @@ impl Program {
                     let data = data?;
                     let mode = match &data.kind {
                         DataKind::Active { memory_index, offset_expr } => {
-                            Mode::Active(*memory_index, read(offset_expr)?)
+                            Mode::Active(*memory_index, self.word_of(offset_expr)?)
                         }
                         DataKind::Passive => Mode::Passive,
                     };
@@ -206,33 +218,50 @@ impl Program {
     pub fn export(&self, name: &str) -> Option<u32> {
         self.exports.iter().find(|(other, _)| other == name).map(|(_, index)| *index)
     }
+
+    /// Reads an expression of one word.
+    fn word_of(&self, expression: &ConstExpr<'_>) -> Result<Expression, Error> {
+        let [word, _] = self.words_of(expression)?;
+        Ok(word)
+    }
+
+    /// Reads an expression: its value, or both words of a `v128`.
+    fn words_of(&self, expression: &ConstExpr<'_>) -> Result<[Expression; 2], Error> {
+        let [mut low, mut high] = [Expression::new(), Expression::new()];
+        for operator in expression.get_operators_reader() {
+            low.push(match operator? {
+                Operator::I32Const { value } => ConstOp::Push(u64::from(value.cast_unsigned())),
+                Operator::I64Const { value } => ConstOp::Push(value.cast_unsigned()),
+                Operator::F32Const { value } => ConstOp::Push(u64::from(value.bits())),
+                Operator::F64Const { value } => ConstOp::Push(value.bits()),
+                Operator::V128Const { value } => {
+                    let [low, word] = words(u128::from_le_bytes(*value.bytes()));
+                    high.push(ConstOp::Push(word));
+                    ConstOp::Push(low)
+                }
+                Operator::RefNull { .. } => ConstOp::Push(0),
+                Operator::RefFunc { function_index } => reference(function_index),
+                Operator::GlobalGet { global_index } => {
+                    let (word, is_vector) = self.words.of(global_index).ok_or(Error::Internal("global"))?;
+                    if is_vector {
+                        high.push(ConstOp::Global(word.saturating_add(1)));
+                    }
+                    ConstOp::Global(word)
+                }
+                Operator::I32Add => ConstOp::Add32,
+                Operator::I32Sub => ConstOp::Sub32,
+                Operator::I32Mul => ConstOp::Mul32,
+                Operator::I64Add => ConstOp::Add64,
+                Operator::I64Sub => ConstOp::Sub64,
+                Operator::I64Mul => ConstOp::Mul64,
+                Operator::End => break,
+                _ => return Err(Error::Unsupported("a constant expression")),
+            });
+        }
+        Ok([low, high])
+    }
 }
 
 fn reference(function: u32) -> ConstOp {
     ConstOp::Push(u64::from(function).saturating_add(1))
-}
-
-fn read(expression: &ConstExpr<'_>) -> Result<Expression, Error> {
-    let mut operations = Expression::new();
-    for operator in expression.get_operators_reader() {
-        operations.push(match operator? {
-            Operator::I32Const { value } => ConstOp::Push(u64::from(value.cast_unsigned())),
-            Operator::I64Const { value } => ConstOp::Push(value.cast_unsigned()),
-            Operator::F32Const { value } => ConstOp::Push(u64::from(value.bits())),
-            Operator::F64Const { value } => ConstOp::Push(value.bits()),
-            Operator::RefNull { .. } => ConstOp::Push(0),
-            Operator::RefFunc { function_index } => reference(function_index),
-            Operator::GlobalGet { global_index } => ConstOp::Global(global_index),
-            Operator::I32Add => ConstOp::Add32,
-            Operator::I32Sub => ConstOp::Sub32,
-            Operator::I32Mul => ConstOp::Mul32,
-            Operator::I64Add => ConstOp::Add64,
-            Operator::I64Sub => ConstOp::Sub64,
-            Operator::I64Mul => ConstOp::Mul64,
-            Operator::End => break,
-            other if is_simd(&other) => return Err(Error::Simd),
-            _ => return Err(Error::Unsupported("a constant expression")),
-        });
-    }
-    Ok(operations)
 }

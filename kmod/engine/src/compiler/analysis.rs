@@ -4,15 +4,14 @@
 
 use super::{
     Error,
-    is_simd,
+    Words,
     poll, //
 };
+use crate::simd::Operation;
 use alloc::vec::Vec;
 use wasmparser::{
-    BlockType,
     Operator,
-    OperatorsReader,
-    ValType, //
+    OperatorsReader, //
 };
 
 /// Most locals of a loop that are worth a register.
@@ -30,7 +29,7 @@ pub(super) const FIRST_POSITION: u32 = 1;
 /// A local that a loop uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Use {
-    /// Index of the local.
+    /// Word of the local.
     pub(super) local: u32,
     /// Number of accesses, those in inner loops weighted.
     weight: u32,
@@ -74,7 +73,7 @@ pub(super) struct Analysis {
     pub(super) loops: Vec<Loop>,
     /// Positions of the ends of blocks, loops and ifs, in the order of their beginning.
     pub(super) ends: Vec<u32>,
-    /// Locals, parameters included.
+    /// Words of the locals, parameters included.
     pub(super) locals: Vec<Lifetime>,
     /// Locals that the function uses most.
     pub(super) hot: Vec<Use>,
@@ -96,16 +95,16 @@ struct Frame {
     extended: Vec<u32>,
 }
 
-/// Analyses a function of `params` parameters and `locals` locals in all. `is_tail` says which functions need more than a jump
+/// Analyses a function with `params` words of parameters, and `locals`, parameters included. `is_tail` says which functions need more than a jump
 /// or a plain call to be called in tail position.
 pub(super) fn analyse(
     mut reader: OperatorsReader<'_>,
     params: u32,
-    locals: u32,
+    locals: &Words,
     is_tail: impl Fn(u32) -> bool,
 ) -> Result<Analysis, Error> {
     let mut analysis = Analysis::default();
-    let count = locals as usize;
+    let count = locals.count() as usize;
     analysis.locals.try_reserve_exact(count).map_err(|_| Error::Memory)?;
     analysis.locals.resize(count, Lifetime::default());
     for local in analysis.locals.iter_mut().take(params as usize) {
@@ -122,9 +121,6 @@ pub(super) fn analyse(
     while !reader.eof() {
         poll(&mut polled, reader.original_position());
         let operator = reader.read()?;
-        if uses_simd(&operator) {
-            return Err(Error::Simd);
-        }
         match operator {
             Operator::Block { .. } | Operator::If { .. } | Operator::Loop { .. } => {
                 let number = u32::try_from(analysis.ends.len()).unwrap_or(u32::MAX);
@@ -151,13 +147,15 @@ pub(super) fn analyse(
                     analysis.close(&frame, position, &mut log);
                 }
             }
-            Operator::LocalGet { local_index } => {
-                log.push(Use { local: local_index, weight: 1, is_assigned: false });
-                analysis.access((local_index, false), position, &mut frames, &open);
-            }
-            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
-                log.push(Use { local: local_index, weight: 1, is_assigned: true });
-                analysis.access((local_index, true), position, &mut frames, &open);
+            Operator::LocalGet { local_index }
+            | Operator::LocalSet { local_index }
+            | Operator::LocalTee { local_index } => {
+                let is_assigned = !matches!(operator, Operator::LocalGet { .. });
+                let (word, is_vector) = locals.of(local_index).ok_or(Error::Internal("local"))?;
+                for local in [word].into_iter().chain(is_vector.then(|| word.saturating_add(1))) {
+                    log.push(Use { local, weight: 1, is_assigned });
+                    analysis.access((local, is_assigned), position, &mut frames, &open);
+                }
             }
             Operator::ReturnCallIndirect { .. } => analysis.calls_tails = true,
             Operator::ReturnCall { function_index } => analysis.calls_tails |= is_tail(function_index),
@@ -169,22 +167,11 @@ pub(super) fn analyse(
     Ok(analysis)
 }
 
-/// Returns true for a SIMD operator, and for others with the type `v128`.
-fn uses_simd(operator: &Operator<'_>) -> bool {
-    match operator {
-        Operator::Block { blockty } | Operator::If { blockty } | Operator::Loop { blockty } => {
-            *blockty == BlockType::Type(ValType::V128)
-        }
-        Operator::TypedSelect { ty } => *ty == ValType::V128,
-        other => is_simd(other),
-    }
-}
-
 impl Analysis {
     /// Notes calls and accesses to memory in all open loops.
     fn note(&mut self, operator: &Operator<'_>, frames: &[Frame], open: &[usize]) {
         let kind = kind(operator);
-        let has_call = matches!(kind, Kind::Helper | Kind::Call);
+        let has_call = matches!(kind, Kind::Helper | Kind::MemoryHelper | Kind::Call);
         self.has_call |= has_call;
         if matches!(kind, Kind::Plain) {
             return;
@@ -194,7 +181,7 @@ impl Analysis {
             let before = (info.has_call, info.moves_memory, info.has_memory);
             info.has_call |= has_call;
             info.moves_memory |= matches!(kind, Kind::Call);
-            info.has_memory |= matches!(kind, Kind::Memory);
+            info.has_memory |= matches!(kind, Kind::Memory | Kind::MemoryHelper);
             if before == (info.has_call, info.moves_memory, info.has_memory) {
                 // Those around it know, too.
                 break;
@@ -277,6 +264,8 @@ enum Kind {
     Memory,
     /// Calls a helper that leaves memories where they are.
     Helper,
+    /// Accesses memory and calls such a helper.
+    MemoryHelper,
     Call,
 }
 
@@ -306,7 +295,29 @@ fn kind(operator: &Operator<'_>) -> Kind {
         | O::I32Store16 { .. }
         | O::I64Store8 { .. }
         | O::I64Store16 { .. }
-        | O::I64Store32 { .. } => Kind::Memory,
+        | O::I64Store32 { .. }
+        | O::V128Load { .. }
+        | O::V128Load8Splat { .. }
+        | O::V128Load16Splat { .. }
+        | O::V128Load32Splat { .. }
+        | O::V128Load64Splat { .. }
+        | O::V128Load32Zero { .. }
+        | O::V128Load64Zero { .. }
+        | O::V128Load8Lane { .. }
+        | O::V128Load16Lane { .. }
+        | O::V128Load32Lane { .. }
+        | O::V128Load64Lane { .. }
+        | O::V128Store { .. }
+        | O::V128Store8Lane { .. }
+        | O::V128Store16Lane { .. }
+        | O::V128Store32Lane { .. }
+        | O::V128Store64Lane { .. } => Kind::Memory,
+        O::V128Load8x8S { .. }
+        | O::V128Load8x8U { .. }
+        | O::V128Load16x4S { .. }
+        | O::V128Load16x4U { .. }
+        | O::V128Load32x2S { .. }
+        | O::V128Load32x2U { .. } => Kind::MemoryHelper,
         O::MemoryFill { .. }
         | O::MemoryCopy { .. }
         | O::MemoryInit { .. }
@@ -319,9 +330,7 @@ fn kind(operator: &Operator<'_>) -> Kind {
         | O::TableCopy { .. }
         | O::TableInit { .. }
         | O::ElemDrop { .. } => Kind::Helper,
-        other => match super::operators::helper_of(other) {
-            Some(_) => Kind::Helper,
-            None => Kind::Plain,
-        },
+        other if super::operators::helper_of(other).is_some() || Operation::of(other).is_some() => Kind::Helper,
+        _ => Kind::Plain,
     }
 }

@@ -43,7 +43,7 @@ impl Compiler<'_> {
     /// Calls function `index`, imported or not.
     pub(super) fn call(&mut self, index: u32) -> Result<(), Error> {
         let ty = self.declarations.function_type(index)?;
-        let (params, results) = (ty.params.len(), ty.results.len());
+        let (params, results) = (ty.param_words(), ty.result_words());
         match index.checked_sub(self.declarations.imported) {
             Some(defined) => {
                 self.pass(params)?;
@@ -76,7 +76,7 @@ impl Compiler<'_> {
     /// Looks up an element of a table as a function; returns the numbers of its parameters and results.
     fn resolve(&mut self, type_index: u32, table: u32) -> Result<(usize, usize), Error> {
         let ty = self.declarations.types.get(type_index as usize).ok_or(Error::Internal("type index"))?;
-        let (params, results) = (ty.params.len(), ty.results.len());
+        let (params, results) = (ty.param_words(), ty.result_words());
         let id = self.declarations.type_ids.get(type_index as usize).copied().ok_or(Error::Internal("type index"))?;
         let element = self.frame.pop()?;
         self.arguments(&[
@@ -98,7 +98,7 @@ impl Compiler<'_> {
             self.branch(0)?;
             return self.diverge();
         }
-        let params = self.declarations.function_type(index)?.params.len();
+        let params = self.declarations.function_type(index)?.param_words();
         if index == self.index {
             // The function begins again, with the comparison of the stack limit, which is a checkpoint.
             self.pass(params)?;
@@ -168,7 +168,7 @@ impl Compiler<'_> {
     }
 
     /// Stores the topmost `count` operands into the context, as arguments from index `first` on.
-    fn pass_all(&mut self, count: usize, first: u32) -> Result<(), Error> {
+    pub(super) fn pass_all(&mut self, count: usize, first: u32) -> Result<(), Error> {
         for index in (0..count).rev() {
             let index = u32::try_from(index).ok().and_then(|index| index.checked_add(first));
             let off = args_offset(index.ok_or(Error::Internal("argument"))?)?;
@@ -256,7 +256,24 @@ impl Compiler<'_> {
 
     /// Loads or stores a global.
     pub(super) fn global(&mut self, index: u32, is_set: bool) -> Result<(), Error> {
-        let off = i16::try_from(index)
+        let (word, is_vector) = self.declarations.globals.of(index).ok_or(Error::Internal("global"))?;
+        let high = is_vector.then(|| word.saturating_add(1));
+        if is_set {
+            // The high word is the top operand.
+            for word in high.into_iter().chain([word]) {
+                self.global_word(word, true)?;
+            }
+            return Ok(());
+        }
+        for word in [word].into_iter().chain(high) {
+            self.global_word(word, false)?;
+        }
+        Ok(())
+    }
+
+    /// Loads or stores a word of the globals.
+    fn global_word(&mut self, word: u32, is_set: bool) -> Result<(), Error> {
+        let off = i16::try_from(word)
             .ok()
             .and_then(|index| index.checked_mul(8))
             .and_then(|bytes| crate::vmctx::GLOBALS.checked_add(bytes))

@@ -3,7 +3,9 @@
 //! Control flow of a function.
 
 use super::{
-    Declarations, Error,
+    Declarations,
+    Error,
+    Words,
     analysis::{
         FIRST_POSITION,
         analyse, //
@@ -22,6 +24,7 @@ use super::{
         Value,
         claim, //
     },
+    words::size, //
 };
 use crate::{
     ebpf::{
@@ -53,8 +56,7 @@ use wasmparser::{
     BrTable,
     FunctionBody,
     Operator,
-    OperatorsReader,
-    ValType, //
+    OperatorsReader, //
 };
 
 /// Parameters that are passed in registers.
@@ -120,6 +122,9 @@ pub(super) struct Compare {
 /// A function that is being compiled.
 pub(super) struct Compiler<'a> {
     pub(super) declarations: &'a Declarations,
+    pub(super) locals: &'a Words,
+    /// Positions of the operators that drop or select a `v128`, ascending.
+    vectors: &'a [u32],
     pub(super) frame: Frame,
     /// Index of the function among all functions.
     pub(super) index: u32,
@@ -133,7 +138,7 @@ pub(super) struct Compiler<'a> {
     controls: Vec<Control>,
     cold: Vec<Cold>,
     pub(super) compare: Option<Compare>,
-    is_reachable: bool,
+    pub(super) is_reachable: bool,
     /// Constructs that were opened in unreachable code.
     skipped: u32,
     loops: usize,
@@ -168,34 +173,38 @@ pub(super) struct Translated {
     pub(super) calls_tails: bool,
 }
 
-/// Compiles function `index`, whose body has been validated.
+/// Compiles function `index`, whose body has been validated; the operators at `vectors` drop or select a `v128`.
 pub(super) fn compile(
     declarations: &Declarations,
     index: u32,
     body: &FunctionBody<'_>,
+    vectors: &[u32],
     reach: u16,
     mut asm: Assembler,
 ) -> Result<Translated, Error> {
     let ty = declarations.function_type(index)?;
-    let params = u32::try_from(ty.params.len()).unwrap_or(u32::MAX);
-    let mut locals = params;
+    let mut words = Words::default();
+    for ty in &ty.params {
+        words.add(*ty, 1)?;
+    }
+    let params = words.count();
     for group in body.get_locals_reader()? {
         let (count, ty) = group?;
-        if ty == ValType::V128 {
-            return Err(Error::Simd);
-        }
-        locals = locals.saturating_add(count);
+        words.add(ty, count)?;
     }
+    let locals = words.count();
     // The size of the frame, and which jumps are far, show when the function has been compiled.
     let mut is_large = false;
     let mut far: Option<Vec<u32>> = None;
     for attempt in 1..=ATTEMPTS {
         let is_tail = |callee| callee != index && callee >= declarations.imported;
-        let analysis = analyse(body.get_operators_reader()?, params, locals, is_tail)?;
+        let analysis = analyse(body.get_operators_reader()?, params, &words, is_tail)?;
         let calls_tails = analysis.calls_tails;
         let frame = Frame::new(asm, analysis, locals)?;
         let mut compiler = Compiler {
             declarations,
+            locals: &words,
+            vectors,
             frame,
             index,
             entry: None,
@@ -215,7 +224,7 @@ pub(super) fn compile(
             stack: None,
             island: 0,
         };
-        compiler.run(params, locals, ty.results.len(), is_large)?;
+        compiler.run(params, locals, ty.result_words(), is_large)?;
         let size = compiler.frame.size();
         asm = compiler.frame.asm;
         if size > STACK_RED_ZONE && !is_large {
@@ -349,12 +358,30 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// The local that the next operator assigns the result to.
+    /// The word of the local that the next operator assigns the result to, unless it is a `v128`.
     pub(super) fn next_local(&self) -> Option<u32> {
         match self.next {
-            Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => Some(local_index),
+            Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
+                self.locals.of(local_index).filter(|(_, is_vector)| !is_vector).map(|(word, _)| word)
+            }
             _ => None,
         }
+    }
+
+    /// The words of the local that the next operator assigns the result to, a `v128`.
+    pub(super) fn next_vector(&self) -> [Option<u32>; 2] {
+        let local = match self.next {
+            Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
+                self.locals.of(local_index).filter(|(_, is_vector)| *is_vector)
+            }
+            _ => None,
+        };
+        local.map_or([None; 2], |(word, _)| [Some(word), Some(word.saturating_add(1))])
+    }
+
+    /// Set if the present operator drops or selects a `v128`.
+    pub(super) fn is_vector(&self) -> bool {
+        self.vectors.binary_search(&self.frame.position).is_ok()
     }
 
     /// Brings parameters and locals into their places.
@@ -524,10 +551,10 @@ impl<'a> Compiler<'a> {
     fn block_type(&self, ty: BlockType) -> Result<(usize, usize), Error> {
         Ok(match ty {
             BlockType::Empty => (0, 0),
-            BlockType::Type(_) => (0, 1),
+            BlockType::Type(ty) => (0, size(ty)),
             BlockType::FuncType(index) => {
                 let ty = self.declarations.types.get(index as usize).ok_or(Error::Internal("type index"))?;
-                (ty.params.len(), ty.results.len())
+                (ty.param_words(), ty.result_words())
             }
         })
     }

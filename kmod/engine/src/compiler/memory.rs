@@ -45,7 +45,7 @@ pub(super) struct Load {
 }
 
 /// Number of bytes of a width.
-fn bytes(width: u8) -> u64 {
+pub(super) fn bytes(width: u8) -> u64 {
     match width {
         width::B => 1,
         width::H => 2,
@@ -56,6 +56,12 @@ fn bytes(width: u8) -> u64 {
 
 /// A checked address: register and offset.
 type Address = Option<(Reg, i16)>;
+
+/// `offset` as the offset of instructions that access `width` bytes, at most 8 each.
+fn short(offset: u64, width: u64) -> Option<i16> {
+    let last = i16::try_from(offset.checked_add(width.saturating_sub(8))?).ok()?;
+    last.checked_sub(i16::try_from(width.saturating_sub(8)).ok()?)
+}
 
 impl Compiler<'_> {
     /// Loads.
@@ -94,9 +100,14 @@ impl Compiler<'_> {
 
     /// Pops an address, and checks that `width` bytes are there; none if they cannot be. The register may be overwritten
     /// unless it is R7.
-    fn address(&mut self, memarg: MemArg, width: u64) -> Result<Address, Error> {
-        let memory = memarg.memory;
+    pub(super) fn address(&mut self, memarg: MemArg, width: u64) -> Result<Address, Error> {
         let operand = self.frame.pop()?;
+        self.address_of(operand, memarg, width)
+    }
+
+    /// Like [`Compiler::address`], of a popped operand.
+    pub(super) fn address_of(&mut self, operand: Operand, memarg: MemArg, width: u64) -> Result<Address, Error> {
+        let memory = memarg.memory;
         let minimum = self.declarations.memories.get(memory as usize).copied().unwrap_or(0);
         // Every memory is smaller than 4 GiB.
         let need = memarg.offset.checked_add(width).and_then(|need| u32::try_from(need).ok());
@@ -109,7 +120,7 @@ impl Compiler<'_> {
             && let Some(start) = index.checked_add(memarg.offset)
             && start.checked_add(width).is_some_and(|end| end <= minimum)
         {
-            return self.fixed(memory, start).map(Some);
+            return self.fixed(memory, start, width).map(Some);
         }
         let reg = self.frame.source(operand)?;
         let known = if memory == 0 { self.frame.now.cell(reg).bytes } else { 0 };
@@ -133,10 +144,10 @@ impl Compiler<'_> {
             self.frame.release(scratch)?;
         }
         if self.declarations.has_masks {
-            return self.masked_sum(operand, reg, memory, memarg.offset).map(Some);
+            return self.masked_sum(operand, reg, memarg, width).map(Some);
         }
         let address = self.sum(operand, reg, memory)?;
-        let off = if let Ok(off) = i16::try_from(memarg.offset) {
+        let off = if let Some(off) = short(memarg.offset, width) {
             off
         } else {
             self.add(address, memarg.offset)?;
@@ -177,8 +188,9 @@ impl Compiler<'_> {
     }
 
     /// A register with the address of index `reg`, which is masked before, and the offset for the access.
-    fn masked_sum(&mut self, operand: Operand, reg: Reg, memory: u32, offset: u64) -> Result<(Reg, i16), Error> {
-        if let Ok(off) = i16::try_from(offset) {
+    fn masked_sum(&mut self, operand: Operand, reg: Reg, memarg: MemArg, width: u64) -> Result<(Reg, i16), Error> {
+        let (memory, offset) = (memarg.memory, memarg.offset);
+        if let Some(off) = short(offset, width) {
             if memory != 0 || !self.frame.now.cell(reg).is_masked() {
                 let scratch = self.frame.alloc()?;
                 // The register may be a local's: the value of a checked index does not change.
@@ -211,10 +223,10 @@ impl Compiler<'_> {
     }
 
     /// Address of byte `start`, which every memory of this type has.
-    fn fixed(&mut self, memory: u32, start: u64) -> Result<(Reg, i16), Error> {
+    fn fixed(&mut self, memory: u32, start: u64, width: u64) -> Result<(Reg, i16), Error> {
         if memory == 0 {
             let base = self.frame.base()?;
-            if let Ok(off) = i16::try_from(start) {
+            if let Some(off) = short(start, width) {
                 return Ok((base, off));
             }
             let address = self.frame.alloc()?;

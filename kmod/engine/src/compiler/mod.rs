@@ -13,7 +13,9 @@ mod function;
 mod memory;
 mod operators;
 mod registers;
+mod simd;
 mod tails;
+pub(crate) mod words;
 
 use crate::{
     checker::{
@@ -52,6 +54,7 @@ use wasmparser::{
     ValidatorResources,
     WasmFeatures, //
 };
+pub use words::Words;
 
 /// Reasons not to compile a module; it can still be interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +63,6 @@ pub enum Error {
     Invalid(String, usize),
     /// The module uses a feature that the compiler does not know.
     Unsupported(&'static str),
-    /// The module uses SIMD.
-    Simd,
     /// Something in it is larger than compiled code can have.
     TooLarge(&'static str),
     /// No memory.
@@ -83,7 +84,6 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(message, offset) => write!(f, "not valid Wasm: {message} at offset {offset}"),
             Self::Unsupported(what) => write!(f, "the compiler does not support {what}"),
-            Self::Simd => f.write_str("the module uses SIMD, which the compiler does not support"),
             Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
             Self::Memory => f.write_str("no memory for the compiler"),
             Self::Internal(what) => write!(f, "mistake of the compiler: {what}"),
@@ -99,6 +99,20 @@ pub struct Type {
     pub params: Vec<ValType>,
     /// Results.
     pub results: Vec<ValType>,
+}
+
+impl Type {
+    /// Number of words of the parameters.
+    #[must_use]
+    pub fn param_words(&self) -> usize {
+        words::sizes(&self.params)
+    }
+
+    /// Number of words of the results.
+    #[must_use]
+    pub fn result_words(&self) -> usize {
+        words::sizes(&self.results)
+    }
 }
 
 /// Declarations of a module.
@@ -118,8 +132,8 @@ pub struct Declarations {
     pub memories: Vec<u64>,
     /// Set if indices are masked, see [`crate::vmctx::index_mask`].
     pub has_masks: bool,
-    /// Number of globals.
-    pub globals: u32,
+    /// Words of the globals.
+    pub globals: Words,
     /// Number of tables.
     pub tables: u32,
     /// Functions that call others in tail position, ascending: the bodies of these are behind those that the module defines.
@@ -154,7 +168,7 @@ impl Declarations {
         let all = self.functions.len().saturating_add(self.tail_callers.len());
         Shape {
             functions: u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(self.imported),
-            globals: self.globals,
+            globals: self.globals.count(),
             memories: self.memories.clone(),
             has_masks: self.has_masks,
         }
@@ -162,7 +176,7 @@ impl Declarations {
 
     fn add_tail_caller(&mut self, index: u32) -> Result<(), Error> {
         // The last word of the arguments is taken.
-        let is_wide = |ty: &Type| ty.params.len().max(ty.results.len()) >= ARGS_MAX as usize;
+        let is_wide = |ty: &Type| ty.param_words().max(ty.result_words()) >= ARGS_MAX as usize;
         if self.types.iter().any(is_wide) {
             return Err(Error::TooLarge("parameters or results of a function, with tail calls"));
         }
@@ -172,11 +186,8 @@ impl Declarations {
     }
 
     fn add_type(&mut self, ty: Type) -> Result<(), Error> {
-        if ty.params.len().max(ty.results.len()) > ARGS_MAX as usize {
+        if ty.param_words().max(ty.result_words()) > ARGS_MAX as usize {
             return Err(Error::TooLarge("parameters or results of a function"));
-        }
-        if ty.params.iter().chain(&ty.results).any(|ty| *ty == ValType::V128) {
-            return Err(Error::Simd);
         }
         let number = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
         self.type_ids.push(*self.first_types.entry(ty.clone()).or_insert(number));
@@ -194,7 +205,7 @@ pub struct Compiled {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that modules may use: those that wasmi enables. The compiler refuses SIMD all the same, see [`Error::Simd`].
+/// The proposals that modules may use: those that wasmi enables.
 pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -208,16 +219,6 @@ pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SIMD)
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FLOATS);
-
-macro_rules! define_is_simd {
-    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($annotation:tt)*))*) => {
-        /// Returns true for a SIMD operator.
-        pub(crate) fn is_simd(operator: &Operator<'_>) -> bool {
-            matches!(operator, $(Operator::$op { .. })|*)
-        }
-    };
-}
-wasmparser::for_each_visit_simd_operator!(define_is_simd);
 
 impl Compiled {
     /// Has the checker look at every function.
@@ -309,11 +310,11 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
         declare(&mut compiled.declarations, &payload)?;
         if let ValidPayload::Func(function, body) = valid {
             let mut function = function.into_validator(allocations.take().unwrap_or_default());
-            validate(&mut function, &body)?;
+            let vectors = validate(&mut function, &body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
             let translated =
-                function::compile(&compiled.declarations, index, &body, options.reach.min(REACH), assembler)?;
+                function::compile(&compiled.declarations, index, &body, &vectors, options.reach.min(REACH), assembler)?;
             assembler = translated.assembler;
             let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {
@@ -340,19 +341,6 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
     Ok((compiled, origins))
 }
 
-/// Validates the body of a function, as [`FuncValidator::validate`] does. The host can end that.
-fn validate(function: &mut FuncValidator<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Error> {
-    let mut reader = body.get_binary_reader();
-    function.read_locals(&mut reader)?;
-    reader.set_features(FEATURES);
-    let mut polled = reader.original_position();
-    while !reader.eof() {
-        poll(&mut polled, reader.original_position());
-        reader.visit_operator(&mut function.visitor(reader.original_position()))??;
-    }
-    Ok(function.finish(reader.original_position())?)
-}
-
 /// Number of bytes of operators between two calls of [`crate::poll`].
 const BYTES_PER_POLL: usize = 1024;
 
@@ -363,6 +351,34 @@ fn poll(polled: &mut usize, at: usize) {
         *polled = at;
         crate::poll();
     }
+}
+
+/// Validates a function's body. Returns the positions of the operators that drop or select a `v128`, ascending.
+fn validate(function: &mut FuncValidator<ValidatorResources>, body: &FunctionBody<'_>) -> Result<Vec<u32>, Error> {
+    let mut reader = body.get_binary_reader();
+    function.read_locals(&mut reader)?;
+    reader.set_features(FEATURES);
+    let mut vectors = Vec::new();
+    let mut position = analysis::FIRST_POSITION;
+    let mut polled = reader.original_position();
+    while !reader.eof() {
+        let offset = reader.original_position();
+        poll(&mut polled, offset);
+        let operator = reader.read_operator()?;
+        let operand = match operator {
+            Operator::Drop => function.get_operand_type(0),
+            Operator::Select | Operator::TypedSelect { .. } => function.get_operand_type(1),
+            _ => None,
+        };
+        if operand == Some(Some(ValType::V128)) {
+            vectors.try_reserve(1).map_err(|_| Error::Memory)?;
+            vectors.push(position);
+        }
+        function.op(offset, &operator)?;
+        position = position.saturating_add(1);
+    }
+    function.finish(reader.original_position())?;
+    Ok(vectors)
 }
 
 fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(), Error> {
@@ -403,12 +419,9 @@ fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(),
         }
         Payload::GlobalSection(globals) => {
             for global in globals.clone() {
-                if global?.ty.content_type == ValType::V128 {
-                    return Err(Error::Simd);
-                }
+                declarations.globals.add(global?.ty.content_type, 1)?;
             }
-            declarations.globals = globals.count();
-            if declarations.globals > GLOBALS_MAX {
+            if declarations.globals.count() > GLOBALS_MAX {
                 return Err(Error::TooLarge("globals"));
             }
         }

@@ -234,9 +234,18 @@ impl<'a> Compiler<'a> {
             return self.compute(&computation);
         }
         match *operator {
-            O::LocalGet { local_index } => self.frame.push(Value::Local(local_index)),
-            O::LocalSet { local_index } => self.frame.assign(local_index, false),
-            O::LocalTee { local_index } => self.frame.assign(local_index, true),
+            O::LocalGet { local_index } => match self.local(local_index)? {
+                (word, None) => self.frame.push(Value::Local(word)),
+                (low, Some(high)) => self.push_vector(low, high),
+            },
+            O::LocalSet { local_index } => match self.local(local_index)? {
+                (word, None) => self.frame.assign(word, false),
+                (low, Some(high)) => self.assign_vector(low, high, false),
+            },
+            O::LocalTee { local_index } => match self.local(local_index)? {
+                (word, None) => self.frame.assign(word, true),
+                (low, Some(high)) => self.assign_vector(low, high, true),
+            },
             O::GlobalGet { global_index } => self.global(global_index, false),
             O::GlobalSet { global_index } => self.global(global_index, true),
             O::I32Const { value } => self.frame.push(Value::Const(u64::from(value.cast_unsigned()))),
@@ -245,6 +254,9 @@ impl<'a> Compiler<'a> {
             O::F64Const { value } => self.frame.push(Value::Const(value.bits())),
             O::Drop => {
                 self.frame.pop()?;
+                if self.is_vector() {
+                    self.frame.pop()?;
+                }
                 self.frame.unlock();
                 Ok(())
             }
@@ -256,6 +268,7 @@ impl<'a> Compiler<'a> {
             }
             O::I64Eqz => self.is_zero(true),
             O::RefIsNull => self.is_zero(true),
+            O::Select | O::TypedSelect { .. } if self.is_vector() => self.select_vector(),
             O::Select | O::TypedSelect { .. } => self.select(),
             O::I32DivS => self.divide(false, true, false),
             O::I32DivU => self.divide(false, false, false),
@@ -327,12 +340,12 @@ impl<'a> Compiler<'a> {
             O::ElemDrop { elem_index } => self.call_helper(Helper::ElemDrop, &[elem_index.into()], 0, false),
             O::RefNull { .. } => self.frame.push(Value::Const(0)),
             O::RefFunc { function_index } => self.frame.push(Value::Const(u64::from(function_index).saturating_add(1))),
-            _ => Err(Error::Unsupported("an operator")),
+            _ => self.simd(operator),
         }
     }
 
     /// Pushes a popped operand again, at another depth.
-    fn repush(&mut self, operand: Operand) -> Result<(), Error> {
+    pub(super) fn repush(&mut self, operand: Operand) -> Result<(), Error> {
         match operand.value {
             Value::Slot => {
                 let reg = self.frame.source(operand)?;
@@ -379,9 +392,20 @@ impl<'a> Compiler<'a> {
     }
 
     fn binary(&mut self, op: u8, is_wide: bool, is_commutative: bool) -> Result<(), Error> {
-        let mut rhs = self.frame.pop()?;
-        let mut lhs = self.frame.pop()?;
-        let hinted = self.next_local();
+        let rhs = self.frame.pop()?;
+        let lhs = self.frame.pop()?;
+        let dst = self.combine((op, is_wide, is_commutative), lhs, rhs, self.next_local())?;
+        self.finish_result(dst)
+    }
+
+    /// A register with the result of an operation of two popped operands; `hinted` is the local that it is assigned to.
+    pub(super) fn combine(
+        &mut self,
+        (op, is_wide, is_commutative): (u8, bool, bool),
+        mut lhs: Operand,
+        mut rhs: Operand,
+        hinted: Option<u32>,
+    ) -> Result<Reg, Error> {
         let is_local = |operand: &Operand| matches!(operand.value, Value::Local(local) if Some(local) == hinted);
         if is_commutative
             && (matches!(lhs.value, Value::Const(_))
@@ -410,7 +434,7 @@ impl<'a> Compiler<'a> {
             dst = copy;
         }
         self.frame.asm.alu(op, is_wide, dst, source)?;
-        self.finish_result(dst)
+        Ok(dst)
     }
 
     /// Applies operations with immediates to the top operand.
@@ -502,7 +526,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Leaves a compare to the next operator if that can use it.
-    fn compared(&mut self, compare: Compare) -> Result<(), Error> {
+    pub(super) fn compared(&mut self, compare: Compare) -> Result<(), Error> {
         if matches!(
             self.next,
             Some(
@@ -627,7 +651,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// A register with all bits set if `compare`, a narrow one, holds, else 0. The registers in `busy` keep their values.
-    fn compare_mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
+    pub(super) fn compare_mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
         let dst = self.sign(compare, busy)?;
         self.frame.asm.alu(alu::ARSH, true, dst, RegImm::Imm(63))?;
         Ok(dst)

@@ -50,7 +50,7 @@ pub(super) enum Holder {
     Free,
     /// A local.
     Local {
-        /// Index of the local.
+        /// Word of the local.
         local: u32,
         /// Set if its frame slot has an older value.
         is_dirty: bool,
@@ -154,7 +154,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame for a function of `locals` locals, parameters included.
+    /// A frame for a function with `locals` words of locals, parameters included.
     pub(super) fn new(mut asm: Assembler, analysis: Analysis, locals: u32) -> Result<Self, Error> {
         asm.clear();
         let mut aliases = Vec::new();
@@ -345,6 +345,37 @@ impl Frame {
     pub(super) fn pop(&mut self) -> Result<Operand, Error> {
         let operand = self.stack.pop().ok_or(Error::Internal("operand stack empty"))?;
         self.settled = self.settled.min(self.stack.len());
+        self.release_operand(operand)?;
+        Ok(operand)
+    }
+
+    /// Takes the operand that has `above` operands above it. A constant, which nobody may use, is left in its place.
+    pub(super) fn take(&mut self, above: usize) -> Result<Operand, Error> {
+        let index = self.index(above)?;
+        let place = self.stack.get_mut(index).ok_or(Error::Internal("operand"))?;
+        let operand = *place;
+        place.value = Value::Const(0);
+        self.release_operand(operand)?;
+        Ok(operand)
+    }
+
+    /// Makes `reg`, of which no fact is known, the operand that has `above` operands above it, where one was taken.
+    pub(super) fn put(&mut self, above: usize, reg: Reg) -> Result<(), Error> {
+        let index = self.index(above)?;
+        let depth = u32::try_from(index).map_err(|_| Error::TooLarge("operands"))?;
+        self.stack.get_mut(index).ok_or(Error::Internal("operand"))?.value = Value::Reg(reg);
+        self.settled = self.settled.min(index);
+        self.hold(reg, Holder::Operand(depth))
+    }
+
+    /// Index of the operand that has `above` operands above it.
+    fn index(&self, above: usize) -> Result<usize, Error> {
+        let last = self.stack.len().checked_sub(1);
+        last.and_then(|last| last.checked_sub(above)).ok_or(Error::Internal("operand stack empty"))
+    }
+
+    /// Makes the register of an operand that leaves the stack a locked temporary.
+    fn release_operand(&mut self, operand: Operand) -> Result<(), Error> {
         match operand.value {
             Value::Reg(reg) => {
                 self.now.cell_mut(reg)?.holder = Holder::Temporary;
@@ -360,7 +391,7 @@ impl Frame {
             }
             Value::Const(_) | Value::Slot => {}
         }
-        Ok(operand)
+        Ok(())
     }
 
     /// Drops operands down to `height`.

@@ -40,7 +40,7 @@ pub(super) fn caller(
     index: u32,
     mut asm: Assembler,
 ) -> Result<(Function, Assembler), Error> {
-    let params = u32::try_from(declarations.function_type(index)?.params.len()).unwrap_or(u32::MAX);
+    let params = u32::try_from(declarations.function_type(index)?.param_words()).unwrap_or(u32::MAX);
     let body = declarations.tail_entry(index).and_then(|body| body.checked_sub(declarations.imported));
     asm.clear();
     asm.origin(None);
