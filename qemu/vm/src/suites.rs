@@ -5,7 +5,8 @@
 //! `qemu/checks/NAME.sh` runs in the build root. `qemu/suites/NAME.sh` runs in a separate VM, whose
 //! kernel log must have no faults. A line `# options: --cpus 8 --timeout 900` in the first 20 lines
 //! of a suite sets options of its VM. Several suites run at the same time, except those with the
-//! option `--alone`: they measure time or use all processors.
+//! option `--alone`: they measure time or use all processors. A suite with a line `# on demand` in
+//! the first 20 lines runs only if it is named.
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +70,12 @@ use crate::{
 /// Option of a suite that must not run at the same time as another suite.
 const ALONE: &str = "--alone";
 
+/// Line of a suite that runs only if it is named.
+const ON_DEMAND: &str = "# on demand";
+
+/// Number of first lines of a suite that have its options.
+const OPTION_LINES: usize = 20;
+
 /// Number of lines of a failed suite's standard error, and of the kernel log, that are shown.
 const SHOWN_LINES: usize = 40;
 
@@ -94,6 +101,8 @@ pub struct Suite {
     pub options: Vec<String>,
     /// Set if no other suite may run at the same time.
     pub is_alone: bool,
+    /// Set if the suite runs only if it is named.
+    pub is_on_demand: bool,
 }
 
 /// Output and ending of a suite.
@@ -120,8 +129,8 @@ pub trait RunInVm: Send + Sync {
 /// Environment variable with options for the VMs of all suites, such as `--param compiler=0`.
 const MORE_OPTIONS: &str = "KWASMI_SUITE_OPTIONS";
 
-/// Returns the suites under `top` with one of `names`, or all if `names` is empty. Suites of the
-/// build root come first; suites that run alone come last.
+/// Returns the suites under `top` with one of `names`, or all but those on demand if `names` is
+/// empty. Suites of the build root come first; suites that run alone come last.
 ///
 /// # Errors
 /// Fails if a folder or a suite cannot be read, or if no suite has one of `names`.
@@ -142,20 +151,19 @@ pub fn find(top: &Path, names: &[String]) -> Result<Vec<Suite>> {
         }
         for (name, path) in found {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let options = text.lines().take(20).filter_map(|line| line.strip_prefix("# options:"));
+            let is_on_demand = text.lines().take(OPTION_LINES).any(|line| line == ON_DEMAND);
+            let options = text.lines().take(OPTION_LINES).filter_map(|line| line.strip_prefix("# options:"));
             let options = options.flat_map(str::split_whitespace).map(str::to_owned);
             let (alone, mut options): (Vec<_>, Vec<_>) = options.partition(|option| option == ALONE);
             options.extend(more.split_whitespace().map(str::to_owned));
-            suites.push(Suite { name, path, place, options, is_alone: !alone.is_empty() });
+            suites.push(Suite { name, path, place, options, is_alone: !alone.is_empty(), is_on_demand });
         }
     }
     let all: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
     for name in names {
         anyhow::ensure!(all.contains(&name.as_str()), "no suite '{name}'; the suites are: {}", all.join(" "));
     }
-    if !names.is_empty() {
-        suites.retain(|suite| names.contains(&suite.name));
-    }
+    suites.retain(|suite| if names.is_empty() { !suite.is_on_demand } else { names.contains(&suite.name) });
     suites.sort_by_key(|suite| suite.is_alone);
     Ok(suites)
 }

@@ -130,6 +130,20 @@ fn alone_suites_run_alone_and_last() {
 }
 
 #[test]
+fn suites_on_demand_run_only_if_they_are_named() {
+    let top = tempfile::tempdir().unwrap();
+    let on_demand = "#!/bin/sh\n# on demand\n";
+    make(top.path(), &[("qemu/checks/large.sh", on_demand), ("qemu/suites/large.sh", on_demand), ("qemu/suites/small.sh", "")]);
+    let names = |wanted: &[&str]| -> Vec<String> {
+        let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        suites::find(top.path(), &wanted).unwrap().into_iter().map(|suite| suite.name).collect()
+    };
+    assert_eq!(names(&[]), ["small"]);
+    assert_eq!(names(&["large"]), ["large", "large"]);
+    assert_eq!(names(&["small", "large"]), ["large", "large", "small"]);
+}
+
+#[test]
 fn failures_are_printed_and_all_output_is_kept() {
     let top = tempfile::tempdir().unwrap();
     let check = "printf 'KTAP version 1\\n1..1\\n# why\\nnot ok 1 a check\\n'; echo more >&2";
