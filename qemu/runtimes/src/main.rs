@@ -2,12 +2,15 @@
 
 //! Runs a guest in a process on wasmi or wasmtime, for comparison with kwasmi.
 //!
-//!     kwasmi-runtimes wasmi|wasmtime [--fd N]... [--dir HOST]... [--time FILE] FILE.wasm [ARG]...
+//!     kwasmi-runtimes wasmi|wasmtime [--fd N]... [--dir HOST[::GUEST]]... [--env NAME=VALUE]...
+//!         [--compiled FILE [--only-compile]] [--time FILE] FILE.wasm [ARG]...
 //!
 //! In the guest, the descriptors get the numbers from 3 on, in the order of the options, followed
-//! by the directories. Both runtimes use the WASI of wasi-common and their default settings.
+//! by the directories. The first argument of the guest is the file name of FILE.wasm. Both runtimes
+//! use the WASI of wasi-common and their default settings.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     net::TcpListener,
     os::{
@@ -65,9 +68,18 @@ struct Options {
     /// Passes this descriptor to the guest.
     #[arg(long, value_name = "N")]
     fd: Vec<RawFd>,
-    /// Preopens this directory for the guest.
-    #[arg(long, value_name = "HOST")]
-    dir: Vec<PathBuf>,
+    /// Preopens the directory HOST for the guest, as GUEST (default: HOST).
+    #[arg(long, value_name = "HOST[::GUEST]")]
+    dir: Vec<String>,
+    /// Sets an environment variable of the guest.
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Takes the machine code of wasmtime from this file. If it does not exist, it is created.
+    #[arg(long, value_name = "FILE")]
+    compiled: Option<PathBuf>,
+    /// Creates the file of --compiled, and runs nothing.
+    #[arg(long, requires = "compiled")]
+    only_compile: bool,
     /// Writes the time that the guest ran, without its translation, to this file, in nanoseconds.
     #[arg(long, value_name = "FILE")]
     time: Option<PathBuf>,
@@ -88,7 +100,19 @@ fn file(fd: OwnedFd) -> Result<Box<dyn WasiFile>> {
 
 /// Creates the WASI context of the guest.
 fn world(options: &Options) -> Result<WasiCtx> {
-    let world = WasiCtxBuilder::new().inherit_stdio().args(&options.program)?.build();
+    let mut program = options.program.clone();
+    if let Some(file) = program.first_mut()
+        && let Some(name) = Path::new(file).file_name().and_then(OsStr::to_str)
+    {
+        *file = name.to_owned();
+    }
+    let mut builder = WasiCtxBuilder::new();
+    builder.inherit_stdio().args(&program)?;
+    for variable in &options.env {
+        let (name, value) = variable.split_once('=').with_context(|| format!("--env {variable}: no ="))?;
+        builder.env(name, value)?;
+    }
+    let world = builder.build();
     for fd in &options.fd {
         // SAFETY: `borrow_raw` requires that the descriptor stays open. The starting process passed
         // it by `--fd`, and this program closes only its duplicates.
@@ -97,8 +121,9 @@ fn world(options: &Options) -> Result<WasiCtx> {
         world.push_file(file(owned)?, FileAccessMode::READ | FileAccessMode::WRITE)?;
     }
     for dir in &options.dir {
-        let opened = Dir::open_ambient_dir(dir, ambient_authority()).with_context(|| dir.display().to_string())?;
-        world.push_preopened_dir(Box::new(sync::dir::Dir::from_cap_std(opened)), dir)?;
+        let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
+        let opened = Dir::open_ambient_dir(host, ambient_authority()).with_context(|| host.to_owned())?;
+        world.push_preopened_dir(Box::new(sync::dir::Dir::from_cap_std(opened)), guest)?;
     }
     Ok(world)
 }
@@ -125,15 +150,35 @@ fn on_wasmi(wasm: &[u8], world: WasiCtx, time: Option<&Path>) -> Result<()> {
     timed(time, || Ok(start.call(&mut store, ())?))
 }
 
-fn on_wasmtime(wasm: &[u8], world: WasiCtx, time: Option<&Path>) -> Result<()> {
+/// Reads the machine code of `wasm` from `file`, or compiles it and writes it there.
+fn compiled(engine: &wasmtime::Engine, wasm: &[u8], file: Option<&Path>) -> Result<wasmtime::Module> {
+    let Some(file) = file else {
+        return wasmtime::Module::new(engine, wasm);
+    };
+    if !file.exists() {
+        // Under another name first, so that an interrupted run leaves no part of a file.
+        let part = file.with_extension(std::process::id().to_string());
+        std::fs::write(&part, engine.precompile_module(wasm)?).with_context(|| part.display().to_string())?;
+        std::fs::rename(&part, file)?;
+    }
+    // SAFETY: `deserialize_file` requires machine code that wasmtime has written, in a file that
+    // nobody changes. The lines above wrote it, in this or an earlier run, under its final name only
+    // when it was complete; wasmtime itself refuses the file of another version.
+    unsafe { wasmtime::Module::deserialize_file(engine, file) }.with_context(|| file.display().to_string())
+}
+
+fn on_wasmtime(wasm: &[u8], world: WasiCtx, options: &Options) -> Result<()> {
     let engine = wasmtime::Engine::default();
-    let module = wasmtime::Module::new(&engine, wasm)?;
+    let module = compiled(&engine, wasm, options.compiled.as_deref())?;
+    if options.only_compile {
+        return Ok(());
+    }
     let mut linker = wasmtime::Linker::new(&engine);
     sync::add_to_linker(&mut linker, |world: &mut WasiCtx| world)?;
     let mut store = wasmtime::Store::new(&engine, world);
     let instance = linker.instantiate(&mut store, &module)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-    timed(time, || start.call(&mut store, ()))
+    timed(options.time.as_deref(), || start.call(&mut store, ()))
 }
 
 /// Returns the exit status of the guest, if `error` is an exit.
@@ -147,10 +192,9 @@ fn run() -> Result<()> {
     let file = options.program.first().context("no program")?;
     let wasm = std::fs::read(file).with_context(|| file.clone())?;
     let world = world(&options)?;
-    let time = options.time.as_deref();
     match options.runtime {
-        Runtime::Wasmi => on_wasmi(&wasm, world, time),
-        Runtime::Wasmtime => on_wasmtime(&wasm, world, time),
+        Runtime::Wasmi => on_wasmi(&wasm, world, options.time.as_deref()),
+        Runtime::Wasmtime => on_wasmtime(&wasm, world, &options),
     }
 }
 
