@@ -148,6 +148,11 @@ pub(crate) fn longest_stretch() -> Duration {
     LONGEST_STRETCH.get()
 }
 
+/// Returns the CPU time of the process in nanoseconds.
+pub(crate) fn cpu_time() -> u64 {
+    clock::time(ClockId::ProcessCpu)
+}
+
 /// Sets the guest's files.
 pub(crate) fn set_files(files: Files) {
     FILES.set(files);

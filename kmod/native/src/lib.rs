@@ -145,9 +145,10 @@ fn aborted((status, text): (Status, String)) -> End {
     }
 }
 
-/// Limits of modules: the defaults of the kernel module, except that the arity is its ceiling.
+/// Limits of modules: the defaults of the kernel module, except that the numbers of functions and of
+/// parameters are the ceilings.
 const MODULE_LIMITS: ModuleLimits = ModuleLimits {
-    functions: Limit::Functions.default_value(),
+    functions: 1_000_000,
     function_size: Limit::FunctionSize.default_value(),
     locals: Limit::Locals.default_value(),
     arity: 1000,
@@ -241,6 +242,11 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         Err(failure) => return aborted(failure),
     }
     let loaded = began.elapsed();
+    if let Some(file) = &options.load_time
+        && let Err(error) = fs::write(file, host::cpu_time().to_string())
+    {
+        return (125, Some(format!("{}: {error}", file.display())));
+    }
     let load_stack = engine.stack.peak();
 
     let grants = guest.grants();

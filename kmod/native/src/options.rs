@@ -50,6 +50,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) time: Option<PathBuf>,
 
+    /// Write the CPU time of the process until the module was loaded to this file, in nanoseconds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load_time: Option<PathBuf>,
+
     /// Give this file descriptor to the guest
     #[arg(long, value_name = "N")]
     pub(crate) fd: Vec<RawFd>,
