@@ -1,0 +1,94 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0
+# Compares programs in kwasmi with the same programs in wasmtime. Sourced after ktap.sh, with the
+# folder of the programs in PUBLIC.
+#
+# A case is a function that makes files and calls `run`. Each side calls it in an empty folder, which
+# is all that the programs can access. Output, errors, statuses and files must be the same, byte for
+# byte. The sourcing script defines
+#
+#     on_kwasmi, on_wasmtime [OPTION]... MODULE [ARG]...    runs a module; OPTION is --dir HOST[::GUEST],
+#                                                           --env NAME=VALUE or --functions N
+#     wanted NAME         puts the results of wasmtime for case NAME into the folder `wasmtime`
+
+# Names must be sorted in the same order by both.
+unset LANG LC_ALL
+
+# column PROGRAM NUMBER: prints a column of the list.
+column() { awk -v name="$1" -v number="$2" '$1 == name { print $number }' "$PUBLIC/list"; }
+
+# needs PROGRAM: prints what the program needs beyond the defaults.
+needs() { column "$1" 7; }
+
+# given NAME=VALUE: sets a variable for the following programs.
+given() { settings="$settings --env $1"; }
+
+# data NAME: copies files of a package into the current folder.
+data() { cp -r "$PUBLIC/data/$1/." .; }
+
+# place HOST NAME: makes the folder HOST available to the following programs under another name.
+place() { places="$places --dir $1::$2"; }
+
+# run PROGRAM [ARG]...: runs a program of the list, or a module that a program has made (a name with
+# a slash), and records its status.
+run() {
+    program=$1
+    shift
+    module=$program
+    options=''
+    case $program in
+        */*) ;;
+        *)
+            module=$PUBLIC/$program.wasm
+            case $(needs "$program") in
+                functions=*) options="--functions $(needs "$program" | cut -d = -f 2)" ;;
+            esac
+            ;;
+    esac
+    status=0
+    # shellcheck disable=SC2086 # lists
+    "on_$side" $options --dir . $places $settings "$module" "$@" || status=$?
+    echo "$program: $status" >>../statuses
+}
+
+# on SIDE CASE: calls a case on one side, with the results in the folder SIDE.
+on() (
+    side=$1 settings='' places=''
+    rm -rf "$side"
+    mkdir -p "$side/files"
+    cd "$side/files" || exit
+    "$2" >../output 2>../messages </dev/null
+    # Files of packages are the same on both sides.
+    rm -rf ./given
+)
+
+same() {
+    wanted "$1" && on kwasmi "$1" &&
+    equal "$(cat wasmtime/statuses)" "$(cat kwasmi/statuses)" && diff -r wasmtime kwasmi || { cat kwasmi/messages; return 1; }
+}
+
+# refused PROGRAM: prints the reason for which kwasmi refuses a program; fails if it does not.
+refused() {
+    status=0
+    on_kwasmi "$PUBLIC/$1.wasm" >/dev/null 2>messages </dev/null || status=$?
+    [ "$status" = 126 ] && sed -n '$s/^[^ ]*: [^ ]*: //p' messages
+}
+
+is_refused() { refused "$1" >/dev/null || { echo "$1 needs exceptions, but is not refused"; return 1; }; }
+
+# public TITLE CASE PROGRAM...: reports the result of a case, which runs these programs.
+public() {
+    title=$1 case=$2
+    shift 2
+    for program in "$@"; do
+        if [ "$(needs "$program")" = exceptions ]; then
+            if reason=$(refused "$program"); then
+                skip "$title" "$reason"
+            else
+                check "$title" is_refused "$program"
+            fi
+            return
+        fi
+    done
+    check "$title" same "$case"
+}
