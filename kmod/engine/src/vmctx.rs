@@ -5,14 +5,14 @@
 //! # Registers
 //!
 //! R6 holds the context's address in every compiled function: it is callee-saved, the entry stub sets it, and no compiled
-//! instruction writes it. A function takes its first five parameters in R1 to R5 and the rest in [`ARGS`] from index 5 on.
-//! A function returns its first result in R0 and the rest in [`ARGS`] from index 1 on. A helper takes the context in R1 if
-//! [`Helper::takes_context`], then its arguments; its result is in R0. Calls preserve R6 to R9.
+//! instruction writes it. A function takes the first five words of its parameters in R1 to R5 and the rest in [`ARGS`] from
+//! index 5 on. A function returns the first word of its results in R0 and the rest in [`ARGS`] from index 1 on. A helper takes
+//! the context in R1 if [`Helper::takes_context`], then its arguments; its result is in R0. Calls preserve R6 to R9.
 //!
 //! # Values
 //!
-//! An i32 or f32 is zero-extended to 64 bits in registers, in [`ARGS`] and in globals. A reference is 0 for null; a function
-//! reference is the function's index plus 1.
+//! A value takes a word of 64 bits, a v128 two: the low one, then the high one. An i32 or f32 is zero-extended in registers,
+//! in [`ARGS`] and in globals. A reference is 0 for null; a function reference is the function's index plus 1.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -108,10 +108,10 @@ pub const ARGS_MAX: u32 = 1024;
 /// the function of the body calls bodies: it clears the word and calls what was looked up, until the word is 0.
 pub const TAIL_CALL: i16 = ARGS + 8 * (ARGS_MAX as i16 - 1);
 
-/// Offset of the globals, 8 bytes each.
+/// Offset of the globals' words, 8 bytes each.
 pub const GLOBALS: i16 = ARGS + 8 * ARGS_MAX as i16;
 
-/// Most globals of a compiled module: the offset of an access has 15 bits.
+/// Most words of globals of a compiled module: the offset of an access has 15 bits.
 pub const GLOBALS_MAX: u32 = (i16::MAX as u32 - GLOBALS as u32 - 7) / 8;
 
 /// Deepest frame of a function in bytes: the offset of an access has 15 bits.
@@ -468,7 +468,7 @@ pub struct Function {
 pub struct Shape {
     /// Number of functions that the module defines.
     pub functions: u32,
-    /// Number of globals.
+    /// Number of the globals' words.
     pub globals: u32,
     /// Minimum size of each memory in bytes.
     pub memories: Vec<u64>,

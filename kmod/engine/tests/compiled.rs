@@ -420,6 +420,14 @@ fn vectors_share_words() {
         ("(select (local.get $x) (i64x2.splat (local.get $b)) (i64.lt_s (local.get $b) (i64.const 5)))", splat),
         ("(select (local.get $x) (i64x2.splat (local.get $b)) (i32.lt_s (local.get $a) (i32.const 8)))", x),
         ("(select (result v128) (local.get $x) (v128.const i64x2 1 2) (i32.eqz (local.get $a)))", 2 << 64 | 1),
+        // All values are in registers, and needed afterwards.
+        (
+            "(local.set $v (v128.not (local.get $x)))
+            (select (local.get $x) (local.get $v) (i32.lt_s (local.get $a) (i32.wrap_i64 (local.get $b))))
+            (v128.xor (local.get $v)) (i32x4.splat (local.get $a)) (i64x2.splat (local.get $b)) drop drop
+            (v128.xor (local.get $x))",
+            x,
+        ),
         (
             "(local.set $x (i64x2.replace_lane 0 (i64x2.splat (i64x2.extract_lane 0 (local.get $x)))
                 (i64x2.extract_lane 1 (local.get $x)))) (local.get $x)",

@@ -216,6 +216,15 @@ impl Frame {
         }
     }
 
+    /// Ends a part of an operation: all temporaries but `kept` are free again.
+    pub(super) fn unlock_others(&mut self, kept: Reg) -> Result<(), Error> {
+        let cell = self.now.cell(kept);
+        self.unlock();
+        *self.now.cell_mut(kept)? = cell;
+        self.lock(kept);
+        Ok(())
+    }
+
     fn touch(&mut self, reg: Reg) -> Result<(), Error> {
         self.clock = self.clock.wrapping_add(1);
         self.now.cell_mut(reg)?.age = self.clock;

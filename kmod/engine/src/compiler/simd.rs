@@ -300,6 +300,7 @@ impl<'a> Compiler<'a> {
         } else {
             self.compare_mask(&compare, &[])?
         };
+        self.frame.unlock_others(mask)?;
         for above in [3_usize, 2] {
             let first = self.frame.take(above)?;
             let dst = self.frame.own(first, None)?;
@@ -309,6 +310,7 @@ impl<'a> Compiler<'a> {
             self.frame.asm.alu(alu::AND, true, dst, RegImm::Reg(mask))?;
             self.frame.asm.alu(alu::XOR, true, dst, other)?;
             self.frame.put(above, dst)?;
+            self.frame.unlock_others(mask)?;
         }
         self.frame.unlock();
         self.drop_taken(2)
