@@ -431,7 +431,7 @@ fn vectors_share_words() {
         (
             "(local.set $x (i64x2.replace_lane 0 (i64x2.splat (i64x2.extract_lane 0 (local.get $x)))
                 (i64x2.extract_lane 1 (local.get $x)))) (local.get $x)",
-            x << 64 | x >> 64,
+            x.rotate_left(64),
         ),
         ("(v128.or (local.tee $x (v128.not (local.get $x))) (v128.const i64x2 0 0))", !x),
         ("(v128.or (local.tee $x (v128.not (local.get $x))) (local.get $x))", !x),
@@ -443,13 +443,7 @@ fn vectors_share_words() {
             (loop $l (param v128 v128) (result v128)
                 (i64x2.add) (local.tee $v) (local.get $x)
                 (br_if $l (local.tee $a (i32.and (i32.sub (local.get $a) (i32.const 1)) (i32.const 3)))) drop)",
-            {
-                let add = |value: u128, times: u64| {
-                    let lane = |lane: u128| u128::from((lane as u64).wrapping_mul(times));
-                    lane(value) | lane(value >> 64) << 64
-                };
-                add(x, 4)
-            },
+            u128::from(args[2] << 2) | u128::from(high << 2) << 64,
         ),
         ("(i8x16.shuffle 16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 31 (local.get $x) (i64x2.splat (local.get $b)))", {
             let mask = 0xff | 0xff << 120;
