@@ -149,14 +149,18 @@ impl Programs {
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
         let mut counted = Counted::new();
         let mut compiling = Compiling(0);
-        let mut programs = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
+        let memory = functions.iter().map(|function| Program::memory(function.len)).fold(0, usize::saturating_add);
+        if memory as u64 > size_max {
+            return Err(EFBIG);
+        }
+        compiling.add(memory)?;
+        let mut programs = Unfinished(KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?);
         let mut images = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {
             check_signals()?;
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
             // nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
-            compiling.add(Program::memory(code.len()))?;
             let mut program = Program::new(code, function.frame)?;
             for insn in program.code() {
                 if insn.is_helper_call() {
@@ -172,9 +176,9 @@ impl Programs {
             if counted.0.saturating_add(compiling.0) as u64 > size_max {
                 return Err(EFBIG);
             }
-            programs.push(program, GFP_KERNEL_ACCOUNT)?;
+            programs.0.push(program, GFP_KERNEL_ACCOUNT)?;
         }
-        for (index, program) in programs.iter_mut().enumerate() {
+        for (index, program) in programs.0.iter_mut().enumerate() {
             check_signals()?;
             let function = functions.get(index).ok_or(EINVAL)?;
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
@@ -195,7 +199,7 @@ impl Programs {
                 return Err(EINVAL);
             }
         }
-        for (index, program) in programs.into_iter().enumerate() {
+        for (index, program) in core::mem::take(&mut programs.0).into_iter().enumerate() {
             if index % PROGRAMS_AT_ONCE == PROGRAMS_AT_ONCE - 1 {
                 fsleep(Delta::from_millis(1));
             }
@@ -225,11 +229,25 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        for (index, image) in core::mem::take(&mut self.images).into_iter().enumerate() {
-            drop(image);
-            if index % IMAGES_AT_ONCE == IMAGES_AT_ONCE - 1 {
-                wait_for_kernel();
-            }
+        free_slowly(core::mem::take(&mut self.images));
+    }
+}
+
+/// Programs with machine code that is not complete yet.
+struct Unfinished(KVVec<Program>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        free_slowly(core::mem::take(&mut self.0));
+    }
+}
+
+/// Drops values with machine code, which the kernel frees in work items, a few at a time.
+fn free_slowly<T>(values: KVVec<T>) {
+    for (index, value) in values.into_iter().enumerate() {
+        drop(value);
+        if index % IMAGES_AT_ONCE == IMAGES_AT_ONCE - 1 {
+            wait_for_kernel();
         }
     }
 }

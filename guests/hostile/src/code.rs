@@ -264,7 +264,7 @@ fn runs(guests: &mut Guests) {
 
 /// Functions of megabytes. A load of them takes seconds, and can be ended at any time.
 fn megabytes(guests: &mut Guests) {
-    const MEGABYTES: usize = 3 << 20;
+    const MEGABYTES: usize = 1_100_000;
     let full = |item: &[u8]| item.repeat(MEGABYTES / item.len());
     let dropped = full(&[i32_const(0x0765_4321), vec![DROP]].concat());
     guests.add("megabytes-of-constants", "exit 0", copies(1, &[], &[], &dropped));
