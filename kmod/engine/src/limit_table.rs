@@ -27,7 +27,7 @@ macro_rules! limit_table {
                 4096, 1, 50_000, "locals of one function";
             // The time to translate a block is proportional to its arity, for each block.
             Arity = 5: KWASMI_LIMIT_ARITY, "arity", Count, arity_max,
-                32, 1, 1000, "parameters or results of one function type";
+                64, 1, 1000, "parameters or results of one function type";
             Globals = 6: KWASMI_LIMIT_GLOBALS, "globals", Count, globals_max,
                 10_000, 1, 1_000_000, "globals of the module";
             DataSegments = 7: KWASMI_LIMIT_DATA_SEGMENTS, "data-segments", Count, data_segments_max,
