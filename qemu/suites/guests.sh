@@ -208,13 +208,13 @@ check "the message names the limit, its value and where the guest was" names_lim
 check "a value below the minimum is refused with both" says 125 \
     "/guests/hello-c.wasm: stack: requested 1024, least 4096, greatest 16777216" --stack 1K /guests/hello-c.wasm
 check "a value above the ceiling is refused with both" says 124 \
-    "/guests/hello-c.wasm: limit reached: memory 1G (memory: requested 2147483648, least 1, greatest 1073741824)" \
-    --memory 2G /guests/hello-c.wasm
+    "/guests/hello-c.wasm: limit reached: memory 4G (memory: requested 5368709120, least 1, greatest 4294967296)" \
+    --memory 5G /guests/hello-c.wasm
 check "a module that is too large is refused with both sizes" says 124 \
     "/guests/hello-c.wasm: limit reached: module-size 100 bytes (module-size: requested $(stat -c %s /guests/hello-c.wasm), limit 100)" \
     --module-size 100 /guests/hello-c.wasm
 check "--timeout accepts a fraction of a second" status 124 --timeout 0.3s $fixtures/loop.wat
-check "kwasmi limits lists default and ceiling" sh -c 'kwasmi limits | grep -q "^memory  *256M  *1G  linear memory$"'
+check "kwasmi limits lists default and ceiling" sh -c 'kwasmi limits | grep -q "^memory  *256M  *4G  linear memory$"'
 check "missing imports are refused" status 126 $fixtures/missing-imports.wat
 check "an import of another type is refused" status 126 $fixtures/import-type.wat
 # calls WANTED TEXT ARG...: checks the status and the standard output of `kwasmi run --invoke`.
