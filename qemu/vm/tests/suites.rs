@@ -133,7 +133,10 @@ fn alone_suites_run_alone_and_last() {
 fn suites_on_demand_run_only_if_they_are_named() {
     let top = tempfile::tempdir().unwrap();
     let on_demand = "#!/bin/sh\n# on demand\n";
-    make(top.path(), &[("qemu/checks/large.sh", on_demand), ("qemu/suites/large.sh", on_demand), ("qemu/suites/small.sh", "")]);
+    make(
+        top.path(),
+        &[("qemu/checks/large.sh", on_demand), ("qemu/suites/large.sh", on_demand), ("qemu/suites/small.sh", "")],
+    );
     let names = |wanted: &[&str]| -> Vec<String> {
         let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
         suites::find(top.path(), &wanted).unwrap().into_iter().map(|suite| suite.name).collect()
