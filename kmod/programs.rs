@@ -50,11 +50,11 @@ const UNKNOWN: i32 = 1;
 /// Machine code as C sees it, `bpf_func`.
 type Function = Option<unsafe extern "C" fn(*const c_void, *const bpf::bpf_insn) -> u32>;
 
-/// Number of programs without machine code that are freed before other tasks run: the kernel frees each
-/// in a work item.
+/// Number of programs without machine code that are freed between two pauses of 1 ms: the kernel frees
+/// each in a work item.
 const PROGRAMS_AT_ONCE: usize = 64;
 
-/// Number of images that are freed before the task waits for the kernel.
+/// Number of images that are freed between two calls of [`wait_for_kernel`].
 const IMAGES_AT_ONCE: usize = 8;
 
 /// `__GFP_NOFAIL`.
@@ -73,12 +73,12 @@ pub(crate) struct Programs {
     helpers: KVVec<usize>,
 }
 
-/// Guard that counts a program in [`counters::COMPILED`], and the bytes of its machine code in
+/// Guard that counts the compiled code of one module in [`counters::COMPILED`], and its bytes in
 /// [`counters::HEAP_BYTES`] and [`counters::MACHINE_CODE_BYTES`].
 struct Counted(usize);
 
 impl Counted {
-    /// Counts a program without machine code.
+    /// Counts the code of a module, with no bytes yet.
     fn new() -> Self {
         counters::COMPILED.add(1);
         Self(0)
@@ -132,12 +132,13 @@ impl Drop for Compiling {
 }
 
 impl Programs {
-    /// Makes machine code of `functions`, and fills in their entries.
+    /// Compiles `functions` to machine code, and sets `entry` and `size` of each.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`.
-    /// `EINVAL` if the JIT refuses a function. `EFBIG` if the machine code and the programs would take more
+    /// `EINVAL` if the JIT refuses a function, or its second pass gives another address or
+    /// size. `ERANGE` if a callee is too far away. `EFBIG` if the machine code and the programs would take more
     /// than [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
     /// `KWASMI_LIMIT_TOTAL_HEAP`.
     pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
@@ -233,7 +234,7 @@ impl Drop for Programs {
     }
 }
 
-/// Programs with machine code that is not complete yet.
+/// Programs of a compilation that has not succeeded yet.
 struct Unfinished(KVVec<Program>);
 
 impl Drop for Unfinished {
@@ -259,13 +260,13 @@ fn free_slowly<T>(values: KVVec<T>) {
 /// its waiters in order, and compiling takes it too: so this function compiles a program of one
 /// instruction.
 fn wait_for_kernel() {
-    // Without memory for the program there is no waiting.
+    // If there is no memory for the program, this does not wait.
     if let Ok(mut program) = Program::new(&[Insn::EXIT], 0) {
         let _ = program.run_jit();
     }
 }
 
-/// Lets others run.
+/// Lets other tasks run, and checks for a fatal signal.
 ///
 /// # Errors
 ///
@@ -359,7 +360,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // The program is small, but the allocation can fail.
+        // `bpf_prog_alloc` also allocates per-processor memory, which may fail despite `__GFP_NOFAIL`.
         for _ in 0..FREE_ATTEMPTS {
             if let Ok(program) = Program::allocate(1, NOFAIL) {
                 program.adopt(self);
@@ -367,7 +368,7 @@ impl Drop for Image {
             }
             fsleep(Delta::from_millis(10));
         }
-        kernel::pr_warn_once!("no memory to free machine code: it is lost\n");
+        kernel::pr_warn_once!("out of memory while freeing machine code: the machine code is leaked\n");
     }
 }
 
@@ -416,7 +417,8 @@ impl Program {
         unsafe { (*prog).jited_len = image.size };
     }
 
-    /// Frees the program without its machine code, which was compiled from `instructions` eBPF instructions.
+    /// Frees the program, and returns its machine code. `instructions` is the number of its eBPF
+    /// instructions.
     fn into_image(self, instructions: u32) -> Image {
         let prog = self.0.as_ptr();
         // SAFETY: By the type invariant the program is allocated.
@@ -473,14 +475,15 @@ impl Program {
         unsafe { (*self.0.as_ptr()).bpf_func = None };
     }
 
-    /// Has the JIT compile it.
+    /// Compiles the program with the kernel's JIT.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the JIT is off, else those of `bpf_prog_select_runtime`.
     fn run_jit(&mut self) -> Result {
         let mut error = 0;
-        // SAFETY: By the invariant the program is allocated; its instructions are such that the JIT can compile, and it says so if not.
+        // SAFETY: `bpf_prog_select_runtime` requires an allocated program with initialised instructions. By
+        // the type invariant it is allocated, and `Program::new` copied its instructions into it.
         let prog = unsafe { bpf::bpf_prog_select_runtime(self.0.as_ptr(), &mut error) };
         // INVARIANT: The program that it returns replaces the one that was passed.
         self.0 = NonNull::new(prog).ok_or(ENOMEM)?;
@@ -503,5 +506,5 @@ impl Program {
     }
 }
 
-/// Shape of what the engine passes.
+/// The engine and the kernel side agree on the size of `JitFunction`.
 const _: () = assert!(size_of::<JitFunction>() == 40);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Progress of a load that takes more than a second, on standard error if that is a terminal.
+//! Shows the elapsed time of a load on standard error, if that is a terminal, the module has at least
+//! 1 MiB, and the load takes more than a second.
 
 use crate::failure::line;
 use indicatif::{
@@ -30,7 +31,7 @@ const DELAY: Duration = Duration::from_secs(1);
 /// Time between two frames of the display.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Size in bytes below which no module loads for a second.
+/// Minimum size in bytes of a module whose load shows progress.
 const SIZE_MIN: usize = 1 << 20;
 
 /// Display of the progress of a load. Dropping it removes the display.

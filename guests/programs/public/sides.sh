@@ -11,7 +11,7 @@
 #                                                           --env NAME=VALUE or --LIMIT N
 #     wanted NAME         puts the results of wasmtime for case NAME into the folder `wasmtime`
 
-# Names must be sorted in the same order by both.
+# Both sides must sort names in the same order.
 unset LANG LC_ALL
 
 # column PROGRAM NUMBER: prints a column of the list.
@@ -23,7 +23,7 @@ needs() { column "$1" 7 | tr ',' '\n'; }
 # limits PROGRAM: prints options for the limits that the program needs.
 limits() { needs "$1" | sed -n 's/^\(.*\)=\(.*\)$/--\1 \2/p'; }
 
-# given NAME=VALUE: sets a variable for the following programs.
+# given NAME=VALUE: sets a variable for the following programs of this case, on this side.
 given() { settings="$settings --env $1"; }
 
 # data NAME: copies files of a package into the current folder.
@@ -76,9 +76,11 @@ refused() {
     [ "$status" = 126 ] && sed -n '$s/^[^ ]*: [^ ]*: //p' messages
 }
 
-is_refused() { refused "$1" >/dev/null || { echo "$1 needs exceptions; not refused, but: status $status"; cat messages; return 1; }; }
+is_refused() { refused "$1" >/dev/null || { echo "$1: the list marks exceptions, but kwasmi does not refuse it: status $status"; cat messages; return 1; }; }
 
-# public TITLE CASE PROGRAM...: reports the result of a case, which runs these programs.
+# public TITLE CASE PROGRAM...: runs a case of these programs and reports the result. If `list` marks one
+# of them with exceptions, the case does not run: it is skipped if kwasmi refuses that program, and fails
+# if not.
 public() {
     title=$1 case=$2
     shift 2

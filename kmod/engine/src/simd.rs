@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! SIMD operations that compiled code leaves to [`Helper::Simd`](crate::vmctx::Helper::Simd).
+//! SIMD operations: the operators that [`Helper::Simd`](crate::vmctx::Helper::Simd) computes for compiled
+//! code.
 //!
 //! A `v128` takes two words, the low one first. The operands of an operation are in [`ARGS`](crate::vmctx::ARGS) from index 0 on. A
 //! result of 32 bits is in R0. A `v128` result has its low word in R0 and its high word in `ARGS` at index 1.
@@ -10,21 +11,22 @@ use wasmparser::Operator;
 /// Shape of an operation: its operands and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// A `v128` of one.
+    /// One `v128` operand, `v128` result.
     Unary,
-    /// A `v128` of two.
+    /// Two `v128` operands, `v128` result.
     Binary,
-    /// A `v128` of three.
+    /// Three `v128` operands, `v128` result.
     Ternary,
-    /// A `v128` of one and a count of 32 bits.
+    /// A `v128` and a count of 32 bits, `v128` result.
     Shift,
-    /// 0 or 1 of a `v128`.
+    /// One `v128` operand; the result is 0 or 1.
     Test,
-    /// A bit for each lane of a `v128`.
+    /// One `v128` operand; the result has one bit for each lane.
     Mask,
 }
 
-/// Calls `$callback` with the operators that are operations: name of [`Operator`], function of `wasmi_core::simd`, and shape.
+/// Passes to `$callback`, for each operation but `i8x16.shuffle`: the variant of [`Operator`], the
+/// function of `wasmi_core::simd`, and the [`Shape`].
 macro_rules! for_each_operation {
     ($callback:ident) => {
         $callback! {

@@ -16,10 +16,10 @@ use wasmi_core::{
     },
 };
 
-/// Number of words that the operands of an operation have at most.
+/// Highest number of words that the operands of an operation have.
 pub(crate) const OPERANDS: usize = 6;
 
-/// A `v128` of its words.
+/// The `v128` with these words.
 fn vector(low: u64, high: u64) -> V128 {
     V128::from(u128::from(low) | u128::from(high) << 64)
 }
@@ -28,7 +28,7 @@ fn result(value: V128) -> [u64; 2] {
     words(value.as_u128())
 }
 
-/// `i8x16.shuffle`; `lanes` has the numbers of lanes.
+/// `i8x16.shuffle`; each byte of `lanes` is the number of a lane of `a` and `b`.
 fn shuffle(a: V128, b: V128, lanes: V128) -> V128 {
     let numbers = lanes.as_u128().to_le_bytes();
     let Ok(first) = ImmLaneIdx32::try_from(0) else { return a };
@@ -67,14 +67,15 @@ macro_rules! call {
 
 macro_rules! define_compute {
     ($($name:ident = $function:ident: $shape:ident;)*) => {
-        /// Computes the operation of a number; the second word of a result of 32 bits is 0.
+        /// Computes operation `number`. A result of 32 bits is the first word, and the second is 0. An
+        /// unknown number gives 0.
         #[must_use]
         pub(crate) fn compute(number: u64, operands: [u64; OPERANDS]) -> [u64; 2] {
             let [a, b, c] = {
                 let [a, b, c, d, e, f] = operands;
                 [[a, b], [c, d], [e, f]]
             };
-            // The checker does not prove arguments of helpers.
+            // The checker proves nothing about arguments of helpers, so `number` may be any value.
             let Some(operation) = Operation::from_number(number) else { return [0; 2] };
             match operation {
                 Operation::I8x16Shuffle => {

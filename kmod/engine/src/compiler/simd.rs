@@ -2,8 +2,8 @@
 
 //! SIMD operators. A `v128` is two operands of 64 bits, the low word below the high one.
 //!
-//! Constants, moves, bitwise operations and lanes of 64 bits are compiled to operations on the words; [`Helper::Simd`] computes the
-//! rest.
+//! Constants, loads, stores, splats, access to lanes, bitwise operators, and `add`, `sub`, `mul`, `neg` and
+//! the shifts of `i64x2` are compiled to instructions on the words. [`Helper::Simd`] computes the others.
 
 use super::{
     Error,
@@ -58,7 +58,7 @@ fn binary_of(operator: &Operator<'_>) -> Option<(u8, bool, bool)> {
     })
 }
 
-/// Loads of numbers that become a lane, or all of them.
+/// Zero-extending load of `width`, for a value that becomes one lane or every lane.
 fn load(width: u8) -> Load {
     Load { width, is_signed: false, is_narrowed: false }
 }
@@ -73,7 +73,7 @@ fn bits(width: u8) -> u8 {
     }
 }
 
-/// Place of a lane: set if it is in the high word, and its first bit in the word.
+/// Place of a lane: whether it is in the high word, and the number of its lowest bit in that word.
 fn place(width: u8, lane: u8) -> (bool, i32) {
     let first = u32::from(lane).saturating_mul(bits(width).into());
     (first >= 64, i32::try_from(first & 63).unwrap_or(0))
@@ -144,7 +144,7 @@ impl<'a> Compiler<'a> {
             }
             _ => match Operation::of(operator) {
                 Some(operation) => self.call_simd(operation),
-                None => Err(Error::Unsupported("an operator")),
+                None => Err(Error::Unsupported("a SIMD operator")),
             },
         }
     }
@@ -155,17 +155,17 @@ impl<'a> Compiler<'a> {
         Ok((word, is_vector.then(|| word.saturating_add(1))))
     }
 
-    /// Pushes the value of a local.
+    /// Pushes both words of a `v128` local.
     pub(super) fn push_vector(&mut self, low: u32, high: u32) -> Result<(), Error> {
         self.frame.push(Value::Local(low))?;
         self.frame.push(Value::Local(high))
     }
 
-    /// Assigns the top operands to a local; they stay on the stack if `keeps`.
+    /// Assigns the `v128` on top of the stack to a local; it stays on the stack if `keeps`.
     pub(super) fn assign_vector(&mut self, low: u32, high: u32, keeps: bool) -> Result<(), Error> {
         let lifetime = self.frame.analysis.locals.get(low as usize);
         if keeps && lifetime.is_some_and(|lifetime| lifetime.last <= self.frame.position) {
-            // Nothing reads the local.
+            // No later operator reads the local.
             return Ok(());
         }
         self.frame.assign(high, false)?;
@@ -180,7 +180,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Pops operands that were taken.
+    /// Pops `count` words whose values were taken, and unlocks their registers.
     fn drop_taken(&mut self, count: usize) -> Result<(), Error> {
         for _ in 0..count {
             self.frame.pop()?;
@@ -189,7 +189,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Calls the helper.
+    /// Calls [`Helper::Simd`] with the topmost operands, and pushes the result.
     fn call_simd(&mut self, operation: Operation) -> Result<(), Error> {
         self.pass_all(operation.operands(), 0)?;
         self.call_helper(Helper::Simd, &[operation as u64], 0, true)?;
@@ -203,7 +203,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// A register for a word that the next operator assigns to `local`.
+    /// Returns a register for a word of a result: that of `local`, which the next operator assigns, if possible.
     fn word(&mut self, local: Option<u32>, busy: &[Option<Reg>]) -> Result<Reg, Error> {
         let Some(reg) = self.frame.hint(local, busy) else { return self.frame.alloc() };
         self.frame.hold(reg, Holder::Temporary)?;
@@ -258,7 +258,7 @@ impl<'a> Compiler<'a> {
 
     fn and_not(&mut self) -> Result<(), Error> {
         for (above, hint) in [3_usize, 2].into_iter().zip(self.next_vector()) {
-            // The other operand is still on the stack, so that a register of both is copied.
+            // `lhs` is still on the stack: a local that is both operands is in use, so that `own` copies it.
             let operand = self.frame.take(above.saturating_sub(2))?;
             let inverse = self.frame.own(operand, None)?;
             self.frame.asm.alu(alu::XOR, true, inverse, RegImm::Imm(-1))?;
@@ -367,7 +367,7 @@ impl<'a> Compiler<'a> {
         let word = self.frame.take(above)?;
         let hint = self.frame.hint(hint, &[busy]);
         let dst = self.frame.own(word, hint)?;
-        // The difference of the lane and its value, in place.
+        // XOR of the old and the new lane, shifted to the place of the lane: XOR with it replaces the lane.
         let difference = self.frame.alloc()?;
         let asm = &mut self.frame.asm;
         asm.mov(difference, dst)?;
@@ -390,7 +390,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn splat(&mut self, width: u8) -> Result<(), Error> {
-        // Product of a lane and 1 in every lane.
+        // 1 in every lane: multiplying by it copies a lane into every lane.
         let ones: u64 = match width {
             width::B => 0x0101_0101_0101_0101,
             width::H => 0x0001_0001_0001_0001,

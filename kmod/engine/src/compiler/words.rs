@@ -24,11 +24,11 @@ pub struct Words {
 }
 
 impl Words {
-    /// Adds `count` values.
+    /// Appends `count` values of type `ty`.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`].
+    /// [`Error::Memory`] if there is no memory.
     pub(crate) fn add(&mut self, ty: ValType, count: u32) -> Result<(), Error> {
         self.ends.try_reserve(count as usize).map_err(|_| Error::Memory)?;
         let size = u32::try_from(size(ty)).unwrap_or(u32::MAX);
@@ -46,7 +46,7 @@ impl Words {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// First word of value `index`, and whether the value has two.
+    /// First word of value `index`, and whether it is a `v128`; `None` if there is no such value.
     #[must_use]
     pub fn of(&self, index: u32) -> Option<(u32, bool)> {
         let index = index as usize;
