@@ -19,7 +19,9 @@ done < <(awk '
     $1 == "Running" || $1 == "Doc-tests" { program = $2 == "unittests" ? $3 $4 : $2; sub(/\(.*\/deps\//, " ", program); sub(/-[0-9a-f]+\)$/, "", program) }
     /^test .* \.\.\. / { name = $0; sub(/^test /, "", name); outcome = name; sub(/ \.\.\. .*/, "", name); sub(/.* \.\.\. /, "", outcome); print program " " name "\t" outcome }
 ' "$log")
-check "cargo test succeeds: $(grep -c '^test result: ok' "$log") programs" equal 0 "$status"
-[ "$status" = 0 ] || tail -n 60 "$log" >&2
+succeeds() {
+    [ "$status" = 0 ] || { grep -A 20 '^error' "$log" | head -n 60; tail -n 20 "$log"; df -h target; return 1; }
+}
+check "cargo test succeeds: $(grep -c '^test result: ok' "$log") programs" succeeds
 rm -f "$log"
 finish

@@ -222,8 +222,8 @@ loads() {
         kill -s "$2" $pid
         wait $pid
     done
-    # The kernel frees machine code in work items.
-    for _ in $(seq 50); do
+    # The kernel frees machine code in work items, which take long on the debug kernel.
+    for _ in $(seq 600); do
         [ "$(machine_code)" -gt "$before" ] || return 0
         sleep 0.2
     done

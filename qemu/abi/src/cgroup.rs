@@ -15,7 +15,10 @@ use crate::{
         start_with, //
     },
     ktap::Tests,
-    task::Child, //
+    task::{
+        Child,
+        refuse_huge_pages, //
+    },
 };
 use kwasmi::uapi;
 use std::{
@@ -86,6 +89,7 @@ impl Group {
     /// Runs `work` in a process of the group. Returns its status.
     fn status(&self, work: impl FnOnce(&Self) -> u8) -> u8 {
         let child = Child::start(|| {
+            refuse_huge_pages();
             fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
             work(self)
         });
