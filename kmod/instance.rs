@@ -114,7 +114,8 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, `E2BIG`, `EFAULT` and `ENOMEM` as documented for `KWASMI_IOC_START`; `log` gets the reason.
+    /// `EINVAL`, `E2BIG`, `EFAULT` and `ENOMEM` as documented for `KWASMI_IOC_START`; `log` gets
+    /// the reason.
     pub(crate) fn from_user(addr: u64, log: &mut LogBuffer) -> Result<Self> {
         let invoke: kwasmi_invoke = Argument::new(usize::try_from(addr)?).read()?;
         if invoke.reserved != 0 {
@@ -153,8 +154,8 @@ pub(crate) struct Instance {
     credentials: ARef<Credential>,
     #[pin]
     inner: Mutex<Inner>,
-    /// Task that runs the instance now, and the kill flag. Apart from `inner`, so that a kill need
-    /// not wait for the run.
+    /// Task that runs the instance now, and the kill flag. It has a lock of its own, so that a kill
+    /// need not wait for the end of the run.
     #[pin]
     runner: SpinLock<Runner>,
 }
@@ -166,7 +167,8 @@ pub(crate) struct Runner {
     killed: bool,
 }
 
-/// State that only the task that runs the instance accesses.
+/// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
+/// asks for its results.
 struct Inner {
     stack: Stack,
     /// Engine objects; `None` once the guest has ended or the instance is dropped.
@@ -287,6 +289,7 @@ impl Instance {
         Ok(this)
     }
 
+    /// Implements `KWASMI_IOC_RUN`.
     fn run(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
         let request: kwasmi_run = arg.read()?;
         if request.flags != 0 || request.reserved != 0 {
@@ -335,6 +338,7 @@ impl Instance {
         Ok(0)
     }
 
+    /// Implements `KWASMI_IOC_KILL`.
     fn kill(&self) -> Result<isize> {
         let mut runner = self.runner.lock();
         runner.killed = true;
@@ -346,6 +350,12 @@ impl Instance {
 }
 
 impl Inner {
+    /// Creates the engine objects of an instance of `module`, on an account of its own. Nothing of
+    /// the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `KWASMI_IOC_START` that the engine reports; `log` gets the reason.
     fn instantiate(&mut self, module: &Module, args: &mut StartArgs, log: &mut LogBuffer) -> Result {
         args.limits = InstanceLimits {
             memory: self.limits.get(KWASMI_LIMIT_MEMORY),
@@ -510,6 +520,7 @@ impl Inner {
         self.finish();
     }
 
+    /// Completes the report of a guest that has ended, and closes the guest's files.
     fn finish(&mut self) {
         self.report.stack_peak = self.stack.peak() as u64;
         self.host.close_all();
@@ -543,6 +554,8 @@ impl Report {
     }
 }
 
+/// Returns the ending with the number `raw`, which the engine has stored. An unknown number is an
+/// engine fault.
 fn ending(raw: u32) -> Ending {
     [Ending::Exited, Ending::Trapped, Ending::Limited, Ending::Killed, Ending::OutOfMemory]
         .into_iter()
@@ -550,9 +563,9 @@ fn ending(raw: u32) -> Ending {
         .unwrap_or(Ending::EngineFault)
 }
 
-/// Sleeps for a moment and returns the error that restarts the call. Used if a guest that has
-/// already run left its ioctl, and other tasks meanwhile filled `KWASMI_LIMIT_TOTAL_RUNNING` or
-/// `KWASMI_LIMIT_USER_RUNNING`.
+/// Sleeps for a moment and returns the error that restarts the call. A guest that has left its
+/// ioctl in the middle of its run waits so if other tasks have filled `KWASMI_LIMIT_TOTAL_RUNNING`
+/// or `KWASMI_LIMIT_USER_RUNNING` in the meantime.
 fn wait_for_turn() -> Error {
     host::signal::pause();
     host::signal::restart_syscall()
@@ -604,7 +617,7 @@ const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
 const RIGHTS_NOT_OF_DIRECTORIES: u64 =
     1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
 
-/// Exclusive upper bound of the guest's standard streams, which need no capability.
+/// Number of standard streams: the guest's descriptors 0, 1 and 2, which need no capability.
 const STANDARD_FDS: u32 = 3;
 
 /// Names of preopened directories. The grants hold pointers to them.
@@ -637,7 +650,8 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
             let _ = write!(log, "guest descriptor {}: number or rights out of range", fd.guest_fd);
             return Err(EINVAL);
         }
-        // The instance fd could come to be held by that file, and neither would ever be freed.
+        // Such a file can hold the instance fd, and the instance holds the file: neither would ever
+        // be freed.
         if files.may_hold_files(handle) && ioctl::require_sys_admin().is_err() {
             let _ = write!(log, "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN", fd.fd);
             return Err(EPERM);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs of the kernel's eBPF JIT: machine code of compiled functions. Nothing else knows of BPF.
+//! Compiles functions to machine code with the kernel's eBPF JIT. No other file of the kernel side
+//! calls BPF functions.
 //!
-//! The functions of a module call each other, so each is compiled twice: the first pass fixes its address, the second writes
-//! the addresses of its callees into the calls. The machine code of a function starts at `bpf_func`.
+//! The functions of a module call each other, so each is compiled twice: the first pass fixes its
+//! address, the second writes the addresses of its callees into the calls. The machine code of a
+//! function starts at `bpf_func`.
 //!
 //! C headers: [`include/linux/filter.h`](srctree/include/linux/filter.h),
 //! [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
@@ -44,14 +46,14 @@ const CALL: u8 = 0x85;
 /// Source register of a call of a function: `BPF_PSEUDO_CALL`.
 const PSEUDO_CALL: u8 = 1;
 
-/// Offset of a callee until its address is known: not 0, which the JIT refuses.
+/// Immediate of a call until the callee's address is known. The JIT refuses 0.
 const UNKNOWN: i32 = 1;
 
 /// Machine code as C sees it, `bpf_func`.
 type Function = Option<unsafe extern "C" fn(*const c_void, *const bpf::bpf_insn) -> u32>;
 
-/// Number of programs without machine code that are freed between two pauses of 1 ms: the kernel frees
-/// each in a work item.
+/// Number of programs that are freed between two pauses of 1 ms, after their machine code was taken
+/// out. The kernel frees each in a work item.
 const PROGRAMS_AT_ONCE: usize = 64;
 
 /// Number of images that are freed between two calls of [`wait_for_kernel`].
@@ -60,7 +62,8 @@ const IMAGES_AT_ONCE: usize = 8;
 /// `__GFP_NOFAIL`.
 const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
 
-/// Approximate size of the auxiliary data of a program, `struct bpf_prog_aux` and the JIT's, in bytes.
+/// Approximate size of the auxiliary data of a program, `struct bpf_prog_aux` and the JIT's, in
+/// bytes.
 const AUXILIARY: usize = 2048;
 
 /// Number of attempts to free an image, 10 ms apart.
@@ -136,15 +139,15 @@ impl Programs {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end. `ENOMEM`.
-    /// `EINVAL` if the JIT refuses a function, or its second pass gives another address or
-    /// size. `ERANGE` if a callee is too far away. `EFBIG` if the machine code and the programs would take more
-    /// than [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
+    /// `EOPNOTSUPP` if the kernel has no JIT, or it is off. `EINTR` if the task is to end.
+    /// `ENOMEM`. `EINVAL` if the JIT refuses a function, or its second pass gives another address
+    /// or size. `ERANGE` if a callee is too far away. `EFBIG` if the machine code and the programs
+    /// would take more than [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
     /// `KWASMI_LIMIT_TOTAL_HEAP`.
     pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
         let Jit { functions, count, helpers, helpers_len, size_max } = *functions.into_jit();
-        // SAFETY: By the invariant of `Uncompiled`, there are `count` functions at `functions`, which
-        // nothing else uses.
+        // SAFETY: By the invariant of `Uncompiled`, there are `count` functions at `functions`,
+        // which nothing else uses.
         let functions = unsafe { core::slice::from_raw_parts_mut(functions, count) };
         // SAFETY: By the invariant of `Uncompiled`, there are `helpers_len` addresses at `helpers`.
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
@@ -159,8 +162,8 @@ impl Programs {
         let mut images = KVVec::with_capacity(functions.len(), GFP_KERNEL_ACCOUNT)?;
         for function in functions.iter_mut() {
             check_signals()?;
-            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
-            // nothing writes. An `Insn` is laid out as an instruction.
+            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`,
+            // which nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
             let mut program = Program::new(code, function.frame)?;
             for insn in program.code() {
@@ -182,10 +185,10 @@ impl Programs {
         for (index, program) in programs.0.iter_mut().enumerate() {
             check_signals()?;
             let function = functions.get(index).ok_or(EINVAL)?;
-            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`, which
-            // nothing writes. An `Insn` is laid out as an instruction.
+            // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`,
+            // which nothing writes. An `Insn` is laid out as an instruction.
             let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
-            // With constant blinding there are more instructions, and the calls are in the same order.
+            // Constant blinding may have added instructions. The calls are in the same order.
             let mut callees = code.iter().filter(|insn| insn.is_function_call());
             for insn in program.code() {
                 if insn.is_function_call() {
@@ -255,10 +258,10 @@ fn free_slowly<T>(values: KVVec<T>) {
 
 /// Waits for the work items in which the kernel frees images.
 ///
-/// Each work item takes the lock of all images (`pack_mutex` in `kernel/bpf/core.c`), for milliseconds.
-/// Without waiting, thousands of them would queue up, and some would wait for minutes. The lock serves
-/// its waiters in order, and compiling takes it too: so this function compiles a program of one
-/// instruction.
+/// Each work item holds the lock of all images (`pack_mutex` in `kernel/bpf/core.c`) for
+/// milliseconds. Without waiting, thousands of work items would queue up, and some would wait for
+/// minutes. Compiling takes the lock too, and the lock serves its waiters in order. This function
+/// therefore compiles a program of one instruction.
 fn wait_for_kernel() {
     // If there is no memory for the program, this does not wait.
     if let Ok(mut program) = Program::new(&[Insn::EXIT], 0) {
@@ -279,7 +282,7 @@ fn check_signals() -> Result {
     Ok(())
 }
 
-/// Immediate of a call of `address`.
+/// Returns the immediate of a call of `address`.
 ///
 /// # Errors
 ///
@@ -316,20 +319,23 @@ impl Insn {
 ///
 /// # Invariants
 ///
-/// The pointer came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used by this value alone.
+/// The pointer came from `bpf_prog_alloc`, perhaps by way of `bpf_prog_select_runtime`, and is used
+/// by this value alone.
 struct Program(NonNull<bpf::bpf_prog>);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: `bpf_prog_free` requires a program that nothing uses. By the type invariant the program is this value's alone.
+        // SAFETY: `bpf_prog_free` requires a program that nothing uses. By the type invariant the
+        // program is this value's alone.
         unsafe { bpf::bpf_prog_free(self.0.as_ptr()) };
     }
 }
 
-/// Machine code without the program that it was made for: `struct bpf_prog`, its instructions and its auxiliary data take several
-/// times the memory of a small function.
+/// Machine code without its program, which has been freed: `struct bpf_prog`, its instructions and
+/// its auxiliary data take several times the memory of a small function's machine code.
 ///
-/// The kernel finds an image by `bpf_func` alone (`bpf_jit_free`), so a new program that has the address frees it.
+/// `bpf_jit_free` finds machine code by `bpf_func` alone. To free an image, its address is
+/// therefore put into a new program, which is then freed.
 ///
 /// # Invariants
 ///
@@ -347,8 +353,8 @@ impl Image {
     /// Returns the machine code. Its address is that of the function.
     pub(crate) fn bytes(&self) -> &[u8] {
         let start = self.function.map_or(core::ptr::dangling(), |function| function as *const u8);
-        // SAFETY: By the type invariant the JIT has put `size` bytes of machine code at this address. They
-        // are readable, and do not change until this value is dropped.
+        // SAFETY: By the type invariant the JIT has put `size` bytes of machine code at this
+        // address. They are readable, and do not change until this value is dropped.
         unsafe { core::slice::from_raw_parts(start, self.size as usize) }
     }
 
@@ -360,7 +366,8 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // `bpf_prog_alloc` also allocates per-processor memory, which may fail despite `__GFP_NOFAIL`.
+        // `bpf_prog_alloc` also allocates per-processor memory, which may fail despite
+        // `__GFP_NOFAIL`.
         for _ in 0..FREE_ATTEMPTS {
             if let Ok(program) = Program::allocate(1, NOFAIL) {
                 program.adopt(self);
@@ -373,8 +380,9 @@ impl Drop for Image {
 }
 
 impl Program {
-    /// Returns the approximate number of bytes that a program of `len` instructions takes, without its
-    /// machine code: whole pages for the instructions, the auxiliary data, and an address for each instruction.
+    /// Returns the approximate number of bytes that a program of `len` instructions takes, without
+    /// its machine code: whole pages for the instructions, the auxiliary data, and an address for
+    /// each instruction.
     fn memory(len: usize) -> usize {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
         let code = len.saturating_mul(size_of::<Insn>()).saturating_add(header).next_multiple_of(PAGE_SIZE);
@@ -390,16 +398,22 @@ impl Program {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
         let size = len.checked_mul(size_of::<Insn>()).and_then(|bytes| bytes.checked_add(header));
         let size = u32::try_from(size.ok_or(EINVAL)?)?;
-        // SAFETY: It has no requirements; it returns null if there is no memory. It charges the memory cgroup.
+        // SAFETY: `bpf_prog_alloc` has no requirements. It returns null if there is no memory. It
+        // charges the memory cgroup.
         let program = unsafe { bpf::bpf_prog_alloc(size, flags) };
         // INVARIANT: It was just allocated.
         let program = Self(NonNull::new(program).ok_or(ENOMEM)?);
         let prog = program.0.as_ptr();
-        // SAFETY: The program is allocated, and its statistics are per-processor memory or null. Only `bpf_prog_run` uses them.
+        // SAFETY: `free_percpu` requires null or per-processor memory that nothing uses. The
+        // program is allocated, so its statistics are that. Only `bpf_prog_run` and trampolines use
+        // them, when they run the program, which nothing asks them to.
         unsafe { bpf::free_percpu((*prog).stats.cast()) };
         // SAFETY: The program is allocated.
         unsafe { (*prog).stats = core::ptr::null_mut() };
-        // SAFETY: `active` is per-processor memory or null. Only `bpf_prog_run` uses it.
+        // SAFETY: `free_percpu` requires null or per-processor memory that nothing uses. The
+        // program is allocated, so `active` is that. Only `bpf_prog_get_recursion_context` uses it,
+        // when a trampoline or tracepoint runs the program, and nothing attaches the program to
+        // one.
         unsafe { bpf::free_percpu((*prog).active.cast()) };
         // SAFETY: The program is allocated.
         unsafe { (*prog).active = core::ptr::null_mut() };
@@ -428,11 +442,12 @@ impl Program {
         unsafe { (*prog).set_jited(0) };
         // SAFETY: By the type invariant the program is allocated and this value's alone.
         unsafe { (*prog).bpf_func = None };
-        // INVARIANT: The second pass of the JIT completed the machine code; the program, which is dropped, does not own it any more.
+        // INVARIANT: The second pass of the JIT completed the machine code. The program, which is
+        // dropped, does not own it any more.
         Image { function, size, instructions }
     }
 
-    /// A program with a copy of `code` and a frame of `frame` bytes.
+    /// Creates a program with a copy of `code` and a frame of `frame` bytes.
     ///
     /// # Errors
     ///
@@ -451,7 +466,8 @@ impl Program {
         unsafe {
             (*prog).aux.cast::<u8>().add(bpf::KWASMI_CONST_BPF_AUX_STACK_DEPTH as usize).cast::<u32>().write(frame)
         };
-        // SAFETY: The program was allocated with room for the instructions, which lie at this offset.
+        // SAFETY: The program was allocated with room for the instructions, which lie at this
+        // offset.
         let target = unsafe { prog.cast::<u8>().add(header).cast::<Insn>() };
         // SAFETY: There is room for as many instructions, and the code is elsewhere.
         unsafe { core::ptr::copy_nonoverlapping(code.as_ptr(), target, code.len()) };
@@ -461,7 +477,8 @@ impl Program {
     /// Returns the instructions, with those that constant blinding may have added.
     fn code(&mut self) -> &mut [Insn] {
         let prog = self.0.as_ptr();
-        // SAFETY: By the invariant the program is allocated, and its instructions lie at this offset.
+        // SAFETY: By the invariant the program is allocated, and its instructions lie at this
+        // offset.
         let code = unsafe { prog.cast::<u8>().add(bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize).cast::<Insn>() };
         // SAFETY: By the invariant the program is allocated.
         let len = unsafe { (*prog).len };
@@ -482,8 +499,9 @@ impl Program {
     /// `EOPNOTSUPP` if the JIT is off, else those of `bpf_prog_select_runtime`.
     fn run_jit(&mut self) -> Result {
         let mut error = 0;
-        // SAFETY: `bpf_prog_select_runtime` requires an allocated program with initialised instructions. By
-        // the type invariant it is allocated, and `Program::new` copied its instructions into it.
+        // SAFETY: `bpf_prog_select_runtime` requires an allocated program with initialised
+        // instructions. By the type invariant it is allocated, and `Program::new` copied its
+        // instructions into it.
         let prog = unsafe { bpf::bpf_prog_select_runtime(self.0.as_ptr(), &mut error) };
         // INVARIANT: The program that it returns replaces the one that was passed.
         self.0 = NonNull::new(prog).ok_or(ENOMEM)?;
@@ -495,7 +513,7 @@ impl Program {
         Ok(())
     }
 
-    /// Address and size of the machine code.
+    /// Returns address and size in bytes of the machine code.
     fn image(&self) -> (usize, u32) {
         let prog = self.0.as_ptr();
         // SAFETY: By the invariant the program is allocated.

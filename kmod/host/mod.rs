@@ -152,7 +152,8 @@ impl Host {
         }
     }
 
-    /// Makes a write to a pipe or stream socket without readers end the guest, as SIGPIPE ends a process.
+    /// Makes a write to a pipe or stream socket without readers end the guest, as SIGPIPE ends a
+    /// process.
     pub(crate) fn end_without_reader(mut self) -> Self {
         self.ends_without_reader = true;
         self
@@ -161,7 +162,7 @@ impl Host {
     /// Sets the deadline to `nanoseconds` from now.
     pub(crate) fn set_time(&mut self, nanoseconds: u64) {
         if nanoseconds != UNLIMITED {
-            // A quarter of the range: the addition does not overflow.
+            // At most a quarter of the range, so that the addition does not overflow.
             let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX).min(i64::MAX / 4);
             self.deadline = Some(Instant::<Monotonic>::now() + Delta::from_nanos(nanoseconds));
         }
@@ -220,8 +221,9 @@ impl Host {
         core::mem::replace(&mut self.resident, Resident::new())
     }
 
-    /// Returns the error of a write to `handle` that failed with `error`. A broken pipe ends the guest if
-    /// it is to end at one: the guest's call is then interrupted, and the next checkpoint ends the guest.
+    /// Returns the error of the guest's call after a write to `handle` failed with `error`. If a
+    /// broken pipe is to end the guest, the call counts as interrupted, and the next checkpoint
+    /// ends the guest.
     #[cold]
     fn lost_reader(&mut self, handle: Handle, error: Error) -> Error {
         if error != EPIPE || !self.ends_without_reader {
@@ -242,8 +244,8 @@ impl Host {
         self.programs.take()
     }
 
-    /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at the
-    /// end of the guest.
+    /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at
+    /// the end of the guest.
     pub(crate) fn close_all(&mut self) {
         self.guest_stack = None;
         self.memories = KVec::new();
@@ -256,18 +258,19 @@ impl Host {
 ///
 /// # Safety
 ///
-/// - `call` must point to a call that nothing else uses, with the words that the engine's `Border::call`
-///   made for `op`.
+/// - `call` must point to a call that nothing else uses, with the words that the engine's
+///   `Border::call` made for `op`.
 /// - [`HostCall::host`] must be null, or point to a [`Host`] that only this task uses.
 #[no_mangle]
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     // SAFETY: `call` is valid and not used otherwise by the safety requirement of this function.
     let call = unsafe { &mut *call };
-    // SAFETY: The host is null or valid, and only this task uses it, by the safety requirement of this
-    // function.
+    // SAFETY: The host is null or valid, and only this task uses it, by the safety requirement of
+    // this function.
     let mut caller = Caller(unsafe { call.host.cast::<Host>().as_mut() });
     let result = if op == HostOp::Transfer as u32 {
-        // The most frequent operation goes without the stack that all others together need.
+        // The most frequent operation has a path of its own, which takes less stack than the code
+        // of all the others together.
         // SAFETY: The words are those of `op` by the safety requirement of this function.
         unsafe { dispatch(&mut caller, HostOp::Transfer, call.args) }
     } else {
@@ -292,16 +295,17 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
 #[inline(never)]
 unsafe fn dispatch_other(mut caller: Caller<'_>, op: u32, words: [u64; WORDS]) -> Result<u64> {
     match HostOp::from_raw(op) {
-        // The code of transfers is in `kwasmi_host_entry`, and need not be here too.
+        // `kwasmi_host_entry` makes transfers, so their code is left out here.
         None | Some(HostOp::Transfer) => Err(ENOSYS),
-        // SAFETY: `dispatch` requires the words of a call of `op` that has not returned, which `words` are
-        // by the safety requirement of this function.
+        // SAFETY: `dispatch` requires the words of a call of `op` that has not returned, which
+        // `words` are by the safety requirement of this function.
         Some(op) => unsafe { dispatch(&mut caller, op, words) },
     }
 }
 
-/// Returns the status of a call that fails with `error`. The errors by which the kernel reports a signal
-/// become [`HOST_INTERRUPTED`]. A driver may return `EINTR` without a signal; that error is for the guest.
+/// Returns the status of a call that fails with `error`. The errors by which the kernel reports a
+/// signal become [`HOST_INTERRUPTED`]. A driver may return `EINTR` without a signal; that error is
+/// for the guest.
 #[cold]
 fn status(error: Error) -> i32 {
     let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK];
@@ -325,11 +329,16 @@ impl From<CallError> for Error {
     }
 }
 
-/// The host of the engine's call. There is none when the engine frees objects; then it only frees memory
-/// and yields.
+/// Implementor of the host operations: the host of the call. There is no host while the engine
+/// frees objects; it then only frees memory and yields.
 struct Caller<'a>(Option<&'a mut Host>);
 
 impl Caller<'_> {
+    /// Returns the host.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is none.
     #[inline]
     fn host(&mut self) -> Result<&mut Host> {
         self.0.as_deref_mut().ok_or(EINVAL)
@@ -395,8 +404,8 @@ impl Operations for Caller<'_> {
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result {
-        // SAFETY: The function has no requirements but that the task may sleep, which holds on its own
-        // stack.
+        // SAFETY: The function has no requirements but that the task may sleep, which holds on its
+        // own stack.
         to_result(unsafe { bindings::wait_for_random_bytes() })?;
         // SAFETY: `bytes` is valid for writes of its length.
         unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), bytes.len()) };
@@ -553,9 +562,9 @@ impl RawOperations for Caller<'_> {
         host.ticker = None;
         if let Some(ticks) = ticks {
             let words = ticks.into_parts().map(|(word, value)| (word as usize, value));
-            // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until its
-            // handle is dropped. By the invariant of `Ticks` they do so until the next `tick` or the
-            // end of the engine entry; this function and `Host::end` drop the handle there.
+            // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until
+            // its handle is dropped. By the invariant of `Ticks` they do so until the next `tick`
+            // or the end of the engine entry; this function and `Host::end` drop the handle there.
             host.ticker = Some(unsafe { Ticker::start(words) }?);
         }
         Ok(())
@@ -570,7 +579,8 @@ impl RawOperations for Caller<'_> {
     }
 }
 
-/// Returns `bytes` as a length in memory. The kernel is 64 bits wide, so the conversion does not fail.
+/// Returns `bytes` as a length in memory. The kernel is 64 bits wide, so the conversion does not
+/// fail.
 #[inline(always)]
 fn length(bytes: u64) -> Result<usize> {
     Ok(usize::try_from(bytes)?)

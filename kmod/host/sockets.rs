@@ -103,8 +103,8 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     Ok(open)
 }
 
-/// Receives from a socket. `flags` are preview 1 `riflags`. Returns the number of bytes, with
-/// [`RECEIVED_TRUNCATED`] if the message was longer.
+/// Receives from a socket. `flags` are preview 1 `riflags`. Returns the number of bytes, and whether the
+/// message was longer.
 ///
 /// # Safety
 ///

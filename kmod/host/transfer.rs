@@ -43,14 +43,14 @@ pub(super) enum Direction {
 }
 
 impl Open {
-    /// Reads or writes the [`IoVec`]s. `at` is an offset in the file, [`AT_POSITION`] or
-    /// [`AT_POSITION_NOW`]. Returns the number of bytes.
+    /// Reads or writes the [`IoVec`]s. `at` is an offset in the file, [`Position::CURRENT`] or
+    /// [`Position::CURRENT_NOW`]. Returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the call would wait and `at` is [`AT_POSITION_NOW`] or the guest set `NONBLOCK`;
-    /// `ESPIPE` if the file has no offsets; `EOPNOTSUPP` if the file can only be used from
-    /// userspace; `EINTR` if a signal is pending; errors of the file system.
+    /// `EAGAIN` if the call would wait and `at` is [`Position::CURRENT_NOW`] or the guest set
+    /// `NONBLOCK`; `ESPIPE` if the file has no offsets; `EOPNOTSUPP` if the file can only be used
+    /// from userspace; `EINTR` if a signal is pending; errors of the file system.
     ///
     /// # Safety
     ///

@@ -183,8 +183,8 @@ struct kwasmi_load {
 /*
  * Choice of the engine. Without a flag, a module is compiled to machine code if the kernel module's
  * parameter `compiler` is set, `limits` and the manifest do not limit fuel, and the module can be
- * compiled; KWASMI_IOC_MODULE tells whether it was. Machine code counts no fuel: KWASMI_IOC_START with
- * a limit of fuel then fails with ENOEXEC. At most one flag may be set.
+ * compiled; KWASMI_IOC_MODULE tells whether it was. Machine code counts no fuel: KWASMI_IOC_START
+ * on a compiled module fails with ENOEXEC if `limits` there limit fuel. At most one flag may be set.
  */
 #define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */
 #define KWASMI_LOAD_INTERPRET		0x2	/* do not compile */
@@ -213,10 +213,11 @@ struct kwasmi_fd {
 #define KWASMI_NAMES_MAX		(1U << 20)
 
 /*
- * Call of an exported function by KWASMI_IOC_RUN, in place of `_start`. First runs the start function of the
- * module, then `_initialize` if the module exports it. The parameters and results of the function are of type
- * i32, i64, f32 or f64. A value is 64 bits wide: an i32, or the bits of an f32, is in the lower half; the upper
- * half of an argument is ignored, that of a result is 0.
+ * Call of an exported function by KWASMI_IOC_RUN, in place of `_start`. KWASMI_IOC_RUN first calls
+ * the start function of the module, then `_initialize` if the module exports it, then the function.
+ * The parameters and results of the function are of type i32, i64, f32 or f64. A value is 64 bits
+ * wide: an i32, or the bits of an f32, is in the lower half; the upper half of an argument is
+ * ignored, that of a result is 0.
  */
 struct kwasmi_invoke {
 	__u64 name;			/* address of the name of the export, in UTF-8, without NUL */
@@ -349,13 +350,14 @@ struct kwasmi_run {
 };
 
 /*
- * KWASMI_IOC_RESULTS on an instance fd: returns the results of the function that struct kwasmi_invoke named.
- * There are none, and `results_len` becomes 0, if the instance runs a program, or the function has not returned.
+ * KWASMI_IOC_RESULTS on an instance fd: returns the results of the function that struct
+ * kwasmi_invoke named. There are none, and `results_len` becomes 0, if the instance runs a program,
+ * or the function has not returned.
  *
  * EBUSY	Another thread runs the instance.
  */
 struct kwasmi_results {
-	__u64 results;			/* address of __u64[]: gets the first results if it is smaller */
+	__u64 results;			/* address of __u64[]; gets the first results if it is too small */
 	__u32 results_len;		/* in: capacity in elements; out: number of results */
 	__u32 reserved;
 };
@@ -405,7 +407,7 @@ struct kwasmi_dump {
 	__u32 functions;		/* out: number of functions */
 	__u64 address;			/* out: address of the machine code */
 	__u64 code;			/* address of the buffer for the machine code */
-	__u32 code_size;		/* size of the buffer; it gets the first bytes if it is smaller */
+	__u32 code_size;		/* size of the buffer; it gets the first bytes if it is too small */
 	__u32 code_len;			/* out: size of the machine code, in bytes */
 	/*
 	 * Address of __u64[]: gets the addresses of the kernel functions that compiled code may
