@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The checker: proves of a compiled function that it cannot touch anything outside the guest, whatever the compiler did.
+//! The checker: proves that a compiled function cannot access anything outside the guest, whatever
+//! the compiler did.
 //!
-//! The checker walks the code once. A block begins at the entry, at each jump target, at each claim and after an instruction
-//! that does not fall through. At the beginning of a block the checker knows what the block's claims say and nothing else; on
-//! each edge to a block it demands that what it knows there implies the claims. [`facts`] has the rules about values,
-//! [`instructions`] those about instructions.
+//! The checker walks the code once. A block begins at the entry, at each jump target, at each claim
+//! and after an instruction that does not fall through. At the beginning of a block the checker
+//! knows only what the block's claims say. On each edge to a block the checker demands that what it
+//! knows there implies the claims. [`facts`] has the rules about values, [`instructions`] those
+//! about instructions.
 //!
 //! The checker proves:
 //!
-//! - Loads and stores stay within the function's frame, the fields of the context, and checked bytes of a memory.
-//! - With [`Shape::has_masks`], an index is masked before it becomes an address, so that accesses stay close to the memory also
-//!   while the processor speculates.
+//! - Loads and stores stay within the function's frame, the fields of the context, and checked
+//!   bytes of a memory.
+//! - With [`Shape::has_masks`], an index is masked before it becomes an address, so that accesses
+//!   stay close to the memory also while the processor speculates.
 //! - The context's register and the frame pointer are never written.
 //! - Calls go to functions of the module and to helpers; a helper that takes the context gets it.
 //! - No division faults.
-//! - The stack limit is compared before the frame is used, before calls and before the function returns.
+//! - The stack limit is compared before the frame is used, before calls and before the function
+//!   returns.
 //! - Every loop and every call passes a checkpoint.
 //! - Jumps stay in the function; its code does not run off the end.
 //!
-//! The checker proves nothing about results, and nothing about the arguments of helpers: a helper must check them. Nor does it prove that an
-//! address, which a mistake of the compiler might leave in a register, is not stored where the guest can read it.
+//! The checker proves nothing about results, and nothing about the arguments of helpers: a helper
+//! must check them. Nor does it prove that an address, which a mistake of the compiler might leave
+//! in a register, is not stored where the guest can read it.
 //!
-//! Time and memory are linear in the number of instructions and claims, but for a binary search for the claims of a block.
+//! Time and memory are linear in the number of instructions and claims, except that a binary search
+//! finds the claims of a block.
 
 #![forbid(unsafe_code)]
 
@@ -74,9 +80,9 @@ mod mark {
     pub(super) const LOOP: u8 = 2;
     /// Claims are about this instruction.
     pub(super) const CLAIMED: u8 = 4;
-    /// A stack check goes here if the stack is used up.
+    /// A stack check jumps here if the stack is used up.
     pub(super) const COLD: u8 = 8;
-    /// A loop goes here if a checkpoint is requested.
+    /// A loop jumps here if a checkpoint is requested.
     pub(super) const REQUESTED: u8 = 16;
 }
 
@@ -84,17 +90,20 @@ mod mark {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     value: AbstractValue,
-    /// The block that it is about.
+    /// Number of the block in which it holds.
     block: u64,
-    /// Number of calls before, for knowledge that ends with a call.
+    /// [`Walk::calls`] when the slot was written: some knowledge ends with the next call.
     calls: u64,
 }
 
-/// Memory of the checker, for one function after another.
+/// The checker, with memory that it reuses for one function after another.
 #[derive(Debug, Default)]
 pub struct Checker {
+    /// Marks of each instruction.
     marks: Vec<u8>,
+    /// Knowledge about each frame slot.
     slots: Vec<Slot>,
+    /// Number of blocks so far, of all functions.
     blocks: u64,
 }
 
@@ -244,7 +253,7 @@ impl Walk<'_> {
         demand(self.claims == function.claims.len(), Rule::Claim)
     }
 
-    /// Begins a block: what is known are its claims.
+    /// Begins a block, at which only its claims are known.
     fn begin(&mut self) -> Checked {
         let mark = self.mark_of(self.at);
         self.checker.blocks = self.checker.blocks.wrapping_add(1);
@@ -270,7 +279,8 @@ impl Walk<'_> {
         if mark & mark::LOOP != 0 { self.checkpoint() } else { Ok(()) }
     }
 
-    /// Demands that the block begins with a checkpoint: a load of the word, and a jump on whether it is 0.
+    /// Demands that the block begins with a test for a checkpoint: a load of the word at
+    /// [`INTERRUPT`], and a jump on whether it is 0.
     fn checkpoint(&mut self) -> Checked {
         let code = &self.function.code;
         let next = self.at.saturating_add(1);
@@ -282,12 +292,13 @@ impl Walk<'_> {
             code if code == class::JMP | jmp::JEQ => next.checked_add(1),
             _ => None,
         };
-        // Blocks up to here were checked already.
+        // Blocks up to here have been checked, so a mark on them would have no effect.
         let requested = requested.filter(|requested| *requested > next).ok_or(Rule::Loop)?;
         self.set_mark(requested, mark::REQUESTED)
     }
 
-    /// Demands that the block at `target` may follow.
+    /// Demands that the block at `target` may follow, and that `regs` and the frame slots imply its
+    /// claims.
     fn edge(&self, target: usize, regs: &Registers) -> Checked {
         demand(!self.owes_checkpoint, Rule::Checkpoint)?;
         let mark = self.mark_of(target);
@@ -328,13 +339,15 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Knowledge about the value of `reg`, which must be one that code may compute with.
+    /// Returns the knowledge about the value of `reg`, which must be one that code may compute
+    /// with.
     fn operand(&self, reg: Reg) -> Checked<AbstractValue> {
         let value = self.regs.get(reg);
         demand(!matches!(value.known, Known::Context | Known::Frame), Rule::Value)?;
         Ok(value)
     }
 
+    /// Notes that an instruction writes `value` to `reg`.
     fn write(&mut self, reg: Reg, value: impl Into<AbstractValue>) -> Checked {
         demand(reg != R6 && reg != R10, Rule::Fixed)?;
         self.regs.set(reg, value.into());
@@ -342,7 +355,7 @@ impl Walk<'_> {
     }
 }
 
-/// Index of the instruction to which the instruction at `at` may jump.
+/// Returns the index of the instruction to which the instruction `insn` at `at` may jump.
 fn target(at: usize, insn: Insn) -> Checked<Option<usize>> {
     let is_wide = insn.class() == class::JMP;
     if !is_wide && insn.class() != class::JMP32 {

@@ -87,8 +87,8 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    /// Compiles `wasm`, which has been validated, for guests with a stack of `stack` bytes. Accesses to memories are protected against
-    /// speculative execution if `has_masks`.
+    /// Compiles `wasm`, which has been validated, for guests with a stack of `stack` bytes.
+    /// Accesses to memories are protected against speculative execution if `has_masks`.
     ///
     /// # Errors
     ///
@@ -120,7 +120,8 @@ impl Native {
         all.filter_map(|entry| Some((function(entry)?, entry))).collect()
     }
 
-    /// Returns the index of the function that `invocation` calls, and the types of its parameters and results.
+    /// Returns the index of the function that `invocation` calls, and the types of its parameters
+    /// and results.
     ///
     /// # Errors
     ///
@@ -145,13 +146,13 @@ impl Native {
         self.declarations.function_type(index).map_err(|error| Refusal::from(error.to_string()))
     }
 
-    /// Declarations of the module.
+    /// Returns the declarations of the module.
     #[inline(always)]
     pub(crate) fn declarations(&self) -> &Declarations {
         &self.declarations
     }
 
-    /// Has [`Helper::CallResolved`] call the function that `instance` has looked up last.
+    /// Makes [`Helper::CallResolved`] call the function that `instance` looked up last.
     #[inline(always)]
     pub(crate) fn resolve(&self, instance: &mut CompiledInstance) {
         let index = instance.resolved();
@@ -159,23 +160,26 @@ impl Native {
     }
 }
 
-/// Position of a guest.
+/// Progress of a guest.
 #[derive(Clone, Copy, Debug)]
 enum Progress {
-    /// This entry is next.
+    /// The function with this index in [`Guest::entries`] runs next.
     Call(usize),
-    /// In an entry, with a request that is not answered.
+    /// The function with this index is paused, with a request that is not answered.
     Within(usize, Request),
-    /// Ended.
+    /// The guest has ended.
     Ended(End),
 }
 
 /// Answer to a request.
 enum Answer {
+    /// The guest continues, with this result of the helper.
     Resume(u64),
-    /// The same request again, after a checkpoint.
+    /// The request is made again after a checkpoint.
     Again,
+    /// The guest pauses.
     Pause,
+    /// The guest ends.
     End(End),
 }
 
@@ -186,12 +190,16 @@ pub struct Guest<H: Host + 'static> {
     instance: CompiledInstance,
     stack: GuestStack,
     progress: Progress,
+    /// Largest size of the linear memories so far, in bytes.
     memory_peak: u64,
+    /// Message of the trap.
     trap: Option<String>,
+    /// Functions to call, in order, by their indices.
     entries: Vec<(u32, Entry)>,
     /// Arguments of [`Entry::Invoked`].
     args: Vec<u64>,
-    /// Results of [`Entry::Invoked`], once it has returned: whether they have 64 bits, and their bits.
+    /// Results of [`Entry::Invoked`], once it has returned: whether they have 64 bits, and their
+    /// bits.
     results: Vec<(bool, u64)>,
     has_returned: bool,
 }
@@ -216,7 +224,7 @@ impl Surroundings for Bounds<'_> {
 /// Request of a guest that paused at a checkpoint.
 const CHECKPOINT: Request = Request::Help(Helper::Checkpoint, [0; 5]);
 
-/// A defect of the engine.
+/// End of a guest whose state is inconsistent, which is a defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
 impl<H: Host + Send + Sync + 'static> Guest<H> {
@@ -263,12 +271,12 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         &mut self.state.wasi.host
     }
 
-    /// Message of the trap, if there was one.
+    /// Returns the message of the trap, if there was one.
     pub(crate) fn trap(&self) -> Option<&str> {
         self.trap.as_deref()
     }
 
-    /// Returns the function that runs.
+    /// Returns the function that runs, or ran last.
     pub(crate) fn function(&self) -> Option<Entry> {
         let entry = match self.progress {
             Progress::Call(entry) | Progress::Within(entry, _) => entry,
@@ -308,9 +316,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
         self.instance.clear_requests(self.stack.limit());
         let [flag, limit] = self.instance.request_words();
-        // SAFETY: The words are in the instance's context, which stays where it is until the ticks end
-        // below; if the engine is left before, they end with the entry. The engine and compiled code
-        // access both words atomically meanwhile.
+        // SAFETY: The words are in the instance's context, which stays where it is until the ticks
+        // end below; if the engine is left before, they end with the entry. The engine and compiled
+        // code access both words atomically meanwhile.
         let ticks = unsafe { Ticks::new(flag, limit, STACK_LIMIT_RAISED) };
         if KernelHost::new().tick(Some(ticks)).is_err() {
             self.progress = Progress::Ended(End::OUT_OF_MEMORY);
@@ -323,6 +331,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         outcome
     }
 
+    /// Runs the guest until it ends or the host wants a pause, while the host requests checkpoints.
     fn execute(&mut self, report: &mut impl FnMut(Usage)) -> Outcome {
         loop {
             let (entry, request) = match self.progress {
@@ -360,12 +369,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 match self.answer(request, report) {
                     Answer::Resume(value) => request = resume(&mut self.instance, &self.native, value),
                     Answer::Pause => {
-                        // A raised stack limit requested the checkpoint, or the guest did. The limit is lowered again by
-                        // the time the guest continues, so that asking for the stack again would end the guest.
+                        // The guest continues with the request for a checkpoint, even if it asked
+                        // for stack because the limit was raised: by then the limit is as before,
+                        // so that the same request for stack would end the guest.
                         self.progress = Progress::Within(entry, CHECKPOINT);
                         return Outcome::Interrupted;
                     }
-                    // The host says why.
+                    // A host call was interrupted. The checkpoint tells why.
                     Answer::Again => match self.checkpoint(report) {
                         Answer::Resume(_) | Answer::Again => {}
                         Answer::Pause => {
@@ -380,6 +390,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
     }
 
+    /// Handles a request of the guest.
     fn answer(&mut self, request: Request, report: &mut impl FnMut(Usage)) -> Answer {
         let (helper, args) = match request {
             Request::Help(helper, args) => (helper, args),
@@ -398,7 +409,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         let [_, number, ..] = args;
         match helper {
             Helper::Trap if number == TrapReason::Stack as u64 => {
-                // It is raised to request a checkpoint.
+                // The host raises the limit to request a checkpoint.
                 if self.instance.clear_requests(self.stack.limit()) == STACK_LIMIT_RAISED {
                     return self.checkpoint(report);
                 }
@@ -431,6 +442,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
     }
 
+    /// Asks the host whether the guest may continue.
     fn checkpoint(&mut self, report: &mut impl FnMut(Usage)) -> Answer {
         report(self.usage());
         match self.state.wasi.host.checkpoint() {
@@ -460,7 +472,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 Answer::Resume(0)
             }
             Err(Stop::Interrupted) => {
-                // The call is made again, and counted then.
+                // The call is made again after a checkpoint, and counted then.
                 self.state.wasi.withdraw();
                 Answer::Again
             }
@@ -473,6 +485,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
     }
 
+    /// Ends the guest by a trap.
     fn trapped(&mut self, reason: TrapReason) -> Answer {
         let code = code(reason);
         self.trap = Some(String::from(code.trap_message()));
@@ -481,7 +494,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     }
 }
 
-/// Returns true if a number has 64 bits, false if it has 32, and `None` if the type is not a number.
+/// Returns true if a number has 64 bits, false if it has 32, and `None` if the type is not a
+/// number.
 fn is_wide(ty: ValType) -> Option<bool> {
     match ty {
         ValType::I64 | ValType::F64 => Some(true),
@@ -495,7 +509,7 @@ fn narrowed(is_wide: bool, bits: u64) -> u64 {
     if is_wide { bits } else { bits & u64::from(u32::MAX) }
 }
 
-/// The trap of wasmi for `reason`: messages are the same in both engines.
+/// Returns wasmi's trap for `reason`, so that messages are the same in both engines.
 fn code(reason: TrapReason) -> TrapCode {
     match reason {
         TrapReason::Unreachable => TrapCode::UnreachableCodeReached,

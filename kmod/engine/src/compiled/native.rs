@@ -4,7 +4,7 @@
 //!
 //! Compiled functions run on the guest's own stack. A helper that needs more than a few hundred bytes of stack, may end the
 //! guest or may pause it is a switch: its thunk saves the guest's registers on the guest's stack and goes on on the
-//! engine's stack, where [`Switch::resume`] returns the request. The next [`Switch::resume`] goes back with the result, in
+//! engine's stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
 //! another engine entry if need be. Helpers that only compute are called directly.
 //!
 //! | routine | does |

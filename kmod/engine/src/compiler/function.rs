@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Control flow of a function.
+//! Compiles the control flow of a function.
+//!
+//! Code that rarely runs, for traps and checkpoints, is out of the way of the other code: at the
+//! end of the function, or, if jumps to the end might be too far, at places in between that the
+//! other code jumps over.
+//!
+//! A fork is a conditional jump that can be made to reach far: it then becomes two instructions.
 
 use super::{
     Declarations,
@@ -80,7 +86,7 @@ enum Kind {
     Else,
 }
 
-/// An open construct.
+/// An open construct: a function, block, loop or `if` whose `end` has not been compiled.
 struct Control {
     kind: Kind,
     label: Label,
@@ -88,7 +94,9 @@ struct Control {
     state: Option<Snapshot>,
     /// Height of the operand stack below the parameters.
     height: usize,
+    /// Number of words of the parameters.
     params: usize,
+    /// Number of words of the results.
     results: usize,
     /// Position after which the label's state is used: for a loop its beginning.
     position: u32,
@@ -97,16 +105,18 @@ struct Control {
 }
 
 impl Control {
-    /// Number of values that a branch carries.
+    /// Returns the number of words that a branch carries.
     fn arity(&self) -> usize {
         if self.kind == Kind::Loop { self.params } else { self.results }
     }
 }
 
-/// Code out of the way.
+/// Code out of the way that is not emitted yet.
 #[expect(clippy::large_enum_variant, reason = "a function has a trap at most for each reason, and more checkpoints")]
 enum Cold {
+    /// The call of a checkpoint of the loop that begins at `head`, in `state`.
     Checkpoint { label: Label, head: Label, state: Snapshot },
+    /// A trap.
     Trap { label: Label, reason: TrapReason },
 }
 
@@ -135,27 +145,34 @@ pub(super) struct Compiler<'a> {
     pub(super) next: Option<Operator<'a>>,
     /// Offset of that operator in the module.
     offset: usize,
+    /// Constructs that are open, the outermost first.
     controls: Vec<Control>,
     cold: Vec<Cold>,
+    /// The compare that was the last operator: it has not been emitted.
     pub(super) compare: Option<Compare>,
+    /// Set if the present operator can be reached.
     pub(super) is_reachable: bool,
     /// Constructs that were opened in unreachable code.
     skipped: u32,
+    /// Number of loops so far.
     loops: usize,
+    /// Number of blocks, loops and `if`s so far.
     constructs: usize,
     /// Number of instructions that conditional jumps reach over.
     reach: u16,
-    /// Conditional jumps that are too far for their instruction, if the function is that large.
+    /// Numbers of the forks that must reach far, ascending; `None` if no conditional jump was too
+    /// far in the earlier attempt.
     far: Option<&'a [u32]>,
-    /// Number of conditional jumps so far that can be made to reach far.
+    /// Number of forks so far.
     forks: u32,
-    /// The code for a stack that is used up, until it is emitted: label and parameters.
+    /// Label of the code for a stack that is used up, and the number of parameters, until the code
+    /// is emitted.
     stack: Option<(Label, u32)>,
     /// Number of instructions when code out of the way was emitted last.
     island: u32,
 }
 
-/// Most instructions of a piece of code out of the way.
+/// Most instructions of one [`Cold`].
 const COLD_MAX: usize = 32;
 
 /// Instructions that a target of a `br_table` usually takes.
@@ -173,7 +190,8 @@ pub(super) struct Translated {
     pub(super) calls_tails: bool,
 }
 
-/// Compiles function `index`, whose body has been validated; the operators at `vectors` drop or select a `v128`.
+/// Compiles function `index`, whose body has been validated; the operators at `vectors` drop or
+/// select a `v128`.
 pub(super) fn compile(
     declarations: &Declarations,
     index: u32,
@@ -193,7 +211,8 @@ pub(super) fn compile(
         words.add(ty, count)?;
     }
     let locals = words.count();
-    // The size of the frame, and which jumps are far, show when the function has been compiled.
+    // The size of the frame, and which jumps are too far, are known only once the function is
+    // compiled.
     let mut is_large = false;
     let mut far: Option<Vec<u32>> = None;
     for attempt in 1..=ATTEMPTS {
@@ -247,7 +266,9 @@ pub(super) fn compile(
     Err(Error::Internal("frame size"))
 }
 
-/// Emits what follows if the stack is used up: after a checkpoint the function begins again.
+/// Emits the code for a stack that is used up: the function keeps its arguments in the context,
+/// asks the engine for stack, and begins again. The engine ends the guest, unless the host raised
+/// the stack limit to request a checkpoint.
 pub(super) fn without_stack(asm: &mut Assembler, params: u32, entry: Label) -> Result<(), Error> {
     for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
         asm.store(width::DW, R6, args_offset(param)?, RegImm::Reg(Reg(reg)))?;
@@ -262,6 +283,8 @@ pub(super) fn without_stack(asm: &mut Assembler, params: u32, entry: Label) -> R
 }
 
 impl<'a> Compiler<'a> {
+    /// Compiles the function. A function that `is_large` has a frame of more than
+    /// [`STACK_RED_ZONE`] bytes.
     fn run(&mut self, params: u32, locals: u32, results: usize, is_large: bool) -> Result<(), Error> {
         let entry = self.frame.asm.label();
         let stack = self.frame.asm.label();
@@ -305,8 +328,8 @@ impl<'a> Compiler<'a> {
         self.out_of_the_way()
     }
 
-    /// Emits the code out of the way here if so much has been emitted that jumps to it might not reach it later,
-    /// after `more` instructions.
+    /// Emits the code out of the way here if jumps to it might be too far after `more` further
+    /// instructions.
     fn interrupt(&mut self, more: u32) -> Result<(), Error> {
         if self.far.is_none() || self.compare.is_some() {
             return Ok(());
@@ -328,7 +351,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Jumps to `label`, which may be far, if `dst condition source` holds.
+    /// Emits a fork: jumps to `label`, which may be far, if `dst condition source` holds.
     fn fork(
         &mut self,
         condition: Condition,
@@ -352,13 +375,15 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
+    /// Reads the next operator.
     fn advance(&mut self) -> Result<(), Error> {
         self.offset = self.reader.original_position();
         self.next = if self.reader.eof() { None } else { Some(self.reader.read()?) };
         Ok(())
     }
 
-    /// The word of the local that the next operator assigns the result to, unless it is a `v128`.
+    /// Returns the word of the local to which the next operator assigns the result, unless it is a
+    /// `v128`.
     pub(super) fn next_local(&self) -> Option<u32> {
         match self.next {
             Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
@@ -368,7 +393,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The words of the local that the next operator assigns the result to, a `v128`.
+    /// Returns the words of the local to which the next operator assigns the result, if it is a
+    /// `v128`.
     pub(super) fn next_vector(&self) -> [Option<u32>; 2] {
         let local = match self.next {
             Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
@@ -379,12 +405,12 @@ impl<'a> Compiler<'a> {
         local.map_or([None; 2], |(word, _)| [Some(word), Some(word.saturating_add(1))])
     }
 
-    /// Set if the present operator drops or selects a `v128`.
+    /// Returns true if the present operator drops or selects a `v128`.
     pub(super) fn is_vector(&self) -> bool {
         self.vectors.binary_search(&self.frame.position).is_ok()
     }
 
-    /// Brings parameters and locals into their places.
+    /// Emits what brings parameters and locals into their places at the beginning of the function.
     fn enter(&mut self, params: u32, locals: u32) -> Result<(), Error> {
         let frame = &mut self.frame;
         for (param, reg) in (0..params.min(REG_PARAMS)).zip(1..) {
@@ -457,7 +483,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Label of the code that traps with `reason`.
+    /// Returns the label of the code that traps with `reason`.
     pub(super) fn trap(&mut self, reason: TrapReason) -> Label {
         let known = self.cold.iter().find_map(|item| match item {
             Cold::Trap { label, reason: other } if *other == reason => Some(*label),
@@ -548,6 +574,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// Returns the numbers of words of the parameters and of the results.
     fn block_type(&self, ty: BlockType) -> Result<(usize, usize), Error> {
         Ok(match ty {
             BlockType::Empty => (0, 0),
@@ -559,6 +586,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Returns the index in [`Compiler::controls`] of the construct that a branch targets.
     fn target(&self, relative_depth: u32) -> Result<usize, Error> {
         self.controls
             .len()
@@ -567,6 +595,7 @@ impl<'a> Compiler<'a> {
             .ok_or(Error::Internal("branch depth"))
     }
 
+    /// Compiles the beginning of a construct.
     fn open(&mut self, kind: Kind, ty: BlockType) -> Result<(), Error> {
         let (params, results) = self.block_type(ty)?;
         let condition = if kind == Kind::If { Some(self.condition()?) } else { None };
@@ -606,6 +635,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
+    /// Compiles `else`.
     fn otherwise(&mut self) -> Result<(), Error> {
         let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("else"))?;
         if self.is_reachable {
@@ -632,6 +662,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
+    /// Compiles `end`.
     fn end(&mut self) -> Result<(), Error> {
         let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("end"))?;
         let control = self.controls.get_mut(last).ok_or(Error::Internal("end"))?;
@@ -711,7 +742,8 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Decides the state at the label of construct `target`: as it is now, as far as somebody may need it there.
+    /// Decides the state at the label of construct `target`, unless an earlier branch did: the
+    /// present state, without what no operator after the label uses.
     fn decide(&mut self, target: usize) -> Result<(), Error> {
         let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
         if control.state.is_some() {
@@ -737,7 +769,8 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Branches to construct `target` for good; the values that it carries are on the stack.
+    /// Branches to construct `target` unconditionally; the values that the branch carries are on
+    /// the operand stack.
     pub(super) fn branch(&mut self, target: usize) -> Result<(), Error> {
         let (arity, is_loop) = self
             .controls
@@ -757,7 +790,8 @@ impl<'a> Compiler<'a> {
         if is_loop { self.frame.spill_all(arity) } else { self.frame.place_results(arity) }
     }
 
-    /// Set if the values of a branch that lie in frame slots must move down to the height of the label.
+    /// Returns true if the values of a branch that lie in frame slots must move down to the height
+    /// of the label.
     fn must_reposition(&self, target: usize, arity: usize, is_loop: bool) -> bool {
         let in_slots = arity > 1 || is_loop && arity > 0;
         let height = self.controls.get(target).map_or(0, |control| control.height);
@@ -783,12 +817,16 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Brings registers and frame slots from the present state to that of the label of construct `target`.
+    /// Brings registers and frame slots from the present state to that of the label of construct
+    /// `target`.
     fn transfer(&mut self, target: usize) -> Result<(), Error> {
         let plan = self.plan(target)?;
         self.execute(target, &plan)
     }
 
+    /// Returns what brings the present state to that of the label of construct `target`. If the
+    /// label is not that of a loop, what its state says beyond the present state is given up
+    /// instead.
     fn plan(&mut self, target: usize) -> Result<Plan, Error> {
         let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
         let is_loop = control.kind == Kind::Loop;
@@ -851,6 +889,7 @@ impl<'a> Compiler<'a> {
         Ok(plan)
     }
 
+    /// Emits the code of `plan`.
     fn execute(&mut self, target: usize, plan: &Plan) -> Result<(), Error> {
         for (local, reg) in &plan.stores {
             self.frame.asm.store_slot(*local, RegImm::Reg(*reg))?;
@@ -863,7 +902,7 @@ impl<'a> Compiler<'a> {
             if free.is_some() {
                 self.frame.asm.mov(to, from)?;
             } else {
-                // A cycle: by way of the frame.
+                // The moves form a cycle. One local goes by way of its frame slot.
                 self.frame.asm.store_slot(local, RegImm::Reg(from))?;
                 loads.push((to, local));
             }
@@ -889,7 +928,8 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// The condition that an operator pops: a compare, or that an operand is not 0.
+    /// Returns the condition that an operator pops: the compare before it, or that the operand is
+    /// not 0.
     pub(super) fn condition(&mut self) -> Result<Compare, Error> {
         if let Some(compare) = self.compare.take() {
             return Ok(compare);
@@ -920,7 +960,8 @@ impl<'a> Compiler<'a> {
             .map(|control| (control.arity(), control.kind == Kind::Loop))
             .ok_or(Error::Internal("branch"))?;
         if arity > 0 {
-            // The values of the branch need R0, and may take every register: the condition goes into one that is kept.
+            // The values of the branch need R0, and may take every register: the condition goes
+            // into one that is kept.
             let flag = self.flag(&compare)?;
             self.frame.push(Value::Reg(flag))?;
             self.frame.unlock();
@@ -1045,7 +1086,7 @@ impl<'a> Compiler<'a> {
         self.diverge()
     }
 
-    /// `state` after R0 was given up.
+    /// Returns `state` without the local in R0, which is stored if it is used later.
     fn without_r0(&mut self, state: &Snapshot) -> Result<Snapshot, Error> {
         let mut without = *state;
         if let Holder::Local { local, is_dirty: true } = state.cell(R0).holder
@@ -1064,25 +1105,27 @@ impl<'a> Compiler<'a> {
 }
 
 impl Compare {
-    /// The opposite.
+    /// Returns the compare whose result is the opposite.
     pub(super) fn inverse(self) -> Self {
         Self { condition: self.condition.inverse(), ..self }
     }
 }
 
-/// Code that brings one state to another.
+/// Code that brings registers and frame slots from one state to another.
 #[derive(Clone, Debug, Default)]
 struct Plan {
     /// Locals to store from registers.
     stores: Vec<(u32, Reg)>,
-    /// Moves of locals among registers: to, from.
+    /// Moves among registers: to, from, and the local that is moved.
     moves: Vec<(Reg, Reg, u32)>,
     /// Locals to load.
     loads: Vec<(Reg, u32)>,
-    /// Facts to establish anew.
+    /// Registers whose values must be checked against the size of memory 0, and the bytes behind
+    /// them.
     checks: Vec<(Reg, u32)>,
     /// Indices to mask anew.
     masks: Vec<Reg>,
+    /// Set if R7 must be loaded with the base of memory 0.
     loads_base: bool,
 }
 
