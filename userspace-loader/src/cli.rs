@@ -123,8 +123,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = guest_fds::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
-    /// Exported function to call in place of _start, after _initialize if that is exported; the arguments after FILE are
-    /// its numbers, and its results are printed
+    /// Exported function to call in place of _start, after _initialize if that is exported; the
+    /// arguments after FILE are numbers for its parameters, and its results are printed
     #[arg(long, value_name = "NAME")]
     pub invoke: Option<String>,
 
@@ -269,8 +269,8 @@ pub struct EngineArg {
     /// Engine that runs the module
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t, hide_possible_values = true)]
     #[arg(
-        help = "Engine: compiler (fails if it cannot compile the module), interpreter, or auto (the compiler if the \
-        kernel module may use it and it supports the module; not for a module of over 1 MiB that runs once, nor with --fuel)"
+        help = "Engine: compiler (fails if the module cannot be compiled), interpreter, or auto (compiles if possible; run \
+        interprets a module of over 1 MiB, unless load keeps it compiled; a module with a limit of fuel is interpreted)"
     )]
     pub engine: Engine,
 }
@@ -278,9 +278,9 @@ pub struct EngineArg {
 /// Arguments of `load`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints a line for each program, its SHA-256 and its name, and closes standard output when all programs are loaded. run shares
-the translated code of a program with the same bytes and the same limits for code: functions, function-size, locals, arity,
-globals, data-segments, element-segments, stack, code.
+Prints the SHA-256 and the name of each program on a line, and closes standard output when all programs are loaded. run
+shares the translated code of a program with the same bytes and the same limits for code: functions, function-size, locals,
+arity, globals, data-segments, element-segments, stack, code.
 
 Exit status:
   none once all programs are loaded: a signal ends the command
