@@ -208,6 +208,7 @@ struct Kwasmi {
     _code_cache: code_cache::CodeCache,
     _users: user::Users,
     _reserve: engine::Reserve,
+    _freeing: programs::Freeing,
     _stacks: stack::Stacks,
 }
 
@@ -228,6 +229,9 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is
             // the only call, and the engine was not entered yet.
             _stacks: unsafe { stack::Stacks::begin() },
+            // SAFETY: `Freeing::begin` must be called once, before any `Programs` are compiled: this is
+            // the only call, and the device does not exist yet.
+            _freeing: unsafe { programs::Freeing::begin() },
             // The engine must be initialised before the device accepts ioctls.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi" }),

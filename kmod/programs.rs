@@ -56,8 +56,35 @@ type Function = Option<unsafe extern "C" fn(*const c_void, *const bpf::bpf_insn)
 /// out. The kernel frees each in a work item.
 const PROGRAMS_AT_ONCE: usize = 64;
 
-/// Number of images that are freed between two calls of [`wait_for_kernel`].
+/// Number of images that are freed between two calls of [`wait_for_kernel`], by all tasks together.
 const IMAGES_AT_ONCE: usize = 8;
+
+kernel::sync::global_lock! {
+    // SAFETY: `Freeing::begin` initialises the lock before the device is registered; only modules
+    // have machine code.
+    //
+    // Number of images that were freed. A task frees an image with this lock held.
+    unsafe(uninit) static FREED: Mutex<usize> = 0;
+}
+
+/// Guard of the lock under which images are freed. There is one, for the lifetime of the module.
+pub(crate) struct Freeing {
+    _private: (),
+}
+
+impl Freeing {
+    /// Initialises the lock.
+    ///
+    /// # Safety
+    ///
+    /// Must be called once, before any [`Programs`] are compiled.
+    pub(crate) unsafe fn begin() -> Self {
+        // SAFETY: `init` must be called once, before the lock is used. `begin` is called once,
+        // before any machine code exists, by this function's safety requirement.
+        unsafe { FREED.init() };
+        Self { _private: () }
+    }
+}
 
 /// `__GFP_NOFAIL`.
 const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
@@ -247,10 +274,15 @@ impl Drop for Unfinished {
 }
 
 /// Drops values with machine code, which the kernel frees in work items, a few at a time.
+///
+/// Each work item that waits needs a worker thread, which the kernel keeps for minutes. So the lock
+/// bounds the images of all tasks, not of each.
 fn free_slowly<T>(values: KVVec<T>) {
-    for (index, value) in values.into_iter().enumerate() {
+    for value in values {
+        let mut freed = FREED.lock();
         drop(value);
-        if index % IMAGES_AT_ONCE == IMAGES_AT_ONCE - 1 {
+        *freed = freed.wrapping_add(1);
+        if *freed % IMAGES_AT_ONCE == 0 {
             wait_for_kernel();
         }
     }

@@ -225,7 +225,7 @@ io.stderr:write("to standard error\n")
 print(os.getenv("WORD"), os.getenv("NOTHING"), #arg, arg[1], arg[2])
 os.exit(7)
 EOF
-    given WORD=given
+    set_env WORD=given
     printf 'line\n42 rest\n' | run lua files.lua 'an argument' ''
 }
 lua_computes() {
@@ -301,7 +301,7 @@ console.log(std.in.getline(), std.in.readAsString(), std.getenv("WORD"), scriptA
 std.err.puts("to standard error\n");
 os.setTimeout(() => { console.log("after a while"); std.exit(5); }, 50);
 EOF
-    given WORD=given
+    set_env WORD=given
     printf 'first\nsecond\n' | run qjs -m files.js 'an argument'
 }
 qjs_computes() {

@@ -12,8 +12,8 @@
 # Names must be sorted in the same order by both.
 unset LANG LC_ALL
 
-# given NAME=VALUE: sets a variable for the following programs.
-given() { settings=$1; }
+# set_env NAME=VALUE: sets a variable for the following programs.
+set_env() { settings=$1; }
 
 # run PROGRAM [ARG]...: runs the native program or the module, and records its status.
 run() {

@@ -18,10 +18,10 @@ own_errors() { LC_ALL=C sed "/$again/d" "$1"; }
 
 # ends STATUS COMMAND...: checks the exit status of the command.
 ends() {
-    local wanted=$1 status=0
+    local expected=$1 status=0
     shift
     "$@" || status=$?
-    equal "$wanted" "$status"
+    equal "$expected" "$status"
 }
 
 head -c 1100000 /dev/urandom >"$work/random"

@@ -19,10 +19,10 @@ twin() {
     equal "$twin" "$guest" && cmp "$work/native" "$work/guest"
 }
 status() {
-    local wanted=$1 got=0
+    local expected=$1 got=0
     shift
     "$native" "$@" >"$work/out" 2>&1 || got=$?
-    equal "$wanted" "$got" || { cat "$work/out"; return 1; }
+    equal "$expected" "$got" || { cat "$work/out"; return 1; }
 }
 # Determines the deepest use of the engine stack by any guest, which must be less than half of its
 # 64 KiB.

@@ -64,28 +64,28 @@ head_kills_early() {
     equal 1 "$(cat bytes_read)" && equal 141 "$(cat ended)" && equal 1 "$(grep -c "" err)" && grep -q "fuel " err ||
         { cat ended err; return 1; }
 }
-# status WANTED ARG...: checks the status of `kwasmi run`, and that it gives the reason in one line.
+# status EXPECTED ARG...: checks the status of `kwasmi run`, and that it gives the reason in one line.
 status() {
-    wanted=$1
+    expected=$1
     shift
     kwasmi run "$@" >out 2>err
-    equal "$wanted" $? || { cat err; return 1; }
+    equal "$expected" $? || { cat err; return 1; }
     equal 1 "$(wc -l <err | tr -d ' ')"
 }
-# silent WANTED ARG...: checks the status of `kwasmi run`, and that it prints nothing on standard
+# silent EXPECTED ARG...: checks the status of `kwasmi run`, and that it prints nothing on standard
 # error.
 silent() {
-    wanted=$1
+    expected=$1
     shift
     kwasmi run "$@" >out 2>err
-    equal "$wanted" $? && equal "" "$(cat err)"
+    equal "$expected" $? && equal "" "$(cat err)"
 }
-# says WANTED LINE ARG...: checks the status of `kwasmi run` and its line on standard error.
+# says EXPECTED LINE ARG...: checks the status of `kwasmi run` and its line on standard error.
 says() {
-    wanted=$1 line=$2
+    expected=$1 line=$2
     shift 2
     kwasmi run "$@" >out 2>err
-    equal "$wanted" $? && equal "kwasmi: $line" "$(cat err)"
+    equal "$expected" $? && equal "kwasmi: $line" "$(cat err)"
 }
 from_input() {
     kwasmi run - one <$fixtures/exit-42.wat 2>err
@@ -107,20 +107,20 @@ component() {
 }
 # json STATUS ENDED ARG...: checks the line of JSON at the end of `kwasmi run -j`.
 json() {
-    wanted=$1 ended=$2
+    expected=$1 ended=$2
     shift 2
     kwasmi run -j "$@" >out 2>err
-    equal "$wanted" $? || { cat err; return 1; }
-    tail -n 1 err | grep -q "^{\"file\":.*\"ended\":\"$ended\",\"exit_status\":$wanted,.*}\$" || { cat err; return 1; }
+    equal "$expected" $? || { cat err; return 1; }
+    tail -n 1 err | grep -q "^{\"file\":.*\"ended\":\"$ended\",\"exit_status\":$expected,.*}\$" || { cat err; return 1; }
     # At most one line, the reason, precedes it.
     [ "$(wc -l <err)" -le 2 ]
 }
 # stats STATUS ARG...: checks the line at the end of `kwasmi run --stats`.
 stats() {
-    wanted=$1
+    expected=$1
     shift
     kwasmi run --stats "$@" >out 2>err
-    equal "$wanted" $? && tail -n 1 err | grep -qE ': ((compiled|interpreted.*), )?fuel [0-9]*, memory peak ' || { cat err; return 1; }
+    equal "$expected" $? && tail -n 1 err | grep -qE ': ((compiled|interpreted.*), )?fuel [0-9]*, memory peak ' || { cat err; return 1; }
 }
 # ended_by SIGNAL NUMBER OPTION WORDS PROGRAM INPUT: checks that a signal ends the guest, and that
 # statistics follow.
@@ -217,12 +217,12 @@ check "--timeout accepts a fraction of a second" status 124 --timeout 0.3s $fixt
 check "kwasmi limits lists default and ceiling" sh -c 'kwasmi limits | grep -q "^memory  *256M  *4G  linear memory$"'
 check "missing imports are refused" status 126 $fixtures/missing-imports.wat
 check "an import of another type is refused" status 126 $fixtures/import-type.wat
-# calls WANTED TEXT ARG...: checks the status and the standard output of `kwasmi run --invoke`.
+# calls EXPECTED TEXT ARG...: checks the status and the standard output of `kwasmi run --invoke`.
 calls() {
-    wanted=$1 text=$2
+    expected=$1 text=$2
     shift 2
     kwasmi run --invoke "$@" >out 2>err
-    equal "$wanted" $? && equal "$text" "$(cat out)" || { cat err; return 1; }
+    equal "$expected" $? && equal "$text" "$(cat out)" || { cat err; return 1; }
 }
 reactor=$fixtures/reactor.wat
 check "a function of a reactor is called after its initialization" calls 0 142 add $reactor 40 2

@@ -38,10 +38,10 @@ skip() {
     echo "ok $ktap_count - $1 # SKIP $2"
 }
 
-# equal WANTED GOT: succeeds if both texts are the same, and prints them otherwise.
+# equal EXPECTED GOT: succeeds if both texts are the same, and prints them otherwise.
 equal() {
     [ "$1" = "$2" ] && return
-    printf 'wanted: %s\ngot:    %s\n' "$1" "$2"
+    printf 'expected: %s\ngot:      %s\n' "$1" "$2"
     return 1
 }
 

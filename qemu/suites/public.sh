@@ -12,7 +12,7 @@ PUBLIC=/host/public
 
 on_kwasmi() { kwasmi run --engine "${KWASMI_ENGINE:-auto}" "$@"; }
 # The results of wasmtime are those of guests/programs/public/build.
-wanted() { rm -rf wasmtime && cp -r "$PUBLIC/wasmtime/$1" wasmtime; }
+expected_results() { rm -rf wasmtime && cp -r "$PUBLIC/wasmtime/$1" wasmtime; }
 nothing_held() {
     sleep 1
     kwasmi status >out

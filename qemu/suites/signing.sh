@@ -17,24 +17,24 @@ remade() {
 # ends STATUS WORDS ARG...: checks the status of `kwasmi run`, and its line on standard error; WORDS
 # "-" means none.
 ends() {
-    wanted=$1 words=$2
+    expected=$1 words=$2
     shift 2
     kwasmi run "$@" >out 2>err
-    equal "$wanted" $? || { cat err; return 1; }
+    equal "$expected" $? || { cat err; return 1; }
     if [ "$words" = - ]; then
         equal "" "$(cat err)"
     else
-        equal 1 "$(wc -l <err | tr -d ' ')" && grep -qF -e "$words" err || { echo "wanted: $words"; cat err; return 1; }
+        equal 1 "$(wc -l <err | tr -d ' ')" && grep -qF -e "$words" err || { echo "expected: $words"; cat err; return 1; }
     fi
 }
 # verdict STATUS NAME: checks the verdict of `kwasmi verify`, which needs no device and does not
 # know this kernel's ceilings.
 verdict() {
-    wanted=126
-    [ "$1" = 126 ] || wanted=0
+    expected=126
+    [ "$1" = 126 ] || expected=0
     # shellcheck disable=SC2046 # a list of options
     kwasmi verify $(printf -- '--cert %s ' $modules/trusted/*.pem) "$modules/$2.wasm" >out 2>&1
-    equal $wanted $? || { cat out; return 1; }
+    equal $expected $? || { cat out; return 1; }
 }
 # says WORDS COMMAND...: checks that the command prints a line with these words.
 says() {

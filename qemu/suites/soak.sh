@@ -1,9 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --param compiler=0 --timeout 9000 --env KWASMI_SOAK_GUESTS --env KWASMI_SOAK_SECONDS --env KWASMI_TEST_PERCENT
-# Runs guests of all kinds for a while, and checks that no memory is lost. Guests are interpreted. With compiled
-# guests the check fails: there are 2.7 MB of kernel stacks and 3.9 MB of slab more afterwards, probably those of
-# idle worker threads that free machine code. A longer run:
+# options: --param verify=off --timeout 9000 --env KWASMI_SOAK_GUESTS --env KWASMI_SOAK_SECONDS --env KWASMI_TEST_PERCENT
+# Runs guests of all kinds for a while, and checks that no memory is lost. A longer run:
 #
 #     KWASMI_SOAK_GUESTS=100000 KWASMI_SOAK_SECONDS=1200 scripts/test soak
 . /suites/ktap.sh >/dev/null

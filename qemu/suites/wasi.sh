@@ -41,12 +41,12 @@ topic() {
 }
 # ends STATUS ARG...: checks the exit status of the program both ways.
 ends() {
-    wanted=$1
+    expected=$1
     shift
     kwasmi-native $wasm "$@" >out 2>&1
-    equal "$wanted" $? || return
+    equal "$expected" $? || return
     kwasmi run $wasm "$@" >out 2>&1
-    equal "$wanted" $?
+    equal "$expected" $?
 }
 sockets() {
     make_world

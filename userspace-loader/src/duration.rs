@@ -16,7 +16,7 @@ const UNITS: [(&str, u64); 7] = [
     ("h", 3_600 * 1_000_000_000),
 ];
 
-const WANTED: &str = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
+const EXPECTED: &str = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
 
 /// Parses a number with a unit (`ns`, `us`, `ms`, `s`, `m`, `h`) into nanoseconds. Without a unit
 /// it is in seconds, as for timeout(1).
@@ -27,8 +27,8 @@ const WANTED: &str = "expected a duration such as 1.5s or 500ms: a number with a
 /// nanoseconds or more than 2^64 - 1 nanoseconds.
 pub fn parse(text: &str) -> Result<NonZeroU64, String> {
     let (number, unit) = quantity::split(text);
-    let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(WANTED)?;
-    quantity::scale(number, *nanoseconds, "nanosecond", WANTED)
+    let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(EXPECTED)?;
+    quantity::scale(number, *nanoseconds, "nanosecond", EXPECTED)
 }
 
 #[cfg(test)]

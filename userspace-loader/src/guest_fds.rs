@@ -150,18 +150,18 @@ fn check_names(directories: &[Directory]) -> Result<(), Failure> {
 /// A message with an example.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        let wanted = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+        let expected = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         match text.rsplit_once(':') {
             Some((host, port)) if port.parse::<u16>().is_err() => {
                 format!("invalid port '{}' after '{}:': expected 0 to 65535", port.escape_debug(), host.escape_debug())
             }
             Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
-                format!("{wanted}: did you mean [{host}]:{port}?")
+                format!("{expected}: did you mean [{host}]:{port}?")
             }
             Some((host, _)) if !host.is_empty() => {
-                format!("{wanted}; the name '{}' is not resolved", host.escape_debug())
+                format!("{expected}; the name '{}' is not resolved", host.escape_debug())
             }
-            _ => wanted.to_owned(),
+            _ => expected.to_owned(),
         }
     })
 }
@@ -317,13 +317,13 @@ mod tests {
     fn addresses_are_not_resolved() {
         assert_eq!(parse_address("127.0.0.1:80").map(|address| address.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(parse_address("[::1]:0").map(|address| address.to_string()), Ok("[::1]:0".to_owned()));
-        let wanted = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+        let expected = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         let cases = [
-            ("localhost:80", format!("{wanted}; the name 'localhost' is not resolved")),
-            ("8080", wanted.to_owned()),
-            ("", wanted.to_owned()),
-            (":80", wanted.to_owned()),
-            ("::1:80", format!("{wanted}: did you mean [::1]:80?")),
+            ("localhost:80", format!("{expected}; the name 'localhost' is not resolved")),
+            ("8080", expected.to_owned()),
+            ("", expected.to_owned()),
+            (":80", expected.to_owned()),
+            ("::1:80", format!("{expected}: did you mean [::1]:80?")),
             ("127.0.0.1:", "invalid port '' after '127.0.0.1:': expected 0 to 65535".to_owned()),
             ("127.0.0.1:http", "invalid port 'http' after '127.0.0.1:': expected 0 to 65535".to_owned()),
             ("127.0.0.1:65536", "invalid port '65536' after '127.0.0.1:': expected 0 to 65535".to_owned()),
@@ -337,8 +337,8 @@ mod tests {
     fn descriptors_are_numbers() {
         assert_eq!(parse_fd("7"), Ok(7));
         for text in ["", "-1", "three", "2147483648"] {
-            let wanted = "expected the number of an open descriptor, from 0 to 2147483647";
-            assert_eq!(parse_fd(text), Err(wanted.to_owned()), "{text}");
+            let expected = "expected the number of an open descriptor, from 0 to 2147483647";
+            assert_eq!(parse_fd(text), Err(expected.to_owned()), "{text}");
         }
     }
 

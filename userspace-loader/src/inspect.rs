@@ -260,12 +260,12 @@ impl Inspection {
         let (module, name) = (import.module.escape_debug(), import.name.escape_debug());
         let problem = match (ty, host_functions::find(import.module, import.name)) {
             (Some((EntityType::Func(id), types)), Some(function)) => {
-                let wanted = types[id].unwrap_func();
-                if wanted.params() == function.params && wanted.results() == function.results {
+                let expected = types[id].unwrap_func();
+                if expected.params() == function.params && expected.results() == function.results {
                     None
                 } else {
-                    let (wanted, is) = (function_type(wanted), signature(function.params, function.results));
-                    Some(format!("import {module}.{name} has the type {wanted}, not {is}"))
+                    let (expected, is) = (function_type(expected), signature(function.params, function.results));
+                    Some(format!("import {module}.{name} has the type {expected}, not {is}"))
                 }
             }
             _ => Some(format!("import {module}.{name} is not provided")),

@@ -20,16 +20,16 @@ pub fn split(text: &str) -> (&str, &str) {
 ///
 /// # Errors
 ///
-/// A message if `number` is not a decimal number (`wanted` is that message), or if the product is
+/// A message if `number` is not a decimal number (`expected` is that message), or if the product is
 /// 0, not a whole number or larger than 2^64 - 1.
-pub fn scale(number: &str, factor: u64, one: &str, wanted: &str) -> Result<NonZeroU64, String> {
+pub fn scale(number: &str, factor: u64, one: &str, expected: &str) -> Result<NonZeroU64, String> {
     let (whole, fraction) = match number.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (number, None),
     };
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_digits(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) {
-        return Err(wanted.to_owned());
+        return Err(expected.to_owned());
     }
     let too_large = || format!("more than 2^64 - 1 {one}s");
     let whole = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(factor)).ok_or_else(too_large)?;

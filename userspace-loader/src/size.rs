@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 /// Units, and their sizes in bytes.
 const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
 
-const WANTED: &str = "expected a size such as 64M: a number with an optional unit (B, K, M, G, T)";
+const EXPECTED: &str = "expected a size such as 64M: a number with an optional unit (B, K, M, G, T)";
 
 /// Parses a number with an optional unit into bytes: `K`, `M`, `G` or `T` (powers of 1024, in
 /// either case, also `KiB` and so on), or `B` for bytes. Without a unit it is in bytes.
@@ -24,9 +24,9 @@ pub fn parse(text: &str) -> Result<NonZeroU64, String> {
     let bytes = match UNITS.iter().find(|(name, _)| *name == letter) {
         Some((_, bytes)) => *bytes,
         None if unit.is_empty() || unit == "B" => 1,
-        None => return Err(WANTED.to_owned()),
+        None => return Err(EXPECTED.to_owned()),
     };
-    quantity::scale(number, bytes, "byte", WANTED)
+    quantity::scale(number, bytes, "byte", EXPECTED)
 }
 
 /// Returns true if `text` is a number without a unit.

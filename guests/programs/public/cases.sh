@@ -66,9 +66,9 @@ END
 }
 clang_8() {
     hello_source
-    mkdir given
-    (cd given && data clang-fs)
-    place given/sys /sys
+    mkdir preopens
+    (cd preopens && data clang-fs)
+    place preopens/sys /sys
     run clang -cc1 -emit-obj -disable-free -isysroot / -internal-isystem /sys/include \
         -internal-isystem /sys/lib/clang/8.0.1/include -O2 -o hello.o -x c hello.c
     run wasm-ld --no-threads -L/sys/lib/wasm32-wasi /sys/lib/wasm32-wasi/crt1.o hello.o -lc -o hello.wasm
@@ -76,9 +76,9 @@ clang_8() {
 }
 clang_22() {
     hello_source
-    mkdir given
-    (cd given && data llvm-resources)
-    place given /usr
+    mkdir preopens
+    (cd preopens && data llvm-resources)
+    place preopens /usr
     run llvm clang -O2 -c hello.c -o hello.o
     run llvm wasm-ld -L/usr/lib/wasm32-wasip1 /usr/lib/wasm32-wasip1/crt1-command.o hello.o -lc -o hello.wasm
     run llvm nm hello.o
@@ -92,9 +92,9 @@ unit main(output uint8 leds)
     always { leds = counter[20,8]; counter = counter + 1; }
 }
 END
-    mkdir given
-    (cd given && data silice-share)
-    run silice --frameworks_dir given -f given/boards/bare/bare.v -o blink.v blink.si
+    mkdir preopens
+    (cd preopens && data silice-share)
+    run silice --frameworks_dir preopens -f preopens/boards/bare/bare.v -o blink.v blink.si
 }
 
 public "GCC, as, ld and objcopy make AVR code" avr_c cc1 avr-as avr-ld avr-objcopy
@@ -234,10 +234,10 @@ svg_gerber() {
     svg
     run usvg in.svg plain.svg
     # It makes names of temporary files from random bytes.
-    mkdir -p given/dev given/tmp
-    head -c 1000 /dev/zero >given/dev/urandom
-    place given/dev /dev
-    place given/tmp /tmp
+    mkdir -p preopens/dev preopens/tmp
+    head -c 1000 /dev/zero >preopens/dev/urandom
+    place preopens/dev /dev
+    place preopens/tmp /tmp
     run svg-flatten --no-usvg -o gerber plain.svg out.gbr
     run svg-flatten --no-usvg -o svg plain.svg out.svg
 }
@@ -302,9 +302,9 @@ END
 }
 yosys_070() { counter && run yosys-0.70 -q -p "$yosys_script"; }
 gowin_place() {
-    mkdir -p given/gowin
-    (cd given/gowin && data gowin-chipdb)
-    place given /share
+    mkdir -p preopens/gowin
+    (cd preopens/gowin && data gowin-chipdb)
+    place preopens /share
     cat >top.v <<'END'
 (* blackbox *) module LUT2(output F, input I0, I1); parameter INIT = 0; endmodule
 (* blackbox *) module IBUF(output O, input I); endmodule
@@ -323,9 +323,9 @@ END
     run nextpnr-gowin -q --device GW1N-LV1QN48C6/I5 --json top.json --write out.json --seed 1
 }
 ice40_place() {
-    mkdir -p given/ice40
-    (cd given/ice40 && data ice40-chipdb)
-    place given /share
+    mkdir -p preopens/ice40
+    (cd preopens/ice40 && data ice40-chipdb)
+    place preopens /share
     cat >top.v <<'END'
 (* blackbox *) module SB_LUT4(output O, input I0, I1, I2, I3); parameter LUT_INIT = 0; endmodule
 (* blackbox *) module SB_DFF(output Q, input C, D); endmodule

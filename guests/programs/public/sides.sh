@@ -9,7 +9,7 @@
 #
 #     on_kwasmi, on_wasmtime [OPTION]... MODULE [ARG]...    runs a module; OPTION is --dir HOST[::GUEST],
 #                                                           --env NAME=VALUE or --LIMIT N
-#     wanted NAME         puts the results of wasmtime for case NAME into the folder `wasmtime`
+#     expected_results NAME     puts the results of wasmtime for case NAME into the folder `wasmtime`
 
 # Both sides must sort names in the same order.
 unset LANG LC_ALL
@@ -23,8 +23,8 @@ needs() { column "$1" 7 | tr ',' '\n'; }
 # limits PROGRAM: prints options for the limits that the program needs.
 limits() { needs "$1" | sed -n 's/^\(.*\)=\(.*\)$/--\1 \2/p'; }
 
-# given NAME=VALUE: sets a variable for the following programs of this case, on this side.
-given() { settings="$settings --env $1"; }
+# set_env NAME=VALUE: sets a variable for the following programs of this case, on this side.
+set_env() { settings="$settings --env $1"; }
 
 # data NAME: copies files of a package into the current folder.
 data() { cp -r "$PUBLIC/data/$1/." .; }
@@ -60,11 +60,11 @@ on() (
     cd "$side/files" || exit
     "$2" >../output 2>../messages </dev/null
     # Files of packages are the same on both sides.
-    rm -rf ./given
+    rm -rf ./preopens
 )
 
 same() {
-    wanted "$1" && on kwasmi "$1" &&
+    expected_results "$1" && on kwasmi "$1" &&
     equal "$(cat wasmtime/statuses)" "$(cat kwasmi/statuses)" && diff -r wasmtime kwasmi || { cat kwasmi/messages; return 1; }
 }
 

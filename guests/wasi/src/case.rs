@@ -103,13 +103,13 @@ pub(crate) fn kind(filetype: u8) -> String {
 pub(crate) struct Topic(pub(crate) &'static str);
 
 impl Topic {
-    /// Prints the result of a case, which must be `wanted`.
+    /// Prints the result of a case, which must be `expected`.
     #[expect(clippy::needless_pass_by_value, reason = "the result is of no further use")]
-    pub(crate) fn is(&self, name: &str, got: impl Shown, wanted: &str) {
+    pub(crate) fn is(&self, name: &str, got: impl Shown, expected: &str) {
         let got = got.shown();
         println!("{}: {name}: {got}", self.0);
-        if got != wanted {
-            println!("FAILED {}: {name}: got {got}, wanted {wanted}", self.0);
+        if got != expected {
+            println!("FAILED {}: {name}: got {got}, expected {expected}", self.0);
             FAILED.fetch_add(1, Ordering::Relaxed);
         }
     }

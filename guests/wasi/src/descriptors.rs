@@ -71,11 +71,11 @@ fn fdstat(world: &World, dir: Dir) -> Result {
     topic.is("a flag beyond 16 bits", sys::fd_fdstat_set_flags(file, 1 << 16), "inval");
     topic.is("a descriptor that is not open", sys::fd_fdstat_set_flags(NONE, 0), "badf");
     sys::fd_close(file)?;
-    for (flag, name, wanted) in
+    for (flag, name, expected) in
         [(fdflags::APPEND, "append", "1"), (fdflags::DSYNC, "dsync", "2"), (fdflags::NONBLOCK, "nonblock", "4")]
     {
         let file = dir.open_flags("file", 0, flag)?;
-        topic.is(&format!("opened with {name}"), flags(file), wanted);
+        topic.is(&format!("opened with {name}"), flags(file), expected);
         sys::fd_close(file)?;
     }
     let file = dir.open_flags("file", 0, fdflags::SYNC)?;

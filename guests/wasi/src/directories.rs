@@ -22,7 +22,7 @@ fn create(dir: Dir) {
     topic.is("a path with dots", dir.mkdir("new/../dots"), "ok");
     topic.is("a path through a link", dir.mkdir("dirlink/linked"), "ok");
     topic.is("the directory is in the link's target", dir.stat("dir/linked"), "directory");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("new", "exist"),
         ("new/", "exist"),
         ("file", "exist"),
@@ -48,7 +48,7 @@ fn create(dir: Dir) {
         ("dangling/new", "noent"),
         ("self/new", "loop"),
     ] {
-        topic.is(path, dir.mkdir(path), wanted);
+        topic.is(path, dir.mkdir(path), expected);
     }
 }
 
@@ -61,7 +61,7 @@ fn remove(dir: Dir) -> Result {
     topic.is("with slashes", dir.rmdir("slashes//"), "ok");
     topic.is("a path with dots", dir.rmdir("./new/../dots"), "ok");
     topic.is("a path through a link", dir.rmdir("dirlink/linked"), "ok");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("new", "notempty"),
         ("absent", "noent"),
         ("absent/", "noent"),
@@ -81,7 +81,7 @@ fn remove(dir: Dir) -> Result {
         ("file/new", "notdir"),
         ("self/new", "loop"),
     ] {
-        topic.is(path, dir.rmdir(path), wanted);
+        topic.is(path, dir.rmdir(path), expected);
     }
     topic.is("the inner directory", dir.rmdir("new/inner"), "ok");
     topic.is("then the outer directory", dir.rmdir("new"), "ok");

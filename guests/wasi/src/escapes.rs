@@ -61,8 +61,8 @@ pub(crate) fn cases(world: &World) -> Result {
         let topic = Topic(name);
         for path in ["..", "dir/../..", "up", "up/", "up/..", "outside", "through"] {
             // A path with a trailing slash can only be a directory.
-            let wanted = if *name == "path_open to make" && path == "up/" { "isdir" } else { "perm" };
-            topic.is(path, call(dir, path), wanted);
+            let expected = if *name == "path_open to make" && path == "up/" { "isdir" } else { "perm" };
+            topic.is(path, call(dir, path), expected);
         }
     }
     let topic = Topic("escapes");

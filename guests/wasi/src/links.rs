@@ -35,7 +35,7 @@ fn link(dir: Dir) -> Result {
     topic.is("a link to nothing, not followed", dir.link("dangling", "dangling2"), "ok");
     topic.is("a link to nothing, followed", dir.link_follow("dangling", "dangling3"), "noent");
     topic.is("a loop, followed", dir.link_follow("self", "self2"), "loop");
-    for (old, new, wanted) in [
+    for (old, new, expected) in [
         ("file", "name", "exist"),
         ("file", "file", "exist"),
         ("file", "dir", "exist"),
@@ -60,7 +60,7 @@ fn link(dir: Dir) -> Result {
         ("dirlink/", "new", "perm"),
         ("link/", "new", "notdir"),
     ] {
-        topic.is(&format!("{old} to {new}"), dir.link(old, new), wanted);
+        topic.is(&format!("{old} to {new}"), dir.link(old, new), expected);
     }
     let inner = dir.directory("dir")?;
     topic.is("from one directory to another", sys::path_link(dir.0, NO_FOLLOW, b"file", inner.0, b"across"), "ok");
@@ -77,7 +77,7 @@ fn unlink(dir: Dir) -> Result {
     topic.is("the target of the link stays", dir.stat("file"), "file");
     topic.is("a link to nothing", dir.unlink("dangling2"), "ok");
     topic.is("a path through a link", dir.unlink("dirlink/across"), "ok");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("absent", "noent"),
         ("absent/", "noent"),
         ("file/", "notdir"),
@@ -94,7 +94,7 @@ fn unlink(dir: Dir) -> Result {
         ("file/file", "notdir"),
         ("self/file", "loop"),
     ] {
-        topic.is(path, dir.unlink(path), wanted);
+        topic.is(path, dir.unlink(path), expected);
     }
     dir.symlink("dir", "dirlink2")?;
     topic.is("a link to a directory", dir.unlink("dirlink2"), "ok");
@@ -119,7 +119,7 @@ fn symlink(dir: Dir) -> Result {
     topic.is("a link out of the directory is not followed", dir.stat_follow("s3"), "perm");
     topic.is("to an absolute path", dir.symlink("/file", "s4"), "perm");
     topic.is("to any text", dir.symlink("any text/ at//all/.", "s5"), "ok");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("file", "exist"),
         ("dir", "exist"),
         ("s2", "exist"),
@@ -132,7 +132,7 @@ fn symlink(dir: Dir) -> Result {
         ("absent/new", "noent"),
         ("file/new", "notdir"),
     ] {
-        topic.is(path, dir.symlink("target", path), wanted);
+        topic.is(path, dir.symlink("target", path), expected);
     }
     let long = [b'x'; 4000];
     topic.is("to a text of 4000 bytes", dir.symlink(long, "s6"), "ok");
@@ -144,7 +144,7 @@ fn symlink(dir: Dir) -> Result {
     topic.is("any text", dir.read_link("s5"), "any text/ at//all/.");
     topic.is("4000 bytes", dir.read_link("s6").map(|text| text == long), "yes");
     topic.is("a path through a link", dir.read_link("dirlink/../s1"), "file");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("file", "inval"),
         ("dir", "inval"),
         (".", "inval"),
@@ -156,12 +156,12 @@ fn symlink(dir: Dir) -> Result {
         ("file/s1", "notdir"),
         ("..", "perm"),
     ] {
-        topic.is(path, dir.read_link(path), wanted);
+        topic.is(path, dir.read_link(path), expected);
     }
-    for (len, wanted) in [(0, "0 ......"), (1, "1 f....."), (3, "3 fil..."), (4, "4 file.."), (5, "4 file..")] {
+    for (len, expected) in [(0, "0 ......"), (1, "1 f....."), (3, "3 fil..."), (4, "4 file.."), (5, "4 file..")] {
         let mut text = *b"......";
         let used = sys::path_readlink(dir.0, b"s1", &mut text[..len]);
-        topic.is(&format!("room for {len}"), used.map(|used| format!("{used} {}", text.escape_ascii())), wanted);
+        topic.is(&format!("room for {len}"), used.map(|used| format!("{used} {}", text.escape_ascii())), expected);
     }
     Ok(())
 }

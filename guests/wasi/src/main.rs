@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Calls every function of WASI preview 1, of `kwasmi_batch_1` and of `kwasmi_bytes_1` in cases.
-//! Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE: got RESULT, wanted
+//! Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE: got RESULT, expected
 //! RESULT` if the result is not that of the specification.
 //!
 //!     wasi.wasm all one 'two words' '' ünïcode

@@ -69,7 +69,7 @@ fn stat(dir: Dir) -> Result {
     topic.is("a link, followed", dir.stat_follow("link"), "file");
     topic.is("a followed link has the file's inode", dir.stat_follow("link")?.ino == b.ino, "yes");
     topic.is("a link with a slash", dir.stat("dirlink/"), "directory");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("absent", "noent"),
         ("file/", "notdir"),
         ("file/.", "notdir"),
@@ -80,7 +80,7 @@ fn stat(dir: Dir) -> Result {
         ("file/file", "notdir"),
         ("..", "perm"),
     ] {
-        topic.is(path, dir.stat_follow(path), wanted);
+        topic.is(path, dir.stat_follow(path), expected);
     }
     Ok(())
 }
@@ -205,7 +205,7 @@ fn set_times(dir: Dir) -> Result {
     topic.is("a given access time and now", set(FOLLOW, "file", 0, 0, ATIM | ATIM_NOW), "inval");
     topic.is("a given modification time and now", set(FOLLOW, "file", 0, 0, MTIM | MTIM_NOW), "inval");
     topic.is("unknown flags", set(FOLLOW, "file", 0, 0, 1 << 4), "inval");
-    for (path, wanted) in [
+    for (path, expected) in [
         ("absent", "noent"),
         ("file/", "notdir"),
         ("dangling", "noent"),
@@ -213,7 +213,7 @@ fn set_times(dir: Dir) -> Result {
         ("..", "perm"),
         ("file/file", "notdir"),
     ] {
-        topic.is(path, set(FOLLOW, path, EARLY, LATE, ATIM | MTIM), wanted);
+        topic.is(path, set(FOLLOW, path, EARLY, LATE, ATIM | MTIM), expected);
     }
     Ok(())
 }

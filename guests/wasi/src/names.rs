@@ -55,14 +55,14 @@ pub(crate) fn cases(world: &World) -> Result {
     ];
     for (name, call) in CALLS {
         let topic = Topic(name);
-        for (what, path, wanted) in paths {
+        for (what, path, expected) in paths {
             // The text of a symbolic link need not be a valid name.
             if name == "path_symlink to" && what == "a name of 256 bytes" {
                 topic.is(what, call(dir, path), "ok");
                 topic.is("and is unlinked", dir.unlink("names-link"), "ok");
                 continue;
             }
-            topic.is(what, call(dir, path), wanted);
+            topic.is(what, call(dir, path), expected);
         }
         topic.is("no such descriptor", call(Dir(1000), b"file"), "badf");
     }

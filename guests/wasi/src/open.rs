@@ -71,7 +71,7 @@ fn directories(topic: &Topic, dir: Dir) {
     topic.is("a file as a directory", dir.try_open_read(FOLLOW, "file", DIRECTORY), "notdir");
     topic.is("make a directory", dir.try_open_read(FOLLOW, "dir2", CREAT | DIRECTORY), "inval");
     topic.is("nothing was made", dir.stat("dir2"), "noent");
-    for (path, wanted) in [
+    for (path, expected) in [
         (".", "ok"),
         ("./", "ok"),
         ("dir/", "ok"),
@@ -93,9 +93,9 @@ fn directories(topic: &Topic, dir: Dir) {
         ("dirlink/../file", "ok"),
         ("dangling/", "noent"),
     ] {
-        topic.is(&format!("path {path}"), dir.try_open_read(FOLLOW, path, 0), wanted);
+        topic.is(&format!("path {path}"), dir.try_open_read(FOLLOW, path, 0), expected);
     }
-    for (path, wanted) in [
+    for (path, expected) in [
         (".", "isdir"),
         ("..", "perm"),
         ("dir/", "isdir"),
@@ -109,12 +109,12 @@ fn directories(topic: &Topic, dir: Dir) {
         ("link/", "isdir"),
         ("dangling/", "isdir"),
     ] {
-        topic.is(&format!("make {path}"), dir.try_open_read(FOLLOW, path, CREAT), wanted);
+        topic.is(&format!("make {path}"), dir.try_open_read(FOLLOW, path, CREAT), expected);
     }
-    for (path, wanted) in
+    for (path, expected) in
         [(".", "exist"), ("dir/.", "exist"), ("dir/", "isdir"), ("absent/", "isdir"), ("file/", "isdir")]
     {
-        topic.is(&format!("make anew {path}"), dir.try_open_read(FOLLOW, path, CREAT | EXCL), wanted);
+        topic.is(&format!("make anew {path}"), dir.try_open_read(FOLLOW, path, CREAT | EXCL), expected);
     }
 }
 
@@ -153,10 +153,10 @@ fn symlinks(topic: &Topic, dir: Dir) {
     let _ = dir.symlink("self", "self");
     let _ = dir.symlink("pong", "ping");
     let _ = dir.symlink("ping", "pong");
-    for (path, how, wanted) in
+    for (path, how, expected) in
         [("self", 0, "loop"), ("self", CREAT, "loop"), ("ping", 0, "loop"), ("pong/file", 0, "loop")]
     {
-        topic.is(&format!("a loop: {path} {how}"), dir.try_open(FOLLOW, path, how), wanted);
+        topic.is(&format!("a loop: {path} {how}"), dir.try_open(FOLLOW, path, how), expected);
     }
     // Linux follows at most forty links.
     let _ = dir.symlink("file", "chain0");

@@ -86,9 +86,9 @@ fn few(topic: &Topic, dir: Dir) -> Result {
     some.mkdir("dir")?;
     some.symlink("file", "link")?;
     some.write("\u{fc}", b"")?;
-    let wanted = r". directory, .. directory, \xc3\xbc file, dir directory, file file, link symlink";
-    topic.is("all types", names(list(some.0, 0, 4096)), wanted);
-    topic.is("all types a second time", names(list(some.0, 0, 4096)), wanted);
+    let expected = r". directory, .. directory, \xc3\xbc file, dir directory, file file, link symlink";
+    topic.is("all types", names(list(some.0, 0, 4096)), expected);
+    topic.is("all types a second time", names(list(some.0, 0, 4096)), expected);
     let mut right = 0;
     for entry in list(some.0, 0, 4096)? {
         let same = if entry.name == b".." { dir.stat(".")? } else { some.stat(&entry.name)? };
@@ -97,16 +97,16 @@ fn few(topic: &Topic, dir: Dir) -> Result {
     topic.is("inodes are those of the files", right, "6");
     some.unlink("file")?;
     some.write("new", b"")?;
-    let wanted = r". directory, .. directory, \xc3\xbc file, dir directory, link symlink, new file";
-    topic.is("after a change", names(list(some.0, 0, 4096)), wanted);
+    let expected = r". directory, .. directory, \xc3\xbc file, dir directory, link symlink, new file";
+    topic.is("after a change", names(list(some.0, 0, 4096)), expected);
     let again = some.directory(".")?;
-    topic.is("by another descriptor", names(list(again.0, 0, 4096)), wanted);
+    topic.is("by another descriptor", names(list(again.0, 0, 4096)), expected);
     sys::fd_close(again.0)?;
 
     let mut buffer = vec![b'.'; 4096];
     let mut used = |len: usize| sys::fd_readdir(some.0, &mut buffer[..len], 0);
-    for (len, wanted) in [(0, "0"), (1, "1"), (23, "23"), (24, "24"), (25, "25"), (26, "26"), (30, "30"), (49, "49")] {
-        topic.is(&format!("room for {len} bytes"), used(len), wanted);
+    for (len, expected) in [(0, "0"), (1, "1"), (23, "23"), (24, "24"), (25, "25"), (26, "26"), (30, "30"), (49, "49")] {
+        topic.is(&format!("room for {len} bytes"), used(len), expected);
     }
     // Six entries, with names of 1, 2, 2, 3, 4 and 3 bytes.
     topic.is("room for all", used(4096), "159");

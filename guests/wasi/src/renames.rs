@@ -56,7 +56,7 @@ fn directories(topic: &Topic, dir: Dir) -> Result {
     topic.is("with slashes", dir.rename("empty/", "full//"), "ok");
     dir.mkdir("empty")?;
     dir.mkdir("full/inner")?;
-    for (old, new, wanted) in [
+    for (old, new, expected) in [
         ("empty", "full", "notempty"),
         ("full", "full/inner", "inval"),
         ("full", "full/new", "inval"),
@@ -92,7 +92,7 @@ fn directories(topic: &Topic, dir: Dir) -> Result {
         ("self/file", "new", "loop"),
         ("file", "self/new", "loop"),
     ] {
-        topic.is(&format!("{old} to {new}"), dir.rename(old, new), wanted);
+        topic.is(&format!("{old} to {new}"), dir.rename(old, new), expected);
     }
     let (a, b) = (dir.directory("full")?, dir.directory("empty")?);
     topic.is("from one directory to another", sys::path_rename(a.0, b"file", b.0, b"moved"), "ok");

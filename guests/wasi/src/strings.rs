@@ -13,9 +13,9 @@ fn joined(strings: sys::Result<Vec<Vec<u8>>>) -> sys::Result<Vec<u8>> {
 
 pub(crate) fn cases() {
     let topic = Topic("args");
-    let wanted = r"wasi.wasm|all|one|two words||\xc3\xbcn\xc3\xafcode";
-    topic.is("all arguments", joined(sys::args()), wanted);
-    topic.is("all arguments a second time", joined(sys::args()), wanted);
+    let expected = r"wasi.wasm|all|one|two words||\xc3\xbcn\xc3\xafcode";
+    topic.is("all arguments", joined(sys::args()), expected);
+    topic.is("all arguments a second time", joined(sys::args()), expected);
 
     let topic = Topic("environ");
     topic.is("all variables", joined(sys::environ()), "A=1|EMPTY=|SPACES= a b ");

@@ -114,7 +114,7 @@ impl Guest {
         let line = text.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {shown}"));
         // The line has no control characters, whatever names the module uses.
         assert!(!line.contains(char::is_control), "more than a line of characters: {shown}");
-        assert!(line.contains(words), "wanted: {words}; got: {shown}");
+        assert!(line.contains(words), "expected: {words}; got: {shown}");
     }
 }
 

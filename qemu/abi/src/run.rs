@@ -111,12 +111,12 @@ pub(crate) fn tests(tests: &mut Tests) {
                     (func (export "_start") (call $exit (i32.const {}))))"#,
                 status.cast_signed()
             ));
-            let wanted = if status < 256 {
+            let expected = if status < 256 {
                 (uapi::KWASMI_EXITED, status)
             } else {
                 (uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_OTHER)
             };
-            assert_eq!((end.status, end.code), wanted, "{status}");
+            assert_eq!((end.status, end.code), expected, "{status}");
         }
         assert_eq!(ending(PROGRAM).status, uapi::KWASMI_EXITED);
     });

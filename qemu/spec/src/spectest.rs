@@ -52,8 +52,8 @@ pub fn global(name: &str) -> Option<(ValType, Instruction<'static>)> {
 }
 
 /// Returns true if an item with limits `minimum` and `maximum` satisfies an import with the limits
-/// `wanted`.
+/// `expected`.
 #[must_use]
-pub fn is_within(wanted: (u64, Option<u64>), (minimum, maximum): (u64, Option<u64>)) -> bool {
-    wanted.0 <= minimum && wanted.1.is_none_or(|most| maximum.is_some_and(|maximum| maximum <= most))
+pub fn is_within(expected: (u64, Option<u64>), (minimum, maximum): (u64, Option<u64>)) -> bool {
+    expected.0 <= minimum && expected.1.is_none_or(|most| maximum.is_some_and(|maximum| maximum <= most))
 }

@@ -682,8 +682,8 @@ mod tests {
         let never = Ending::NeverBooted(Box::new(fault));
         assert!(!never.is_of_the_boot());
         assert_eq!(never.status(), 121);
-        let wanted =
+        let expected =
             "all 3 boots failed before kwasmi.ko was inserted; the last one: the kernel failed: [ 0.1] Oops: int3";
-        assert_eq!(never.problem(None).as_deref(), Some(wanted));
+        assert_eq!(never.problem(None).as_deref(), Some(expected));
     }
 }

@@ -49,14 +49,14 @@ impl FromStr for Sha256 {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "expected 64 hexadecimal digits".to_owned();
+        let expected = || "expected 64 hexadecimal digits".to_owned();
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(wanted());
+            return Err(expected());
         }
         let mut hash = [0; 32];
         for (place, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-            let digits = text.get(at..at + 2).ok_or_else(wanted)?;
-            *place = u8::from_str_radix(digits, 16).map_err(|_| wanted())?;
+            let digits = text.get(at..at + 2).ok_or_else(expected)?;
+            *place = u8::from_str_radix(digits, 16).map_err(|_| expected())?;
         }
         Ok(Self(hash))
     }

@@ -217,13 +217,13 @@ fn ascending<'a>(texts: impl Iterator<Item = &'a str>, of: &str) -> Result<(), S
 }
 
 fn version(item: &Item) -> Result<Version, String> {
-    let wanted = || "version: expected three numbers below 2^32".to_owned();
+    let expected = || "version: expected three numbers below 2^32".to_owned();
     let [major, minor, patch] = item.array("version")? else {
-        return Err(wanted());
+        return Err(expected());
     };
     let mut version = [0; 3];
     for (place, number) in version.iter_mut().zip([major, minor, patch]) {
-        *place = u32::try_from(number.number("version")?).map_err(|_| wanted())?;
+        *place = u32::try_from(number.number("version")?).map_err(|_| expected())?;
     }
     Ok(Version(version))
 }

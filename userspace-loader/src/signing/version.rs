@@ -32,7 +32,7 @@ impl FromStr for Version {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "expected three numbers below 2^32, such as 1.2.3".to_owned();
+        let expected = || "expected three numbers below 2^32, such as 1.2.3".to_owned();
         let number = |text: &str| {
             let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
             if is_plain { text.parse().ok() } else { None }
@@ -40,9 +40,9 @@ impl FromStr for Version {
         let mut version = [0; 3];
         let mut parts = text.split('.');
         for place in &mut version {
-            *place = parts.next().and_then(number).ok_or_else(wanted)?;
+            *place = parts.next().and_then(number).ok_or_else(expected)?;
         }
-        if parts.next().is_some() { Err(wanted()) } else { Ok(Self(version)) }
+        if parts.next().is_some() { Err(expected()) } else { Ok(Self(version)) }
     }
 }
 
