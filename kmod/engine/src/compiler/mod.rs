@@ -10,6 +10,7 @@ mod analysis;
 mod assembler;
 mod calls;
 mod function;
+mod lanes;
 mod memory;
 mod operators;
 mod registers;

@@ -3,7 +3,8 @@
 //! SIMD operators. A `v128` is two operands of 64 bits, the low word below the high one.
 //!
 //! Constants, loads, stores, splats, access to lanes, bitwise operators, and `add`, `sub`, `mul`, `neg` and
-//! the shifts of `i64x2` are compiled to instructions on the words. [`Helper::Simd`] computes the others.
+//! the shifts of `i64x2` are compiled to instructions on the words; so are the operators in [`super::lanes`].
+//! [`Helper::Simd`] computes the others.
 
 use super::{
     Error,
@@ -15,6 +16,7 @@ use super::{
         Compiler,
         args_offset, //
     },
+    lanes,
     memory::{
         Load,
         bytes, //
@@ -86,6 +88,15 @@ impl<'a> Compiler<'a> {
         if let Some(operation) = binary_of(operator) {
             return self.binary_vector(operation);
         }
+        if let Some(operation) = lanes::binary_of(operator) {
+            return self.binary_lanes(operation);
+        }
+        if let Some(op) = lanes::shift_of(operator) {
+            return self.shift_halves(op);
+        }
+        if let Some(lane) = lanes::all_true_of(operator) {
+            return self.all_true(lane);
+        }
         match *operator {
             O::V128Const { value } => self.constant_vector(u128::from_le_bytes(*value.bytes())),
             O::V128Load { memarg } => self.load_vector(memarg),
@@ -138,6 +149,7 @@ impl<'a> Compiler<'a> {
             | O::I32x4RelaxedLaneselect
             | O::I64x2RelaxedLaneselect => self.bitselect(),
             O::V128AnyTrue => self.any_true(),
+            O::I8x16Bitmask => self.bitmask(),
             O::I8x16Shuffle { lanes } => {
                 self.constant_vector(u128::from_le_bytes(lanes))?;
                 self.call_simd(Operation::I8x16Shuffle)
@@ -181,7 +193,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Pops `count` words whose values were taken, and unlocks their registers.
-    fn drop_taken(&mut self, count: usize) -> Result<(), Error> {
+    pub(super) fn drop_taken(&mut self, count: usize) -> Result<(), Error> {
         for _ in 0..count {
             self.frame.pop()?;
         }
