@@ -76,6 +76,8 @@ pub struct Contents {
     pub init: PathBuf,
     /// The module `kwasmi.ko`, if the VM loads it.
     pub module: Option<PathBuf>,
+    /// Folder of the kernel's own modules that becomes /lib/modules.
+    pub kernel_modules: Option<PathBuf>,
     /// Programs for /bin. Those that do not exist are skipped.
     pub commands: Vec<PathBuf>,
     /// Folder that becomes /guests.
@@ -113,6 +115,9 @@ pub fn build(contents: &Contents, job: &Job) -> Result<Vec<u8>> {
             anyhow::ensure!(has_parameter(&bytes, name), "kwasmi.ko has no parameter '{name}'");
         }
         archive.file(MODULE_PATH, 0o644, &bytes)?;
+    }
+    if let Some(modules) = &contents.kernel_modules {
+        archive.tree(Path::new("/lib/modules"), modules)?;
     }
     for command in contents.commands.iter().filter(|command| command.exists()) {
         let name = command.file_name().with_context(|| format!("{} has no file name", command.display()))?;

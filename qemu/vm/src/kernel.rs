@@ -84,6 +84,12 @@ impl Kernel {
         }
     }
 
+    /// Returns the folder of modules for tests, if the kernel has one.
+    #[must_use]
+    pub fn modules(&self) -> Option<PathBuf> {
+        Some(self.folder.join("modules")).filter(|folder| folder.exists())
+    }
+
     /// Returns true if the kernel is built with KASAN, and so needs more memory and time than
     /// others.
     #[must_use]

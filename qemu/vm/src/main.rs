@@ -202,12 +202,14 @@ impl VmArgs {
             [count, argument] => Some((count.parse().context("--first-boots: N is not a number")?, argument.clone())),
             _ => None,
         };
+        let kernel_modules = kernel.modules();
         Ok(Machine {
             kernel,
             contents: Contents {
                 lock: Some(target.join("made/lock")),
                 init: programs.join("kwasmi-init"),
                 module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
+                kernel_modules,
                 commands: vec![
                     programs.join("kwasmi"),
                     programs.join("kwasmi-abi"),
