@@ -15,6 +15,7 @@ mod fuzz;
 mod hostile;
 mod info;
 mod invoke;
+mod io_cost;
 mod kernel;
 mod kill;
 mod ktap;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 24] = [
+const PARTS: [(&str, Part); 25] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -64,6 +65,7 @@ const PARTS: [(&str, Part); 24] = [
     ("cgroup", cgroup::tests),
     ("fairness", fairness::tests),
     ("process-limits", process_limits::tests),
+    ("io-cost", io_cost::tests),
     ("rebuilt", rebuilt::tests),
     ("hostile", hostile::tests),
     ("soak", soak::tests),
@@ -71,7 +73,7 @@ const PARTS: [(&str, Part); 24] = [
 ];
 
 /// Parts that run only if named: they have their own suites.
-const ALONE: [&str; 5] = ["hostile", "soak", "signing", "process-limits", "rebuilt"];
+const ALONE: [&str; 6] = ["hostile", "soak", "signing", "process-limits", "io-cost", "rebuilt"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

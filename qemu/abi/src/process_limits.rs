@@ -55,27 +55,29 @@ use std::{
     },
 };
 
-const ROOT: &str = "/sys/fs/cgroup";
-
 /// Cgroup, removed when this is dropped.
-struct Group(PathBuf);
+pub(crate) struct Group(PathBuf);
 
 impl Group {
+    /// Path of the root group.
+    pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+
     /// Creates a group and writes `value` to its file `name`.
-    fn new(group: &str, (controller, name, value): (&str, &str, &str)) -> Self {
-        fs::write(format!("{ROOT}/cgroup.subtree_control"), format!("+{controller}")).expect("the controller is there");
-        let group = Self(PathBuf::from(ROOT).join(group));
+    pub(crate) fn new(group: &str, (controller, name, value): (&str, &str, &str)) -> Self {
+        let root = Path::new(Self::ROOT);
+        fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).expect("the controller is there");
+        let group = Self(root.join(group));
         fs::create_dir(&group.0).expect("a new group");
         fs::write(group.0.join(name), value).expect("a value");
         group
     }
 
     /// Moves the current process into the group.
-    fn join(&self) {
+    pub(crate) fn join(&self) {
         fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).expect(name)
     }
 }
@@ -107,7 +109,7 @@ fn guest() -> u8 {
 
 /// Number of attempts at a comparison of times, of which one must succeed: the VM itself may be
 /// short of processors for a moment. A guest that escapes a limit fails each time.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Compares a guest and a process with a `cpu.max` of a tenth of a processor, each in its own
 /// group. Returns true if they use the same CPU time.
@@ -209,7 +211,7 @@ fn memory_high() {
 
 /// Returns a module that does `body` `times` times, with the path functions. A name of 200 bytes is
 /// at address 1024, and `d` at 4096.
-fn paths(times: u32, body: &str) -> OwnedFd {
+pub(crate) fn paths(times: u32, body: &str) -> OwnedFd {
     module(&format!(
         r#"(module
             (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
