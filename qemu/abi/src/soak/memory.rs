@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Amounts of memory, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amounts {
-    /// Available memory, with that of this process and the free pages on the lists of each
-    /// processor.
+    /// Available memory, with that of this process, the free pages on the lists of each processor,
+    /// and the stacks of tasks.
     available: u64,
     /// Memory of the kernel's slab allocator.
     slab: u64,
@@ -76,7 +76,10 @@ impl Amounts {
         let own = fs::read_to_string("/proc/self/status").expect("there");
         let chunks: u64 = areas.iter().filter(|(caller, _)| caller.starts_with("pcpu_")).map(|(_, size)| size).sum();
         Self {
-            available: kibibytes(&all, "MemAvailable") + kibibytes(&own, "RssAnon") + at_hand(),
+            available: kibibytes(&all, "MemAvailable")
+                + kibibytes(&own, "RssAnon")
+                + kibibytes(&all, "KernelStack")
+                + at_hand(),
             slab: kibibytes(&all, "Slab"),
             vmalloc: kibibytes(&all, "VmallocUsed").saturating_sub(kibibytes(&all, "KernelStack") + chunks),
             percpu: kibibytes(&all, "Percpu"),
