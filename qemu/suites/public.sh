@@ -10,6 +10,8 @@ cd /tmp || exit
 PUBLIC=/host/public
 . $PUBLIC/sides.sh
 
+# shellcheck disable=SC2034 # read by sides.sh
+[ "${KWASMI_ENGINE:-auto}" != interpreter ] || INTERPRETED=yes
 on_kwasmi() { kwasmi run --engine "${KWASMI_ENGINE:-auto}" "$@"; }
 # The results of wasmtime are those of guests/programs/public/build.
 expected_results() { rm -rf wasmtime && cp -r "$PUBLIC/wasmtime/$1" wasmtime; }

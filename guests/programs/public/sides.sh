@@ -9,6 +9,7 @@
 #
 #     on_kwasmi, on_wasmtime [OPTION]... MODULE [ARG]...    runs a module; OPTION is --dir HOST[::GUEST],
 #                                                           --env NAME=VALUE or --LIMIT N
+#     INTERPRETED         not empty if kwasmi interprets all programs
 #     expected_results NAME     puts the results of wasmtime for case NAME into the folder `wasmtime`
 
 # Both sides must sort names in the same order.
@@ -76,16 +77,21 @@ refused() {
     [ "$status" = 126 ] && sed -n '$s/^[^ ]*: [^ ]*: //p' messages
 }
 
-is_refused() { refused "$1" >/dev/null || { echo "$1: the list marks exceptions, but kwasmi does not refuse it: status $status"; cat messages; return 1; }; }
+is_refused() { refused "$1" >/dev/null || { echo "$1: the list marks it as refused, but kwasmi does not refuse it: status $status"; cat messages; return 1; }; }
 
-# public TITLE CASE PROGRAM...: runs a case of these programs and reports the result. If `list` marks one
-# of them with exceptions, the case does not run: it is skipped if kwasmi refuses that program, and fails
-# if not.
+# is_marked PROGRAM: succeeds if kwasmi must refuse the program here.
+is_marked() {
+    needs "$1" | grep -qx refused || { [ -n "${INTERPRETED:-}" ] && needs "$1" | grep -qx exceptions; }
+}
+
+# public TITLE CASE PROGRAM...: runs a case of these programs and reports the result. If kwasmi must
+# refuse one of them, the case does not run: it is skipped if kwasmi refuses that program, and fails if
+# not.
 public() {
     title=$1 case=$2
     shift 2
     for program in "$@"; do
-        if needs "$program" | grep -qx exceptions; then
+        if is_marked "$program"; then
             if reason=$(refused "$program"); then
                 skip "$title" "$reason"
             else
