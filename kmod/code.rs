@@ -15,6 +15,7 @@ use crate::{
         EngineOp,
         LoadArgs,
         ModuleLimits,
+        NotCompiled,
         StartArgs,
         Status,
         REASON_LEN, //
@@ -134,8 +135,8 @@ unsafe impl Send for Code {}
 unsafe impl Sync for Code {}
 
 impl Code {
-    /// Validates and translates the module in `envelope` within `limits`. With `compile`, makes machine
-    /// code if possible.
+    /// Validates and translates the module in `envelope` within `limits`. Makes machine code if possible,
+    /// unless `not_compiled` is a reason not to.
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl Code {
     pub(crate) fn load(
         envelope: &Envelope<'_>,
         limits: &CallLimits,
-        compile: bool,
+        not_compiled: Option<NotCompiled>,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
         let stack = Stack::new()?;
@@ -163,7 +164,7 @@ impl Code {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let (object, is_compiled) = this.resources.lock().load(envelope, limits, compile, log)?;
+        let (object, is_compiled) = this.resources.lock().load(envelope, limits, not_compiled, log)?;
         this.compiled.store(is_compiled, Relaxed);
         // INVARIANT: The engine just loaded `object`, on the account in `resources`.
         this.object.store(object.as_ptr(), Relaxed);
@@ -241,7 +242,7 @@ impl CodeResources {
         &mut self,
         envelope: &Envelope<'_>,
         limits: &CallLimits,
-        compile: bool,
+        not_compiled: Option<NotCompiled>,
         log: &mut LogBuffer,
     ) -> Result<(NonNull<c_void>, bool)> {
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_CODE, limits, log)?;
@@ -253,9 +254,9 @@ impl CodeResources {
         let mut args = LoadArgs {
             wasm: bytes(envelope.signed),
             manifest: bytes(envelope.manifest.unwrap_or_default()),
-            limits: CodeLimits::new(limits, compile).module,
+            limits: CodeLimits::new(limits, not_compiled.is_none()).module,
             fault_injection: limits::has_fault_injection(),
-            compiler: compile,
+            not_compiled: not_compiled.map_or(0, |reason| reason as u32),
             has_masks: limits::has_speculation_masks(),
             engine: 0,
             reason_len: 0,

@@ -12,6 +12,7 @@ use crate::{
         Code,
         CodeLimits, //
     },
+    ffi::NotCompiled,
     limits::CallLimits,
     policy::Hash,
     table::Table, //
@@ -25,12 +26,22 @@ use kernel::{
 /// Engine that a load asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EngineChoice {
-    /// Machine code if `compile` is set or such code exists, else code for the interpreter.
-    Auto {
-        compile: bool,
-    },
+    /// Machine code if no reason not to compile is given or such code exists, else code for the
+    /// interpreter.
+    Auto(Option<NotCompiled>),
     Compiler,
-    Interpreter,
+    Interpreter(NotCompiled),
+}
+
+impl EngineChoice {
+    /// Returns the reason not to compile, if there is one.
+    fn not_compiled(self) -> Option<NotCompiled> {
+        match self {
+            Self::Auto(reason) => reason,
+            Self::Compiler => None,
+            Self::Interpreter(reason) => Some(reason),
+        }
+    }
 }
 
 /// Key of the cache: hash of the bytes, and the limits and choices that determine the translation.
@@ -89,7 +100,7 @@ pub(crate) struct CachedCode {
 
 impl CachedCode {
     /// Returns the code of the bytes with this hash, within `limits`: existing code, or the result
-    /// of `load`, which is told whether to compile. Without a choice in `engine`, existing machine
+    /// of `load`, which gets the reason not to compile. Without a choice in `engine`, existing machine
     /// code is used even if new code would not be compiled.
     ///
     /// # Errors
@@ -99,17 +110,18 @@ impl CachedCode {
         hash: &Hash,
         limits: &CallLimits,
         engine: EngineChoice,
-        load: impl FnOnce(bool) -> Result<Arc<Code>>,
+        load: impl FnOnce(Option<NotCompiled>) -> Result<Arc<Code>>,
     ) -> Result<Self> {
-        let compile = matches!(engine, EngineChoice::Compiler | EngineChoice::Auto { compile: true });
-        let key = (*hash, CodeLimits::new(limits, compile));
-        let compiled = (engine != EngineChoice::Interpreter).then(|| (*hash, CodeLimits::new(limits, true)));
+        let not_compiled = engine.not_compiled();
+        let key = (*hash, CodeLimits::new(limits, not_compiled.is_none()));
+        let compiled =
+            (!matches!(engine, EngineChoice::Interpreter(_))).then(|| (*hash, CodeLimits::new(limits, true)));
         for key in [compiled, Some(key)].into_iter().flatten() {
             if let Some(code) = take(&key) {
                 return Ok(Self { key, code, was_cached: true });
             }
         }
-        let code = load(compile)?;
+        let code = load(not_compiled)?;
         // Another task may have loaded the same bytes meanwhile: use its code, so that both share
         // one.
         let code = put(&key, &code).unwrap_or(code);

@@ -11,6 +11,7 @@ use crate::{
     code_cache::EngineChoice,
     counters,
     engine::Reserve,
+    ffi::NotCompiled,
     identity::Identity,
     ioctl::{
         self,
@@ -161,8 +162,8 @@ fn load(arg: &Argument) -> Result<isize> {
     .and_then(|module| anon_file::install(module))
 }
 
-/// Size in bytes up to which a module is compiled for one run. Compiling takes several times as long as
-/// translating for the interpreter (docs/architecture.md, "Machine code").
+/// Size in bytes up to which a module without exceptions is compiled for one run. Compiling takes
+/// several times as long as translating for the interpreter (docs/architecture.md, "Machine code").
 const ONCE_MAX: u64 = 1 << 20;
 
 /// Returns the engine that `request` asks for.
@@ -171,11 +172,13 @@ const ONCE_MAX: u64 = 1 << 20;
 ///
 /// `EINVAL` if the flags are unknown or exclude each other.
 fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
+    let auto = |reason| if limits::has_compiler() { reason } else { Some(NotCompiled::Off) };
     match request.flags {
-        0 => Ok(EngineChoice::Auto { compile: limits::has_compiler() }),
-        KWASMI_LOAD_ONCE => Ok(EngineChoice::Auto { compile: limits::has_compiler() && request.wasm_len <= ONCE_MAX }),
+        0 => Ok(EngineChoice::Auto(auto(None))),
+        KWASMI_LOAD_ONCE if request.wasm_len > ONCE_MAX => Ok(EngineChoice::Auto(auto(Some(NotCompiled::Large)))),
+        KWASMI_LOAD_ONCE => Ok(EngineChoice::Auto(auto(None))),
         KWASMI_LOAD_COMPILE => Ok(EngineChoice::Compiler),
-        KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter),
+        KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter(NotCompiled::Wanted)),
         _ => Err(EINVAL),
     }
 }
@@ -192,6 +195,11 @@ fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer)
             let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
             let module = verified.and_then(|()| {
                 limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
+                let engine = match engine {
+                    // The interpreter does not know exceptions.
+                    EngineChoice::Auto(Some(NotCompiled::Large)) if envelope.has_tags() => EngineChoice::Auto(None),
+                    engine => engine,
+                };
                 Module::load(&envelope, identity.clone(), &limits, engine, log)
             });
             (identity, module)

@@ -17,6 +17,7 @@ use crate::{
         EngineChoice,
     },
     counters, dump,
+    ffi::NotCompiled,
     identity::Identity,
     instance::{
         Instance,
@@ -113,21 +114,22 @@ impl Module {
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
         if engine == EngineChoice::Compiler && !limits::has_compiler() {
-            let _ = write!(log, "cannot be compiled: the parameter `compiler` of the kernel module is off");
+            let _ = write!(log, "cannot be compiled: {}", NotCompiled::Off.text());
             return Err(EOPNOTSUPP);
         }
         let has_fuel_limit = limits.get(KWASMI_LIMIT_FUEL) != UNLIMITED;
         let engine = match engine {
             EngineChoice::Compiler if has_fuel_limit => {
-                let _ = write!(log, "cannot be compiled: fuel is limited, and only the interpreter counts fuel");
+                let _ = write!(log, "cannot be compiled: {}", NotCompiled::Fuel.text());
                 return Err(EOPNOTSUPP);
             }
-            EngineChoice::Auto { .. } if has_fuel_limit => EngineChoice::Interpreter,
+            EngineChoice::Auto(_) if has_fuel_limit => EngineChoice::Interpreter(NotCompiled::Fuel),
             engine => engine,
         };
         let counted = Counted::new(log)?;
-        let code =
-            CachedCode::of(identity.sha256(), limits, engine, |compile| Code::load(envelope, limits, compile, log))?;
+        let code = CachedCode::of(identity.sha256(), limits, engine, |not_compiled| {
+            Code::load(envelope, limits, not_compiled, log)
+        })?;
         if engine == EngineChoice::Compiler && !code.is_compiled() {
             code.with_reason(|reason| {
                 let _ = write!(log, "cannot be compiled: {}", crate::log::text(reason));

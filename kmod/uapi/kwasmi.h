@@ -188,7 +188,7 @@ struct kwasmi_load {
  */
 #define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */
 #define KWASMI_LOAD_INTERPRET		0x2	/* do not compile */
-#define KWASMI_LOAD_ONCE		0x4	/* for one run: do not compile a large module */
+#define KWASMI_LOAD_ONCE		0x4	/* for one run: do not compile a large module without tags */
 
 /*
  * Descriptor passed to a guest. kwasmi removes rights that the descriptor itself does not have,

@@ -14,6 +14,7 @@ use crate::{
         InitArgs,
         LoadArgs,
         Log,
+        NotCompiled,
         ObjectArgs,
         ReserveArgs,
         RunArgs,
@@ -33,6 +34,7 @@ use crate::{
     invoke::Invocation,
     kernel_host::KernelHost,
     module::{
+        EngineChoice,
         Module,
         Options,
         Reason,
@@ -256,30 +258,27 @@ unsafe fn load(args: &mut LoadArgs) -> Status {
 
 /// Loads a module and checks that its manifest, if it has one, covers its imports.
 fn load_covered(wasm: &[u8], manifest: &[u8], options: Options, args: &mut LoadArgs) -> Result<KernelModule, Refusal> {
-    let module =
-        if args.compiler { KernelModule::for_compiler(wasm, options) } else { KernelModule::new(wasm, options) }?;
-    if !manifest.is_empty() {
-        let manifest = Manifest::read(manifest).map_err(|wrong| Refusal::from(wrong.to_string()))?;
-        module.check_manifest(&manifest)?;
-    }
-    if !args.compiler {
-        return Ok(module);
-    }
-    let error = match module.compile(wasm, &options.limits, args.has_masks) {
-        Ok(module) => {
-            args.engine = Engine::Compiler as u32;
-            return Ok(module);
-        }
-        Err(error) => error,
+    let manifest = match manifest {
+        [] => None,
+        bytes => Some(Manifest::read(bytes).map_err(|wrong| Refusal::from(wrong.to_string()))?),
     };
-    // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
-    let mut writer = TruncatingWriter::new(&mut args.reason);
-    let _ = write!(writer, "{error}");
-    args.reason_len = u32::try_from(writer.len()).unwrap_or(0);
-    if matches!(error, compiler::Error::Unsafe(..)) {
-        args.engine = Engine::Unsafe as u32;
+    let choice = match NotCompiled::from_raw(args.not_compiled) {
+        Some(reason) => EngineChoice::Interpreter(reason),
+        None => EngineChoice::Compiler { has_masks: args.has_masks },
+    };
+    let module = KernelModule::load(wasm, options, manifest.as_ref(), choice, |error| {
+        // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
+        let mut writer = TruncatingWriter::new(&mut args.reason);
+        let _ = write!(writer, "{error}");
+        args.reason_len = u32::try_from(writer.len()).unwrap_or(0);
+        if matches!(error, compiler::Error::Unsafe(..)) {
+            args.engine = Engine::Unsafe as u32;
+        }
+    })?;
+    if module.is_compiled() {
+        args.engine = Engine::Compiler as u32;
     }
-    KernelModule::new(wasm, options)
+    Ok(module)
 }
 
 /// # Safety

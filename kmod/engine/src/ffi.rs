@@ -294,6 +294,39 @@ pub enum Engine {
     Unsafe = 2,
 }
 
+/// Reason for not compiling a module. 0 stands for none: the module is compiled, if that is possible.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCompiled {
+    /// The caller asks for the interpreter.
+    Wanted = 1,
+    /// Fuel is limited.
+    Fuel = 2,
+    /// The module parameter `compiler` is 0.
+    Off = 3,
+    /// The module is large and runs once.
+    Large = 4,
+}
+
+impl NotCompiled {
+    /// Returns the reason with this number.
+    #[must_use]
+    pub fn from_raw(raw: u32) -> Option<Self> {
+        [Self::Wanted, Self::Fuel, Self::Off, Self::Large].into_iter().find(|reason| *reason as u32 == raw)
+    }
+
+    /// Returns the reason as text.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Wanted => "the caller asked for the interpreter",
+            Self::Fuel => "fuel is limited, and only the interpreter counts fuel",
+            Self::Off => "the parameter `compiler` of the kernel module is off",
+            Self::Large => "it is large and runs once",
+        }
+    }
+}
+
 /// Size of [`LoadArgs::reason`], in bytes.
 pub const REASON_LEN: usize = 127;
 
@@ -308,15 +341,15 @@ pub struct LoadArgs {
     pub manifest: Bytes,
     /// Set if the imports of `kwasmi_test` are provided.
     pub fault_injection: bool,
-    /// Set if it is to be compiled, where that is possible.
-    pub compiler: bool,
+    /// A [`NotCompiled`], or 0: then the module is compiled, if that is possible.
+    pub not_compiled: u32,
     /// Set if compiled accesses to memories are protected against speculative execution.
     pub has_masks: bool,
     /// Out: an [`Engine`].
     pub engine: u32,
     /// Out: bytes of `reason` in use.
     pub reason_len: u32,
-    /// Out: text that tells why it was not compiled although `compiler` is set.
+    /// Out: text that tells why it was not compiled although `not_compiled` is 0.
     pub reason: [u8; REASON_LEN],
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,

@@ -16,6 +16,10 @@ use crate::{
         Host,
         Pause, //
     },
+    interface::{
+        Item,
+        no_program, //
+    },
     invoke::{
         INITIALIZE,
         Invocation, //
@@ -24,9 +28,7 @@ use crate::{
         Code,
         ENTRY,
         Module,
-        Refusal,
-        check_entry,
-        no_program, //
+        Refusal, //
     },
     start_section,
     wasi::{
@@ -418,7 +420,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     ) -> Result<Self, Refusal> {
         let (params, results) = match &invocation {
             Some(invocation) => {
-                check_entry(module, INITIALIZE, "function _initialize")?;
+                check_initialize(module)?;
                 values(module, invocation)?
             }
             None => (Vec::new(), Vec::new()),
@@ -644,6 +646,16 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         self.trap = Some(alloc::format!("{error}"));
         End { ending: Ending::Trapped, code: trap as u32 }
     }
+}
+
+/// Checks that the export [`INITIALIZE`], if there is one, is a function without parameters and results.
+fn check_initialize(module: &wasmi::Module) -> Result<(), Refusal> {
+    let item = match module.get_export(INITIALIZE) {
+        Some(ExternType::Func(ty)) => Item::function(ty.params(), ty.results()),
+        Some(_) => Item::Other,
+        None => return Ok(()),
+    };
+    item.check_entry("function _initialize")
 }
 
 /// Returns the arguments of the invoked function, and places for its results.

@@ -30,6 +30,8 @@
 
 extern crate alloc;
 
+#[cfg(any(feature = "object", test))]
+mod branch_tables;
 pub mod checker;
 #[cfg(feature = "runtime")]
 pub mod compiled;
@@ -43,6 +45,8 @@ pub mod host;
 pub mod host_operations;
 #[cfg(feature = "runtime")]
 pub mod instance;
+#[cfg(feature = "runtime")]
+mod interface;
 #[cfg(feature = "runtime")]
 pub mod invoke;
 #[cfg(feature = "runtime")]

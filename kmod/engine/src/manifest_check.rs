@@ -4,11 +4,8 @@
 //! import needs.
 
 use crate::{
-    host::Host,
-    module::{
-        Module,
-        Refusal, //
-    },
+    interface::Interface,
+    module::Refusal,
     signing::manifest::{
         Capabilities,
         Manifest, //
@@ -31,20 +28,20 @@ fn missing_capability(module: &str, name: &str, has: Capabilities) -> Option<&'s
     function.capabilities.first().filter(|_| lacks).map(|capability| capability.name())
 }
 
-impl<H: Host + 'static> Module<H> {
+impl Interface<'_> {
     /// Checks that `manifest` covers the imports of the module.
     ///
     /// # Errors
     ///
     /// [`Refusal`] that names the imports that are not listed or lack a capability.
-    pub fn check_manifest(&self, manifest: &Manifest<'_>) -> Result<(), Refusal> {
+    pub(crate) fn check_manifest(&self, manifest: &Manifest<'_>) -> Result<(), Refusal> {
         let mut listed = BTreeSet::new();
         manifest.each_import(|module, name| {
             listed.insert((module, name));
         });
         let mut text = String::new();
         for import in self.imports() {
-            let (module, name) = (import.module(), import.name());
+            let (module, name) = (import.module, import.name);
             let missing = missing_capability(module, name, manifest.capabilities);
             let is_listed = listed.contains(&(module, name));
             if is_listed && missing.is_none() {

@@ -2,25 +2,29 @@
 
 //! Modules: validates and translates Wasm bytes into code that instances share.
 
+#[cfg(feature = "object")]
 use crate::{
+    branch_tables::has_long_table,
+    compiled::guest::Native, //
+};
+use crate::{
+    compiler,
     ffi::{
         CALL_BYTES,
         Limit,
-        ModuleLimits, //
+        ModuleLimits,
+        NotCompiled, //
     },
     host::Host,
     instance::State,
+    interface::Interface,
     module_counts::ModuleCounts,
-    sections::{
-        id,
-        sections, //
-    },
+    signing::manifest::Manifest,
     start_section,
-    wasi::{
-        self,
-        ValueType, //
-    },
+    wasi, //
 };
+#[cfg(feature = "object")]
+use alloc::sync::Arc;
 use alloc::{
     string::{
         String,
@@ -30,35 +34,22 @@ use alloc::{
 };
 use core::fmt::{
     self,
-    Display,
-    Write, //
+    Display, //
 };
 use wasmi::{
     CompilationMode,
     Config,
     Engine,
-    ExternType,
-    FuncType,
     Linker,
-    ValType,
     errors::ErrorKind, //
 };
-use wasmparser::{
-    BinaryReader,
-    ExportSectionReader,
-    ExternalKind,
-    ImportSectionReader,
-    TypeRef, //
-};
+use wasmparser::WasmFeatures;
 
 /// Name of the exported function at which a program starts.
 pub const ENTRY: &str = "_start";
 
 /// Module name of the imports that only tests of kwasmi use.
 pub const TEST_MODULE: &str = "kwasmi_test";
-
-/// Length in bytes after which the message about missing imports only counts them.
-const MISSING_TEXT_MAX: usize = 4096;
 
 /// Options for loading a module.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +58,16 @@ pub struct Options {
     pub limits: ModuleLimits,
     /// Allows imports from [`TEST_MODULE`], if set.
     pub fault_injection: bool,
+}
+
+/// Engine that a module is loaded for.
+#[cfg(feature = "object")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EngineChoice {
+    /// The compiler. Accesses to memories are protected against speculative execution if `has_masks`.
+    Compiler { has_masks: bool },
+    /// The interpreter, for this reason.
+    Interpreter(NotCompiled),
 }
 
 /// Kind of a [`Refusal`].
@@ -144,7 +145,7 @@ pub struct Module<H: Host + 'static> {
     pub(crate) has_start: bool,
     /// Set if the module exports [`ENTRY`]: it is a program, not a reactor.
     pub(crate) has_entry: bool,
-    /// Names of exported functions that the module imports.
+    /// Names of exported functions that the module imports; none if it is compiled.
     pub(crate) reexports: Vec<String>,
 }
 
@@ -154,7 +155,7 @@ pub(crate) enum Code<H: Host + 'static> {
     Translated { engine: Engine, module: wasmi::Module, linker: Linker<State<H>> },
     /// Machine code.
     #[cfg(feature = "object")]
-    Compiled(alloc::sync::Arc<crate::compiled::guest::Native>),
+    Compiled(Arc<Native>),
 }
 
 fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
@@ -176,7 +177,8 @@ fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
 }
 
 impl<H: Host + 'static> Module<H> {
-    /// Validates and translates `wasm`, and checks that it is a program or a reactor that kwasmi can run.
+    /// Validates and translates `wasm` for the interpreter, and checks that it is a program or a reactor that
+    /// kwasmi can run.
     ///
     /// # Errors
     ///
@@ -184,73 +186,159 @@ impl<H: Host + 'static> Module<H> {
     /// provide, exports [`ENTRY`] as something else than a function without parameters and results, or
     /// exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
-        Self::with_mode(wasm, options, CompilationMode::Eager)
+        ModuleCounts::of(wasm).check(&options.limits)?;
+        Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Wanted.text()))
     }
 
-    /// Validates `wasm` and makes the same checks as [`Module::new`], for [`Module::compile`]. Does not
-    /// translate.
+    /// Loads `wasm`, whose counts are within the limits and which `manifest` must cover, for the interpreter.
+    /// `exceptions` returns the refusal of a module that the interpreter cannot run only because it uses
+    /// exceptions.
+    fn interpreted(
+        wasm: &[u8],
+        options: Options,
+        manifest: Option<&Manifest<'_>>,
+        exceptions: impl FnOnce() -> Refusal,
+    ) -> Result<Self, Refusal> {
+        let Validated { engine, module, has_start } =
+            Validated::new(wasm, options, CompilationMode::Eager).map_err(|invalid| invalid.refusal(exceptions))?;
+        let interface = Interface::of(wasm);
+        let has_entry = check(&interface, options, manifest)?;
+        let mut linker = Linker::new(&engine);
+        define(&mut linker, options, interface.exports_default_memory())
+            .map_err(|error| Refusal::from(error.to_string()))?;
+        let reexports = interface.reexports();
+        Ok(Self { has_start, has_entry, reexports, code: Code::Translated { engine, module, linker } })
+    }
+
+    /// Loads `wasm`, which `manifest` must cover, as machine code; or for the interpreter, if it cannot be compiled
+    /// or is not to be. Calls `failed` with the reason if the compiler refuses it.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] in the cases of [`Module::new`].
+    /// [`Refusal`] in the cases of [`Module::new`], if the manifest does not cover the imports, or if the module
+    /// uses exceptions and is not compiled.
     #[cfg(feature = "object")]
-    pub(crate) fn for_compiler(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
-        Self::with_mode(wasm, options, CompilationMode::LazyTranslation)
+    pub(crate) fn load(
+        wasm: &[u8],
+        options: Options,
+        manifest: Option<&Manifest<'_>>,
+        engine: EngineChoice,
+        failed: impl FnOnce(&compiler::Error),
+    ) -> Result<Self, Refusal> {
+        let counts = ModuleCounts::of(wasm);
+        counts.check(&options.limits)?;
+        let has_masks = match engine {
+            EngineChoice::Compiler { has_masks } => has_masks,
+            EngineChoice::Interpreter(reason) => {
+                return Self::interpreted(wasm, options, manifest, || exceptions(&reason.text()));
+            }
+        };
+        let interface = Interface::of(wasm);
+        let has_start = interface.has_start();
+        let has_entry = match check(&interface, options, manifest) {
+            Ok(has_entry) => has_entry,
+            Err(refusal) => {
+                // A module that is not valid is refused for that.
+                let validated = Validated::new(wasm, options, CompilationMode::LazyTranslation);
+                return Err(match validated {
+                    Ok(_) => refusal,
+                    Err(invalid) => invalid.refusal(|| refusal),
+                });
+            }
+        };
+        // The compiler needs the memory.
+        drop(interface);
+        let compiled = if has_long_table(wasm, counts.arity()) {
+            Err(compiler::Error::TooLarge("a br_table"))
+        } else {
+            Native::new(wasm, options.limits.stack, has_masks)
+        };
+        let error = match compiled {
+            Ok(native) => {
+                let code = Code::Compiled(Arc::new(native));
+                return Ok(Self { has_start, has_entry, reexports: Vec::new(), code });
+            }
+            Err(error) => error,
+        };
+        failed(&error);
+        Self::interpreted(wasm, options, manifest, || match &error {
+            compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
+            reason => exceptions(reason),
+        })
     }
 
-    fn with_mode(wasm: &[u8], options: Options, mode: CompilationMode) -> Result<Self, Refusal> {
-        ModuleCounts::of(wasm).check(&options.limits)?;
+    /// Returns true if the module is machine code.
+    #[cfg(feature = "object")]
+    pub(crate) fn is_compiled(&self) -> bool {
+        matches!(self.code, Code::Compiled(_))
+    }
+}
+
+/// Checks imports, entry points and coverage by the manifest. Returns true if the module exports [`ENTRY`].
+fn check(interface: &Interface<'_>, options: Options, manifest: Option<&Manifest<'_>>) -> Result<bool, Refusal> {
+    let has_entry = interface.check(options)?;
+    manifest.map_or(Ok(()), |manifest| interface.check_manifest(manifest))?;
+    Ok(has_entry)
+}
+
+/// Module that wasmi has validated.
+struct Validated {
+    engine: Engine,
+    module: wasmi::Module,
+    /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
+    has_start: bool,
+}
+
+impl Validated {
+    /// Validates `wasm`, and translates it unless `mode` is lazy.
+    fn new(wasm: &[u8], options: Options, mode: CompilationMode) -> Result<Self, Invalid> {
         let engine = Engine::new(&config(&options.limits, mode));
         let start = start_section::rewrite(wasm);
         let bytes = start.as_ref().map_or(wasm, |start| start.wasm.as_slice());
         let module = wasmi::Module::new(&engine, bytes).map_err(|error| {
-            invalid(&error, |offset| start.as_ref().map_or(offset, |start| start.original_offset(offset)))
+            Invalid::new(&error, |offset| start.as_ref().map_or(offset, |start| start.original_offset(offset)))
         })?;
+        Ok(Self { engine, module, has_start: start.is_some() })
+    }
+}
 
-        let mut linker = Linker::new(&engine);
-        define(&mut linker, options, exports_default_memory(bytes))
-            .map_err(|error| Refusal::from(error.to_string()))?;
-        check_imports(&module, options)?;
-        let has_entry = check_entry(&module, ENTRY, "function _start")?;
-        if !has_entry && !module.exports().any(|export| matches!(export.ty(), ExternType::Func(_))) {
-            return Err(no_program());
+/// Reason why wasmi does not accept a module.
+struct Invalid {
+    text: String,
+    /// Set if the module uses exceptions, which wasmi does not know and the compiler does.
+    has_exceptions: bool,
+}
+
+impl Invalid {
+    fn new(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Self {
+        match error.kind() {
+            ErrorKind::Wasm(error) => {
+                let (at, message) = (original(error.offset()), error.message());
+                let has_exceptions = EXCEPTIONS.contains(&message);
+                let text = alloc::format!("not valid Wasm: {message} at offset {at}");
+                Self { text, has_exceptions: has_exceptions && compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS) }
+            }
+            other => Self { text: alloc::format!("not valid Wasm: {other}"), has_exceptions: false },
         }
-        if start.is_some() {
-            check_entry(&module, start_section::EXPORT, "the start function")?;
-        }
-        let reexports = reexports(wasm);
-        Ok(Self { has_start: start.is_some(), has_entry, reexports, code: Code::Translated { engine, module, linker } })
     }
 
-    /// Compiles the module, whose bytes are `wasm`, for instances without a limit of fuel. Accesses to memories are protected against
-    /// speculative execution if `has_masks`.
-    ///
-    /// # Errors
-    ///
-    /// The reason why it can only be interpreted.
-    #[cfg(feature = "object")]
-    pub(crate) fn compile(
-        self,
-        wasm: &[u8],
-        limits: &ModuleLimits,
-        has_masks: bool,
-    ) -> Result<Self, crate::compiler::Error> {
-        let (has_start, has_entry) = (self.has_start, self.has_entry);
-        // What wasmi has of the module is not needed any more.
-        drop(self);
-        let native = crate::compiled::guest::Native::new(wasm, limits.stack, has_masks)?;
-        Ok(Self { has_start, has_entry, reexports: Vec::new(), code: Code::Compiled(alloc::sync::Arc::new(native)) })
+    /// Returns the refusal of the module: that of `exceptions`, if it uses them.
+    fn refusal(self, exceptions: impl FnOnce() -> Refusal) -> Refusal {
+        if self.has_exceptions { exceptions() } else { Refusal::from(self.text) }
     }
+}
 
-    /// Returns the imports; there are none once the module is compiled.
-    pub(crate) fn imports(&self) -> impl Iterator<Item = wasmi::ImportType<'_>> {
-        let module = match &self.code {
-            Code::Translated { module, .. } => Some(module),
-            #[cfg(feature = "object")]
-            Code::Compiled(_) => None,
-        };
-        module.into_iter().flat_map(wasmi::Module::imports)
-    }
+/// Messages of wasmparser about a module with exceptions, if they are not enabled.
+const EXCEPTIONS: [&str; 4] = [
+    "exceptions proposal not enabled",
+    "exceptions support is not enabled",
+    "legacy exceptions support is not enabled",
+    "exception refs not supported without the exception handling feature",
+];
+
+/// Returns the refusal of a module that uses exceptions and would be interpreted, with the reason for that.
+fn exceptions(reason: &dyn Display) -> Refusal {
+    Refusal::from(alloc::format!("exceptions need compiled code, and the module would be interpreted: {reason}"))
 }
 
 fn define<H: Host + 'static>(
@@ -265,117 +353,75 @@ fn define<H: Host + 'static>(
     Ok(())
 }
 
-/// Returns true if the memory that `wasm` exports as `memory` is its memory 0.
-fn exports_default_memory(wasm: &[u8]) -> bool {
-    let exports = sections(wasm).filter(|section| section.id == id::EXPORT);
-    let exports = exports.filter_map(|section| ExportSectionReader::new(BinaryReader::new(section.contents, 0)).ok());
-    exports
-        .flatten()
-        .flatten()
-        .any(|export| export.name == "memory" && export.kind == ExternalKind::Memory && export.index == 0)
-}
-
 /// Panics, to simulate a defect of the engine.
 #[expect(clippy::panic, reason = "the purpose of the function, which only test modules can import")]
 fn test_panic() {
     panic!("a guest asked for a panic");
 }
 
-fn invalid(error: &wasmi::Error, original: impl Fn(usize) -> usize) -> Refusal {
-    let text = match error.kind() {
-        ErrorKind::Wasm(error) => {
-            let at = original(error.offset());
-            alloc::format!("not valid Wasm: {} at offset {at}", error.message())
-        }
-        other => alloc::format!("not valid Wasm: {other}"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: Options = Options {
+        limits: ModuleLimits {
+            functions: 10,
+            function_size: 100,
+            locals: 10,
+            arity: 10,
+            globals: 10,
+            data_segments: 10,
+            element_segments: 10,
+            stack: 1 << 16,
+        },
+        fault_injection: false,
     };
-    Refusal::from(text)
-}
 
-/// Returns the parameter and result types of the function that kwasmi provides for an import.
-fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValueType], &'static [ValueType])> {
-    match module {
-        TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
-        _ => wasi::FUNCTIONS
-            .iter()
-            .find(|function| function.module == module && function.name == name)
-            .map(|function| (function.params, function.results)),
+    fn invalid(text: &str) -> Invalid {
+        let wasm = wat::parse_str(text).expect("valid text");
+        Validated::new(&wasm, OPTIONS, CompilationMode::LazyTranslation).err().expect("not valid for wasmi")
     }
-}
 
-/// Refuses a module with an import that kwasmi does not provide, or provides with another type.
-fn check_imports(module: &wasmi::Module, options: Options) -> Result<(), Refusal> {
-    let mut text = String::new();
-    let mut unnamed: usize = 0;
-    for import in module.imports() {
-        let problem = match (import.ty(), provided(import.module(), import.name(), options)) {
-            (ExternType::Func(_), None) => "no function",
-            (ExternType::Func(wanted), Some((params, results))) => {
-                if wanted
-                    == &FuncType::new(
-                        params.iter().copied().map(ValType::from),
-                        results.iter().copied().map(ValType::from),
-                    )
-                {
-                    continue;
-                }
-                "wrong type for function"
-            }
-            (ExternType::Memory(_), _) => "no memory",
-            (ExternType::Table(_), _) => "no table",
-            (ExternType::Global(_), _) => "no global",
+    /// The messages of wasmparser are not part of its interface.
+    #[test]
+    fn modules_with_exceptions_are_known_by_their_message() {
+        for text in [
+            "(module (tag))",
+            r#"(module (import "env" "e" (tag)))"#,
+            "(module (type (func (param exnref))))",
+            "(module (func (local exnref)))",
+            "(module (func (block (result exnref) (try_table (catch_all_ref 0)) unreachable) drop))",
+            "(module (func (block (try_table (catch_all 0)))))",
+            "(module (func (block (result exnref) unreachable) throw_ref))",
+            "(module (func try nop catch_all nop end))",
+        ] {
+            let invalid = invalid(text);
+            assert!(EXCEPTIONS.iter().any(|message| invalid.text.contains(message)), "{text}: {}", invalid.text);
+            assert_eq!(invalid.has_exceptions, compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS), "{text}");
+        }
+        let text = r#"(module (func (export "exceptions proposal not enabled")) (func (drop)))"#;
+        assert!(!invalid(text).has_exceptions);
+    }
+
+    #[test]
+    fn a_module_with_exceptions_is_refused_with_the_reason_for_interpreting_it() {
+        let refusal = |has_exceptions| {
+            let invalid = Invalid { text: String::from("not valid Wasm"), has_exceptions };
+            invalid.refusal(|| exceptions(&NotCompiled::Fuel.text())).to_string()
         };
-        if text.len() > MISSING_TEXT_MAX {
-            unnamed = unnamed.saturating_add(1);
-            continue;
+        assert_eq!(refusal(false), "not valid Wasm");
+        assert_eq!(
+            refusal(true),
+            "exceptions need compiled code, and the module would be interpreted: \
+            fuel is limited, and only the interpreter counts fuel"
+        );
+    }
+
+    #[test]
+    fn reasons_have_their_numbers() {
+        for reason in [NotCompiled::Wanted, NotCompiled::Fuel, NotCompiled::Off, NotCompiled::Large] {
+            assert_eq!(NotCompiled::from_raw(reason as u32), Some(reason));
         }
-        let separator = if text.is_empty() { "missing imports: " } else { "; " };
-        // The guest chooses these names. Escaping them prevents a name from imitating another
-        // message.
-        let (from, name) = (import.module().escape_debug(), import.name().escape_debug());
-        write!(text, "{separator}{problem} {from}.{name}").map_err(|_| Refusal::from(String::new()))?;
-    }
-    if unnamed > 0 {
-        write!(text, "; and {unnamed} more").map_err(|_| Refusal::from(String::new()))?;
-    }
-    if text.is_empty() { Ok(()) } else { Err(Refusal::from(text)) }
-}
-
-/// Returns the refusal of a module that does not export [`ENTRY`].
-pub(crate) fn no_program() -> Refusal {
-    Refusal::from(alloc::format!("no function {ENTRY} is exported: not a program"))
-}
-
-/// Returns the names of exported functions that `wasm`, which is valid, imports.
-fn reexports(wasm: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut imported: u32 = 0;
-    for section in sections(wasm) {
-        let reader = BinaryReader::new(section.contents, 0);
-        match section.id {
-            id::IMPORT => {
-                let imports = ImportSectionReader::new(reader).into_iter().flatten().flatten();
-                let functions = imports.filter(|import| matches!(import.ty, TypeRef::Func(_))).count();
-                imported = u32::try_from(functions).unwrap_or(u32::MAX);
-            }
-            id::EXPORT => {
-                let exports = ExportSectionReader::new(reader).into_iter().flatten().flatten();
-                let imports = exports.filter(|export| export.kind == ExternalKind::Func && export.index < imported);
-                names.extend(imports.map(|export| export.name.to_string()));
-            }
-            _ => {}
-        }
-    }
-    names
-}
-
-/// Checks that the export `name`, if there is one, is a function without parameters and results. Returns true if
-/// there is one.
-pub(crate) fn check_entry(module: &wasmi::Module, name: &str, what: &str) -> Result<bool, Refusal> {
-    match module.get_export(name) {
-        Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(true),
-        Some(ExternType::Func(_)) => Err(Refusal::from(alloc::format!("{what} takes parameters or has results"))),
-        Some(_) => Err(Refusal::from(alloc::format!("{what} is not a function"))),
-        None => Ok(false),
+        assert_eq!(NotCompiled::from_raw(0), None);
     }
 }

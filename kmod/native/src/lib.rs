@@ -48,6 +48,7 @@ use ffi::{
     LoadArgs,
     Log,
     ModuleLimits,
+    NotCompiled,
     ObjectArgs,
     REASON_LEN,
     RunArgs,
@@ -224,7 +225,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         limits: MODULE_LIMITS,
         manifest: bytes(&[]),
         fault_injection: true,
-        compiler: options.machine_code.is_some(),
+        not_compiled: if options.machine_code.is_some() { 0 } else { NotCompiled::Wanted as u32 },
         has_masks,
         engine: 0,
         reason_len: 0,
@@ -234,7 +235,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         module: ptr::null_mut(),
     };
     match engine.enter(EngineOp::Load, &mut load) {
-        Ok(Status::Ok) if load.compiler && load.engine != ffi::Engine::Compiler as u32 => {
+        Ok(Status::Ok) if load.not_compiled == 0 && load.engine != ffi::Engine::Compiler as u32 => {
             return (125, Some("the machine code cannot be used".to_owned()));
         }
         Ok(Status::Ok) => {}

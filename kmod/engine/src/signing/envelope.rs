@@ -22,6 +22,9 @@ const HEADER: usize = 8;
 /// Section id of a custom section.
 const CUSTOM: u8 = 0;
 
+/// Section id of the tags of exceptions.
+const TAG: u8 = 13;
+
 /// Parts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -73,6 +76,12 @@ impl<'a> Envelope<'a> {
             return Err(Malformed { what: "bytes after the last section", offset: rest.at });
         }
         Ok(this)
+    }
+
+    /// Returns true if the module, which is not validated yet, has a section of tags: it uses exceptions.
+    #[must_use]
+    pub fn has_tags(&self) -> bool {
+        Sections { file: self.signed, at: HEADER }.any(|section| section.id == TAG)
     }
 }
 
@@ -168,6 +177,18 @@ mod tests {
         assert_eq!(open(&signed), envelope);
         let bare = [other.clone(), custom(SIGNATURE, b"")].concat();
         assert_eq!(open(&bare), Envelope { signed: &other, manifest: None, signature: Some(b"") });
+    }
+
+    #[test]
+    fn tags_are_found_in_the_module() {
+        let has_tags = |parts: &[&[u8]]| {
+            let file = [HEAD, &parts.concat()].concat();
+            Envelope::open(&file).expect("well-formed").has_tags()
+        };
+        let (types, tags, name) = (section(1, &[0]), section(13, &[0]), custom("name", &[13]));
+        assert!(has_tags(&[&types, &tags, &name]));
+        assert!(!has_tags(&[&types, &name]));
+        assert!(!has_tags(&[&types, &tags[..3]]));
     }
 
     #[test]
