@@ -108,6 +108,17 @@ pub const ARGS_MAX: u32 = 1024;
 /// the function of the body calls bodies: it clears the word and calls what was looked up, until the word is 0.
 pub const TAIL_CALL: i16 = ARGS + 8 * (ARGS_MAX as i16 - 1);
 
+/// Offset of the exception word, the last of [`ARGS`] but one: not 0 while an exception is being thrown, when it is the exception's
+/// handle.
+///
+/// [`Helper::Throw`] and [`Helper::ThrowRef`] set the word. The code after them, and after each call of a function, goes to the
+/// landing of the innermost try of the function if the word is not 0, or returns if there is none. The landing calls
+/// [`Helper::CatchTag`] and [`Helper::CatchAll`], which clear the word if they catch the exception.
+pub const EXCEPTION: i16 = TAIL_CALL - 8;
+
+/// Number of words at [`ARGS`] that have no other purpose.
+pub const ARGS_FREE: u32 = ARGS_MAX - 2;
+
 /// Offset of the globals' words, 8 bytes each.
 pub const GLOBALS: i16 = ARGS + 8 * ARGS_MAX as i16;
 
@@ -140,6 +151,8 @@ pub enum TrapReason {
     /// The frame does not fit on the stack, or a checkpoint is requested: the helper tells them apart, and returns after a
     /// checkpoint.
     Stack,
+    /// `throw_ref` of a null reference.
+    NullException,
 }
 
 impl TrapReason {
@@ -156,6 +169,7 @@ impl TrapReason {
             Self::IntegerOverflow,
             Self::BadConversion,
             Self::Stack,
+            Self::NullException,
         ]
         .into_iter()
         .find(|reason| *reason as u64 == number)
@@ -371,6 +385,15 @@ helpers! {
     I64TruncSatF64U = 71: false, 1, Pure;
     /// SIMD operation R2, see `simd.rs`; operands and the high word of the result are in [`ARGS`].
     Simd = 72: true, 1, Pure;
+    /// Makes an exception with tag R2, whose values are in [`ARGS`] from index 0 on, and sets [`EXCEPTION`].
+    Throw = 73: true, 1, Pure;
+    /// Sets [`EXCEPTION`] to reference R2. Traps if that is null.
+    ThrowRef = 74: true, 1, Pure;
+    /// Catches the exception that is being thrown if it has tag R2: puts its values into [`ARGS`], then a reference to it if R3 is not
+    /// 0, clears [`EXCEPTION`] and returns 1. Otherwise returns 0.
+    CatchTag = 75: true, 2, Pure;
+    /// Catches the exception that is being thrown: puts a reference to it into [`ARGS`] if R2 is not 0, and clears [`EXCEPTION`].
+    CatchAll = 76: true, 1, Pure;
 }
 
 /// Operations of [`Helper::TrappingNumeric`].

@@ -75,7 +75,8 @@ fn run(wasm: &[u8]) -> (u8, String) {
             SimulationEnd::Returned(_) => continue,
             SimulationEnd::Exited(status) => return (u8::try_from(status).unwrap_or(255), String::new()),
             SimulationEnd::StackOverflow => return (124, String::from("limit reached: stack (call stack exhausted)")),
-            SimulationEnd::Stopped(InstanceStop::Trap(reason)) => words(reason),
+            SimulationEnd::Stopped(InstanceStop::Trap(reason)) => String::from(words(reason)),
+            SimulationEnd::Uncaught(tag) => program.uncaught(tag),
             SimulationEnd::Stopped(stop) => return (124, format!("limit reached: {stop:?}")),
             SimulationEnd::OutOfSteps => return (124, String::from("limit reached: fuel")),
             SimulationEnd::Violation(text) => return (125, format!("violation: {text}")),
@@ -96,5 +97,6 @@ fn words(reason: TrapReason) -> &'static str {
         TrapReason::IntegerOverflow => "integer overflow",
         TrapReason::BadConversion => "invalid conversion to integer",
         TrapReason::Stack => "stack",
+        TrapReason::NullException => "null exception reference",
     }
 }

@@ -27,7 +27,8 @@ use crate::{
     ffi::{
         Ending,
         InstanceLimits,
-        Limit, //
+        Limit,
+        Trap, //
     },
     host::{
         End,
@@ -224,6 +225,9 @@ impl Surroundings for Bounds<'_> {
 /// Request of a guest that paused at a checkpoint.
 const CHECKPOINT: Request = Request::Help(Helper::Checkpoint, [0; 5]);
 
+/// End of a guest by a trap that the interface has no number for.
+const OTHER_TRAP: End = End { ending: Ending::Trapped, code: Trap::Other as u32 };
+
 /// End of a guest whose state is inconsistent, which is a defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
@@ -252,7 +256,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             instance::InstanceStop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
             instance::InstanceStop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
             instance::InstanceStop::Trap(reason) => {
-                Refusal::from(alloc::format!("cannot be instantiated: {}", code(reason).trap_message()))
+                Refusal::from(alloc::format!("cannot be instantiated: {}", message(reason)))
             }
             instance::InstanceStop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
         })?;
@@ -358,6 +362,10 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             let mut request = request;
             self.progress = loop {
                 if let Request::Done(first) = request {
+                    if let Some(tag) = self.instance.uncaught() {
+                        self.trap = Some(self.native.program.uncaught(tag));
+                        break Progress::Ended(OTHER_TRAP);
+                    }
                     // The other results are in the context.
                     if self.entries.get(entry).is_some_and(|(_, kind)| *kind == Entry::Invoked) {
                         for (index, (is_wide, result)) in self.results.iter_mut().enumerate() {
@@ -422,6 +430,10 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
             Helper::CallImport => self.call(usize::try_from(number).unwrap_or(usize::MAX)),
             _ => {
+                if helper == Helper::Throw && self.instance.is_collection_due() {
+                    let words = self.stack.words(&self.instance);
+                    self.instance.collect(words);
+                }
                 let native = &*self.native;
                 let limits = self.state.limits;
                 let help = self.instance.help(&native.program, &native.declarations, &Bounds(&limits), helper, args);
@@ -487,9 +499,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
 
     /// Ends the guest by a trap.
     fn trapped(&mut self, reason: TrapReason) -> Answer {
-        let code = code(reason);
-        self.trap = Some(String::from(code.trap_message()));
-        let trap = crate::instance::trap_of(code);
+        self.trap = Some(String::from(message(reason)));
+        let trap = code(reason).map_or(Trap::Other, crate::instance::trap_of);
         Answer::End(End { ending: Ending::Trapped, code: trap as u32 })
     }
 }
@@ -509,9 +520,14 @@ fn narrowed(is_wide: bool, bits: u64) -> u64 {
     if is_wide { bits } else { bits & u64::from(u32::MAX) }
 }
 
-/// Returns wasmi's trap for `reason`, so that messages are the same in both engines.
-fn code(reason: TrapReason) -> TrapCode {
-    match reason {
+/// Returns the message of a trap: wasmi's, if wasmi has such a trap.
+fn message(reason: TrapReason) -> &'static str {
+    code(reason).map_or("null exception reference", |code| code.trap_message())
+}
+
+/// Returns wasmi's trap for `reason`, so that messages are the same in both engines; `None` if wasmi has no such trap.
+fn code(reason: TrapReason) -> Option<TrapCode> {
+    Some(match reason {
         TrapReason::Unreachable => TrapCode::UnreachableCodeReached,
         TrapReason::MemoryBounds => TrapCode::MemoryOutOfBounds,
         TrapReason::TableBounds => TrapCode::TableOutOfBounds,
@@ -521,5 +537,6 @@ fn code(reason: TrapReason) -> TrapCode {
         TrapReason::IntegerOverflow => TrapCode::IntegerOverflow,
         TrapReason::BadConversion => TrapCode::BadConversionToInteger,
         TrapReason::Stack => TrapCode::StackOverflow,
-    }
+        TrapReason::NullException => return None,
+    })
 }

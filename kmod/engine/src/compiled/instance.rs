@@ -3,6 +3,7 @@
 //! One instance of a compiled module.
 
 use super::{
+    exceptions::Exceptions,
     linear_memory::LinearMemory,
     numeric,
     program::{
@@ -16,6 +17,7 @@ use crate::{
     compiler::Declarations,
     vmctx::{
         ARGS,
+        EXCEPTION,
         GLOBALS,
         Helper,
         LIMITS,
@@ -127,6 +129,8 @@ impl From<TrapReason> for InstanceStop {
 struct Growing<T> {
     items: T,
     maximum: u64,
+    /// Set for a table of references to exceptions.
+    has_exceptions: bool,
 }
 
 /// An instance, with memories of type `M`.
@@ -141,6 +145,7 @@ pub struct CompiledInstance<M = Vec<u8>> {
     elements: Vec<bool>,
     /// Function that [`Helper::Resolve`] has looked up.
     resolved: u32,
+    exceptions: Exceptions,
 }
 
 impl<M: LinearMemory> CompiledInstance<M> {
@@ -160,6 +165,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
             data: filled(program.data.len(), true)?,
             elements: filled(program.elements.len(), true)?,
             resolved: 0,
+            exceptions: Exceptions::default(),
         };
         for (index, expression) in program.globals.iter().enumerate() {
             let value = instance.evaluate(expression);
@@ -177,7 +183,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
             let size = usize::try_from(size).map_err(|_| InstanceStop::OutOfMemory)?;
             let items = M::new(instance.memories.len(), size)?;
             let maximum = memory.maximum.unwrap_or(SPEC_PAGES_MAX).min(SPEC_PAGES_MAX);
-            instance.memories.push(Growing { items, maximum });
+            instance.memories.push(Growing { items, maximum, has_exceptions: false });
         }
         let mut elements: u64 = 0;
         for table in &program.tables {
@@ -188,7 +194,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
             let value = instance.evaluate(&table.init);
             let items = filled(usize::try_from(table.minimum).map_err(|_| InstanceStop::OutOfMemory)?, value)?;
             let maximum = table.maximum.unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX));
-            instance.tables.push(Growing { items, maximum });
+            instance.tables.push(Growing { items, maximum, has_exceptions: table.has_exceptions });
         }
         instance.refresh(surroundings);
         for (index, (mode, items)) in program.elements.iter().enumerate() {
@@ -432,6 +438,10 @@ impl<M: LinearMemory> CompiledInstance<M> {
             Helper::TableCopy => self.table_copy(index(b), index(c), triple)?,
             Helper::TableInit => self.table_init(program, number(b), index(c), triple)?,
             Helper::ElemDrop => self.drop_element(index(b)),
+            Helper::Throw => self.throw(declarations, number(b))?,
+            Helper::ThrowRef => self.throw_ref(b)?,
+            Helper::CatchTag => return self.catch_tag(number(b), c != 0),
+            Helper::CatchAll => self.catch(b != 0)?,
             _ => return Err(InstanceStop::Trap(TrapReason::Unreachable)),
         }
         Ok(0)
@@ -504,6 +514,84 @@ impl<M: LinearMemory> CompiledInstance<M> {
         let function = function.checked_sub(1).unwrap_or(self.resolved);
         self.resolved = declarations.tail_entry(function).ok_or(TrapReason::NullElement)?;
         Ok(0)
+    }
+
+    fn throw(&mut self, declarations: &Declarations, tag: u32) -> Result<(), InstanceStop> {
+        let words = declarations.tag_words(tag).map_err(|_| TrapReason::Unreachable)?;
+        let first = PRIVATE.saturating_add(usize::from(ARGS.unsigned_abs()) / 8);
+        let values = self.context.get(first..first.saturating_add(words)).ok_or(TrapReason::Unreachable)?;
+        let handle = self.exceptions.add(tag, values)?;
+        self.set(EXCEPTION, handle);
+        Ok(())
+    }
+
+    fn throw_ref(&mut self, handle: u64) -> Result<(), InstanceStop> {
+        if self.exceptions.tag(handle).is_none() {
+            return Err(TrapReason::NullException.into());
+        }
+        self.set(EXCEPTION, handle);
+        Ok(())
+    }
+
+    /// Catches the exception that is being thrown, if it has tag `tag`; returns 1 if it has.
+    fn catch_tag(&mut self, tag: u32, has_ref: bool) -> Result<u64, InstanceStop> {
+        let handle = self.word(EXCEPTION, 0).copied().unwrap_or(0);
+        if self.exceptions.tag(handle) != Some(tag) {
+            return Ok(0);
+        }
+        let mut exceptions = core::mem::take(&mut self.exceptions);
+        let mut words: usize = 0;
+        exceptions.catch(handle, has_ref, |index, value| {
+            self.set_arg(index, value);
+            words = index.saturating_add(1);
+        });
+        self.exceptions = exceptions;
+        self.set(EXCEPTION, 0);
+        if has_ref {
+            self.set_arg(words, handle);
+        }
+        Ok(1)
+    }
+
+    /// Catches the exception that is being thrown.
+    fn catch(&mut self, has_ref: bool) -> Result<(), InstanceStop> {
+        let handle = self.word(EXCEPTION, 0).copied().unwrap_or(0);
+        if self.exceptions.tag(handle).is_none() {
+            return Err(TrapReason::Unreachable.into());
+        }
+        self.exceptions.catch(handle, has_ref, |_, _| {});
+        self.set(EXCEPTION, 0);
+        if has_ref {
+            self.set_arg(0, handle);
+        }
+        Ok(())
+    }
+
+    /// Tag of the exception that the outermost function left uncaught, if it did.
+    #[must_use]
+    pub fn uncaught(&self) -> Option<u32> {
+        let handle = self.word(EXCEPTION, 0).copied().filter(|handle| *handle != 0)?;
+        Some(self.exceptions.tag(handle).unwrap_or(u32::MAX))
+    }
+
+    /// Set if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is done.
+    #[must_use]
+    pub fn is_collection_due(&self) -> bool {
+        self.exceptions.is_collection_due()
+    }
+
+    /// Number of exceptions in memory.
+    #[must_use]
+    pub fn exceptions(&self) -> usize {
+        self.exceptions.live()
+    }
+
+    /// Frees the exceptions that nothing refers to: neither the context, nor a table, nor one of `words`, which must be those of the
+    /// stack and of the registers of the guest.
+    pub fn collect(&mut self, words: impl Iterator<Item = u64>) {
+        let tables = self.tables.iter().filter(|table| table.has_exceptions);
+        let elements = tables.flat_map(|table| table.items.iter().copied());
+        self.exceptions.collect(self.context.iter().copied().chain(elements).chain(words));
     }
 
     fn grow_memory(&mut self, surroundings: &impl Surroundings, index: usize, pages: u64) -> Result<u64, InstanceStop> {

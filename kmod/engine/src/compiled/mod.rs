@@ -2,6 +2,7 @@
 
 //! Instances of compiled modules: context, memories, tables, segments, and the helpers over them.
 
+mod exceptions;
 #[cfg(feature = "object")]
 pub(crate) mod guest;
 pub mod instance;

@@ -241,6 +241,10 @@ switching! {
     kwasmi_guest_elem_drop = 17: ElemDrop;
     kwasmi_guest_trapping_numeric = 18: TrappingNumeric, kwasmi_quick_trapping_numeric;
     kwasmi_guest_resolve_tail = 19: ResolveTail, kwasmi_quick_resolve_tail;
+    kwasmi_guest_throw = 73: Throw;
+    kwasmi_guest_throw_ref = 74: ThrowRef;
+    kwasmi_guest_catch_tag = 75: CatchTag;
+    kwasmi_guest_catch_all = 76: CatchAll;
 }
 
 /// [`Helper::Simd`].
@@ -449,6 +453,17 @@ impl GuestStack {
     /// The stack limit of the contract.
     pub(crate) fn limit(&self) -> u64 {
         (self.start.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
+    }
+
+    /// The words on the stack of a guest that waits for the engine, its registers included.
+    pub(crate) fn words<'a>(&'a self, instance: &CompiledInstance) -> impl Iterator<Item = u64> + use<'a> {
+        let start = self.start.cast::<u64>();
+        let used = usize::try_from(instance.private(Private::GuestStack)).unwrap_or(usize::MAX);
+        let first = used.saturating_sub(start.as_ptr().expose_provenance()) / 8;
+        // SAFETY: `read` requires an aligned pointer to an initialised word that nobody writes meanwhile. By the type invariant
+        // there are `size` bytes at `start`, a multiple of the page size; the host has zeroed them, and keeps them as long as the
+        // value that the iterator borrows. The guest does not run.
+        (first..self.size / 8).map(move |index| unsafe { start.as_ptr().wrapping_add(index).read() })
     }
 
     /// Prepares a call of function `index`, whose arguments are in the context.

@@ -10,15 +10,18 @@ use crate::{
     simd::words,
 };
 use alloc::{
+    format,
     string::String,
     vec::Vec, //
 };
 use wasmparser::{
+    AbstractHeapType,
     ConstExpr,
     DataKind,
     ElementItems,
     ElementKind,
     ExternalKind,
+    HeapType,
     Operator,
     Parser,
     Payload,
@@ -70,6 +73,8 @@ pub struct Sized {
     pub maximum: Option<u64>,
     /// Value of a table's elements.
     pub init: Expression,
+    /// Set if a table's elements are references to exceptions.
+    pub has_exceptions: bool,
 }
 
 /// An import of a function.
@@ -100,6 +105,8 @@ pub struct Program {
     pub elements: Vec<(Mode, Vec<Expression>)>,
     /// Exported functions: name and index.
     pub exports: Vec<(String, u32)>,
+    /// Exported tags: name and index.
+    pub tags: Vec<(String, u32)>,
     /// Index of the memory that is exported as `memory`.
     pub memory: Option<u32>,
     /// Index of the start function.
@@ -135,6 +142,7 @@ impl Program {
                         minimum: memory.initial,
                         maximum: memory.maximum,
                         init: Expression::new(),
+                        has_exceptions: false,
                     });
                 }
             }
@@ -145,7 +153,16 @@ impl Program {
                         TableInit::RefNull => alloc::vec![ConstOp::Push(0)],
                         TableInit::Expr(expression) => self.word_of(expression)?,
                     };
-                    self.tables.push(Sized { minimum: table.ty.initial, maximum: table.ty.maximum, init });
+                    let heap_type = table.ty.element_type.heap_type();
+                    self.tables.push(Sized {
+                        minimum: table.ty.initial,
+                        maximum: table.ty.maximum,
+                        init,
+                        has_exceptions: matches!(
+                            heap_type,
+                            HeapType::Abstract { ty: AbstractHeapType::Exn | AbstractHeapType::NoExn, .. }
+                        ),
+                    });
                 }
             }
             Payload::GlobalSection(globals) => {
@@ -164,6 +181,7 @@ impl Program {
                     let export = export?;
                     match export.kind {
                         ExternalKind::Func => self.exports.push((export.name.into(), export.index)),
+                        ExternalKind::Tag => self.tags.push((export.name.into(), export.index)),
                         ExternalKind::Memory if export.name == "memory" => self.memory = Some(export.index),
                         _ => {}
                     }
@@ -217,6 +235,15 @@ impl Program {
     #[must_use]
     pub fn export(&self, name: &str) -> Option<u32> {
         self.exports.iter().find(|(other, _)| other == name).map(|(_, index)| *index)
+    }
+
+    /// Message for an exception with tag `tag` that no function catches.
+    #[must_use]
+    pub fn uncaught(&self, tag: u32) -> String {
+        match self.tags.iter().find(|(_, index)| *index == tag) {
+            Some((name, _)) => format!("uncaught exception: tag {tag} ({name})"),
+            None => format!("uncaught exception: tag {tag}"),
+        }
     }
 
     /// Reads an expression of one word.

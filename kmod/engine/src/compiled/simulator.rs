@@ -76,6 +76,8 @@ pub enum SimulationEnd {
     Stopped(InstanceStop),
     /// The stack is used up.
     StackOverflow,
+    /// The function ended with an exception of this tag.
+    Uncaught(u32),
     /// No steps are left.
     OutOfSteps,
     /// The code did something that it must not.
@@ -270,7 +272,10 @@ impl<'a> Simulator<'a> {
                     let op = insn.code & 0xf0;
                     match op {
                         jmp::EXIT => {
-                            let Some(caller) = frames.pop() else { return Ok(SimulationEnd::Returned(regs[0])) };
+                            let Some(caller) = frames.pop() else {
+                                let uncaught = self.instance.uncaught().map(SimulationEnd::Uncaught);
+                                return Ok(uncaught.unwrap_or(SimulationEnd::Returned(regs[0])));
+                            };
                             function = caller.function;
                             code = &compiled.functions[function].code;
                             frame = u64::from(compiled.functions[function].frame);
@@ -309,6 +314,10 @@ impl<'a> Simulator<'a> {
                                         }
                                     }
                                     _ => {
+                                        if helper == Helper::Throw && self.is_collection_due() {
+                                            let saved = frames.iter().flat_map(|frame| &frame.saved);
+                                            self.collect(top.wrapping_sub(frame), regs.iter().chain(saved));
+                                        }
                                         self.helper(helper, &mut regs, imports)?;
                                         None
                                     }
@@ -347,6 +356,18 @@ impl<'a> Simulator<'a> {
                 _ => return Err(violation("class")),
             }
         }
+    }
+
+    /// Set if exceptions that nothing refers to must be freed: under stress as often as possible.
+    fn is_collection_due(&self) -> bool {
+        self.stress.is_some() || self.instance.is_collection_due()
+    }
+
+    /// Frees the exceptions that neither the instance, nor the stack from `pointer` on, nor `words` refer to.
+    fn collect<'b>(&mut self, pointer: u64, words: impl Iterator<Item = &'b u64>) {
+        let used = usize::try_from(pointer.wrapping_sub(STACK << RANGE)).unwrap_or(0) & !7;
+        let stack = self.stack.get(used..).unwrap_or_default().as_chunks().0;
+        self.instance.collect(stack.iter().map(|word| u64::from_le_bytes(*word)).chain(words.copied()));
     }
 
     fn helper(

@@ -8,7 +8,10 @@ use super::{
     poll, //
 };
 use crate::simd::Operation;
-use alloc::vec::Vec;
+use alloc::{
+    collections::BTreeSet,
+    vec::Vec, //
+};
 use wasmparser::{
     Operator,
     OperatorsReader, //
@@ -77,6 +80,8 @@ pub(super) struct Analysis {
     pub(super) locals: Vec<Lifetime>,
     /// Locals that the function uses most.
     pub(super) hot: Vec<Use>,
+    /// Numbers of the tries whose exception is rethrown, in any order: indices in [`Analysis::ends`].
+    pub(super) rethrown: BTreeSet<u32>,
     /// Set if the function calls.
     pub(super) has_call: bool,
     /// Set if the function calls another one in tail position.
@@ -122,7 +127,11 @@ pub(super) fn analyse(
         poll(&mut polled, reader.original_position());
         let operator = reader.read()?;
         match operator {
-            Operator::Block { .. } | Operator::If { .. } | Operator::Loop { .. } => {
+            Operator::Block { .. }
+            | Operator::If { .. }
+            | Operator::Loop { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
                 let number = u32::try_from(analysis.ends.len()).unwrap_or(u32::MAX);
                 analysis.ends.push(u32::MAX);
                 let in_loop = matches!(operator, Operator::Loop { .. }).then(|| {
@@ -133,13 +142,13 @@ pub(super) fn analyse(
                 id = id.saturating_add(1);
                 frames.push(Frame { number, id, in_loop, extended: Vec::new() });
             }
-            Operator::Else => {
+            Operator::Else | Operator::Catch { .. } | Operator::CatchAll => {
                 id = id.saturating_add(1);
                 if let Some(frame) = frames.last_mut() {
                     frame.id = id;
                 }
             }
-            Operator::End => {
+            Operator::End | Operator::Delegate { .. } => {
                 if let Some(frame) = frames.pop() {
                     if frame.in_loop.is_some() {
                         open.pop();
@@ -159,7 +168,13 @@ pub(super) fn analyse(
             }
             Operator::ReturnCallIndirect { .. } => analysis.calls_tails = true,
             Operator::ReturnCall { function_index } => analysis.calls_tails |= is_tail(function_index),
-            ref other => analysis.note(other, &frames, &open),
+            ref other => {
+                if let Operator::Rethrow { relative_depth } = other {
+                    let frame = frames.iter().rev().nth(*relative_depth as usize);
+                    analysis.rethrown.extend(frame.map(|frame| frame.number));
+                }
+                analysis.note(other, &frames, &open);
+            }
         }
         position = position.saturating_add(1);
     }
@@ -329,7 +344,10 @@ fn kind(operator: &Operator<'_>) -> Kind {
         | O::TableFill { .. }
         | O::TableCopy { .. }
         | O::TableInit { .. }
-        | O::ElemDrop { .. } => Kind::Helper,
+        | O::ElemDrop { .. }
+        | O::Throw { .. }
+        | O::ThrowRef
+        | O::Rethrow { .. } => Kind::Helper,
         other if super::operators::helper_of(other).is_some() || Operation::of(other).is_some() => Kind::Helper,
         _ => Kind::Plain,
     }

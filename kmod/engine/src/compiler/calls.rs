@@ -33,7 +33,7 @@ use alloc::vec::Vec;
 
 /// An argument that goes into a register.
 #[derive(Clone, Copy)]
-enum Argument {
+pub(super) enum Argument {
     Context,
     Const(u64),
     Operand(Operand),
@@ -47,8 +47,10 @@ impl Compiler<'_> {
         match index.checked_sub(self.declarations.imported) {
             Some(defined) => {
                 self.pass(params)?;
+                self.prepare_landing()?;
                 self.frame.asm.call_function(defined)?;
                 self.frame.clobber(true)?;
+                self.land_if_thrown()?;
                 self.take_results(results, 0)
             }
             None => {
@@ -68,8 +70,10 @@ impl Compiler<'_> {
     pub(super) fn call_indirect(&mut self, type_index: u32, table: u32) -> Result<(), Error> {
         let (params, results) = self.resolve(type_index, table)?;
         self.pass(params)?;
+        self.prepare_landing()?;
         self.frame.asm.call_helper(Helper::CallResolved)?;
         self.frame.clobber(true)?;
+        self.land_if_thrown()?;
         self.take_results(results, 0)
     }
 
@@ -181,7 +185,7 @@ impl Compiler<'_> {
     }
 
     /// Puts arguments into R1 and the following registers, and saves what a call destroys.
-    fn arguments(&mut self, arguments: &[Argument]) -> Result<(), Error> {
+    pub(super) fn arguments(&mut self, arguments: &[Argument]) -> Result<(), Error> {
         self.frame.save()?;
         let mut moves: Vec<(Reg, Reg)> = Vec::new();
         let mut rest: Vec<(Reg, Argument)> = Vec::new();

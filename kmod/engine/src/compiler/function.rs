@@ -22,6 +22,7 @@ use super::{
         Label,
         RegImm, //
     },
+    exceptions::Landing,
     registers::{
         Frame,
         Holder,
@@ -78,33 +79,46 @@ pub(super) fn args_offset(index: u32) -> Result<i16, Error> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Function,
     Block,
     Loop,
     If,
     Else,
+    /// The body of a try, of either form.
+    Try,
+    /// A clause of a `try`.
+    Catch,
 }
 
-/// An open construct: a function, block, loop or `if` whose `end` has not been compiled.
-struct Control {
-    kind: Kind,
-    label: Label,
+/// An open construct: a function, block, loop, `if` or try whose `end` has not been compiled.
+pub(super) struct Control {
+    pub(super) kind: Kind,
+    pub(super) label: Label,
     /// State at the label, decided by the first branch to it.
-    state: Option<Snapshot>,
+    pub(super) state: Option<Snapshot>,
     /// Height of the operand stack below the parameters.
-    height: usize,
+    pub(super) height: usize,
     /// Number of words of the parameters.
     params: usize,
     /// Number of words of the results.
-    results: usize,
+    pub(super) results: usize,
     /// Position after which the label's state is used: for a loop its beginning.
     position: u32,
     /// Label and state of the path of an `if` whose condition is 0.
     otherwise: Option<(Label, Snapshot)>,
+    /// Where a try goes when an exception is thrown, as long as there is code to emit for that.
+    pub(super) landing: Option<Landing>,
+    /// Number among the constructs of the function.
+    pub(super) number: usize,
 }
 
 impl Control {
+    /// Returns true if something goes to the landing.
+    pub(super) fn has_landing(&self) -> bool {
+        self.landing.as_ref().is_some_and(|landing| landing.is_used)
+    }
+
     /// Returns the number of words that a branch carries.
     fn arity(&self) -> usize {
         if self.kind == Kind::Loop { self.params } else { self.results }
@@ -118,6 +132,8 @@ enum Cold {
     Checkpoint { label: Label, head: Label, state: Snapshot },
     /// A trap.
     Trap { label: Label, reason: TrapReason },
+    /// Returns to the caller, which finds that an exception is being thrown.
+    Exit { label: Label },
 }
 
 /// A compare whose result the next operator uses.
@@ -146,7 +162,7 @@ pub(super) struct Compiler<'a> {
     /// Offset of that operator in the module.
     offset: usize,
     /// Constructs that are open, the outermost first.
-    controls: Vec<Control>,
+    pub(super) controls: Vec<Control>,
     cold: Vec<Cold>,
     /// The compare that was the last operator: it has not been emitted.
     pub(super) compare: Option<Compare>,
@@ -154,6 +170,8 @@ pub(super) struct Compiler<'a> {
     pub(super) is_reachable: bool,
     /// Constructs that were opened in unreachable code.
     skipped: u32,
+    /// Number of open bodies of tries.
+    pub(super) tries: usize,
     /// Number of loops so far.
     loops: usize,
     /// Number of blocks, loops and `if`s so far.
@@ -235,6 +253,7 @@ pub(super) fn compile(
             compare: None,
             is_reachable: true,
             skipped: 0,
+            tries: 0,
             loops: 0,
             constructs: 0,
             reach,
@@ -309,6 +328,8 @@ impl<'a> Compiler<'a> {
             results,
             position: u32::MAX,
             otherwise: None,
+            landing: None,
+            number: usize::MAX,
         });
         self.frame.position = FIRST_POSITION.saturating_sub(1);
         self.advance()?;
@@ -330,7 +351,7 @@ impl<'a> Compiler<'a> {
 
     /// Emits the code out of the way here if jumps to it might be too far after `more` further
     /// instructions.
-    fn interrupt(&mut self, more: u32) -> Result<(), Error> {
+    pub(super) fn interrupt(&mut self, more: u32) -> Result<(), Error> {
         if self.far.is_none() || self.compare.is_some() {
             return Ok(());
         }
@@ -352,7 +373,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Emits a fork: jumps to `label`, which may be far, if `dst condition source` holds.
-    fn fork(
+    pub(super) fn fork(
         &mut self,
         condition: Condition,
         is_wide: bool,
@@ -477,6 +498,10 @@ impl<'a> Compiler<'a> {
                     asm.call_helper(Helper::Trap)?;
                     asm.exit()?;
                 }
+                Cold::Exit { label } => {
+                    asm.bind(label)?;
+                    asm.exit()?;
+                }
             }
         }
         self.island = self.frame.asm.here();
@@ -492,6 +517,19 @@ impl<'a> Compiler<'a> {
         known.unwrap_or_else(|| {
             let label = self.frame.asm.label();
             self.cold.push(Cold::Trap { label, reason });
+            label
+        })
+    }
+
+    /// Label of the code that returns to the caller while an exception is being thrown.
+    pub(super) fn exit(&mut self) -> Label {
+        let known = self.cold.iter().find_map(|item| match item {
+            Cold::Exit { label } => Some(*label),
+            _ => None,
+        });
+        known.unwrap_or_else(|| {
+            let label = self.frame.asm.label();
+            self.cold.push(Cold::Exit { label });
             label
         })
     }
@@ -548,6 +586,14 @@ impl<'a> Compiler<'a> {
                 self.diverge()
             }
             Operator::Nop => Ok(()),
+            Operator::TryTable { try_table } => self.open_try(try_table.ty, &try_table.catches),
+            Operator::Try { blockty } => self.open_try(*blockty, &[]),
+            Operator::Catch { tag_index } => self.catch(Some(*tag_index)),
+            Operator::CatchAll => self.catch(None),
+            Operator::Delegate { relative_depth } => self.delegate(*relative_depth),
+            Operator::Throw { tag_index } => self.throw(*tag_index),
+            Operator::ThrowRef => self.throw_ref(),
+            Operator::Rethrow { relative_depth } => self.rethrow(*relative_depth),
             _ => self.plain(operator),
         }
     }
@@ -555,7 +601,11 @@ impl<'a> Compiler<'a> {
     /// Skips an unreachable operator.
     fn skip(&mut self, operator: &Operator<'a>) -> Result<(), Error> {
         match operator {
-            Operator::Block { .. } | Operator::If { .. } | Operator::Loop { .. } => {
+            Operator::Block { .. }
+            | Operator::If { .. }
+            | Operator::Loop { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
                 self.skipped = self.skipped.saturating_add(1);
                 self.constructs = self.constructs.saturating_add(1);
                 if matches!(operator, Operator::Loop { .. }) {
@@ -563,13 +613,16 @@ impl<'a> Compiler<'a> {
                 }
                 Ok(())
             }
-            Operator::End if self.skipped > 0 => {
+            Operator::End | Operator::Delegate { .. } if self.skipped > 0 => {
                 self.skipped = self.skipped.saturating_sub(1);
                 Ok(())
             }
-            Operator::Else if self.skipped > 0 => Ok(()),
+            Operator::Else | Operator::Catch { .. } | Operator::CatchAll if self.skipped > 0 => Ok(()),
             Operator::Else => self.otherwise(),
             Operator::End => self.end(),
+            Operator::Catch { tag_index } => self.catch(Some(*tag_index)),
+            Operator::CatchAll => self.catch(None),
+            Operator::Delegate { relative_depth } => self.delegate(*relative_depth),
             _ => Ok(()),
         }
     }
@@ -587,7 +640,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Returns the index in [`Compiler::controls`] of the construct that a branch targets.
-    fn target(&self, relative_depth: u32) -> Result<usize, Error> {
+    pub(super) fn target(&self, relative_depth: u32) -> Result<usize, Error> {
         self.controls
             .len()
             .checked_sub(1)
@@ -596,15 +649,18 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles the beginning of a construct.
-    fn open(&mut self, kind: Kind, ty: BlockType) -> Result<(), Error> {
+    pub(super) fn open(&mut self, kind: Kind, ty: BlockType) -> Result<(), Error> {
         let (params, results) = self.block_type(ty)?;
         let condition = if kind == Kind::If { Some(self.condition()?) } else { None };
         self.frame.spill_all(params)?;
         let height = self.frame.stack.len().checked_sub(params).ok_or(Error::Internal("block parameters"))?;
-        let end = self.frame.analysis.ends.get(self.constructs).copied().unwrap_or(u32::MAX);
-        self.constructs = self.constructs.saturating_add(1);
+        let number = self.constructs;
+        let position = self.frame.analysis.ends.get(number).copied().unwrap_or(u32::MAX);
+        self.constructs = number.saturating_add(1);
         let label = self.frame.asm.label();
-        let mut control = Control { kind, label, state: None, height, params, results, position: end, otherwise: None };
+        let (state, otherwise, landing) = (None, None, None);
+        let mut control =
+            Control { kind, label, state, height, params, results, position, otherwise, landing, number };
         if let Some(compare) = condition {
             let otherwise = self.frame.asm.label();
             self.jump_if(&compare.inverse(), otherwise)?;
@@ -653,7 +709,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Continues at `label` in `state`, with `height` operands.
-    fn resume(&mut self, label: Label, state: &Snapshot, height: usize) -> Result<(), Error> {
+    pub(super) fn resume(&mut self, label: Label, state: &Snapshot, height: usize) -> Result<(), Error> {
         self.frame.truncate(height)?;
         self.frame.now = *state;
         self.frame.asm.bind(label)?;
@@ -690,12 +746,14 @@ impl<'a> Compiler<'a> {
                     self.frame.push(Value::Slot)?;
                 }
             }
-            Kind::Block | Kind::Else if control.state.is_none() => {
+            Kind::Try | Kind::Catch if kind == Kind::Catch || control.has_landing() => return self.end_try(None),
+            Kind::Block | Kind::Else | Kind::Try if control.state.is_none() => {
                 // Nothing branches here.
+                self.close_try();
                 self.controls.pop();
                 return Ok(());
             }
-            Kind::Function | Kind::Block | Kind::Else => {}
+            Kind::Function | Kind::Block | Kind::Else | Kind::Try | Kind::Catch => self.close_try(),
         }
         if self.is_reachable {
             self.frame.place_results(results)?;
@@ -713,7 +771,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn push_results(&mut self, results: usize) -> Result<(), Error> {
+    pub(super) fn push_results(&mut self, results: usize) -> Result<(), Error> {
         if results == 1 {
             return self.frame.push(Value::Reg(R0));
         }

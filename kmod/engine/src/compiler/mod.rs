@@ -9,6 +9,7 @@
 mod analysis;
 mod assembler;
 mod calls;
+mod exceptions;
 mod function;
 mod lanes;
 mod memory;
@@ -24,6 +25,7 @@ use crate::{
         Violation, //
     },
     vmctx::{
+        ARGS_FREE,
         ARGS_MAX,
         FRAME_MAX,
         Function,
@@ -137,6 +139,8 @@ pub struct Declarations {
     pub globals: Words,
     /// Number of tables.
     pub tables: u32,
+    /// Type of each tag.
+    pub tags: Vec<u32>,
     /// Functions that call others in tail position, ascending: the bodies of these are behind those that the module defines.
     pub tail_callers: Vec<u32>,
 }
@@ -150,6 +154,21 @@ impl Declarations {
     pub(crate) fn function_type(&self, index: u32) -> Result<&Type, Error> {
         let ty = self.functions.get(index as usize).ok_or(Error::Internal("function index"))?;
         self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
+    }
+
+    /// Number of words of the values of an exception with tag `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if there is no such tag.
+    pub(crate) fn tag_words(&self, index: u32) -> Result<usize, Error> {
+        let ty = self.tags.get(index as usize).ok_or(Error::Internal("tag index"))?;
+        self.types.get(*ty as usize).map(Type::param_words).ok_or(Error::Internal("type index"))
+    }
+
+    /// Set if functions may throw exceptions: without tags there are none.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        !self.tags.is_empty()
     }
 
     /// The function that a tail call of function `index` calls: a body, which has an index behind those of the module, or the
@@ -186,6 +205,24 @@ impl Declarations {
         Ok(())
     }
 
+    fn add_tag(&mut self, ty: u32) -> Result<(), Error> {
+        if self.tags.is_empty() {
+            // The last words of the arguments are taken.
+            let is_wide = |ty: &Type| ty.param_words().max(ty.result_words()) > ARGS_FREE as usize;
+            if self.types.iter().any(is_wide) {
+                return Err(Error::TooLarge("parameters or results of a function, with exceptions"));
+            }
+        }
+        self.tags.try_reserve(1).map_err(|_| Error::Memory)?;
+        self.tags.push(ty);
+        let index = u32::try_from(self.tags.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        // A reference to the exception follows its values.
+        if self.tag_words(index)? >= ARGS_FREE as usize {
+            return Err(Error::TooLarge("values of an exception"));
+        }
+        Ok(())
+    }
+
     fn add_type(&mut self, ty: Type) -> Result<(), Error> {
         if ty.param_words().max(ty.result_words()) > ARGS_MAX as usize {
             return Err(Error::TooLarge("parameters or results of a function"));
@@ -206,7 +243,7 @@ pub struct Compiled {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that modules may use: those that wasmi enables.
+/// The proposals that modules may use: those that wasmi enables, and exceptions.
 pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -219,6 +256,8 @@ pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::SIMD)
     .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS)
     .union(WasmFeatures::FLOATS);
 
 impl Compiled {
@@ -427,6 +466,11 @@ fn declare(declarations: &mut Declarations, payload: &Payload<'_>) -> Result<(),
             }
         }
         Payload::TableSection(tables) => declarations.tables = tables.count(),
+        Payload::TagSection(tags) => {
+            for tag in tags.clone() {
+                declarations.add_tag(tag?.func_type_idx)?;
+            }
+        }
         _ => {}
     }
     Ok(())

@@ -723,6 +723,19 @@ impl Frame {
         Ok(())
     }
 
+    /// Stores what registers that calls preserve hold for a local, so that all locals are in their frame slots after [`Self::save`].
+    pub(super) fn save_preserved(&mut self) -> Result<(), Error> {
+        for reg in PRESERVED {
+            if let Holder::Local { local, is_dirty: true } = self.now.cell(reg).holder
+                && self.is_live(local)
+            {
+                self.asm.store_slot(local, RegImm::Reg(reg))?;
+                self.now.cell_mut(reg)?.holder = Holder::Local { local, is_dirty: false };
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets what a call has destroyed.
     pub(super) fn clobber(&mut self, moves_memory: bool) -> Result<(), Error> {
         for reg in POOL {
