@@ -74,6 +74,7 @@ fn outcome(ending: Ending, text: &str) -> Outcome {
         Ending::Trapped(uapi::KWASMI_TRAP_INTEGER_OVERFLOW) => Trap::IntegerOverflow,
         Ending::Trapped(uapi::KWASMI_TRAP_BAD_CONVERSION) => Trap::BadConversion,
         Ending::Trapped(uapi::KWASMI_TRAP_BAD_SIGNATURE) => Trap::BadSignature,
+        Ending::Trapped(_) if Trap::from_words(text) == Some(Trap::Exception) => Trap::Exception,
         Ending::Limited(reached) => return Outcome::Limited(reached.to_string()),
         other => return Outcome::Other(format!("{other:?}: {text}")),
     };

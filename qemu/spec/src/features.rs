@@ -10,8 +10,8 @@ use wasmparser::{
     WasmFeatures, //
 };
 
-/// Proposals that the engine supports: the defaults of wasmi built without `memory64`.
-pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+/// Proposals that the interpreter supports: the defaults of wasmi built without `memory64`.
+pub const INTERPRETER: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_VALUE)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
@@ -25,6 +25,9 @@ pub const ENGINE: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::FLOATS);
 
+/// Proposals that the compiler supports.
+pub const COMPILER: WasmFeatures = INTERPRETER.union(WasmFeatures::EXCEPTIONS);
+
 /// Proposals that are part of version 2 of the specification.
 pub const VERSION_2: WasmFeatures = WasmFeatures::WASM2;
 
@@ -32,10 +35,10 @@ pub const VERSION_2: WasmFeatures = WasmFeatures::WASM2;
 pub const ALL: WasmFeatures = WasmFeatures::all();
 
 /// Returns the proposals that the script of this name assumes: version 2 of the specification for
-/// its scripts, else those of the engine.
+/// its scripts, else those of the engine, `engine`.
 #[must_use]
-pub fn version(name: &str) -> WasmFeatures {
-    if name.starts_with("wasm-v2/") { VERSION_2 } else { ENGINE }
+pub fn version(name: &str, engine: WasmFeatures) -> WasmFeatures {
+    if name.starts_with("wasm-v2/") { VERSION_2 } else { engine }
 }
 
 /// Returns true if `wasm` is valid with these features.

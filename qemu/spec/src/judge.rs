@@ -269,7 +269,9 @@ fn words(outcome: &Result<Outcome, String>) -> String {
 fn ends(step: &Step, outcome: &Outcome) -> Result<(), String> {
     match (&step.expected, outcome) {
         (Expected::Exhaustion, Outcome::Exhausted) => Ok(()),
+        (Expected::Exception, Outcome::Trapped(Trap::Exception)) => Ok(()),
         (Expected::Trap(message), Outcome::Trapped(trap)) if Trap::from_words(message) == Some(*trap) => Ok(()),
+        (Expected::Exception, outcome) => Err(format!("{outcome}, expected an exception")),
         (Expected::Trap(message), outcome) => Err(format!("{outcome}, expected trap: {message}")),
         (_, outcome) => Err(outcome.to_string()),
     }
@@ -285,7 +287,7 @@ mod tests {
 
     impl Runner for Fake {
         fn run(&mut self, wasm: &[u8]) -> Outcome {
-            assert!(features::is_valid(wasm, features::ENGINE));
+            assert!(features::is_valid(wasm, features::INTERPRETER));
             (self.0)(wasm)
         }
     }
@@ -309,7 +311,7 @@ mod tests {
         (assert_return (invoke $a "_start") (ref.extern 1))"#;
 
     fn judged(outcome: fn(&[u8]) -> Outcome) -> Tally {
-        judge(&Script::new("a", SCRIPT).expect("a script"), &mut Fake(outcome))
+        judge(&Script::new("a", SCRIPT, features::INTERPRETER).expect("a script"), &mut Fake(outcome))
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Runs the tests of the WebAssembly specification through `/dev/kwasmi`, or by a command. Prints
 //! KTAP with one result for each script. Exits with 1 if a script fails.
 //!
-//!     kwasmi-spec [--command PROGRAM] [--jobs N] [SCRIPT]...
+//!     kwasmi-spec [--command PROGRAM] [--compiled] [--jobs N] [SCRIPT]...
 //!
-//! SCRIPT is a part of a script's name, such as `memory_`.
+//! With `--compiled`, programs may use what only the compiler supports. SCRIPT is a part of a script's name, such as `memory_`.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ use kwasmi_spec::{
     SCRIPTS,
     command::ByCommand,
     device::InKernel,
+    features,
     judge::{
         self,
         Tally, //
@@ -35,20 +36,23 @@ use std::{
     thread,
     time::Instant, //
 };
+use wasmparser::WasmFeatures;
 
 /// Options of the command line.
 struct Options {
     command: Option<PathBuf>,
+    is_compiled: bool,
     jobs: usize,
     scripts: Vec<String>,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { command: None, jobs: 0, scripts: Vec::new() };
+        let mut options = Self { command: None, is_compiled: false, jobs: 0, scripts: Vec::new() };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--command" => options.command = Some(args.next()?.into()),
+                "--compiled" => options.is_compiled = true,
                 "--jobs" => options.jobs = args.next()?.parse().ok()?,
                 _ if arg.starts_with('-') => return None,
                 _ => options.scripts.push(arg),
@@ -58,6 +62,11 @@ impl Options {
             options.jobs = thread::available_parallelism().map_or(1, usize::from);
         }
         Some(options)
+    }
+
+    /// Returns the proposals that the engine supports.
+    fn features(&self) -> WasmFeatures {
+        if self.is_compiled { features::COMPILER } else { features::INTERPRETER }
     }
 
     fn runner(&self) -> io::Result<Box<dyn Runner>> {
@@ -70,7 +79,7 @@ impl Options {
 
 fn main() -> ExitCode {
     let Some(options) = Options::parse(std::env::args().skip(1)) else {
-        eprintln!("usage: kwasmi-spec [--command PROGRAM] [--jobs N] [SCRIPT]...");
+        eprintln!("usage: kwasmi-spec [--command PROGRAM] [--compiled] [--jobs N] [SCRIPT]...");
         return ExitCode::from(125);
     };
     let is_wanted = |name: &str| options.scripts.is_empty() || options.scripts.iter().any(|part| name.contains(part));
@@ -86,7 +95,7 @@ fn main() -> ExitCode {
                 let mut runner = options.runner();
                 while let Some((name, text)) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = match &mut runner {
-                        Ok(runner) => run(name, text, runner.as_mut()),
+                        Ok(runner) => run(name, text, options.features(), runner.as_mut()),
                         Err(error) => Err(error.to_string()),
                     };
                     if sender.send((*name, result)).is_err() {
@@ -107,8 +116,8 @@ fn main() -> ExitCode {
     if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(name: &str, text: &str, runner: &mut dyn Runner) -> Result<Tally, String> {
-    Ok(judge::judge(&Script::new(name, text)?, runner))
+fn run(name: &str, text: &str, engine: WasmFeatures, runner: &mut dyn Runner) -> Result<Tally, String> {
+    Ok(judge::judge(&Script::new(name, text, engine)?, runner))
 }
 
 /// Prints the results of each script, in the order of `names`. Returns the sum.

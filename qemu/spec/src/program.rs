@@ -44,6 +44,7 @@ use wasm_encoder::{
     Module,
     StartSection,
     TableSection,
+    TagSection,
     TypeSection,
     ValType,
     reencode::{
@@ -153,6 +154,7 @@ pub struct Template {
     function_types: Vec<u32>,
     tables: TableSection,
     memories: MemorySection,
+    tags: TagSection,
     globals: GlobalSection,
     /// Constant expression of each global, without its `end`.
     values: Vec<Vec<u8>>,
@@ -176,6 +178,7 @@ struct Mover {
     functions: Vec<u32>,
     tables: Vec<u32>,
     memories: Vec<u32>,
+    tags: Vec<u32>,
     globals: Vec<u32>,
     /// Constant expressions of imported globals.
     values: Vec<Vec<u8>>,
@@ -213,6 +216,10 @@ impl Reencode for Mover {
         Ok(at(&self.memories, memory))
     }
 
+    fn tag_index(&mut self, tag: u32) -> Result<u32, reencode::Error> {
+        Ok(at(&self.tags, tag))
+    }
+
     fn global_index(&mut self, global: u32) -> Result<u32, reencode::Error> {
         Ok(at(&self.globals, global))
     }
@@ -240,7 +247,7 @@ impl Template {
     /// # Errors
     ///
     /// [`Unusable::Unknown`] if an import has no definition; [`Unusable::Broken`] if a module
-    /// cannot be parsed or has tags.
+    /// cannot be parsed.
     pub fn new(parts: &[Part]) -> Result<Self, Unusable> {
         let mut template = Self { is_linked: parts.len() > 1, ..Self::default() };
         for (number, part) in parts.iter().enumerate() {
@@ -285,6 +292,11 @@ impl Template {
                     mover.memories.extend(first..first + section.count());
                     mover.parse_memory_section(&mut self.memories, section)?;
                 }
+                Payload::TagSection(section) => {
+                    let first = self.tags.len();
+                    mover.tags.extend(first..first + section.count());
+                    mover.parse_tag_section(&mut self.tags, section)?;
+                }
                 Payload::GlobalSection(section) => {
                     for global in section {
                         let global = global?;
@@ -317,7 +329,6 @@ impl Template {
                         self.data(&mut mover, number, data?)?;
                     }
                 }
-                Payload::TagSection(_) => return Err(Unusable::Broken("tags".to_owned())),
                 _ => {}
             }
         }
@@ -397,6 +408,7 @@ impl Template {
         match import.ty {
             TypeRef::Table(_) => mover.tables.push(index),
             TypeRef::Memory(_) => mover.memories.push(index),
+            TypeRef::Tag(_) => mover.tags.push(index),
             TypeRef::Global(_) => {
                 mover.globals.push(index);
                 mover.values.push(self.values.get(index as usize).cloned().unwrap_or_default());
@@ -507,6 +519,9 @@ impl Template {
         }
         if !self.memories.is_empty() {
             module.section(&self.memories);
+        }
+        if !self.tags.is_empty() {
+            module.section(&self.tags);
         }
         if !self.globals.is_empty() {
             module.section(&self.globals);

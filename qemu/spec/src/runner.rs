@@ -23,11 +23,13 @@ pub enum Trap {
     BadConversion,
     /// Indirect call of a function of another type.
     BadSignature,
+    /// Exception that nothing catches.
+    Exception,
 }
 
 /// Messages of traps: those of the specification's tests, which has several for some traps, and
 /// those of wasmi.
-const WORDS: [(&str, Trap); 10] = [
+const WORDS: [(&str, Trap); 11] = [
     ("unreachable", Trap::Unreachable),
     ("wasm `unreachable` instruction executed", Trap::Unreachable),
     ("out of bounds memory access", Trap::MemoryBounds),
@@ -38,6 +40,7 @@ const WORDS: [(&str, Trap); 10] = [
     ("integer overflow", Trap::IntegerOverflow),
     ("invalid conversion to integer", Trap::BadConversion),
     ("indirect call type mismatch", Trap::BadSignature),
+    ("uncaught exception", Trap::Exception),
 ];
 
 impl Trap {

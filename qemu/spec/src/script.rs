@@ -117,6 +117,8 @@ pub enum Expected {
     Results(Vec<Pattern>),
     /// The action traps, with this message of the specification.
     Trap(String),
+    /// The action throws an exception that nothing catches.
+    Exception,
     /// The action exhausts the stack.
     Exhaustion,
 }
@@ -199,19 +201,20 @@ pub struct Script {
 }
 
 impl Script {
-    /// Parses `text`.
+    /// Parses `text`, for an engine that supports the proposals `engine`.
     ///
     /// # Errors
     ///
     /// A message with the line of a syntax error.
-    pub fn new(name: &str, text: &str) -> Result<Self, String> {
+    pub fn new(name: &str, text: &str, engine: WasmFeatures) -> Result<Self, String> {
         let describe = |error: wast::Error| format!("line {}: {}", line(text, error.span()), error.message());
         let mut lexer = Lexer::new(text);
         lexer.allow_confusing_unicode(true);
         let buffer = ParseBuffer::new_with_lexer(lexer).map_err(describe)?;
         let wast = parser::parse::<Wast<'_>>(&buffer).map_err(describe)?;
         let script = Self { name: name.to_owned(), ..Self::default() };
-        let mut reader = Reader { text, version: features::version(name), script, ..Reader::default() };
+        let version = features::version(name, engine);
+        let mut reader = Reader { text, engine, version, script, ..Reader::default() };
         for directive in wast.directives {
             reader.directive(directive);
         }
@@ -240,6 +243,8 @@ struct Module {
 #[derive(Default)]
 struct Reader<'a> {
     text: &'a str,
+    /// Proposals that the engine supports.
+    engine: WasmFeatures,
     /// Proposals that assertions of invalid modules assume.
     version: WasmFeatures,
     script: Script,
@@ -285,7 +290,7 @@ impl Reader<'_> {
                 Ok(wasm) => {
                     self.definitions.insert(name(module.name()), wasm.clone());
                     self.definitions.insert(None, wasm.clone());
-                    if features::is_valid(&wasm, features::ENGINE) {
+                    if features::is_valid(&wasm, self.engine) {
                         self.test(line, Test::Valid { wasm });
                     } else {
                         self.skip(line, Reason::ProposalOff);
@@ -302,7 +307,7 @@ impl Reader<'_> {
             WastDirective::AssertMalformed { module: QuoteWat::Wat(mut module), message, .. } => {
                 match module.encode() {
                     // With multi-memory the zero byte is a memory index.
-                    Ok(wasm) if message == "zero byte expected" && features::is_valid(&wasm, features::ENGINE) => {
+                    Ok(wasm) if message == "zero byte expected" && features::is_valid(&wasm, self.engine) => {
                         self.skip(line, Reason::ProposalOn);
                     }
                     Ok(wasm) => self.test(line, Test::Invalid { wasm }),
@@ -311,7 +316,7 @@ impl Reader<'_> {
             }
             WastDirective::AssertMalformed { .. } => self.skip(line, Reason::Text),
             WastDirective::AssertInvalid { mut module, .. } => match module.encode() {
-                Ok(wasm) if !features::is_valid(&wasm, self.version) && features::is_valid(&wasm, features::ENGINE) => {
+                Ok(wasm) if !features::is_valid(&wasm, self.version) && features::is_valid(&wasm, self.engine) => {
                     self.skip(line, Reason::ProposalOn);
                 }
                 Ok(wasm) => self.test(line, Test::Invalid { wasm }),
@@ -322,7 +327,7 @@ impl Reader<'_> {
             }
             WastDirective::AssertUnlinkable { mut module, message, .. } => match module.encode() {
                 Ok(_) if message != "unknown import" => self.skip(line, Reason::Linking),
-                Ok(wasm) if !features::is_valid(&wasm, features::ENGINE) => self.skip(line, Reason::ProposalOff),
+                Ok(wasm) if !features::is_valid(&wasm, self.engine) => self.skip(line, Reason::ProposalOff),
                 Ok(wasm) => self.test(line, Test::Unlinkable { wasm }),
                 Err(error) => self.problem(line, error),
             },
@@ -346,8 +351,8 @@ impl Reader<'_> {
             WastDirective::AssertExhaustion { call, .. } => {
                 self.step(line, WastExecute::Invoke(call), Some(Expected::Exhaustion));
             }
-            WastDirective::AssertException { .. }
-            | WastDirective::AssertSuspension { .. }
+            WastDirective::AssertException { exec, .. } => self.step(line, exec, Some(Expected::Exception)),
+            WastDirective::AssertSuspension { .. }
             | WastDirective::Thread(_)
             | WastDirective::Wait { .. } => self.skip(line, Reason::ProposalOff),
         }
@@ -368,7 +373,7 @@ impl Reader<'_> {
         let id = name(module.name());
         match module.encode() {
             Ok(wasm) => {
-                if is_binary && features::is_valid(&wasm, features::ENGINE) {
+                if is_binary && features::is_valid(&wasm, self.engine) {
                     self.test(line, Test::Valid { wasm: wasm.clone() });
                 }
                 self.instance(line, id, wasm);
@@ -379,7 +384,7 @@ impl Reader<'_> {
 
     /// Resolves the instances that a module imports from.
     fn linked(&self, wasm: Vec<u8>) -> Result<Module, Reason> {
-        if !features::is_valid(&wasm, features::ENGINE) && features::is_valid(&wasm, features::ALL) {
+        if !features::is_valid(&wasm, self.engine) && features::is_valid(&wasm, features::ALL) {
             return Err(Reason::ProposalOff);
         }
         let mut links = HashMap::new();

@@ -143,6 +143,7 @@ fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stres
             simulator::SimulationEnd::Returned(_) => continue,
             simulator::SimulationEnd::Stopped(stop) => stopped(stop, End::Trapped),
             simulator::SimulationEnd::StackOverflow | simulator::SimulationEnd::OutOfSteps => End::NotComparable,
+            simulator::SimulationEnd::Uncaught(tag) => End::Trapped(program.uncaught(tag)),
             simulator::SimulationEnd::Exited(status) => panic!("exited with {status}"),
             simulator::SimulationEnd::Violation(text) => panic!("{text}"),
         };
@@ -165,6 +166,7 @@ fn stopped(stop: InstanceStop, otherwise: fn(String) -> End) -> End {
         TrapReason::IntegerOverflow => "integer overflow",
         TrapReason::BadConversion => "invalid conversion to integer",
         TrapReason::Stack => "stack",
+        TrapReason::NullException => "null exception reference",
     }))
 }
 

@@ -659,8 +659,7 @@ impl<'a> Compiler<'a> {
         self.constructs = number.saturating_add(1);
         let label = self.frame.asm.label();
         let (state, otherwise, landing) = (None, None, None);
-        let mut control =
-            Control { kind, label, state, height, params, results, position, otherwise, landing, number };
+        let mut control = Control { kind, label, state, height, params, results, position, otherwise, landing, number };
         if let Some(compare) = condition {
             let otherwise = self.frame.asm.label();
             self.jump_if(&compare.inverse(), otherwise)?;
