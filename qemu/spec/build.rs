@@ -22,7 +22,7 @@ const VERSIONS: [SpecVersion; 2] = [SpecVersion::V2, SpecVersion::V3];
 
 /// Proposals after version 2 that the engine supports.
 const PROPOSALS: [Proposal; 6] =
-    [Proposal::Exceptions, Proposal::ExtendedConst, Proposal::MultiMemory, Proposal::RelaxedSimd, Proposal::Simd, Proposal::TailCall];
+    [Proposal::ExceptionHandling, Proposal::ExtendedConst, Proposal::MultiMemory, Proposal::RelaxedSimd, Proposal::Simd, Proposal::TailCall];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

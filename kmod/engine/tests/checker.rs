@@ -582,7 +582,7 @@ fn calls() {
     for index in [2, -1, i32::MIN, i32::MAX] {
         refuses(Rule::Callee, 0, &[call(index)]);
     }
-    for number in [-1, 73, i32::MAX] {
+    for number in [-1, 77, i32::MAX] {
         refuses(Rule::Callee, 0, &[Insn { imm: number, ..help(Helper::Trap) }]);
     }
     for src in [2, 3, 10] {
