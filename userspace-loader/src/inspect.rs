@@ -40,7 +40,7 @@ use wasmparser::{
     }, //
 };
 
-/// Features of WebAssembly that modules may use.
+/// Features of WebAssembly that modules may use, in some cases only compiled.
 const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -53,7 +53,9 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::RELAXED_SIMD);
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS);
 
 /// An import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,6 +142,9 @@ pub struct Inspection {
     pub custom_sections: Vec<CustomSection>,
     /// Reason for which the compiler does not take the module, if it is valid.
     pub interpreted_because: Option<String>,
+    /// Set if the module has tags of exceptions, which only the compiler supports.
+    #[serde(skip)]
+    pub has_exceptions: bool,
     /// Reasons for a refusal; empty if the module would run.
     pub refused: Vec<String>,
 }
@@ -193,8 +198,10 @@ impl Inspection {
             inspection.refused.push(format!("not valid Wasm: {message} at offset {offset}"));
         } else {
             inspection.check_entry();
-            inspection.interpreted_because =
-                compiler::compile(wasm, compiler::Options::default()).err().map(|reason| reason.to_string());
+            match compiler::compile(wasm, compiler::Options::default()) {
+                Err(reason) if inspection.has_exceptions => inspection.refused.push(reason.to_string()),
+                result => inspection.interpreted_because = result.err().map(|reason| reason.to_string()),
+            }
         }
         inspection
     }
@@ -237,6 +244,7 @@ impl Inspection {
                     self.memories.push(memory_type(&memory?));
                 }
             }
+            Payload::TagSection(section) => self.has_exceptions = section.count() > 0,
             Payload::GlobalSection(section) => self.globals = section.count(),
             Payload::ExportSection(section) => {
                 for export in section.clone() {

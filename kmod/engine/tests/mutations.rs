@@ -125,6 +125,25 @@ const PROGRAMS: &[&str] = &[
                 (local.get 1)))
             (i32.store offset=16 (local.get 0) (local.get 10))
             (i32.add (i32.add (local.get 7) (local.get 8)) (i32.add (local.get 9) (i32.trunc_sat_f64_s (local.get 5))))))"#,
+    // Exceptions.
+    r#"(module (memory 1) (tag $a (param i32)) (tag $b)
+        (func $f (param i32) (result i32)
+            (if (i32.lt_s (local.get 0) (i32.const 3)) (then (throw $a (i32.load (local.get 0)))))
+            (if (i32.lt_s (local.get 0) (i32.const 6)) (then (throw $b)))
+            (i32.load offset=8 (local.get 0)))
+        (func (export "run") (param i32 i32) (result i32) (local exnref)
+            (loop $next
+                (block $all (result exnref)
+                    (block $one (result i32)
+                        (try_table (catch $a $one) (catch_all_ref $all)
+                            (i32.store (local.get 1) (call $f (local.get 0))))
+                        (i32.const 5))
+                    (local.set 1)
+                    (ref.null exn))
+                (local.set 2)
+                (br_if $next (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))
+            (if (i32.eqz (ref.is_null (local.get 2))) (then (throw_ref (local.get 2))))
+            (i32.load (local.get 1))))"#,
 ];
 
 /// Module for the functions that are made by hand, all of which are called without parameters.

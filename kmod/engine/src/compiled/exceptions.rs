@@ -77,7 +77,7 @@ impl Exceptions {
         Ok(MAGIC | u64::from(place.generation) << 32 | u64::from(index))
     }
 
-    /// Index of the exception that `word` is the handle of.
+    /// Returns the index of the exception whose handle is `word`.
     fn index(&self, word: u64) -> Option<usize> {
         let index = usize::try_from(word & u64::from(u32::MAX)).ok()?;
         let place = self.places.get(index)?;
@@ -85,7 +85,7 @@ impl Exceptions {
         is_handle.then_some(index)
     }
 
-    /// The tag of the exception with this handle; `None` if there is none.
+    /// Returns the tag of the exception with this handle; `None` if there is none.
     pub(super) fn tag(&self, handle: u64) -> Option<u32> {
         self.places.get(self.index(handle)?).map(|exception| exception.tag)
     }
@@ -105,6 +105,7 @@ impl Exceptions {
         }
     }
 
+    /// Frees the exception at `index`.
     fn release(&mut self, index: usize) {
         let (Some(place), Ok(number)) = (self.places.get_mut(index), u32::try_from(index)) else { return };
         let generation = place.generation.wrapping_add(1);
@@ -113,12 +114,12 @@ impl Exceptions {
         self.live = self.live.saturating_sub(1);
     }
 
-    /// Set if a collection is due.
+    /// Returns true if a collection is due.
     pub(super) fn is_collection_due(&self) -> bool {
         self.live >= self.threshold.max(THRESHOLD_MIN)
     }
 
-    /// Number of exceptions that are not freed.
+    /// Returns the number of exceptions that are not freed.
     pub(super) fn live(&self) -> usize {
         self.live
     }

@@ -516,6 +516,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Ok(0)
     }
 
+    /// Throws a new exception with tag `tag`, whose values are in the context.
     fn throw(&mut self, declarations: &Declarations, tag: u32) -> Result<(), InstanceStop> {
         let words = declarations.tag_words(tag).map_err(|_| TrapReason::Unreachable)?;
         let first = PRIVATE.saturating_add(usize::from(ARGS.unsigned_abs()) / 8);
@@ -525,6 +526,7 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Ok(())
     }
 
+    /// Throws the exception with this handle.
     fn throw_ref(&mut self, handle: u64) -> Result<(), InstanceStop> {
         if self.exceptions.tag(handle).is_none() {
             return Err(TrapReason::NullException.into());
@@ -567,20 +569,20 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Ok(())
     }
 
-    /// Tag of the exception that the outermost function left uncaught, if it did.
+    /// Returns the tag of the exception that the outermost function left uncaught, if it did.
     #[must_use]
     pub fn uncaught(&self) -> Option<u32> {
         let handle = self.word(EXCEPTION, 0).copied().filter(|handle| *handle != 0)?;
         Some(self.exceptions.tag(handle).unwrap_or(u32::MAX))
     }
 
-    /// Set if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is done.
+    /// Returns true if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is done.
     #[must_use]
     pub fn is_collection_due(&self) -> bool {
         self.exceptions.is_collection_due()
     }
 
-    /// Number of exceptions in memory.
+    /// Returns the number of exceptions in memory.
     #[must_use]
     pub fn exceptions(&self) -> usize {
         self.exceptions.live()

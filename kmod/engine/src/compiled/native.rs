@@ -455,7 +455,7 @@ impl GuestStack {
         (self.start.as_ptr().expose_provenance() as u64).saturating_add(RESERVE)
     }
 
-    /// The words on the stack of a guest that waits for the engine, its registers included.
+    /// Returns the words on the stack of a guest that waits for the engine, its registers included.
     pub(crate) fn words<'a>(&'a self, instance: &CompiledInstance) -> impl Iterator<Item = u64> + use<'a> {
         let start = self.start.cast::<u64>();
         let used = usize::try_from(instance.private(Private::GuestStack)).unwrap_or(usize::MAX);

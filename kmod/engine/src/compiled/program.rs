@@ -237,7 +237,7 @@ impl Program {
         self.exports.iter().find(|(other, _)| other == name).map(|(_, index)| *index)
     }
 
-    /// Message for an exception with tag `tag` that no function catches.
+    /// Returns the message about an exception with tag `tag` that no function catches.
     #[must_use]
     pub fn uncaught(&self, tag: u32) -> String {
         match self.tags.iter().find(|(_, index)| *index == tag) {

@@ -358,7 +358,7 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// Set if exceptions that nothing refers to must be freed: under stress as often as possible.
+    /// Returns true if exceptions that nothing refers to must be freed: under stress as often as possible.
     fn is_collection_due(&self) -> bool {
         self.stress.is_some() || self.instance.is_collection_due()
     }

@@ -63,39 +63,43 @@ impl Compiler<'_> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(catches.len()).map_err(|_| Error::Memory)?;
         copy.extend_from_slice(catches);
+        let index = self.controls.len().checked_sub(1).ok_or(Error::Internal("try"))?;
         let control = self.controls.last_mut().ok_or(Error::Internal("try"))?;
         control.landing = Some(Landing { label, is_used: false, catches: copy });
-        self.tries = self.tries.saturating_add(1);
+        self.tries.try_reserve(1).map_err(|_| Error::Memory)?;
+        self.tries.push(index);
         Ok(())
     }
 
-    /// Notes that the innermost construct ends, if that is the body of a try.
+    /// Closes the innermost construct as the body of a try, if it is one.
     pub(super) fn close_try(&mut self) {
-        if self.controls.last().is_some_and(|control| control.kind == Kind::Try) {
-            self.tries = self.tries.saturating_sub(1);
+        let last = self.controls.len().checked_sub(1);
+        if last.is_some() && self.tries.last().copied() == last {
+            self.tries.pop();
         }
     }
 
-    /// Label of what follows when an exception is thrown within the `count` outermost constructs: the landing of the innermost try
-    /// among them, or else the end of the function.
+    /// Returns the label of what follows when an exception is thrown within the `count` outermost constructs: the landing of the
+    /// innermost try among them, or else the end of the function.
     fn landing(&mut self, count: usize) -> Label {
-        if self.tries > 0 {
-            let controls = self.controls.get_mut(..count).unwrap_or_default();
-            let innermost = controls.iter_mut().rev().find(|control| control.kind == Kind::Try);
-            if let Some(landing) = innermost.and_then(|control| control.landing.as_mut()) {
+        let tries = self.tries.partition_point(|index| *index < count);
+        let innermost = tries.checked_sub(1).and_then(|index| self.tries.get(index).copied());
+        let control = innermost.and_then(|index| self.controls.get_mut(index));
+        match control.and_then(|control| control.landing.as_mut()) {
+            Some(landing) => {
                 landing.is_used = true;
-                return landing.label;
+                landing.label
             }
+            None => self.exit(),
         }
-        self.exit()
     }
 
     /// Stores the locals that a landing may read, before a call that may throw, if there is a landing.
     pub(super) fn prepare_landing(&mut self) -> Result<(), Error> {
-        if self.tries > 0 && self.declarations.has_exceptions() { self.frame.save_preserved() } else { Ok(()) }
+        if !self.tries.is_empty() && self.declarations.has_exceptions() { self.frame.save_preserved() } else { Ok(()) }
     }
 
-    /// After a call: goes to the landing if an exception is being thrown.
+    /// Emits what follows a call: control goes to the landing if an exception is being thrown.
     pub(super) fn land_if_thrown(&mut self) -> Result<(), Error> {
         if !self.declarations.has_exceptions() {
             return Ok(());
@@ -105,9 +109,9 @@ impl Compiler<'_> {
         self.fork(Condition(jmp::JNE), true, R1, RegImm::Imm(0), label)
     }
 
-    /// Goes to the landing: an exception is being thrown.
+    /// Emits a jump to the landing, while an exception is being thrown.
     fn land(&mut self) -> Result<(), Error> {
-        if self.tries > 0 {
+        if !self.tries.is_empty() {
             self.frame.save_preserved()?;
         }
         let label = self.landing(self.controls.len());
@@ -115,19 +119,19 @@ impl Compiler<'_> {
         self.diverge()
     }
 
-    /// Throws an exception with tag `tag`.
+    /// Compiles `throw`.
     pub(super) fn throw(&mut self, tag: u32) -> Result<(), Error> {
         self.call_bulk(Helper::Throw, &[u64::from(tag)], self.declarations.tag_words(tag)?)?;
         self.land()
     }
 
-    /// Throws the exception of a reference.
+    /// Compiles `throw_ref`.
     pub(super) fn throw_ref(&mut self) -> Result<(), Error> {
         self.call_helper(Helper::ThrowRef, &[], 1, false)?;
         self.land()
     }
 
-    /// Throws the exception that an enclosing clause of a `try` has caught.
+    /// Compiles `rethrow` of the exception that an enclosing clause of a `try` has caught.
     pub(super) fn rethrow(&mut self, relative_depth: u32) -> Result<(), Error> {
         let target = self.target(relative_depth)?;
         let height = self.controls.get(target).map(|control| control.height).ok_or(Error::Internal("rethrow"))?;
@@ -144,7 +148,7 @@ impl Compiler<'_> {
         self.resume(label, &Snapshot::default(), height)
     }
 
-    /// Goes on at the returned label if the exception that is being thrown does not have tag `tag`. Otherwise it is caught.
+    /// Catches the exception that is being thrown if it has tag `tag`. Otherwise control goes to the returned label.
     fn test_tag(&mut self, tag: u32, has_ref: bool) -> Result<Label, Error> {
         self.arguments(&[Argument::Context, Argument::Const(u64::from(tag)), Argument::Const(u64::from(has_ref))])?;
         self.frame.asm.call_helper(Helper::CatchTag)?;

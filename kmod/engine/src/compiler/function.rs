@@ -132,8 +132,6 @@ enum Cold {
     Checkpoint { label: Label, head: Label, state: Snapshot },
     /// A trap.
     Trap { label: Label, reason: TrapReason },
-    /// Returns to the caller, which finds that an exception is being thrown.
-    Exit { label: Label },
 }
 
 /// A compare whose result the next operator uses.
@@ -170,8 +168,10 @@ pub(super) struct Compiler<'a> {
     pub(super) is_reachable: bool,
     /// Constructs that were opened in unreachable code.
     skipped: u32,
-    /// Number of open bodies of tries.
-    pub(super) tries: usize,
+    /// Indices in [`Compiler::controls`] of the tries whose bodies are open, ascending.
+    pub(super) tries: Vec<usize>,
+    /// Code out of the way that returns to the caller while an exception is being thrown, until it is emitted.
+    exit: Option<Label>,
     /// Number of loops so far.
     loops: usize,
     /// Number of blocks, loops and `if`s so far.
@@ -253,7 +253,8 @@ pub(super) fn compile(
             compare: None,
             is_reachable: true,
             skipped: 0,
-            tries: 0,
+            tries: Vec::new(),
+            exit: None,
             loops: 0,
             constructs: 0,
             reach,
@@ -465,6 +466,10 @@ impl<'a> Compiler<'a> {
             asm.bind(stack)?;
             without_stack(asm, params, self.entry.ok_or(Error::Internal("entry"))?)?;
         }
+        if let Some(exit) = self.exit.take() {
+            asm.bind(exit)?;
+            asm.exit()?;
+        }
         for item in cold {
             match item {
                 Cold::Checkpoint { label, head, state } => {
@@ -498,10 +503,6 @@ impl<'a> Compiler<'a> {
                     asm.call_helper(Helper::Trap)?;
                     asm.exit()?;
                 }
-                Cold::Exit { label } => {
-                    asm.bind(label)?;
-                    asm.exit()?;
-                }
             }
         }
         self.island = self.frame.asm.here();
@@ -521,17 +522,10 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// Label of the code that returns to the caller while an exception is being thrown.
+    /// Returns the label of the code that returns to the caller while an exception is being thrown.
     pub(super) fn exit(&mut self) -> Label {
-        let known = self.cold.iter().find_map(|item| match item {
-            Cold::Exit { label } => Some(*label),
-            _ => None,
-        });
-        known.unwrap_or_else(|| {
-            let label = self.frame.asm.label();
-            self.cold.push(Cold::Exit { label });
-            label
-        })
+        let asm = &mut self.frame.asm;
+        *self.exit.get_or_insert_with(|| asm.label())
     }
 
     /// Ends the reachable part of the present construct.

@@ -156,7 +156,7 @@ impl Declarations {
         self.types.get(*ty as usize).ok_or(Error::Internal("type index"))
     }
 
-    /// Number of words of the values of an exception with tag `index`.
+    /// Returns the number of words of the values of an exception with tag `index`.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Declarations {
         self.types.get(*ty as usize).map(Type::param_words).ok_or(Error::Internal("type index"))
     }
 
-    /// Set if functions may throw exceptions: without tags there are none.
+    /// Returns true if functions may throw exceptions: without tags there are none.
     pub(crate) fn has_exceptions(&self) -> bool {
         !self.tags.is_empty()
     }
