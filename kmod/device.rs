@@ -178,7 +178,7 @@ fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
         KWASMI_LOAD_ONCE if request.wasm_len > ONCE_MAX => Ok(EngineChoice::Auto(auto(Some(NotCompiled::Large)))),
         KWASMI_LOAD_ONCE => Ok(EngineChoice::Auto(auto(None))),
         KWASMI_LOAD_COMPILE => Ok(EngineChoice::Compiler),
-        KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter(NotCompiled::Wanted)),
+        KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter(NotCompiled::Requested)),
         _ => Err(EINVAL),
     }
 }

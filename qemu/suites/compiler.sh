@@ -78,8 +78,9 @@ fuel() {
     equal 124 $?
 }
 # killed SIGNAL: checks that the signal ends a loop.
+# killed SIGNAL [FILE]: checks that a signal ends a guest.
 killed() {
-    kwasmi run $fixtures/loop.wat &
+    kwasmi run "${2:-$fixtures/loop.wat}" &
     pid=$!
     guest_runs || return
     kill -s "$1" $pid
@@ -272,6 +273,43 @@ runs_elsewhere() {
         equal "$(/guests/native/primes-rust 20000)" "$(kwasmi-native --machine-code code /guests/primes-rust.wasm 20000)" &&
         fails "another module" kwasmi-native --machine-code code /guests/primes-c.wasm
 }
+# exceptions [WAT]... BODY: makes a module whose _start is BODY, with two tags, and prints it.
+exceptions() {
+    printf '(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 20) (tag $number (export "number") (param i32)) (tag $other)
+        (func $throw (param i32) (throw $number (local.get 0))) (func $throw_other (throw $other))\n'
+    while [ $# -gt 1 ]; do
+        printf '%s\n' "$1"
+        shift
+    done
+    printf '(func (export "_start") %s))\n' "$1"
+}
+caught='(call $exit (block $caught (result i32)
+    (try_table (catch $number $caught) (try_table (catch $other 0) (call $throw (i32.const 7)))) (unreachable)))'
+exceptions "$caught" >caught.wat
+exceptions "(data (i32.const 0) \"$(head -c 1100000 /dev/zero | tr '\0' a)\")" "$caught" >large-caught.wat
+exceptions '(call $exit (try (result i32) (do (try (do (call $throw (i32.const 7))) (catch $other))
+    (i32.const 1)) (catch $number (i32.add (i32.const 2)))))' >legacy.wat
+exceptions '(call $throw (i32.const 7))' >uncaught.wat
+exceptions '(func $first (call $throw_other))' '(start $first)' '' >start.wat
+exceptions '(throw_ref (ref.null exn))' >null.wat
+exceptions '(try (do (call $throw_other)) (catch $other (throw_ref (ref.null exn))))
+    (block $caught (try_table (catch $other $caught)))' >mixed.wat
+exceptions '(loop $forever (block $caught (result exnref) (try_table (catch_all_ref $caught) (call $throw (i32.const 7))) (unreachable))
+    (drop) (br $forever))' >throwing.wat
+exceptions '(table $kept 1000000 exnref)' '(local $n i32) (loop $more
+    (block $caught (result exnref) (try_table (catch_all_ref $caught) (call $throw (local.get $n))) (unreachable))
+    (local.set $caught) (table.set $kept (local.get $n) (local.get $caught))
+    (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000000))))' |
+    sed 's/(local $n i32)/(local $n i32) (local $caught exnref)/' >kept.wat
+exceptions_without_jit() {
+    echo 0 >/proc/sys/net/core/bpf_jit_enable || return
+    refuses 126 "$need_compiled: " caught.wat
+    code=$?
+    echo 1 >/proc/sys/net/core/bpf_jit_enable
+    return $code
+}
+need_compiled='exceptions need compiled code, and the module would be interpreted'
 nothing_held() {
     sleep 1
     kwasmi status >status
@@ -324,6 +362,20 @@ check "dump of an unknown index fails" fails "no function '2'" kwasmi dump fibon
 check "dump fails without the JIT" dump_without_jit
 check "dump by an unprivileged user fails" fails "are you root" su -s /bin/sh nobody -c 'kwasmi dump /tmp/fibonacci.wat'
 check "machine code of the kernel runs in a process" runs_elsewhere
+check "a guest catches an exception" status 7 caught.wat
+check "a guest catches an exception in the legacy form" status 9 legacy.wat
+check "an exception that nothing catches is a trap that names the tag" refuses 134 'uncaught exception: tag 0 (number)' uncaught.wat
+check "an exception of the start function is a trap" refuses 134 'uncaught exception: tag 1' start.wat
+check "throw_ref of a null reference is a trap" refuses 134 'null exception reference' null.wat
+check "a function that mixes both forms of exceptions is refused" refuses 126 'not valid Wasm: ' mixed.wat
+check "a large module with exceptions is compiled for one run" refuses 7 '' large-caught.wat
+check "exceptions and --engine interpreter exclude each other" refuses 126 "$need_compiled: the caller asked for the interpreter" \
+    --engine interpreter caught.wat
+check "exceptions and --fuel exclude each other" refuses 126 "$need_compiled: fuel is limited" --fuel 1000000 caught.wat
+check "without the JIT a module with exceptions is refused, with the reason" exceptions_without_jit
+check "exceptions without references use no memory" status 124 --timeout 3s --heap 4M throwing.wat
+check "a million live exceptions reach the heap limit" refuses 124 'heap' --heap 16M kept.wat
+check "a guest that throws and catches is killed" killed KILL throwing.wat
 check "the tests of the WebAssembly specification pass" specification
 check "loads that end leave no machine code" loads "$loads" TERM
 check "loads that are killed leave no machine code" loads "$loads" KILL

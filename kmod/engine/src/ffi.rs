@@ -299,7 +299,7 @@ pub enum Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCompiled {
     /// The caller asks for the interpreter.
-    Wanted = 1,
+    Requested = 1,
     /// Fuel is limited.
     Fuel = 2,
     /// The module parameter `compiler` is 0.
@@ -312,14 +312,14 @@ impl NotCompiled {
     /// Returns the reason with this number.
     #[must_use]
     pub fn from_raw(raw: u32) -> Option<Self> {
-        [Self::Wanted, Self::Fuel, Self::Off, Self::Large].into_iter().find(|reason| *reason as u32 == raw)
+        [Self::Requested, Self::Fuel, Self::Off, Self::Large].into_iter().find(|reason| *reason as u32 == raw)
     }
 
     /// Returns the reason as text.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Wanted => "the caller asked for the interpreter",
+            Self::Requested => "the caller asked for the interpreter",
             Self::Fuel => "fuel is limited, and only the interpreter counts fuel",
             Self::Off => "the parameter `compiler` of the kernel module is off",
             Self::Large => "it is large and runs once",

@@ -187,7 +187,7 @@ impl<H: Host + 'static> Module<H> {
     /// exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         ModuleCounts::of(wasm).check(&options.limits)?;
-        Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Wanted.text()))
+        Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Requested.text()))
     }
 
     /// Loads `wasm`, whose counts are within the limits and which `manifest` must cover, for the interpreter.
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn reasons_have_their_numbers() {
-        for reason in [NotCompiled::Wanted, NotCompiled::Fuel, NotCompiled::Off, NotCompiled::Large] {
+        for reason in [NotCompiled::Requested, NotCompiled::Fuel, NotCompiled::Off, NotCompiled::Large] {
             assert_eq!(NotCompiled::from_raw(reason as u32), Some(reason));
         }
         assert_eq!(NotCompiled::from_raw(0), None);

@@ -225,7 +225,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         limits: MODULE_LIMITS,
         manifest: bytes(&[]),
         fault_injection: true,
-        not_compiled: if options.machine_code.is_some() { 0 } else { NotCompiled::Wanted as u32 },
+        not_compiled: if options.machine_code.is_some() { 0 } else { NotCompiled::Requested as u32 },
         has_masks,
         engine: 0,
         reason_len: 0,

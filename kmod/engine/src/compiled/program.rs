@@ -241,7 +241,7 @@ impl Program {
     #[must_use]
     pub fn uncaught(&self, tag: u32) -> String {
         match self.tags.iter().find(|(_, index)| *index == tag) {
-            Some((name, _)) => format!("uncaught exception: tag {tag} ({name})"),
+            Some((name, _)) => format!("uncaught exception: tag {tag} ({})", name.escape_debug()),
             None => format!("uncaught exception: tag {tag}"),
         }
     }
