@@ -30,8 +30,6 @@
 
 extern crate alloc;
 
-#[cfg(any(feature = "object", test))]
-mod branch_tables;
 pub mod checker;
 #[cfg(feature = "runtime")]
 pub mod compiled;

@@ -4,7 +4,6 @@
 
 #[cfg(feature = "object")]
 use crate::{
-    branch_tables::has_long_table,
     compiled::guest::Native, //
 };
 use crate::{
@@ -248,12 +247,7 @@ impl<H: Host + 'static> Module<H> {
         };
         // The compiler needs the memory.
         drop(interface);
-        let compiled = if has_long_table(wasm, counts.arity()) {
-            Err(compiler::Error::TooLarge("a br_table"))
-        } else {
-            Native::new(wasm, options.limits.stack, has_masks)
-        };
-        let error = match compiled {
+        let error = match Native::new(wasm, options.limits.stack, has_masks) {
             Ok(native) => {
                 let code = Code::Compiled(Arc::new(native));
                 return Ok(Self { has_start, has_entry, reexports: Vec::new(), code });

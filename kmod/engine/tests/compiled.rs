@@ -523,3 +523,29 @@ fn vectors_in_memory() {
     assert_eq!(run(text, [65520, 0, 0, 0, 0]), SimulationEnd::Returned(4 << 24));
     assert_eq!(run(text, [65529, 0, 0, 0, 0]), trap);
 }
+
+/// Nothing can end the validation of one operator.
+#[test]
+fn operators_that_take_long_to_validate_are_refused() {
+    let compile = |text: &str| compiler::compile(&wat::parse_str(text).expect("a program"), Options::default());
+    let error = |text: &str| compile(text).expect_err("too large");
+    let table = |targets: usize, values: usize| {
+        let (types, targets) = (" i32".repeat(values), " 0".repeat(targets));
+        format!(
+            "(module (func (block (result{types}) unreachable (br_table{targets} 0 (i32.const 0))) unreachable))"
+        )
+    };
+    compile(&table(65_519, 1)).expect("a short table");
+    assert_eq!(error(&table(65_521, 1)), compiler::Error::TooLarge("a br_table"));
+    assert_eq!(error(&table(2_200, 1_000)), compiler::Error::TooLarge("a br_table"));
+    let clauses = |clauses: usize| {
+        let clauses = "(catch 0 $l)".repeat(clauses);
+        format!(
+            "(module (tag (param{params})) (func
+                (block $l (result{params}) (try_table {clauses} (nop)) unreachable) unreachable))",
+            params = " i32".repeat(1_000)
+        )
+    };
+    compile(&clauses(100)).expect("few clauses");
+    assert_eq!(error(&clauses(2_200)), compiler::Error::TooLarge("a try_table"));
+}

@@ -88,15 +88,15 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    /// Compiles `wasm`, which has been validated, for guests with a stack of `stack` bytes.
+    /// Validates and compiles `wasm` for guests with a stack of `stack` bytes.
     /// Accesses to memories are protected against speculative execution if `has_masks`.
     ///
     /// # Errors
     ///
     /// [`Error`]: the module must be interpreted.
     pub(crate) fn new(wasm: &[u8], stack: u64, has_masks: bool) -> Result<Self, Error> {
-        let program = Program::read(wasm)?;
         let Compiled { declarations, functions } = compiler::compile(wasm, compiler::Options::new(has_masks))?;
+        let program = Program::read(wasm)?;
         let compiled = Compiled { declarations, functions };
         compiled.check()?;
         let mut imports = Vec::new();

@@ -44,6 +44,7 @@ use alloc::{
 use core::fmt;
 use wasmparser::{
     BinaryReaderError,
+    BlockType,
     FuncValidator,
     FuncValidatorAllocations,
     FunctionBody,
@@ -141,6 +142,8 @@ pub struct Declarations {
     pub tables: u32,
     /// Type of each tag.
     pub tags: Vec<u32>,
+    /// Highest number of words of a tag's values.
+    tag_words_max: usize,
     /// Functions that call others in tail position, ascending: the bodies of these are behind those that the module defines.
     pub tail_callers: Vec<u32>,
 }
@@ -217,9 +220,11 @@ impl Declarations {
         self.tags.push(ty);
         let index = u32::try_from(self.tags.len().saturating_sub(1)).unwrap_or(u32::MAX);
         // A reference to the exception follows its values.
-        if self.tag_words(index)? >= ARGS_FREE as usize {
+        let words = self.tag_words(index)?;
+        if words >= ARGS_FREE as usize {
             return Err(Error::TooLarge("values of an exception"));
         }
+        self.tag_words_max = self.tag_words_max.max(words);
         Ok(())
     }
 
@@ -350,7 +355,7 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
         declare(&mut compiled.declarations, &payload)?;
         if let ValidPayload::Func(function, body) = valid {
             let mut function = function.into_validator(allocations.take().unwrap_or_default());
-            let vectors = validate(&mut function, &body)?;
+            let vectors = validate(&compiled.declarations, &mut function, &body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
             let translated =
@@ -393,8 +398,52 @@ fn poll(polled: &mut usize, at: usize) {
     }
 }
 
+/// Upper bound of the targets of a `br_table` and of the clauses of a `try_table`. Nothing can end the
+/// validation of one operator. wasmi.patch has the same bound for `br_table`.
+const TARGETS_MAX: usize = 65_520;
+
+/// Upper bound of the values that all targets or clauses of an operator take together.
+const VALUES_MAX: usize = 32 * TARGETS_MAX;
+
+/// Checks that an operator is not too long to be validated.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`].
+fn check_length(
+    declarations: &Declarations,
+    function: &FuncValidator<ValidatorResources>,
+    operator: &Operator<'_>,
+) -> Result<(), Error> {
+    let (what, targets, values) = match operator {
+        Operator::BrTable { targets } => {
+            // Every target takes as many values as the default one.
+            let frame = usize::try_from(targets.default()).ok().and_then(|depth| function.get_control_frame(depth));
+            let ty = frame.and_then(|frame| match frame.block_type {
+                BlockType::FuncType(ty) => declarations.types.get(ty as usize),
+                _ => None,
+            });
+            let values = ty.map_or(1, |ty| ty.params.len().max(ty.results.len()));
+            ("a br_table", targets.len() as usize, values)
+        }
+        // A clause takes a byte or more and at most the values of a tag.
+        Operator::TryTable { try_table } => {
+            ("a try_table", try_table.catches.len(), declarations.tag_words_max)
+        }
+        _ => return Ok(()),
+    };
+    if targets > TARGETS_MAX || targets.saturating_mul(values) > VALUES_MAX {
+        return Err(Error::TooLarge(what));
+    }
+    Ok(())
+}
+
 /// Validates a function's body. Returns the positions of the operators that drop or select a `v128`, ascending.
-fn validate(function: &mut FuncValidator<ValidatorResources>, body: &FunctionBody<'_>) -> Result<Vec<u32>, Error> {
+fn validate(
+    declarations: &Declarations,
+    function: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+) -> Result<Vec<u32>, Error> {
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
     reader.set_features(FEATURES);
@@ -414,6 +463,7 @@ fn validate(function: &mut FuncValidator<ValidatorResources>, body: &FunctionBod
             vectors.try_reserve(1).map_err(|_| Error::Memory)?;
             vectors.push(position);
         }
+        check_length(declarations, function, &operator)?;
         function.op(offset, &operator)?;
         position = position.saturating_add(1);
     }
