@@ -68,12 +68,6 @@ impl ModuleCounts {
         counts
     }
 
-    /// Returns the most parameters or results of a type.
-    #[cfg(feature = "object")]
-    pub(crate) fn arity(&self) -> u64 {
-        self.arity
-    }
-
     fn count_section(&mut self, section: &Section<'_>) -> wasmparser::Result<()> {
         let reader = BinaryReader::new(section.contents, 0);
         match section.id {
