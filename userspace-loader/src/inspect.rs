@@ -454,7 +454,6 @@ mod tests {
         let modules = [
             "(module (memory i64 1))",
             "(module (memory 1 1 shared))",
-            "(module (tag))",
             "(module (type (struct)))",
             "(module (func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1))))",
             "(module (memory 1 (pagesize 1)))",
@@ -468,6 +467,8 @@ mod tests {
     #[test]
     fn enabled_features_are_accepted() {
         let modules = [
+            "(module (tag) (func (block (try_table (catch 0 0) (throw 0)))))",
+            "(module (tag) (func try throw 0 catch_all end))",
             "(module (memory 1) (memory 1))",
             "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))",
             "(module (func $f (return_call $f)))",
