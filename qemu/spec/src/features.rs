@@ -26,8 +26,7 @@ pub const INTERPRETER: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::FLOATS);
 
 /// Proposals that the compiler supports.
-pub const COMPILER: WasmFeatures =
-    INTERPRETER.union(WasmFeatures::EXCEPTIONS).union(WasmFeatures::LEGACY_EXCEPTIONS);
+pub const COMPILER: WasmFeatures = INTERPRETER.union(WasmFeatures::EXCEPTIONS).union(WasmFeatures::LEGACY_EXCEPTIONS);
 
 /// Proposals that are part of version 2 of the specification.
 pub const VERSION_2: WasmFeatures = WasmFeatures::WASM2;

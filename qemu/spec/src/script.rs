@@ -352,9 +352,9 @@ impl Reader<'_> {
                 self.step(line, WastExecute::Invoke(call), Some(Expected::Exhaustion));
             }
             WastDirective::AssertException { exec, .. } => self.step(line, exec, Some(Expected::Exception)),
-            WastDirective::AssertSuspension { .. }
-            | WastDirective::Thread(_)
-            | WastDirective::Wait { .. } => self.skip(line, Reason::ProposalOff),
+            WastDirective::AssertSuspension { .. } | WastDirective::Thread(_) | WastDirective::Wait { .. } => {
+                self.skip(line, Reason::ProposalOff)
+            }
         }
     }
 
