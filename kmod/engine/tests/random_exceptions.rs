@@ -318,7 +318,7 @@ impl Writer {
                 }
             }
             Expression::Try(statements, value) => {
-                let is_legacy = self.is_legacy();
+                let is_legacy = self.is_legacy;
                 let label = self.label();
                 self.put(&if is_legacy {
                     String::from("try (result i32)")
@@ -330,10 +330,6 @@ impl Writer {
                 self.put(if is_legacy { "catch $t1 end" } else { "end end" });
             }
         }
-    }
-
-    fn is_legacy(&mut self) -> bool {
-        self.is_legacy ^ (self.random.below(6) == 0)
     }
 
     fn statements(&mut self, statements: &[Statement]) {
@@ -370,7 +366,7 @@ impl Writer {
                 values.iter().for_each(|value| self.expression(value));
                 self.put(&format!("throw $t{tag}"));
             }
-            Statement::Try { body, clauses } if self.is_legacy() => self.legacy(body, clauses),
+            Statement::Try { body, clauses } if self.is_legacy => self.legacy(body, clauses),
             Statement::Try { body, clauses } => self.table(body, clauses),
             Statement::Return(value) => {
                 self.expression(value);

@@ -346,6 +346,7 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
     compiled.declarations.has_masks = options.has_masks;
+    let mut forms = ExceptionForms::default();
     let mut bodies = Vec::new();
     let mut assembler = assembler::Assembler::recording(is_traced);
     let (mut origins, mut body_origins) = (Vec::new(), Vec::new());
@@ -355,7 +356,7 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
         declare(&mut compiled.declarations, &payload)?;
         if let ValidPayload::Func(function, body) = valid {
             let mut function = function.into_validator(allocations.take().unwrap_or_default());
-            let vectors = validate(&compiled.declarations, &mut function, &body)?;
+            let vectors = validate(&compiled.declarations, &mut forms, &mut function, &body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
             let translated =
@@ -438,9 +439,41 @@ fn check_length(
     Ok(())
 }
 
+/// Forms of exceptions that the functions of a module use.
+#[derive(Clone, Copy, Debug, Default)]
+struct ExceptionForms {
+    has_legacy: bool,
+    has_standard: bool,
+}
+
+impl ExceptionForms {
+    /// Adds the form that `operator`, at `offset`, belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if the module uses both forms: no version of the specification has both.
+    fn add(&mut self, operator: &Operator<'_>, offset: usize) -> Result<(), Error> {
+        match operator {
+            Operator::Try { .. }
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
+            | Operator::Rethrow { .. } => self.has_legacy = true,
+            Operator::TryTable { .. } | Operator::ThrowRef => self.has_standard = true,
+            _ => return Ok(()),
+        }
+        if self.has_legacy && self.has_standard {
+            let text = "legacy and standard exceptions in one module";
+            return Err(Error::Invalid(text.into(), offset));
+        }
+        Ok(())
+    }
+}
+
 /// Validates a function's body. Returns the positions of the operators that drop or select a `v128`, ascending.
 fn validate(
     declarations: &Declarations,
+    forms: &mut ExceptionForms,
     function: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
 ) -> Result<Vec<u32>, Error> {
@@ -464,6 +497,7 @@ fn validate(
             vectors.push(position);
         }
         check_length(declarations, function, &operator)?;
+        forms.add(&operator, offset)?;
         function.op(offset, &operator)?;
         position = position.saturating_add(1);
     }
