@@ -61,7 +61,10 @@ impl<T: AnonFile> Operations<T> {
     /// # Safety
     ///
     /// `file` must be a file that [`install`] created for `T`, and must be in its release.
-    unsafe extern "C" fn release(_inode: *mut kernel::bindings::inode, file: *mut kernel::bindings::file) -> c_int {
+    unsafe extern "C" fn release(
+        _inode: *mut kernel::bindings::inode,
+        file: *mut kernel::bindings::file,
+    ) -> c_int {
         // SAFETY: `file` is valid by this function's safety requirement.
         let private = unsafe { (*file).private_data };
         // SAFETY: `from_foreign` requires a pointer of `into_foreign` that nothing borrows:
@@ -75,7 +78,11 @@ impl<T: AnonFile> Operations<T> {
     /// # Safety
     ///
     /// `file` must be a file that [`install`] created for `T`, and must stay open during the call.
-    unsafe extern "C" fn ioctl(file: *mut kernel::bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+    unsafe extern "C" fn ioctl(
+        file: *mut kernel::bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
         // SAFETY: `file` is valid by this function's safety requirement.
         let private = unsafe { (*file).private_data };
         // SAFETY: `borrow` requires a pointer of `into_foreign` that is not converted back during

@@ -44,7 +44,8 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
     let is_refused_load = matches!(event, Event::Load) && error.is_some();
     // Any holder of a module fd can make failing calls at will, so those do not fill the audit log.
     let is_mistake = matches!(event, Event::Start)
-        && error.is_some_and(|error| error != code::EKEYREJECTED && error != EACCES && error != EPERM);
+        && error
+            .is_some_and(|error| error != code::EKEYREJECTED && error != EACCES && error != EPERM);
     if !is_refused_load && (is_mistake || !is_enabled()) {
         return;
     }
@@ -64,7 +65,11 @@ pub(crate) fn record(event: Event, identity: &Identity, error: Option<Error>) {
     // SAFETY: `audit_log_start` may be called in any task that may sleep, as `GFP_KERNEL` allows. A
     // null context makes the record independent of the system call's own records.
     let record = unsafe {
-        kwasmi_bindings::audit_log_start(ptr::null_mut(), bindings::GFP_KERNEL, bindings::AUDIT_KERNEL_OTHER as c_int)
+        kwasmi_bindings::audit_log_start(
+            ptr::null_mut(),
+            bindings::GFP_KERNEL,
+            bindings::AUDIT_KERNEL_OTHER as c_int,
+        )
     };
     if record.is_null() {
         return;
@@ -108,7 +113,10 @@ struct Untrusted<'a>(&'a [u8]);
 
 impl fmt::Display for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_plain = self.0.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"');
+        let is_plain = self
+            .0
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && *byte != b'"');
         match core::str::from_utf8(self.0) {
             Ok("") => f.write_str("?"),
             Ok(text) if is_plain => write!(f, "\"{text}\""),

@@ -67,7 +67,8 @@ use kernel::{
     }, //
 };
 
-/// Limits and choices that determine the result of a translation. They are part of the key of the code cache.
+/// Limits and choices that determine the result of a translation. They are part of the key of the
+/// code cache.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CodeLimits {
     module: ModuleLimits,
@@ -76,7 +77,8 @@ pub(crate) struct CodeLimits {
 }
 
 impl CodeLimits {
-    /// Returns the part of `limits` that determines a translation, which compiles if `compile` is set.
+    /// Returns the part of `limits` that determines a translation, which compiles if `compile` is
+    /// set.
     pub(crate) fn new(limits: &CallLimits, compile: bool) -> Self {
         Self {
             compile,
@@ -135,8 +137,8 @@ unsafe impl Send for Code {}
 unsafe impl Sync for Code {}
 
 impl Code {
-    /// Validates and translates the module in `envelope` within `limits`. Makes machine code if possible,
-    /// unless `not_compiled` is a reason not to.
+    /// Validates and translates the module in `envelope` within `limits`. Makes machine code if
+    /// possible, unless `not_compiled` is a reason not to.
     ///
     /// # Errors
     ///
@@ -164,7 +166,10 @@ impl Code {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let (object, is_compiled) = this.resources.lock().load(envelope, limits, not_compiled, log)?;
+        let (object, is_compiled) =
+            this.resources
+                .lock()
+                .load(envelope, limits, not_compiled, log)?;
         this.compiled.store(is_compiled, Relaxed);
         // INVARIANT: The engine just loaded `object`, on the account in `resources`.
         this.object.store(object.as_ptr(), Relaxed);
@@ -282,7 +287,10 @@ impl CodeResources {
         }
         match (outcome, NonNull::new(args.module)) {
             (Ok(Status::Ok), Some(object)) => {
-                let text = args.reason.get(..args.reason_len as usize).unwrap_or_default();
+                let text = args
+                    .reason
+                    .get(..args.reason_len as usize)
+                    .unwrap_or_default();
                 self.reason.extend_from_slice(text, GFP_KERNEL_ACCOUNT)?;
                 Ok((object, args.engine == Engine::Compiler as u32))
             }
@@ -294,7 +302,10 @@ impl CodeResources {
 
 /// Returns address and length of `bytes`, as the engine takes them.
 pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
-    Bytes { addr: bytes.as_ptr(), len: bytes.len() }
+    Bytes {
+        addr: bytes.as_ptr(),
+        len: bytes.len(),
+    }
 }
 
 #[pinned_drop]

@@ -100,8 +100,8 @@ pub(crate) struct CachedCode {
 
 impl CachedCode {
     /// Returns the code of the bytes with this hash, within `limits`: existing code, or the result
-    /// of `load`, which gets the reason not to compile. Without a choice in `engine`, existing machine
-    /// code is used even if new code would not be compiled.
+    /// of `load`, which gets the reason not to compile. Without a choice in `engine`, existing
+    /// machine code is used even if new code would not be compiled.
     ///
     /// # Errors
     ///
@@ -114,18 +114,26 @@ impl CachedCode {
     ) -> Result<Self> {
         let not_compiled = engine.not_compiled();
         let key = (*hash, CodeLimits::new(limits, not_compiled.is_none()));
-        let compiled =
-            (!matches!(engine, EngineChoice::Interpreter(_))).then(|| (*hash, CodeLimits::new(limits, true)));
+        let compiled = (!matches!(engine, EngineChoice::Interpreter(_)))
+            .then(|| (*hash, CodeLimits::new(limits, true)));
         for key in [compiled, Some(key)].into_iter().flatten() {
             if let Some(code) = take(&key) {
-                return Ok(Self { key, code, was_cached: true });
+                return Ok(Self {
+                    key,
+                    code,
+                    was_cached: true,
+                });
             }
         }
         let code = load(not_compiled)?;
         // Another task may have loaded the same bytes meanwhile: use its code, so that both share
         // one.
         let code = put(&key, &code).unwrap_or(code);
-        Ok(Self { key, code, was_cached: false })
+        Ok(Self {
+            key,
+            code,
+            was_cached: false,
+        })
     }
 
     /// Returns true if the load reused existing code.
@@ -148,7 +156,14 @@ fn put(key: &Key, code: &Arc<Code>) -> Option<Arc<Code>> {
     }
     // This replaces code in which the engine failed. Without memory for an entry, `code` is not
     // shared.
-    let _ = cache.set(*key, Entry { code: code.clone(), users: 1 }, usize::MAX);
+    let _ = cache.set(
+        *key,
+        Entry {
+            code: code.clone(),
+            users: 1,
+        },
+        usize::MAX,
+    );
     None
 }
 
@@ -167,7 +182,9 @@ impl Entry {
 impl Drop for CachedCode {
     fn drop(&mut self) {
         let mut cache = CODE_CACHE.lock();
-        let entry = cache.get_mut(&self.key).filter(|entry| Arc::ptr_eq(&entry.code, &self.code));
+        let entry = cache
+            .get_mut(&self.key)
+            .filter(|entry| Arc::ptr_eq(&entry.code, &self.code));
         if let Some(entry) = entry {
             // INVARIANT: This `CachedCode` was one of the users, and stops existing.
             entry.users = entry.users.saturating_sub(1);

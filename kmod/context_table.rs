@@ -46,7 +46,12 @@ struct Slot {
     context: Atomic<usize>,
 }
 
-static TABLE: [Slot; SLOTS] = [const { Slot { task: Atomic::new(0), context: Atomic::new(0) } }; SLOTS];
+static TABLE: [Slot; SLOTS] = [const {
+    Slot {
+        task: Atomic::new(0),
+        context: Atomic::new(0),
+    }
+}; SLOTS];
 
 fn current() -> usize {
     Task::current_raw() as usize

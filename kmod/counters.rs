@@ -45,7 +45,8 @@ impl Counter {
     /// Adds `more` to the counter if the sum is at most the part of `total` that the caller may
     /// use. Returns true if it did.
     pub(crate) fn add_of_total(&self, more: usize, total: u64) -> bool {
-        self.add_below(more, open_to_all(total)) || credentials::is_caller_root() && self.add_below(more, total)
+        self.add_below(more, open_to_all(total))
+            || credentials::is_caller_root() && self.add_below(more, total)
     }
 
     /// Subtracts `less` from the counter.

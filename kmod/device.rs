@@ -97,7 +97,10 @@ impl MiscDevice for Device {
 /// Implements `KWASMI_IOC_INFO`.
 fn info(arg: &Argument) -> Result<isize> {
     let mut version = [0; 32];
-    for (place, byte) in version.iter_mut().zip(env!("KWASMI_VERSION").bytes().take(31)) {
+    for (place, byte) in version
+        .iter_mut()
+        .zip(env!("KWASMI_VERSION").bytes().take(31))
+    {
         *place = byte as c_char;
     }
     let mut features = u64::from(KWASMI_FEATURE_WASI_PREVIEW1);
@@ -136,7 +139,12 @@ fn list_limits(arg: &Argument) -> Result<isize> {
         return Err(EINVAL);
     }
     for (index, limit) in LIMITS.iter().take(request.limits_len as usize).enumerate() {
-        let info = kwasmi_limit_info { limit: limit.id, reserved: 0, value: limit.default(), ceiling: limit.ceiling() };
+        let info = kwasmi_limit_info {
+            limit: limit.id,
+            reserved: 0,
+            value: limit.default(),
+            ceiling: limit.ceiling(),
+        };
         ioctl::element_to_user(request.limits, index, &info)?;
     }
     request.limits_len = LIMITS.len() as u32;
@@ -172,10 +180,18 @@ const ONCE_MAX: u64 = 1 << 20;
 ///
 /// `EINVAL` if the flags are unknown or exclude each other.
 fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
-    let auto = |reason| if limits::has_compiler() { reason } else { Some(NotCompiled::Off) };
+    let auto = |reason| {
+        if limits::has_compiler() {
+            reason
+        } else {
+            Some(NotCompiled::Off)
+        }
+    };
     match request.flags {
         0 => Ok(EngineChoice::Auto(auto(None))),
-        KWASMI_LOAD_ONCE if request.wasm_len > ONCE_MAX => Ok(EngineChoice::Auto(auto(Some(NotCompiled::Large)))),
+        KWASMI_LOAD_ONCE if request.wasm_len > ONCE_MAX => {
+            Ok(EngineChoice::Auto(auto(Some(NotCompiled::Large))))
+        }
         KWASMI_LOAD_ONCE => Ok(EngineChoice::Auto(auto(None))),
         KWASMI_LOAD_COMPILE => Ok(EngineChoice::Compiler),
         KWASMI_LOAD_INTERPRET => Ok(EngineChoice::Interpreter(NotCompiled::Requested)),
@@ -183,7 +199,11 @@ fn engine_choice(request: &kwasmi_load) -> Result<EngineChoice> {
     }
 }
 
-fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer) -> Result<Arc<Module>> {
+fn load_module(
+    request: &kwasmi_load,
+    engine: EngineChoice,
+    log: &mut LogBuffer,
+) -> Result<Arc<Module>> {
     let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
     limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
     // Copied once, so that the bytes that are verified are the bytes that run.
@@ -191,13 +211,17 @@ fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer)
     let (identity, module) = match Envelope::open(&file) {
         Ok(envelope) => {
             let mut identity = Identity::of(&envelope)?;
-            let verified = identity.verify(&envelope, log).and_then(|()| identity.restrict(&mut limits, log));
+            let verified = identity
+                .verify(&envelope, log)
+                .and_then(|()| identity.restrict(&mut limits, log));
             let identity = Arc::new(identity, GFP_KERNEL_ACCOUNT)?;
             let module = verified.and_then(|()| {
                 limits.check(KWASMI_LIMIT_MODULE_SIZE, request.wasm_len, log)?;
                 let engine = match engine {
                     // The interpreter does not know exceptions.
-                    EngineChoice::Auto(Some(NotCompiled::Large)) if envelope.has_tags() => EngineChoice::Auto(None),
+                    EngineChoice::Auto(Some(NotCompiled::Large)) if envelope.has_tags() => {
+                        EngineChoice::Auto(None)
+                    }
                     engine => engine,
                 };
                 Module::load(&envelope, identity.clone(), &limits, engine, log)
@@ -206,8 +230,15 @@ fn load_module(request: &kwasmi_load, engine: EngineChoice, log: &mut LogBuffer)
         }
         Err(malformed) => {
             let _ = write!(log, "{malformed}");
-            let whole = Envelope { signed: &file, manifest: None, signature: None };
-            (Arc::new(Identity::of(&whole)?, GFP_KERNEL_ACCOUNT)?, Err(EKEYREJECTED))
+            let whole = Envelope {
+                signed: &file,
+                manifest: None,
+                signature: None,
+            };
+            (
+                Arc::new(Identity::of(&whole)?, GFP_KERNEL_ACCOUNT)?,
+                Err(EKEYREJECTED),
+            )
         }
     };
     audit::record(Event::Load, &identity, module.as_ref().err().copied());

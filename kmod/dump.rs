@@ -49,7 +49,9 @@ fn check() -> Result {
         return Err(EPERM);
     }
     // SAFETY: `security_locked_down` requires a valid reason, which `LOCKDOWN_BPF_READ_KERNEL` is.
-    kernel::error::to_result(unsafe { security_locked_down(lockdown_reason_LOCKDOWN_BPF_READ_KERNEL) })
+    kernel::error::to_result(unsafe {
+        security_locked_down(lockdown_reason_LOCKDOWN_BPF_READ_KERNEL)
+    })
 }
 
 /// Implements `KWASMI_IOC_DUMP`.
@@ -67,9 +69,18 @@ pub(crate) fn dump(code: &Code, arg: &Argument) -> Result<isize> {
     request.instructions = image.instructions();
     request.code_len = u32::try_from(bytes.len())?;
     let part = bytes.get(..request.code_size as usize).unwrap_or(bytes);
-    UserSlice::new(UserPtr::from_addr(usize::try_from(request.code)?), part.len()).writer().write_slice(part)?;
+    UserSlice::new(
+        UserPtr::from_addr(usize::try_from(request.code)?),
+        part.len(),
+    )
+    .writer()
+    .write_slice(part)?;
     let helpers = programs.helpers();
-    for (index, helper) in helpers.iter().take(request.helpers_len as usize).enumerate() {
+    for (index, helper) in helpers
+        .iter()
+        .take(request.helpers_len as usize)
+        .enumerate()
+    {
         ioctl::element_to_user(request.helpers, index, &(*helper as u64))?;
     }
     request.helpers_len = u32::try_from(helpers.len())?;

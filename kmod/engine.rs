@@ -71,11 +71,19 @@ impl Failure {
     pub(crate) fn report(&self, log: &mut LogBuffer, limits: &CallLimits) -> Error {
         match self {
             Self::Refused(error) if *error == EDQUOT => {
-                log.reached(KWASMI_LIMIT_TOTAL_RUNNING, counters::most(context_table::most_running()));
+                log.reached(
+                    KWASMI_LIMIT_TOTAL_RUNNING,
+                    counters::most(context_table::most_running()),
+                );
                 EDQUOT
             }
             Self::Refused(error) => *error,
-            Self::Aborted { status, limit, text, len } => {
+            Self::Aborted {
+                status,
+                limit,
+                text,
+                len,
+            } => {
                 let text = crate::log::text(text.get(..*len).unwrap_or(&[]));
                 match status {
                     Status::NoMemory => {
@@ -100,7 +108,12 @@ impl Failure {
 
 /// Returns the error number of an operation that returned `status` without an abort. `limit` is the
 /// `KWASMI_LIMIT_*` that the engine reported.
-pub(crate) fn refused(status: Status, limit: u32, log: &mut LogBuffer, limits: &CallLimits) -> Error {
+pub(crate) fn refused(
+    status: Status,
+    limit: u32,
+    log: &mut LogBuffer,
+    limits: &CallLimits,
+) -> Error {
     match status {
         Status::NoMemory => ENOMEM,
         Status::Limited => {
@@ -141,7 +154,12 @@ impl Account {
     ///
     /// `ENOMEM`; `EDQUOT` if a limit is reached, with the limit in `log`; `EINTR` or `EIO` if the
     /// engine aborted.
-    pub(crate) fn open(stack: &mut Stack, limit: u32, limits: &CallLimits, log: &mut LogBuffer) -> Result<Self> {
+    pub(crate) fn open(
+        stack: &mut Stack,
+        limit: u32,
+        limits: &CallLimits,
+        log: &mut LogBuffer,
+    ) -> Result<Self> {
         let mut args = AccountArgs {
             account: ptr::null_mut(),
             budget: usize::try_from(limits.get(limit))?,
@@ -151,13 +169,23 @@ impl Account {
         };
         // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` for
         // `AccountOpen`, and accepts a null host.
-        match unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountOpen, &mut args) } {
+        match unsafe {
+            enter(
+                stack,
+                None,
+                ptr::null_mut(),
+                EngineOp::AccountOpen,
+                &mut args,
+            )
+        } {
             Ok(Status::Ok) => {}
             Ok(status) => return Err(refused(status, args.limit, log, limits)),
             Err(failure) => return Err(failure.report(log, limits)),
         }
         // INVARIANT: The engine just opened the account.
-        Ok(Self { account: NonNull::new(args.account).ok_or(ENOMEM)? })
+        Ok(Self {
+            account: NonNull::new(args.account).ok_or(ENOMEM)?,
+        })
     }
 
     /// Closes the account and frees the memory that it still holds. Returns the peak in bytes.
@@ -188,7 +216,15 @@ impl Account {
         // SAFETY: `enter` requires the arguments of the operation, which are `AccountArgs` of an
         // open account for `AccountClose`. By the type invariant the account is open; `self` is
         // consumed, so it is not used again.
-        let outcome = unsafe { enter(stack, None, ptr::null_mut(), EngineOp::AccountClose, &mut args) };
+        let outcome = unsafe {
+            enter(
+                stack,
+                None,
+                ptr::null_mut(),
+                EngineOp::AccountClose,
+                &mut args,
+            )
+        };
         if !matches!(outcome, Ok(Status::Ok)) {
             // The blocks of the account leak: log that once.
             kernel::pr_warn_once!("a heap account could not be closed\n");
@@ -221,7 +257,8 @@ pub(crate) unsafe fn enter<A>(
         EngineOp::AccountOpen | EngineOp::Load | EngineOp::Start | EngineOp::Run => Purpose::Work,
         _ => Purpose::CleanUp,
     };
-    let guard = EntryGuard::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
+    let guard =
+        EntryGuard::begin(NonNull::from(&mut context), purpose).map_err(Failure::Refused)?;
     // SAFETY: `kwasmi_stack_enter` requires the top of a stack that is not in use, aligned to 16
     // bytes: `stack` is borrowed exclusively, and `Stack::top` aligns. `args` and `host` are valid
     // by this function's safety requirements. `guard` makes `context` known to the engine.
@@ -231,8 +268,18 @@ pub(crate) unsafe fn enter<A>(
     if !context.aborted {
         return Ok(status);
     }
-    let Context { limit, fault_text: text, fault_len: len, .. } = context;
-    Err(Failure::Aborted { status, limit, text, len })
+    let Context {
+        limit,
+        fault_text: text,
+        fault_len: len,
+        ..
+    } = context;
+    Err(Failure::Aborted {
+        status,
+        limit,
+        text,
+        len,
+    })
 }
 
 /// Drops a module or an instance of the engine.
@@ -248,7 +295,9 @@ pub(crate) unsafe fn drop_object(
     op: EngineOp,
     object: NonNull<c_void>,
 ) -> Outcome {
-    let mut args = ObjectArgs { object: object.as_ptr() };
+    let mut args = ObjectArgs {
+        object: object.as_ptr(),
+    };
     // SAFETY: `enter` requires the arguments of the operation, which are `ObjectArgs` with a live
     // object of the kind of `op` that nothing else uses, by this function's safety requirements. It
     // accepts a null host.
@@ -269,7 +318,10 @@ impl Reserve {
     /// `ENOMEM` if the reserve or a stack cannot be allocated, or if the engine fails.
     pub(crate) fn new(len: usize) -> Result<Self> {
         let mut memory = Vec::<u8, Vmalloc>::with_capacity(len, GFP_KERNEL | flags::__GFP_ZERO)?;
-        let mut args = InitArgs { reserve: memory.as_mut_ptr(), reserve_len: len };
+        let mut args = InitArgs {
+            reserve: memory.as_mut_ptr(),
+            reserve_len: len,
+        };
         let mut stack = Stack::new()?;
         // SAFETY: `enter` requires the arguments of the operation, which are `InitArgs` for `Init`,
         // and accepts a null host. The engine keeps the address of the reserve; the returned value
@@ -290,7 +342,15 @@ impl Reserve {
         let mut args = ReserveArgs::default();
         // SAFETY: `enter` requires the arguments of the operation, which are `ReserveArgs` for
         // `Reserve`, and accepts a null host.
-        match unsafe { enter(&mut stack, None, ptr::null_mut(), EngineOp::Reserve, &mut args) } {
+        match unsafe {
+            enter(
+                &mut stack,
+                None,
+                ptr::null_mut(),
+                EngineOp::Reserve,
+                &mut args,
+            )
+        } {
             Ok(Status::Ok) => Ok(args),
             Err(Failure::Refused(error)) => Err(error),
             _ => Err(EIO),

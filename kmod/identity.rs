@@ -97,7 +97,12 @@ impl Identity {
     /// `EINTR` if a fatal signal is pending.
     pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self> {
         let sha256 = hash(envelope.signed)?;
-        Ok(Self { sha256, verdict: Verdict::Unsigned, signer: SignerName::new(), declared: None })
+        Ok(Self {
+            sha256,
+            verdict: Verdict::Unsigned,
+            signer: SignerName::new(),
+            declared: None,
+        })
     }
 
     /// Checks signature and manifest, and stores what they say.
@@ -114,7 +119,10 @@ impl Identity {
         match self.check_signature(envelope, log) {
             Err(error) if mode == Mode::Enforce || error == ENOMEM => return Err(error),
             Err(_) if mode == Mode::Warn && policy::is_news(&self.sha256) => {
-                kernel::pr_warn!("module {} is not signed by a trusted key\n", Hex(&self.sha256));
+                kernel::pr_warn!(
+                    "module {} is not signed by a trusted key\n",
+                    Hex(&self.sha256)
+                );
             }
             _ => {}
         }
@@ -129,7 +137,11 @@ impl Identity {
             }
             None => {}
         }
-        policy::check(&self.sha256, self.declared.as_ref().map(|it| (&it.name, it.version)), log)
+        policy::check(
+            &self.sha256,
+            self.declared.as_ref().map(|it| (&it.name, it.version)),
+            log,
+        )
     }
 
     fn check_signature(&mut self, envelope: &Envelope<'_>, log: &mut LogBuffer) -> Result {
@@ -148,7 +160,11 @@ impl Identity {
             ENOEXEC
         })?;
         if manifest.abi > u64::from(KWASMI_ABI) {
-            let _ = write!(log, "the manifest wants interface {}, this is {KWASMI_ABI}", manifest.abi);
+            let _ = write!(
+                log,
+                "the manifest wants interface {}, this is {KWASMI_ABI}",
+                manifest.abi
+            );
             return Err(ENOEXEC);
         }
         let mut limits = [0; limits::COUNT];
@@ -180,7 +196,11 @@ impl Identity {
             let _ = log.write_str("it is not signed by a trusted key");
             return Err(code::EKEYREJECTED);
         }
-        policy::check(&self.sha256, self.declared.as_ref().map(|it| (&it.name, it.version)), log)
+        policy::check(
+            &self.sha256,
+            self.declared.as_ref().map(|it| (&it.name, it.version)),
+            log,
+        )
     }
 
     /// Restricts the limits that the caller requested to those of the manifest.
@@ -197,7 +217,9 @@ impl Identity {
 
     /// Returns the capabilities of the module: those of the manifest, or all if there is none.
     pub(crate) fn capabilities(&self) -> Capabilities {
-        self.declared.as_ref().map_or(Capabilities::ALL, |it| it.capabilities)
+        self.declared
+            .as_ref()
+            .map_or(Capabilities::ALL, |it| it.capabilities)
     }
 
     /// Returns the SHA-256 of the module without its signature.
@@ -219,7 +241,10 @@ impl Identity {
     /// Returns the name in the manifest; empty if there is no manifest.
     pub(crate) fn name_bytes(&self) -> &[u8] {
         let name = self.declared.as_ref().map_or([].as_slice(), |it| &it.name);
-        let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        let len = name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len());
         name.get(..len).unwrap_or(name)
     }
 
@@ -233,7 +258,11 @@ impl Identity {
         let mut answer = kwasmi_module {
             sha256: self.sha256,
             verdict: self.verdict.number(),
-            flags: if self.declared.is_some() { KWASMI_MODULE_MANIFEST } else { 0 },
+            flags: if self.declared.is_some() {
+                KWASMI_MODULE_MANIFEST
+            } else {
+                0
+            },
             version: self.version(),
             reserved: 0,
             name: [0; 72],

@@ -127,18 +127,27 @@ impl Invocation {
         }
         if invoke.name_len > KWASMI_INVOKE_NAME_MAX {
             let len = invoke.name_len;
-            let _ = write!(log, "name of the function: {len} bytes, limit {KWASMI_INVOKE_NAME_MAX}");
+            let _ = write!(
+                log,
+                "name of the function: {len} bytes, limit {KWASMI_INVOKE_NAME_MAX}"
+            );
             return Err(E2BIG);
         }
         if invoke.args_len > KWASMI_INVOKE_MAX {
             let len = invoke.args_len;
-            let _ = write!(log, "arguments of the function: {len} given, limit {KWASMI_INVOKE_MAX}");
+            let _ = write!(
+                log,
+                "arguments of the function: {len} given, limit {KWASMI_INVOKE_MAX}"
+            );
             return Err(E2BIG);
         }
         let name = ioctl::bytes_from_user(invoke.name, invoke.name_len as usize)?;
         let mut args = KVVec::with_capacity(invoke.args_len as usize, GFP_KERNEL_ACCOUNT)?;
         for index in 0..invoke.args_len {
-            args.push(ioctl::element_from_user(invoke.args, index as usize)?, GFP_KERNEL_ACCOUNT)?;
+            args.push(
+                ioctl::element_from_user(invoke.args, index as usize)?,
+                GFP_KERNEL_ACCOUNT,
+            )?;
         }
         Ok(Self { name, args })
     }
@@ -233,7 +242,10 @@ impl Instance {
     ) -> Result<Arc<Self>> {
         for strings in [args, env] {
             if strings.last().is_some_and(|last| *last != 0) {
-                let _ = write!(log, "arguments or environment: the last string has no NUL at its end");
+                let _ = write!(
+                    log,
+                    "arguments or environment: the last string has no NUL at its end"
+                );
                 return Err(EINVAL);
             }
         }
@@ -241,7 +253,11 @@ impl Instance {
         let counted = Counted::new(log)?;
 
         let host = Host::new(files);
-        let host = if flags & KWASMI_START_SIGPIPE != 0 { host.end_without_reader() } else { host };
+        let host = if flags & KWASMI_START_SIGPIPE != 0 {
+            host.end_without_reader()
+        } else {
+            host
+        };
 
         // From here on, the drop of `this` cleans up.
         let this = Arc::pin_init(
@@ -278,13 +294,20 @@ impl Instance {
             fds: grants.as_ptr(),
             fds_len: grants.len(),
             invoke: invoke.as_ref().map_or(ptr::null(), ptr::from_ref),
-            limits: InstanceLimits { memory: 0, table: 0, fds: 0, fuel: 0 },
+            limits: InstanceLimits {
+                memory: 0,
+                table: 0,
+                fds: 0,
+                fuel: 0,
+            },
             limit: 0,
             log: ptr::null_mut(),
             instance: ptr::null_mut(),
         };
         let entered = this.counted.enter(log)?;
-        this.inner.lock().instantiate(&this.module, &mut start, log)?;
+        this.inner
+            .lock()
+            .instantiate(&this.module, &mut start, log)?;
         drop(entered);
         Ok(this)
     }
@@ -303,7 +326,12 @@ impl Instance {
             Err(error) if error == ERESTARTSYS => return Err(error),
             Err(error) => {
                 let (code, limit_value) = log.limit();
-                arg.write(&kwasmi_run { code, limit_value, log_len: log.give()?, ..request })?;
+                arg.write(&kwasmi_run {
+                    code,
+                    limit_value,
+                    log_len: log.give()?,
+                    ..request
+                })?;
                 return Err(error);
             }
         }
@@ -331,10 +359,17 @@ impl Instance {
         }
         let inner = self.inner.try_lock().ok_or(EBUSY)?;
         let results = inner.report.results.iter().take(inner.report.results_len);
-        for (index, result) in results.clone().take(request.results_len as usize).enumerate() {
+        for (index, result) in results
+            .clone()
+            .take(request.results_len as usize)
+            .enumerate()
+        {
             ioctl::element_to_user(request.results, index, result)?;
         }
-        arg.write(&kwasmi_results { results_len: results.count() as u32, ..request })?;
+        arg.write(&kwasmi_results {
+            results_len: results.count() as u32,
+            ..request
+        })?;
         Ok(0)
     }
 
@@ -356,7 +391,12 @@ impl Inner {
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_START` that the engine reports; `log` gets the reason.
-    fn instantiate(&mut self, module: &Module, args: &mut StartArgs, log: &mut LogBuffer) -> Result {
+    fn instantiate(
+        &mut self,
+        module: &Module,
+        args: &mut StartArgs,
+        log: &mut LogBuffer,
+    ) -> Result {
         args.limits = InstanceLimits {
             memory: self.limits.get(KWASMI_LIMIT_MEMORY),
             table: self.limits.get(KWASMI_LIMIT_TABLE),
@@ -372,7 +412,11 @@ impl Inner {
             // to outlives the call: `Instance::new` filled it in with pointers to its own variables
             // and arguments, and `log` lives until `lend` returns. `host` points to a live `Host`,
             // which only this task uses.
-            unsafe { module.code().instantiate(&mut self.stack, &account, host, args) }
+            unsafe {
+                module
+                    .code()
+                    .instantiate(&mut self.stack, &account, host, args)
+            }
         });
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
@@ -386,7 +430,13 @@ impl Inner {
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
-                if matches!(&failure, Failure::Aborted { status: Status::Fault, .. }) {
+                if matches!(
+                    &failure,
+                    Failure::Aborted {
+                        status: Status::Fault,
+                        ..
+                    }
+                ) {
                     module.code().poison();
                 }
                 failure.report(log, &self.limits)
@@ -422,7 +472,11 @@ impl Inner {
         }
         let running = Running::begin(instance, self.host.deadline)?;
         let mut text = [0; TEXT_MAX];
-        let mut log = crate::ffi::Log { text: text.as_mut_ptr(), size: TEXT_MAX, len: 0 };
+        let mut log = crate::ffi::Log {
+            text: text.as_mut_ptr(),
+            size: TEXT_MAX,
+            len: 0,
+        };
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
             ending: Ending::EngineFault as u32,
@@ -440,7 +494,15 @@ impl Inner {
         // SAFETY: `engine::enter` requires the arguments of the operation, here `RunArgs` of a live
         // instance that nothing else uses: `live` holds it, and `self` is behind the lock. `host`
         // points to a live `Host`, which only this task uses.
-        let outcome = unsafe { engine::enter(&mut self.stack, Some(&live.account), host, EngineOp::Run, &mut args) };
+        let outcome = unsafe {
+            engine::enter(
+                &mut self.stack,
+                Some(&live.account),
+                host,
+                EngineOp::Run,
+                &mut args,
+            )
+        };
         drop(assumed);
         drop(running);
         drop(entered);
@@ -459,9 +521,18 @@ impl Inner {
                 report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
                 self.end(instance);
             }
-            Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => return Err(wait_for_turn()),
-            Err(failure @ Failure::Refused(_)) => return Err(failure.report(caller_log, &self.limits)),
-            Err(Failure::Aborted { status, limit, text, len }) => {
+            Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => {
+                return Err(wait_for_turn())
+            }
+            Err(failure @ Failure::Refused(_)) => {
+                return Err(failure.report(caller_log, &self.limits))
+            }
+            Err(Failure::Aborted {
+                status,
+                limit,
+                text,
+                len,
+            }) => {
                 report.ending = match status {
                     Status::NoMemory => Ending::OutOfMemory,
                     Status::Limited => Ending::Limited,
@@ -505,7 +576,9 @@ impl Inner {
         };
         // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
         // and `self` is behind the lock.
-        let outcome = unsafe { engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object) };
+        let outcome = unsafe {
+            engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object)
+        };
         let peak = match outcome {
             Ok(_) => instance.module.code().settle(&mut self.stack, live.account),
             Err(_) => {
@@ -557,10 +630,16 @@ impl Report {
 /// Returns the ending with the number `raw`, which the engine has stored. An unknown number is an
 /// engine fault.
 fn ending(raw: u32) -> Ending {
-    [Ending::Exited, Ending::Trapped, Ending::Limited, Ending::Killed, Ending::OutOfMemory]
-        .into_iter()
-        .find(|ending| *ending as u32 == raw)
-        .unwrap_or(Ending::EngineFault)
+    [
+        Ending::Exited,
+        Ending::Trapped,
+        Ending::Limited,
+        Ending::Killed,
+        Ending::OutOfMemory,
+    ]
+    .into_iter()
+    .find(|ending| *ending as u32 == raw)
+    .unwrap_or(Ending::EngineFault)
 }
 
 /// Sleeps for a moment and returns the error that restarts the call. A guest that has left its
@@ -630,7 +709,11 @@ type Names = KVVec<KVec<u8>>;
 ///
 /// `EBADF`, `EINVAL`, `EPERM`, `EACCES` and `E2BIG` as documented for `KWASMI_IOC_START`; `EFAULT`
 /// if a name cannot be read; `ENOMEM`.
-fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Result<(Files, KVVec<FdGrant>, Names)> {
+fn open_files(
+    fds: &[kwasmi_fd],
+    has: Capabilities,
+    log: &mut LogBuffer,
+) -> Result<(Files, KVVec<FdGrant>, Names)> {
     let mut files = Files::new();
     let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
     let mut names = Names::new();
@@ -642,24 +725,45 @@ fn open_files(fds: &[kwasmi_fd], has: Capabilities, log: &mut LogBuffer) -> Resu
         let (handle, (is_readable, is_writable)) = files.open(fd.fd).inspect_err(|_| {
             let _ = write!(log, "descriptor {} is not open", fd.fd);
         })?;
-        if grants.iter().any(|other: &FdGrant| other.guest_fd == fd.guest_fd) {
+        if grants
+            .iter()
+            .any(|other: &FdGrant| other.guest_fd == fd.guest_fd)
+        {
             let _ = write!(log, "guest descriptor {}: used twice", fd.guest_fd);
             return Err(EINVAL);
         }
-        if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX || fd.rights >> 30 != 0 || fd.rights_inheriting >> 30 != 0 {
-            let _ = write!(log, "guest descriptor {}: number or rights out of range", fd.guest_fd);
+        if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX
+            || fd.rights >> 30 != 0
+            || fd.rights_inheriting >> 30 != 0
+        {
+            let _ = write!(
+                log,
+                "guest descriptor {}: number or rights out of range",
+                fd.guest_fd
+            );
             return Err(EINVAL);
         }
         // Such a file can hold the instance fd, and the instance holds the file: neither would ever
         // be freed.
         if files.may_hold_files(handle) && ioctl::require_sys_admin().is_err() {
-            let _ = write!(log, "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN", fd.fd);
+            let _ = write!(
+                log,
+                "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN",
+                fd.fd
+            );
             return Err(EPERM);
         }
-        let (needed, word) =
-            if files.is_socket(handle) { (Capability::Sockets, "sockets") } else { (Capability::Files, "files") };
+        let (needed, word) = if files.is_socket(handle) {
+            (Capability::Sockets, "sockets")
+        } else {
+            (Capability::Files, "files")
+        };
         if fd.guest_fd >= STANDARD_FDS && !has.has(needed) {
-            let _ = write!(log, "the manifest lacks the capability {word} for descriptor {}", fd.guest_fd);
+            let _ = write!(
+                log,
+                "the manifest lacks the capability {word} for descriptor {}",
+                fd.guest_fd
+            );
             return Err(EACCES);
         }
         names_len += fd.name_len.min(KWASMI_NAME_MAX + 1);
@@ -702,11 +806,19 @@ fn name(files: &Files, handle: u32, fd: &kwasmi_fd, log: &mut LogBuffer) -> Resu
         .reader()
         .read_all(&mut name, GFP_KERNEL_ACCOUNT)?;
     if name.contains(&0) {
-        let _ = write!(log, "guest descriptor {}: the name contains a NUL", fd.guest_fd);
+        let _ = write!(
+            log,
+            "guest descriptor {}: the name contains a NUL",
+            fd.guest_fd
+        );
         return Err(EINVAL);
     }
     if !files.is_directory(handle) {
-        let _ = write!(log, "guest descriptor {}: has a name but is not a directory", fd.guest_fd);
+        let _ = write!(
+            log,
+            "guest descriptor {}: has a name but is not a directory",
+            fd.guest_fd
+        );
         return Err(EINVAL);
     }
     Ok(name)

@@ -71,7 +71,9 @@ pub(crate) struct Argument {
 impl Argument {
     /// Creates an argument from the address `arg`.
     pub(crate) fn new(arg: usize) -> Self {
-        Self { addr: UserPtr::from_addr(arg) }
+        Self {
+            addr: UserPtr::from_addr(arg),
+        }
     }
 
     /// Copies the structure from the caller.
@@ -89,7 +91,9 @@ impl Argument {
     ///
     /// `EFAULT` if the address is not writable.
     pub(crate) fn write<T: AsBytes>(&self, value: &T) -> Result {
-        UserSlice::new(self.addr, size_of::<T>()).writer().write(value)
+        UserSlice::new(self.addr, size_of::<T>())
+            .writer()
+            .write(value)
     }
 }
 

@@ -91,7 +91,9 @@ impl Keyring {
             )
         })?;
         // INVARIANT: `keyring_alloc` returned a reference, which the value takes over.
-        let ring = Key { key: NonNull::new(ring).ok_or(ENOMEM)? };
+        let ring = Key {
+            key: NonNull::new(ring).ok_or(ENOMEM)?,
+        };
         SHARED.store(ring.key.as_ptr().cast(), Relaxed);
         Ok(Self { _ring: ring })
     }
@@ -122,11 +124,19 @@ impl Keyring {
         // during the call: the keyring exists while the device is open, and `id` owns the
         // identifier. It accepts null for the other identifiers.
         let found = unsafe {
-            kwasmi_bindings::find_asymmetric_key(ring.as_ptr(), id.id.as_ptr(), ptr::null(), ptr::null(), false)
+            kwasmi_bindings::find_asymmetric_key(
+                ring.as_ptr(),
+                id.id.as_ptr(),
+                ptr::null(),
+                ptr::null(),
+                false,
+            )
         };
         match from_err_ptr(found) {
             // INVARIANT: `find_asymmetric_key` returned a reference, which the value takes over.
-            Ok(key) => Ok(Key { key: NonNull::new(key).ok_or(ENOKEY)? }),
+            Ok(key) => Ok(Key {
+                key: NonNull::new(key).ok_or(ENOKEY)?,
+            }),
             Err(error) if error == ENOMEM => Err(ENOMEM),
             // A revoked or expired key is treated as a missing one.
             Err(_) => Err(ENOKEY),
@@ -145,7 +155,12 @@ impl Key {
     pub(crate) fn description(&self) -> &CStr {
         // SAFETY: By the type invariant the key is referenced. Both variants of the union begin
         // with the same fields, of which `description` is one.
-        let text = unsafe { (*self.key.as_ptr()).__bindgen_anon_3.__bindgen_anon_1.description };
+        let text = unsafe {
+            (*self.key.as_ptr())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                .description
+        };
         if text.is_null() {
             return c"";
         }
@@ -158,7 +173,8 @@ impl Key {
     pub(crate) fn algorithm(&self) -> &CStr {
         // SAFETY: By the type invariant the key is referenced. `find_asymmetric_key` returns only
         // asymmetric keys, whose first payload word is the address of the public key.
-        let public: *const public_key = unsafe { (*self.key.as_ptr()).__bindgen_anon_4.payload.data[0] }.cast();
+        let public: *const public_key =
+            unsafe { (*self.key.as_ptr()).__bindgen_anon_4.payload.data[0] }.cast();
         if public.is_null() {
             return c"";
         }
@@ -208,7 +224,9 @@ impl KeyId {
         })?;
         // INVARIANT: `asymmetric_key_generate_id` allocated the identifier, which the value takes
         // over.
-        Ok(Self { id: NonNull::new(id).ok_or(ENOMEM)? })
+        Ok(Self {
+            id: NonNull::new(id).ok_or(ENOMEM)?,
+        })
     }
 }
 
@@ -231,7 +249,11 @@ impl Drop for KeyId {
 ///
 /// `ring` must be a keyring that stays valid during the call, or one of the special values of
 /// `include/linux/verification.h`.
-pub(crate) unsafe fn verify_pkcs7(signed: &[u8], signature: &[u8], ring: *mut bindings::key) -> Result {
+pub(crate) unsafe fn verify_pkcs7(
+    signed: &[u8],
+    signature: &[u8],
+    ring: *mut bindings::key,
+) -> Result {
     // SAFETY: `verify_pkcs7_signature` requires two readable byte ranges, whose addresses and
     // lengths are those of slices, and a keyring or special value, which `ring` is by this
     // function's safety requirement.

@@ -34,11 +34,19 @@ mod device;
 mod dump;
 mod engine;
 #[path = "engine/src/ffi.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
 mod ffi;
 mod host;
 #[path = "engine/src/host_operations.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
 mod host_operations;
 mod identity;
 mod instance;
@@ -61,12 +69,20 @@ mod policy;
 mod preview1;
 mod programs;
 #[path = "engine/src/signing/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
 mod signing;
 mod stack;
 mod table;
 #[path = "engine/src/text.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the engine, which uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the engine, which uses the rest"
+)]
 mod text;
 mod uapi;
 mod user;
@@ -229,8 +245,8 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is
             // the only call, and the engine was not entered yet.
             _stacks: unsafe { stack::Stacks::begin() },
-            // SAFETY: `Freeing::begin` must be called once, before any `Programs` are compiled: this is
-            // the only call, and the device does not exist yet.
+            // SAFETY: `Freeing::begin` must be called once, before any `Programs` are compiled:
+            // this is the only call, and the device does not exist yet.
             _freeing: unsafe { programs::Freeing::begin() },
             // The engine must be initialised before the device accepts ioctls.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits of modules and instances. [`limit_table`] defines their defaults and minimums; parameters of
-//! the kernel module define their ceilings. A caller may request any value from the minimum to the
-//! ceiling.
+//! Limits of modules and instances. [`limit_table`] defines their defaults and minimums; parameters
+//! of the kernel module define their ceilings. A caller may request any value from the minimum to
+//! the ceiling.
 
 use crate::{
     counters,
@@ -54,7 +54,11 @@ impl Limit {
 
     /// Writes to `log` that `requested` is out of range, and the range.
     fn log_out_of_range(&self, requested: u64, log: &mut LogBuffer) {
-        let _ = write!(log, "{}: requested {requested}, least {}, greatest ", self.name, self.minimum);
+        let _ = write!(
+            log,
+            "{}: requested {requested}, least {}, greatest ",
+            self.name, self.minimum
+        );
         let _ = match self.ceiling() {
             UNLIMITED => log.write_str("unlimited"),
             ceiling => write!(log, "{ceiling}"),
@@ -70,7 +74,10 @@ pub(crate) fn begin() {
     let mut info = bindings::sysinfo::default();
     // SAFETY: `si_meminfo` requires room for a `sysinfo`, which `info` has.
     unsafe { bindings::si_meminfo(&mut info) };
-    HALF_OF_MEMORY.store((info.totalram as u64).saturating_mul(info.mem_unit.into()) / 2, Relaxed);
+    HALF_OF_MEMORY.store(
+        (info.totalram as u64).saturating_mul(info.mem_unit.into()) / 2,
+        Relaxed,
+    );
 }
 
 /// Number of limits.
@@ -104,7 +111,10 @@ limit_table!(limits);
 const _: () = {
     let mut index = 0;
     while index < COUNT {
-        assert!(LIMITS[index].id as usize == index + 1, "limits are not in the order of their numbers");
+        assert!(
+            LIMITS[index].id as usize == index + 1,
+            "limits are not in the order of their numbers"
+        );
         index += 1;
     }
 };
@@ -125,18 +135,35 @@ pub(crate) fn ceiling(id: u32) -> u64 {
 ///
 /// `ENOEXEC` if the limit is unknown or has a ceiling only, or if `value` is below the minimum;
 /// `EDQUOT` if `value` is above the ceiling. `log` gets the reason.
-pub(crate) fn declare(declared: &mut [u64; COUNT], name: &str, value: u64, log: &mut LogBuffer) -> Result {
-    let known = LIMITS.iter().zip(declared).find(|(limit, _)| limit.name == name && limit.minimum != 0);
+pub(crate) fn declare(
+    declared: &mut [u64; COUNT],
+    name: &str,
+    value: u64,
+    log: &mut LogBuffer,
+) -> Result {
+    let known = LIMITS
+        .iter()
+        .zip(declared)
+        .find(|(limit, _)| limit.name == name && limit.minimum != 0);
     let Some((limit, place)) = known else {
         let _ = write!(log, "the manifest has an unknown limit: {name:?}");
         return Err(ENOEXEC);
     };
     if value < limit.minimum {
-        let _ = write!(log, "{}: the manifest has {value}, least {}", limit.name, limit.minimum);
+        let _ = write!(
+            log,
+            "{}: the manifest has {value}, least {}",
+            limit.name, limit.minimum
+        );
         return Err(ENOEXEC);
     }
     if value > limit.ceiling() {
-        let _ = write!(log, "{}: the manifest has {value}, greatest {}", limit.name, limit.ceiling());
+        let _ = write!(
+            log,
+            "{}: the manifest has {value}, greatest {}",
+            limit.name,
+            limit.ceiling()
+        );
         log.reached(limit.id, limit.ceiling());
         return Err(EDQUOT);
     }
@@ -168,14 +195,18 @@ impl CallLimits {
         let mut requested = [0; COUNT];
         for index in 0..len as usize {
             let request: uapi::kwasmi_limit = ioctl::element_from_user(addr, index)?;
-            let Some((limit, value)) =
-                find(request.limit).zip(requested.get_mut((request.limit as usize).wrapping_sub(1)))
+            let Some((limit, value)) = find(request.limit)
+                .zip(requested.get_mut((request.limit as usize).wrapping_sub(1)))
             else {
                 let _ = write!(log, "unknown limit {}", request.limit);
                 return Err(EINVAL);
             };
             if limit.minimum == 0 || request.reserved != 0 {
-                let _ = write!(log, "{}: not a limit of one call, or a reserved field is not 0", limit.name);
+                let _ = write!(
+                    log,
+                    "{}: not a limit of one call, or a reserved field is not 0",
+                    limit.name
+                );
                 return Err(EINVAL);
             }
             if *value != 0 {
@@ -215,7 +246,11 @@ impl CallLimits {
                 continue;
             }
             if *requested > *most {
-                let _ = write!(log, "{}: requested {requested}, limit of the manifest {most}", limit.name);
+                let _ = write!(
+                    log,
+                    "{}: requested {requested}, limit of the manifest {most}",
+                    limit.name
+                );
                 log.reached(limit.id, *most);
                 return Err(EDQUOT);
             }
@@ -228,7 +263,11 @@ impl CallLimits {
 
     /// Returns the value of the limit with this number.
     pub(crate) fn get(&self, id: u32) -> u64 {
-        let value = self.values.get((id as usize).wrapping_sub(1)).copied().unwrap_or(0);
+        let value = self
+            .values
+            .get((id as usize).wrapping_sub(1))
+            .copied()
+            .unwrap_or(0);
         // Only callers that reached the total heap ask for it. The value is the part that is open
         // to the caller.
         if id == uapi::KWASMI_LIMIT_TOTAL_HEAP {
@@ -256,7 +295,10 @@ impl CallLimits {
 
 /// Returns the size of the reserve, in bytes.
 pub(crate) fn reserve_bytes() -> usize {
-    module_parameters::reserve_kib.value().saturating_mul(KIB).clamp(64 * KIB, 64 * MIB) as usize
+    module_parameters::reserve_kib
+        .value()
+        .saturating_mul(KIB)
+        .clamp(64 * KIB, 64 * MIB) as usize
 }
 
 /// Returns true if guests may import functions that make the engine fail.

@@ -2,13 +2,13 @@
 
 //! Linear memories of compiled guests.
 //!
-//! A linear memory is a list of pages that are mapped to consecutive addresses. Growth allocates only
-//! the new pages, and maps all pages to another range of addresses. It copies nothing, and the memory
-//! never exists twice.
+//! A linear memory is a list of pages that are mapped to consecutive addresses. Growth allocates
+//! only the new pages, and maps all pages to another range of addresses. It copies nothing, and the
+//! memory never exists twice.
 //!
-//! Behind the memory lies padding, up to the next power of two of its size plus [`SPECULATION_PAD`]. If the
-//! processor speculates past a bounds check of compiled code, it does not get beyond the padding, which is
-//! one page of zeros, mapped many times.
+//! Behind the memory lies padding, up to the next power of two of its size plus
+//! [`SPECULATION_PAD`]. If the processor speculates past a bounds check of compiled code, it does
+//! not get beyond the padding, which is one page of zeros, mapped many times.
 //!
 //! C headers: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h),
 //! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
@@ -78,7 +78,11 @@ impl LinearMemory {
     /// Returns a memory without pages.
     pub(crate) fn new() -> Self {
         // INVARIANT: There are no pages.
-        Self { pages: KVVec::new(), filler: None, start: NonNull::dangling() }
+        Self {
+            pages: KVVec::new(),
+            filler: None,
+            start: NonNull::dangling(),
+        }
     }
 
     /// Returns the size in bytes.
@@ -91,8 +95,8 @@ impl LinearMemory {
         self.start
     }
 
-    /// Grows the memory to `size` bytes, rounded up to whole pages. New bytes are zero. Every few pages,
-    /// `may_continue` decides whether to go on.
+    /// Grows the memory to `size` bytes, rounded up to whole pages. New bytes are zero. Every few
+    /// pages, `may_continue` decides whether to go on.
     ///
     /// # Errors
     ///
@@ -143,8 +147,9 @@ impl LinearMemory {
         if count > 0 {
             // `map` has checked that the number fits.
             let mapped = mapped(count) as u32;
-            // SAFETY: `vm_unmap_ram` requires the address that `vm_map_ram` returned, and its number of
-            // pages, which these are by the type invariant. Nothing uses the addresses any more.
+            // SAFETY: `vm_unmap_ram` requires the address that `vm_map_ram` returned, and its
+            // number of pages, which these are by the type invariant. Nothing uses the addresses
+            // any more.
             unsafe { vmalloc::vm_unmap_ram(self.start.as_ptr().cast(), mapped) };
         }
     }
@@ -162,8 +167,8 @@ impl Drop for LinearMemory {
     }
 }
 
-/// Returns the number of pages that are mapped for a memory of `count` pages: the next power of two, and
-/// [`SPECULATION_PAD`].
+/// Returns the number of pages that are mapped for a memory of `count` pages: the next power of
+/// two, and [`SPECULATION_PAD`].
 fn mapped(count: usize) -> usize {
     count.next_power_of_two() + SPECULATION_PAD / PAGE_SIZE
 }
@@ -177,8 +182,8 @@ fn map(pages: &mut KVVec<NonNull<bindings::page>>) -> Result<NonNull<u8>> {
     let count = u32::try_from(pages.len()).map_err(|_| ENOMEM)?;
     // A `NonNull` has the representation of a pointer.
     let array = pages.as_mut_ptr().cast::<*mut bindings::page>();
-    // SAFETY: `vm_map_ram` requires an array of pointers to `count` pages, which it only reads. The caller
-    // passes pages that it owns.
+    // SAFETY: `vm_map_ram` requires an array of pointers to `count` pages, which it only reads. The
+    // caller passes pages that it owns.
     let start = unsafe { vmalloc::vm_map_ram(array, count, bindings::NUMA_NO_NODE) };
     NonNull::new(start.cast()).ok_or(ENOMEM)
 }

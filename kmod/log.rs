@@ -20,9 +20,10 @@ const SIZE_MAX: usize = 16 * 1024;
 pub(crate) fn text(bytes: &[u8]) -> &str {
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => {
-            bytes.get(..error.valid_up_to()).and_then(|valid| core::str::from_utf8(valid).ok()).unwrap_or_default()
-        }
+        Err(error) => bytes
+            .get(..error.valid_up_to())
+            .and_then(|valid| core::str::from_utf8(valid).ok())
+            .unwrap_or_default(),
     }
 }
 
@@ -43,7 +44,12 @@ impl LogBuffer {
     pub(crate) fn new(addr: u64, size: u32) -> Result<Self> {
         let mut text = KVVec::new();
         text.resize((size as usize).min(SIZE_MAX), 0, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self { user: UserPtr::from_addr(usize::try_from(addr)?), text, len: 0, limit: (0, 0) })
+        Ok(Self {
+            user: UserPtr::from_addr(usize::try_from(addr)?),
+            text,
+            len: 0,
+            limit: (0, 0),
+        })
     }
 
     /// Discards the text.
@@ -63,7 +69,11 @@ impl LogBuffer {
 
     /// Lets `f` write the text through the engine's [`Log`].
     pub(crate) fn lend<T>(&mut self, f: impl FnOnce(&mut Log) -> T) -> T {
-        let mut log = Log { text: self.text.as_mut_ptr(), size: self.text.len(), len: 0 };
+        let mut log = Log {
+            text: self.text.as_mut_ptr(),
+            size: self.text.len(),
+            len: 0,
+        };
         let result = f(&mut log);
         self.len = log.len;
         result
@@ -75,9 +85,14 @@ impl LogBuffer {
     ///
     /// `EFAULT` if the caller's buffer is not writable.
     pub(crate) fn give(&self) -> Result<u32> {
-        let written = self.text.get(..self.len.min(self.text.len())).unwrap_or(&[]);
+        let written = self
+            .text
+            .get(..self.len.min(self.text.len()))
+            .unwrap_or(&[]);
         if !written.is_empty() {
-            UserSlice::new(self.user, written.len()).writer().write_slice(written)?;
+            UserSlice::new(self.user, written.len())
+                .writer()
+                .write_slice(written)?;
         }
         Ok(u32::try_from(self.len).unwrap_or(u32::MAX))
     }

@@ -26,8 +26,9 @@ use kernel::{
 const PIECE_MAX: usize = 8192;
 
 /// Flags of all allocations.
-pub(crate) const FLAGS: u32 =
-    bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
+pub(crate) const FLAGS: u32 = bindings::GFP_KERNEL_ACCOUNT
+    | bindings::__GFP_NOWARN
+    | (1 << bindings::___GFP_RETRY_MAYFAIL_BIT);
 
 /// Allocates memory, to be freed by [`free`] or `kvfree`.
 ///
@@ -41,10 +42,14 @@ pub(crate) fn allocate(layout: Layout) -> Result<NonNull<u8>> {
     }
     let block = if size <= PIECE_MAX {
         // SAFETY: `kvrealloc_node_align` accepts null as the old block, for a new allocation.
-        unsafe { bindings::kvrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE) }
+        unsafe {
+            bindings::kvrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE)
+        }
     } else {
         // SAFETY: `vrealloc_node_align` accepts null as the old block, for a new allocation.
-        unsafe { bindings::vrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE) }
+        unsafe {
+            bindings::vrealloc_node_align(ptr::null(), size, align, FLAGS, bindings::NUMA_NO_NODE)
+        }
     };
     NonNull::new(block.cast()).ok_or(ENOMEM)
 }
@@ -72,7 +77,7 @@ pub(crate) fn buffer<T>(len: usize) -> Result<KVVec<T>> {
     }
     let block = allocate(layout)?.cast();
     // SAFETY: `from_raw_parts` requires memory with this capacity that the allocator can free and
-    // that the vector takes over. `allocate` returned room for `len` elements; `KVmalloc` frees with
-    // `kvfree`, too.
+    // that the vector takes over. `allocate` returned room for `len` elements; `KVmalloc` frees
+    // with `kvfree`, too.
     Ok(unsafe { KVVec::from_raw_parts(block.as_ptr(), 0, len) })
 }

@@ -98,8 +98,8 @@ impl Drop for Counted {
 }
 
 impl Module {
-    /// Loads the module in `envelope` within `limits`, for `engine`. Reuses the translation of a byte-identical
-    /// module if there is one.
+    /// Loads the module in `envelope` within `limits`, for `engine`. Reuses the translation of a
+    /// byte-identical module if there is one.
     ///
     /// # Errors
     ///
@@ -136,7 +136,14 @@ impl Module {
             });
             return Err(EOPNOTSUPP);
         }
-        Ok(Arc::new(Self { code, identity, _counted: counted }, GFP_KERNEL_ACCOUNT)?)
+        Ok(Arc::new(
+            Self {
+                code,
+                identity,
+                _counted: counted,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?)
     }
 
     /// Returns hash, signer and manifest of the module.
@@ -155,7 +162,9 @@ impl Module {
     ///
     /// `EKEYREJECTED` if the policy rejects the module now; `log` gets the reason.
     pub(crate) fn check_run(&self, log: &mut LogBuffer) -> Result {
-        self.identity.check_start(log).inspect_err(|error| audit::record(Event::Run, &self.identity, Some(*error)))
+        self.identity
+            .check_start(log)
+            .inspect_err(|error| audit::record(Event::Run, &self.identity, Some(*error)))
     }
 
     /// Implements `KWASMI_IOC_MODULE`.
@@ -169,7 +178,11 @@ impl Module {
         }
         // The last byte stays NUL.
         let places = answer.engine_reason.iter_mut().take(127);
-        self.code.with_reason(|reason| places.zip(reason).for_each(|(place, byte)| *place = *byte as c_char));
+        self.code.with_reason(|reason| {
+            places
+                .zip(reason)
+                .for_each(|(place, byte)| *place = *byte as c_char)
+        });
         arg.write(&answer).map(|()| 0)
     }
 
@@ -180,7 +193,11 @@ impl Module {
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
         let instance = Self::start_instance(this, &request, &mut log);
-        audit::record(Event::Start, &this.identity, instance.as_ref().err().copied());
+        audit::record(
+            Event::Start,
+            &this.identity,
+            instance.as_ref().err().copied(),
+        );
         ioctl::with_log(instance, &log, |len, limit| {
             request.log_len = len;
             (request.limit, request.limit_value) = limit;
@@ -189,14 +206,24 @@ impl Module {
         .and_then(|instance| anon_file::install(instance))
     }
 
-    fn start_instance(this: ArcBorrow<'_, Self>, request: &kwasmi_start, log: &mut LogBuffer) -> Result<Arc<Instance>> {
+    fn start_instance(
+        this: ArcBorrow<'_, Self>,
+        request: &kwasmi_start,
+        log: &mut LogBuffer,
+    ) -> Result<Arc<Instance>> {
         if this.code.is_poisoned() {
-            let _ = write!(log, "the engine failed in an earlier instance of this module");
+            let _ = write!(
+                log,
+                "the engine failed in an earlier instance of this module"
+            );
             return Err(EIO);
         }
         this.identity.check_start(log)?;
         if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
-            let _ = write!(log, "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes");
+            let _ = write!(
+                log,
+                "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes"
+            );
             return Err(E2BIG);
         }
         if request.fds_len > KWASMI_GUEST_FDS_MAX {
@@ -213,7 +240,14 @@ impl Module {
             0 => None,
             addr => Some(Invocation::from_user(addr, log)?),
         };
-        Instance::new(this.into(), (&args, &env, &fds), invocation.as_ref(), limits, request.flags, log)
+        Instance::new(
+            this.into(),
+            (&args, &env, &fds),
+            invocation.as_ref(),
+            limits,
+            request.flags,
+            log,
+        )
     }
 }
 

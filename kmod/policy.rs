@@ -110,7 +110,11 @@ pub(crate) fn name_key(name: &str) -> Name {
 /// # Errors
 ///
 /// `EKEYREJECTED` if it is; `log` gets the reason.
-pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut LogBuffer) -> Result {
+pub(crate) fn check(
+    hash: &Hash,
+    identity: Option<(&Name, Version)>,
+    log: &mut LogBuffer,
+) -> Result {
     if DENIED.lock().get(hash).is_some() {
         let _ = log.write_str("a module with this SHA-256 is denied");
         return Err(code::EKEYREJECTED);
@@ -122,7 +126,10 @@ pub(crate) fn check(hash: &Hash, identity: Option<(&Name, Version)>, log: &mut L
     match minimum {
         Some(minimum) if version < minimum => {
             let [major, minor, patch] = minimum;
-            let _ = write!(log, "older than the minimum version of that name, {major}.{minor}.{patch}");
+            let _ = write!(
+                log,
+                "older than the minimum version of that name, {major}.{minor}.{patch}"
+            );
             Err(code::EKEYREJECTED)
         }
         _ => Ok(()),
@@ -163,7 +170,9 @@ pub(crate) fn info(arg: &Argument) -> Result<isize> {
 pub(crate) fn deny(arg: &Argument) -> Result<isize> {
     ioctl::require_sys_admin()?;
     let request: kwasmi_deny = arg.read()?;
-    DENIED.lock().set(request.sha256, (), KWASMI_POLICY_MAX as usize)?;
+    DENIED
+        .lock()
+        .set(request.sha256, (), KWASMI_POLICY_MAX as usize)?;
     Ok(0)
 }
 
@@ -183,7 +192,10 @@ pub(crate) fn set_min_version(arg: &Argument) -> Result<isize> {
     }
     let key = name_key(name);
     let mut versions = MIN_VERSIONS.lock();
-    if versions.get(&key).is_some_and(|there| request.version < *there) {
+    if versions
+        .get(&key)
+        .is_some_and(|there| request.version < *there)
+    {
         return Err(EINVAL);
     }
     versions.set(key, request.version, KWASMI_POLICY_MAX as usize)?;
@@ -199,14 +211,19 @@ const fn size_of_name() -> usize {
 
 /// Implements `KWASMI_IOC_LIST_DENIED`.
 pub(crate) fn list_denied(arg: &Argument) -> Result<isize> {
-    list(arg, || copied(&DENIED.lock(), |(hash, ())| kwasmi_deny { sha256: *hash }))
+    list(arg, || {
+        copied(&DENIED.lock(), |(hash, ())| kwasmi_deny { sha256: *hash })
+    })
 }
 
 /// Implements `KWASMI_IOC_LIST_MIN_VERSIONS`.
 pub(crate) fn list_min_versions(arg: &Argument) -> Result<isize> {
     list(arg, || {
         copied(&MIN_VERSIONS.lock(), |(name, version)| {
-            let mut entry = kwasmi_min_version { version: *version, ..kwasmi_min_version::default() };
+            let mut entry = kwasmi_min_version {
+                version: *version,
+                ..kwasmi_min_version::default()
+            };
             for (place, byte) in entry.name.iter_mut().zip(name) {
                 *place = *byte as c_char;
             }
@@ -231,7 +248,11 @@ fn list<E: AsBytes>(arg: &Argument, entries: impl FnOnce() -> Result<KVVec<E>>) 
         return Err(EINVAL);
     }
     let entries = entries()?;
-    for (index, entry) in entries.iter().enumerate().take(request.entries_len as usize) {
+    for (index, entry) in entries
+        .iter()
+        .enumerate()
+        .take(request.entries_len as usize)
+    {
         ioctl::element_to_user(request.entries, index, entry)?;
     }
     request.entries_len = u32::try_from(entries.len())?;

@@ -172,7 +172,13 @@ impl Programs {
     /// would take more than [`Jit::size_max`] bytes. `EDQUOT` if all engines together would exceed
     /// `KWASMI_LIMIT_TOTAL_HEAP`.
     pub(crate) fn compile(functions: Uncompiled<'_>) -> Result<Self> {
-        let Jit { functions, count, helpers, helpers_len, size_max } = *functions.into_jit();
+        let Jit {
+            functions,
+            count,
+            helpers,
+            helpers_len,
+            size_max,
+        } = *functions.into_jit();
         // SAFETY: By the invariant of `Uncompiled`, there are `count` functions at `functions`,
         // which nothing else uses.
         let functions = unsafe { core::slice::from_raw_parts_mut(functions, count) };
@@ -180,7 +186,10 @@ impl Programs {
         let helpers = unsafe { core::slice::from_raw_parts(helpers, helpers_len) };
         let mut counted = Counted::new();
         let mut compiling = Compiling(0);
-        let memory = functions.iter().map(|function| Program::memory(function.len)).fold(0, usize::saturating_add);
+        let memory = functions
+            .iter()
+            .map(|function| Program::memory(function.len))
+            .fold(0, usize::saturating_add);
         if memory as u64 > size_max {
             return Err(EFBIG);
         }
@@ -191,11 +200,14 @@ impl Programs {
             check_signals()?;
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`,
             // which nothing writes. An `Insn` is laid out as an instruction.
-            let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
+            let code =
+                unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
             let mut program = Program::new(code, function.frame)?;
             for insn in program.code() {
                 if insn.is_helper_call() {
-                    let helper = usize::try_from(insn.imm).ok().and_then(|number| helpers.get(number).copied());
+                    let helper = usize::try_from(insn.imm)
+                        .ok()
+                        .and_then(|number| helpers.get(number).copied());
                     insn.imm = distance(helper.filter(|address| *address != 0).ok_or(EINVAL)?)?;
                 } else if insn.is_function_call() {
                     insn.imm = UNKNOWN;
@@ -214,13 +226,16 @@ impl Programs {
             let function = functions.get(index).ok_or(EINVAL)?;
             // SAFETY: By the invariant of `Uncompiled`, there are `len` instructions at `code`,
             // which nothing writes. An `Insn` is laid out as an instruction.
-            let code = unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
+            let code =
+                unsafe { core::slice::from_raw_parts(function.code.cast::<Insn>(), function.len) };
             // Constant blinding may have added instructions. The calls are in the same order.
             let mut callees = code.iter().filter(|insn| insn.is_function_call());
             for insn in program.code() {
                 if insn.is_function_call() {
                     let callee = callees.next().ok_or(EINVAL)?;
-                    let callee = usize::try_from(callee.imm).ok().and_then(|callee| functions.get(callee));
+                    let callee = usize::try_from(callee.imm)
+                        .ok()
+                        .and_then(|callee| functions.get(callee));
                     insn.imm = distance(callee.ok_or(EINVAL)?.entry)?;
                 }
             }
@@ -235,11 +250,18 @@ impl Programs {
                 fsleep(Delta::from_millis(1));
             }
             let instructions = functions.get(index).map_or(0, |function| function.len);
-            images.push(program.into_image(u32::try_from(instructions)?), GFP_KERNEL_ACCOUNT)?;
+            images.push(
+                program.into_image(u32::try_from(instructions)?),
+                GFP_KERNEL_ACCOUNT,
+            )?;
         }
         let mut addresses = KVVec::with_capacity(helpers.len(), GFP_KERNEL_ACCOUNT)?;
         addresses.extend_from_slice(helpers, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self { images, counted, helpers: addresses })
+        Ok(Self {
+            images,
+            counted,
+            helpers: addresses,
+        })
     }
 
     /// Returns the number of bytes of machine code.
@@ -336,7 +358,12 @@ struct Insn {
 
 impl Insn {
     /// `BPF_JMP | BPF_EXIT`.
-    const EXIT: Self = Self { code: 0x95, regs: 0, off: 0, imm: 0 };
+    const EXIT: Self = Self {
+        code: 0x95,
+        regs: 0,
+        off: 0,
+        imm: 0,
+    };
 
     fn is_function_call(&self) -> bool {
         self.code == CALL && self.regs >> 4 == PSEUDO_CALL
@@ -384,7 +411,9 @@ pub(crate) struct Image {
 impl Image {
     /// Returns the machine code. Its address is that of the function.
     pub(crate) fn bytes(&self) -> &[u8] {
-        let start = self.function.map_or(core::ptr::dangling(), |function| function as *const u8);
+        let start = self
+            .function
+            .map_or(core::ptr::dangling(), |function| function as *const u8);
         // SAFETY: By the type invariant the JIT has put `size` bytes of machine code at this
         // address. They are readable, and do not change until this value is dropped.
         unsafe { core::slice::from_raw_parts(start, self.size as usize) }
@@ -407,7 +436,9 @@ impl Drop for Image {
             }
             fsleep(Delta::from_millis(10));
         }
-        kernel::pr_warn_once!("out of memory while freeing machine code: the machine code is leaked\n");
+        kernel::pr_warn_once!(
+            "out of memory while freeing machine code: the machine code is leaked\n"
+        );
     }
 }
 
@@ -417,8 +448,12 @@ impl Program {
     /// each instruction.
     fn memory(len: usize) -> usize {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
-        let code = len.saturating_mul(size_of::<Insn>()).saturating_add(header).next_multiple_of(PAGE_SIZE);
-        code.saturating_add(len.saturating_mul(size_of::<u32>())).saturating_add(AUXILIARY)
+        let code = len
+            .saturating_mul(size_of::<Insn>())
+            .saturating_add(header)
+            .next_multiple_of(PAGE_SIZE);
+        code.saturating_add(len.saturating_mul(size_of::<u32>()))
+            .saturating_add(AUXILIARY)
     }
 
     /// Allocates a program of `len` instructions. `flags` are more `GFP_*` flags.
@@ -428,7 +463,9 @@ impl Program {
     /// `EINVAL` if it is too long; `ENOMEM`.
     fn allocate(len: usize, flags: u32) -> Result<Self> {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
-        let size = len.checked_mul(size_of::<Insn>()).and_then(|bytes| bytes.checked_add(header));
+        let size = len
+            .checked_mul(size_of::<Insn>())
+            .and_then(|bytes| bytes.checked_add(header));
         let size = u32::try_from(size.ok_or(EINVAL)?)?;
         // SAFETY: `bpf_prog_alloc` has no requirements. It returns null if there is no memory. It
         // charges the memory cgroup.
@@ -476,7 +513,11 @@ impl Program {
         unsafe { (*prog).bpf_func = None };
         // INVARIANT: The second pass of the JIT completed the machine code. The program, which is
         // dropped, does not own it any more.
-        Image { function, size, instructions }
+        Image {
+            function,
+            size,
+            instructions,
+        }
     }
 
     /// Creates a program with a copy of `code` and a frame of `frame` bytes.
@@ -496,7 +537,12 @@ impl Program {
         unsafe { (*prog).set_is_func(1) };
         // SAFETY: `bpf_prog_alloc` allocates the auxiliary data, which has a `u32` at this offset.
         unsafe {
-            (*prog).aux.cast::<u8>().add(bpf::KWASMI_CONST_BPF_AUX_STACK_DEPTH as usize).cast::<u32>().write(frame)
+            (*prog)
+                .aux
+                .cast::<u8>()
+                .add(bpf::KWASMI_CONST_BPF_AUX_STACK_DEPTH as usize)
+                .cast::<u32>()
+                .write(frame)
         };
         // SAFETY: The program was allocated with room for the instructions, which lie at this
         // offset.
@@ -511,7 +557,11 @@ impl Program {
         let prog = self.0.as_ptr();
         // SAFETY: By the invariant the program is allocated, and its instructions lie at this
         // offset.
-        let code = unsafe { prog.cast::<u8>().add(bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize).cast::<Insn>() };
+        let code = unsafe {
+            prog.cast::<u8>()
+                .add(bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize)
+                .cast::<Insn>()
+        };
         // SAFETY: By the invariant the program is allocated.
         let len = unsafe { (*prog).len };
         // SAFETY: There are so many instructions, which are this program's alone.

@@ -28,7 +28,8 @@ use kernel::{
     prelude::*, //
 };
 
-// Without it a grace period ends in a softirq, in which the lock of retired stacks must not be taken.
+// Without it a grace period ends in a softirq, in which the lock of retired stacks must not be
+// taken.
 #[cfg(not(CONFIG_TASKS_RCU))]
 compile_error!("the kernel needs CONFIG_TASKS_RCU, which tracing and BPF select");
 
@@ -39,7 +40,8 @@ pub(crate) const SIZE: usize = 64 * 1024;
 ///
 /// # Invariants
 ///
-/// `start` is the start of `size` initialised bytes of [`Vmalloc`], which this value owns. `size` is a multiple of 8, and at least 16.
+/// `start` is the start of `size` initialised bytes of [`Vmalloc`], which this value owns. `size`
+/// is a multiple of 8, and at least 16.
 struct Memory {
     start: NonNull<u8>,
     size: usize,
@@ -60,15 +62,21 @@ impl Memory {
         }
         let flags = GFP_KERNEL_ACCOUNT | flags::__GFP_ZERO | flags::__GFP_NOWARN;
         let mut memory = ManuallyDrop::new(Vec::<u8, Vmalloc>::with_capacity(size, flags)?);
-        // INVARIANT: The vector has a capacity of `size` zeroed bytes, and `ManuallyDrop` gives up its ownership of them.
-        Ok(Self { start: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)?, size })
+        // INVARIANT: The vector has a capacity of `size` zeroed bytes, and `ManuallyDrop` gives up
+        // its ownership of them.
+        Ok(Self {
+            start: NonNull::new(memory.as_mut_ptr()).ok_or(ENOMEM)?,
+            size,
+        })
     }
 
-    /// Returns the number of bytes from the lowest non-zero word to the end. No task runs on the stack.
+    /// Returns the number of bytes from the lowest non-zero word to the end. No task runs on the
+    /// stack.
     fn used(&self) -> usize {
         let mut unused = 0;
         while unused < self.size {
-            // SAFETY: By the type invariant the `size` bytes are initialised, and `unused` is below `size`, a multiple of 8.
+            // SAFETY: By the type invariant the `size` bytes are initialised, and `unused` is below
+            // `size`, a multiple of 8.
             let word = unsafe { self.start.as_ptr().add(unused).cast::<u64>().read() };
             if word != 0 {
                 break;
@@ -82,19 +90,22 @@ impl Memory {
     fn clear(&mut self) {
         let used = self.used();
         let start = self.start.as_ptr().wrapping_add(self.size - used);
-        // SAFETY: By the type invariant the memory has `size` bytes, and `start` is `used` bytes below its end.
+        // SAFETY: By the type invariant the memory has `size` bytes, and `start` is `used` bytes
+        // below its end.
         unsafe { ptr::write_bytes(start, 0, used) };
     }
 
     /// Frees the memory.
     fn free(self) {
         let memory = ManuallyDrop::new(self);
-        // SAFETY: `from_raw_parts` requires memory of `Vmalloc` with this capacity, which the vector takes over. By the type invariant
-        // `start` is, and `ManuallyDrop` keeps this value from using it again.
+        // SAFETY: `from_raw_parts` requires memory of `Vmalloc` with this capacity, which the
+        // vector takes over. By the type invariant `start` is, and `ManuallyDrop` keeps this value
+        // from using it again.
         drop(unsafe { Vec::<u8, Vmalloc>::from_raw_parts(memory.start.as_ptr(), 0, memory.size) });
     }
 
-    /// Returns the address of the lowest words. While the memory is in a [`List`], they are the link to the next one.
+    /// Returns the address of the lowest words. While the memory is in a [`List`], they are the
+    /// link to the next one.
     fn link(&self) -> *mut Link {
         self.start.as_ptr().cast()
     }
@@ -124,7 +135,9 @@ impl Stack {
     pub(crate) fn new() -> Result<Self> {
         let retired = RETIRED.lock().pop();
         // INVARIANT: Engine stacks are retired and allocated with `SIZE` bytes.
-        Ok(Self { memory: retired.map_or_else(|| Memory::new(SIZE), Ok)? })
+        Ok(Self {
+            memory: retired.map_or_else(|| Memory::new(SIZE), Ok)?,
+        })
     }
 
     /// Returns the address of the highest usable word, aligned to 16 bytes.
@@ -144,7 +157,13 @@ impl Drop for Stack {
         counters::STACK_PEAK.raise(self.peak());
         self.memory.clear();
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
-        retire(Memory { start: self.memory.start, size: SIZE }, Kind::Engine);
+        retire(
+            Memory {
+                start: self.memory.start,
+                size: SIZE,
+            },
+            Kind::Engine,
+        );
     }
 }
 
@@ -161,7 +180,9 @@ impl GuestStack {
     /// `EINVAL` if `size` is below 16; `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
         let retired = RETIRED.lock().pop_guest(size);
-        Ok(Self { memory: retired.map_or_else(|| Memory::new(size), Ok)? })
+        Ok(Self {
+            memory: retired.map_or_else(|| Memory::new(size), Ok)?,
+        })
     }
 
     /// Returns the address of the lowest byte.
@@ -175,7 +196,13 @@ impl Drop for GuestStack {
         // The next guest must not read what this one left.
         self.memory.clear();
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
-        retire(Memory { start: self.memory.start, size: self.memory.size }, Kind::Guest);
+        retire(
+            Memory {
+                start: self.memory.start,
+                size: self.memory.size,
+            },
+            Kind::Guest,
+        );
     }
 }
 
@@ -192,7 +219,8 @@ enum Kind {
 ///
 /// # Invariants
 ///
-/// `first` is null, or the start of a [`Memory`] that the list owns and whose [`Link`] has its size and in turn such a pointer.
+/// `first` is null, or the start of a [`Memory`] that the list owns and whose [`Link`] has its size
+/// and in turn such a pointer.
 struct List {
     first: *mut u8,
 }
@@ -200,13 +228,21 @@ struct List {
 impl List {
     const fn new() -> Self {
         // INVARIANT: Null is the empty list.
-        Self { first: ptr::null_mut() }
+        Self {
+            first: ptr::null_mut(),
+        }
     }
 
     fn push(&mut self, memory: Memory) {
         let memory = ManuallyDrop::new(memory);
-        // SAFETY: By the invariant of `Memory` there is room for an aligned link, and this function owns the memory.
-        unsafe { memory.link().write(Link { next: self.first, size: memory.size }) };
+        // SAFETY: By the invariant of `Memory` there is room for an aligned link, and this function
+        // owns the memory.
+        unsafe {
+            memory.link().write(Link {
+                next: self.first,
+                size: memory.size,
+            })
+        };
         // INVARIANT: The list takes over the memory; its link has the former `first`.
         self.first = memory.start.as_ptr();
     }
@@ -215,11 +251,21 @@ impl List {
         let start = NonNull::new(self.first)?;
         // SAFETY: By the invariant of the list a link is at the start of the memory.
         let link = unsafe { start.as_ptr().cast::<Link>().read() };
-        // SAFETY: By the invariant of `Memory` there is room for a link. The words are those that an engine stack has not zeroed.
-        unsafe { start.as_ptr().cast::<Link>().write(Link { next: ptr::null_mut(), size: 0 }) };
+        // SAFETY: By the invariant of `Memory` there is room for a link. The words are those that
+        // an engine stack has not zeroed.
+        unsafe {
+            start.as_ptr().cast::<Link>().write(Link {
+                next: ptr::null_mut(),
+                size: 0,
+            })
+        };
         self.first = link.next;
-        // INVARIANT: By the invariant of the list the memory has this size, and the list has just dropped its pointer to it.
-        Some(Memory { start, size: link.size })
+        // INVARIANT: By the invariant of the list the memory has this size, and the list has just
+        // dropped its pointer to it.
+        Some(Memory {
+            start,
+            size: link.size,
+        })
     }
 
     /// Returns the next stack if it has `size` bytes.
@@ -253,7 +299,10 @@ struct Lists {
 
 impl Lists {
     const fn new() -> Self {
-        Self { engine: List::new(), guest: List::new() }
+        Self {
+            engine: List::new(),
+            guest: List::new(),
+        }
     }
 
     fn push(&mut self, memory: Memory, kind: Kind) {
@@ -292,9 +341,13 @@ impl Retired {
         self.young.engine.pop().or_else(|| self.old.engine.pop())
     }
 
-    /// Memory for a guest's stack of `size` bytes. Guests with the same limit have stacks of the same size.
+    /// Memory for a guest's stack of `size` bytes. Guests with the same limit have stacks of the
+    /// same size.
     fn pop_guest(&mut self, size: usize) -> Option<Memory> {
-        self.young.guest.pop_of(size).or_else(|| self.old.guest.pop_of(size))
+        self.young
+            .guest
+            .pop_of(size)
+            .or_else(|| self.old.guest.pop_of(size))
     }
 }
 
@@ -312,7 +365,10 @@ struct Head(UnsafeCell<bindings::callback_head>);
 // `Retired::is_waiting` prevents a second call meanwhile.
 unsafe impl Sync for Head {}
 
-static HEAD: Head = Head(UnsafeCell::new(bindings::callback_head { next: ptr::null_mut(), func: None }));
+static HEAD: Head = Head(UnsafeCell::new(bindings::callback_head {
+    next: ptr::null_mut(),
+    func: None,
+}));
 
 /// Keeps a stack until no stack trace can read it any more.
 fn retire(memory: Memory, kind: Kind) {

@@ -12,7 +12,9 @@ pub(crate) struct Table<K, V> {
 impl<K: Ord, V> Table<K, V> {
     /// Creates an empty table.
     pub(crate) const fn new() -> Self {
-        Self { entries: KVVec::new() }
+        Self {
+            entries: KVVec::new(),
+        }
     }
 
     fn place(&self, key: &K) -> Result<usize, usize> {
@@ -54,7 +56,9 @@ impl<K: Ord, V> Table<K, V> {
             Err(_) if self.entries.len() >= max => Err(EDQUOT),
             Err(place) => {
                 self.entries.reserve(1, GFP_KERNEL)?;
-                self.entries.insert_within_capacity(place, (key, value)).map_err(|_| ENOMEM)
+                self.entries
+                    .insert_within_capacity(place, (key, value))
+                    .map_err(|_| ENOMEM)
             }
         }
     }

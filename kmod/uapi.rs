@@ -2,7 +2,13 @@
 
 //! Types and constants that bindgen generated from `uapi/kwasmi.h`.
 
-#![allow(dead_code, missing_docs, non_camel_case_types, unreachable_pub, reason = "generated")]
+#![allow(
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    reason = "generated"
+)]
 
 use kernel::{
     ffi,

@@ -85,7 +85,10 @@ impl Counted {
     /// `EDQUOT` if `KWASMI_LIMIT_USER_INSTANCES` or `KWASMI_LIMIT_TOTAL_INSTANCES` is reached, with
     /// the limit in `log`; `ENOMEM`.
     pub(crate) fn new(log: &mut LogBuffer) -> Result<Self> {
-        Ok(Self { user: OfUser::new(log)?, _all: OfAll::new(log)? })
+        Ok(Self {
+            user: OfUser::new(log)?,
+            _all: OfAll::new(log)?,
+        })
     }
 
     /// Counts the current task as one that starts or runs the instance.
@@ -129,7 +132,14 @@ impl OfUser {
         let user = match users.get(&id) {
             Some(user) => user.clone(),
             None => {
-                let user = Arc::new(User { id, instances: Counter::new(), running: Counter::new() }, GFP_KERNEL)?;
+                let user = Arc::new(
+                    User {
+                        id,
+                        instances: Counter::new(),
+                        running: Counter::new(),
+                    },
+                    GFP_KERNEL,
+                )?;
                 users.set(id, user.clone(), usize::MAX)?;
                 user
             }

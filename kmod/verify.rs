@@ -71,7 +71,9 @@ impl Mode {
 /// Returns true if the kernel is locked down against unsigned modules.
 pub(crate) fn is_locked_down() -> bool {
     // SAFETY: `security_locked_down` requires a valid reason, which `LOCKDOWN_MODULE_SIGNATURE` is.
-    unsafe { bindings::security_locked_down(bindings::lockdown_reason_LOCKDOWN_MODULE_SIGNATURE) != 0 }
+    unsafe {
+        bindings::security_locked_down(bindings::lockdown_reason_LOCKDOWN_MODULE_SIGNATURE) != 0
+    }
 }
 
 /// Returns true if signatures by keys that the kernel trusts are accepted: the module parameter
@@ -124,9 +126,16 @@ pub(crate) type SignerName = KVec<u8>;
 ///
 /// `ENOKEY` if the signer's key is not trusted; `EKEYREJECTED` if the signature is malformed, weak
 /// or not valid; `ENOMEM`. `log` gets the reason, except for `ENOMEM`.
-pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Result<(Verdict, SignerName)> {
+pub(crate) fn check(
+    signed: &[u8],
+    signature: &[u8],
+    log: &mut LogBuffer,
+) -> Result<(Verdict, SignerName)> {
     let parsed = Signature::read(signature).map_err(|malformed| {
-        let _ = write!(log, "the signature is not accepted: {malformed} of the signature");
+        let _ = write!(
+            log,
+            "the signature is not accepted: {malformed} of the signature"
+        );
         code::EKEYREJECTED
     })?;
     match Keyring::find(&parsed.signer) {
@@ -160,7 +169,8 @@ pub(crate) fn check(signed: &[u8], signature: &[u8], log: &mut LogBuffer) -> Res
             // SAFETY: `verify_pkcs7` requires a keyring or a special value. 1 is
             // `VERIFY_USE_SECONDARY_KEYRING` of `include/linux/verification.h`: the secondary
             // keyring with the built-in one.
-            let verified = unsafe { keyring::verify_pkcs7(signed, signature, ptr::without_provenance_mut(1)) };
+            let verified =
+                unsafe { keyring::verify_pkcs7(signed, signature, ptr::without_provenance_mut(1)) };
             verified.map_err(|error| reason(error, log))?;
             Ok((Verdict::KernelKey, SignerName::new()))
         }
@@ -173,11 +183,20 @@ fn reason(error: Error, log: &mut LogBuffer) -> Error {
     let (words, error) = if error == ENOMEM {
         return error;
     } else if error == code::ENOKEY {
-        ("the signer's key is not in the keyring .kwasmi", code::ENOKEY)
+        (
+            "the signer's key is not in the keyring .kwasmi",
+            code::ENOKEY,
+        )
     } else if error == code::ENOPKG {
-        ("the kernel lacks an algorithm that this signature needs", code::EKEYREJECTED)
+        (
+            "the kernel lacks an algorithm that this signature needs",
+            code::EKEYREJECTED,
+        )
     } else {
-        ("the signature is not one of these bytes by that key", code::EKEYREJECTED)
+        (
+            "the signature is not one of these bytes by that key",
+            code::EKEYREJECTED,
+        )
     };
     let _ = log.write_str(words);
     error

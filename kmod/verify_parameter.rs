@@ -32,7 +32,9 @@ static PARAMETER: KernelParam = KernelParam::new(bindings::kernel_param {
     perm: 0o444,
     level: -1,
     flags: 0,
-    __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 { arg: TEXT.as_ptr().cast() },
+    __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
+        arg: TEXT.as_ptr().cast(),
+    },
 });
 
 /// Type of the parameter, for modinfo(8).

@@ -60,7 +60,10 @@ impl Alarm {
 impl HrTimerCallback for Alarm {
     type Pointer<'a> = Arc<Self>;
 
-    fn run(this: ArcBorrow<'_, Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        _context: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
         signal::interrupt(&this.task);
         HrTimerRestart::NoRestart
     }

@@ -42,7 +42,9 @@ pub(super) fn resolution(clock: ClockId) -> u64 {
             // the kernel.
             u64::from(unsafe { (&raw const bindings::hrtimer_resolution).read_volatile() })
         }
-        ClockId::ProcessCpu | ClockId::ThreadCpu => u64::from(bindings::NSEC_PER_SEC / bindings::HZ),
+        ClockId::ProcessCpu | ClockId::ThreadCpu => {
+            u64::from(bindings::NSEC_PER_SEC / bindings::HZ)
+        }
     }
 }
 

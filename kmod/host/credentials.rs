@@ -96,7 +96,10 @@ impl<'a> Assumed<'a> {
     /// Makes the current task act with `credentials`.
     pub(crate) fn new(credentials: &'a Credential) -> Self {
         let own = place().swap(credentials.as_ptr().cast_mut(), Ordering::AcqRel);
-        Self { own, _assumed: credentials }
+        Self {
+            own,
+            _assumed: credentials,
+        }
     }
 }
 

@@ -63,7 +63,10 @@ impl Reader<'_> {
 
     /// Stores `cookie` as the `d_next` cookie of the last entry.
     fn set_next(&mut self, cookie: u64) {
-        let place = self.last.take().and_then(|last| self.bytes.get_mut(last..)?.get_mut(..8));
+        let place = self
+            .last
+            .take()
+            .and_then(|last| self.bytes.get_mut(last..)?.get_mut(..8));
         if let Some(place) = place {
             place.copy_from_slice(&cookie.to_le_bytes());
         }
@@ -111,7 +114,8 @@ unsafe extern "C" fn take(
     // function's safety requirements; nothing else uses that `Reader` now.
     let reader = unsafe { &mut *context.cast::<Reader<'_>>() };
     // SAFETY: `name` points to `len` readable bytes by this function's safety requirements.
-    let name = unsafe { core::slice::from_raw_parts(name.cast(), usize::try_from(len).unwrap_or(0)) };
+    let name =
+        unsafe { core::slice::from_raw_parts(name.cast(), usize::try_from(len).unwrap_or(0)) };
     reader.add(name, cookie as u64, inode, kind)
 }
 
@@ -135,7 +139,10 @@ pub(super) fn read(open: &Open, bytes: &mut [u8], cookie: u64, host: &Host) -> R
             return Err(Error::from_errno(position as i32));
         }
         let mut reader = Reader {
-            context: bindings::dir_context { actor: Some(take), ..Default::default() },
+            context: bindings::dir_context {
+                actor: Some(take),
+                ..Default::default()
+            },
             bytes,
             used: 0,
             last: None,

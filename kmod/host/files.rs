@@ -59,7 +59,11 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(file: ARef<File>) -> Self {
-        let mut open = Self { file, is_own: false, flags: 0 };
+        let mut open = Self {
+            file,
+            is_own: false,
+            flags: 0,
+        };
         let has = open.linux_flags();
         for (flag, linux) in FLAGS {
             if has & linux == linux {
@@ -80,7 +84,10 @@ impl Open {
         // both hold by this function's safety requirement. `File` is a transparent wrapper of
         // `struct file`.
         let file = unsafe { ARef::from_raw(file.cast()) };
-        Self { is_own: true, ..Self::new(file) }
+        Self {
+            is_own: true,
+            ..Self::new(file)
+        }
     }
 
     /// Flushes the file as close(2) does before it drops the reference: `flush` of `struct
@@ -168,7 +175,10 @@ impl Open {
     /// Returns the access mode of the file: if it is open for reading, and if for writing.
     pub(crate) fn access(&self) -> (bool, bool) {
         let mode = self.mode();
-        (mode & kwasmi_bindings::KWASMI_CONST_FMODE_READ != 0, mode & kwasmi_bindings::KWASMI_CONST_FMODE_WRITE != 0)
+        (
+            mode & kwasmi_bindings::KWASMI_CONST_FMODE_READ != 0,
+            mode & kwasmi_bindings::KWASMI_CONST_FMODE_WRITE != 0,
+        )
     }
 
     /// Returns true if the guest set `NONBLOCK`: its calls must not wait.
@@ -191,7 +201,9 @@ pub(crate) struct Files {
 impl Files {
     /// Creates an empty table.
     pub(crate) fn new() -> Self {
-        Self { table: KVVec::new() }
+        Self {
+            table: KVVec::new(),
+        }
     }
 
     /// Takes a reference to the descriptor `fd` of the current process. Returns its handle, and its
@@ -233,24 +245,30 @@ impl Files {
     ///
     /// `EBADF` if no file has this handle.
     pub(super) fn get(&self, handle: u64) -> Result<&Open> {
-        self.table.get(usize::try_from(handle)?).and_then(Option::as_ref).ok_or(EBADF)
+        self.table
+            .get(usize::try_from(handle)?)
+            .and_then(Option::as_ref)
+            .ok_or(EBADF)
     }
 
     /// Returns true if the file with this handle is a directory.
     pub(crate) fn is_directory(&self, handle: u32) -> bool {
-        self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFDIR)
+        self.get(u64::from(handle))
+            .is_ok_and(|open| open.kind() == bindings::S_IFDIR)
     }
 
     /// Returns true if the file with this handle is a socket.
     pub(crate) fn is_socket(&self, handle: u32) -> bool {
-        self.get(u64::from(handle)).is_ok_and(|open| open.kind() == bindings::S_IFSOCK)
+        self.get(u64::from(handle))
+            .is_ok_and(|open| open.kind() == bindings::S_IFSOCK)
     }
 
     /// Returns true if the file with this handle can hold references to other files: a Unix socket
     /// with files in flight, or a file with an anonymous inode, such as an io_uring with registered
     /// files.
     pub(crate) fn may_hold_files(&self, handle: u32) -> bool {
-        self.get(u64::from(handle)).is_ok_and(|open| sockets::is_unix(open) || open.is_anonymous())
+        self.get(u64::from(handle))
+            .is_ok_and(|open| sockets::is_unix(open) || open.is_anonymous())
     }
 
     /// Closes the file with this handle.
@@ -260,13 +278,20 @@ impl Files {
     /// `EBADF` if no file has this handle; errors of [`Open::close`].
     pub(super) fn close(&mut self, handle: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;
-        self.table.get_mut(index).and_then(Option::take).ok_or(EBADF)?.close()
+        self.table
+            .get_mut(index)
+            .and_then(Option::take)
+            .ok_or(EBADF)?
+            .close()
     }
 
     /// Closes all files, as exit(2) closes the descriptors of a process, including those that the
     /// process passed. Errors of the file systems are ignored.
     pub(super) fn close_all(&mut self) {
-        for open in core::mem::replace(&mut self.table, KVVec::new()).into_iter().flatten() {
+        for open in core::mem::replace(&mut self.table, KVVec::new())
+            .into_iter()
+            .flatten()
+        {
             let _ = open.flush();
         }
     }
@@ -279,7 +304,11 @@ impl Files {
     /// opened with; `EBADF` if no file has this handle.
     pub(super) fn set_flags(&mut self, handle: u64, flags: u64) -> Result<u64> {
         let index = usize::try_from(handle)?;
-        let open = self.table.get_mut(index).and_then(Option::as_mut).ok_or(EBADF)?;
+        let open = self
+            .table
+            .get_mut(index)
+            .and_then(Option::as_mut)
+            .ok_or(EBADF)?;
         let flags = u32::try_from(flags)?;
         let has = open.linux_flags();
         for (flag, linux) in FLAGS {
@@ -295,7 +324,10 @@ impl Files {
 
 /// Returns the Linux open flags of preview 1 `fdflags`.
 pub(super) fn linux_flags(flags: u32) -> u32 {
-    FLAGS.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |linux, (_, more)| linux | more)
+    FLAGS
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .fold(0, |linux, (_, more)| linux | more)
 }
 
 impl Open {
@@ -327,7 +359,10 @@ impl Open {
     /// Announces the access pattern of a part of the file, as posix_fadvise(2) does; `advice` is a
     /// preview 1 `advice`.
     pub(super) fn advise(&self, offset: u64, len: u64, advice: u64) -> Result<u64> {
-        let advice = ADVICE.get(usize::try_from(advice)?).copied().ok_or(EINVAL)?;
+        let advice = ADVICE
+            .get(usize::try_from(advice)?)
+            .copied()
+            .ok_or(EINVAL)?;
         let (offset, len) = (i64::try_from(offset)?, i64::try_from(len)?);
         // SAFETY: `vfs_fadvise` requires a valid file, to which `self.file` is a reference.
         to_result(unsafe { bindings::vfs_fadvise(self.as_ptr(), offset, len, advice) })?;
@@ -363,7 +398,10 @@ impl Open {
     /// Calls `go` with a pointer to the file's position, locked as `fdget_pos` of `fs/file.c` locks
     /// it. The pointer is null if the file has no position.
     #[inline(always)]
-    pub(super) fn with_position<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
+    pub(super) fn with_position<T>(
+        &self,
+        go: impl FnOnce(*mut bindings::loff_t) -> Result<T>,
+    ) -> Result<T> {
         self.with_position_by(lock_interruptible, go)
     }
 
@@ -372,7 +410,10 @@ impl Open {
     /// # Errors
     ///
     /// `ENOSYS` if the lock is held: the caller must fall back to copying. Errors of `go`.
-    pub(super) fn with_position_now<T>(&self, go: impl FnOnce(*mut bindings::loff_t) -> Result<T>) -> Result<T> {
+    pub(super) fn with_position_now<T>(
+        &self,
+        go: impl FnOnce(*mut bindings::loff_t) -> Result<T>,
+    ) -> Result<T> {
         self.with_position_by(try_lock, go)
     }
 
@@ -416,7 +457,9 @@ pub(super) unsafe fn stat_path(path: *const bindings::path) -> Result<FileStat> 
     let how = bindings::AT_STATX_SYNC_AS_STAT;
     // SAFETY: `vfs_getattr` requires a referenced path, which `path` is by this function's safety
     // requirement, and room for a `kstat`, which `found` has.
-    to_result(unsafe { bindings::vfs_getattr(path, found.as_mut_ptr(), bindings::STATX_BASIC_STATS, how) })?;
+    to_result(unsafe {
+        bindings::vfs_getattr(path, found.as_mut_ptr(), bindings::STATX_BASIC_STATS, how)
+    })?;
     // SAFETY: `vfs_getattr` succeeded, so it filled in `found`. It was zeroed before, which is
     // valid for all fields.
     let found = unsafe { found.assume_init() };
@@ -441,7 +484,12 @@ pub(super) unsafe fn stat_path(path: *const bindings::path) -> Result<FileStat> 
 ///
 /// `path` must point to a path that stays referenced during the call.
 pub(super) unsafe fn set_times(path: *const bindings::path, times: &Times) -> Result<u64> {
-    let Times { flags, atime, mtime, .. } = *times;
+    let Times {
+        flags,
+        atime,
+        mtime,
+        ..
+    } = *times;
     let one = |time: u64, given: u32, now: u32| {
         let per_second = u64::from(bindings::NSEC_PER_SEC);
         let (tv_sec, tv_nsec) = if flags & now != 0 {
@@ -451,9 +499,15 @@ pub(super) unsafe fn set_times(path: *const bindings::path, times: &Times) -> Re
         } else {
             (0, bindings::UTIME_OMIT.into())
         };
-        bindings::timespec64 { tv_sec, tv_nsec: tv_nsec as c_long }
+        bindings::timespec64 {
+            tv_sec,
+            tv_nsec: tv_nsec as c_long,
+        }
     };
-    let mut times = [one(atime, fstflags::ATIM, fstflags::ATIM_NOW), one(mtime, fstflags::MTIM, fstflags::MTIM_NOW)];
+    let mut times = [
+        one(atime, fstflags::ATIM, fstflags::ATIM_NOW),
+        one(mtime, fstflags::MTIM, fstflags::MTIM_NOW),
+    ];
     // SAFETY: `vfs_utimes` requires a referenced path, which `path` is by this function's safety
     // requirements, and two times, which the array has.
     to_result(unsafe { bindings::vfs_utimes(path, times.as_mut_ptr()) })?;
@@ -462,7 +516,9 @@ pub(super) unsafe fn set_times(path: *const bindings::path, times: &Times) -> Re
 
 fn nanoseconds(time: bindings::timespec64) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(u64::from(bindings::NSEC_PER_SEC)).saturating_add(time.tv_nsec as u64)
+    seconds
+        .saturating_mul(u64::from(bindings::NSEC_PER_SEC))
+        .saturating_add(time.tv_nsec as u64)
 }
 
 /// Locks a mutex: `mutex_lock_interruptible` of `include/linux/mutex.h`, which is a macro if

@@ -52,7 +52,8 @@ pub(super) fn alloc(mut host: Option<&mut Host>, size: usize, align: usize) -> R
     if !counters::HEAP_BYTES.add_of_total(layout.size(), limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
         return Err(EDQUOT);
     }
-    let block = memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
+    let block =
+        memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
     counters::HEAP_BLOCKS.add(1);
     if let Some(host) = host {
         host.resident.add(layout.size());
@@ -86,8 +87,8 @@ impl Drop for CountedStack {
     }
 }
 
-/// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between guard
-/// pages. Returns its address. `host` owns the stack until [`Host::close_all`].
+/// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between
+/// guard pages. Returns its address. `host` owns the stack until [`Host::close_all`].
 ///
 /// # Errors
 ///
@@ -104,7 +105,10 @@ pub(super) fn alloc_stack(host: &mut Host, size: usize) -> Result<NonNull<u8>> {
     counters::HEAP_BLOCKS.add(1);
     host.resident.add(size);
     let start = stack.start();
-    host.guest_stack = Some(CountedStack { _stack: stack, size });
+    host.guest_stack = Some(CountedStack {
+        _stack: stack,
+        size,
+    });
     Ok(start)
 }
 
@@ -126,7 +130,9 @@ impl CountedMemory {
         if !counters::HEAP_BYTES.add_of_total(more, limits::ceiling(KWASMI_LIMIT_TOTAL_HEAP)) {
             return Err(EDQUOT);
         }
-        self.memory.grow(size, may_continue).inspect_err(|_| counters::HEAP_BYTES.sub(more))
+        self.memory
+            .grow(size, may_continue)
+            .inspect_err(|_| counters::HEAP_BYTES.sub(more))
     }
 }
 
@@ -137,8 +143,8 @@ impl Drop for CountedMemory {
     }
 }
 
-/// Makes linear memory `index` of a compiled guest at least `size` bytes large. Returns its new address.
-/// `host` owns the memory until [`Host::close_all`].
+/// Makes linear memory `index` of a compiled guest at least `size` bytes large. Returns its new
+/// address. `host` owns the memory until [`Host::close_all`].
 ///
 /// Each growth maps the whole memory anew. A memory that grows therefore gets an eighth more than
 /// `size` if it can, so that many small steps do not take quadratic time.
@@ -154,12 +160,26 @@ pub(super) fn grow_memory(host: &mut Host, index: u16, size: usize) -> Result<Al
     result
 }
 
-fn grow_one_of(memories: &mut KVec<CountedMemory>, host: &mut Host, index: u16, size: usize) -> Result<Allocated> {
+fn grow_one_of(
+    memories: &mut KVec<CountedMemory>,
+    host: &mut Host,
+    index: u16,
+    size: usize,
+) -> Result<Allocated> {
     if !memories.iter().any(|memory| memory.index == index) {
-        memories.push(CountedMemory { index, memory: LinearMemory::new() }, GFP_KERNEL_ACCOUNT)?;
+        memories.push(
+            CountedMemory {
+                index,
+                memory: LinearMemory::new(),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
         counters::HEAP_BLOCKS.add(1);
     }
-    let memory = memories.iter_mut().find(|memory| memory.index == index).ok_or(EINVAL)?;
+    let memory = memories
+        .iter_mut()
+        .find(|memory| memory.index == index)
+        .ok_or(EINVAL)?;
     let before = memory.memory.size();
     if size > before {
         let mut stop = None;
@@ -170,7 +190,11 @@ fn grow_one_of(memories: &mut KVec<CountedMemory>, host: &mut Host, index: u16, 
                 false
             }
         };
-        let ample = if before > 0 { size.saturating_add(before / 8) } else { size };
+        let ample = if before > 0 {
+            size.saturating_add(before / 8)
+        } else {
+            size
+        };
         let ample = ample.checked_next_multiple_of(PAGE_SIZE).unwrap_or(size);
         let grown = match memory.grow(ample, &mut may_continue) {
             Err(error) if error != EINTR => memory.grow(size, &mut may_continue),

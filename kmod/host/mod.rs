@@ -163,7 +163,9 @@ impl Host {
     pub(crate) fn set_time(&mut self, nanoseconds: u64) {
         if nanoseconds != UNLIMITED {
             // At most a quarter of the range, so that the addition does not overflow.
-            let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX).min(i64::MAX / 4);
+            let nanoseconds = i64::try_from(nanoseconds)
+                .unwrap_or(i64::MAX)
+                .min(i64::MAX / 4);
             self.deadline = Some(Instant::<Monotonic>::now() + Delta::from_nanos(nanoseconds));
         }
     }
@@ -184,27 +186,35 @@ impl Host {
 
     /// Returns the CPU time so far, in nanoseconds.
     fn cpu_time(&self) -> u64 {
-        self.cpu_used.saturating_add(clock::cpu_time().saturating_sub(self.cpu_began))
+        self.cpu_used
+            .saturating_add(clock::cpu_time().saturating_sub(self.cpu_began))
     }
 
     /// Decides between two slices, and during long operations, whether the guest may continue.
     fn checkpoint(&self) -> Checkpoint {
         signal::yield_now();
         // SAFETY: The pointer is null, or the instance runs and so is alive.
-        let is_killed = unsafe { self.instance.as_ref() }.is_some_and(|instance| instance.is_killed());
+        let is_killed =
+            unsafe { self.instance.as_ref() }.is_some_and(|instance| instance.is_killed());
         if is_killed || signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
         }
         if self.has_lost_reader {
             return Checkpoint::BrokenPipe;
         }
-        if self.deadline.is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0) {
+        if self
+            .deadline
+            .is_some_and(|deadline| (Instant::<Monotonic>::now() - deadline).as_nanos() >= 0)
+        {
             return Checkpoint::Time;
         }
         if self.cpu_max != UNLIMITED && self.cpu_time() > self.cpu_max {
             return Checkpoint::CpuTime;
         }
-        if kernel::current!().signal_pending() || signal::is_return_work_pending() || self.lookups.is_spent() {
+        if kernel::current!().signal_pending()
+            || signal::is_return_work_pending()
+            || self.lookups.is_spent()
+        {
             return Checkpoint::Interrupt;
         }
         Checkpoint::Continue
@@ -230,7 +240,8 @@ impl Host {
             return error;
         }
         self.has_lost_reader = self.files.get(handle.0.into()).is_ok_and(|open| {
-            open.kind() == bindings::S_IFIFO || sockets::kind(open) == bindings::sock_type_SOCK_STREAM
+            open.kind() == bindings::S_IFIFO
+                || sockets::kind(open) == bindings::sock_type_SOCK_STREAM
         });
         if self.has_lost_reader {
             ERESTARTNOINTR
@@ -308,7 +319,12 @@ unsafe fn dispatch_other(mut caller: Caller<'_>, op: u32, words: [u64; WORDS]) -
 /// for the guest.
 #[cold]
 fn status(error: Error) -> i32 {
-    let restarts = [code::ERESTARTSYS, code::ERESTARTNOINTR, code::ERESTARTNOHAND, code::ERESTART_RESTARTBLOCK];
+    let restarts = [
+        code::ERESTARTSYS,
+        code::ERESTARTNOINTR,
+        code::ERESTARTNOHAND,
+        code::ERESTART_RESTARTBLOCK,
+    ];
     if !restarts.contains(&error) && error != EINTR {
         return error.to_errno();
     }
@@ -363,7 +379,12 @@ impl Host {
     fn path<'a>(&'a self, place: RelativePath<'a>) -> Result<paths::Path<'a>> {
         self.lookups.check()?;
         let dir = self.files.get(place.dir.0.into())?;
-        Ok(paths::Path::new(dir, place.path, place.follow, &self.lookups))
+        Ok(paths::Path::new(
+            dir,
+            place.path,
+            place.follow,
+            &self.lookups,
+        ))
     }
 }
 
@@ -388,7 +409,9 @@ impl Operations for Caller<'_> {
     }
 
     fn set_flags(&mut self, handle: Handle, flags: FdFlags) -> Result {
-        self.files()?.set_flags(handle.0.into(), flags.bits().into()).map(drop)
+        self.files()?
+            .set_flags(handle.0.into(), flags.bits().into())
+            .map(drop)
     }
 
     fn clock_time(&mut self, clock: ClockId) -> Result<u64> {
@@ -416,7 +439,10 @@ impl Operations for Caller<'_> {
         let host = self.host()?;
         let opened = host.path(place)?.open(how, flags.bits().into())?;
         let is_directory = opened.kind() == bindings::S_IFDIR;
-        Ok(Opened { handle: Handle(host.files.add(opened)?), is_directory })
+        Ok(Opened {
+            handle: Handle(host.files.add(opened)?),
+            is_directory,
+        })
     }
 
     fn stat_at(&mut self, place: RelativePath<'_>) -> Result<FileStat> {
@@ -464,11 +490,18 @@ impl Operations for Caller<'_> {
 
     fn read_directory(&mut self, handle: Handle, entries: &mut [u8], cookie: u64) -> Result<usize> {
         let host = self.host()?;
-        length(directory::read(host.files.get(handle.0.into())?, entries, cookie, host)?)
+        length(directory::read(
+            host.files.get(handle.0.into())?,
+            entries,
+            cookie,
+            host,
+        )?)
     }
 
     fn advise(&mut self, handle: Handle, offset: u64, len: u64, advice: Advice) -> Result {
-        self.file(handle)?.advise(offset, len, advice as u64).map(drop)
+        self.file(handle)?
+            .advise(offset, len, advice as u64)
+            .map(drop)
     }
 
     fn allocate(&mut self, handle: Handle, offset: u64, len: u64) -> Result {
@@ -484,7 +517,11 @@ impl Operations for Caller<'_> {
     }
 
     fn poll(&mut self, entries: &mut [PollEntry], deadline: Option<u64>) -> Result<usize> {
-        length(readiness::poll(self.files()?, entries, deadline.unwrap_or(u64::MAX))?)
+        length(readiness::poll(
+            self.files()?,
+            entries,
+            deadline.unwrap_or(u64::MAX),
+        )?)
     }
 
     fn accept(&mut self, handle: Handle, flags: FdFlags, waits: bool) -> Result<Handle> {
@@ -520,7 +557,9 @@ impl RawOperations for Caller<'_> {
         // SAFETY: The parts of a `Destination` are valid for writes, those of a `Source` for reads.
         match unsafe { self.file(handle)?.transfer(parts, at, direction) } {
             Ok(bytes) => length(bytes),
-            Err(error) if direction == Direction::Write => Err(self.host()?.lost_reader(handle, error)),
+            Err(error) if direction == Direction::Write => {
+                Err(self.host()?.lost_reader(handle, error))
+            }
             Err(error) => Err(error),
         }
     }
@@ -540,7 +579,11 @@ impl RawOperations for Caller<'_> {
 
     fn splice(&mut self, from: Handle, to: Handle, len: usize) -> Result<usize> {
         let files = self.files()?;
-        match splice::splice(files.get(from.0.into())?, files.get(to.0.into())?, len as u64) {
+        match splice::splice(
+            files.get(from.0.into())?,
+            files.get(to.0.into())?,
+            len as u64,
+        ) {
             Ok(bytes) => length(bytes),
             Err(error) => Err(self.host()?.lost_reader(to, error)),
         }
@@ -561,7 +604,9 @@ impl RawOperations for Caller<'_> {
         let host = self.host()?;
         host.ticker = None;
         if let Some(ticks) = ticks {
-            let words = ticks.into_parts().map(|(word, value)| (word as usize, value));
+            let words = ticks
+                .into_parts()
+                .map(|(word, value)| (word as usize, value));
             // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until
             // its handle is dropped. By the invariant of `Ticks` they do so until the next `tick`
             // or the end of the engine entry; this function and `Host::end` drop the handle there.

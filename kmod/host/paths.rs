@@ -188,8 +188,15 @@ fn walk(base: Base<'_>, name: &[u8], flags: u32) -> Result<Found> {
         // SAFETY: `vfs_path_lookup` requires a referenced dentry and mount, which the file of
         // `base` references, a NUL-terminated name, which `name` is by this function's contract,
         // and room for a path, which `found` has.
-        let status =
-            unsafe { kwasmi_bindings::vfs_path_lookup(dentry, mnt, name.as_ptr().cast(), flags, found.as_mut_ptr()) };
+        let status = unsafe {
+            kwasmi_bindings::vfs_path_lookup(
+                dentry,
+                mnt,
+                name.as_ptr().cast(),
+                flags,
+                found.as_mut_ptr(),
+            )
+        };
         match to_result(status) {
             // SAFETY: `vfs_path_lookup` succeeded, so it filled in `found`.
             Ok(()) => Ok(Found(unsafe { found.assume_init() })),
@@ -222,12 +229,23 @@ pub(super) struct Path<'a> {
 impl<'a> Path<'a> {
     /// Creates a path. If `follow` is set, a symbolic link as its last component is followed.
     pub(super) fn new(dir: &'a Open, name: &'a CStr, follow: bool, lookups: &'a Lookups) -> Self {
-        Self { base: Base { path: dir.path(), lookups }, name: name.to_bytes_with_nul(), follow }
+        Self {
+            base: Base {
+                path: dir.path(),
+                lookups,
+            },
+            name: name.to_bytes_with_nul(),
+            follow,
+        }
     }
 
     /// Looks up the path. `flags` are `LOOKUP_*`.
     fn find(&self, flags: u32) -> Result<Found> {
-        let follow = if self.follow { kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW } else { 0 };
+        let follow = if self.follow {
+            kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW
+        } else {
+            0
+        };
         walk(self.base, self.name, flags | follow)
     }
 
@@ -238,10 +256,14 @@ impl<'a> Path<'a> {
         name.extend_from_slice(last, GFP_KERNEL_ACCOUNT)?;
         name.push(0, GFP_KERNEL_ACCOUNT)?;
         let mut parent = KVec::with_capacity(before.len() + 2, GFP_KERNEL_ACCOUNT)?;
-        parent.extend_from_slice(if before.is_empty() { b"." } else { before }, GFP_KERNEL_ACCOUNT)?;
+        parent.extend_from_slice(
+            if before.is_empty() { b"." } else { before },
+            GFP_KERNEL_ACCOUNT,
+        )?;
         parent.push(0, GFP_KERNEL_ACCOUNT)?;
 
-        let flags = kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW | kwasmi_bindings::KWASMI_CONST_LOOKUP_DIRECTORY;
+        let flags = kwasmi_bindings::KWASMI_CONST_LOOKUP_FOLLOW
+            | kwasmi_bindings::KWASMI_CONST_LOOKUP_DIRECTORY;
         let last = match last {
             b"." => Last::Dot,
             b".." => Last::DotDot,
@@ -252,7 +274,12 @@ impl<'a> Path<'a> {
             // Walk `..` as well: leaving the directory must be reported before any other error.
             walk(self.base, self.name, flags)?;
         }
-        Ok(Entry { parent, name, last, is_directory })
+        Ok(Entry {
+            parent,
+            name,
+            last,
+            is_directory,
+        })
     }
 }
 
@@ -314,7 +341,10 @@ impl Drop for Writing<'_> {
 impl Entry {
     /// Returns the name, without its NUL, as a `qstr`. The result is valid while `self` is.
     fn qstr(&self) -> bindings::qstr {
-        let mut qstr = bindings::qstr { name: self.name.as_ptr(), ..Default::default() };
+        let mut qstr = bindings::qstr {
+            name: self.name.as_ptr(),
+            ..Default::default()
+        };
         qstr.__bindgen_anon_1.__bindgen_anon_1.len = self.name.len().saturating_sub(1) as u32;
         qstr
     }
@@ -324,8 +354,12 @@ impl Entry {
         let mut name = self.qstr();
         // SAFETY: `start_creating` requires a referenced parent dentry and its idmap, which
         // `self.parent` provides, and a name without hash, which `qstr` provides for a live string.
-        let dentry = unsafe { kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name) };
-        Ok(Locked { dentry: from_err_ptr(dentry)? })
+        let dentry = unsafe {
+            kwasmi_bindings::start_creating(self.parent.idmap(), self.parent.0.dentry, &mut name)
+        };
+        Ok(Locked {
+            dentry: from_err_ptr(dentry)?,
+        })
     }
 
     /// Looks up the name and locks its directory, to remove the name.
@@ -333,8 +367,12 @@ impl Entry {
         let mut name = self.qstr();
         // SAFETY: `start_removing` requires a referenced parent dentry and its idmap, which
         // `self.parent` provides, and a name without hash, which `qstr` provides for a live string.
-        let dentry = unsafe { kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name) };
-        Ok(Locked { dentry: from_err_ptr(dentry)? })
+        let dentry = unsafe {
+            kwasmi_bindings::start_removing(self.parent.idmap(), self.parent.0.dentry, &mut name)
+        };
+        Ok(Locked {
+            dentry: from_err_ptr(dentry)?,
+        })
     }
 
     /// Checks that the last component is a name, so that it can be created.
@@ -387,7 +425,8 @@ impl Locked {
         let inode = unsafe { (*self.dentry).d_inode };
         // SAFETY: `inode` is not null here. A referenced dentry keeps its inode, and the type of an
         // inode does not change.
-        !inode.is_null() && u32::from(unsafe { (*inode).i_mode }) & bindings::S_IFMT == bindings::S_IFDIR
+        !inode.is_null()
+            && u32::from(unsafe { (*inode).i_mode }) & bindings::S_IFMT == bindings::S_IFDIR
     }
 }
 
@@ -426,7 +465,9 @@ impl Path<'_> {
             #[cfg(CONFIG_SECURITY_PATH)]
             // SAFETY: `security_path_mkdir` requires a referenced directory and a locked child
             // dentry; `entry` and `locked` hold them.
-            to_result(unsafe { bindings::security_path_mkdir(&entry.parent.0, locked.dentry, DIRECTORY_MODE) })?;
+            to_result(unsafe {
+                bindings::security_path_mkdir(&entry.parent.0, locked.dentry, DIRECTORY_MODE)
+            })?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let dentry = locked.dentry;
             // `vfs_mkdir` consumes the dentry: it unlocks the directory if it fails, and returns
@@ -435,8 +476,11 @@ impl Path<'_> {
             // SAFETY: `vfs_mkdir` requires a referenced directory that is locked, its idmap, and a
             // child dentry whose reference it takes over. `start_creating` locked the directory and
             // returned `dentry`, which `forget` released.
-            let made = unsafe { bindings::vfs_mkdir(idmap, dir, dentry, DIRECTORY_MODE, ptr::null_mut()) };
-            drop(Locked { dentry: from_err_ptr(made)? });
+            let made =
+                unsafe { bindings::vfs_mkdir(idmap, dir, dentry, DIRECTORY_MODE, ptr::null_mut()) };
+            drop(Locked {
+                dentry: from_err_ptr(made)?,
+            });
             Ok(0)
         })
     }
@@ -476,7 +520,11 @@ impl Path<'_> {
             let _inode;
             let locked = entry.lock_to_remove()?;
             if entry.is_directory {
-                return Err(if locked.is_directory() { EISDIR } else { ENOTDIR });
+                return Err(if locked.is_directory() {
+                    EISDIR
+                } else {
+                    ENOTDIR
+                });
             }
             _inode = locked.hold_inode();
             #[cfg(CONFIG_SECURITY_PATH)]
@@ -512,7 +560,9 @@ impl Path<'_> {
             // SAFETY: `vfs_symlink` requires a referenced directory that is locked, its idmap, a
             // child dentry, and a NUL-terminated target. `entry` holds the directory;
             // `start_creating` locked it and returned the dentry; a `CStr` is NUL-terminated.
-            to_result(unsafe { bindings::vfs_symlink(idmap, dir, locked.dentry, target.as_char_ptr(), no_inode) })?;
+            to_result(unsafe {
+                bindings::vfs_symlink(idmap, dir, locked.dentry, target.as_char_ptr(), no_inode)
+            })?;
             Ok(0)
         })
     }
@@ -540,7 +590,9 @@ impl Path<'_> {
             // SAFETY: `vfs_link` requires a referenced dentry to link to, a directory whose
             // `i_rwsem` is held exclusively, its idmap, and a child dentry. `old` and `entry` hold
             // the references; `start_creating` locked the directory and returned the child.
-            to_result(unsafe { bindings::vfs_link(old.0.dentry, idmap, dir, locked.dentry, no_inode) })?;
+            to_result(unsafe {
+                bindings::vfs_link(old.0.dentry, idmap, dir, locked.dentry, no_inode)
+            })?;
             Ok(0)
         })
     }
@@ -566,7 +618,9 @@ impl Path<'_> {
             // SAFETY: `start_renaming` requires referenced parent dentries and their idmap in
             // `data`, which `old.parent` and `new.parent` provide, and two names without hash for
             // live strings, which `qstr` provides.
-            to_result(unsafe { kwasmi_bindings::start_renaming(&mut data, 0, &mut old_name, &mut new_name) })?;
+            to_result(unsafe {
+                kwasmi_bindings::start_renaming(&mut data, 0, &mut old_name, &mut new_name)
+            })?;
             let result = rename_locked(&mut data, &old, &new);
             // SAFETY: `end_renaming` must balance a successful `start_renaming` with the same
             // `data`.
@@ -626,7 +680,11 @@ impl Path<'_> {
         name.extend_from_slice(self.name, GFP_KERNEL_ACCOUNT)?;
         let mut links = 0;
         for _ in 0..TRIES {
-            let path = Path { base: self.base, name: &name, follow: self.follow };
+            let path = Path {
+                base: self.base,
+                name: &name,
+                follow: self.follow,
+            };
             match path.find(0) {
                 Ok(found) if found.kind() == bindings::S_IFDIR => return Err(EISDIR),
                 Ok(found) => {
@@ -721,7 +779,8 @@ impl Found {
         let mut done = bindings::delayed_call::default();
         // SAFETY: `vfs_get_link` requires a referenced dentry, which `self.0` holds, and a
         // `delayed_call` to fill in.
-        let link = from_err_ptr(unsafe { bindings::vfs_get_link(self.0.dentry, &mut done) }.cast_mut())?;
+        let link =
+            from_err_ptr(unsafe { bindings::vfs_get_link(self.0.dentry, &mut done) }.cast_mut())?;
         if link.is_null() {
             return Err(EINVAL);
         }
@@ -765,7 +824,8 @@ impl Entry {
 fn open_below(dir: &bindings::path, name: &CStr, linux: u32, flags: u32) -> Result<Open> {
     // SAFETY: `file_open_root` requires a referenced path and a NUL-terminated name. `dir` is the
     // path of a `Found`; `name` is a `CStr`.
-    let file = unsafe { bindings::file_open_root(dir, name.as_char_ptr(), linux as c_int, FILE_MODE) };
+    let file =
+        unsafe { bindings::file_open_root(dir, name.as_char_ptr(), linux as c_int, FILE_MODE) };
     let file = NonNull::new(from_err_ptr(file)?).ok_or(EINVAL)?;
     // SAFETY: `Open::own` requires a reference that it may take over. `file_open_root` returned a
     // new file with one reference.
@@ -793,9 +853,15 @@ fn rename_locked(data: &mut bindings::renamedata, old: &Entry, new: &Entry) -> R
 /// and true if slashes follow it.
 fn split(name: &[u8]) -> Result<(&[u8], &[u8], bool)> {
     let text = name.split_last().map_or(name, |(_, text)| text);
-    let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let end = text
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(0, |last| last + 1);
     let trimmed = text.get(..end).unwrap_or(text);
-    let start = trimmed.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let start = trimmed
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
     let (before, last) = trimmed.split_at_checked(start).ok_or(EINVAL)?;
     Ok((before, last, end < text.len()))
 }
@@ -856,7 +922,10 @@ impl Found {
             let inode = unsafe { (*parent.0).d_inode };
             // SAFETY: The referenced parent keeps its inode. The kernel stores `i_mode` in one
             // access.
-            (u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() }), self.owner(inode))
+            (
+                u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() }),
+                self.owner(inode),
+            )
         };
         let others_write = bindings::S_IWGRP | bindings::S_IWOTH;
         if mode & bindings::S_ISVTX == 0 || mode & others_write == 0 {

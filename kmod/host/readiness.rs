@@ -61,9 +61,11 @@ fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
     // initialised table, as the callers pass.
     let mask = unsafe { poll(file, table) };
     let mut ready = 0;
-    for (bits, flag) in
-        [(READABLE, poll::READ), (WRITABLE, poll::WRITE), (kwasmi_bindings::KWASMI_CONST_EPOLLHUP, poll::HANGUP)]
-    {
+    for (bits, flag) in [
+        (READABLE, poll::READ),
+        (WRITABLE, poll::WRITE),
+        (kwasmi_bindings::KWASMI_CONST_EPOLLHUP, poll::HANGUP),
+    ] {
         if mask & bits != 0 {
             ready |= flag;
         }
@@ -99,9 +101,13 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
             match files.get(u64::from(entry.handle)) {
                 Ok(open) => {
                     let ready = poll_events(open, table);
-                    entry.revents =
-                        if ready & entry.events != 0 { (ready & (entry.events | poll::HANGUP)) as i32 } else { 0 };
-                    let wants_bytes = entry.events & poll::BYTES != 0 && entry.revents as u32 & poll::READ != 0;
+                    entry.revents = if ready & entry.events != 0 {
+                        (ready & (entry.events | poll::HANGUP)) as i32
+                    } else {
+                        0
+                    };
+                    let wants_bytes =
+                        entry.events & poll::BYTES != 0 && entry.revents as u32 & poll::READ != 0;
                     entry.bytes = if wants_bytes { readable_bytes(open) } else { 0 };
                 }
                 Err(error) => entry.revents = error.to_errno(),
@@ -140,7 +146,10 @@ fn readable_bytes(open: &Open) -> u64 {
 ///
 /// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated; errors
 /// of `condition`.
-fn wait_until(deadline: u64, mut condition: impl FnMut(*mut bindings::poll_table) -> Result<bool>) -> Result<bool> {
+fn wait_until(
+    deadline: u64,
+    mut condition: impl FnMut(*mut bindings::poll_table) -> Result<bool>,
+) -> Result<bool> {
     if condition(ptr::null_mut())? {
         return Ok(true);
     }
@@ -165,8 +174,8 @@ fn sleep(
     deadline: u64,
     condition: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
 ) -> Result<bool> {
-    // SAFETY: `wait_until`, the only caller, passes an initialised structure that outlives this call;
-    // this only computes the address of a field.
+    // SAFETY: `wait_until`, the only caller, passes an initialised structure that outlives this
+    // call; this only computes the address of a field.
     let mut table = unsafe { &raw mut (*queues).pt };
     // SAFETY: `triggered` is an aligned word of `queues`, which outlives this call. The wake
     // function stores it as one word.

@@ -33,7 +33,11 @@ impl Resident {
     /// Creates an account without memory and without a process.
     pub(crate) fn new() -> Self {
         // INVARIANT: No pages are counted.
-        Self { mm: None, bytes: 0, pages: 0 }
+        Self {
+            mm: None,
+            bytes: 0,
+            pages: 0,
+        }
     }
 
     /// Moves the account to the current process.
@@ -42,7 +46,11 @@ impl Resident {
         // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
         // Only the task itself replaces its address space.
         let mm = unsafe { (*task).mm };
-        if self.mm.as_ref().is_some_and(|has| core::ptr::eq(has.as_raw(), mm)) {
+        if self
+            .mm
+            .as_ref()
+            .is_some_and(|has| core::ptr::eq(has.as_raw(), mm))
+        {
             return;
         }
         self.count(0);
@@ -87,7 +95,9 @@ impl Resident {
         let more = (pages as i64).wrapping_sub(self.pages as i64);
         // SAFETY: `self.mm` is a reference, so the structure is valid; this only computes the
         // address of a field.
-        let counter = unsafe { &raw mut (*mm.as_raw()).__bindgen_anon_1.rss_stat[bindings::MM_ANONPAGES as usize] };
+        let counter = unsafe {
+            &raw mut (*mm.as_raw()).__bindgen_anon_1.rss_stat[bindings::MM_ANONPAGES as usize]
+        };
         // SAFETY: `percpu_counter_batch` is a static word of the kernel, which the kernel stores as
         // a whole.
         let batch = unsafe { (&raw const bindings::percpu_counter_batch).read_volatile() };

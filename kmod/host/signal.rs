@@ -139,7 +139,11 @@ pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> 
         return if is_pending { Err(EINTR) } else { Ok(true) };
     }
     let mut expires = i64::try_from(until).unwrap_or(i64::MAX);
-    let expires: *mut bindings::ktime_t = if until == u64::MAX { ptr::null_mut() } else { &mut expires };
+    let expires: *mut bindings::ktime_t = if until == u64::MAX {
+        ptr::null_mut()
+    } else {
+        &mut expires
+    };
     let mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
     // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, as above, and null or
     // a valid expiry time; `expires` outlives the call. It may sleep: host calls run in process
@@ -169,8 +173,18 @@ pub(crate) fn interrupt(task: &Task) {
     flags.fetch_or(1 << bindings::TIF_NOTIFY_SIGNAL, Ordering::SeqCst);
     // `wake_up_state` is not exported. `default_wake_function` calls the same function for a wait
     // queue entry.
-    let mut entry = bindings::wait_queue_entry { private: task.as_ptr().cast(), ..Default::default() };
+    let mut entry = bindings::wait_queue_entry {
+        private: task.as_ptr().cast(),
+        ..Default::default()
+    };
     // SAFETY: `default_wake_function` uses only `private` of the entry, which must be a valid task.
     // `task` is a reference to one.
-    unsafe { bindings::default_wake_function(&mut entry, bindings::TASK_INTERRUPTIBLE, 0, ptr::null_mut()) };
+    unsafe {
+        bindings::default_wake_function(
+            &mut entry,
+            bindings::TASK_INTERRUPTIBLE,
+            0,
+            ptr::null_mut(),
+        )
+    };
 }

@@ -39,8 +39,10 @@ use kernel::{
 };
 
 /// Linux `MSG_*` flag of each preview 1 `riflags` bit.
-const RECEIVE: [(u32, u32); 2] =
-    [(socket_flags::RECV_PEEK, bindings::MSG_PEEK), (socket_flags::RECV_WAITALL, bindings::MSG_WAITALL)];
+const RECEIVE: [(u32, u32); 2] = [
+    (socket_flags::RECV_PEEK, bindings::MSG_PEEK),
+    (socket_flags::RECV_WAITALL, bindings::MSG_WAITALL),
+];
 
 /// Returns the socket behind a file. It is valid while `open` is.
 ///
@@ -85,17 +87,24 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     let flags = u32::try_from(flags)?;
     let socket = socket(open)?;
     let accepted = open.waiting(poll::READ, now, |nonblocking| {
-        let how = if nonblocking || open.is_file_nonblocking() { bindings::O_NONBLOCK } else { 0 };
+        let how = if nonblocking || open.is_file_nonblocking() {
+            bindings::O_NONBLOCK
+        } else {
+            0
+        };
         let mut accepted = ptr::null_mut();
         // SAFETY: `kernel_accept` requires a valid socket, which the file behind `open` keeps, and
         // room for the new socket.
-        to_result(unsafe { bindings::kernel_accept(socket.as_ptr(), &mut accepted, how as c_int) })?;
+        to_result(unsafe {
+            bindings::kernel_accept(socket.as_ptr(), &mut accepted, how as c_int)
+        })?;
         Ok(accepted)
     })?;
     let how = linux_flags(flags & fdflags::NONBLOCK);
     // SAFETY: `sock_alloc_file` requires a socket without a file, which it takes over; it releases
     // the socket if it fails. `kernel_accept` returned a new socket. Null selects the default name.
-    let file = from_err_ptr(unsafe { bindings::sock_alloc_file(accepted, how as c_int, ptr::null()) })?;
+    let file =
+        from_err_ptr(unsafe { bindings::sock_alloc_file(accepted, how as c_int, ptr::null()) })?;
     // SAFETY: `Open::own` requires a reference that it may take over. `sock_alloc_file` returned a
     // new file with one reference.
     let mut open = unsafe { Open::own(NonNull::new(file).ok_or(EINVAL)?) };
@@ -103,27 +112,40 @@ pub(super) fn accept(open: &Open, flags: u64, now: bool) -> Result<Open> {
     Ok(open)
 }
 
-/// Receives from a socket. `flags` are preview 1 `riflags`. Returns the number of bytes, and whether the
-/// message was longer.
+/// Receives from a socket. `flags` are preview 1 `riflags`. Returns the number of bytes, and
+/// whether the message was longer.
 ///
 /// # Safety
 ///
 /// `vectors` must be valid for [`Direction::Read`], as [`Open::transfer`] requires.
 pub(super) unsafe fn receive(open: &Open, vectors: &[IoVec], flags: u32) -> Result<Received> {
     let socket = socket(open)?;
-    let wanted = RECEIVE.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, linux)| all | linux);
+    let wanted = RECEIVE
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .fold(0, |all, (_, linux)| all | linux);
     open.waiting(poll::READ, false, |nonblocking| {
-        let how = if nonblocking { wanted | bindings::MSG_DONTWAIT } else { wanted };
+        let how = if nonblocking {
+            wanted | bindings::MSG_DONTWAIT
+        } else {
+            wanted
+        };
         // SAFETY: `vectors` is valid for `Direction::Read` by this function's safety requirement,
         // and outlives the iterator.
         let iter = unsafe { iterator(vectors, Direction::Read) }?;
-        let mut message = bindings::msghdr { msg_iter: iter, ..Default::default() };
+        let mut message = bindings::msghdr {
+            msg_iter: iter,
+            ..Default::default()
+        };
         // SAFETY: `sock_recvmsg` requires a valid socket, which the file behind `open` keeps, and a
         // message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_recvmsg(socket.as_ptr(), &mut message, how as c_int) };
         to_result(bytes)?;
         let is_truncated = message.msg_flags & bindings::MSG_TRUNC != 0;
-        Ok(Received { bytes: bytes as usize, is_truncated })
+        Ok(Received {
+            bytes: bytes as usize,
+            is_truncated,
+        })
     })
 }
 
@@ -143,7 +165,11 @@ pub(super) unsafe fn send(open: &Open, vectors: &[IoVec], now: bool) -> Result<u
         if nonblocking || open.is_file_nonblocking() {
             msg_flags |= bindings::MSG_DONTWAIT;
         }
-        let mut message = bindings::msghdr { msg_iter: iter, msg_flags, ..Default::default() };
+        let mut message = bindings::msghdr {
+            msg_iter: iter,
+            msg_flags,
+            ..Default::default()
+        };
         // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `open` keeps, and a
         // message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
@@ -166,6 +192,8 @@ pub(super) fn shutdown(open: &Open, how: u64) -> Result<u64> {
         _ => return Err(EINVAL),
     };
     // SAFETY: `kernel_sock_shutdown` requires a valid socket, which the file behind `open` keeps.
-    to_result(unsafe { bindings::kernel_sock_shutdown(socket.as_ptr(), how as bindings::sock_shutdown_cmd) })?;
+    to_result(unsafe {
+        bindings::kernel_sock_shutdown(socket.as_ptr(), how as bindings::sock_shutdown_cmd)
+    })?;
     Ok(0)
 }

@@ -54,7 +54,11 @@ pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
         let mut is_full = false;
         let moved = from.with_position(|source| {
             let mut go = |position| {
-                let mut target = Target { open: to, position, is_full: &mut is_full };
+                let mut target = Target {
+                    open: to,
+                    position,
+                    is_full: &mut is_full,
+                };
                 target.fill(from, source, len)
             };
             if to.kind() == bindings::S_IFREG {
@@ -102,7 +106,8 @@ fn is_target(open: &Open, from: &Open) -> bool {
     match open.kind() {
         bindings::S_IFSOCK => sockets::kind(open) == bindings::sock_type_SOCK_STREAM,
         bindings::S_IFIFO => {
-            open.mode() & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 || open.is_file_nonblocking()
+            open.mode() & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0
+                || open.is_file_nonblocking()
         }
         bindings::S_IFREG => inode(open) != inode(from),
         _ => false,
@@ -138,7 +143,9 @@ impl Target<'_> {
         let mut how = kwasmi_bindings::splice_desc {
             total_len: len,
             len: u32::try_from(len).unwrap_or(u32::MAX),
-            u: kwasmi_bindings::splice_desc__bindgen_ty_1 { data: (&raw mut *self).cast() },
+            u: kwasmi_bindings::splice_desc__bindgen_ty_1 {
+                data: (&raw mut *self).cast(),
+            },
             // SAFETY: `source` points to a position that is locked during this call.
             pos: unsafe { source.read() },
             ..Default::default()
@@ -168,7 +175,11 @@ impl Target<'_> {
         unsafe { bindings::iov_iter_bvec(iter.as_mut_ptr(), way, pages.as_ptr(), count, bytes) };
         // SAFETY: `iov_iter_bvec` initialised the iterator.
         let iter = unsafe { iter.assume_init() };
-        let taken = if self.open.kind() == bindings::S_IFSOCK { self.send(iter) } else { self.write(iter) };
+        let taken = if self.open.kind() == bindings::S_IFSOCK {
+            self.send(iter)
+        } else {
+            self.write(iter)
+        };
         match taken {
             Ok(0) => Err(EIO),
             Err(error) => {
@@ -181,8 +192,13 @@ impl Target<'_> {
 
     fn send(&self, iter: bindings::iov_iter) -> Result<usize> {
         let socket = sockets::socket(self.open)?;
-        let msg_flags = bindings::MSG_SPLICE_PAGES | bindings::MSG_NOSIGNAL | bindings::MSG_DONTWAIT;
-        let mut message = bindings::msghdr { msg_iter: iter, msg_flags, ..Default::default() };
+        let msg_flags =
+            bindings::MSG_SPLICE_PAGES | bindings::MSG_NOSIGNAL | bindings::MSG_DONTWAIT;
+        let mut message = bindings::msghdr {
+            msg_iter: iter,
+            msg_flags,
+            ..Default::default()
+        };
         // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `self.open` keeps,
         // and a message with an initialised iterator, as above.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
@@ -198,7 +214,8 @@ impl Target<'_> {
         // SAFETY: `vfs_iter_write` requires a valid file, to which `self.open` holds a reference,
         // an initialised iterator, and null or a valid position. `self.position` is null or locked
         // during this call.
-        let bytes = unsafe { bindings::vfs_iter_write(self.open.as_ptr(), &mut iter, self.position, rwf) };
+        let bytes =
+            unsafe { bindings::vfs_iter_write(self.open.as_ptr(), &mut iter, self.position, rwf) };
         if bytes < 0 {
             return Err(Error::from_errno(bytes as i32));
         }
@@ -251,8 +268,17 @@ unsafe extern "C" fn take(
         }
         // SAFETY: `buffer` points to a buffer of the pipe that is in use, as `buffers` returns no
         // others.
-        let kwasmi_bindings::pipe_buffer { page: bv_page, offset, len, .. } = unsafe { *buffer };
-        *page = bindings::bio_vec { bv_page, bv_len: len, bv_offset: offset };
+        let kwasmi_bindings::pipe_buffer {
+            page: bv_page,
+            offset,
+            len,
+            ..
+        } = unsafe { *buffer };
+        *page = bindings::bio_vec {
+            bv_page,
+            bv_len: len,
+            bv_offset: offset,
+        };
         count += 1;
         bytes += len as usize;
     }
@@ -276,7 +302,8 @@ const _: () = assert!(
 
 /// Returns the address of the head and tail indices of a pipe.
 fn index(pipe: *mut kwasmi_bindings::pipe_inode_info) -> *mut kwasmi_bindings::pipe_index {
-    pipe.wrapping_byte_add(kwasmi_bindings::KWASMI_CONST_PIPE_INDEX).cast()
+    pipe.wrapping_byte_add(kwasmi_bindings::KWASMI_CONST_PIPE_INDEX)
+        .cast()
 }
 
 /// Returns the buffers of a pipe that are in use, from the oldest to the newest.
@@ -304,7 +331,10 @@ unsafe fn buffers(
 ///
 /// - `pipe` must be valid, and nothing else may use it during the call.
 /// - `buffer` must point to a buffer of `pipe` that is in use.
-unsafe fn confirm(pipe: *mut kwasmi_bindings::pipe_inode_info, buffer: *mut kwasmi_bindings::pipe_buffer) -> Result {
+unsafe fn confirm(
+    pipe: *mut kwasmi_bindings::pipe_inode_info,
+    buffer: *mut kwasmi_bindings::pipe_buffer,
+) -> Result {
     // SAFETY: `buffer` is in use by this function's safety requirements; a buffer in use has
     // operations.
     match unsafe { (*(*buffer).ops).confirm } {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests checkpoints of compiled code: a timer raises two words of the instance's context now and then.
+//! Requests checkpoints of compiled code: a timer raises two words of the instance's context now
+//! and then.
 
 use core::sync::atomic::{
     AtomicU64,
@@ -41,7 +42,8 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// Sets words now and then, until the returned handle is dropped. `words` has their addresses and values.
+    /// Sets words now and then, until the returned handle is dropped. `words` has their addresses
+    /// and values.
     ///
     /// # Errors
     ///
@@ -49,7 +51,8 @@ impl Ticker {
     ///
     /// # Safety
     ///
-    /// Each address is that of a word that lives, and is accessed atomically, until the returned handle is dropped.
+    /// Each address is that of a word that lives, and is accessed atomically, until the returned
+    /// handle is dropped.
     pub(crate) unsafe fn start(words: [(usize, u64); 2]) -> Result<ArcHrTimerHandle<Self>> {
         let ticker = Arc::pin_init(
             pin_init!(Self {
@@ -65,9 +68,13 @@ impl Ticker {
 impl HrTimerCallback for Ticker {
     type Pointer<'a> = Arc<Self>;
 
-    fn run(this: ArcBorrow<'_, Self>, mut context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        mut context: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
         for (address, value) in this.words {
-            // SAFETY: By the requirement of `start` it is the address of a word that lives and is accessed atomically.
+            // SAFETY: By the requirement of `start` it is the address of a word that lives and is
+            // accessed atomically.
             let word = unsafe { AtomicU64::from_ptr(address as *mut u64) };
             word.store(value, Ordering::Relaxed);
         }

@@ -57,12 +57,21 @@ impl Open {
     /// Each of `vectors` must describe memory that is writable for [`Direction::Read`], or readable
     /// for [`Direction::Write`].
     #[inline]
-    pub(super) unsafe fn transfer(&self, vectors: &[IoVec], at: Position, direction: Direction) -> Result<u64> {
+    pub(super) unsafe fn transfer(
+        &self,
+        vectors: &[IoVec],
+        at: Position,
+        direction: Direction,
+    ) -> Result<u64> {
         if direction == Direction::Write && self.kind() == bindings::S_IFSOCK {
             // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
             return unsafe { sockets::send(self, vectors, at == Position::CURRENT_NOW) };
         }
-        let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
+        let events = if direction == Direction::Read {
+            poll::READ
+        } else {
+            poll::WRITE
+        };
         let nonblocking = at == Position::CURRENT_NOW || self.is_nonblocking();
         // SAFETY: `vectors` is valid for this direction by this function's safety requirement.
         match unsafe { self.transfer_once(vectors, at, direction, nonblocking) } {
@@ -79,7 +88,10 @@ impl Open {
 
     /// Returns true if a transfer may have to wait for another party: for data, or for room.
     fn is_stream(&self) -> bool {
-        !matches!(self.kind(), bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK)
+        !matches!(
+            self.kind(),
+            bindings::S_IFREG | bindings::S_IFDIR | bindings::S_IFBLK
+        )
     }
 
     /// Transfers once, without waiting for readiness of an `O_NONBLOCK` file.
@@ -100,7 +112,11 @@ impl Open {
             if self.mode() & kwasmi_bindings::KWASMI_CONST_FMODE_NOWAIT != 0 {
                 rwf |= kwasmi_bindings::KWASMI_CONST_RWF_NOWAIT;
             } else {
-                let events = if direction == Direction::Read { poll::READ } else { poll::WRITE };
+                let events = if direction == Direction::Read {
+                    poll::READ
+                } else {
+                    poll::WRITE
+                };
                 if !readiness::is_ready(self, events) {
                     return Err(EAGAIN);
                 }
@@ -116,14 +132,23 @@ impl Open {
                 // SAFETY: `vfs_iter_read` requires a valid file, to which `self` holds a reference,
                 // an initialised iterator, and null or a valid position, as the callers of `go`
                 // pass.
-                Direction::Read => unsafe { bindings::vfs_iter_read(file, &mut *iter, position, rwf) },
+                Direction::Read => unsafe {
+                    bindings::vfs_iter_read(file, &mut *iter, position, rwf)
+                },
                 // SAFETY: `vfs_iter_write` requires a valid file, to which `self` holds a
                 // reference, an initialised iterator, and null or a valid position, as the callers
                 // of `go` pass.
-                Direction::Write => unsafe { bindings::vfs_iter_write(file, &mut *iter, position, rwf) },
+                Direction::Write => unsafe {
+                    bindings::vfs_iter_write(file, &mut *iter, position, rwf)
+                },
             };
             if done < 0 {
-                return self.transfer_otherwise(&mut *iter, position, direction, Error::from_errno(done as i32));
+                return self.transfer_otherwise(
+                    &mut *iter,
+                    position,
+                    direction,
+                    Error::from_errno(done as i32),
+                );
             }
             Ok(done as u64)
         };
@@ -172,7 +197,11 @@ impl Open {
                 self.read_sequence(iter, position)
             }
             Direction::Write if operations.write_iter.is_none() && operations.write.is_some() => {
-                Err(if self.is_full_device() { ENOSPC } else { EOPNOTSUPP })
+                Err(if self.is_full_device() {
+                    ENOSPC
+                } else {
+                    EOPNOTSUPP
+                })
             }
             _ => Err(error),
         }
@@ -180,7 +209,11 @@ impl Open {
 
     /// Reads a file whose `read` is `seq_read` of `fs/seq_file.c` to an iterator, as `seq_read`
     /// does for an iterator over userspace memory. `position` must be valid.
-    fn read_sequence(&self, iter: &mut bindings::iov_iter, position: *mut bindings::loff_t) -> Result<u64> {
+    fn read_sequence(
+        &self,
+        iter: &mut bindings::iov_iter,
+        position: *mut bindings::loff_t,
+    ) -> Result<u64> {
         let file = self.as_ptr();
         if !self.access().0 {
             return Err(EBADF);
@@ -192,7 +225,11 @@ impl Open {
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, position, 1) })?;
         // SAFETY: `position` is valid, see above.
         let ki_pos = unsafe { position.read() };
-        let mut call = bindings::kiocb { ki_filp: file, ki_pos, ..Default::default() };
+        let mut call = bindings::kiocb {
+            ki_filp: file,
+            ki_pos,
+            ..Default::default()
+        };
         // SAFETY: `seq_read_iter` requires a file of `seq_open`, which the file is, as its `read`
         // is `seq_read`, and an initialised iterator.
         let done = unsafe { bindings::seq_read_iter(&mut call, iter) };
@@ -217,7 +254,12 @@ impl Open {
     /// `NONBLOCK`. If the guest wants to wait but the file itself is `O_NONBLOCK`, this waits for
     /// `events` and calls `go` again.
     #[inline]
-    pub(super) fn waiting<T>(&self, events: u32, now: bool, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+    pub(super) fn waiting<T>(
+        &self,
+        events: u32,
+        now: bool,
+        mut go: impl FnMut(bool) -> Result<T>,
+    ) -> Result<T> {
         let nonblocking = now || self.is_nonblocking();
         match go(nonblocking) {
             Err(error) if error == EAGAIN && !nonblocking => self.waiting_after(events, error, go),
@@ -227,7 +269,12 @@ impl Open {
 
     /// Continues [`Open::waiting`] after `go` failed with `error`.
     #[cold]
-    fn waiting_after<T>(&self, events: u32, mut error: Error, mut go: impl FnMut(bool) -> Result<T>) -> Result<T> {
+    fn waiting_after<T>(
+        &self,
+        events: u32,
+        mut error: Error,
+        mut go: impl FnMut(bool) -> Result<T>,
+    ) -> Result<T> {
         while error == EAGAIN && self.is_file_nonblocking() {
             readiness::wait(self, events)?;
             // A file may report readiness and still fail with EAGAIN: check for signals, or this
@@ -280,7 +327,10 @@ impl Open {
 ///
 /// `vectors` must be valid for `direction`, as [`Open::transfer`] requires, and must outlive the
 /// iterator.
-pub(super) unsafe fn iterator(vectors: &[IoVec], direction: Direction) -> Result<bindings::iov_iter> {
+pub(super) unsafe fn iterator(
+    vectors: &[IoVec],
+    direction: Direction,
+) -> Result<bindings::iov_iter> {
     let mut iter = MaybeUninit::uninit();
     // SAFETY: `vectors` is valid for `direction` and outlives the iterator, by this function's
     // safety requirement.
@@ -306,7 +356,9 @@ unsafe fn set_up<'a>(
     }
     let bytes = match vectors {
         [vector] => vector.len,
-        vectors => vectors.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.len)),
+        vectors => vectors
+            .iter()
+            .fold(0, |sum: usize, vector| sum.saturating_add(vector.len)),
     };
     let way = match direction {
         Direction::Read => bindings::ITER_DEST,
@@ -315,7 +367,13 @@ unsafe fn set_up<'a>(
     // SAFETY: `iov_iter_kvec` requires room for an iterator and vectors of type `struct kvec`, as
     // which `IoVec` is laid out. They outlive the iterator by this function's safety requirement.
     unsafe {
-        bindings::iov_iter_kvec(iter.as_mut_ptr(), way, vectors.as_ptr().cast(), vectors.len(), bytes.min(TRANSFER_MAX))
+        bindings::iov_iter_kvec(
+            iter.as_mut_ptr(),
+            way,
+            vectors.as_ptr().cast(),
+            vectors.len(),
+            bytes.min(TRANSFER_MAX),
+        )
     };
     // SAFETY: `iov_iter_kvec` initialised the iterator.
     Ok(unsafe { iter.assume_init_mut() })

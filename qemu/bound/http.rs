@@ -75,7 +75,11 @@ impl<'a> Rest<'a> {
         let (path, another) = self.take(|byte| byte >= b'!' && byte != 0x7f)?;
         let (version, end) = self.take(|byte| byte > b' ')?;
         let is_known = matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
-        if method.is_empty() || (space, another) != (b' ', b' ') || !is_known || !self.ends_line(end)? {
+        if method.is_empty()
+            || (space, another) != (b' ', b' ')
+            || !is_known
+            || !self.ends_line(end)?
+        {
             return Some(Err(EINVAL));
         }
         for _ in 0..=HEADERS_MAX {

@@ -55,7 +55,9 @@ impl Cache {
     }
 
     fn get(&mut self, key: &[u8], output: &mut KVVec<u8>) -> Result {
-        let Some(item) = self.list(key)?.iter().find(|item| *item.key == *key) else { return Ok(()) };
+        let Some(item) = self.list(key)?.iter().find(|item| *item.key == *key) else {
+            return Ok(());
+        };
         output.extend_from_slice(b"VALUE ", GFP_KERNEL_ACCOUNT)?;
         output.extend_from_slice(key, GFP_KERNEL_ACCOUNT)?;
         write!(Text(output), " {} {}\r\n", item.flags, item.data.len()).map_err(|_| ENOMEM)?;
@@ -70,7 +72,11 @@ impl Cache {
             item.data.clear();
             return Ok(item.data.extend_from_slice(data, GFP_KERNEL_ACCOUNT)?);
         }
-        let mut item = Item { key: KVVec::new(), flags, data: KVVec::new() };
+        let mut item = Item {
+            key: KVVec::new(),
+            flags,
+            data: KVVec::new(),
+        };
         item.key.extend_from_slice(key, GFP_KERNEL_ACCOUNT)?;
         item.data.extend_from_slice(data, GFP_KERNEL_ACCOUNT)?;
         Ok(list.push(item, GFP_KERNEL_ACCOUNT)?)
@@ -81,7 +87,9 @@ impl Requests for Cache {
     fn answer(&mut self, input: &[u8], output: &mut KVVec<u8>) -> Result<usize> {
         let mut rest = input;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let Some((command, len)) = command(rest, end).map_err(|Malformed| EINVAL)? else { break };
+            let Some((command, len)) = command(rest, end).map_err(|Malformed| EINVAL)? else {
+                break;
+            };
             let last: &[u8] = match command {
                 Command::Get(keys) => {
                     for key in words(keys) {
@@ -107,6 +115,8 @@ struct Text<'a>(&'a mut KVVec<u8>);
 
 impl Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes(), GFP_KERNEL_ACCOUNT).map_err(|_| fmt::Error)
+        self.0
+            .extend_from_slice(text.as_bytes(), GFP_KERNEL_ACCOUNT)
+            .map_err(|_| fmt::Error)
     }
 }

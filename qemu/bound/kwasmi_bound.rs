@@ -28,7 +28,11 @@ mod bindings;
 #[path = "../../guests/bench/src/kv/command.rs"]
 mod command;
 #[path = "../../kmod/engine/src/ffi.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with kwasmi, which uses the rest"
+)]
 mod ffi;
 #[path = "../../kmod/host/files.rs"]
 #[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
@@ -41,7 +45,12 @@ mod memory;
 #[path = "../../guests/bench/src/http/pages.rs"]
 mod pages;
 #[path = "../../kmod/engine/src/wasi/abi.rs"]
-#[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, reason = "shared with kwasmi, which uses the rest")]
+#[allow(
+    dead_code,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    reason = "shared with kwasmi, which uses the rest"
+)]
 mod preview1;
 #[path = "../../kmod/host/readiness.rs"]
 mod readiness;

@@ -68,7 +68,11 @@ impl<R> Whole<R> {
         for _ in 0..connections as usize + FDS {
             unanswered.push(KVVec::new(), GFP_KERNEL_ACCOUNT)?;
         }
-        Ok(Self { requests, unanswered, output: KVVec::new() })
+        Ok(Self {
+            requests,
+            unanswered,
+            output: KVVec::new(),
+        })
     }
 
     /// Discards the bytes of an incomplete request.
@@ -89,7 +93,12 @@ impl<R: Requests> Protocol for Whole<R> {
             kept.extend_from_slice(fresh.get(done..).unwrap_or_default(), GFP_KERNEL_ACCOUNT)?;
         } else {
             kept.extend_from_slice(fresh, GFP_KERNEL_ACCOUNT)?;
-            let (len, done) = (kept.len(), self.requests.answer(kept, &mut self.output)?.min(kept.len()));
+            let (len, done) = (
+                kept.len(),
+                self.requests
+                    .answer(kept, &mut self.output)?
+                    .min(kept.len()),
+            );
             kept.copy_within(done.., 0);
             kept.truncate(len - done);
         }
@@ -106,10 +115,19 @@ fn accept(files: &mut Files, listener: u64) -> Result<u32> {
 /// Reads once and answers. Returns the number of bytes read; 0 if the connection is closed, also if
 /// it was reset before the answer.
 #[inline]
-fn answer(files: &Files, handle: u32, buffer: &mut [u8], at: Position, protocol: &mut impl Protocol) -> Result<usize> {
+fn answer(
+    files: &Files,
+    handle: u32,
+    buffer: &mut [u8],
+    at: Position,
+    protocol: &mut impl Protocol,
+) -> Result<usize> {
     let open = files.get(u64::from(handle))?;
     let answered = read(open, buffer, at).and_then(|len| {
-        write_all(open, protocol.answer(handle, buffer.get(..len).unwrap_or_default())?)?;
+        write_all(
+            open,
+            protocol.answer(handle, buffer.get(..len).unwrap_or_default())?,
+        )?;
         Ok(len)
     });
     match answered {
@@ -130,7 +148,14 @@ pub(crate) fn serve(
     let mut entries = KVVec::with_capacity(count as usize, GFP_KERNEL_ACCOUNT)?;
     for _ in 0..count {
         let handle = accept(files, listener)?;
-        entries.push(PollEntry { handle, events: poll::READ, ..PollEntry::default() }, GFP_KERNEL_ACCOUNT)?;
+        entries.push(
+            PollEntry {
+                handle,
+                events: poll::READ,
+                ..PollEntry::default()
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
     }
     match entries.as_slice() {
         // A single connection needs no poll.
@@ -140,7 +165,12 @@ pub(crate) fn serve(
     Ok(since(began))
 }
 
-fn serve_one(files: &Files, handle: u32, buffer: &mut [u8], protocol: &mut impl Protocol) -> Result {
+fn serve_one(
+    files: &Files,
+    handle: u32,
+    buffer: &mut [u8],
+    protocol: &mut impl Protocol,
+) -> Result {
     let mut pace = Pace::default();
     loop {
         match answer(files, handle, buffer, Position::CURRENT, protocol)? {
@@ -178,7 +208,12 @@ fn serve_many(
 
 /// Copies the data of the first connection to the second until the first is closed. Returns the
 /// duration in nanoseconds.
-pub(crate) fn relay(files: &mut Files, [listener, _]: [u64; 2], count: u32, buffer: &mut [u8]) -> Result<u64> {
+pub(crate) fn relay(
+    files: &mut Files,
+    [listener, _]: [u64; 2],
+    count: u32,
+    buffer: &mut [u8],
+) -> Result<u64> {
     if count != 2 {
         return Err(EINVAL);
     }
@@ -217,7 +252,12 @@ pub(crate) fn serve_each(
 
 /// Sends `count` times `len` bytes to one connection, from the file, which is read repeatedly.
 /// Returns the duration in nanoseconds.
-pub(crate) fn relay_file(files: &mut Files, [listener, file]: [u64; 2], count: u64, len: u32) -> Result<u64> {
+pub(crate) fn relay_file(
+    files: &mut Files,
+    [listener, file]: [u64; 2],
+    count: u64,
+    len: u32,
+) -> Result<u64> {
     let to = accept(files, listener)?;
     let (file, to) = (files.get(file)?, files.get(u64::from(to))?);
     let mut left = count.checked_mul(len.into()).ok_or(EINVAL)?;

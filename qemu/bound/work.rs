@@ -60,10 +60,19 @@ const PIECE: usize = 64;
 /// `EINVAL` if `job` is not valid; `EBADF` if a descriptor is not open; `ENOMEM`; `EINTR` if a
 /// signal is pending; errors of the files.
 pub(crate) fn run(job: &Job) -> Result<u64> {
-    let work = Work::ALL.into_iter().find(|work| *work as u32 == job.work).ok_or(EINVAL)?;
+    let work = Work::ALL
+        .into_iter()
+        .find(|work| *work as u32 == job.work)
+        .ok_or(EINVAL)?;
     let is_server = matches!(
         work,
-        Work::Echo | Work::Relay | Work::Http | Work::Kv | Work::HttpFile | Work::HttpClose | Work::RelayFile
+        Work::Echo
+            | Work::Relay
+            | Work::Http
+            | Work::Kv
+            | Work::HttpFile
+            | Work::HttpClose
+            | Work::RelayFile
     );
     let has_len = is_server || work == Work::Selfpipe;
     if job.reserved != 0
@@ -94,19 +103,43 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
         Work::Echo => serve(&mut files, handles, connections, &mut buffer, Echo),
         Work::Relay => relay(&mut files, handles, connections, &mut buffer),
         Work::Null => null(&mut files, handles, job.count),
-        Work::Http => serve(&mut files, handles, connections, &mut buffer, Whole::new(Http::default(), connections)?),
+        Work::Http => serve(
+            &mut files,
+            handles,
+            connections,
+            &mut buffer,
+            Whole::new(Http::default(), connections)?,
+        ),
         Work::HttpFile => {
             // Not in `files`, whose handles belong to the connections.
             let mut others = Files::new();
             let file = others.open(job.fds[1])?.0;
-            let http = Http { file: Some(others.get(file.into())?) };
-            serve(&mut files, handles, connections, &mut buffer, Whole::new(http, connections)?)
+            let http = Http {
+                file: Some(others.get(file.into())?),
+            };
+            serve(
+                &mut files,
+                handles,
+                connections,
+                &mut buffer,
+                Whole::new(http, connections)?,
+            )
         }
-        Work::HttpClose => {
-            serve_each(&mut files, handles, job.count, &mut buffer, Whole::new(Http::default(), connections)?)
-        }
+        Work::HttpClose => serve_each(
+            &mut files,
+            handles,
+            job.count,
+            &mut buffer,
+            Whole::new(Http::default(), connections)?,
+        ),
         Work::RelayFile => relay_file(&mut files, handles, job.count, job.len),
-        Work::Kv => serve(&mut files, handles, connections, &mut buffer, Whole::new(Cache::new()?, connections)?),
+        Work::Kv => serve(
+            &mut files,
+            handles,
+            connections,
+            &mut buffer,
+            Whole::new(Cache::new()?, connections)?,
+        ),
     };
     // A call that a signal interrupted must not be restarted, as part of the work is done.
     result.map_err(|error| if error == ERESTARTSYS { EINTR } else { error })
@@ -159,7 +192,10 @@ pub(crate) fn since(began: Instant<Monotonic>) -> u64 {
 /// Reads once. Returns the number of bytes.
 #[inline]
 pub(crate) fn read(open: &Open, bytes: &mut [u8], at: Position) -> Result<usize> {
-    let vector = IoVec { addr: bytes.as_mut_ptr(), len: bytes.len() };
+    let vector = IoVec {
+        addr: bytes.as_mut_ptr(),
+        len: bytes.len(),
+    };
     // SAFETY: `Open::transfer` requires vectors over writable memory: `vector` describes `bytes`,
     // which outlives the call.
     let done = unsafe { open.transfer(&[vector], at, Direction::Read) }?;
@@ -181,9 +217,12 @@ pub(crate) fn read_exact(open: &Open, bytes: &mut [u8]) -> Result {
 pub(crate) fn write_all(open: &Open, bytes: &[u8]) -> Result {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let vector = IoVec { addr: rest.as_ptr().cast_mut(), len: rest.len() };
-        // SAFETY: `Open::transfer` requires vectors over readable memory: `vector` describes `rest`,
-        // which outlives the call. `Direction::Write` only reads the memory.
+        let vector = IoVec {
+            addr: rest.as_ptr().cast_mut(),
+            len: rest.len(),
+        };
+        // SAFETY: `Open::transfer` requires vectors over readable memory: `vector` describes
+        // `rest`, which outlives the call. `Direction::Write` only reads the memory.
         let done = unsafe { open.transfer(&[vector], Position::CURRENT, Direction::Write) }?;
         if done == 0 {
             return Err(EIO);
@@ -237,12 +276,18 @@ fn lines(bytes: &[u8]) -> u64 {
     let mut lines = 0;
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {
-        let word = word.first_chunk().copied().map_or(0, u64::from_ne_bytes) ^ u64::from_ne_bytes([b'\n'; 8]);
+        let word = word.first_chunk().copied().map_or(0, u64::from_ne_bytes)
+            ^ u64::from_ne_bytes([b'\n'; 8]);
         // The highest bit of each byte that is zero. No carry crosses from one byte to the next.
         let zeros = !(((word & LOW) + LOW) | word | LOW);
         lines += (zeros >> 7).wrapping_mul(u64::from_ne_bytes([1; 8])) >> 56;
     }
-    lines + words.remainder().iter().filter(|byte| **byte == b'\n').count() as u64
+    lines
+        + words
+            .remainder()
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count() as u64
 }
 
 fn scan(files: &Files, [input, _]: [u64; 2], count: u64) -> Result<u64> {

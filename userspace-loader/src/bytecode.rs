@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text of eBPF instructions, as in `kernel/bpf/disasm.c`, except that jumps name the instruction that
-//! they go to, and calls the helper or the function.
+//! Text of eBPF instructions, as in `kernel/bpf/disasm.c`, except that jumps name the instruction
+//! that they go to, and calls the helper or the function.
 
 use crate::{
     disassembly,
@@ -41,8 +41,8 @@ pub struct Line {
 /// eBPF instructions that come from one operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Block {
-    /// Offset of the operator in the module; none for the entry of the function and for code out of the
-    /// way.
+    /// Offset of the operator in the module; none for the entry of the function and for code out of
+    /// the way.
     pub offset: Option<usize>,
     /// Text of the operator.
     pub wasm: Option<String>,
@@ -56,7 +56,8 @@ type Functions = Vec<(Vec<Insn>, Vec<Origin>)>;
 /// The functions of a module, as the compiler of this command compiles them.
 #[derive(Clone, Debug, Default)]
 pub struct Bytecode {
-    /// With masks and without: the kernel module's parameter `speculation_masks` decides which of them the kernel compiles.
+    /// With masks and without: the kernel module's parameter `speculation_masks` decides which of
+    /// them the kernel compiles.
     functions: Vec<Functions>,
     /// Text of operators by their offsets.
     operators: BTreeMap<usize, String>,
@@ -81,7 +82,8 @@ impl Bytecode {
     }
 
     /// Returns the instructions of function `index` of those that the module defines, if there are
-    /// `instructions`, as many as the kernel has compiled. `name` returns the name of such a function.
+    /// `instructions`, as many as the kernel has compiled. `name` returns the name of such a
+    /// function.
     pub fn blocks(&self, index: u32, instructions: u32, name: impl Fn(u32) -> String) -> Option<Vec<Block>> {
         let mut candidates = self.functions.iter().filter_map(|functions| functions.get(index as usize));
         let (code, origins) = candidates.find(|(code, _)| code.len() == instructions as usize)?;
@@ -96,7 +98,8 @@ impl Bytecode {
     }
 }
 
-/// Returns true if the kernel has compiled `wasm` to `code` with masks, by the numbers of instructions.
+/// Returns true if the kernel has compiled `wasm` to `code` with masks, by the numbers of
+/// instructions.
 #[must_use]
 pub fn has_masks(wasm: &[u8], code: &MachineCode) -> bool {
     compiler::compile(wasm, Options::new(true)).is_ok_and(|compiled| {

@@ -237,8 +237,8 @@ fn print_stats(stats: &Stats) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the program of the command line; `name` is its name in messages. Returns its end, and the results of an invoked
-/// function as text.
+/// Runs the program of the command line; `name` is its name in messages. Returns its end, and the
+/// results of an invoked function as text.
 fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, String), Failure> {
     let (file, guest) = args.file_and_args();
     let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));

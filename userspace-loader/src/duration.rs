@@ -16,7 +16,8 @@ const UNITS: [(&str, u64); 7] = [
     ("h", 3_600 * 1_000_000_000),
 ];
 
-const EXPECTED: &str = "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
+const EXPECTED: &str =
+    "expected a duration such as 1.5s or 500ms: a number with an optional unit (ns, us, ms, s, m, h)";
 
 /// Parses a number with a unit (`ns`, `us`, `ms`, `s`, `m`, `h`) into nanoseconds. Without a unit
 /// it is in seconds, as for timeout(1).

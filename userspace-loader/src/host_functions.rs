@@ -20,8 +20,8 @@ pub struct HostFunction {
     pub params: &'static [ValType],
     /// Types of its results.
     pub results: &'static [ValType],
-    /// Capabilities of which a manifest must have one; empty if the function needs none. The first is
-    /// the one that the function is about.
+    /// Capabilities of which a manifest must have one; empty if the function needs none. The first
+    /// is the one that the function is about.
     pub capabilities: &'static [Capability],
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of exported functions (`kwasmi run --invoke`): reads the types of a module, arguments from words, and
-//! prints results.
+//! Calls of exported functions (`kwasmi run --invoke`): reads the types of a module, arguments from
+//! words, and prints results.
 
 use crate::failure::line;
 use std::{
@@ -72,7 +72,8 @@ pub fn exported(wasm: &[u8]) -> Result<Vec<Function>, BinaryReaderError> {
     Ok(exported)
 }
 
-/// Returns the reason why a module that exports `functions` cannot run without `--invoke`, if it is a reactor.
+/// Returns the reason why a module that exports `functions` cannot run without `--invoke`, if it is
+/// a reactor.
 #[must_use]
 pub fn is_reactor(functions: &[Function]) -> Option<String> {
     let names = names(functions);
@@ -109,8 +110,8 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// A message if there is no such function, the number of arguments is another one, a type is not a number, or
-    /// a word is not a number of its type.
+    /// A message if there is no such function, the number of arguments is another one, a type is
+    /// not a number, or a word is not a number of its type.
     pub fn new(functions: &[Function], name: &str, words: &[OsString]) -> Result<Self, String> {
         let function = functions.iter().find(|function| function.name == name).ok_or_else(|| {
             let names = names(functions);
@@ -157,7 +158,8 @@ fn low(value: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// Returns the bits of the number `text` of type `ty`; integers are signed or unsigned, decimal or hexadecimal.
+/// Returns the bits of the number `text` of type `ty`; integers are signed or unsigned, decimal or
+/// hexadecimal.
 fn parse(ty: ValType, text: &str) -> Option<u64> {
     match ty {
         ValType::I32 => {

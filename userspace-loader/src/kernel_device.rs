@@ -496,8 +496,8 @@ impl KernelModule {
                 helpers_len: u32::try_from(helpers.len()).map_err(|_| Errno::TOOBIG)?,
                 ..kwasmi_dump::default()
             };
-            // SAFETY: `code` and `helpers` are writable arrays of the given lengths, which live until
-            // the call returns.
+            // SAFETY: `code` and `helpers` are writable arrays of the given lengths, which live
+            // until the call returns.
             match unsafe { call(&self.0, &mut dump) } {
                 Err(Errno::INVAL) if dump.functions <= index => return Ok(None),
                 result => result?,
@@ -562,8 +562,8 @@ impl Module for KernelModule {
         };
         // SAFETY: `args`, `env`, `fds` with their names, `limits`, and the name and arguments in
         // `invoke` are readable arrays of the given lengths, `invoke` is 0 or the address of a
-        // readable structure, and `log` is an owned buffer of `LOG_BYTES` writable bytes; all of them
-        // live until the call returns. The kernel writes only the log.
+        // readable structure, and `log` is an owned buffer of `LOG_BYTES` writable bytes; all of
+        // them live until the call returns. The kernel writes only the log.
         let result = unsafe { call(&self.0, &mut argument) };
         let fd = result.map_err(|errno| {
             let reached = reached(argument.limit, argument.limit_value);
@@ -623,8 +623,8 @@ impl Instance for KernelInstance {
             results_len: uapi::KWASMI_INVOKE_MAX,
             ..kwasmi_results::default()
         };
-        // SAFETY: `results` is the address of an owned array of `results_len` writable entries, which is
-        // not accessed during the call.
+        // SAFETY: `results` is the address of an owned array of `results_len` writable entries,
+        // which is not accessed during the call.
         unsafe { call(&self.0, &mut argument) }?;
         results.truncate(argument.results_len as usize);
         Ok(results)

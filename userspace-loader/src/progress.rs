@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows the elapsed time of a load on standard error, if that is a terminal, the module has at least
-//! 1 MiB, and the load takes more than a second.
+//! Shows the elapsed time of a load on standard error, if that is a terminal, the module has at
+//! least 1 MiB, and the load takes more than a second.
 
 use crate::failure::line;
 use indicatif::{
@@ -39,7 +39,8 @@ const SIZE_MIN: usize = 1 << 20;
 pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
-    /// Shows the progress of the load of `size` bytes, called `name`, once the load has taken a second.
+    /// Shows the progress of the load of `size` bytes, called `name`, once the load has taken a
+    /// second.
     pub(crate) fn of_load(name: &str, size: usize) -> Self {
         if size < SIZE_MIN || !io::stderr().is_terminal() {
             return Self(None);

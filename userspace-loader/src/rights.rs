@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preview 1 `rights` bits, made from the engine's table, and the sets of rights that the command gives
-//! to descriptors.
+//! Preview 1 `rights` bits, made from the engine's table, and the sets of rights that the command
+//! gives to descriptors.
 
 #![expect(missing_docs, reason = "names of the specification")]
 

@@ -2,9 +2,9 @@
 
 //! Signed modules (`docs/signing.md`): making and checking them without a kernel.
 //!
-//! The kernel module has its own implementation of the checks. It shares with this one only the tables of
-//! functions ([`host_functions`](crate::host_functions)), limits ([`limits`](crate::limits)) and
-//! capabilities.
+//! The kernel module has its own implementation of the checks. It shares with this one only the
+//! tables of functions ([`host_functions`](crate::host_functions)), limits
+//! ([`limits`](crate::limits)) and capabilities.
 
 pub mod asn1;
 pub mod capability;

@@ -105,7 +105,8 @@ fn few(topic: &Topic, dir: Dir) -> Result {
 
     let mut buffer = vec![b'.'; 4096];
     let mut used = |len: usize| sys::fd_readdir(some.0, &mut buffer[..len], 0);
-    for (len, expected) in [(0, "0"), (1, "1"), (23, "23"), (24, "24"), (25, "25"), (26, "26"), (30, "30"), (49, "49")] {
+    for (len, expected) in [(0, "0"), (1, "1"), (23, "23"), (24, "24"), (25, "25"), (26, "26"), (30, "30"), (49, "49")]
+    {
         topic.is(&format!("room for {len} bytes"), used(len), expected);
     }
     // Six entries, with names of 1, 2, 2, 3, 4 and 3 bytes.

@@ -115,7 +115,8 @@ pub mod alu {
     pub const MOD: u8 = 0x90;
     /// `dst ^= src`.
     pub const XOR: u8 = 0xa0;
-    /// `dst = src`; with an offset of 8, 16 or 32 in the register form, sign-extended from as many bits.
+    /// `dst = src`; with an offset of 8, 16 or 32 in the register form, sign-extended from as many
+    /// bits.
     pub const MOV: u8 = 0xb0;
     /// `dst >>= src`, arithmetic.
     pub const ARSH: u8 = 0xc0;

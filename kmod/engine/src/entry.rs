@@ -313,7 +313,8 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             return Status::Invalid;
         }
     };
-    // SAFETY: The call is valid for the call of this function by this function's safety requirement.
+    // SAFETY: The call is valid for the call of this function by this function's safety
+    // requirement.
     let Ok(invocation) = (unsafe { invocation(args) }) else {
         // SAFETY: The log is valid for the call by this function's safety requirement.
         unsafe { say(args.log, &"the name of the function is not UTF-8") };
@@ -343,7 +344,8 @@ unsafe fn start(args: &mut StartArgs) -> Status {
 ///
 /// # Safety
 ///
-/// `args.invoke` is null or points to a call that is valid for `'a`, with its name and its arguments.
+/// `args.invoke` is null or points to a call that is valid for `'a`, with its name and its
+/// arguments.
 unsafe fn invocation<'a>(args: &StartArgs) -> Result<Option<Invocation<'a>>, Utf8Error> {
     // SAFETY: `invoke` is null or valid for `'a` by this function's safety requirement.
     let Some(invoke) = (unsafe { args.invoke.as_ref() }) else {
@@ -351,7 +353,8 @@ unsafe fn invocation<'a>(args: &StartArgs) -> Result<Option<Invocation<'a>>, Utf
     };
     // SAFETY: The name is valid for `'a` by this function's safety requirement.
     let name = str::from_utf8(unsafe { slice_of(invoke.name) })?;
-    // SAFETY: `args` points to `args_len` arguments that are valid for `'a` by this function's safety requirement.
+    // SAFETY: `args` points to `args_len` arguments that are valid for `'a` by this function's
+    // safety requirement.
     let args = unsafe { slice::from_raw_parts(invoke.args, invoke.args_len) };
     Ok(Some(Invocation { name, args }))
 }

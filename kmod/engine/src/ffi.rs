@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C ABI between the engine and its host, which is the kernel module or a native program in tests.
+//! The C ABI between the engine and its host, which is the kernel module or a native program in
+//! tests.
 //!
 //! Both sides compile this file, each with its own compiler. The host calls two functions of the
 //! engine object: `kwasmi_stack_enter`, which switches to the engine's stack and calls
@@ -8,8 +9,8 @@
 //! `kwasmi_host_entry`, which always runs on the task's stack, and `kwasmi_host_context`. The
 //! operations of `kwasmi_host_entry` are listed in `host_operations.rs`.
 //!
-//! Every `repr(C)` structure is plain data. Addresses in them are valid for the duration of the call
-//! that passes them.
+//! Every `repr(C)` structure is plain data. Addresses in them are valid for the duration of the
+//! call that passes them.
 
 use core::ffi::c_void;
 
@@ -19,9 +20,9 @@ pub(crate) mod limit_table;
 /// Size of [`Context::fault_text`], in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
 
-/// Bytes that the host maps behind the next power of two of a linear memory's size. Speculation in compiled
-/// code does not get further: a masked index is below the power of two, and an access is at most so many
-/// bytes behind its index.
+/// Bytes that the host maps behind the next power of two of a linear memory's size. Speculation in
+/// compiled code does not get further: a masked index is below the power of two, and an access is
+/// at most so many bytes behind its index.
 pub const SPECULATION_PAD: usize = 64 * 1024;
 
 /// State of one entry into the engine. It lives on the stack of the task that entered.
@@ -97,13 +98,17 @@ pub enum Status {
     Limited = 6,
     /// The host ended the operation.
     Killed = 7,
-    /// [`EngineOp::Start`] only: the module exports no function of the name in [`Invoke`]. The log gives the reason.
+    /// [`EngineOp::Start`] only: the module exports no function of the name in [`Invoke`]. The log
+    /// gives the reason.
     NoFunction = 8,
-    /// [`EngineOp::Start`] only: [`Invoke`] has another number of arguments than the function. The log gives both.
+    /// [`EngineOp::Start`] only: [`Invoke`] has another number of arguments than the function. The
+    /// log gives both.
     Argument = 9,
-    /// [`EngineOp::Start`] only: the function in [`Invoke`] has a type that cannot be passed. The log gives the reason.
+    /// [`EngineOp::Start`] only: the function in [`Invoke`] has a type that cannot be passed. The
+    /// log gives the reason.
     Unsupported = 10,
-    /// [`EngineOp::Start`] only: the function in [`Invoke`] has more than [`INVOKE_MAX`] parameters or results.
+    /// [`EngineOp::Start`] only: the function in [`Invoke`] has more than [`INVOKE_MAX`] parameters
+    /// or results.
     TooBig = 11,
 }
 
@@ -163,7 +168,8 @@ macro_rules! limits {
                 }
             }
 
-            /// Returns the value that applies if the caller requests none; `u64::MAX` means unlimited.
+            /// Returns the value that applies if the caller requests none; `u64::MAX` means
+            /// unlimited.
             #[must_use]
             pub const fn default_value(self) -> u64 {
                 match self {
@@ -294,7 +300,8 @@ pub enum Engine {
     Unsafe = 2,
 }
 
-/// Reason for not compiling a module. 0 stands for none: the module is compiled, if that is possible.
+/// Reason for not compiling a module. 0 stands for none: the module is compiled, if that is
+/// possible.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCompiled {
@@ -473,8 +480,8 @@ pub struct RunArgs {
     pub results_len: usize,
     /// Out, also when the engine aborts: fuel used up to the end of the last slice.
     pub fuel_used: u64,
-    /// Out, also when the engine aborts: highest number of bytes of linear memory, up to the end of the
-    /// last slice.
+    /// Out, also when the engine aborts: highest number of bytes of linear memory, up to the end of
+    /// the last slice.
     pub memory_peak: u64,
     /// Buffer for a description of the ending: the trap, or the guest's position at a limit.
     pub log: *mut Log,
@@ -484,15 +491,16 @@ pub struct RunArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(pub u32);
 
-/// Position of a transfer in a file: one of the constants, or an offset in bytes, with which the file's
-/// own position stays.
+/// Position of a transfer in a file: one of the constants, or an offset in bytes, with which the
+/// file's own position stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position(pub u64);
 
 impl Position {
     /// The file's own position, which advances.
     pub const CURRENT: Self = Self(u64::MAX);
-    /// The file's own position, which advances. The transfer fails with `EAGAIN` instead of waiting.
+    /// The file's own position, which advances. The transfer fails with `EAGAIN` instead of
+    /// waiting.
     pub const CURRENT_NOW: Self = Self(u64::MAX - 1);
 }
 
@@ -695,6 +703,7 @@ pub struct HostCall {
     pub value: u64,
 }
 
-/// Status of a host call that did nothing because a signal or the end of the guest is pending. The next
-/// checkpoint tells which. `kwasmi_host_entry` otherwise returns 0 or a negative Linux `errno`.
+/// Status of a host call that did nothing because a signal or the end of the guest is pending. The
+/// next checkpoint tells which. `kwasmi_host_entry` otherwise returns 0 or a negative Linux
+/// `errno`.
 pub const HOST_INTERRUPTED: i32 = -512;

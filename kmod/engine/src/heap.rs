@@ -321,8 +321,8 @@ impl Account {
         self.budget.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Counts `size` bytes that the host owns, such as machine code: at most [`Account::remaining`] before
-    /// they were allocated.
+    /// Counts `size` bytes that the host owns, such as machine code: at most [`Account::remaining`]
+    /// before they were allocated.
     pub(crate) fn charge_host_memory(&self, size: usize) {
         let used = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
         self.peak.fetch_max(used, Ordering::Relaxed);
@@ -539,8 +539,8 @@ fn host_alloc(layout: Layout) -> Result<NonNull<u8>, AllocError> {
     allocated(KernelHost::new().alloc(layout.size(), layout.align()))
 }
 
-/// Has the host grow linear memory `index` of a compiled guest from `before` to `size` bytes, and returns
-/// its new address. The account of the current engine entry counts the bytes.
+/// Has the host grow linear memory `index` of a compiled guest from `before` to `size` bytes, and
+/// returns its new address. The account of the current engine entry counts the bytes.
 ///
 /// # Errors
 ///
@@ -633,8 +633,8 @@ unsafe fn release(header: NonNull<Header>) {
         return;
     };
     if size & IN_RESERVE == 0 {
-        // SAFETY: The allocation was made with this size, and it is not in use any more, by the safety
-        // requirement of this function.
+        // SAFETY: The allocation was made with this size, and it is not in use any more, by the
+        // safety requirement of this function.
         host_free(unsafe { Block::new(start, size) });
         return;
     }

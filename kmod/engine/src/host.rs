@@ -112,8 +112,8 @@ pub struct Span {
 }
 
 /// The engine's interface to its host: [`Operations`], and those of
-/// [`RawOperations`](crate::host_operations::RawOperations) in a form without addresses. A host in a
-/// test is safe code, and notices a span that is outside of the memory.
+/// [`RawOperations`](crate::host_operations::RawOperations) in a form without addresses. A host in
+/// a test is safe code, and notices a span that is outside of the memory.
 ///
 /// Every method may sleep.
 pub trait Host: Operations<Error = Fail> {
@@ -125,7 +125,8 @@ pub trait Host: Operations<Error = Fail> {
         End::OUT_OF_MEMORY
     }
 
-    /// Reads into `spans` of `memory`, in order; returns the number of bytes, 0 at the end of the file.
+    /// Reads into `spans` of `memory`, in order; returns the number of bytes, 0 at the end of the
+    /// file.
     ///
     /// # Errors
     ///
@@ -139,10 +140,10 @@ pub trait Host: Operations<Error = Fail> {
     /// [`Fail`]: an error of the file, or an interruption.
     fn write(&mut self, handle: Handle, memory: &[u8], spans: &[Span], at: At) -> Result<usize, Fail>;
 
-    /// Moves at most `len` bytes from one file to another, at the positions of both, without a buffer
-    /// in between. Waits until it can write, even where [`Host::write`] would not wait. Returns the
-    /// number of bytes, 0 at the end of `from`; `None`, before it moves anything, if these files need a
-    /// buffer in between.
+    /// Moves at most `len` bytes from one file to another, at the positions of both, without a
+    /// buffer in between. Waits until it can write, even where [`Host::write`] would not wait.
+    /// Returns the number of bytes, 0 at the end of `from`; `None`, before it moves anything, if
+    /// these files need a buffer in between.
     ///
     /// # Errors
     ///

@@ -46,13 +46,14 @@ pub(crate) unsafe fn call_host(context: *mut Context, op: HostOp, words: [u64; W
         (context.host, context.stack_top)
     };
     let mut call = HostCall { host, args: words, value: 0 };
-    // SAFETY: This code runs on the engine stack, so the stack's top holds the task's stack pointer.
+    // SAFETY: This code runs on the engine stack, so the stack's top holds the task's stack
+    // pointer.
     let status = unsafe { kwasmi_stack_leave(op as u32, &raw mut call, stack_top) };
     (status, call.value)
 }
 
-/// Lets other tasks run during a long operation, and aborts if the operation is to end. Without a host
-/// that could decide so, as when objects are freed, the operation continues.
+/// Lets other tasks run during a long operation, and aborts if the operation is to end. Without a
+/// host that could decide so, as when objects are freed, the operation continues.
 pub(crate) fn poll() {
     // SAFETY: The engine runs, so there is a context.
     let has_host = unsafe { !(*context()).host.is_null() };
@@ -80,8 +81,8 @@ pub(crate) fn abort_if_ended(checkpoint: Checkpoint) {
 ///
 /// # Safety
 ///
-/// The account of the current entry must not be used again except to close it: the frames in between
-/// never return.
+/// The account of the current entry must not be used again except to close it: the frames in
+/// between never return.
 pub(crate) unsafe fn abort(status: i32) -> ! {
     let context = context();
     // SAFETY: The engine runs, so there is a context.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Host operations: the calls that the engine makes to its host, which is the kernel module or a native
-//! program in tests.
+//! Host operations: the calls that the engine makes to its host, which is the kernel module or a
+//! native program in tests.
 //!
-//! The table at the end of this file is the only list of them. The engine and both hosts compile this
-//! file. From the table come the numbers ([`HostOp`]), the typed traits that a host implements
+//! The table at the end of this file is the only list of them. The engine and both hosts compile
+//! this file. From the table come the numbers ([`HostOp`]), the typed traits that a host implements
 //! ([`Operations`] and [`RawOperations`]), the engine's implementation of the same traits, which
 //! forwards each call across the border ([`Border`]), and the host's dispatcher ([`dispatch`]). The
 //! module `words` alone knows how words carry typed arguments.
@@ -53,8 +53,9 @@ pub enum CallError {
     Malformed,
 }
 
-/// Path below a directory. It is not empty, relative, and at most [`PATH_MAX`](crate::ffi::PATH_MAX)
-/// bytes long. The host resolves it without leaving the directory.
+/// Path below a directory. It is not empty, relative, and at most
+/// [`PATH_MAX`](crate::ffi::PATH_MAX) bytes long. The host resolves it without leaving the
+/// directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelativePath<'a> {
     /// The directory.
@@ -148,7 +149,8 @@ impl Block {
     ///
     /// # Safety
     ///
-    /// [`RawOperations::alloc`] returned `start` for `size` bytes, and nothing uses the block any more.
+    /// [`RawOperations::alloc`] returned `start` for `size` bytes, and nothing uses the block any
+    /// more.
     #[must_use]
     pub unsafe fn new(start: NonNull<u8>, size: usize) -> Self {
         // INVARIANT: By the safety requirement of this function.
@@ -175,10 +177,10 @@ pub enum Allocated {
 ///
 /// # Invariants
 ///
-/// For `'a`, each address in the [`Jit`] and its functions is that of as many elements as the `Jit` and
-/// the functions tell. The functions are valid for reads and writes, and not used otherwise. The
-/// instructions and the helpers' addresses are valid for reads, and not written. A helper's address is
-/// 0 or that of code that may be called with the arguments of its number.
+/// For `'a`, each address in the [`Jit`] and its functions is that of as many elements as the `Jit`
+/// and the functions tell. The functions are valid for reads and writes, and not used otherwise.
+/// The instructions and the helpers' addresses are valid for reads, and not written. A helper's
+/// address is 0 or that of code that may be called with the arguments of its number.
 #[derive(Debug)]
 pub struct Uncompiled<'a>(&'a Jit);
 
@@ -201,13 +203,13 @@ impl<'a> Uncompiled<'a> {
     }
 }
 
-/// Words that the host sets every few milliseconds: a flag, which it sets to 1, and a word, which it
-/// sets to a value.
+/// Words that the host sets every few milliseconds: a flag, which it sets to 1, and a word, which
+/// it sets to a value.
 ///
 /// # Invariants
 ///
-/// Until the next [`RawOperations::tick`] or the end of the entry into the engine, both addresses are
-/// those of aligned words that are valid for reads and writes, and are accessed atomically.
+/// Until the next [`RawOperations::tick`] or the end of the entry into the engine, both addresses
+/// are those of aligned words that are valid for reads and writes, and are accessed atomically.
 #[derive(Debug)]
 pub struct Ticks {
     flag: *mut u64,
@@ -234,7 +236,8 @@ impl Ticks {
     }
 }
 
-/// The engine's end of the border to its host. Implementors get [`Operations`] and [`RawOperations`].
+/// The engine's end of the border to its host. Implementors get [`Operations`] and
+/// [`RawOperations`].
 pub trait Border {
     /// Error of a call.
     type Error: From<CallError>;
@@ -247,8 +250,8 @@ pub trait Border {
     ///
     /// # Safety
     ///
-    /// `words` must be those that `op`'s row of the table makes of its arguments and its result, all of
-    /// which must be borrowed until this function returns.
+    /// `words` must be those that `op`'s row of the table makes of its arguments and its result,
+    /// all of which must be borrowed until this function returns.
     unsafe fn call(&mut self, op: HostOp, words: [u64; WORDS]) -> Result<u64, Self::Error>;
 }
 
@@ -268,8 +271,8 @@ macro_rules! method {
 }
 
 /// Makes everything from the table. A row is `NUMBER = VALUE: METHOD(ARGUMENTS) -> RESULT`; with
-/// `else NotSupported`, a host may leave the operation out. The brackets after a trait's name are what
-/// the trait, and the engine's implementation of it, have besides the methods.
+/// `else NotSupported`, a host may leave the operation out. The brackets after a trait's name are
+/// what the trait, and the engine's implementation of it, have besides the methods.
 macro_rules! operations {
     ($(
         $(#[$trait_doc:meta])*
@@ -333,11 +336,13 @@ macro_rules! operations {
         ///
         /// # Errors
         ///
-        /// The error of the operation; [`CallError::Malformed`] if a word is not a value of its type.
+        /// The error of the operation; [`CallError::Malformed`] if a word is not a value of its
+        /// type.
         ///
         /// # Safety
         ///
-        /// `words` must come from [`Border::call`] for the same `op`, which must not have returned yet.
+        /// `words` must come from [`Border::call`] for the same `op`, which must not have returned
+        /// yet.
         #[inline(always)]
         pub unsafe fn dispatch<H: RawOperations>(
             host: &mut H,
@@ -350,8 +355,8 @@ macro_rules! operations {
                 $($(HostOp::$op => {
                     $(
                         // SAFETY: By the safety requirement of this function, `words` are those of
-                        // this row. Its arguments are taken in the order in which they were put, and
-                        // stay borrowed until `Border::call` returns.
+                        // this row. Its arguments are taken in the order in which they were put,
+                        // and stay borrowed until `Border::call` returns.
                         let $arg = unsafe { <$type as Argument>::take(&mut words) }.ok_or(CallError::Malformed)?;
                     )*
                     let answer: $answer = host.$method($($arg),*)?;
@@ -367,9 +372,9 @@ macro_rules! operations {
 operations! {
     /// Host operations that the engine's functions call as they are here.
     ///
-    /// Every method may sleep. All of them fail with an `errno` of Linux, or because a signal or the
-    /// end of the guest is pending; then they have done nothing. A host without files or sockets
-    /// leaves out their methods, which then fail with [`CallError::NotSupported`].
+    /// Every method may sleep. All of them fail with an `errno` of Linux, or because a signal or
+    /// the end of the guest is pending; then they have done nothing. A host without files or
+    /// sockets leaves out their methods, which then fail with [`CallError::NotSupported`].
     trait Operations [
         /// Error of the operations.
         type Error: From<CallError>;
@@ -438,9 +443,10 @@ operations! {
         /// length of the whole text in bytes.
         ReadLink = 24: read_link(place: RelativePath<'_>, text: &mut [u8]) -> usize, else NotSupported;
 
-        /// Writes the entries of a directory from `cookie` on (0 is the first) to `entries`: preview 1
-        /// `dirent`s, each followed by its name. The last entry may be cut off. Returns the number of
-        /// bytes, which is less than the length of `entries` only at the end of the directory.
+        /// Writes the entries of a directory from `cookie` on (0 is the first) to `entries`:
+        /// preview 1 `dirent`s, each followed by its name. The last entry may be cut off. Returns
+        /// the number of bytes, which is less than the length of `entries` only at the end of the
+        /// directory.
         ReadDirectory = 25: read_directory(handle: Handle, entries: &mut [u8], cookie: u64) -> usize, else NotSupported;
 
         /// Announces the use of `len` bytes at `offset`.
@@ -459,28 +465,28 @@ operations! {
         /// nanoseconds. Returns the number of ready entries.
         Poll = 30: poll(entries: &mut [PollEntry], deadline: Option<u64>) -> usize, else NotSupported;
 
-        /// Accepts a connection of a listening socket. The new handle has `flags`. Without `waits`, it
-        /// fails with `EAGAIN` instead of waiting.
+        /// Accepts a connection of a listening socket. The new handle has `flags`. Without `waits`,
+        /// it fails with `EAGAIN` instead of waiting.
         Accept = 31: accept(handle: Handle, flags: FdFlags, waits: bool) -> Handle, else NotSupported;
 
         /// Shuts a socket down, in the directions of the preview 1 `sdflags` `how`.
         Shutdown = 34: shutdown(handle: Handle, how: u8) -> (), else NotSupported;
     }
 
-    /// Host operations that the engine's functions call in another form: transfers take addresses here
-    /// and parts of a linear memory there, and other operations are for the engine itself. A host
-    /// without a compiler leaves out the methods of compiled guests, which then fail with
+    /// Host operations that the engine's functions call in another form: transfers take addresses
+    /// here and parts of a linear memory there, and other operations are for the engine itself. A
+    /// host without a compiler leaves out the methods of compiled guests, which then fail with
     /// [`CallError::NotSupported`].
     trait RawOperations: Operations [] [] {
-        /// Allocates `size` bytes, aligned to `align`. Fails with `EDQUOT` if the heaps of all guests
-        /// would exceed their limit.
+        /// Allocates `size` bytes, aligned to `align`. Fails with `EDQUOT` if the heaps of all
+        /// guests would exceed their limit.
         Alloc = 0: alloc(size: usize, align: usize) -> Allocated;
 
         /// Frees a block.
         Free = 1: free(block: Block) -> ();
 
-        /// Decides between two slices, and during long operations, whether the guest may continue. Lets
-        /// other tasks run.
+        /// Decides between two slices, and during long operations, whether the guest may continue.
+        /// Lets other tasks run.
         Checkpoint = 3: checkpoint() -> Checkpoint;
 
         /// Reads from, or writes to, a file; returns the number of bytes, 0 at the end of the file.
@@ -492,30 +498,31 @@ operations! {
         /// Sends `from` on a socket; returns the number of bytes.
         Send = 33: send(handle: Handle, from: Source<'_>) -> usize;
 
-        /// Moves at most `len` bytes from one file to another, at the positions of both, and waits until
-        /// it can write. Returns the number of bytes, 0 at the end of `from`. Fails with `ENOSYS`,
-        /// before it moves anything, if these files need a buffer in between.
+        /// Moves at most `len` bytes from one file to another, at the positions of both, and waits
+        /// until it can write. Returns the number of bytes, 0 at the end of `from`. Fails with
+        /// `ENOSYS`, before it moves anything, if these files need a buffer in between.
         Splice = 35: splice(from: Handle, to: Handle, len: usize) -> usize;
 
-        /// Compiles `functions` to machine code and fills in their entries and sizes. The host owns the
-        /// machine code and frees it after it has closed the account of the current engine entry. Fails
-        /// with `EOPNOTSUPP` if the host has no compiler, with `EFBIG` if there would be more machine code
-        /// than [`Jit::size_max`] bytes, and with `EINTR` if the work is to end.
+        /// Compiles `functions` to machine code and fills in their entries and sizes. The host owns
+        /// the machine code and frees it after it has closed the account of the current engine
+        /// entry. Fails with `EOPNOTSUPP` if the host has no compiler, with `EFBIG` if there would
+        /// be more machine code than [`Jit::size_max`] bytes, and with `EINTR` if the work is to
+        /// end.
         Compile = 36: compile(functions: Uncompiled<'_>) -> (), else NotSupported;
 
-        /// Starts to set the words of `ticks` every few milliseconds, until the next such call or the end
-        /// of the entry into the engine. Ends earlier ticks. `None` only ends them.
+        /// Starts to set the words of `ticks` every few milliseconds, until the next such call or
+        /// the end of the entry into the engine. Ends earlier ticks. `None` only ends them.
         Tick = 37: tick(ticks: Option<Ticks>) -> (), else NotSupported;
 
-        /// Allocates a stack of `size` bytes between guard pages, one for each account. The host owns it and
-        /// frees it after it has closed the account of the current engine entry. Fails with `EDQUOT` if
-        /// the heaps of all guests would exceed their limit.
+        /// Allocates a stack of `size` bytes between guard pages, one for each account. The host
+        /// owns it and frees it after it has closed the account of the current engine entry. Fails
+        /// with `EDQUOT` if the heaps of all guests would exceed their limit.
         AllocStack = 38: alloc_stack(size: usize) -> NonNull<u8>, else NotSupported;
 
-        /// Makes linear memory `index` of the guest `size` bytes large, at least as large as before, and
-        /// returns its new address. New bytes are zero. The host owns the memory and frees it after it has
-        /// closed the account of the current engine entry. Fails like [`RawOperations::alloc`]; then the
-        /// memory stays where it is.
+        /// Makes linear memory `index` of the guest `size` bytes large, at least as large as
+        /// before, and returns its new address. New bytes are zero. The host owns the memory and
+        /// frees it after it has closed the account of the current engine entry. Fails like
+        /// [`RawOperations::alloc`]; then the memory stays where it is.
         GrowMemory = 39: grow_memory(index: u16, size: usize) -> Allocated, else NotSupported;
     }
 }

@@ -236,12 +236,13 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
     /// the guest.
     ///
-    /// The instance runs the module's start function, and then [`ENTRY`]; or, with `invocation`, [`INITIALIZE`] if the
-    /// module exports it, and then the function of the invocation.
+    /// The instance runs the module's start function, and then [`ENTRY`]; or, with `invocation`,
+    /// [`INITIALIZE`] if the module exports it, and then the function of the invocation.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if that is not possible within `limits`, a segment does not fit, or the function cannot be called.
+    /// [`Refusal`] if that is not possible within `limits`, a segment does not fit, or the function
+    /// cannot be called.
     pub fn with_invocation(
         module: &Module<H>,
         wasi: wasi::WasiCtx<H>,
@@ -304,8 +305,9 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         })
     }
 
-    /// Stores the results of the invoked function to `results`, and returns their number: 0 if it has not returned,
-    /// or the instance runs a program. An `i32` or `f32` is in the lower half, the upper half is 0.
+    /// Stores the results of the invoked function to `results`, and returns their number: 0 if it
+    /// has not returned, or the instance runs a program. An `i32` or `f32` is in the lower half,
+    /// the upper half is 0.
     pub fn results(&self, results: &mut [u64]) -> usize {
         match self {
             Self::Interpreted(instance) => instance.results(results),
@@ -323,7 +325,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the used resources after each slice.
+    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the used
+    /// resources after each slice.
     pub fn run(&mut self, report: impl FnMut(Usage)) -> Outcome {
         match self {
             Self::Interpreted(instance) => instance.run(report),
@@ -648,7 +651,8 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     }
 }
 
-/// Checks that the export [`INITIALIZE`], if there is one, is a function without parameters and results.
+/// Checks that the export [`INITIALIZE`], if there is one, is a function without parameters and
+/// results.
 fn check_initialize(module: &wasmi::Module) -> Result<(), Refusal> {
     let item = match module.get_export(INITIALIZE) {
         Some(ExternType::Func(ty)) => Item::function(ty.params(), ty.results()),
@@ -690,8 +694,9 @@ fn value(ty: ValType, bits: u64) -> Option<Val> {
 /// End of a guest whose state is inconsistent, which is a defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
 
-/// The end of a guest that calls `proc_exit` with `status`, and the message of the trap if it is one. A status that no process
-/// could have is a trap, so that a failure does not look like success.
+/// The end of a guest that calls `proc_exit` with `status`, and the message of the trap if it is
+/// one. A status that no process could have is a trap, so that a failure does not look like
+/// success.
 pub(crate) fn exited(status: u32) -> (End, Option<String>) {
     if status <= STATUS_MAX {
         return (End::exited(status), None);

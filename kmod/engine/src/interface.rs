@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interface of a module: its imports, its exports and its start function, and the checks that it is a
-//! program or a reactor that kwasmi can run.
+//! Interface of a module: its imports, its exports and its start function, and the checks that it
+//! is a program or a reactor that kwasmi can run.
 
 use crate::{
     module::{
@@ -49,8 +49,8 @@ const MISSING_TEXT_MAX: usize = 4096;
 
 /// Imports, exports and start function of a module. The names are those in the module's bytes.
 ///
-/// The bytes may be those of a module that is not validated yet. Then the interface has what can be read, and
-/// validation reports the rest.
+/// The bytes may be those of a module that is not validated yet. Then the interface has what can be
+/// read, and validation reports the rest.
 #[derive(Default)]
 pub(crate) struct Interface<'a> {
     /// Contents of the type section.
@@ -183,9 +183,10 @@ impl<'a> Interface<'a> {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the module has an import that kwasmi does not provide, or provides with another type;
-    /// exports [`ENTRY`] as something else than a function without parameters and results; has neither an exported
-    /// function nor a start function; or has a start function with parameters or results.
+    /// [`Refusal`] if the module has an import that kwasmi does not provide, or provides with
+    /// another type; exports [`ENTRY`] as something else than a function without parameters and
+    /// results; has neither an exported function nor a start function; or has a start function with
+    /// parameters or results.
     pub(crate) fn check(&self, options: Options) -> Result<bool, Refusal> {
         self.check_imports(options)?;
         let entry = self.export(ENTRY);

@@ -23,13 +23,13 @@ pub struct Invocation<'a> {
 }
 
 impl Invocation<'_> {
-    /// Checks that the call fits a function with `params` and `results`. `is_number` tells if a type is a
-    /// number.
+    /// Checks that the call fits a function with `params` and `results`. `is_number` tells if a
+    /// type is a number.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the number of arguments is another one, a type is not a number, or there are more than
-    /// [`INVOKE_MAX`] parameters or results.
+    /// [`Refusal`] if the number of arguments is another one, a type is not a number, or there are
+    /// more than [`INVOKE_MAX`] parameters or results.
     pub(crate) fn check<T>(&self, params: &[T], results: &[T], is_number: impl Fn(&T) -> bool) -> Result<(), Refusal> {
         let name = self.name.escape_debug();
         for (what, len) in [("parameters", params.len()), ("results", results.len())] {

@@ -51,7 +51,8 @@ pub(crate) struct KernelHost {
     context: *mut Context,
 }
 
-// SAFETY: `enter` sets the context at each entry into the engine. Only the task that entered uses it.
+// SAFETY: `enter` sets the context at each entry into the engine. Only the task that entered uses
+// it.
 unsafe impl Send for KernelHost {}
 
 // SAFETY: All methods that use the context take `&mut self`.

@@ -42,8 +42,8 @@ macro_rules! limit_table {
                 256 << 20, 1, 4 << 30, "linear memory";
             Table = 12: KWASMI_LIMIT_TABLE, "table", Count, table_max,
                 1_000_000, 1, 10_000_000, "elements of all tables";
-            // A linear memory that grows is copied: the default leaves room for three times the default
-            // of "memory".
+            // A linear memory that grows is copied: the default leaves room for three times the
+            // default of "memory".
             Heap = 13: KWASMI_LIMIT_HEAP, "heap", Bytes, heap_max,
                 1 << 30, 1, 16 << 30, "engine memory for the guest, linear memory included";
             Fds = 14: KWASMI_LIMIT_FDS, "fds", Count, fds_max,

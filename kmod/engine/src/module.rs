@@ -63,7 +63,8 @@ pub struct Options {
 #[cfg(feature = "object")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EngineChoice {
-    /// The compiler. Accesses to memories are protected against speculative execution if `has_masks`.
+    /// The compiler. Accesses to memories are protected against speculative execution if
+    /// `has_masks`.
     Compiler { has_masks: bool },
     /// The interpreter, for this reason.
     Interpreter(NotCompiled),
@@ -136,8 +137,8 @@ impl From<String> for Refusal {
 
 /// Module that can be instantiated any number of times.
 ///
-/// All functions are translated or compiled when the module is loaded. Instances share the result and
-/// never change it.
+/// All functions are translated or compiled when the module is loaded. Instances share the result
+/// and never change it.
 pub struct Module<H: Host + 'static> {
     pub(crate) code: Code<H>,
     /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
@@ -176,22 +177,22 @@ fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
 }
 
 impl<H: Host + 'static> Module<H> {
-    /// Validates and translates `wasm` for the interpreter, and checks that it is a program or a reactor that
-    /// kwasmi can run.
+    /// Validates and translates `wasm` for the interpreter, and checks that it is a program or a
+    /// reactor that kwasmi can run.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if `wasm` exceeds a limit, is not valid Wasm, has an import that kwasmi does not
-    /// provide, exports [`ENTRY`] as something else than a function without parameters and results, or
-    /// exports no function.
+    /// provide, exports [`ENTRY`] as something else than a function without parameters and results,
+    /// or exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         ModuleCounts::of(wasm).check(&options.limits)?;
         Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Requested.text()))
     }
 
-    /// Loads `wasm`, whose counts are within the limits and which `manifest` must cover, for the interpreter.
-    /// `exceptions` returns the refusal of a module that the interpreter cannot run only because it uses
-    /// exceptions.
+    /// Loads `wasm`, whose counts are within the limits and which `manifest` must cover, for the
+    /// interpreter. `exceptions` returns the refusal of a module that the interpreter cannot run
+    /// only because it uses exceptions.
     fn interpreted(
         wasm: &[u8],
         options: Options,
@@ -209,13 +210,14 @@ impl<H: Host + 'static> Module<H> {
         Ok(Self { has_start, has_entry, reexports, code: Code::Translated { engine, module, linker } })
     }
 
-    /// Loads `wasm`, which `manifest` must cover, as machine code; or for the interpreter, if it cannot be compiled
-    /// or is not to be. Calls `failed` with the reason if the compiler refuses it.
+    /// Loads `wasm`, which `manifest` must cover, as machine code; or for the interpreter, if it
+    /// cannot be compiled or is not to be. Calls `failed` with the reason if the compiler refuses
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] in the cases of [`Module::new`], if the manifest does not cover the imports, or if the module
-    /// uses exceptions and is not compiled.
+    /// [`Refusal`] in the cases of [`Module::new`], if the manifest does not cover the imports, or
+    /// if the module uses exceptions and is not compiled.
     #[cfg(feature = "object")]
     pub(crate) fn load(
         wasm: &[u8],
@@ -268,7 +270,8 @@ impl<H: Host + 'static> Module<H> {
     }
 }
 
-/// Checks imports, entry points and coverage by the manifest. Returns true if the module exports [`ENTRY`].
+/// Checks imports, entry points and coverage by the manifest. Returns true if the module exports
+/// [`ENTRY`].
 fn check(interface: &Interface<'_>, options: Options, manifest: Option<&Manifest<'_>>) -> Result<bool, Refusal> {
     let has_entry = interface.check(options)?;
     manifest.map_or(Ok(()), |manifest| interface.check_manifest(manifest))?;
@@ -330,7 +333,8 @@ const EXCEPTIONS: [&str; 4] = [
     "exception refs not supported without the exception handling feature",
 ];
 
-/// Returns the refusal of a module that uses exceptions and would be interpreted, with the reason for that.
+/// Returns the refusal of a module that uses exceptions and would be interpreted, with the reason
+/// for that.
 fn exceptions(reason: &dyn Display) -> Refusal {
     Refusal::from(alloc::format!("exceptions need compiled code, and the module would be interpreted: {reason}"))
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! SIMD operations: the operators that [`Helper::Simd`](crate::vmctx::Helper::Simd) computes for compiled
-//! code.
+//! SIMD operations: the operators that [`Helper::Simd`](crate::vmctx::Helper::Simd) computes for
+//! compiled code.
 //!
-//! A `v128` takes two words, the low one first. The operands of an operation are in [`ARGS`](crate::vmctx::ARGS) from index 0 on. A
-//! result of 32 bits is in R0. A `v128` result has its low word in R0 and its high word in `ARGS` at index 1.
+//! A `v128` takes two words, the low one first. The operands of an operation are in
+//! [`ARGS`](crate::vmctx::ARGS) from index 0 on. A result of 32 bits is in R0. A `v128` result has
+//! its low word in R0 and its high word in `ARGS` at index 1.
 
 use wasmparser::Operator;
 

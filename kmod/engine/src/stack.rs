@@ -2,8 +2,8 @@
 
 //! Switches between the stack of the task and the engine stack.
 //!
-//! A kernel task has 16 KiB of stack, which is too little to validate a module. The engine therefore
-//! runs on a separate stack, and host calls run on the stack of the task:
+//! A kernel task has 16 KiB of stack, which is too little to validate a module. The engine
+//! therefore runs on a separate stack, and host calls run on the stack of the task:
 //!
 //! | routine | C prototype | effect |
 //! |---|---|---|

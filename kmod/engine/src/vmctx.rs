@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The contract between compiled code and its surroundings: the context that R6 points to, and the helpers.
+//! The contract between compiled code and its surroundings: the context that R6 points to, and the
+//! helpers.
 //!
 //! # Registers
 //!
-//! R6 holds the context's address in every compiled function: it is callee-saved, the entry stub sets it, and no compiled
-//! instruction writes it. A function takes the first five words of its parameters in R1 to R5 and the rest in [`ARGS`] from
-//! index 5 on. A function returns the first word of its results in R0 and the rest in [`ARGS`] from index 1 on. A helper takes
-//! the context in R1 if [`Helper::takes_context`], then its arguments; its result is in R0. Calls preserve R6 to R9.
+//! R6 holds the context's address in every compiled function: it is callee-saved, the entry stub
+//! sets it, and no compiled instruction writes it. A function takes the first five words of its
+//! parameters in R1 to R5 and the rest in [`ARGS`] from index 5 on. A function returns the first
+//! word of its results in R0 and the rest in [`ARGS`] from index 1 on. A helper takes the context
+//! in R1 if [`Helper::takes_context`], then its arguments; its result is in R0. Calls preserve R6
+//! to R9.
 //!
 //! # Values
 //!
-//! A value takes a word of 64 bits, a v128 two: the low one, then the high one. An i32 or f32 is zero-extended in registers,
-//! in [`ARGS`] and in globals. A reference is 0 for null; a function reference is the function's index plus 1.
+//! A value takes a word of 64 bits, a v128 two: the low one, then the high one. An i32 or f32 is
+//! zero-extended in registers, in [`ARGS`] and in globals. A reference is 0 for null; a function
+//! reference is the function's index plus 1.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -29,7 +33,8 @@ pub const PAGES_MAX: u64 = 65535;
 /// Most memories of a module.
 pub const MEMORIES_MAX: u32 = 16;
 
-/// A field of a memory. Compiled code reads it and never writes it. A memory never shrinks; its base may change in any call.
+/// A field of a memory. Compiled code reads it and never writes it. A memory never shrinks; its
+/// base may change in any call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryField {
     /// Address of the first byte.
@@ -40,11 +45,13 @@ pub enum MemoryField {
     Mask,
 }
 
-/// Mask of the indices of a memory of `size` bytes: the next power of two, minus 1; 0 for an empty memory.
+/// Mask of the indices of a memory of `size` bytes: the next power of two, minus 1; 0 for an empty
+/// memory.
 ///
-/// The processor may execute an access speculatively before the bounds check that it depends on. If [`Shape::has_masks`], compiled
-/// code therefore ANDs each checked index with the mask before it adds the base. A checked index is below the size, and stays as
-/// it is. Any other one is below the power of two afterwards: the access is to the memory or to what follows it, up to
+/// The processor may execute an access speculatively before the bounds check that it depends on. If
+/// [`Shape::has_masks`], compiled code therefore ANDs each checked index with the mask before it
+/// adds the base. A checked index is below the size, and stays as it is. Any other one is below the
+/// power of two afterwards: the access is to the memory or to what follows it, up to
 /// [`SPECULATION_PAD`] bytes behind the power of two.
 #[must_use]
 pub const fn index_mask(size: u64) -> u64 {
@@ -54,9 +61,9 @@ pub const fn index_mask(size: u64) -> u64 {
     }
 }
 
-/// Bytes that must follow the power of two above a memory's size and hold nothing that a guest may not read, as must the
-/// bytes between the size and the power of two. An access to an address with a masked index ends at most so many bytes behind the
-/// index: its constant offset has 15 bits.
+/// Bytes that must follow the power of two above a memory's size and hold nothing that a guest may
+/// not read, as must the bytes between the size and the power of two. An access to an address with
+/// a masked index ends at most so many bytes behind the index: its constant offset has 15 bits.
 pub const SPECULATION_PAD: u64 = 65536;
 
 const _: () = assert!(i16::MAX as u64 + 8 <= SPECULATION_PAD);
@@ -71,15 +78,18 @@ pub const fn memory_offset(memory: u32, field: MemoryField) -> i16 {
 const _: () = assert!(memory_offset(0, MemoryField::Mask) < INTERRUPT);
 const _: () = assert!(memory_offset(MEMORIES_MAX - 1, MemoryField::Mask) < LIMITS);
 
-/// Offset of the checkpoint word, 8 bytes, read-only: not 0 if the guest must call [`Helper::Checkpoint`].
+/// Offset of the checkpoint word, 8 bytes, read-only: not 0 if the guest must call
+/// [`Helper::Checkpoint`].
 pub const INTERRUPT: i16 = 24;
 
-/// Offset of the stack limit, 8 bytes, read-only: a frame must end above it. Below it are [`STACK_RED_ZONE`] bytes for small frames,
-/// [`FRAME_MAX`] bytes for the prologue of a function that has not compared yet, and room for helpers. It is
-/// [`STACK_LIMIT_RAISED`] while a checkpoint is requested.
+/// Offset of the stack limit, 8 bytes, read-only: a frame must end above it. Below it are
+/// [`STACK_RED_ZONE`] bytes for small frames, [`FRAME_MAX`] bytes for the prologue of a function
+/// that has not compared yet, and room for helpers. It is [`STACK_LIMIT_RAISED`] while a checkpoint
+/// is requested.
 pub const STACK_LIMIT: i16 = 32;
 
-/// Stack limit while a checkpoint is requested: above every stack, and no sum with at most [`STACK_PLUS_MAX`] wraps around.
+/// Stack limit while a checkpoint is requested: above every stack, and no sum with at most
+/// [`STACK_PLUS_MAX`] wraps around.
 pub const STACK_LIMIT_RAISED: u64 = u64::MAX - STACK_PLUS_MAX as u64;
 
 /// Most that a function adds to the stack limit before it compares.
@@ -88,32 +98,37 @@ pub const STACK_PLUS_MAX: u32 = u16::MAX as u32;
 /// A function whose frame has at most so many bytes may compare R10 itself with [`STACK_LIMIT`].
 pub const STACK_RED_ZONE: u32 = 1024;
 
-/// Offset of the limits of memory 0, 8 bytes each, read-only: word `n` minus 1 is the size minus `n`, the highest index that has
-/// `n` bytes behind it. Compiled code may use it if the memory's declared minimum is at least `n` bytes.
+/// Offset of the limits of memory 0, 8 bytes each, read-only: word `n` minus 1 is the size minus
+/// `n`, the highest index that has `n` bytes behind it. Compiled code may use it if the memory's
+/// declared minimum is at least `n` bytes.
 pub const LIMITS: i16 = 512;
 
 /// Number of words at [`LIMITS`].
 pub const LIMITS_MAX: u32 = 64;
 
-/// Offset of the arguments and results that registers have no room for, [`ARGS_MAX`] words of 8 bytes.
+/// Offset of the arguments and results that registers have no room for, [`ARGS_MAX`] words of 8
+/// bytes.
 pub const ARGS: i16 = LIMITS + 8 * LIMITS_MAX as i16;
 
 /// Number of words at [`ARGS`].
 pub const ARGS_MAX: u32 = 1024;
 
-/// Offset of the tail call word, the last of [`ARGS`]: not 0 if the function that returns has arranged a tail call.
+/// Offset of the tail call word, the last of [`ARGS`]: not 0 if the function that returns has
+/// arranged a tail call.
 ///
-/// A function that calls others in tail position has a body, a function of its own behind those that the module defines. For such a
-/// call the body leaves all arguments at [`ARGS`], has [`Helper::ResolveTail`] look up the function, sets the word and returns. Only
-/// the function of the body calls bodies: it clears the word and calls what was looked up, until the word is 0.
+/// A function that calls others in tail position has a body, a function of its own behind those
+/// that the module defines. For such a call the body leaves all arguments at [`ARGS`], has
+/// [`Helper::ResolveTail`] look up the function, sets the word and returns. Only the function of
+/// the body calls bodies: it clears the word and calls what was looked up, until the word is 0.
 pub const TAIL_CALL: i16 = ARGS + 8 * (ARGS_MAX as i16 - 1);
 
-/// Offset of the exception word, the last of [`ARGS`] but one: not 0 while an exception is being thrown, when it is the exception's
-/// handle.
+/// Offset of the exception word, the last of [`ARGS`] but one: not 0 while an exception is being
+/// thrown, when it is the exception's handle.
 ///
-/// [`Helper::Throw`] and [`Helper::ThrowRef`] set the word. The code after them, and after each call of a function, goes to the
-/// landing of the innermost try of the function if the word is not 0, or returns if there is none. The landing calls
-/// [`Helper::CatchTag`] and [`Helper::CatchAll`], which clear the word if they catch the exception.
+/// [`Helper::Throw`] and [`Helper::ThrowRef`] set the word. The code after them, and after each
+/// call of a function, goes to the landing of the innermost try of the function if the word is not
+/// 0, or returns if there is none. The landing calls [`Helper::CatchTag`] and [`Helper::CatchAll`],
+/// which clear the word if they catch the exception.
 pub const EXCEPTION: i16 = TAIL_CALL - 8;
 
 /// Number of words at [`ARGS`] that have no other purpose.
@@ -148,8 +163,8 @@ pub enum TrapReason {
     IntegerOverflow,
     /// Conversion of NaN to an integer.
     BadConversion,
-    /// The frame does not fit on the stack, or a checkpoint is requested: the helper tells them apart, and returns after a
-    /// checkpoint.
+    /// The frame does not fit on the stack, or a checkpoint is requested: the helper tells them
+    /// apart, and returns after a checkpoint.
     Stack,
     /// `throw_ref` of a null reference.
     NullException,
@@ -179,7 +194,8 @@ impl TrapReason {
 
 macro_rules! helpers {
     ($($(#[$doc:meta])* $name:ident = $number:literal: $context:literal, $arguments:literal, $effect:ident;)*) => {
-        /// A function outside the compiled code that it may call. The immediate of the call is the number.
+        /// A function outside the compiled code that it may call. The immediate of the call is the
+        /// number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Helper {
@@ -240,13 +256,17 @@ pub enum Effect {
 helpers! {
     /// Ends the guest with the [`TrapReason`] in R2. [`TrapReason::Stack`] alone may return.
     Trap = 0: true, 1, MovesMemory;
-    /// Lets others run, and pauses or ends the guest. Compiled code calls it if [`INTERRUPT`] is not 0.
+    /// Lets others run, and pauses or ends the guest. Compiled code calls it if [`INTERRUPT`] is
+    /// not 0.
     Checkpoint = 1: true, 0, MovesMemory;
-    /// Calls the imported function of index R2; parameters and results are in [`ARGS`] from index 0 on.
+    /// Calls the imported function of index R2; parameters and results are in [`ARGS`] from index 0
+    /// on.
     CallImport = 2: true, 1, MovesMemory;
-    /// Looks up element R3 of table R2 as a function of type R4 for [`Helper::CallResolved`]. Traps if there is none.
+    /// Looks up element R3 of table R2 as a function of type R4 for [`Helper::CallResolved`]. Traps
+    /// if there is none.
     Resolve = 3: true, 3, Pure;
-    /// Calls the function that [`Helper::Resolve`] has looked up last, with the parameters and results of a function.
+    /// Calls the function that [`Helper::Resolve`] has looked up last, with the parameters and
+    /// results of a function.
     CallResolved = 4: false, 0, MovesMemory;
     /// Grows memory R2 by R3 pages; returns the previous number of pages, or `u32::MAX`.
     MemoryGrow = 5: true, 2, MovesMemory;
@@ -274,10 +294,11 @@ helpers! {
     TableInit = 16: true, 2, Pure;
     /// Drops element segment R2.
     ElemDrop = 17: true, 1, Pure;
-    /// Numeric operation of R3, R4 that may trap; R2 is the operation, see [`crate::vmctx::Numeric`].
+    /// Numeric operation of R3, R4 that may trap; R2 is the operation, see
+    /// [`crate::vmctx::Numeric`].
     TrappingNumeric = 18: true, 3, Pure;
-    /// Has [`Helper::CallResolved`] call the body of a function, or the function if it has none: of function R2 minus 1, or of the
-    /// one that [`Helper::Resolve`] has looked up if R2 is 0.
+    /// Has [`Helper::CallResolved`] call the body of a function, or the function if it has none: of
+    /// function R2 minus 1, or of the one that [`Helper::Resolve`] has looked up if R2 is 0.
     ResolveTail = 19: true, 1, Pure;
     /// `i32.clz`.
     I32Clz = 20: false, 1, Pure;
@@ -385,14 +406,17 @@ helpers! {
     I64TruncSatF64U = 71: false, 1, Pure;
     /// SIMD operation R2, see `simd.rs`; operands and the high word of the result are in [`ARGS`].
     Simd = 72: true, 1, Pure;
-    /// Makes an exception with tag R2, whose values are in [`ARGS`] from index 0 on, and sets [`EXCEPTION`].
+    /// Makes an exception with tag R2, whose values are in [`ARGS`] from index 0 on, and sets
+    /// [`EXCEPTION`].
     Throw = 73: true, 1, Pure;
     /// Sets [`EXCEPTION`] to reference R2. Traps if that is null.
     ThrowRef = 74: true, 1, Pure;
-    /// Catches the exception that is being thrown if it has tag R2: puts its values into [`ARGS`], then a reference to it if R3 is not
-    /// 0, clears [`EXCEPTION`] and returns 1. Otherwise returns 0.
+    /// Catches the exception that is being thrown if it has tag R2: puts its values into [`ARGS`],
+    /// then a reference to it if R3 is not 0, clears [`EXCEPTION`] and returns 1. Otherwise returns
+    /// 0.
     CatchTag = 75: true, 2, Pure;
-    /// Catches the exception that is being thrown: puts a reference to it into [`ARGS`] if R2 is not 0, and clears [`EXCEPTION`].
+    /// Catches the exception that is being thrown: puts a reference to it into [`ARGS`] if R2 is
+    /// not 0, and clears [`EXCEPTION`].
     CatchAll = 76: true, 1, Pure;
 }
 
@@ -458,7 +482,8 @@ pub enum Location {
     Slot(u16),
 }
 
-/// A claim: at instruction `at`, `location` holds a value of which `fact` is true, whichever way it was reached.
+/// A claim: at instruction `at`, `location` holds a value of which `fact` is true, whichever way it
+/// was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Index of an instruction at which a block begins.
@@ -486,7 +511,8 @@ pub struct Function {
     pub claims: Vec<Claim>,
 }
 
-/// Declarations of a module that the checker relies on. They come from validation, not from the compiler.
+/// Declarations of a module that the checker relies on. They come from validation, not from the
+/// compiler.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
     /// Number of functions that the module defines.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The checker of compiled code: each rule refuses code that breaks it, each fact lets code do what it is for.
+//! The checker of compiled code: each rule refuses code that breaks it, each fact lets code do what
+//! it is for.
 #![allow(missing_docs)]
 #![expect(clippy::cast_possible_truncation, reason = "constants of the contract")]
 
@@ -394,7 +395,8 @@ fn masks() {
     let far = after(index(), &[mask(R4, 0), and(R2, R4), base(R7, 0), add(R7, R2), load(DW, R1, R7, 1)]);
     let result = check(&function(64, &far, &[]), &masking());
     assert_eq!(result, Err(Violation { at: 7 + PROLOGUE, rule: Rule::Bytes }));
-    // Half of the mask, another memory's, another operation, another width, a constant; no mask at all.
+    // Half of the mask, another memory's, another operation, another width, a constant; no mask at
+    // all.
     let wrong: [&[Insn]; 6] = [
         &[load(W, R4, R10, -8), and(R2, R4)],
         &[mask(R4, 2), and(R2, R4)],
@@ -662,7 +664,8 @@ fn divisors() {
                     accepts(&[divide_i(width, op, off, -1)]);
                     accepts(&[not_zero, insn, mov_i(R0, 0)]);
                 }
-                // The other side of the compare, another register, another value, and a register written since.
+                // The other side of the compare, another register, another value, and a register
+                // written since.
                 let other_side = Insn { code: not_zero.code & 0x0f | jmp::JNE, ..not_zero };
                 refuses(Rule::Divisor, 2, &[other_side, not_minus, insn]);
                 refuses(Rule::Divisor, 2, &[not_zero, not_minus, divide(width, op, off, R3)]);
@@ -920,7 +923,8 @@ fn messages() {
     assert_eq!(text, "instruction 2: the address is not known to be in a memory");
 }
 
-/// The checker accepts every function that the compiler makes of the modules that `KWASMI_CHECK` lists.
+/// The checker accepts every function that the compiler makes of the modules that `KWASMI_CHECK`
+/// lists.
 #[test]
 fn modules() {
     let list = std::env::var("KWASMI_CHECK").unwrap_or_default();

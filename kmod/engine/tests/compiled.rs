@@ -378,7 +378,8 @@ fn imports() {
     }
 }
 
-/// Runs a body that leaves a `v128` on the stack; returns it. The body has the parameters of `run`, and a local `$v` of type `v128`.
+/// Runs a body that leaves a `v128` on the stack; returns it. The body has the parameters of `run`,
+/// and a local `$v` of type `v128`.
 fn run_vector(module: &str, body: &str, args: [u64; 5]) -> u128 {
     let half = |lane| {
         let text = format!(
@@ -531,9 +532,7 @@ fn operators_that_take_long_to_validate_are_refused() {
     let error = |text: &str| compile(text).expect_err("too large");
     let table = |targets: usize, values: usize| {
         let (types, targets) = (" i32".repeat(values), " 0".repeat(targets));
-        format!(
-            "(module (func (block (result{types}) unreachable (br_table{targets} 0 (i32.const 0))) unreachable))"
-        )
+        format!("(module (func (block (result{types}) unreachable (br_table{targets} 0 (i32.const 0))) unreachable))")
     };
     compile(&table(65_519, 1)).expect("a short table");
     assert_eq!(error(&table(65_521, 1)), compiler::Error::TooLarge("a br_table"));

@@ -37,7 +37,8 @@ impl Imports for Successor {
     }
 }
 
-/// Calls the exported function `run`; requests come after so many steps. Returns the end and the number of live exceptions.
+/// Calls the exported function `run`; requests come after so many steps. Returns the end and the
+/// number of live exceptions.
 fn run_compiled(text: &str, args: [u64; 5], period: u64, options: Options) -> (SimulationEnd, usize) {
     let wasm = wat::parse_str(text).expect("a program");
     let compiled = compiler::compile(&wasm, options).expect("a module that compiles");
@@ -66,7 +67,8 @@ fn run(text: &str, args: [u64; 5]) -> SimulationEnd {
     end
 }
 
-/// Runs the body of a function with a parameter and an i32 as result, in a module with some tags and functions.
+/// Runs the body of a function with a parameter and an i32 as result, in a module with some tags
+/// and functions.
 fn body(text: &str, arg: u64) -> SimulationEnd {
     let module = format!(
         r#"(module
@@ -270,7 +272,8 @@ fn references_are_thrown_again() {
         0,
         31,
     );
-    // By way of a local, a global, a table, a parameter, a select and the values of another exception.
+    // By way of a local, a global, a table, a parameter, a select and the values of another
+    // exception.
     let catch = "(block $r (result i32 exnref)
             (try_table (catch_ref $one $r) (call $throws_one (i32.const 31)))
             (unreachable))
@@ -521,11 +524,7 @@ fn unreachable_code() {
         0,
         1,
     );
-    returns(
-        "try (throw $none) try unreachable catch_all end try delegate 0 catch_all end (i32.const 1)",
-        0,
-        1,
-    );
+    returns("try (throw $none) try unreachable catch_all end try delegate 0 catch_all end (i32.const 1)", 0, 1);
     returns("try (result i32) (return (i32.const 4)) catch_all i32.const 1 rethrow 0 end", 0, 4);
     // A try that never ends normally, below operands.
     returns(

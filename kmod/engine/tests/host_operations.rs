@@ -213,7 +213,8 @@ impl RawOperations for Noting {
     fn compile(&mut self, functions: Uncompiled<'_>) -> Result<(), Failure> {
         let jit = functions.into_jit();
         note!(self, jit.count, jit.helpers_len, jit.size_max);
-        // SAFETY: By the invariant of `Uncompiled`, there are `count` functions, which nothing else uses.
+        // SAFETY: By the invariant of `Uncompiled`, there are `count` functions, which nothing else
+        // uses.
         let functions = unsafe { std::slice::from_raw_parts_mut(jit.functions, jit.count) };
         for function in functions {
             function.entry = function.len + 1;
@@ -372,8 +373,8 @@ fn functions_are_compiled() {
         helpers_len: helpers.len(),
         size_max: 100,
     };
-    // SAFETY: The addresses are those of `functions`, `code` and `helpers`, which are not used until
-    // the call returns. There are no helpers.
+    // SAFETY: The addresses are those of `functions`, `code` and `helpers`, which are not used
+    // until the call returns. There are no helpers.
     let uncompiled = unsafe { Uncompiled::new(&jit) };
     assert_eq!(engine.compile(uncompiled), Ok(()));
     assert_eq!(engine.noted(), "2 5 100");

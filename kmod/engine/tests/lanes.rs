@@ -81,10 +81,8 @@ fn by_lane(bits: u32, a: u128, b: u128, function: impl Fn(u64, u64) -> u64) -> u
 /// Vectors with lanes at and beside the limits of their ranges, and others.
 fn vectors() -> Vec<u128> {
     let lanes = [0, 1, 0x7f, 0x80, 0x81, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
-    let mut vectors: Vec<u128> = lanes
-        .iter()
-        .flat_map(|lane| [8, 16, 32, 64].map(|bits| by_lane(bits, 0, 0, |_, _| *lane)))
-        .collect();
+    let mut vectors: Vec<u128> =
+        lanes.iter().flat_map(|lane| [8, 16, 32, 64].map(|bits| by_lane(bits, 0, 0, |_, _| *lane))).collect();
     let mut state = 0x9e37_79b9_7f4a_7c15_u128;
     for _ in 0..24 {
         state = state.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(0x5851_f42d);

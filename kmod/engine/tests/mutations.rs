@@ -2,8 +2,8 @@
 
 //! Mutated compiled code: what the checker accepts, the simulator finds no fault with.
 //!
-//! `KWASMI_MUTATIONS` is the number of mutated functions, `KWASMI_SEED` the first seed, `KWASMI_CHECK` a list of modules whose
-//! functions are mutated as well.
+//! `KWASMI_MUTATIONS` is the number of mutated functions, `KWASMI_SEED` the first seed,
+//! `KWASMI_CHECK` a list of modules whose functions are mutated as well.
 #![cfg(feature = "simulator")]
 #![allow(missing_docs)]
 
@@ -47,7 +47,8 @@ use mutation::{
 
 /// Programs with something of everything that the checker knows about.
 const PROGRAMS: &[&str] = &[
-    // Loads and stores: checked, constant, past the minimum, wide offsets, facts kept across calls and spilled.
+    // Loads and stores: checked, constant, past the minimum, wide offsets, facts kept across calls
+    // and spilled.
     r#"(module (memory 1) (global $g (mut i32) (i32.const 8))
         (func $f (param i32 i32) (result i32)
             (i32.store (local.get 0) (local.get 1))
@@ -149,7 +150,8 @@ const PROGRAMS: &[&str] = &[
 /// Module for the functions that are made by hand, all of which are called without parameters.
 const BY_HAND: &str = "(module (memory 1 8) (memory 1 8) (func) (func) (func) (func))";
 
-/// Functions with something of what the compiler does not make: pointers and indices in frame slots, claims about them.
+/// Functions with something of what the compiler does not make: pointers and indices in frame
+/// slots, claims about them.
 fn by_hand() -> Vec<Function> {
     let grow = [mov(R1, R6), mov_i(R2, 0), mov_i(R3, 1), help(Helper::MemoryGrow)];
     let slot = |at, slot, fact| Claim { at, location: Location::Slot(slot), fact };
@@ -175,7 +177,8 @@ fn by_hand() -> Vec<Function> {
     vec![
         // The address of memory 0 before and after it has grown.
         function(64, &[&spill[..], &grow, &spill, &reload].concat(), &[]),
-        // An index of 8 bytes, another slot beside it, a constant of more than 32 bits, and the width of compares.
+        // An index of 8 bytes, another slot beside it, a constant of more than 32 bits, and the
+        // width of compares.
         function(64, &[&limit[..], &[store(DW, R10, -16, R1), store(W, R10, -24, R2)], &access].concat(), &[]),
         function(
             64,

@@ -372,8 +372,8 @@ fn a_select_by_a_comparison_with_zero_selects_the_right_operand() {
     }
 }
 
-/// Vectors in locals, on the operand stack, in a global, and as parameters and results survive host calls and the ends of
-/// slices.
+/// Vectors in locals, on the operand stack, in a global, and as parameters and results survive host
+/// calls and the ends of slices.
 #[test]
 fn vectors_survive_host_calls_and_slices() {
     for export in ["", r#"(export "memory")"#] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host operations of an ordinary process, made of system calls. `kmod/host` has those of the kernel.
+//! The host operations of an ordinary process, made of system calls. `kmod/host` has those of the
+//! kernel.
 
 mod clock;
 mod directory;
@@ -142,8 +143,8 @@ pub(crate) fn measure_stretches() {
     MEASURES.set(true);
 }
 
-/// Returns the longest time that the engine ran between two host calls. In the kernel, the task could not
-/// be ended for as long.
+/// Returns the longest time that the engine ran between two host calls. In the kernel, the task
+/// could not be ended for as long.
 pub(crate) fn longest_stretch() -> Duration {
     LONGEST_STRETCH.get()
 }
@@ -188,8 +189,8 @@ fn layout(size: usize) -> Result<Layout> {
 ///
 /// # Safety
 ///
-/// `call` must point to a call that nothing else uses, with the words that the engine's `Border::call`
-/// made for `op`.
+/// `call` must point to a call that nothing else uses, with the words that the engine's
+/// `Border::call` made for `op`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     // SAFETY: `call` is valid and not used otherwise by the safety requirement of this function.
@@ -389,7 +390,8 @@ impl RawOperations for Process {
     fn free(&mut self, block: Block) -> Result<()> {
         let (start, size) = block.into_parts();
         let layout = layout(size)?;
-        // SAFETY: A `Block` comes from `RawOperations::alloc`, with this size, and this function owns it.
+        // SAFETY: A `Block` comes from `RawOperations::alloc`, with this size, and this function
+        // owns it.
         unsafe { dealloc(start.as_ptr(), layout) };
         Ok(())
     }
@@ -474,14 +476,15 @@ const _: () = assert!(size_of::<IoVec>() == size_of::<IoSliceMut<'_>>());
 /// Returns the parts of a source as the standard library has them.
 fn parts(from: Source<'_>) -> &[IoSlice<'_>] {
     let parts = from.parts();
-    // SAFETY: An `IoSlice` is laid out as an `IoVec`, and the parts of a `Source` are valid for reads.
+    // SAFETY: An `IoSlice` is laid out as an `IoVec`, and the parts of a `Source` are valid for
+    // reads.
     unsafe { slice::from_raw_parts(parts.as_ptr().cast(), parts.len()) }
 }
 
 /// Returns the parts of a destination as the standard library has them.
 fn parts_mut(into: Destination<'_>) -> &mut [IoSliceMut<'_>] {
     let parts = into.parts();
-    // SAFETY: An `IoSliceMut` is laid out as an `IoVec`, and the parts of a `Destination` are valid for
-    // writes and not used otherwise.
+    // SAFETY: An `IoSliceMut` is laid out as an `IoVec`, and the parts of a `Destination` are valid
+    // for writes and not used otherwise.
     unsafe { slice::from_raw_parts_mut(parts.as_ptr().cast_mut().cast(), parts.len()) }
 }

@@ -10,8 +10,8 @@
 //! `kwasmi` command. `--stats` prints time, fuel, heap use and the depth of the engine stack on
 //! standard error.
 //!
-//! With `--machine-code FILE` it runs the machine code that the kernel's JIT has made of the module:
-//! the output of `kwasmi dump --json --raw`.
+//! With `--machine-code FILE` it runs the machine code that the kernel's JIT has made of the
+//! module: the output of `kwasmi dump --json --raw`.
 
 #[path = "../../engine/src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]
@@ -146,8 +146,8 @@ fn aborted((status, text): (Status, String)) -> End {
     }
 }
 
-/// Limits of modules: the defaults of the kernel module, except that the numbers of functions and of
-/// parameters are the ceilings.
+/// Limits of modules: the defaults of the kernel module, except that the numbers of functions and
+/// of parameters are the ceilings.
 const MODULE_LIMITS: ModuleLimits = ModuleLimits {
     functions: 1_000_000,
     function_size: Limit::FunctionSize.default_value(),

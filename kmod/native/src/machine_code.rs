@@ -2,9 +2,9 @@
 
 //! Machine code that the kernel's JIT made, in this process.
 //!
-//! The functions keep their distances from each other, so that calls among them are unchanged. Calls
-//! of helpers get new distances, and a jump to the kernel's return thunk becomes a return, as on a
-//! kernel without that thunk. Nothing else is changed.
+//! The functions keep their distances from each other, so that calls among them are unchanged.
+//! Calls of helpers get new distances, and a jump to the kernel's return thunk becomes a return, as
+//! on a kernel without that thunk. Nothing else is changed.
 
 use crate::{
     ffi::{
@@ -31,8 +31,8 @@ use std::{
     slice, //
 };
 
-/// Address of the machine code: less than 2 GiB from this program, which is linked at a low address, and
-/// behind its heap, which the kernel puts up to 1 GiB behind the program.
+/// Address of the machine code: less than 2 GiB from this program, which is linked at a low
+/// address, and behind its heap, which the kernel puts up to 1 GiB behind the program.
 const BASE: usize = 0x5000_0000;
 
 /// Most bytes from the first function to the end of the last.
@@ -143,15 +143,16 @@ fn length(size: u64) -> Result<usize, String> {
     usize::try_from(size).map_err(|error| error.to_string())
 }
 
-/// Puts `code` into memory, in the place of what the JIT would make of `functions`, and fills in the
-/// functions' entries.
+/// Puts `code` into memory, in the place of what the JIT would make of `functions`, and fills in
+/// the functions' entries.
 ///
 /// # Errors
 ///
 /// The reason as text, if it is not the machine code of `functions`, or cannot be mapped.
 pub(crate) fn map(code: &MachineCode, functions: Uncompiled<'_>) -> Result<Mapping, String> {
     let Jit { functions, count, helpers, helpers_len, size_max: _ } = *functions.into_jit();
-    // SAFETY: By the invariant of `Uncompiled` there are `count` functions, which nothing else uses.
+    // SAFETY: By the invariant of `Uncompiled` there are `count` functions, which nothing else
+    // uses.
     let functions: &mut [JitFunction] = unsafe { slice::from_raw_parts_mut(functions, count) };
     // SAFETY: By the invariant of `Uncompiled` there are `helpers_len` addresses.
     let helpers = unsafe { slice::from_raw_parts(helpers, helpers_len) };
@@ -183,8 +184,8 @@ pub(crate) fn map(code: &MachineCode, functions: Uncompiled<'_>) -> Result<Mappi
     Ok(mapping)
 }
 
-/// Redirects the calls and jumps of `function` to what is outside of the module. `place` has its machine
-/// code, for the address `entry`.
+/// Redirects the calls and jumps of `function` to what is outside of the module. `place` has its
+/// machine code, for the address `entry`.
 fn redirect(
     function: &Function,
     code: &MachineCode,

@@ -232,8 +232,8 @@ pub(crate) fn tests(tests: &mut Tests) {
             }
             let processors = thread::available_parallelism().map_or(1, NonZero::get) as u64;
             let most = first + DRIFT_MAX + processors * STOCK_MAX;
-            // The kernel module keeps a stack until no stack trace can read it, and the kernel frees
-            // machine code later.
+            // The kernel module keeps a stack until no stack trace can read it, and the kernel
+            // frees machine code later.
             let deadline = Instant::now() + Duration::from_secs(30);
             let last = loop {
                 let current = group.current();

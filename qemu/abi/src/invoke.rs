@@ -53,7 +53,8 @@ const OTHER: &str = r#"(module
     (func (export "vector") (param v128))
     (export "imported" (func $yield)))"#;
 
-/// A module, the name of a function, arguments, and the error number and the beginning of the log of START.
+/// A module, the name of a function, arguments, and the error number and the beginning of the log
+/// of START.
 type Refused<'a> = (&'a OwnedFd, &'a [u8], &'a [u64], i32, &'a str);
 
 fn invocation(name: &[u8], args: &[u64]) -> kwasmi_invoke {
@@ -66,7 +67,8 @@ fn invocation(name: &[u8], args: &[u64]) -> kwasmi_invoke {
     }
 }
 
-/// Starts an instance for a call. Returns the descriptor or the error number, and the text of the log.
+/// Starts an instance for a call. Returns the descriptor or the error number, and the text of the
+/// log.
 fn start_call(module: &OwnedFd, invoke: kwasmi_invoke) -> (Result<OwnedFd, i32>, String) {
     let invoke = [invoke];
     start_with(module, kwasmi_start { invoke: address(&invoke), ..kwasmi_start::default() })

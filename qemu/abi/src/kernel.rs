@@ -99,7 +99,8 @@ pub(crate) fn load(wasm: &[u8]) -> (Result<OwnedFd, i32>, String) {
     load_for(wasm, 0)
 }
 
-/// Loads `wasm` with `flags`, `KWASMI_LOAD_*`. Returns the descriptor or the error number, and the text of the log.
+/// Loads `wasm` with `flags`, `KWASMI_LOAD_*`. Returns the descriptor or the error number, and the
+/// text of the log.
 pub(crate) fn load_for(wasm: &[u8], flags: u32) -> (Result<OwnedFd, i32>, String) {
     let mut text = vec![0_u8; 4096];
     let mut request = kwasmi_load {

@@ -64,7 +64,8 @@ pub(crate) fn unprivileged() -> ExitCode {
     }
 }
 
-/// Returns a module whose load takes more than a second on any machine: 40 functions of 100,000 nested loops.
+/// Returns a module whose load takes more than a second on any machine: 40 functions of 100,000
+/// nested loops.
 fn slow_to_load() -> Vec<u8> {
     const DEPTH: usize = 100_000;
     let text = r#"(module (func (export "_start")))"#;

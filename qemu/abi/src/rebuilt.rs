@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tests of access checks that system calls make, and that kwasmi makes itself because the kernel
-//! does not export them: a guest is refused where a process is (`docs/wasi.md`, "Functions that the kernel
-//! does not export").
+//! does not export them: a guest is refused where a process is (`docs/wasi.md`, "Functions that the
+//! kernel does not export").
 
 use crate::{
     directories::{

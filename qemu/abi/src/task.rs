@@ -41,8 +41,8 @@ pub(crate) fn pin(processor: usize) {
     set_affinity(&set);
 }
 
-/// Keeps the kernel from collapsing memory of the current process into huge pages. A collapse charges
-/// up to 2 MiB at a time of the kernel's choice.
+/// Keeps the kernel from collapsing memory of the current process into huge pages. A collapse
+/// charges up to 2 MiB at a time of the kernel's choice.
 pub(crate) fn refuse_huge_pages() {
     // SAFETY: `PR_SET_THP_DISABLE` reads no memory of the caller.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1_u64, 0_u64, 0_u64, 0_u64) }, 0);

@@ -29,7 +29,8 @@ pub(crate) enum Setting {
     Wrk,
     /// Only the standard streams; each operation is a start of the program, which exits at once.
     Anew,
-    /// A folder with files, in which a program by other authors, whose name is the work, runs as a whole.
+    /// A folder with files, in which a program by other authors, whose name is the work, runs as a
+    /// whole.
     Program,
     /// Like [`Setting::Anew`], while `kwasmi load` keeps the program in the kernel.
     AnewKept,

@@ -143,8 +143,8 @@ fn in_vm(options: &Options, top: &Top, place: Place, out: &Path) -> Result<()> {
     measured(vm, options, place)
 }
 
-/// Has the kernel in a VM compile the modules that are measured as machine code, and stores the machine
-/// code in `out`: `NAME.wasm.json` for each, empty if the kernel interprets the module.
+/// Has the kernel in a VM compile the modules that are measured as machine code, and stores the
+/// machine code in `out`: `NAME.wasm.json` for each, empty if the kernel interprets the module.
 fn dump(top: &Top, out: &Path) -> Result<()> {
     const SCRIPT: &str = r#"
         for module in /guests/bench.wasm /host/programs/*.wasm; do
@@ -202,7 +202,8 @@ fn write(run: &Run, dir: &Path) -> Result<()> {
     Ok(fs::write(dir.join("all.json"), serde_json::to_string_pretty(run)?)?)
 }
 
-/// Returns the tables of `measurements`, as Markdown: what was measured, and what system calls are worth.
+/// Returns the tables of `measurements`, as Markdown: what was measured, and what system calls are
+/// worth.
 fn tables(measurements: &Measurements) -> String {
     let system_calls = table::system_calls(measurements).map_or(String::new(), |table| format!("\n{table}"));
     let means = table::means(measurements).map_or(String::new(), |table| format!("\n{table}"));

@@ -246,8 +246,8 @@ fn anew(words: &[OsString], count: u64) -> Result<Duration> {
 /// Word of a command that stands for a file to which the program writes the nanoseconds that count.
 pub(crate) const TIME_FILE: &str = "{time}";
 
-/// Runs the command `words` in `folder`, `count` times. Returns the elapsed time, or the time that the
-/// program wrote to [`TIME_FILE`].
+/// Runs the command `words` in `folder`, `count` times. Returns the elapsed time, or the time that
+/// the program wrote to [`TIME_FILE`].
 fn whole(folder: &Path, words: &[OsString], count: u64) -> Result<Duration> {
     let (program, args) = words.split_first().context("no program")?;
     let file = tempfile::NamedTempFile::new()?;

@@ -118,8 +118,9 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some((logarithms.iter().sum::<f64>() / count).exp())
 }
 
-/// Formats geometric means of the ratios of integer computation and of the programs by other authors,
-/// over the cases that machine code and wasmtime both ran. Returns none if there is no such case.
+/// Formats geometric means of the ratios of integer computation and of the programs by other
+/// authors, over the cases that machine code and wasmtime both ran. Returns none if there is no
+/// such case.
 pub(crate) fn means(measurements: &Measurements) -> Option<String> {
     const SHOWN: [Variant; 3] = [Variant::Engine, Variant::MachineCode, Variant::Wasmtime];
     let mut table = Table::new();

@@ -262,8 +262,8 @@ impl Tools {
         command
     }
 
-    /// Returns the command that repeatedly runs `program` of the programs by other authors with `args`
-    /// in `folder`. It reads numbers of runs from standard input.
+    /// Returns the command that repeatedly runs `program` of the programs by other authors with
+    /// `args` in `folder`. It reads numbers of runs from standard input.
     pub(crate) fn command_whole(&self, variant: Variant, program: &str, args: &[&str], folder: &Path) -> Command {
         let programs = self.programs.as_deref().unwrap_or(Path::new(""));
         let module = programs.join(program).with_extension("wasm");

@@ -127,8 +127,8 @@ macro_rules! define_wasi {
                 }
                 let world = builder.build();
                 for fd in &options.fd {
-                    // SAFETY: `borrow_raw` requires that the descriptor stays open. The starting process passed
-                    // it by `--fd`, and this program closes only its duplicates.
+                    // SAFETY: `borrow_raw` requires that the descriptor stays open. The starting
+                    // process passed it by `--fd`, and this program closes only its duplicates.
                     let borrowed = unsafe { BorrowedFd::borrow_raw(*fd) };
                     let owned = borrowed.try_clone_to_owned().with_context(|| format!("descriptor {fd}"))?;
                     world.push_file(file(owned)?, FileAccessMode::READ | FileAccessMode::WRITE)?;
@@ -182,8 +182,8 @@ fn compiled(engine: &wasmtime::Engine, wasm: &[u8], file: Option<&Path>) -> Resu
         std::fs::rename(&part, file)?;
     }
     // SAFETY: `deserialize_file` requires machine code that wasmtime has written, in a file that
-    // nobody changes. The lines above wrote it, in this or an earlier run, under its final name only
-    // when it was complete; wasmtime itself refuses the file of another version.
+    // nobody changes. The lines above wrote it, in this or an earlier run, under its final name
+    // only when it was complete; wasmtime itself refuses the file of another version.
     let module = unsafe { wasmtime::Module::deserialize_file(engine, file) };
     module.map_err(anyhow::Error::from).with_context(|| file.display().to_string())
 }

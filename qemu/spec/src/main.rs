@@ -5,7 +5,8 @@
 //!
 //!     kwasmi-spec [--command PROGRAM] [--compiled] [--jobs N] [SCRIPT]...
 //!
-//! With `--compiled`, programs may use what only the compiler supports. SCRIPT is a part of a script's name, such as `memory_`.
+//! With `--compiled`, programs may use what only the compiler supports. SCRIPT is a part of a
+//! script's name, such as `memory_`.
 
 #![forbid(unsafe_code)]
 

@@ -111,8 +111,8 @@ fn lanes(width: usize, lanes: impl Iterator<Item = u128>) -> u128 {
 /// Mask and bits of `nan:canonical` of type `f32`: either sign matches.
 pub const CANONICAL_F32: (u32, u32) = (u32::MAX >> 1, 0x7fc0_0000);
 
-/// Mask and bits of `nan:arithmetic` of type `f32`: either sign and any payload match, if the highest bit of the payload
-/// is set.
+/// Mask and bits of `nan:arithmetic` of type `f32`: either sign and any payload match, if the
+/// highest bit of the payload is set.
 pub const ARITHMETIC_F32: (u32, u32) = (0x7fc0_0000, 0x7fc0_0000);
 
 /// Mask and bits of `nan:canonical` of type `f64`.

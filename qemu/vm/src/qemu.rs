@@ -119,9 +119,9 @@ impl Accelerator {
     /// with it and 325 s without. But then no two processors run at the same time, and tests of
     /// races would find nothing.
     ///
-    /// `rcu_cpu_stall_timeout` and `watchdog_thresh`: a busy host may not run the thread of an emulated
-    /// processor for seconds. The detectors of RCU stalls and soft lockups wait 120 s, instead of 21 s
-    /// and 20 s.
+    /// `rcu_cpu_stall_timeout` and `watchdog_thresh`: a busy host may not run the thread of an
+    /// emulated processor for seconds. The detectors of RCU stalls and soft lockups wait 120 s,
+    /// instead of 21 s and 20 s.
     ///
     /// [`Qemu::start`] adds `tsc_early_khz`, see [`tsc`].
     const fn kernel_arguments(self) -> &'static [&'static str] {

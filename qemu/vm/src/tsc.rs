@@ -2,9 +2,10 @@
 
 //! Frequency of the host's time stamp counter (TSC), which QEMU's emulated processors have, too.
 //!
-//! A kernel measures the frequency against an emulated timer. On a busy host, one measured 209 MHz in place
-//! of 2596 MHz: its clock then ran twelve times too fast, so that time-outs and stall detectors of the kernel
-//! fired early. A measurement on the host is not disturbed: it takes the readings that were quickest.
+//! A kernel measures the frequency against an emulated timer. On a busy host, one measured 209 MHz
+//! in place of 2596 MHz: its clock then ran twelve times too fast, so that time-outs and stall
+//! detectors of the kernel fired early. A measurement on the host is not disturbed: it takes the
+//! readings that were quickest.
 
 #![expect(unsafe_code, reason = "the standard library has no safe function that reads the TSC")]
 
@@ -48,7 +49,8 @@ fn reading() -> Option<(Instant, u64)> {
 /// Returns the TSC.
 #[cfg(target_arch = "x86_64")]
 fn counter() -> Option<u64> {
-    // SAFETY: `_rdtsc` requires a processor with the instruction RDTSC, which every x86-64 processor has.
+    // SAFETY: `_rdtsc` requires a processor with the instruction RDTSC, which every x86-64
+    // processor has.
     Some(unsafe { std::arch::x86_64::_rdtsc() })
 }
 

@@ -17,7 +17,8 @@ mod capabilities;
 
 macro_rules! define_capabilities {
     ($($capability:ident = $bit:literal, $name:literal, $text:literal;)*) => {
-        /// A capability. The order is that of a manifest: by the encoded bytes, shorter names first.
+        /// A capability. The order is that of a manifest: by the encoded bytes, shorter names
+        /// first.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Capability {
             $(

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Target `compiled`: runs programs in the interpreter and, compiled, in the simulator, and compares their ends and final
-//! states.
+//! Target `compiled`: runs programs in the interpreter and, compiled, in the simulator, and
+//! compares their ends and final states.
 //!
-//! A program runs three times in the simulator. The second time its memories move at every call that may move them, and checkpoints
-//! are requested again and again. The third time it is compiled without masks, as if conditional jumps reached over few instructions.
+//! A program runs three times in the simulator. The second time its memories move at every call
+//! that may move them, and checkpoints are requested again and again. The third time it is compiled
+//! without masks, as if conditional jumps reached over few instructions.
 
 use crate::{
     control,

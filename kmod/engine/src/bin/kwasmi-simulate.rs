@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compiles a program, checks the code and runs it in the simulator, for tests: `kwasmi-simulate FILE`. Exit statuses and
-//! messages are those of `kwasmi run`. The only import is `proc_exit`.
+//! Compiles a program, checks the code and runs it in the simulator, for tests: `kwasmi-simulate
+//! FILE`. Exit statuses and messages are those of `kwasmi run`. The only import is `proc_exit`.
 
 use kwasmi_engine::{
     checker::Checker,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Facts about values, and the rules by which arithmetic and compares change them. Every function here is a rule that must be
-//! true for all values: the checker's proofs are made of them.
+//! Facts about values, and the rules by which arithmetic and compares change them. Every function
+//! here is a rule that must be true for all values: the checker's proofs are made of them.
 
 use crate::{
     ebpf::{
@@ -32,12 +32,14 @@ pub(super) enum Known {
     Context,
     /// The value is the frame pointer.
     Frame,
-    /// The value plus `bytes` is at most the size of `memory`, today and later; `bytes` is not 0. If `is_masked`, the value is at
-    /// most the memory's mask, today and later, even if the processor has mispredicted jumps.
+    /// The value plus `bytes` is at most the size of `memory`, today and later; `bytes` is not 0.
+    /// If `is_masked`, the value is at most the memory's mask, today and later, even if the
+    /// processor has mispredicted jumps.
     Index { memory: u8, bytes: u32, is_masked: bool },
     /// The value is the present address of `memory`.
     Base { memory: u8 },
-    /// The value is an address in `memory` with `bytes` bytes of it from there on, as long as the memory does not move.
+    /// The value is an address in `memory` with `bytes` bytes of it from there on, as long as the
+    /// memory does not move.
     Address { memory: u8, bytes: u32 },
     /// The value is the present mask of `memory`, as of [`index_mask`](crate::vmctx::index_mask).
     Mask { memory: u8 },
@@ -100,7 +102,8 @@ impl Known {
                 0 => None,
                 bytes => Some(Self::Address { memory, bytes }),
             },
-            // With masks, only the offset of an access may lead away from a masked index: it is shorter than the pad.
+            // With masks, only the offset of an access may lead away from a masked index: it is
+            // shorter than the pad.
             (Self::Address { memory, bytes }, Self::Const(value)) if !shape.has_masks => {
                 Some(Self::Address { memory, bytes: less(bytes, value)? })
             }
@@ -129,10 +132,11 @@ impl Known {
 
     /// Knowledge about the bitwise AND in 64 bits.
     pub(super) fn and(self, other: Self) -> Self {
-        // The index is below the present size: knowledge about an index is about all later sizes, and no memory shrinks. The
-        // present mask has all bits of numbers below the present size, so the index stays as it is. This would be wrong for a mask
-        // from before the memory grew; knowledge about a mask ends there. If jumps were mispredicted the index may be any number,
-        // but the AND is at most the mask, and later masks are not smaller.
+        // The index is below the present size: knowledge about an index is about all later sizes,
+        // and no memory shrinks. The present mask has all bits of numbers below the present size,
+        // so the index stays as it is. This would be wrong for a mask from before the memory grew;
+        // knowledge about a mask ends there. If jumps were mispredicted the index may be any
+        // number, but the AND is at most the mask, and later masks are not smaller.
         match (self, other) {
             (Self::Index { memory, bytes, .. }, Self::Mask { memory: same })
             | (Self::Mask { memory: same }, Self::Index { memory, bytes, .. })
@@ -153,7 +157,8 @@ impl Known {
         }
     }
 
-    /// Knowledge about a value that this was known about, when it is not above one that `bound` is known about.
+    /// Knowledge about a value that this was known about, when it is not above one that `bound` is
+    /// known about.
     fn not_above(self, bound: Self) -> Self {
         // A compare does not hold for what the processor speculates: it masks nothing.
         match (self, bound) {
@@ -169,7 +174,8 @@ impl Known {
         }
     }
 
-    /// Knowledge about a value that this was known about, when it is not below one that `bound` is known about.
+    /// Knowledge about a value that this was known about, when it is not below one that `bound` is
+    /// known about.
     fn not_below(self, bound: Self) -> Self {
         match (self, bound) {
             (Self::Size { memory, floor }, Self::Const(value)) => {
@@ -244,8 +250,8 @@ impl AbstractValue {
     }
 }
 
-/// Divisor facts of a value that differs from `other` in this width, if `other` is 0 or -1; for a constant `value` see whether
-/// it differs.
+/// Divisor facts of a value that differs from `other` in this width, if `other` is 0 or -1; for a
+/// constant `value` see whether it differs.
 fn differing(other: u64, is_wide: bool, value: u64) -> u8 {
     let is_equal = if is_wide { value == other } else { (value ^ other).trailing_zeros() >= 32 };
     if is_equal { 0 } else { differs(other, is_wide) }
@@ -280,7 +286,8 @@ impl Registers {
         }
     }
 
-    /// Learns from a compare of `dst` with a register, or else with the constant `imm`, that was true or not.
+    /// Learns from a compare of `dst` with a register, or else with the constant `imm`, that was
+    /// true or not.
     pub(super) fn learn(&mut self, op: u8, is_wide: bool, dst: Reg, src: Option<Reg>, imm: Known, is_true: bool) {
         let left = self.get(dst);
         let right = src.map_or(AbstractValue::from(imm), |src| self.get(src));

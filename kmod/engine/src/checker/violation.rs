@@ -35,7 +35,8 @@ pub enum Rule {
     Argument,
     /// The divisor may be 0, or -1 in a signed division.
     Divisor,
-    /// The frame is used, something is called, or the function returns, before the stack limit was compared.
+    /// The frame is used, something is called, or the function returns, before the stack limit was
+    /// compared.
     Stack,
     /// A jump backwards goes to what does not begin with a checkpoint.
     Loop,

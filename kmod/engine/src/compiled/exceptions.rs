@@ -2,8 +2,9 @@
 
 //! Exceptions of an instance that a guest can still catch or refer to.
 //!
-//! A reference is a handle. An exception that is caught without a reference to it is freed at once. Those that references were made
-//! of are freed by a conservative collection: a word that looks like a handle keeps the exception alive, wherever it is.
+//! A reference is a handle. An exception that is caught without a reference to it is freed at once.
+//! Those that references were made of are freed by a conservative collection: a word that looks
+//! like a handle keeps the exception alive, wherever it is.
 
 use super::instance::InstanceStop;
 use alloc::vec::Vec;
@@ -35,7 +36,8 @@ struct Exception {
     /// Number of exceptions that had this place before, modulo 2^16.
     generation: u16,
     tag: u32,
-    /// Index plus 1 of the next exception in the list of free places, or of exceptions that are marked but not scanned; 0: none.
+    /// Index plus 1 of the next exception in the list of free places, or of exceptions that are
+    /// marked but not scanned; 0: none.
     next: u32,
     values: Vec<u64>,
 }
@@ -90,8 +92,8 @@ impl Exceptions {
         self.places.get(self.index(handle)?).map(|exception| exception.tag)
     }
 
-    /// Catches the exception with this handle: calls `take` with each of its values and their indices. Frees it if it has no
-    /// references, and none is made.
+    /// Catches the exception with this handle: calls `take` with each of its values and their
+    /// indices. Frees it if it has no references, and none is made.
     pub(super) fn catch(&mut self, handle: u64, has_ref: bool, mut take: impl FnMut(usize, u64)) {
         let Some(index) = self.index(handle) else { return };
         let Some(exception) = self.places.get_mut(index) else { return };
@@ -124,7 +126,8 @@ impl Exceptions {
         self.live
     }
 
-    /// Frees the exceptions whose handles are neither among `words` nor among the values of others that are kept.
+    /// Frees the exceptions whose handles are neither among `words` nor among the values of others
+    /// that are kept.
     pub(super) fn collect(&mut self, words: impl Iterator<Item = u64>) {
         let mut marked = 0;
         for (count, word) in words.enumerate() {
@@ -157,7 +160,8 @@ impl Exceptions {
         self.threshold = self.live.saturating_mul(2);
     }
 
-    /// Marks the exception whose handle `word` is, if there is one, and puts it into the list that begins at `first`.
+    /// Marks the exception whose handle `word` is, if there is one, and puts it into the list that
+    /// begins at `first`.
     fn mark(&mut self, word: u64, first: &mut u32) {
         let Some(index) = self.index(word) else { return };
         let (Some(exception), Ok(number)) = (self.places.get_mut(index), u32::try_from(index)) else { return };

@@ -525,7 +525,8 @@ fn message(reason: TrapReason) -> &'static str {
     code(reason).map_or("null exception reference", |code| code.trap_message())
 }
 
-/// Returns wasmi's trap for `reason`, so that messages are the same in both engines; `None` if wasmi has no such trap.
+/// Returns wasmi's trap for `reason`, so that messages are the same in both engines; `None` if
+/// wasmi has no such trap.
 fn code(reason: TrapReason) -> Option<TrapCode> {
     Some(match reason {
         TrapReason::Unreachable => TrapCode::UnreachableCodeReached,

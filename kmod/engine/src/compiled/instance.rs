@@ -36,8 +36,8 @@ use core::{
     ops::DerefMut, //
 };
 
-/// Most pages of a memory by the WebAssembly specification, 4 GiB. A guest that asks for more than a limit ends at the limit even
-/// if compiled code cannot have so many.
+/// Most pages of a memory by the WebAssembly specification, 4 GiB. A guest that asks for more than
+/// a limit ends at the limit even if compiled code cannot have so many.
 const SPEC_PAGES_MAX: u64 = 65536;
 
 /// Number of words before the context that compiled code cannot name.
@@ -88,7 +88,8 @@ impl Private {
 #[cfg(feature = "object")]
 #[inline(always)]
 pub(crate) unsafe fn private_word(context: *const u64, word: Private) -> usize {
-    // SAFETY: There are [`PRIVATE`] words before the context, by this function's safety requirement.
+    // SAFETY: There are [`PRIVATE`] words before the context, by this function's safety
+    // requirement.
     let word = unsafe { context.wrapping_sub(word.distance()).read() };
     usize::try_from(word).unwrap_or(0)
 }
@@ -149,7 +150,8 @@ pub struct CompiledInstance<M = Vec<u8>> {
 }
 
 impl<M: LinearMemory> CompiledInstance<M> {
-    /// Makes an instance: memories, tables and globals have their initial values, active segments are copied.
+    /// Makes an instance: memories, tables and globals have their initial values, active segments
+    /// are copied.
     ///
     /// # Errors
     ///
@@ -297,7 +299,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
     fn shared_word(&mut self, offset: i16) -> Option<&core::sync::atomic::AtomicU64> {
         let word = self.context().get_mut(usize::from(offset.unsigned_abs()) / 8)?;
         let word = core::ptr::from_mut(word);
-        // SAFETY: The word is aligned, lives as long as `self`, and is accessed atomically by the host.
+        // SAFETY: The word is aligned, lives as long as `self`, and is accessed atomically by the
+        // host.
         Some(unsafe { core::sync::atomic::AtomicU64::from_ptr(word) })
     }
 
@@ -480,7 +483,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
         self.tables.get(table).map_or(0, |table| table.items.len() as u64)
     }
 
-    /// Looks up element `element` of table `table` as a function of type `id`, for [`CompiledInstance::resolved`].
+    /// Looks up element `element` of table `table` as a function of type `id`, for
+    /// [`CompiledInstance::resolved`].
     ///
     /// # Errors
     ///
@@ -504,8 +508,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Ok(0)
     }
 
-    /// Looks up what a tail call of function `function` minus 1 calls, or of [`CompiledInstance::resolved`] if
-    /// `function` is 0.
+    /// Looks up what a tail call of function `function` minus 1 calls, or of
+    /// [`CompiledInstance::resolved`] if `function` is 0.
     ///
     /// # Errors
     ///
@@ -576,7 +580,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Some(self.exceptions.tag(handle).unwrap_or(u32::MAX))
     }
 
-    /// Returns true if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is done.
+    /// Returns true if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is
+    /// done.
     #[must_use]
     pub fn is_collection_due(&self) -> bool {
         self.exceptions.is_collection_due()
@@ -588,8 +593,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
         self.exceptions.live()
     }
 
-    /// Frees the exceptions that nothing refers to: neither the context, nor a table, nor one of `words`, which must be those of the
-    /// stack and of the registers of the guest.
+    /// Frees the exceptions that nothing refers to: neither the context, nor a table, nor one of
+    /// `words`, which must be those of the stack and of the registers of the guest.
     pub fn collect(&mut self, words: impl Iterator<Item = u64>) {
         let tables = self.tables.iter().filter(|table| table.has_exceptions);
         let elements = tables.flat_map(|table| table.items.iter().copied());

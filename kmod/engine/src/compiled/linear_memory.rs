@@ -67,8 +67,9 @@ mod host {
     ///
     /// # Invariants
     ///
-    /// `start` points to `size` initialised bytes, which this value alone accesses. The host keeps them
-    /// until the guest has ended, and after that nothing accesses them. Without bytes, `start` is dangling.
+    /// `start` points to `size` initialised bytes, which this value alone accesses. The host keeps
+    /// them until the guest has ended, and after that nothing accesses them. Without bytes, `start`
+    /// is dangling.
     #[derive(Debug)]
     pub(crate) struct HostMemory {
         index: u16,
@@ -106,16 +107,16 @@ mod host {
         type Target = [u8];
 
         fn deref(&self) -> &[u8] {
-            // SAFETY: By the type invariant there are `size` initialised bytes, which change only by a mutable
-            // reference to `self`.
+            // SAFETY: By the type invariant there are `size` initialised bytes, which change only
+            // by a mutable reference to `self`.
             unsafe { slice::from_raw_parts(self.start.as_ptr(), self.size) }
         }
     }
 
     impl DerefMut for HostMemory {
         fn deref_mut(&mut self) -> &mut [u8] {
-            // SAFETY: By the type invariant there are `size` initialised bytes, which this value alone
-            // accesses.
+            // SAFETY: By the type invariant there are `size` initialised bytes, which this value
+            // alone accesses.
             unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
         }
     }

@@ -2,10 +2,11 @@
 
 //! Machine code of a compiled module, and the switch between the engine's stack and a guest's.
 //!
-//! Compiled functions run on the guest's own stack. A helper that needs more than a few hundred bytes of stack, may end the
-//! guest or may pause it is a switch: its thunk saves the guest's registers on the guest's stack and goes on on the
-//! engine's stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
-//! another engine entry if need be. Helpers that only compute are called directly.
+//! Compiled functions run on the guest's own stack. A helper that needs more than a few hundred
+//! bytes of stack, may end the guest or may pause it is a switch: its thunk saves the guest's
+//! registers on the guest's stack and goes on on the engine's stack, where [`resume`] returns the
+//! request. The next [`resume`] goes back with the result, in another engine entry if need be.
+//! Helpers that only compute are called directly.
 //!
 //! | routine | does |
 //! |---|---|
@@ -15,7 +16,8 @@
 //! | `kwasmi_guest_done` | where the outermost function returns to: a request, with the function's result |
 //! | `kwasmi_guest_resolved` | jumps to the function that [`Helper::Resolve`] has looked up |
 //!
-//! The words below the context that the contract describes are these routines' own; no compiled code can name them.
+//! The words below the context that the contract describes are these routines' own; no compiled
+//! code can name them.
 
 use super::{
     guest::Native,
@@ -99,8 +101,8 @@ global_asm!(
     "jmp __x86_return_thunk",
     "int3",
     ".endm",
-    // Calls `quick` with the arguments of a helper, which are in RDI, RSI, RDX, RCX and R8. Returns its result, or falls through
-    // with the same arguments.
+    // Calls `quick` with the arguments of a helper, which are in RDI, RSI, RDX, RCX and R8. Returns
+    // its result, or falls through with the same arguments.
     ".macro kwasmi_guest_quick quick",
     "push rdi",
     "push rsi",
@@ -254,11 +256,13 @@ switching! {
 /// `context` must be the context of the guest that runs.
 unsafe extern "C" fn compute_simd(context: *mut u64, operation: u64) -> u64 {
     let args = context.wrapping_byte_add(usize::from(ARGS.unsigned_abs()));
-    // SAFETY: `read` requires an aligned pointer to words that nobody changes meanwhile. The context of a guest has [`ARGS_MAX`] words
-    // at [`ARGS`], and only the guest, which waits for this function, and the engine, which waits for the guest, use them.
+    // SAFETY: `read` requires an aligned pointer to words that nobody changes meanwhile. The
+    // context of a guest has [`ARGS_MAX`] words at [`ARGS`], and only the guest, which waits for
+    // this function, and the engine, which waits for the guest, use them.
     let operands = unsafe { args.cast::<[u64; simd::OPERANDS]>().read() };
     let [low, high] = simd::compute(operation, operands);
-    // SAFETY: `write` requires an aligned pointer to a word that nobody else uses meanwhile. It is one of the words that were read.
+    // SAFETY: `write` requires an aligned pointer to a word that nobody else uses meanwhile. It is
+    // one of the words that were read.
     unsafe { args.wrapping_add(1).write(high) };
     low
 }
@@ -342,9 +346,9 @@ impl CompiledCode {
             helpers: helpers.as_ptr(),
             helpers_len: helpers.len(),
         };
-        // SAFETY: `jit` holds addresses and lengths of `functions`, which is not used until the host
-        // returns, and of `helpers` and the code of `compiled`, which are borrowed or owned by this
-        // function. Each helper is called with the arguments of its number.
+        // SAFETY: `jit` holds addresses and lengths of `functions`, which is not used until the
+        // host returns, and of `helpers` and the code of `compiled`, which are borrowed or owned by
+        // this function. Each helper is called with the arguments of its number.
         let uncompiled = unsafe { Uncompiled::new(&jit) };
         KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
             Fail::Errno(Errno::NoMem) => Error::Memory,
@@ -407,8 +411,8 @@ pub(crate) enum Request {
 ///
 /// # Invariants
 ///
-/// The host has allocated the stack at `start` with `size` bytes, keeps it as long as the instance, and
-/// this value alone uses it.
+/// The host has allocated the stack at `start` with `size` bytes, keeps it as long as the instance,
+/// and this value alone uses it.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
     start: NonNull<u8>,
@@ -422,9 +426,10 @@ unsafe impl Sync for GuestStack {}
 
 /// Bytes below the stack limit.
 ///
-/// A function that passes the check may have a frame of [`STACK_RED_ZONE`] bytes below the limit. The next function's prologue moves
-/// the stack pointer by its whole frame, at most [`FRAME_MAX`] bytes, and saves registers there before the function compares the
-/// limit. Below that is room for helpers that compute and for the kernel, when it interrupts or preempts the guest.
+/// A function that passes the check may have a frame of [`STACK_RED_ZONE`] bytes below the limit.
+/// The next function's prologue moves the stack pointer by its whole frame, at most [`FRAME_MAX`]
+/// bytes, and saves registers there before the function compares the limit. Below that is room for
+/// helpers that compute and for the kernel, when it interrupts or preempts the guest.
 const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + 16 * 1024;
 
 /// Bytes of a page of the kernel.
@@ -446,7 +451,8 @@ impl GuestStack {
             }
             Error::Memory
         })?;
-        // INVARIANT: The host has just allocated the stack with this size, for this instance's account.
+        // INVARIANT: The host has just allocated the stack with this size, for this instance's
+        // account.
         Ok(Self { start, size })
     }
 
@@ -460,9 +466,10 @@ impl GuestStack {
         let start = self.start.cast::<u64>();
         let used = usize::try_from(instance.private(Private::GuestStack)).unwrap_or(usize::MAX);
         let first = used.saturating_sub(start.as_ptr().expose_provenance()) / 8;
-        // SAFETY: `read` requires an aligned pointer to an initialised word that nobody writes meanwhile. By the type invariant
-        // there are `size` bytes at `start`, a multiple of the page size; the host has zeroed them, and keeps them as long as the
-        // value that the iterator borrows. The guest does not run.
+        // SAFETY: `read` requires an aligned pointer to an initialised word that nobody writes
+        // meanwhile. By the type invariant there are `size` bytes at `start`, a multiple of the
+        // page size; the host has zeroed them, and keeps them as long as the value that the
+        // iterator borrows. The guest does not run.
         (first..self.size / 8).map(move |index| unsafe { start.as_ptr().wrapping_add(index).read() })
     }
 
@@ -474,15 +481,17 @@ impl GuestStack {
         let start = (kwasmi_guest_start as unsafe extern "C" fn()) as u64;
         let entry = code.entry(index, imported) as u64;
         let context = instance.context_address();
-        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses that it, the start routine and
-        // the function return to.
+        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses
+        // that it, the start routine and the function return to.
         let frame = [0, 0, 0, 0, context, 0, start, entry, done];
         let pointer = top.cast::<[u64; 9]>().wrapping_sub(1);
-        // SAFETY: By the type invariant this value owns `size` bytes at `start`, more than the frame. Both are multiples of the
-        // page size, so the pointer is aligned. Nothing runs on the stack now.
+        // SAFETY: By the type invariant this value owns `size` bytes at `start`, more than the
+        // frame. Both are multiples of the page size, so the pointer is aligned. Nothing runs on
+        // the stack now.
         unsafe { pointer.write(frame) };
         instance.set_private(Private::GuestStack, pointer.expose_provenance() as u64);
-        // A call without a lookup before it, which only a mistake of the compiler makes, goes to the engine.
+        // A call without a lookup before it, which only a mistake of the compiler makes, goes to
+        // the engine.
         instance.set_private(Private::Target, code.entry(0, u32::MAX) as u64);
     }
 }
@@ -491,13 +500,15 @@ impl GuestStack {
 pub(crate) fn resume(instance: &mut CompiledInstance, native: &Native, result: u64) -> Request {
     instance.set_private(Private::Native, ptr::from_ref(native).expose_provenance() as u64);
     let context = instance.context_pointer();
-    // From here until the routine returns, only quick forms of helpers use the instance, by this address.
+    // From here until the routine returns, only quick forms of helpers use the instance, by this
+    // address.
     let address = ptr::from_mut(instance).expose_provenance() as u64;
     // SAFETY: There are `PRIVATE` words before the context, which live as long as the instance.
     unsafe { context.wrapping_sub(Private::Instance.distance()).write(address) };
-    // SAFETY: The context's private words hold the guest's stack pointer, where `GuestStack::prepare` or the guest's last switch has
-    // left what the routine restores. Compiled code accesses the context, the guest's memories and its stack, all of which live and are
-    // used by nobody else until it returns here.
+    // SAFETY: The context's private words hold the guest's stack pointer, where
+    // `GuestStack::prepare` or the guest's last switch has left what the routine restores. Compiled
+    // code accesses the context, the guest's memories and its stack, all of which live and are used
+    // by nobody else until it returns here.
     let request = unsafe { kwasmi_guest_resume(context, result) };
     let argument = |index: usize| instance.private(Private::argument(index));
     let args = [argument(0), argument(1), argument(2), argument(3), argument(4)];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numeric operators that compiled code leaves to helpers: bit counts, and floating point in software.
+//! Numeric operators that compiled code leaves to helpers: bit counts, and floating point in
+//! software.
 //!
 //! The functions are those of wasmi, so that both engines give the same bits.
 
@@ -132,7 +133,8 @@ pub fn compute(helper: Helper, args: [u64; 2]) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// [`TrapReason::BadConversion`] for NaN, [`TrapReason::IntegerOverflow`] for what no integer of the type is.
+/// [`TrapReason::BadConversion`] for NaN, [`TrapReason::IntegerOverflow`] for what no integer of
+/// the type is.
 pub fn convert(operation: u64, a: u64) -> Result<u64, TrapReason> {
     match operation {
         n if n == Numeric::I32TruncF32S as u64 => trapping(wasm::i32_trunc_f32_s, a),

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers that run on the guest's stack if they need neither a trap, nor a checkpoint, nor much time.
+//! Helpers that run on the guest's stack if they need neither a trap, nor a checkpoint, nor much
+//! time.
 //!
-//! A thunk saves the arguments and calls the quick form of the helper. If that declines, the thunk restores the arguments and
-//! switches to the engine's stack, like a helper without a quick form. A quick form that declines has done nothing.
+//! A thunk saves the arguments and calls the quick form of the helper. If that declines, the thunk
+//! restores the arguments and switches to the engine's stack, like a helper without a quick form. A
+//! quick form that declines has done nothing.
 
 use super::{
     guest::Native,
@@ -67,20 +69,21 @@ macro_rules! quick {
             ///
             /// # Safety
             ///
-            /// `context` must be that of the guest that runs, which [`resume`](super::native::resume) has entered.
+            /// `context` must be that of the guest that runs, which
+            /// [`resume`](super::native::resume) has entered.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $name(context: *mut u64, a: u64, b: u64, c: u64) -> Answer {
-                // SAFETY: `private_word` requires the context of an instance, which `context` is by this function's safety
-                // requirement.
+                // SAFETY: `private_word` requires the context of an instance, which `context` is by
+                // this function's safety requirement.
                 let native = unsafe { private_word(context, Private::Native) };
-                // SAFETY: `resume` stored the address of the `Native` of the instance, which lives and does not change until the
-                // guest switches back to the engine's stack.
+                // SAFETY: `resume` stored the address of the `Native` of the instance, which lives
+                // and does not change until the guest switches back to the engine's stack.
                 let native = unsafe { &*core::ptr::with_exposed_provenance::<Native>(native) };
-                // SAFETY: `private_word` requires the context of an instance, which `context` is by this function's safety
-                // requirement.
+                // SAFETY: `private_word` requires the context of an instance, which `context` is by
+                // this function's safety requirement.
                 let instance = unsafe { private_word(context, Private::Instance) };
-                // SAFETY: `resume` stored the address of its mutable reference, which it does not use until the guest switches
-                // back to the engine's stack.
+                // SAFETY: `resume` stored the address of its mutable reference, which it does not
+                // use until the guest switches back to the engine's stack.
                 let instance = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<CompiledInstance>(instance) };
                 match answer(Helper::$helper, native, instance, [a, b, c]) {
                     Some(value) => Answer { value, is_done: 1 },

@@ -67,8 +67,8 @@ macro_rules! call {
 
 macro_rules! define_compute {
     ($($name:ident = $function:ident: $shape:ident;)*) => {
-        /// Computes operation `number`. A result of 32 bits is the first word, and the second is 0. An
-        /// unknown number gives 0.
+        /// Computes operation `number`. A result of 32 bits is the first word, and the second is 0.
+        /// An unknown number gives 0.
         #[must_use]
         pub(crate) fn compute(number: u64, operands: [u64; OPERANDS]) -> [u64; 2] {
             let [a, b, c] = {

@@ -2,7 +2,8 @@
 
 //! An interpreter of compiled code, for tests on the host: it judges every access.
 //!
-//! Addresses are not those of the process: each memory, the context and the stack have a range of their own, far apart.
+//! Addresses are not those of the process: each memory, the context and the stack have a range of
+//! their own, far apart.
 
 #![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "only tests use it: a panic fails them")]
 
@@ -119,8 +120,8 @@ impl Surroundings for Unlimited {
     }
 }
 
-/// Events that bring mistakes of compiled code to light: memories move in every call that may move them, checkpoints are
-/// requested, and jumps are mispredicted.
+/// Events that bring mistakes of compiled code to light: memories move in every call that may move
+/// them, checkpoints are requested, and jumps are mispredicted.
 #[derive(Debug)]
 pub struct Stress {
     /// Arguments of the function that is called first.
@@ -326,7 +327,8 @@ impl<'a> Simulator<'a> {
                             if let Some(callee) = callee {
                                 let next = compiled.functions.get(callee).ok_or_else(|| violation("callee"))?;
                                 frames.push(Frame { function, at, saved: [0, regs[7], regs[8], regs[9]], top });
-                                // Return address, frame pointer and saved registers lie below the frame.
+                                // Return address, frame pointer and saved registers lie below the
+                                // frame.
                                 top = top.wrapping_sub(frame).wrapping_sub(48);
                                 function = callee;
                                 code = &next.code;
@@ -358,12 +360,14 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// Returns true if exceptions that nothing refers to must be freed: under stress as often as possible.
+    /// Returns true if exceptions that nothing refers to must be freed: under stress as often as
+    /// possible.
     fn is_collection_due(&self) -> bool {
         self.stress.is_some() || self.instance.is_collection_due()
     }
 
-    /// Frees the exceptions that neither the instance, nor the stack from `pointer` on, nor `words` refer to.
+    /// Frees the exceptions that neither the instance, nor the stack from `pointer` on, nor `words`
+    /// refer to.
     fn collect<'b>(&mut self, pointer: u64, words: impl Iterator<Item = &'b u64>) {
         let used = usize::try_from(pointer.wrapping_sub(STACK << RANGE)).unwrap_or(0) & !7;
         let stack = self.stack.get(used..).unwrap_or_default().as_chunks().0;
@@ -434,8 +438,8 @@ impl<'a> Simulator<'a> {
         self.compiled.declarations.has_masks && self.stress.as_mut().is_some_and(Stress::chooses)
     }
 
-    /// Executes the instructions from `at` on, as a processor does that has mispredicted a jump, up to a call, an exit or a limit. It
-    /// may mispredict further jumps. Changes nothing.
+    /// Executes the instructions from `at` on, as a processor does that has mispredicted a jump, up
+    /// to a call, an exit or a limit. It may mispredict further jumps. Changes nothing.
     ///
     /// # Errors
     ///
@@ -500,8 +504,8 @@ impl<'a> Simulator<'a> {
         Ok(())
     }
 
-    /// Returns the value that a load reads during speculation: 0 where no memory is mapped. `None` if a guest may not read
-    /// there.
+    /// Returns the value that a load reads during speculation: 0 where no memory is mapped. `None`
+    /// if a guest may not read there.
     fn peek(&mut self, address: u64, size: usize) -> Option<u64> {
         let (range, offset) = (address >> RANGE, address & ((1 << RANGE) - 1));
         let bytes = match range {

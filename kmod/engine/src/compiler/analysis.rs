@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A first pass over a function's body: the lifetimes of locals, and the locals that loops use most.
+//! A first pass over a function's body: the lifetimes of locals, and the locals that loops use
+//! most.
 
 use super::{
     Error,
@@ -80,7 +81,8 @@ pub(super) struct Analysis {
     pub(super) locals: Vec<Lifetime>,
     /// Locals that the function uses most.
     pub(super) hot: Vec<Use>,
-    /// Numbers of the tries whose exception is rethrown, in any order: indices in [`Analysis::ends`].
+    /// Numbers of the tries whose exception is rethrown, in any order: indices in
+    /// [`Analysis::ends`].
     pub(super) rethrown: BTreeSet<u32>,
     /// Set if the function calls.
     pub(super) has_call: bool,
@@ -100,8 +102,9 @@ struct Frame {
     extended: Vec<u32>,
 }
 
-/// Analyses a function with `params` words of parameters, and `locals`, parameters included. `is_tail` says which functions need more than a jump
-/// or a plain call to be called in tail position.
+/// Analyses a function with `params` words of parameters, and `locals`, parameters included.
+/// `is_tail` says which functions need more than a jump or a plain call to be called in tail
+/// position.
 pub(super) fn analyse(
     mut reader: OperatorsReader<'_>,
     params: u32,
@@ -250,7 +253,8 @@ impl Analysis {
     }
 }
 
-/// Sums up the uses from `start` on, leaves a weighted summary of them in the log, and returns the most used.
+/// Sums up the uses from `start` on, leaves a weighted summary of them in the log, and returns the
+/// most used.
 fn top(log: &mut Vec<Use>, start: usize) -> Vec<Use> {
     let mut uses = log.split_off(start.min(log.len()));
     uses.sort_unstable_by_key(|entry| entry.local);

@@ -166,7 +166,8 @@ impl Assembler {
         Ok(())
     }
 
-    /// Claims facts at the next instruction, for a label there. Those of several labels are what all of them claim.
+    /// Claims facts at the next instruction, for a label there. Those of several labels are what
+    /// all of them claim.
     pub(super) fn claim(&mut self, facts: &[(Location, Fact)]) {
         let at = self.here();
         if self.claimed != Some(at) {
@@ -195,7 +196,8 @@ impl Assembler {
         self.alu_with(op, is_wide, dst, source, 0)
     }
 
-    /// Arithmetic with an offset: 1 for signed division, the source's width for a sign-extending move.
+    /// Arithmetic with an offset: 1 for signed division, the source's width for a sign-extending
+    /// move.
     pub(super) fn alu_with(&mut self, op: u8, is_wide: bool, dst: Reg, source: RegImm, off: i16) -> Result<(), Error> {
         let class = if is_wide { class::ALU64 } else { class::ALU };
         self.push(match source {
@@ -278,13 +280,14 @@ impl Assembler {
         })
     }
 
-    /// Notes that the next instruction is conditional jump `number` of those that can be made to reach far, and goes to `label`.
+    /// Notes that the next instruction is conditional jump `number` of those that can be made to
+    /// reach far, and goes to `label`.
     pub(super) fn note_fork(&mut self, label: Label, number: u32) {
         self.forks.push((self.here(), label, number));
     }
 
-    /// Numbers of the conditional jumps that are too far, or nearly so, if they reach over `reach` instructions; none if all
-    /// conditional jumps reach their labels.
+    /// Numbers of the conditional jumps that are too far, or nearly so, if they reach over `reach`
+    /// instructions; none if all conditional jumps reach their labels.
     pub(super) fn far_forks(&self, reach: u16) -> Option<Vec<u32>> {
         let distance =
             |at: u32, label: Label| self.labels.get(label.0 as usize).map_or(UNBOUND, |target| target.abs_diff(at));

@@ -77,7 +77,8 @@ impl Compiler<'_> {
         self.take_results(results, 0)
     }
 
-    /// Looks up an element of a table as a function; returns the numbers of its parameters and results.
+    /// Looks up an element of a table as a function; returns the numbers of its parameters and
+    /// results.
     fn resolve(&mut self, type_index: u32, table: u32) -> Result<(usize, usize), Error> {
         let ty = self.declarations.types.get(type_index as usize).ok_or(Error::Internal("type index"))?;
         let (params, results) = (ty.param_words(), ty.result_words());
@@ -104,7 +105,8 @@ impl Compiler<'_> {
         }
         let params = self.declarations.function_type(index)?.param_words();
         if index == self.index {
-            // The function begins again, with the comparison of the stack limit, which is a checkpoint.
+            // The function begins again, with the comparison of the stack limit, which is a
+            // checkpoint.
             self.pass(params)?;
             self.frame.asm.jump(self.entry.ok_or(Error::Internal("entry"))?)?;
             return self.diverge();
@@ -118,7 +120,8 @@ impl Compiler<'_> {
         self.leave_to(0, params)
     }
 
-    /// Returns to the caller of the body with a tail call of what [`Helper::ResolveTail`] makes of `function`.
+    /// Returns to the caller of the body with a tail call of what [`Helper::ResolveTail`] makes of
+    /// `function`.
     fn leave_to(&mut self, function: u64, params: usize) -> Result<(), Error> {
         self.arguments(&[Argument::Context, Argument::Const(function)])?;
         self.frame.asm.call_helper(Helper::ResolveTail)?;
@@ -129,7 +132,8 @@ impl Compiler<'_> {
         self.diverge()
     }
 
-    /// Calls a helper with constants and the topmost `operands` operands; pushes its result if it has one.
+    /// Calls a helper with constants and the topmost `operands` operands; pushes its result if it
+    /// has one.
     pub(super) fn call_helper(
         &mut self,
         helper: Helper,
@@ -237,7 +241,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Pushes the results of a call: the first is in R0, the rest in the context from index `first` plus 1 on.
+    /// Pushes the results of a call: the first is in R0, the rest in the context from index `first`
+    /// plus 1 on.
     fn take_results(&mut self, results: usize, first: u32) -> Result<(), Error> {
         if results == 0 {
             return Ok(());

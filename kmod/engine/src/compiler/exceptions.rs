@@ -2,8 +2,9 @@
 
 //! Exceptions, see [`EXCEPTION`].
 //!
-//! At a landing all locals are in their frame slots, and so are the operands below the try, which are there from its beginning on.
-//! Code that may go to a landing stores the locals first; registers hold nothing there.
+//! At a landing all locals are in their frame slots, and so are the operands below the try, which
+//! are there from its beginning on. Code that may go to a landing stores the locals first;
+//! registers hold nothing there.
 
 use super::{
     Error,
@@ -44,7 +45,8 @@ use wasmparser::{
 
 /// Where a try goes when an exception is thrown.
 pub(super) struct Landing {
-    /// The landing. In the clauses of a `try`, what follows if the clauses so far do not catch the exception.
+    /// The landing. In the clauses of a `try`, what follows if the clauses so far do not catch the
+    /// exception.
     label: Label,
     /// Set if something goes there.
     pub(super) is_used: bool,
@@ -79,8 +81,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the label of what follows when an exception is thrown within the `count` outermost constructs: the landing of the
-    /// innermost try among them, or else the end of the function.
+    /// Returns the label of what follows when an exception is thrown within the `count` outermost
+    /// constructs: the landing of the innermost try among them, or else the end of the function.
     fn landing(&mut self, count: usize) -> Label {
         let tries = self.tries.partition_point(|index| *index < count);
         let innermost = tries.checked_sub(1).and_then(|index| self.tries.get(index).copied());
@@ -94,7 +96,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Stores the locals that a landing may read, before a call that may throw, if there is a landing.
+    /// Stores the locals that a landing may read, before a call that may throw, if there is a
+    /// landing.
     pub(super) fn prepare_landing(&mut self) -> Result<(), Error> {
         if !self.tries.is_empty() && self.declarations.has_exceptions() { self.frame.save_preserved() } else { Ok(()) }
     }
@@ -143,12 +146,14 @@ impl Compiler<'_> {
         self.throw_ref()
     }
 
-    /// Begins code that control comes to while an exception is being thrown, with `height` operands.
+    /// Begins code that control comes to while an exception is being thrown, with `height`
+    /// operands.
     fn begin_landing(&mut self, label: Label, height: usize) -> Result<(), Error> {
         self.resume(label, &Snapshot::default(), height)
     }
 
-    /// Catches the exception that is being thrown if it has tag `tag`. Otherwise control goes to the returned label.
+    /// Catches the exception that is being thrown if it has tag `tag`. Otherwise control goes to
+    /// the returned label.
     fn test_tag(&mut self, tag: u32, has_ref: bool) -> Result<Label, Error> {
         self.arguments(&[Argument::Context, Argument::Const(u64::from(tag)), Argument::Const(u64::from(has_ref))])?;
         self.frame.asm.call_helper(Helper::CatchTag)?;
@@ -180,7 +185,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Compiles a clause of a `try_table`, whose construct is no longer open. Returns false if it catches every exception.
+    /// Compiles a clause of a `try_table`, whose construct is no longer open. Returns false if it
+    /// catches every exception.
     fn clause(&mut self, clause: Catch, height: usize) -> Result<bool, Error> {
         let (tag, label, has_ref) = match clause {
             Catch::One { tag, label } => (Some(tag), label, false),
@@ -202,8 +208,8 @@ impl Compiler<'_> {
         Ok(true)
     }
 
-    /// Ends a try: emits its landing. An exception that it does not catch is thrown within the construct at `delegate`, if given, or
-    /// else within the one around the try.
+    /// Ends a try: emits its landing. An exception that it does not catch is thrown within the
+    /// construct at `delegate`, if given, or else within the one around the try.
     pub(super) fn end_try(&mut self, delegate: Option<u32>) -> Result<(), Error> {
         let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("end"))?;
         if self.is_reachable {

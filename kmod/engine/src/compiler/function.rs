@@ -170,7 +170,8 @@ pub(super) struct Compiler<'a> {
     skipped: u32,
     /// Indices in [`Compiler::controls`] of the tries whose bodies are open, ascending.
     pub(super) tries: Vec<usize>,
-    /// Code out of the way that returns to the caller while an exception is being thrown, until it is emitted.
+    /// Code out of the way that returns to the caller while an exception is being thrown, until it
+    /// is emitted.
     exit: Option<Label>,
     /// Number of loops so far.
     loops: usize,

@@ -127,7 +127,8 @@ impl Compiler<'_> {
         for (above, hint) in [3_usize, 2].into_iter().zip(self.next_vector()) {
             let lhs = self.frame.take(above)?;
             let hint = self.frame.hint(hint, &[]);
-            // `rhs` is still on the stack: a local that is both operands is in use, so that `own` copies it.
+            // `rhs` is still on the stack: a local that is both operands is in use, so that `own`
+            // copies it.
             let dst = self.frame.own(lhs, hint)?;
             let rhs = self.frame.take(above.saturating_sub(2))?;
             let rhs = self.frame.source(rhs)?;
@@ -226,13 +227,15 @@ impl Compiler<'_> {
         asm.alu(alu::OR, true, dst, RegImm::Reg(upper))
     }
 
-    /// Sets `dst` to the highest bit of each of its lanes that is zero: `~((x & low) + low | x | low)`.
+    /// Sets `dst` to the highest bit of each of its lanes that is zero: `~((x & low) + low | x |
+    /// low)`.
     fn mark_zero_lanes(&mut self, dst: Reg, low: Reg) -> Result<(), Error> {
         self.carry_of_lanes(dst, low)?;
         self.frame.asm.alu(alu::XOR, true, dst, RegImm::Imm(-1))
     }
 
-    /// Sets all bits of `dst` but the highest of each lane that is zero: `(x & low) + low | x | low`.
+    /// Sets all bits of `dst` but the highest of each lane that is zero: `(x & low) + low | x |
+    /// low`.
     fn carry_of_lanes(&mut self, dst: Reg, low: Reg) -> Result<(), Error> {
         let sum = self.frame.alloc()?;
         let asm = &mut self.frame.asm;
@@ -306,7 +309,8 @@ impl Compiler<'_> {
 
     /// Gathers the highest bits of the lanes of 8 bits.
     pub(super) fn bitmask(&mut self) -> Result<(), Error> {
-        /// Multiplied with a word that has only highest bits, this moves the bit of lane `i` to bit 56 + `i`.
+        /// Multiplied with a word that has only highest bits, this moves the bit of lane `i` to bit
+        /// 56 + `i`.
         const GATHER: u64 = 0x0002_0408_1020_4081;
         let high = self.frame.pop()?;
         // `low` is still on the stack, so that `own` copies a local that is both words.

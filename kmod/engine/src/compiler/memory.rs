@@ -98,8 +98,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Pops an address, and checks that `width` bytes are there; none if they cannot be. The register may be overwritten
-    /// unless it is R7.
+    /// Pops an address, and checks that `width` bytes are there; none if they cannot be. The
+    /// register may be overwritten unless it is R7.
     pub(super) fn address(&mut self, memarg: MemArg, width: u64) -> Result<Address, Error> {
         let operand = self.frame.pop()?;
         self.address_of(operand, memarg, width)
@@ -132,7 +132,8 @@ impl Compiler<'_> {
             } else {
                 self.check_far(reg, memory, need, scratch)?;
             }
-            // The checker knows one memory of an index, so that a check for another one takes the fact away.
+            // The checker knows one memory of an index, so that a check for another one takes the
+            // fact away.
             let bytes = match memory {
                 0 if is_small => need,
                 0 => known,
@@ -187,7 +188,8 @@ impl Compiler<'_> {
         Ok(address)
     }
 
-    /// A register with the address of index `reg`, which is masked before, and the offset for the access.
+    /// A register with the address of index `reg`, which is masked before, and the offset for the
+    /// access.
     fn masked_sum(&mut self, operand: Operand, reg: Reg, memarg: MemArg, width: u64) -> Result<(Reg, i16), Error> {
         let (memory, offset) = (memarg.memory, memarg.offset);
         if let Some(off) = short(offset, width) {

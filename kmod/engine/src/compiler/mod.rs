@@ -2,9 +2,10 @@
 
 //! The compiler: translates validated WebAssembly, function by function, to eBPF instructions.
 //!
-//! The compiler makes one pass over each function after [`analysis`]: operands are deferred (constants and locals are used where they
-//! are), values live in registers until something else needs them, and the first branch to a label decides where values are
-//! there. A mistake made here gives a wrong result; that it never gives unsafe code is what the checker proves.
+//! The compiler makes one pass over each function after [`analysis`]: operands are deferred
+//! (constants and locals are used where they are), values live in registers until something else
+//! needs them, and the first branch to a label decides where values are there. A mistake made here
+//! gives a wrong result; that it never gives unsafe code is what the checker proves.
 
 mod analysis;
 mod assembler;
@@ -144,7 +145,8 @@ pub struct Declarations {
     pub tags: Vec<u32>,
     /// Highest number of words of a tag's values.
     tag_words_max: usize,
-    /// Functions that call others in tail position, ascending: the bodies of these are behind those that the module defines.
+    /// Functions that call others in tail position, ascending: the bodies of these are behind those
+    /// that the module defines.
     pub tail_callers: Vec<u32>,
 }
 
@@ -174,8 +176,8 @@ impl Declarations {
         !self.tags.is_empty()
     }
 
-    /// The function that a tail call of function `index` calls: a body, which has an index behind those of the module, or the
-    /// function itself.
+    /// The function that a tail call of function `index` calls: a body, which has an index behind
+    /// those of the module, or the function itself.
     #[must_use]
     pub fn tail_entry(&self, index: u32) -> Option<u32> {
         self.functions.get(index as usize)?;
@@ -281,7 +283,8 @@ impl Compiled {
     }
 }
 
-/// Upper bound of the instructions of a function: nothing can end the kernel's JIT within a function.
+/// Upper bound of the instructions of a function: nothing can end the kernel's JIT within a
+/// function.
 const FUNCTION_MAX: usize = 1 << 19;
 
 /// Number of instructions that conditional jumps reach over.
@@ -290,20 +293,22 @@ const REACH: u16 = i16::MAX.unsigned_abs();
 /// Origin of instructions: they come from one operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Index of the first instruction; the next origin has the first that belongs to another operator.
+    /// Index of the first instruction; the next origin has the first that belongs to another
+    /// operator.
     pub first: u32,
-    /// Offset of the operator in the module; `None` for the entry of the function and for code out of
-    /// the way.
+    /// Offset of the operator in the module; `None` for the entry of the function and for code out
+    /// of the way.
     pub offset: Option<usize>,
 }
 
 /// Options of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Set if accesses are protected against speculative execution, see [`crate::vmctx::index_mask`].
+    /// Set if accesses are protected against speculative execution, see
+    /// [`crate::vmctx::index_mask`].
     pub has_masks: bool,
-    /// Number of instructions that conditional jumps reach over, where that is possible: tests thus see what large functions are
-    /// compiled to.
+    /// Number of instructions that conditional jumps reach over, where that is possible: tests thus
+    /// see what large functions are compiled to.
     pub reach: u16,
 }
 
@@ -390,8 +395,8 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
 /// Number of bytes of operators between two calls of [`crate::poll`].
 const BYTES_PER_POLL: usize = 1024;
 
-/// Lets the host end a long operation if the reader, which is at offset `at`, is so many bytes behind
-/// `polled`, the offset of the call before.
+/// Lets the host end a long operation if the reader, which is at offset `at`, is so many bytes
+/// behind `polled`, the offset of the call before.
 fn poll(polled: &mut usize, at: usize) {
     if at.saturating_sub(*polled) >= BYTES_PER_POLL {
         *polled = at;
@@ -399,8 +404,8 @@ fn poll(polled: &mut usize, at: usize) {
     }
 }
 
-/// Upper bound of the targets of a `br_table` and of the clauses of a `try_table`. Nothing can end the
-/// validation of one operator. wasmi.patch has the same bound for `br_table`.
+/// Upper bound of the targets of a `br_table` and of the clauses of a `try_table`. Nothing can end
+/// the validation of one operator. wasmi.patch has the same bound for `br_table`.
 const TARGETS_MAX: usize = 65_520;
 
 /// Upper bound of the values that all targets or clauses of an operator take together.
@@ -428,9 +433,7 @@ fn check_length(
             ("a br_table", targets.len() as usize, values)
         }
         // A clause takes a byte or more and at most the values of a tag.
-        Operator::TryTable { try_table } => {
-            ("a try_table", try_table.catches.len(), declarations.tag_words_max)
-        }
+        Operator::TryTable { try_table } => ("a try_table", try_table.catches.len(), declarations.tag_words_max),
         _ => return Ok(()),
     };
     if targets > TARGETS_MAX || targets.saturating_mul(values) > VALUES_MAX {
@@ -470,7 +473,8 @@ impl ExceptionForms {
     }
 }
 
-/// Validates a function's body. Returns the positions of the operators that drop or select a `v128`, ascending.
+/// Validates a function's body. Returns the positions of the operators that drop or select a
+/// `v128`, ascending.
 fn validate(
     declarations: &Declarations,
     forms: &mut ExceptionForms,

@@ -398,7 +398,8 @@ impl<'a> Compiler<'a> {
         self.finish_result(dst)
     }
 
-    /// A register with the result of an operation of two popped operands; `hinted` is the local that it is assigned to.
+    /// A register with the result of an operation of two popped operands; `hinted` is the local
+    /// that it is assigned to.
     pub(super) fn combine(
         &mut self,
         (op, is_wide, is_commutative): (u8, bool, bool),
@@ -554,7 +555,8 @@ impl<'a> Compiler<'a> {
         Ok(dst)
     }
 
-    /// A register whose highest bit is set if `compare`, a narrow one, holds. The registers in `busy` keep their values.
+    /// A register whose highest bit is set if `compare`, a narrow one, holds. The registers in
+    /// `busy` keep their values.
     fn sign(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
         let (mut lhs, mut rhs, mut condition) = (compare.lhs, compare.rhs, compare.condition);
         // In 64 bits a difference of 32 bits shows by its sign which is less.
@@ -650,7 +652,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A register with all bits set if `compare`, a narrow one, holds, else 0. The registers in `busy` keep their values.
+    /// A register with all bits set if `compare`, a narrow one, holds, else 0. The registers in
+    /// `busy` keep their values.
     pub(super) fn compare_mask(&mut self, compare: &Compare, busy: &[Reg]) -> Result<Reg, Error> {
         let dst = self.sign(compare, busy)?;
         self.frame.asm.alu(alu::ARSH, true, dst, RegImm::Imm(63))?;

@@ -2,8 +2,8 @@
 
 //! Values of a function while it is compiled: the operand stack, and what each register holds.
 //!
-//! A local has a frame slot; a register may hold a copy (clean) or a newer value (dirty). An operand is a constant, the value
-//! of a local, a register of its own, or its frame slot.
+//! A local has a frame slot; a register may hold a copy (clean) or a newer value (dirty). An
+//! operand is a constant, the value of a local, a register of its own, or its frame slot.
 
 use super::{
     Error,
@@ -149,7 +149,8 @@ pub(super) struct Frame {
     pub(super) position: u32,
     locals: u32,
     max_depth: u32,
-    /// Number of operands, from the bottom on, that are known to be constants or in their frame slots.
+    /// Number of operands, from the bottom on, that are known to be constants or in their frame
+    /// slots.
     settled: usize,
 }
 
@@ -358,7 +359,8 @@ impl Frame {
         Ok(operand)
     }
 
-    /// Takes the operand that has `above` operands above it. A constant, which nobody may use, is left in its place.
+    /// Takes the operand that has `above` operands above it. A constant, which nobody may use, is
+    /// left in its place.
     pub(super) fn take(&mut self, above: usize) -> Result<Operand, Error> {
         let index = self.index(above)?;
         let place = self.stack.get_mut(index).ok_or(Error::Internal("operand"))?;
@@ -368,7 +370,8 @@ impl Frame {
         Ok(operand)
     }
 
-    /// Makes `reg`, of which no fact is known, the operand that has `above` operands above it, where one was taken.
+    /// Makes `reg`, of which no fact is known, the operand that has `above` operands above it,
+    /// where one was taken.
     pub(super) fn put(&mut self, above: usize, reg: Reg) -> Result<(), Error> {
         let index = self.index(above)?;
         let depth = u32::try_from(index).map_err(|_| Error::TooLarge("operands"))?;
@@ -492,8 +495,8 @@ impl Frame {
         }
     }
 
-    /// Register for a result that the next operator assigns to `local`, other than those in `busy`, if nothing else needs the
-    /// present value of `local`.
+    /// Register for a result that the next operator assigns to `local`, other than those in `busy`,
+    /// if nothing else needs the present value of `local`.
     pub(super) fn hint(&self, local: Option<u32>, busy: &[Option<Reg>]) -> Option<Reg> {
         let local = local?;
         if self.aliases.get(local as usize).is_none_or(|count| *count > 0) || !self.is_live(local) {
@@ -657,7 +660,8 @@ impl Frame {
         Ok(())
     }
 
-    /// Stores the operand at `index` into its frame slot; the registers that this takes are given back.
+    /// Stores the operand at `index` into its frame slot; the registers that this takes are given
+    /// back.
     fn store_operand(&mut self, index: usize, operand: Operand) -> Result<(), Error> {
         let slot = self.operand_slot(operand.depth);
         let locked = self.locked;
@@ -677,7 +681,8 @@ impl Frame {
         }
     }
 
-    /// Moves the topmost `count` operands to where a label expects them: a single one into R0, more into their frame slots.
+    /// Moves the topmost `count` operands to where a label expects them: a single one into R0, more
+    /// into their frame slots.
     pub(super) fn place_results(&mut self, count: usize) -> Result<(), Error> {
         if count != 1 {
             if count > 0 {
@@ -705,7 +710,8 @@ impl Frame {
         Ok(())
     }
 
-    /// Stores what a call would destroy and somebody still needs; the registers keep their values until the call.
+    /// Stores what a call would destroy and somebody still needs; the registers keep their values
+    /// until the call.
     pub(super) fn save(&mut self) -> Result<(), Error> {
         for reg in POOL {
             if PRESERVED.contains(&reg) {
@@ -723,7 +729,8 @@ impl Frame {
         Ok(())
     }
 
-    /// Stores what registers that calls preserve hold for a local, so that all locals are in their frame slots after [`Self::save`].
+    /// Stores what registers that calls preserve hold for a local, so that all locals are in their
+    /// frame slots after [`Self::save`].
     pub(super) fn save_preserved(&mut self) -> Result<(), Error> {
         for reg in PRESERVED {
             if let Holder::Local { local, is_dirty: true } = self.now.cell(reg).holder
@@ -763,7 +770,8 @@ impl Frame {
         claim(&mut self.asm, &now);
     }
 
-    /// Begins a loop: chooses the registers of the locals that it uses most, and returns the state at its head.
+    /// Begins a loop: chooses the registers of the locals that it uses most, and returns the state
+    /// at its head.
     pub(super) fn enter_loop(&mut self, number: usize) -> Snapshot {
         let info = self.analysis.loops.get(number).cloned().unwrap_or_default();
         let pool: &[Reg] = if info.has_call { &PRESERVED } else { &LOOP_POOL };

@@ -2,9 +2,9 @@
 
 //! SIMD operators. A `v128` is two operands of 64 bits, the low word below the high one.
 //!
-//! Constants, loads, stores, splats, access to lanes, bitwise operators, and `add`, `sub`, `mul`, `neg` and
-//! the shifts of `i64x2` are compiled to instructions on the words; so are the operators in [`super::lanes`].
-//! [`Helper::Simd`] computes the others.
+//! Constants, loads, stores, splats, access to lanes, bitwise operators, and `add`, `sub`, `mul`,
+//! `neg` and the shifts of `i64x2` are compiled to instructions on the words; so are the operators
+//! in [`super::lanes`]. [`Helper::Simd`] computes the others.
 
 use super::{
     Error,
@@ -215,7 +215,8 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Returns a register for a word of a result: that of `local`, which the next operator assigns, if possible.
+    /// Returns a register for a word of a result: that of `local`, which the next operator assigns,
+    /// if possible.
     fn word(&mut self, local: Option<u32>, busy: &[Option<Reg>]) -> Result<Reg, Error> {
         let Some(reg) = self.frame.hint(local, busy) else { return self.frame.alloc() };
         self.frame.hold(reg, Holder::Temporary)?;
@@ -270,7 +271,8 @@ impl<'a> Compiler<'a> {
 
     fn and_not(&mut self) -> Result<(), Error> {
         for (above, hint) in [3_usize, 2].into_iter().zip(self.next_vector()) {
-            // `lhs` is still on the stack: a local that is both operands is in use, so that `own` copies it.
+            // `lhs` is still on the stack: a local that is both operands is in use, so that `own`
+            // copies it.
             let operand = self.frame.take(above.saturating_sub(2))?;
             let inverse = self.frame.own(operand, None)?;
             self.frame.asm.alu(alu::XOR, true, inverse, RegImm::Imm(-1))?;
@@ -379,7 +381,8 @@ impl<'a> Compiler<'a> {
         let word = self.frame.take(above)?;
         let hint = self.frame.hint(hint, &[busy]);
         let dst = self.frame.own(word, hint)?;
-        // XOR of the old and the new lane, shifted to the place of the lane: XOR with it replaces the lane.
+        // XOR of the old and the new lane, shifted to the place of the lane: XOR with it replaces
+        // the lane.
         let difference = self.frame.alloc()?;
         let asm = &mut self.frame.asm;
         asm.mov(difference, dst)?;

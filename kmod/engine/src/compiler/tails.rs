@@ -34,7 +34,8 @@ use crate::{
     },
 };
 
-/// The function that calls the body of function `index`, and then what the body and its successors call in tail position.
+/// The function that calls the body of function `index`, and then what the body and its successors
+/// call in tail position.
 pub(super) fn caller(
     declarations: &Declarations,
     index: u32,

@@ -105,8 +105,8 @@ pub(super) trait Argument: Sized {
     ///
     /// # Safety
     ///
-    /// The next [`Argument::WORDS`] words must come from [`Argument::put`] of the same type, and what
-    /// that argument borrowed must still be borrowed while the result is used.
+    /// The next [`Argument::WORDS`] words must come from [`Argument::put`] of the same type, and
+    /// what that argument borrowed must still be borrowed while the result is used.
     unsafe fn take(words: &mut Words) -> Option<Self>;
 }
 
@@ -231,7 +231,8 @@ impl<'a> Argument for Source<'a> {
     }
 }
 
-/// Bit of a [`Transfer`]'s second word that means [`Transfer::Write`]; the number of parts is below it.
+/// Bit of a [`Transfer`]'s second word that means [`Transfer::Write`]; the number of parts is below
+/// it.
 const WRITE: u64 = 1 << 63;
 
 impl<'a> Argument for Transfer<'a> {
@@ -255,7 +256,8 @@ impl<'a> Argument for Transfer<'a> {
         // SAFETY: By the safety requirement of this function, the words are address and length of a
         // slice that is borrowed. `IoVec` is `repr(C)`.
         let parts = unsafe { slice::from_raw_parts(start, len) };
-        // INVARIANT: They are the parts of a `Destination`, or of a `Source`, that is still borrowed.
+        // INVARIANT: They are the parts of a `Destination`, or of a `Source`, that is still
+        // borrowed.
         Some(if word & WRITE == 0 { Self::Read(Destination(parts)) } else { Self::Write(Source(parts)) })
     }
 }
@@ -284,8 +286,8 @@ impl Argument for &Times {
     #[inline(always)]
     unsafe fn take(words: &mut Words) -> Option<Self> {
         let times = words.take_address()?;
-        // SAFETY: By the safety requirement of this function, the word is the address of `Times` that
-        // are borrowed. `Times` is `repr(C)`.
+        // SAFETY: By the safety requirement of this function, the word is the address of `Times`
+        // that are borrowed. `Times` is `repr(C)`.
         Some(unsafe { &*times })
     }
 }
@@ -306,8 +308,8 @@ impl<'a> Argument for RelativePath<'a> {
     unsafe fn take(words: &mut Words) -> Option<Self> {
         let word = words.take();
         let dir = Handle(low(word));
-        // SAFETY: By the safety requirement of this function, the next word comes from `put` of a path
-        // that is borrowed.
+        // SAFETY: By the safety requirement of this function, the next word comes from `put` of a
+        // path that is borrowed.
         let path = unsafe { <&CStr>::take(words) }?;
         Some(Self { dir, path, follow: word & FOLLOW != 0 })
     }
@@ -340,8 +342,8 @@ impl Argument for Uncompiled<'_> {
     #[inline(always)]
     unsafe fn take(words: &mut Words) -> Option<Self> {
         let jit = words.take_address::<Jit>()?;
-        // SAFETY: By the safety requirement of this function, the word is the address of a `Jit` that
-        // is borrowed. `Jit` is `repr(C)`.
+        // SAFETY: By the safety requirement of this function, the word is the address of a `Jit`
+        // that is borrowed. `Jit` is `repr(C)`.
         let jit = unsafe { &*jit };
         // INVARIANT: The `Jit` is that of an `Uncompiled`, which `put` consumed.
         Some(Self(jit))
@@ -364,8 +366,8 @@ impl Argument for Option<Ticks> {
     #[inline(always)]
     unsafe fn take(words: &mut Words) -> Option<Self> {
         let (flag, word, value) = (words.take_address::<u64>()?, words.take_address()?, words.take());
-        // INVARIANT: By the safety requirement of this function, the words are those of `Ticks`, which
-        // `put` consumed.
+        // INVARIANT: By the safety requirement of this function, the words are those of `Ticks`,
+        // which `put` consumed.
         Some((!flag.is_null()).then_some(Ticks { flag, word, value }))
     }
 }
@@ -443,8 +445,8 @@ pub(super) trait Answer: Sized {
     ///
     /// # Safety
     ///
-    /// `words` must come from [`Answer::call`] of the same type, the arguments must have been taken,
-    /// and the call must not have returned yet.
+    /// `words` must come from [`Answer::call`] of the same type, the arguments must have been
+    /// taken, and the call must not have returned yet.
     ///
     /// [`HostCall::value`]: crate::ffi::HostCall::value
     unsafe fn reply(self, words: Words) -> Option<u64>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The capabilities of a manifest: the only list of them, in the order of a manifest. The engine, the
-//! kernel module and the `kwasmi` command compile this file.
+//! The capabilities of a manifest: the only list of them, in the order of a manifest. The engine,
+//! the kernel module and the `kwasmi` command compile this file.
 
 /// Calls `$apply!` with name, bit, name in a manifest and description of each capability.
 macro_rules! capabilities {

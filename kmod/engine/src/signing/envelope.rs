@@ -78,7 +78,8 @@ impl<'a> Envelope<'a> {
         Ok(this)
     }
 
-    /// Returns true if the module, which is not validated yet, has a section of tags: it uses exceptions.
+    /// Returns true if the module, which is not validated yet, has a section of tags: it uses
+    /// exceptions.
     #[must_use]
     pub fn has_tags(&self) -> bool {
         Sections { file: self.signed, at: HEADER }.any(|section| section.id == TAG)

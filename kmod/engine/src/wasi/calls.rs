@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls that a guest makes to functions of the [table](super::table): their number, and the one
-//! that was interrupted.
+//! The calls that a guest makes to functions of the [table](super::table): their number, and the
+//! one that was interrupted.
 
 use super::{
     Stop, WasiCtx,

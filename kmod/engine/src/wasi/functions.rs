@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of the [table](super::table), independent of the engine that calls them, and those of
-//! preview 1 that have no file of their own.
+//! The functions of the [table](super::table), independent of the engine that calls them, and those
+//! of preview 1 that have no file of their own.
 
 use super::{
     Done, Failure, Stop, WasiCtx,
@@ -102,8 +102,8 @@ pub struct HostFunction {
     pub params: &'static [ValueType],
     /// Types of its results.
     pub results: &'static [ValueType],
-    /// Capabilities of which a manifest must have one; empty if the function needs none. The first is
-    /// the one that the function is about.
+    /// Capabilities of which a manifest must have one; empty if the function needs none. The first
+    /// is the one that the function is about.
     pub capabilities: &'static [Capability],
 }
 
@@ -134,8 +134,8 @@ impl Parameter for u64 {
 
 /// Entry of a function: counts the call, sees that the guest may continue, and calls the function.
 ///
-/// It takes the guest's memory and the cells of its arguments, one each; there may be more cells. The
-/// first cell becomes the result. An interrupted call is repeated by [`WasiCtx::repeat`].
+/// It takes the guest's memory and the cells of its arguments, one each; there may be more cells.
+/// The first cell becomes the result. An interrupted call is repeated by [`WasiCtx::repeat`].
 pub(crate) type Entry<H> = fn(&mut WasiCtx<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
 
 /// The result types of a row of the table.

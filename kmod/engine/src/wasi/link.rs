@@ -24,8 +24,8 @@ use wasmi::{
     WasmTy, //
 };
 
-/// Function that wasmi calls for a guest: an [`Entry`](super::functions::Entry) with wasmi's state and
-/// error. The memory is the guest's default memory.
+/// Function that wasmi calls for a guest: an [`Entry`](super::functions::Entry) with wasmi's state
+/// and error. The memory is the guest's default memory.
 type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
 
 impl From<ValueType> for ValType {
@@ -154,8 +154,8 @@ macro_rules! link {
             $($(direct!($id $(-> $never)?);)*)*
         }
 
-        /// Defines all functions. With `is_direct`, they use the guest's default memory as the one that it
-        /// exports as `memory`, and wasmi calls them with less code in between.
+        /// Defines all functions. With `is_direct`, they use the guest's default memory as the one
+        /// that it exports as `memory`, and wasmi calls them with less code in between.
         pub(crate) fn link<H: Host + 'static>(linker: &mut Linker<State<H>>, is_direct: bool) -> Result<(), Error> {
             $($(link_row!(linker, is_direct, $module, $id = $name($($type),*) $(-> $never)?);)*)*
             $(link_row!(linker, is_direct, $alias, $alias_id = $alias_name($($alias_type),*) $(-> $alias_never)?);)*

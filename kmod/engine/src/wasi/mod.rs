@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The system interface of a guest, decoded from linear memory, over [`Host`]: `wasi_snapshot_preview1`,
-//! its predecessor `wasi_unstable`, `kwasmi_batch_1` for many operations in one call, and `kwasmi_bytes_1` for searches in memory.
+//! The system interface of a guest, decoded from linear memory, over [`Host`]:
+//! `wasi_snapshot_preview1`, its predecessor `wasi_unstable`, `kwasmi_batch_1` for many operations
+//! in one call, and `kwasmi_bytes_1` for searches in memory.
 //!
-//! Guest pointers are checked before use, and guest memory is read once. A call that the host interrupts
-//! has done nothing. It is repeated later with the same arguments, so the guest does not notice.
+//! Guest pointers are checked before use, and guest memory is read once. A call that the host
+//! interrupts has done nothing. It is repeated later with the same arguments, so the guest does not
+//! notice.
 
 pub mod abi;
 mod batch;
@@ -64,8 +66,8 @@ pub struct WasiCtx<H> {
     pub env: Strings,
     /// Descriptors.
     pub fds: Descriptors,
-    /// Start of the `poll_oneoff` or `wait` that was interrupted, in nanoseconds of the monotonic clock.
-    /// When the call is repeated, its time-outs count from here.
+    /// Start of the `poll_oneoff` or `wait` that was interrupted, in nanoseconds of the monotonic
+    /// clock. When the call is repeated, its time-outs count from here.
     polling_since: Option<u64>,
     /// Work since the last checkpoint, see [`WasiCtx::is_checkpoint_due`].
     work: u64,
@@ -136,8 +138,8 @@ impl<H: Host> WasiCtx<H> {
         Ok(files::file_type(&self.host.stat(descriptor.handle)?))
     }
 
-    /// Makes a checkpoint in the middle of a call. A pause is left to the end of the call, which would
-    /// otherwise start again after each signal.
+    /// Makes a checkpoint in the middle of a call. A pause is left to the end of the call, which
+    /// would otherwise start again after each signal.
     ///
     /// # Errors
     ///

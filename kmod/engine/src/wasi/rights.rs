@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The `rights` of preview 1: the only list of them, from the
-//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights). The engine
-//! and the `kwasmi` command compile this file.
+//! [definition](https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md#rights). The
+//! engine and the `kwasmi` command compile this file.
 
 /// Calls `$apply!` with the name and the bit of each right.
 macro_rules! rights {

@@ -2,21 +2,24 @@
 
 //! The functions that a guest can import: the only list of them.
 //!
-//! The engine makes its functions from it ([`functions`](super::functions)), and what links them into
-//! wasmi ([`link`](super::link)); the `kwasmi` command compiles this file, too.
+//! The engine makes its functions from it ([`functions`](super::functions)), and what links them
+//! into wasmi ([`link`](super::link)); the `kwasmi` command compiles this file, too.
 
-/// Calls `$apply!` with the functions, by module, and then with the names that modules have for functions of
-/// others: `"MODULE" { FUNCTION = NAME(PARAMETERS); ... } ... also "MODULE" { FUNCTION = NAME(PARAMETERS); ... }`.
+/// Calls `$apply!` with the functions, by module, and then with the names that modules have for
+/// functions of others: `"MODULE" { FUNCTION = NAME(PARAMETERS); ... } ... also "MODULE" { FUNCTION
+/// = NAME(PARAMETERS); ... }`.
 ///
-/// A row of the table is `NAME(PARAMETERS)`: a function that returns a preview 1 `errno`; with `-> !`, one that
-/// does not return. The parameters are those of the WebAssembly function: `u32` is an `i32`, `u64` an `i64`. A
-/// manifest must have one of the capabilities after `needs`; the first is the one that the function is about. The
-/// number of a kwasmi module changes when one of its functions changes.
+/// A row of the table is `NAME(PARAMETERS)`: a function that returns a preview 1 `errno`; with `->
+/// !`, one that does not return. The parameters are those of the WebAssembly function: `u32` is an
+/// `i32`, `u64` an `i64`. A manifest must have one of the capabilities after `needs`; the first is
+/// the one that the function is about. The number of a kwasmi module changes when one of its
+/// functions changes.
 macro_rules! wasi_functions {
     ($apply:ident) => {
         wasi_functions! {
             @modules $apply
-            // Functions of `wasi_snapshot_preview1` that are the same in its predecessor `wasi_unstable`, preview 0.
+            // Functions of `wasi_snapshot_preview1` that are the same in its predecessor
+            // `wasi_unstable`, preview 0.
             // https://github.com/WebAssembly/WASI/blob/wasi-0.1/preview1/docs.md
             // https://github.com/WebAssembly/WASI/blob/main/legacy/preview0/docs.md
             same {

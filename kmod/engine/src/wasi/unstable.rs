@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of `wasi_unstable`, which is preview 0, whose types differ from those of preview 1: `whence`,
-//! `filestat` and `subscription`, see the
+//! The functions of `wasi_unstable`, which is preview 0, whose types differ from those of preview
+//! 1: `whence`, `filestat` and `subscription`, see the
 //! [definition](https://github.com/WebAssembly/WASI/blob/main/legacy/preview0/docs.md).
 
 use super::{

@@ -145,7 +145,8 @@ pub const PROLOGUE: u32 = 2;
 /// Distance of a jump to the exit behind the body.
 pub const END: i16 = 30000;
 
-/// A function: stack check, body, exit, and the code for a stack that is used up. Claims count from the body.
+/// A function: stack check, body, exit, and the code for a stack that is used up. Claims count from
+/// the body.
 pub fn function(frame: u32, body: &[Insn], claims: &[Claim]) -> Function {
     let len = i16::try_from(body.len()).expect("a short body");
     let mut code = vec![load(width::DW, R0, R6, STACK_LIMIT), jump(jmp::JLT, R10, R0, len + 1)];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Target `compiled` on pseudo-random inputs, without libFuzzer: `compiled-loop [--seconds N] [--seed S] [FILE]...`. With files
-//! it compares these programs or, if they are not Wasm, the programs of these inputs.
+//! Target `compiled` on pseudo-random inputs, without libFuzzer: `compiled-loop [--seconds N]
+//! [--seed S] [FILE]...`. With files it compares these programs or, if they are not Wasm, the
+//! programs of these inputs.
 
 use kwasmi_engine_fuzz::compiled::{
     self,
