@@ -58,7 +58,7 @@ fn generate(data: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn load(wasm: &[u8]) {
-    let is_valid = features::is_valid(wasm, features::ENGINE);
+    let is_valid = features::is_valid(wasm, features::INTERPRETER);
     let refusal = match Module::<FuzzHost>::new(wasm, Options { limits: MODULE_LIMITS, fault_injection: false }) {
         Ok(module) => {
             assert!(is_valid, "an invalid module was loaded");
