@@ -159,7 +159,7 @@ mod tests {
     const EXAMPLE: &str = r#"
         name = "hello"
         version = "1.2.3"
-        abi = 6
+        abi = 5
         capabilities = ["clocks", "random"]
 
         [limits]
