@@ -63,7 +63,8 @@ kernel::sync::global_lock! {
     // SAFETY: `Freeing::begin` initialises the lock before the device is registered; only modules
     // have machine code.
     //
-    // Number of images that were freed. A task frees an image with this lock held.
+    // Number of images that were freed since the last call of `wait_for_kernel`. A task frees
+    // images with this lock held.
     unsafe(uninit) static FREED: Mutex<usize> = 0;
 }
 
@@ -300,11 +301,15 @@ impl Drop for Unfinished {
 /// Each work item that waits needs a worker thread, which the kernel keeps for minutes. So the lock
 /// bounds the images of all tasks, not of each.
 fn free_slowly<T>(values: KVVec<T>) {
-    for value in values {
+    let mut values = values.into_iter().peekable();
+    while values.peek().is_some() {
         let mut freed = FREED.lock();
-        drop(value);
-        *freed = freed.wrapping_add(1);
-        if *freed % IMAGES_AT_ONCE == 0 {
+        for value in values.by_ref().take(IMAGES_AT_ONCE) {
+            drop(value);
+            *freed += 1;
+        }
+        if *freed >= IMAGES_AT_ONCE {
+            *freed = 0;
             wait_for_kernel();
         }
     }

@@ -288,12 +288,12 @@ caught='(call $exit (block $caught (result i32)
     (try_table (catch $number $caught) (try_table (catch $other 0) (call $throw (i32.const 7)))) (unreachable)))'
 exceptions "$caught" >caught.wat
 exceptions "(data (i32.const 0) \"$(head -c 1100000 /dev/zero | tr '\0' a)\")" "$caught" >large-caught.wat
-exceptions '(call $exit (try (result i32) (do (try (do (call $throw (i32.const 7))) (catch $other))
-    (i32.const 1)) (catch $number (i32.add (i32.const 2)))))' >legacy.wat
+exceptions 'try (result i32) try (call $throw (i32.const 7)) catch $other end (i32.const 1)
+    catch $number i32.const 2 i32.add end call $exit' >legacy.wat
 exceptions '(call $throw (i32.const 7))' >uncaught.wat
 exceptions '(func $first (call $throw_other))' '(start $first)' '' >start.wat
 exceptions '(throw_ref (ref.null exn))' >null.wat
-exceptions '(try (do (call $throw_other)) (catch $other (throw_ref (ref.null exn))))
+exceptions 'try (call $throw_other) catch $other end
     (block $caught (try_table (catch $other $caught)))' >mixed.wat
 exceptions '(loop $forever (block $caught (result exnref) (try_table (catch_all_ref $caught) (call $throw (i32.const 7))) (unreachable))
     (drop) (br $forever))' >throwing.wat
@@ -302,6 +302,15 @@ exceptions '(table $kept 1000000 exnref)' '(local $n i32) (loop $more
     (local.set $caught) (table.set $kept (local.get $n) (local.get $caught))
     (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000000))))' |
     sed 's/(local $n i32)/(local $n i32) (local $caught exnref)/' >kept.wat
+# On the way out of a deep recursion, each frame tests 2,000 clauses.
+clauses=$(seq 2000 | sed 's/.*/(catch $number $out)/' | tr '\n' ' ')
+exceptions '(global $depth (mut i32) (i32.const 0))' "(func \$deep
+    (block \$out (result i32)
+        (try_table $clauses
+            (global.set \$depth (i32.add (global.get \$depth) (i32.const 1)))
+            (if (i32.lt_u (global.get \$depth) (i32.const 20000)) (then (call \$deep)) (else (throw \$other))))
+        (return))
+    (drop))" '(call $deep)' >unwinding.wat
 exceptions_without_jit() {
     echo 0 >/proc/sys/net/core/bpf_jit_enable || return
     refuses 126 "$need_compiled: " caught.wat
@@ -368,12 +377,14 @@ check "an exception that nothing catches is a trap that names the tag" refuses 1
 check "an exception of the start function is a trap" refuses 134 'uncaught exception: tag 1' start.wat
 check "throw_ref of a null reference is a trap" refuses 134 'null exception reference' null.wat
 check "a function that mixes both forms of exceptions is refused" refuses 126 'not valid Wasm: ' mixed.wat
-check "a large module with exceptions is compiled for one run" refuses 7 '' large-caught.wat
+check "a large module with exceptions is compiled for one run" status 7 large-caught.wat
 check "exceptions and --engine interpreter exclude each other" refuses 126 "$need_compiled: the caller asked for the interpreter" \
     --engine interpreter caught.wat
 check "exceptions and --fuel exclude each other" refuses 126 "$need_compiled: fuel is limited" --fuel 1000000 caught.wat
 check "without the JIT a module with exceptions is refused, with the reason" exceptions_without_jit
 check "exceptions without references use no memory" status 124 --timeout 3s --heap 4M throwing.wat
+check "a time-out ends a guest that leaves a deep recursion by an exception" \
+    status 124 --timeout 2s --stack 8M unwinding.wat
 check "a million live exceptions reach the heap limit" refuses 124 'heap' --heap 16M kept.wat
 check "a guest that throws and catches is killed" killed KILL throwing.wat
 check "the tests of the WebAssembly specification pass" specification

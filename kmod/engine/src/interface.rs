@@ -12,6 +12,7 @@ use crate::{
     },
     sections::{
         id,
+        polled,
         sections, //
     },
     start_section,
@@ -118,11 +119,11 @@ impl<'a> Interface<'a> {
 
     /// Returns the imports, in order.
     pub(crate) fn imports(&self) -> impl Iterator<Item = Import<'a>> {
-        self.imports.clone().into_iter().flatten().map_while(Result::ok)
+        polled(self.imports.clone().into_iter().flatten().map_while(Result::ok))
     }
 
     fn exports(&self) -> impl Iterator<Item = Export<'a>> {
-        self.exports.clone().into_iter().flatten().map_while(Result::ok)
+        polled(self.exports.clone().into_iter().flatten().map_while(Result::ok))
     }
 
     /// Returns the types of the imported functions, as indices.
@@ -146,7 +147,7 @@ impl<'a> Interface<'a> {
 
     /// Returns the item that function `index` is; `None` if there is no such function.
     fn function(&self, index: u32) -> Option<Item> {
-        let defined = self.functions.clone().into_iter().flatten().map_while(Result::ok);
+        let defined = polled(self.functions.clone().into_iter().flatten().map_while(Result::ok));
         let ty = self.imported().chain(defined).nth(usize::try_from(index).ok()?)?;
         let ty = self.function_type(ty)?;
         Some(Item::function(ty.params(), ty.results()))
@@ -244,10 +245,12 @@ pub(crate) fn no_program() -> Refusal {
     Refusal::from(alloc::format!("no function {ENTRY} is exported: not a program"))
 }
 
-/// Returns the offset of each type in a type section, up to the first that is malformed.
+/// Returns the offset of each type in a type section, up to the first that is malformed or in a
+/// recursion group, which no valid module has.
 fn type_offsets(reader: BinaryReader<'_>) -> Vec<u32> {
     let types = TypeSectionReader::new(reader).into_iter().flat_map(TypeSectionReader::into_iter_with_offsets);
-    types.map_while(|ty| u32::try_from(ty.ok()?.0).ok()).collect()
+    let types = types.map_while(|ty| ty.ok().filter(|(_, group)| !group.is_explicit_rec_group()));
+    polled(types).map_while(|(offset, _)| u32::try_from(offset).ok()).collect()
 }
 
 /// Returns the parameter and result types of the function that kwasmi provides for an import.

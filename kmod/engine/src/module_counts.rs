@@ -12,6 +12,7 @@ use crate::{
     sections::{
         Section,
         id,
+        polled,
         sections, //
     },
 };
@@ -72,7 +73,7 @@ impl ModuleCounts {
         let reader = BinaryReader::new(section.contents, 0);
         match section.id {
             id::TYPE => {
-                for ty in TypeSectionReader::new(reader)?.into_iter_err_on_gc_types() {
+                for ty in polled(TypeSectionReader::new(reader)?.into_iter_err_on_gc_types()) {
                     let ty = ty?;
                     self.arity = self.arity.max(ty.params().len().max(ty.results().len()) as u64);
                 }
@@ -80,7 +81,7 @@ impl ModuleCounts {
             }
             id::CODE => self.functions_in(reader),
             id::TABLE => {
-                for table in TableSectionReader::new(reader)? {
+                for table in polled(TableSectionReader::new(reader)?) {
                     if let TableInit::Expr(expression) = table?.init {
                         self.expression(&expression);
                     }
@@ -88,19 +89,19 @@ impl ModuleCounts {
                 Ok(())
             }
             id::GLOBAL => {
-                for global in GlobalSectionReader::new(reader)? {
+                for global in polled(GlobalSectionReader::new(reader)?) {
                     self.expression(&global?.init_expr);
                 }
                 Ok(())
             }
             id::ELEMENT => {
-                for element in ElementSectionReader::new(reader)? {
+                for element in polled(ElementSectionReader::new(reader)?) {
                     let element = element?;
                     if let ElementKind::Active { offset_expr, .. } = &element.kind {
                         self.expression(offset_expr);
                     }
                     if let ElementItems::Expressions(_, expressions) = element.items {
-                        for expression in expressions {
+                        for expression in polled(expressions) {
                             self.expression(&expression?);
                         }
                     }
@@ -108,7 +109,7 @@ impl ModuleCounts {
                 Ok(())
             }
             id::DATA => {
-                for data in DataSectionReader::new(reader)? {
+                for data in polled(DataSectionReader::new(reader)?) {
                     if let DataKind::Active { offset_expr, .. } = data?.kind {
                         self.expression(&offset_expr);
                     }
@@ -121,7 +122,7 @@ impl ModuleCounts {
 
     fn functions_in(&mut self, mut reader: BinaryReader<'_>) -> wasmparser::Result<()> {
         let functions = reader.read_var_u32()?;
-        for _ in 0..functions {
+        for _ in polled(0..functions) {
             let size = reader.read_var_u32()?;
             let body = reader.read_bytes(usize::try_from(size).unwrap_or(usize::MAX))?;
             self.function_size = self.function_size.max(u64::from(size));

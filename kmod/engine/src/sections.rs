@@ -45,3 +45,16 @@ pub(crate) fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
         Some(Section { id, start, contents, end: reader.original_position() })
     })
 }
+
+/// Number of items between two calls of [`crate::poll`].
+const ITEMS_PER_POLL: usize = 1024;
+
+/// Returns `items`, and lets the host end a long operation now and then.
+pub(crate) fn polled<T>(items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+    items.into_iter().enumerate().map(|(index, item)| {
+        if index % ITEMS_PER_POLL == ITEMS_PER_POLL - 1 {
+            crate::poll();
+        }
+        item
+    })
+}

@@ -8,7 +8,8 @@ use crate::{
         Call,
         MISMATCH,
         Part,
-        Template, //
+        Template,
+        Unusable, //
     },
     runner::{
         Outcome,
@@ -29,7 +30,8 @@ use std::collections::{
 };
 
 /// Beginnings of the engine's messages for an invalid module: in general, for a start function of
-/// another type, and for a module with exceptions, which the interpreter cannot tell from valid ones.
+/// another type, and for a module with exceptions, which the interpreter cannot tell from valid
+/// ones.
 const INVALID: [&str; 3] = ["not valid Wasm", "the start function", "exceptions need compiled code"];
 
 /// Beginnings of the engine's messages for a valid module that is not a program.
@@ -127,7 +129,12 @@ impl Judge<'_> {
     /// checks the type of a start function only after it has found that a module is a program.
     fn refused_as_program(&mut self, wasm: &[u8]) -> Result<(), String> {
         let part = Part { wasm: wasm.to_vec(), links: HashMap::new() };
-        let program = Template::new(&[part]).map_err(|why| why.to_string())?.program(&[])?;
+        let program = match Template::new(&[part]) {
+            Ok(template) => template.program(&[])?,
+            // The engine refuses a module for a missing import before it finds the error.
+            Err(Unusable::Unknown(_)) => return Ok(()),
+            Err(why) => return Err(why.to_string()),
+        };
         match self.run(&program) {
             Outcome::Refused(why) if !is_no_program(&why) => Ok(()),
             outcome => Err(format!("invalid module: {outcome}, expected refusal")),

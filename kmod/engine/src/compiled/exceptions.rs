@@ -49,7 +49,9 @@ pub(super) struct Exceptions {
     /// Index plus 1 of the first free place; 0: none.
     free: u32,
     live: usize,
-    /// Number of live exceptions that makes a collection due, if it is more than [`THRESHOLD_MIN`].
+    /// Number of live exceptions and of every eight of their values.
+    weight: usize,
+    /// Weight that makes a collection due, if it is more than [`THRESHOLD_MIN`].
     threshold: usize,
 }
 
@@ -75,6 +77,7 @@ impl Exceptions {
         let place = self.places.get_mut(index as usize).ok_or(InstanceStop::OutOfMemory)?;
         self.free = core::mem::take(&mut place.next);
         self.live = self.live.saturating_add(1);
+        self.weight = self.weight.saturating_add(weight(&copy));
         *place = Exception { state: State::Fresh, generation: place.generation, tag, next: 0, values: copy };
         Ok(MAGIC | u64::from(place.generation) << 32 | u64::from(index))
     }
@@ -111,6 +114,7 @@ impl Exceptions {
     fn release(&mut self, index: usize) {
         let (Some(place), Ok(number)) = (self.places.get_mut(index), u32::try_from(index)) else { return };
         let generation = place.generation.wrapping_add(1);
+        self.weight = self.weight.saturating_sub(weight(&place.values));
         *place = Exception { generation, next: self.free, ..Exception::default() };
         self.free = number.saturating_add(1);
         self.live = self.live.saturating_sub(1);
@@ -118,7 +122,7 @@ impl Exceptions {
 
     /// Returns true if a collection is due.
     pub(super) fn is_collection_due(&self) -> bool {
-        self.live >= self.threshold.max(THRESHOLD_MIN)
+        self.weight >= self.threshold.max(THRESHOLD_MIN)
     }
 
     /// Returns the number of exceptions that are not freed.
@@ -157,7 +161,8 @@ impl Exceptions {
                 State::Free => {}
             }
         }
-        self.threshold = self.live.saturating_mul(2);
+        // A collection looks at all places, the free ones too.
+        self.threshold = self.weight.saturating_mul(2).max(self.places.len() / 4);
     }
 
     /// Marks the exception whose handle `word` is, if there is one, and puts it into the list that
@@ -171,6 +176,11 @@ impl Exceptions {
             *first = number.saturating_add(1);
         }
     }
+}
+
+/// Weight of an exception with these values.
+fn weight(values: &[u64]) -> usize {
+    (values.len() / 8).saturating_add(1)
 }
 
 /// Lets the host end a long operation, after `count` steps of it.

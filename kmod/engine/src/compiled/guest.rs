@@ -383,7 +383,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                         self.progress = Progress::Within(entry, CHECKPOINT);
                         return Outcome::Interrupted;
                     }
-                    // A host call was interrupted. The checkpoint tells why.
+                    // A host call was interrupted, or a checkpoint is requested. The checkpoint
+                    // tells why.
                     Answer::Again => match self.checkpoint(report) {
                         Answer::Resume(_) | Answer::Again => {}
                         Answer::Pause => {
@@ -429,6 +430,12 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 self.checkpoint(report)
             }
             Helper::CallImport => self.call(usize::try_from(number).unwrap_or(usize::MAX)),
+            // Compiled code on its way out of deep recursion may call helpers for minutes without a
+            // checkpoint of its own.
+            _ if self.instance.is_checkpoint_requested() => {
+                self.instance.clear_requests(self.stack.limit());
+                Answer::Again
+            }
             _ => {
                 if helper == Helper::Throw && self.instance.is_collection_due() {
                     let words = self.stack.words(&self.instance);

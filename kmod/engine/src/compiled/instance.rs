@@ -304,6 +304,14 @@ impl<M: LinearMemory> CompiledInstance<M> {
         Some(unsafe { core::sync::atomic::AtomicU64::from_ptr(word) })
     }
 
+    /// Returns true if a checkpoint is requested.
+    #[cfg(feature = "object")]
+    #[inline(always)]
+    pub(crate) fn is_checkpoint_requested(&mut self) -> bool {
+        use core::sync::atomic::Ordering;
+        self.shared_word(crate::vmctx::INTERRUPT).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
     /// Sets the words by which checkpoints are requested; returns the present stack limit.
     #[cfg(feature = "object")]
     pub(crate) fn clear_requests(&mut self, limit: u64) -> u64 {
@@ -576,8 +584,8 @@ impl<M: LinearMemory> CompiledInstance<M> {
     /// Returns the tag of the exception that the outermost function left uncaught, if it did.
     #[must_use]
     pub fn uncaught(&self) -> Option<u32> {
-        let handle = self.word(EXCEPTION, 0).copied().filter(|handle| *handle != 0)?;
-        Some(self.exceptions.tag(handle).unwrap_or(u32::MAX))
+        // In a module without tags the word is an argument.
+        self.exceptions.tag(self.word(EXCEPTION, 0).copied()?)
     }
 
     /// Returns true if [`CompiledInstance::collect`] should be called before [`Helper::Throw`] is

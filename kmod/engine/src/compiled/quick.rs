@@ -33,6 +33,9 @@ struct Answer {
 fn answer(helper: Helper, native: &Native, instance: &mut CompiledInstance, [a, b, c]: [u64; 3]) -> Option<u64> {
     let index = |word: u64| usize::try_from(word).unwrap_or(usize::MAX);
     let number = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+    if instance.is_checkpoint_requested() {
+        return None;
+    }
     match helper {
         Helper::Resolve => {
             instance.resolve(native.declarations(), index(a), index(b), number(c)).ok()?;

@@ -227,6 +227,7 @@ impl Compiler<'_> {
             self.begin_landing(landing.label, control.height)?;
             let mut passes = true;
             for clause in landing.catches {
+                crate::poll();
                 passes = self.clause(clause, control.height)?;
                 if !passes {
                     break;
