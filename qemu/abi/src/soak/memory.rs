@@ -22,9 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amounts {
     /// Available memory, with that of this process, the free pages on the lists of each processor,
-    /// and the stacks of tasks.
+    /// and the stacks and structures of tasks.
     available: u64,
-    /// Memory of the kernel's slab allocator.
+    /// Memory of the kernel's slab allocator, without the structures of tasks: the kernel keeps idle
+    /// worker threads for minutes.
     slab: u64,
     /// Memory of vmalloc without two parts that kwasmi does not use: stacks of tasks, which kernel
     /// threads keep for minutes, and chunks of the per-CPU allocator (with memory cgroups 2 MiB for
@@ -68,6 +69,20 @@ fn at_hand() -> u64 {
     counts.map(|count| count.trim().parse::<u64>().expect("a number") * 4).sum()
 }
 
+/// Returns the memory of the slab caches for tasks, in KiB.
+fn task_structures() -> u64 {
+    let caches = fs::read_to_string("/proc/slabinfo").expect("there");
+    let bytes = caches.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        // The columns are: name, active objects, objects, bytes of an object.
+        let mut numbers = words.skip(1).map_while(|word| word.parse::<u64>().ok());
+        let is_of_tasks = ["task_struct", "signal_cache", "sighand_cache"].contains(&name);
+        is_of_tasks.then(|| Some(numbers.next()? * numbers.next()?)).flatten()
+    });
+    bytes.sum::<u64>() >> 10
+}
+
 impl Amounts {
     fn now(areas: &BTreeMap<String, u64>) -> Self {
         // Drops the page cache and the caches of inodes and names, which only use free memory.
@@ -79,8 +94,9 @@ impl Amounts {
             available: kibibytes(&all, "MemAvailable")
                 + kibibytes(&own, "RssAnon")
                 + kibibytes(&all, "KernelStack")
+                + task_structures()
                 + at_hand(),
-            slab: kibibytes(&all, "Slab"),
+            slab: kibibytes(&all, "Slab").saturating_sub(task_structures()),
             vmalloc: kibibytes(&all, "VmallocUsed").saturating_sub(kibibytes(&all, "KernelStack") + chunks),
             percpu: kibibytes(&all, "Percpu"),
         }
