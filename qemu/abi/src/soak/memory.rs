@@ -37,7 +37,7 @@ pub(super) struct Amounts {
 }
 
 /// Tolerance of a comparison, in KiB. Freed objects leave partly empty pages in caches.
-const TOLERANCE: Amounts = Amounts { available: 4 << 10, slab: 2 << 10, vmalloc: 512, percpu: 64 };
+const TOLERANCE: Amounts = Amounts { available: 4 << 10, slab: 4 << 10, vmalloc: 512, percpu: 64 };
 
 /// Tolerance on an instrumented kernel, in KiB. KASAN keeps freed memory in quarantine, up to a
 /// 32nd of all memory, and kmemleak has a record of each block.
