@@ -4,17 +4,17 @@
 #![cfg(feature = "simulator")]
 #![allow(missing_docs)]
 
+mod simulation;
+
 use kwasmi_engine::{
     compiled::{
         instance::{
             CompiledInstance,
             InstanceStop, //
         },
-        program::Program,
         simulator::{
             Imports,
             SimulationEnd,
-            Simulator,
             Stress, //
         },
     },
@@ -24,6 +24,7 @@ use kwasmi_engine::{
     },
     vmctx::TrapReason,
 };
+use simulation::Guest;
 
 /// The only import returns its seven parameters as a number in base 10, and the first one again.
 struct Digits;
@@ -39,31 +40,8 @@ impl Imports for Digits {
     }
 }
 
-/// Calls the exported function `run`; requests come after so many steps.
-fn run_with(text: &str, args: [u64; 5], period: u64) -> SimulationEnd {
-    run_compiled(text, args, period, Options::default())
-}
-
-fn run_compiled(text: &str, args: [u64; 5], period: u64, options: Options) -> SimulationEnd {
-    let wasm = wat::parse_str(text).expect("a program");
-    let compiled = compiler::compile(&wasm, options).expect("a module that compiles");
-    compiled.check().expect("code that the checker accepts");
-    let program = Program::read(&wasm).expect("a module");
-    let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
-    simulator.stress = Some(Stress::new(args, period));
-    simulator.run(program.export("run").expect("an export"), &mut Digits)
-}
-
 fn run(text: &str, args: [u64; 5]) -> SimulationEnd {
-    let end = run_with(text, args, u64::MAX);
-    for period in [30, 41, 57, 100, 300] {
-        assert_eq!(run_with(text, args, period), end, "requests after {period} steps");
-        let options = Options { has_masks: false, ..Options::default() };
-        assert_eq!(run_compiled(text, args, period, options), end, "requests after {period} steps, no masks");
-        let options = Options { reach: 20, ..Options::default() };
-        assert_eq!(run_compiled(text, args, period, options), end, "requests after {period} steps, short jumps");
-    }
-    end
+    simulation::run(text, args, &mut Digits).0
 }
 
 #[test]
@@ -132,7 +110,8 @@ fn selects() {
                 for (a, b) in [(0, 0), (3, 5), (5, 3), (-1, 1), (i32::MIN, i32::MAX), (-1, -1)] {
                     let expected = if holds(a, b) { one(a, b) } else { two(a, b) };
                     let words = [a, b, 0, 0, 0].map(|word| u64::from(word.cast_unsigned()));
-                    let end = run_with(&text, words, u64::MAX);
+                    let (end, _) =
+                        Guest::new(&text, Options::default()).run(Some(Stress::new(words, u64::MAX)), &mut Digits);
                     assert_eq!(end, SimulationEnd::Returned(expected.cast_unsigned().into()), "{text}: {a}, {b}");
                 }
             }

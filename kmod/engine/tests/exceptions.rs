@@ -4,6 +4,8 @@
 #![cfg(feature = "simulator")]
 #![allow(missing_docs)]
 
+mod simulation;
+
 use kwasmi_engine::{
     compiled::{
         instance::{
@@ -14,8 +16,7 @@ use kwasmi_engine::{
         simulator::{
             Imports,
             SimulationEnd,
-            Simulator,
-            Stress, //
+            Simulator, //
         },
     },
     compiler::{
@@ -25,6 +26,7 @@ use kwasmi_engine::{
     },
     vmctx::TrapReason,
 };
+use simulation::Guest;
 
 /// The only import, if there is one, returns its argument plus 1.
 struct Successor;
@@ -37,34 +39,8 @@ impl Imports for Successor {
     }
 }
 
-/// Calls the exported function `run`; requests come after so many steps. Returns the end and the
-/// number of live exceptions.
-fn run_compiled(text: &str, args: [u64; 5], period: u64, options: Options) -> (SimulationEnd, usize) {
-    let wasm = wat::parse_str(text).expect("a program");
-    let compiled = compiler::compile(&wasm, options).expect("a module that compiles");
-    compiled.check().expect("code that the checker accepts");
-    let program = Program::read(&wasm).expect("a module");
-    let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
-    simulator.stress = Some(Stress::new(args, period));
-    let end = simulator.run(program.export("run").expect("an export"), &mut Successor);
-    (end, simulator.instance.exceptions())
-}
-
-/// Calls `run` in several ways, all of which must end alike.
 fn run(text: &str, args: [u64; 5]) -> SimulationEnd {
-    let (end, live) = run_compiled(text, args, u64::MAX, Options::default());
-    for period in [30, 57, 300] {
-        let (same, _) = run_compiled(text, args, period, Options::default());
-        assert_eq!(same, end, "requests after {period} steps: {text}");
-        let options = Options { has_masks: false, ..Options::default() };
-        let (same, _) = run_compiled(text, args, period, options);
-        assert_eq!(same, end, "requests after {period} steps, no masks: {text}");
-        let options = Options { reach: 20, ..Options::default() };
-        let (same, alive) = run_compiled(text, args, period, options);
-        assert_eq!(same, end, "requests after {period} steps, short jumps: {text}");
-        assert_eq!(alive, live, "live exceptions: {text}");
-    }
-    end
+    simulation::run(text, args, &mut Successor).0
 }
 
 /// Function that returns the value of an exception with tag `$one`, and -1 for others.
@@ -556,13 +532,7 @@ fn a_start_function_throws() {
 
 /// Calls `run` without stress, and returns the end and the number of exceptions in memory.
 fn run_long(text: &str) -> (SimulationEnd, usize) {
-    let wasm = wat::parse_str(text).expect("a program");
-    let compiled = compiler::compile(&wasm, Options::default()).expect("a module that compiles");
-    compiled.check().expect("code that the checker accepts");
-    let program = Program::read(&wasm).expect("a module");
-    let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
-    let end = simulator.run(program.export("run").expect("an export"), &mut Successor);
-    (end, simulator.instance.exceptions())
+    Guest::new(text, Options::default()).run(None, &mut Successor)
 }
 
 #[test]

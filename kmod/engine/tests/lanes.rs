@@ -5,36 +5,22 @@
 #![allow(missing_docs)]
 #![expect(clippy::cast_possible_truncation, reason = "words and lanes of vectors")]
 
+mod simulation;
+
 use kwasmi_engine::{
-    compiled::{
-        instance::CompiledInstance,
-        program::Program,
-        simulator::{
-            Imports,
-            SimulationEnd,
-            Simulator,
-            Stress, //
-        },
+    compiled::simulator::{
+        SimulationEnd,
+        Stress, //
     },
-    compiler::{
-        self,
-        Options, //
-    },
+    compiler::Options,
+};
+use simulation::{
+    Guest,
+    NoImports, //
 };
 
-struct NoImports;
-
-impl Imports for NoImports {
-    fn call(&mut self, _index: u32, _instance: &mut CompiledInstance) -> Result<(), SimulationEnd> {
-        unreachable!("there are no imports")
-    }
-}
-
 /// A compiled function of two vectors.
-struct Function {
-    compiled: compiler::Compiled,
-    program: Program,
-}
+struct Function(Guest);
 
 impl Function {
     /// Compiles a body with the vectors `$a` and `$b` that leaves a vector.
@@ -47,20 +33,15 @@ impl Function {
                 (local.set $r {body})
                 (select (i64x2.extract_lane 1 (local.get $r)) (i64x2.extract_lane 0 (local.get $r)) (local.get $is_high))))"
         );
-        let wasm = wat::parse_str(text).expect("a program");
-        let compiled = compiler::compile(&wasm, Options::default()).expect("a module that compiles");
-        compiled.check().expect("code that the checker accepts");
-        let program = Program::read(&wasm).expect("a module");
-        Self { compiled, program }
+        Self(Guest::new(&text, Options::default()))
     }
 
     fn call(&self, a: u128, b: u128) -> u128 {
         let words = |value: u128| [value as u64, (value >> 64) as u64];
         let ([a, c], [b, d]) = (words(a), words(b));
         let word = |is_high: u64| {
-            let mut simulator = Simulator::new(&self.compiled, &self.program, 1 << 16).expect("an instance");
-            simulator.stress = Some(Stress::new([is_high, a, c, b, d], u64::MAX));
-            match simulator.run(self.program.export("run").expect("an export"), &mut NoImports) {
+            let stress = Stress::new([is_high, a, c, b, d], u64::MAX);
+            match self.0.run(Some(stress), &mut NoImports).0 {
                 SimulationEnd::Returned(word) => u128::from(word),
                 end => panic!("{end:?}"),
             }

@@ -6,21 +6,18 @@
 #![cfg(feature = "simulator")]
 #![allow(missing_docs)]
 
+mod simulation;
+
 use kwasmi_engine::{
-    compiled::{
-        instance::CompiledInstance,
-        program::Program,
-        simulator::{
-            Imports,
-            SimulationEnd,
-            Simulator,
-            Stress, //
-        },
+    compiled::simulator::{
+        SimulationEnd,
+        Stress, //
     },
-    compiler::{
-        self,
-        Options, //
-    },
+    compiler::Options,
+};
+use simulation::{
+    Guest,
+    NoImports, //
 };
 use std::fmt::Write as _;
 
@@ -436,23 +433,9 @@ impl Writer {
     }
 }
 
-struct Nothing;
-
-impl Imports for Nothing {
-    fn call(&mut self, index: u32, _: &mut CompiledInstance) -> Result<(), SimulationEnd> {
-        panic!("import {index} is called");
-    }
-}
-
 fn run(text: &str, period: u64, reach: u16) -> SimulationEnd {
-    let wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let compiled = compiler::compile(&wasm, Options { reach, ..Options::default() })
-        .unwrap_or_else(|error| panic!("{error}: {text}"));
-    compiled.check().unwrap_or_else(|error| panic!("{error}: {text}"));
-    let program = Program::read(&wasm).expect("a module");
-    let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
-    simulator.stress = Some(Stress::new([0; 5], period));
-    simulator.run(program.export("run").expect("an export"), &mut Nothing)
+    let guest = Guest::new(text, Options { reach, ..Options::default() });
+    guest.run(Some(Stress::new([0; 5], period)), &mut NoImports).0
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {
