@@ -48,7 +48,7 @@ impl Lane {
     }
 }
 
-/// What is computed of each pair of lanes.
+/// Operation on each pair of lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     /// Sum.
@@ -259,37 +259,22 @@ impl Compiler<'_> {
         self.frame.release(ones)
     }
 
-    /// Shifts the lanes of 32 bits by the top operand.
+    /// Shifts the lanes of 32 bits.
     pub(super) fn shift_halves(&mut self, op: u8) -> Result<(), Error> {
-        let count = self.frame.pop()?;
-        let source = match count.value {
-            Value::Const(count) => RegImm::Imm(i32::try_from(count & 31).unwrap_or(0)),
-            _ => RegImm::Reg(self.frame.source(count)?),
-        };
-        let busy = match source {
-            RegImm::Reg(reg) => Some(reg),
-            RegImm::Imm(_) => None,
-        };
-        for (above, hint) in [1, 0].into_iter().zip(self.next_vector()) {
-            let operand = self.frame.take(above)?;
-            let hint = self.frame.hint(hint, &[busy]);
-            let dst = self.frame.own(operand, hint)?;
-            let upper = self.frame.alloc()?;
-            let asm = &mut self.frame.asm;
+        self.shift_by(32, |compiler, dst, count| {
+            let upper = compiler.frame.alloc()?;
+            let asm = &mut compiler.frame.asm;
             asm.mov(upper, dst)?;
             asm.alu(alu::RSH, true, upper, RegImm::Imm(32))?;
-            asm.alu(op, false, upper, source)?;
+            asm.alu(op, false, upper, count)?;
             asm.alu(alu::LSH, true, upper, RegImm::Imm(32))?;
-            asm.alu(op, false, dst, source)?;
+            asm.alu(op, false, dst, count)?;
             asm.alu(alu::OR, true, dst, RegImm::Reg(upper))?;
-            self.frame.release(upper)?;
-            self.frame.put(above, dst)?;
-        }
-        self.frame.unlock();
-        Ok(())
+            compiler.frame.release(upper)
+        })
     }
 
-    /// Tells whether no lane is zero.
+    /// Compiles `all_true`: a test that no lane is zero.
     pub(super) fn all_true(&mut self, lane: Lane) -> Result<(), Error> {
         let high = self.frame.pop()?;
         // `low` is still on the stack, so that `own` copies a local that is both words.

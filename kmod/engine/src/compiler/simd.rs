@@ -247,11 +247,15 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// Shifts the words by the top operand.
-    fn shift(&mut self, op: u8) -> Result<(), Error> {
+    /// Shifts both words by the top operand, a count modulo `bits`. `shift` shifts one word.
+    pub(super) fn shift_by(
+        &mut self,
+        bits: u64,
+        shift: impl Fn(&mut Self, Reg, RegImm) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let count = self.frame.pop()?;
         let source = match count.value {
-            Value::Const(count) => RegImm::Imm(i32::try_from(count & 63).unwrap_or(0)),
+            Value::Const(count) => RegImm::Imm(i32::try_from(count & bits.saturating_sub(1)).unwrap_or(0)),
             _ => RegImm::Reg(self.frame.source(count)?),
         };
         let busy = match source {
@@ -262,11 +266,16 @@ impl<'a> Compiler<'a> {
             let operand = self.frame.take(above)?;
             let hint = self.frame.hint(hint, &[busy]);
             let dst = self.frame.own(operand, hint)?;
-            self.frame.asm.alu(op, true, dst, source)?;
+            shift(self, dst, source)?;
             self.frame.put(above, dst)?;
         }
         self.frame.unlock();
         Ok(())
+    }
+
+    /// Shifts the lanes of 64 bits.
+    fn shift(&mut self, op: u8) -> Result<(), Error> {
+        self.shift_by(64, |compiler, dst, count| compiler.frame.asm.alu(op, true, dst, count))
     }
 
     fn and_not(&mut self) -> Result<(), Error> {
