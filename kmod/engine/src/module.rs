@@ -259,6 +259,8 @@ impl<H: Host + 'static> Module<H> {
         failed(&error);
         Self::interpreted(wasm, options, manifest, || match &error {
             compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
+            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, exceptions(&error).text),
+            compiler::Error::TotalHeapLimit => Refusal::limited(Limit::TotalHeap, exceptions(&error).text),
             reason => exceptions(reason),
         })
     }

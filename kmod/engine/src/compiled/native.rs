@@ -310,7 +310,7 @@ impl CompiledCode {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`]; [`Error::TooLarge`] if the machine code exceeds the `code` limit;
+    /// [`Error::Memory`]; [`Error::CodeLimit`] and [`Error::TotalHeapLimit`];
     /// [`Error::Unsupported`] if the host has no compiler for it.
     pub(crate) fn new(compiled: &Compiled) -> Result<Self, Error> {
         let mut helpers = Vec::new();
@@ -352,9 +352,8 @@ impl CompiledCode {
         let uncompiled = unsafe { Uncompiled::new(&jit) };
         KernelHost::new().compile(uncompiled).map_err(|fail| match fail {
             Fail::Errno(Errno::NoMem) => Error::Memory,
-            Fail::Errno(Errno::FBig | Errno::DQuot) => {
-                Error::TooLarge("machine code and memory to compile it exceed the limit of code")
-            }
+            Fail::Errno(Errno::FBig) => Error::CodeLimit,
+            Fail::Errno(Errno::DQuot) => Error::TotalHeapLimit,
             _ => Error::Unsupported("this kernel: its eBPF JIT refuses, or is off"),
         })?;
         entries.extend(functions.iter().map(|function| function.entry));

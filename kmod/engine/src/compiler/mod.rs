@@ -70,6 +70,10 @@ pub enum Error {
     Unsupported(&'static str),
     /// Something in it is larger than compiled code can have.
     TooLarge(&'static str),
+    /// Machine code and the memory to compile it exceed the limit `code`.
+    CodeLimit,
+    /// Machine code and the memory to compile it exceed the limit `total-heap`.
+    TotalHeapLimit,
     /// No memory.
     Memory,
     /// A mistake of the compiler.
@@ -90,6 +94,10 @@ impl fmt::Display for Error {
             Self::Invalid(message, offset) => write!(f, "not valid Wasm: {message} at offset {offset}"),
             Self::Unsupported(what) => write!(f, "the compiler does not support {what}"),
             Self::TooLarge(what) => write!(f, "too large for compiled code: {what}"),
+            Self::CodeLimit | Self::TotalHeapLimit => {
+                let limit = if *self == Self::CodeLimit { "code" } else { "total-heap" };
+                write!(f, "machine code and the memory to compile it exceed the limit {limit}")
+            }
             Self::Memory => f.write_str("no memory for the compiler"),
             Self::Internal(what) => write!(f, "mistake of the compiler: {what}"),
             Self::Unsafe(function, violation) => write!(f, "the checker refuses function {function}: {violation}"),
