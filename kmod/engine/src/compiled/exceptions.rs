@@ -2,9 +2,9 @@
 
 //! Exceptions of an instance that a guest can still catch or refer to.
 //!
-//! A reference is a handle. An exception that is caught without a reference to it is freed at once.
-//! Those that references were made of are freed by a conservative collection: a word that looks
-//! like a handle keeps the exception alive, wherever it is.
+//! A reference is a handle. An exception that is caught before a reference to it was made is freed
+//! at once. A conservative collection frees the others: a word that looks like a handle keeps the
+//! exception alive, wherever the word is.
 
 use super::instance::InstanceStop;
 use alloc::vec::Vec;
@@ -22,9 +22,9 @@ const POLL_PERIOD: usize = 4096;
 enum State {
     #[default]
     Free,
-    /// There is no reference but the exception word.
+    /// Only the exception word refers to the exception.
     Fresh,
-    /// There may be references.
+    /// References to the exception may exist.
     Referenced,
     /// Found by the present collection.
     Marked,
