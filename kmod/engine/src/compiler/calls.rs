@@ -244,13 +244,17 @@ impl Compiler<'_> {
     /// Pushes the results of a call: the first is in R0, the rest in the context from index `first`
     /// plus 1 on.
     fn take_results(&mut self, results: usize, first: u32) -> Result<(), Error> {
-        if results == 0 {
-            return Ok(());
-        }
+        let Some(rest) = results.checked_sub(1) else { return Ok(()) };
         self.frame.push(Value::Reg(R0))?;
-        for index in 1..results {
-            let index = u32::try_from(index).ok().and_then(|index| index.checked_add(first));
-            let off = args_offset(index.ok_or(Error::Internal("result"))?)?;
+        self.push_args(first.saturating_add(1), rest)?;
+        self.frame.unlock();
+        Ok(())
+    }
+
+    /// Pushes `count` words of the context's arguments, from index `first` on, in their frame slots.
+    pub(super) fn push_args(&mut self, first: u32, count: usize) -> Result<(), Error> {
+        for index in (first..).take(count) {
+            let off = args_offset(index)?;
             let depth = u32::try_from(self.frame.stack.len()).map_err(|_| Error::TooLarge("operands"))?;
             let slot = self.frame.operand_slot(depth);
             let reg = self.frame.alloc()?;
@@ -259,7 +263,6 @@ impl Compiler<'_> {
             self.frame.release(reg)?;
             self.frame.push(Value::Slot)?;
         }
-        self.frame.unlock();
         Ok(())
     }
 

@@ -16,8 +16,7 @@ use super::{
     calls::Argument,
     function::{
         Compiler,
-        Kind,
-        args_offset, //
+        Kind, //
     },
     registers::{
         Snapshot,
@@ -170,21 +169,6 @@ impl Compiler<'_> {
         self.frame.clobber(false)
     }
 
-    /// Pushes `count` words of the arguments, from index `first` on, in their frame slots.
-    fn push_caught(&mut self, first: usize, count: usize) -> Result<(), Error> {
-        for index in first..first.saturating_add(count) {
-            let off = args_offset(u32::try_from(index).map_err(|_| Error::TooLarge("values of an exception"))?)?;
-            let depth = u32::try_from(self.frame.stack.len()).map_err(|_| Error::TooLarge("operands"))?;
-            let slot = self.frame.operand_slot(depth);
-            let reg = self.frame.alloc()?;
-            self.frame.asm.load(width::DW, reg, R6, off)?;
-            self.frame.asm.store_slot(slot, RegImm::Reg(reg))?;
-            self.frame.release(reg)?;
-            self.frame.push(Value::Slot)?;
-        }
-        Ok(())
-    }
-
     /// Compiles a clause of a `try_table`, whose construct is no longer open. Returns false if it
     /// catches every exception.
     fn clause(&mut self, clause: Catch, height: usize) -> Result<bool, Error> {
@@ -197,26 +181,32 @@ impl Compiler<'_> {
         let target = self.target(label)?;
         let Some(tag) = tag else {
             self.catch_any(has_ref)?;
-            self.push_caught(0, usize::from(has_ref))?;
+            self.push_args(0, usize::from(has_ref))?;
             self.branch(target)?;
             return Ok(false);
         };
         let next = self.test_tag(tag, has_ref)?;
-        self.push_caught(0, self.declarations.tag_words(tag)?.saturating_add(usize::from(has_ref)))?;
+        self.push_args(0, self.declarations.tag_words(tag)?.saturating_add(usize::from(has_ref)))?;
         self.branch(target)?;
         self.begin_landing(next, height)?;
         Ok(true)
     }
 
-    /// Ends a try: emits its landing. An exception that it does not catch is thrown within the
-    /// construct at `delegate`, if given, or else within the one around the try.
-    pub(super) fn end_try(&mut self, delegate: Option<u32>) -> Result<(), Error> {
+    /// Ends the body or a clause of a try. Returns the index of the try's construct.
+    fn end_part(&mut self) -> Result<usize, Error> {
         let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("end"))?;
         if self.is_reachable {
             self.branch(last)?;
             self.diverge()?;
         }
         self.close_try();
+        Ok(last)
+    }
+
+    /// Ends a try: emits its landing. An exception that it does not catch is thrown within the
+    /// construct at `delegate`, if given, or else within the one around the try.
+    pub(super) fn end_try(&mut self, delegate: Option<u32>) -> Result<(), Error> {
+        self.end_part()?;
         let mut control = self.controls.pop().ok_or(Error::Internal("end"))?;
         let count = match delegate {
             Some(depth) => self.target(depth)?.saturating_add(1),
@@ -255,12 +245,7 @@ impl Compiler<'_> {
 
     /// Begins a clause of a `try`: for exceptions with tag `tag`, or for all.
     pub(super) fn catch(&mut self, tag: Option<u32>) -> Result<(), Error> {
-        let last = self.controls.len().checked_sub(1).ok_or(Error::Internal("catch"))?;
-        if self.is_reachable {
-            self.branch(last)?;
-            self.diverge()?;
-        }
-        self.close_try();
+        let last = self.end_part()?;
         let control = self.controls.get_mut(last).ok_or(Error::Internal("catch"))?;
         control.kind = Kind::Catch;
         let (height, number) = (control.height, control.number);
@@ -281,7 +266,8 @@ impl Compiler<'_> {
             self.catch_any(has_ref)?;
         }
         // A reference to the exception, for `rethrow`, is below the values.
-        self.push_caught(words, usize::from(has_ref))?;
-        self.push_caught(0, words)
+        let first = u32::try_from(words).map_err(|_| Error::TooLarge("values of an exception"))?;
+        self.push_args(first, usize::from(has_ref))?;
+        self.push_args(0, words)
     }
 }
