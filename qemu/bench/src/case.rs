@@ -62,6 +62,7 @@ pub(crate) struct Case {
 const ALL: Variants = Variants::of(&[
     Variant::Process,
     Variant::Kernel,
+    Variant::KernelInterpreted,
     Variant::Engine,
     Variant::MachineCode,
     Variant::Wasmi,
@@ -81,11 +82,11 @@ const MEMCACHED_AND_BOUND: &[Variant] = &[Variant::Memcached, Variant::Bound];
 const PARTNER: &[Variant] = &[Variant::KernelAndProcess];
 
 /// Variants of the break-even curve.
-const CURVE: Variants = Variants::of(&[Variant::Process, Variant::Kernel, Variant::Engine]);
+const CURVE: Variants = Variants::of(&[Variant::Process, Variant::Kernel, Variant::KernelInterpreted, Variant::Engine]);
 
 /// Variants of `start-kept`: the guest that `kwasmi load` keeps in the kernel, and the native
 /// process.
-const KEPT: Variants = Variants::of(&[Variant::Process, Variant::Kernel]);
+const KEPT: Variants = Variants::of(&[Variant::Process, Variant::Kernel, Variant::KernelInterpreted]);
 
 /// Group whose cases are the points of the break-even curve.
 pub(crate) const CURVE_GROUP: &str = "break-even";

@@ -46,8 +46,14 @@ pub(crate) struct Baseline {
 }
 
 /// Variants that run kwasmi's code.
-const OWN: [Variant; 5] =
-    [Variant::Kernel, Variant::KernelBatch, Variant::KernelAndProcess, Variant::Engine, Variant::MachineCode];
+const OWN: [Variant; 6] = [
+    Variant::Kernel,
+    Variant::KernelInterpreted,
+    Variant::KernelBatch,
+    Variant::KernelAndProcess,
+    Variant::Engine,
+    Variant::MachineCode,
+];
 
 /// Default tolerance: the variation of ratios between runs on a busy machine.
 const TOLERANCE: f64 = 0.25;

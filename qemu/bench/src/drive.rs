@@ -213,7 +213,7 @@ fn tables(measurements: &Measurements) -> String {
 fn print(run: &Run) {
     for measurements in &run.places {
         println!("{}", tables(measurements));
-        for variant in [Variant::Kernel, Variant::Engine] {
+        for variant in [Variant::Kernel, Variant::KernelInterpreted, Variant::Engine] {
             if let Some(fuel) = table::break_even(measurements, variant) {
                 println!("Break-even of {}: {fuel:.0} fuel per empty host call.\n", variant.name());
             }

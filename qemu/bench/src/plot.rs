@@ -40,6 +40,7 @@ const ROW: usize = 18;
 const fn colour(variant: Variant) -> RGBColor {
     match variant {
         Variant::Kernel => RGBColor(213, 94, 0),
+        Variant::KernelInterpreted => RGBColor(160, 70, 0),
         Variant::KernelBatch => RGBColor(204, 121, 167),
         Variant::KernelAndProcess => RGBColor(230, 159, 0),
         Variant::Bound => RGBColor(127, 127, 127),
@@ -124,7 +125,7 @@ where
     let curve = |variant: Variant| -> Vec<(f64, f64)> {
         cases.iter().filter_map(|case| Some((case.fuel?, case.ratio(variant)?))).collect()
     };
-    let curves: Vec<_> = [Variant::Kernel, Variant::Engine]
+    let curves: Vec<_> = [Variant::Kernel, Variant::KernelInterpreted, Variant::Engine]
         .into_iter()
         .map(|variant| (variant, curve(variant)))
         .filter(|(_, points)| !points.is_empty())

@@ -308,9 +308,9 @@ impl Sampler {
             return Ok(player);
         }
         if matches!(case.setting, Setting::Anew | Setting::AnewKept) {
-            let is_kept = variant == Variant::Kernel && case.setting == Setting::AnewKept;
+            let is_kept = variant != Variant::Process && case.setting == Setting::AnewKept;
             let beside = if is_kept {
-                Beside::Keeper(Program::start_and_hear(self.tools.command_keep())?)
+                Beside::Keeper(Program::start_and_hear(self.tools.command_keep(variant))?)
             } else {
                 Beside::Nobody
             };

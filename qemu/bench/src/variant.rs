@@ -36,11 +36,14 @@ pub(crate) enum Variant {
     Bpf,
     /// The server memcached, with one thread.
     Memcached,
-    /// Guest in the kernel.
+    /// Guest in the kernel, as machine code.
     Kernel,
-    /// Guest in the kernel that combines operations in one host call (`kwasmi_batch_1`).
+    /// Guest in the kernel, interpreted.
+    KernelInterpreted,
+    /// Guest in the kernel, as machine code, that combines operations in one host call
+    /// (`kwasmi_batch_1`).
     KernelBatch,
-    /// Guest in the kernel whose partner is a native process.
+    /// Guest in the kernel, as machine code, whose partner is a native process.
     KernelAndProcess,
     /// Kernel module without Wasm that makes the same kernel calls as a guest (`qemu/bound`).
     Bound,
@@ -56,13 +59,14 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All variants, in the order of tables.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Process,
         Self::Syscall,
         Self::Uring,
         Self::Bpf,
         Self::Memcached,
         Self::Kernel,
+        Self::KernelInterpreted,
         Self::KernelBatch,
         Self::KernelAndProcess,
         Self::Bound,
@@ -81,6 +85,7 @@ impl Variant {
             Self::Bpf => "eBPF",
             Self::Memcached => "memcached",
             Self::Kernel => "kernel",
+            Self::KernelInterpreted => "kernel interpreter",
             Self::KernelBatch => "kernel batch",
             Self::KernelAndProcess => "kernel+process",
             Self::Bound => "bound",
@@ -165,7 +170,7 @@ impl Tools {
             Variant::Memcached => self.memcached.as_ref().is_some_and(|program| {
                 Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
             }),
-            Variant::Kernel | Variant::KernelAndProcess => self.kwasmi.is_some(),
+            Variant::Kernel | Variant::KernelInterpreted | Variant::KernelAndProcess => self.kwasmi.is_some(),
             Variant::KernelBatch => self.kwasmi.is_some() && self.batch_guest.exists(),
             Variant::Bound => bound::is_there(),
             Variant::Engine => self.engine.exists(),
@@ -194,6 +199,11 @@ impl Tools {
         path.metadata().is_ok_and(|metadata| metadata.len() > 0).then_some(path)
     }
 
+    /// Returns the path of the `kwasmi` command.
+    fn kwasmi(&self) -> &Path {
+        self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi"))
+    }
+
     /// Returns the command that starts `variant`. The guest gets `fds` descriptors from 3 on,
     /// and `folder`.
     fn begin(&self, variant: Variant, fds: usize, folder: Option<&Path>) -> Command {
@@ -205,8 +215,9 @@ impl Tools {
                 (program, &["--threads", "1", "--user", "root"], false)
             }
             Variant::Kernel | Variant::KernelBatch | Variant::KernelAndProcess => {
-                (self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")), &["run"], true)
+                (self.kwasmi(), &["run", "--engine", "compiler"], true)
             }
+            Variant::KernelInterpreted => (self.kwasmi(), &["run", "--engine", "interpreter"], true),
             Variant::Bound => (&self.own, &["bound"], false),
             Variant::Engine | Variant::MachineCode => (&self.engine, &[], true),
             Variant::Wasmi => (&self.runtimes, &["wasmi"], true),
@@ -284,10 +295,12 @@ impl Tools {
         command
     }
 
-    /// Returns the command that keeps the guest loaded in the kernel until it is killed.
-    pub(crate) fn command_keep(&self) -> Command {
-        let mut command = Command::new(self.kwasmi.as_deref().unwrap_or(Path::new("kwasmi")));
-        command.arg("load").arg(&self.guest);
+    /// Returns the command that keeps the guest of `variant` loaded in the kernel until it is
+    /// killed.
+    pub(crate) fn command_keep(&self, variant: Variant) -> Command {
+        let engine = if variant == Variant::KernelInterpreted { "interpreter" } else { "compiler" };
+        let mut command = Command::new(self.kwasmi());
+        command.args(["load", "--engine", engine]).arg(&self.guest);
         command
     }
 
