@@ -150,6 +150,7 @@ struct Op {
 
 impl Op {
     /// Reads operation `index` of the array at `ops`.
+    #[inline(always)]
     fn read(memory: &[u8], ops: u32, index: u32) -> Result<Self, Errno> {
         let place = after(ops, index.checked_mul(OP).ok_or(Errno::Fault)?)?;
         let bytes = read::<{ OP as usize }>(memory, place)?;
@@ -188,6 +189,13 @@ impl Op {
         bytes[8..16].copy_from_slice(&self.done.to_le_bytes());
         bytes[22..24].copy_from_slice(&(error as u16).to_le_bytes());
         Ok(())
+    }
+
+    /// Returns true if the operation is a read or write at the file position that has moved nothing.
+    #[inline(always)]
+    fn is_new_transfer(&self) -> bool {
+        let is_transfer = self.kind == Kind::Read as u8 || self.kind == Kind::Write as u8;
+        is_transfer && self.flags & !(ALL | PREVIOUS | GO_ON) == 0 && self.done == 0
     }
 
     /// Returns true if the operation has read the end of a file.
@@ -310,6 +318,29 @@ fn go_on<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op, now:
             close(context, descriptor.handle)
         }
     }
+}
+
+/// Performs an operation that [`Op::is_new_transfer`], and waits for it. This is the quick path of
+/// [`submit`]: mostly the first transfer moves all bytes.
+#[inline(always)]
+fn transfer_first<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op) -> Done {
+    let reads = op.kind == Kind::Read as u8;
+    let (rights, of_directory) = if reads { (Rights::FD_READ, Errno::IsDir) } else { (Rights::FD_WRITE, Errno::BadF) };
+    let handle = context.file(op.fd, rights, of_directory)?.handle;
+    let span = rest(memory, op.data, op.len, 0)?;
+    let moved = if reads {
+        context.host.read(handle, memory, &[span], At::Position)
+    } else {
+        context.host.write(handle, memory, &[span], At::Position)
+    }?;
+    let moved = moved.min(span.len);
+    op.done = moved as u64;
+    count_bytes(context, moved)?;
+    if moved == 0 || op.done >= bytes(op.len) || !op.has(ALL) {
+        return Ok(());
+    }
+    count(context, 0)?;
+    go_on(context, memory, op, At::Position)
 }
 
 /// Performs a read or a write.
@@ -476,7 +507,12 @@ pub(super) fn submit<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], ops: 
         if op.has(PREVIOUS) {
             op.len = u32::try_from(previous).unwrap_or(u32::MAX).min(op.len);
         }
-        let error = match go_on(context, memory, &mut op, At::Position) {
+        let result = if op.is_new_transfer() {
+            transfer_first(context, memory, &mut op)
+        } else {
+            go_on(context, memory, &mut op, At::Position)
+        };
+        let error = match result {
             Ok(()) => Errno::Success,
             Err(Failure::Errno(errno)) => errno,
             Err(stop @ Failure::Stop(_)) => {
