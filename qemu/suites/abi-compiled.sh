@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --env KWASMI_RACE --env KWASMI_TEST_PERCENT
-# Tests of ioctls with compiled guests: those of the suite `abi` that do not limit fuel.
+# Tests of ioctls with compiled guests, with fault injection: those of the suite `abi` that do not limit fuel.
 . /suites/ktap.sh >/dev/null
 
-kwasmi-abi load start run invoke fuzz race
+kwasmi-abi load start run invoke faults fuzz race
 status=$?
 look_for_leaks
 exit "$status"
