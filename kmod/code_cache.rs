@@ -106,7 +106,7 @@ impl CachedCode {
     /// # Errors
     ///
     /// Errors of `load`.
-    pub(crate) fn of(
+    pub(crate) fn find_or_load(
         hash: &Hash,
         limits: &CallLimits,
         engine: EngineChoice,

@@ -210,7 +210,7 @@ fn load_module(
     let file = ioctl::bytes_from_user(request.wasm, usize::try_from(request.wasm_len)?)?;
     let (identity, module) = match Envelope::open(&file) {
         Ok(envelope) => {
-            let mut identity = Identity::of(&envelope)?;
+            let mut identity = Identity::from_envelope(&envelope)?;
             let verified = identity
                 .verify(&envelope, log)
                 .and_then(|()| identity.restrict(&mut limits, log));
@@ -236,7 +236,7 @@ fn load_module(
                 signature: None,
             };
             (
-                Arc::new(Identity::of(&whole)?, GFP_KERNEL_ACCOUNT)?,
+                Arc::new(Identity::from_envelope(&whole)?, GFP_KERNEL_ACCOUNT)?,
                 Err(EKEYREJECTED),
             )
         }

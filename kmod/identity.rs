@@ -95,7 +95,7 @@ impl Identity {
     /// # Errors
     ///
     /// `EINTR` if a fatal signal is pending.
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Result<Self> {
+    pub(crate) fn from_envelope(envelope: &Envelope<'_>) -> Result<Self> {
         let sha256 = hash(envelope.signed)?;
         Ok(Self {
             sha256,

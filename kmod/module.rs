@@ -127,7 +127,7 @@ impl Module {
             engine => engine,
         };
         let counted = Counted::new(log)?;
-        let code = CachedCode::of(identity.sha256(), limits, engine, |not_compiled| {
+        let code = CachedCode::find_or_load(identity.sha256(), limits, engine, |not_compiled| {
             Code::load(envelope, limits, not_compiled, log)
         })?;
         if engine == EngineChoice::Compiler && !code.is_compiled() {

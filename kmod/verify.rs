@@ -12,7 +12,7 @@ use crate::{
     log::LogBuffer,
     module_parameters,
     signing::cms::{
-        Kind,
+        KeyAlgorithm,
         Signature, //
     },
     uapi::{
@@ -141,9 +141,11 @@ pub(crate) fn check(
     match Keyring::find(&parsed.signer) {
         Ok(key) => {
             let algorithm = key.algorithm().to_bytes();
-            let is_strong = match parsed.kind {
-                Kind::Rsa => algorithm == b"rsa",
-                Kind::Ecdsa => algorithm == b"ecdsa-nist-p256" || algorithm == b"ecdsa-nist-p384",
+            let is_strong = match parsed.key_algorithm {
+                KeyAlgorithm::Rsa => algorithm == b"rsa",
+                KeyAlgorithm::Ecdsa => {
+                    algorithm == b"ecdsa-nist-p256" || algorithm == b"ecdsa-nist-p384"
+                }
             };
             if !is_strong {
                 let _ =

@@ -13,7 +13,7 @@ use crate::{
 use kwasmi_engine::{
     compiler::{
         self,
-        Options,
+        CompilerOptions,
         Origin, //
     },
     ebpf::{
@@ -68,7 +68,7 @@ impl Bytecode {
     #[must_use]
     pub fn of(wasm: &[u8]) -> Option<Self> {
         let functions = [true, false].map(|has_masks| {
-            let (compiled, origins) = compiler::compile_traced(wasm, Options::new(has_masks)).ok()?;
+            let (compiled, origins) = compiler::compile_traced(wasm, CompilerOptions::new(has_masks)).ok()?;
             Some(compiled.functions.into_iter().map(|function| function.code).zip(origins).collect())
         });
         let functions = functions.into_iter().collect::<Option<_>>()?;
@@ -102,7 +102,7 @@ impl Bytecode {
 /// instructions.
 #[must_use]
 pub fn has_masks(wasm: &[u8], code: &MachineCode) -> bool {
-    compiler::compile(wasm, Options::new(true)).is_ok_and(|compiled| {
+    compiler::compile(wasm, CompilerOptions::new(true)).is_ok_and(|compiled| {
         let count = |function: &machine_code::Function| function.instructions as usize;
         compiled.functions.iter().map(|function| function.code.len()).eq(code.functions.iter().map(count))
     })

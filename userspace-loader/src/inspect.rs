@@ -198,7 +198,7 @@ impl Inspection {
             inspection.refused.push(format!("not valid Wasm: {message} at offset {offset}"));
         } else {
             inspection.check_entry();
-            match compiler::compile(wasm, compiler::Options::default()) {
+            match compiler::compile(wasm, compiler::CompilerOptions::default()) {
                 Err(reason) if inspection.has_exceptions => inspection.refused.push(reason.to_string()),
                 result => inspection.interpreted_because = result.err().map(|reason| reason.to_string()),
             }

@@ -40,7 +40,7 @@ pub(crate) struct Http {
 impl Http {
     /// Makes a protocol that reads the file at descriptor 4 for each request.
     pub(crate) fn with_file() -> Self {
-        Self { file: Some(pipes::handed(4)) }
+        Self { file: Some(pipes::borrow_descriptor(4)) }
     }
 
     /// Appends the answer to a request for `path`.

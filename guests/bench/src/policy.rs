@@ -11,7 +11,7 @@ pub(crate) use self::rules::{
 };
 
 use crate::{
-    pipes::handed,
+    pipes::borrow_descriptor,
     time,
     time_result, //
 };
@@ -36,7 +36,7 @@ pub(crate) fn decide(count: u64, _args: &[String]) -> io::Result<Duration> {
 
 /// Reads a request from descriptor 3 and writes the answer of one byte to descriptor 4.
 pub(crate) fn serve(count: u64, _args: &[String]) -> io::Result<Duration> {
-    let (mut input, mut output) = (handed(3), handed(4));
+    let (mut input, mut output) = (borrow_descriptor(3), borrow_descriptor(4));
     let (mut request, mut state) = ([0; REQUEST], 1);
     time(count, || {
         input.read_exact(&mut request)?;

@@ -250,7 +250,7 @@ pub(crate) fn send_file(
     count: u64,
     mut send: impl FnMut(&mut File, &mut TcpStream, u64) -> io::Result<u64>,
 ) -> io::Result<Duration> {
-    let mut file = pipes::handed(4);
+    let mut file = pipes::borrow_descriptor(4);
     let mut to = listener().accept()?.0;
     let mut left = count.checked_mul(BUFFER as u64).ok_or(ErrorKind::InvalidInput)?;
     let mut is_rewound = false;

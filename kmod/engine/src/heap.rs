@@ -687,7 +687,7 @@ static HEAP: Heap = Heap;
 
 fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     let account = Account::current();
-    let small = account.zip(Class::of(layout.size())).filter(|_| layout.align() <= slab::TAG);
+    let small = account.zip(Class::for_size(layout.size())).filter(|_| layout.align() <= slab::TAG);
     let refused = match small.map(|(account, class)| account.allocate_small(class)) {
         Some(Ok(block)) => return Some(block),
         Some(Err(error)) => Some(error),

@@ -98,7 +98,7 @@ impl Item {
 
 impl<'a> Interface<'a> {
     /// Reads the interface of `wasm`.
-    pub(crate) fn of(wasm: &'a [u8]) -> Self {
+    pub(crate) fn parse(wasm: &'a [u8]) -> Self {
         let mut this = Self::default();
         for section in sections(wasm) {
             let reader = BinaryReader::new(section.contents, 0);
@@ -309,13 +309,13 @@ mod tests {
     }
 
     fn check(text: &str) -> Result<bool, String> {
-        Interface::of(&wasm(text)).check(OPTIONS).map_err(|refusal| refusal.to_string())
+        Interface::parse(&wasm(text)).check(OPTIONS).map_err(|refusal| refusal.to_string())
     }
 
     #[test]
     fn imports_and_exports_are_found_with_their_types() {
         let wasm = wasm(PROGRAM);
-        let interface = Interface::of(&wasm);
+        let interface = Interface::parse(&wasm);
         let names: Vec<_> = interface.imports().map(|import| import.name).collect();
         assert_eq!(names, ["proc_exit", "fd_close"]);
         assert_eq!(interface.export("_start"), Some(Item::Procedure));
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn only_memory_0_is_the_default_memory() {
-        let is_default = |text| Interface::of(&wasm(text)).exports_default_memory();
+        let is_default = |text| Interface::parse(&wasm(text)).exports_default_memory();
         assert!(is_default(r#"(module (memory (export "memory") 1))"#));
         assert!(!is_default(r#"(module (memory 1) (memory (export "memory") 1))"#));
         assert!(!is_default(r#"(module (memory (export "other") 1))"#));
@@ -344,13 +344,13 @@ mod tests {
     fn bytes_that_are_not_validated_are_read_as_far_as_possible() {
         let wasm = wasm(PROGRAM);
         for len in 0..wasm.len() {
-            let _ = Interface::of(&wasm[..len]).check(OPTIONS);
+            let _ = Interface::parse(&wasm[..len]).check(OPTIONS);
         }
         for at in 0..wasm.len() {
             for bits in [0x01, 0x10, 0x80, 0xff] {
                 let mut changed = wasm.clone();
                 changed[at] ^= bits;
-                let interface = Interface::of(&changed);
+                let interface = Interface::parse(&changed);
                 let _ = interface.check(OPTIONS);
                 let _ = interface.reexports();
             }
@@ -375,8 +375,8 @@ mod tests {
                 .into())
         );
         let test = wasm(r#"(module (import "kwasmi_test" "panic" (func)) (func (export "f")))"#);
-        assert!(Interface::of(&test).check(OPTIONS).is_err());
-        assert!(Interface::of(&test).check(Options { fault_injection: true, ..OPTIONS }).is_ok());
+        assert!(Interface::parse(&test).check(OPTIONS).is_err());
+        assert!(Interface::parse(&test).check(Options { fault_injection: true, ..OPTIONS }).is_ok());
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl<H: Host + 'static> Module<H> {
     /// provide, exports [`ENTRY`] as something else than a function without parameters and results,
     /// or exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
-        ModuleCounts::of(wasm).check(&options.limits)?;
+        ModuleCounts::count(wasm).check(&options.limits)?;
         Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Requested.text()))
     }
 
@@ -201,7 +201,7 @@ impl<H: Host + 'static> Module<H> {
     ) -> Result<Self, Refusal> {
         let Validated { engine, module, has_start } =
             Validated::new(wasm, options, CompilationMode::Eager).map_err(|invalid| invalid.refusal(exceptions))?;
-        let interface = Interface::of(wasm);
+        let interface = Interface::parse(wasm);
         let has_entry = check(&interface, options, manifest)?;
         let mut linker = Linker::new(&engine);
         define(&mut linker, options, interface.exports_default_memory())
@@ -226,7 +226,7 @@ impl<H: Host + 'static> Module<H> {
         engine: EngineChoice,
         failed: impl FnOnce(&compiler::Error),
     ) -> Result<Self, Refusal> {
-        let counts = ModuleCounts::of(wasm);
+        let counts = ModuleCounts::count(wasm);
         counts.check(&options.limits)?;
         let has_masks = match engine {
             EngineChoice::Compiler { has_masks } => has_masks,
@@ -234,7 +234,7 @@ impl<H: Host + 'static> Module<H> {
                 return Self::interpreted(wasm, options, manifest, || exceptions(&reason.text()));
             }
         };
-        let interface = Interface::of(wasm);
+        let interface = Interface::parse(wasm);
         let has_start = interface.has_start();
         let has_entry = match check(&interface, options, manifest) {
             Ok(has_entry) => has_entry,

@@ -52,7 +52,7 @@ pub(crate) struct ModuleCounts {
 
 impl ModuleCounts {
     /// Counts the contents of `wasm`, as far as they can be parsed.
-    pub(crate) fn of(wasm: &[u8]) -> Self {
+    pub(crate) fn count(wasm: &[u8]) -> Self {
         let mut counts = Self::default();
         for section in sections(wasm) {
             let count = count(section.contents);
@@ -209,15 +209,15 @@ mod tests {
             element_segments: 1,
             const_instructions: 3,
         };
-        assert_eq!(ModuleCounts::of(&wasm), expected);
+        assert_eq!(ModuleCounts::count(&wasm), expected);
         for len in 0..wasm.len() {
-            let _ = ModuleCounts::of(&wasm[..len]);
+            let _ = ModuleCounts::count(&wasm[..len]);
         }
     }
 
     #[test]
     fn the_exceeded_limit_is_named() {
-        let counts = ModuleCounts::of(&wat::parse_str(MODULE).expect("valid text"));
+        let counts = ModuleCounts::count(&wat::parse_str(MODULE).expect("valid text"));
         let limits = ModuleLimits {
             functions: 3,
             function_size: 6,
@@ -258,7 +258,7 @@ mod tests {
                 alloc::format!("(module (table 1 funcref) (elem (offset {sum}) func))"),
             ] {
                 let wasm = wat::parse_str(&text).expect("valid text");
-                let counts = ModuleCounts::of(&wasm);
+                let counts = ModuleCounts::count(&wasm);
                 let limits = ModuleLimits {
                     functions: 1,
                     function_size: 1,

@@ -9,9 +9,9 @@
 
 use wasmparser::Operator;
 
-/// Shape of an operation: its operands and its result.
+/// OperationShape of an operation: its operands and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum OperationShape {
     /// One `v128` operand, `v128` result.
     Unary,
     /// Two `v128` operands, `v128` result.
@@ -27,7 +27,7 @@ pub(crate) enum Shape {
 }
 
 /// Passes to `$callback`, for each operation but `i8x16.shuffle`: the variant of [`Operator`], the
-/// function of `wasmi_core::simd`, and the [`Shape`].
+/// function of `wasmi_core::simd`, and the [`OperationShape`].
 macro_rules! for_each_operation {
     ($callback:ident) => {
         $callback! {
@@ -233,22 +233,22 @@ pub(crate) use for_each_operation;
 
 macro_rules! shape {
     (unary) => {
-        Shape::Unary
+        OperationShape::Unary
     };
     (binary) => {
-        Shape::Binary
+        OperationShape::Binary
     };
     (ternary) => {
-        Shape::Ternary
+        OperationShape::Ternary
     };
     (shift) => {
-        Shape::Shift
+        OperationShape::Shift
     };
     (test) => {
-        Shape::Test
+        OperationShape::Test
     };
     (mask) => {
-        Shape::Mask
+        OperationShape::Mask
     };
 }
 
@@ -271,7 +271,7 @@ macro_rules! define_operations {
             const ALL: &'static [Self] = &[Self::I8x16Shuffle, $(Self::$name,)*];
 
             /// The operation that computes `operator`.
-            pub(crate) fn of(operator: &Operator<'_>) -> Option<Self> {
+            pub(crate) fn from_operator(operator: &Operator<'_>) -> Option<Self> {
                 match operator {
                     Operator::I8x16Shuffle { .. } => Some(Self::I8x16Shuffle),
                     $(Operator::$name => Some(Self::$name),)*
@@ -279,9 +279,9 @@ macro_rules! define_operations {
                 }
             }
 
-            fn shape(self) -> Shape {
+            fn shape(self) -> OperationShape {
                 match self {
-                    Self::I8x16Shuffle => Shape::Ternary,
+                    Self::I8x16Shuffle => OperationShape::Ternary,
                     $(Self::$name => shape!($shape),)*
                 }
             }
@@ -301,16 +301,16 @@ impl Operation {
     /// Number of words that the operands take.
     pub(crate) fn operands(self) -> usize {
         match self.shape() {
-            Shape::Unary | Shape::Test | Shape::Mask => 2,
-            Shape::Shift => 3,
-            Shape::Binary => 4,
-            Shape::Ternary => 6,
+            OperationShape::Unary | OperationShape::Test | OperationShape::Mask => 2,
+            OperationShape::Shift => 3,
+            OperationShape::Binary => 4,
+            OperationShape::Ternary => 6,
         }
     }
 
     /// Set if the result is a `v128`.
     pub(crate) fn has_vector(self) -> bool {
-        !matches!(self.shape(), Shape::Test | Shape::Mask)
+        !matches!(self.shape(), OperationShape::Test | OperationShape::Mask)
     }
 }
 

@@ -932,7 +932,7 @@ fn modules() {
     let mut refused = Vec::new();
     for path in list.split_whitespace() {
         let wasm = std::fs::read(path).expect("a file");
-        let compiled = match compiler::compile(&wasm, compiler::Options::default()) {
+        let compiled = match compiler::compile(&wasm, compiler::CompilerOptions::default()) {
             Ok(compiled) => compiled,
             Err(error) => {
                 println!("{path}: {error}");

@@ -20,7 +20,7 @@ use kwasmi_engine::{
     },
     compiler::{
         self,
-        Options, //
+        CompilerOptions, //
     },
     vmctx::TrapReason,
 };
@@ -110,8 +110,8 @@ fn selects() {
                 for (a, b) in [(0, 0), (3, 5), (5, 3), (-1, 1), (i32::MIN, i32::MAX), (-1, -1)] {
                     let expected = if holds(a, b) { one(a, b) } else { two(a, b) };
                     let words = [a, b, 0, 0, 0].map(|word| u64::from(word.cast_unsigned()));
-                    let (end, _) =
-                        Guest::new(&text, Options::default()).run(Some(Stress::new(words, u64::MAX)), &mut Digits);
+                    let (end, _) = Guest::new(&text, CompilerOptions::default())
+                        .run(Some(Stress::new(words, u64::MAX)), &mut Digits);
                     assert_eq!(end, SimulationEnd::Returned(expected.cast_unsigned().into()), "{text}: {a}, {b}");
                 }
             }
@@ -248,7 +248,7 @@ fn large_offsets() {
     let fixed = r#"(module (memory 32769) (func (result i32)
         (i32.store (i32.const 0x80000000) (i32.const 5)) (i32.load offset=0x7ffffff0 (i32.const 16))))"#;
     for text in [&*text, fixed] {
-        let compiled = compiler::compile(&wat::parse_str(text).expect("a program"), Options::default())
+        let compiled = compiler::compile(&wat::parse_str(text).expect("a program"), CompilerOptions::default())
             .expect("a module that compiles");
         compiled.check().expect("code that the checker accepts");
     }
@@ -507,7 +507,7 @@ fn vectors_in_memory() {
 /// Nothing can end the validation of one operator.
 #[test]
 fn operators_that_take_long_to_validate_are_refused() {
-    let compile = |text: &str| compiler::compile(&wat::parse_str(text).expect("a program"), Options::default());
+    let compile = |text: &str| compiler::compile(&wat::parse_str(text).expect("a program"), CompilerOptions::default());
     let error = |text: &str| compile(text).expect_err("too large");
     let table = |targets: usize, values: usize| {
         let (types, targets) = (" i32".repeat(values), " 0".repeat(targets));
@@ -526,4 +526,39 @@ fn operators_that_take_long_to_validate_are_refused() {
     };
     compile(&clauses(100)).expect("few clauses");
     assert_eq!(error(&clauses(2_200)), compiler::Error::TooLarge("a try_table"));
+}
+
+/// Functions of a deep recursion that return through long code come to a checkpoint, whichever
+/// branches they take.
+#[test]
+fn long_code_after_calls() {
+    let add = "(local.set $sum (i64.add (i64.mul (local.get $sum) (i64.const 3)) (i64.const 1)))";
+    let adds = |count: usize| add.repeat(count);
+    let bodies = [
+        adds(2_000),
+        format!("(block (br_if 0 (local.get $flag)) {})", adds(20)).repeat(100),
+        format!("(if (local.get $flag) (then {}) (else {}))", adds(300), adds(700)).repeat(3),
+        format!("(block $a (block $b (block $c (br_table $a $b $c (local.get $flag))) {}) {})", adds(400), adds(10))
+            .repeat(6),
+        format!("(local.set $flag (i32.add (local.get $flag) (block (result i32) {} (i32.const 0))))", adds(500))
+            .repeat(3),
+    ];
+    for body in bodies {
+        let text = format!(
+            r#"(module (func $run (export "run") (param $depth i32) (param $flag i32) (result i64) (local $sum i64)
+                (if (local.get $depth) (then (local.set $sum
+                    (call $run (i32.sub (local.get $depth) (i32.const 1)) (local.get $flag)))))
+                {body} (local.get $sum)))"#
+        );
+        let guest = Guest::new(&text, CompilerOptions::default());
+        for flag in 0..3 {
+            let args = [20, flag, 0, 0, 0];
+            let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
+            for period in [400, 1_000, 3_000, 10_000] {
+                let mut stress = Stress::new(args, period);
+                stress.straight = 1_024 + 32;
+                assert_eq!(guest.run(Some(stress), &mut Digits), end, "{flag}, {period}: {text}");
+            }
+        }
+    }
 }

@@ -21,8 +21,8 @@ use kwasmi_engine::{
     },
     compiler::{
         self,
+        CompilerOptions, //
         Error,
-        Options, //
     },
     vmctx::TrapReason,
 };
@@ -520,7 +520,7 @@ fn unreachable_code() {
 #[test]
 fn a_start_function_throws() {
     let wasm = wat::parse_str(r#"(module (tag $a) (tag (export "b")) (func $s (throw 1)) (start $s))"#).expect("text");
-    let compiled = compiler::compile(&wasm, Options::default()).expect("a module that compiles");
+    let compiled = compiler::compile(&wasm, CompilerOptions::default()).expect("a module that compiles");
     compiled.check().expect("code that the checker accepts");
     let program = Program::read(&wasm).expect("a module");
     let mut simulator = Simulator::new(&compiled, &program, 1 << 16).expect("an instance");
@@ -532,7 +532,7 @@ fn a_start_function_throws() {
 
 /// Calls `run` without stress, and returns the end and the number of exceptions in memory.
 fn run_long(text: &str) -> (SimulationEnd, usize) {
-    Guest::new(text, Options::default()).run(None, &mut Successor)
+    Guest::new(text, CompilerOptions::default()).run(None, &mut Successor)
 }
 
 #[test]
@@ -611,7 +611,7 @@ fn caught_exceptions_are_freed() {
 
 fn refusal(text: &str) -> Error {
     let wasm = wat::parse_str(text).expect("text");
-    compiler::compile(&wasm, Options::default()).expect_err("the module is refused")
+    compiler::compile(&wasm, CompilerOptions::default()).expect_err("the module is refused")
 }
 
 #[test]
@@ -647,7 +647,7 @@ fn invalid_modules_are_refused() {
     for text in invalid {
         let module = format!("(module {text})");
         let wasm = wat::parse_str(&module).expect(text);
-        match compiler::compile(&wasm, Options::default()) {
+        match compiler::compile(&wasm, CompilerOptions::default()) {
             Err(Error::Invalid(..)) => {}
             other => panic!("{text}: {other:?}"),
         }
@@ -674,7 +674,7 @@ fn tags_with_many_values() {
     };
     assert_eq!(run(&text(900), [0; 5]), SimulationEnd::Returned(3));
     let text = format!("(module (tag (param {})) (func))", params(1000));
-    assert!(compiler::compile(&wat::parse_str(text).expect("text"), Options::default()).is_ok());
+    assert!(compiler::compile(&wat::parse_str(text).expect("text"), CompilerOptions::default()).is_ok());
 }
 
 #[test]
@@ -688,7 +688,8 @@ fn imported_tags_are_refused() {
 fn calls_without_tags_have_no_checks() {
     let module = |tag: &str| {
         let text = format!("(module {tag} (func $f) (func (call $f)))");
-        let compiled = compiler::compile(&wat::parse_str(text).expect("text"), Options::default()).expect("a module");
+        let compiled =
+            compiler::compile(&wat::parse_str(text).expect("text"), CompilerOptions::default()).expect("a module");
         compiled.functions[1].code.len()
     };
     // A load, a jump and a return.

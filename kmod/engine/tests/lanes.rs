@@ -12,7 +12,7 @@ use kwasmi_engine::{
         SimulationEnd,
         Stress, //
     },
-    compiler::Options,
+    compiler::CompilerOptions,
 };
 use simulation::{
     Guest,
@@ -33,7 +33,7 @@ impl Function {
                 (local.set $r {body})
                 (select (i64x2.extract_lane 1 (local.get $r)) (i64x2.extract_lane 0 (local.get $r)) (local.get $is_high))))"
         );
-        Self(Guest::new(&text, Options::default()))
+        Self(Guest::new(&text, CompilerOptions::default()))
     }
 
     fn call(&self, a: u128, b: u128) -> u128 {

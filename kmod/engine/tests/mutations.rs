@@ -19,7 +19,7 @@ use kwasmi_engine::{
     compiler::{
         self,
         Compiled,
-        Options, //
+        CompilerOptions, //
     },
     ebpf::{
         R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, jmp,
@@ -218,7 +218,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// A module with its code.
 fn load_module(wasm: &[u8], has_masks: bool) -> (Compiled, Program) {
-    let compiled = compiler::compile(wasm, Options::new(has_masks)).expect("a module that compiles");
+    let compiled = compiler::compile(wasm, CompilerOptions::new(has_masks)).expect("a module that compiles");
     (compiled, Program::read(wasm).expect("a module"))
 }
 

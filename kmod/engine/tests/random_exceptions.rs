@@ -13,7 +13,7 @@ use kwasmi_engine::{
         SimulationEnd,
         Stress, //
     },
-    compiler::Options,
+    compiler::CompilerOptions,
 };
 use simulation::{
     Guest,
@@ -433,8 +433,8 @@ impl Writer {
     }
 }
 
-fn run(text: &str, period: u64, reach: u16) -> SimulationEnd {
-    let guest = Guest::new(text, Options { reach, ..Options::default() });
+fn run(text: &str, period: u64, reach: u16, straight: u32) -> SimulationEnd {
+    let guest = Guest::new(text, CompilerOptions { reach, straight, ..CompilerOptions::default() });
     guest.run(Some(Stress::new([0; 5], period)), &mut NoImports).0
 }
 
@@ -479,8 +479,8 @@ fn random_programs_end_as_their_source() {
                 "(func (export \"run\") (result i32)
                     (i32.xor (call $f3 (i32.const 5) (i32.const -2)) (global.get $trace))))",
             );
-            for (period, reach) in [(u64::MAX, u16::MAX), (97, u16::MAX), (41, 20)] {
-                let end = run(&writer.text, period, reach);
+            for (period, reach, straight) in [(u64::MAX, u16::MAX, u32::MAX), (97, u16::MAX, 7), (41, 20, u32::MAX)] {
+                let end = run(&writer.text, period, reach, straight);
                 assert_eq!(end, expected, "seed {seed}, legacy {is_legacy}, period {period}: {}", writer.text);
             }
         }

@@ -34,8 +34,8 @@ use kwasmi_engine::{
     compiler::{
         self,
         Compiled,
+        CompilerOptions, //
         Error,
-        Options, //
     },
     vmctx::{
         GLOBALS,
@@ -79,7 +79,7 @@ pub fn fuzz(data: &[u8]) -> Outcome {
 
 /// Compares a program.
 pub fn compare(wasm: &[u8]) -> Outcome {
-    let compiled = match compiler::compile(wasm, Options::default()) {
+    let compiled = match compiler::compile(wasm, CompilerOptions::default()) {
         Ok(compiled) => compiled,
         Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => {
             return Outcome::Refused(error.to_string());
@@ -100,7 +100,7 @@ pub fn compare(wasm: &[u8]) -> Outcome {
     }
     let mut outcome = Outcome::NotComparable;
     let period = 30 + wasm.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))) % 300;
-    let near = Options { has_masks: false, reach: 64 };
+    let near = CompilerOptions { has_masks: false, reach: 64, straight: 40 };
     let near = compiler::compile(wasm, near).expect("a program that was compiled before");
     if let Err(error) = near.check() {
         panic!("short jumps: {error}");
@@ -188,7 +188,7 @@ fn left(wasm: &[u8], compiled: &Compiled, program: &Program, simulator: &mut Sim
                         ExternalKind::Global => {
                             let first = usize::try_from(GLOBALS / 8).expect("an offset");
                             let words = &compiled.declarations.globals;
-                            let (word, is_vector) = words.of(export.index).expect("a global");
+                            let (word, is_vector) = words.locate(export.index).expect("a global");
                             let word = first + usize::try_from(word).expect("a small index");
                             let context = simulator.instance.context();
                             let high = if is_vector { context[word + 1] } else { 0 };

@@ -52,7 +52,7 @@ struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    fn of(wasm: &'a [u8]) -> Option<Self> {
+    fn parse(wasm: &'a [u8]) -> Option<Self> {
         let mut shape = Self::default();
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload.ok()?;
@@ -172,7 +172,7 @@ fn to_i64(ty: ValType) -> &'static [Instruction<'static>] {
 /// Returns `wasm` as a program, or `None` if it has imports or types that the engine does not
 /// support.
 pub(crate) fn add(wasm: &[u8], input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
-    let shape = Shape::of(wasm)?;
+    let shape = Shape::parse(wasm)?;
     let functions = u32::try_from(shape.functions.len()).ok()?;
     let mut exports = Vec::new();
     RESULTS.encode(&mut exports);

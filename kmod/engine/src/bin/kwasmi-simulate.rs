@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run(wasm: &[u8]) -> (u8, String) {
-    let compiled = match compiler::compile(wasm, compiler::Options::default()) {
+    let compiled = match compiler::compile(wasm, compiler::CompilerOptions::default()) {
         Ok(compiled) => compiled,
         Err(error) => return (126, error.to_string()),
     };

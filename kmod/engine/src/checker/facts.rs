@@ -51,7 +51,7 @@ pub(super) enum Known {
 
 impl Known {
     /// The knowledge that a claim gives.
-    pub(super) fn of(fact: Fact) -> Self {
+    pub(super) fn new(fact: Fact) -> Self {
         match fact {
             Fact::Any => Self::Any,
             Fact::U32 => Self::U32,

@@ -269,7 +269,7 @@ impl Walk<'_> {
             && claim.at as usize <= self.at
         {
             demand(claim.at as usize == self.at, Rule::Claim)?;
-            let value = Known::of(claim.fact).into();
+            let value = Known::new(claim.fact).into();
             match claim.location {
                 Location::Reg(reg) => self.regs.set(reg, value),
                 Location::Slot(slot) => self.set_slot(slot.into(), value)?,

@@ -95,7 +95,7 @@ impl Native {
     ///
     /// [`Error`]: the module must be interpreted.
     pub(crate) fn new(wasm: &[u8], stack: u64, has_masks: bool) -> Result<Self, Error> {
-        let Compiled { declarations, functions } = compiler::compile(wasm, compiler::Options::new(has_masks))?;
+        let Compiled { declarations, functions } = compiler::compile(wasm, compiler::CompilerOptions::new(has_masks))?;
         let program = Program::read(wasm)?;
         let compiled = Compiled { declarations, functions };
         compiled.check()?;

@@ -5,7 +5,7 @@
 use crate::{
     compiler::{
         Error,
-        Words, //
+        WordMap, //
     },
     simd::words,
 };
@@ -97,8 +97,8 @@ pub struct Program {
     pub tables: Vec<Sized>,
     /// Initial values of the globals' words.
     pub globals: Vec<Expression>,
-    /// Words of the globals.
-    pub words: Words,
+    /// WordMap of the globals.
+    pub words: WordMap,
     /// Data segments.
     pub data: Vec<(Mode, Vec<u8>)>,
     /// Element segments.
@@ -269,7 +269,7 @@ impl Program {
                 Operator::RefNull { .. } => ConstOp::Push(0),
                 Operator::RefFunc { function_index } => reference(function_index),
                 Operator::GlobalGet { global_index } => {
-                    let (word, is_vector) = self.words.of(global_index).ok_or(Error::Internal("global"))?;
+                    let (word, is_vector) = self.words.locate(global_index).ok_or(Error::Internal("global"))?;
                     if is_vector {
                         high.push(ConstOp::Global(word.saturating_add(1)));
                     }

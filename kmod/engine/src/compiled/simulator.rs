@@ -128,6 +128,9 @@ pub struct Stress {
     pub args: [u64; 5],
     /// Steps from one request to the next.
     pub period: u64,
+    /// Most steps that a function may take before a checkpoint or call, if it has more
+    /// instructions.
+    pub straight: u64,
     /// Steps since the last checkpoint.
     elapsed: u64,
     /// Steps within which the code must come to a checkpoint after a request.
@@ -140,7 +143,7 @@ impl Stress {
     /// Stress with these arguments, and requests after so many steps.
     #[must_use]
     pub fn new(args: [u64; 5], period: u64) -> Self {
-        Self { args, period, elapsed: 0, patience: 0, random: period }
+        Self { args, period, straight: u64::MAX, elapsed: 0, patience: 0, random: period }
     }
 
     /// True one in four times.
@@ -417,7 +420,7 @@ impl<'a> Simulator<'a> {
         if stress.elapsed == stress.period {
             let longest = self.compiled.functions.iter().map(|function| function.code.len() as u64).max();
             // No function but those that run can begin, and each can only go forward.
-            stress.patience = (depth + 2) * longest.unwrap_or(0);
+            stress.patience = (depth + 2) * longest.unwrap_or(0).min(stress.straight);
             self.instance.set(STACK_LIMIT, STACK_LIMIT_RAISED);
             self.instance.set(INTERRUPT, 1);
         }

@@ -5,7 +5,7 @@
 
 use super::{
     Error,
-    Words,
+    WordMap,
     poll, //
 };
 use crate::simd::Operation;
@@ -108,7 +108,7 @@ struct Frame {
 pub(super) fn analyse(
     mut reader: OperatorsReader<'_>,
     params: u32,
-    locals: &Words,
+    locals: &WordMap,
     is_tail: impl Fn(u32) -> bool,
 ) -> Result<Analysis, Error> {
     let mut analysis = Analysis::default();
@@ -163,7 +163,7 @@ pub(super) fn analyse(
             | Operator::LocalSet { local_index }
             | Operator::LocalTee { local_index } => {
                 let is_assigned = !matches!(operator, Operator::LocalGet { .. });
-                let (word, is_vector) = locals.of(local_index).ok_or(Error::Internal("local"))?;
+                let (word, is_vector) = locals.locate(local_index).ok_or(Error::Internal("local"))?;
                 for local in [word].into_iter().chain(is_vector.then(|| word.saturating_add(1))) {
                     log.push(Use { local, weight: 1, is_assigned });
                     analysis.access((local, is_assigned), position, &mut frames, &open);
@@ -352,7 +352,9 @@ fn kind(operator: &Operator<'_>) -> Kind {
         | O::Throw { .. }
         | O::ThrowRef
         | O::Rethrow { .. } => Kind::Helper,
-        other if super::operators::helper_of(other).is_some() || Operation::of(other).is_some() => Kind::Helper,
+        other if super::operators::helper_of(other).is_some() || Operation::from_operator(other).is_some() => {
+            Kind::Helper
+        }
         _ => Kind::Plain,
     }
 }

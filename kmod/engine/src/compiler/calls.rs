@@ -33,7 +33,7 @@ use alloc::vec::Vec;
 
 /// An argument that goes into a register.
 #[derive(Clone, Copy)]
-pub(super) enum Argument {
+pub(super) enum HelperArgument {
     Context,
     Const(u64),
     Operand(Operand),
@@ -50,14 +50,16 @@ impl Compiler<'_> {
                 self.prepare_landing()?;
                 self.frame.asm.call_function(defined)?;
                 self.frame.clobber(true)?;
+                self.set_path_length(0);
                 self.land_if_thrown()?;
                 self.take_results(results, 0)
             }
             None => {
                 self.pass_all(params, 0)?;
-                self.arguments(&[Argument::Context, Argument::Const(u64::from(index))])?;
+                self.arguments(&[HelperArgument::Context, HelperArgument::Const(u64::from(index))])?;
                 self.frame.asm.call_helper(Helper::CallImport)?;
                 self.frame.clobber(true)?;
+                self.set_path_length(0);
                 if results > 0 {
                     self.frame.asm.load(width::DW, R0, R6, args_offset(0)?)?;
                 }
@@ -73,6 +75,7 @@ impl Compiler<'_> {
         self.prepare_landing()?;
         self.frame.asm.call_helper(Helper::CallResolved)?;
         self.frame.clobber(true)?;
+        self.set_path_length(0);
         self.land_if_thrown()?;
         self.take_results(results, 0)
     }
@@ -85,10 +88,10 @@ impl Compiler<'_> {
         let id = self.declarations.type_ids.get(type_index as usize).copied().ok_or(Error::Internal("type index"))?;
         let element = self.frame.pop()?;
         self.arguments(&[
-            Argument::Context,
-            Argument::Const(u64::from(table)),
-            Argument::Operand(element),
-            Argument::Const(u64::from(id)),
+            HelperArgument::Context,
+            HelperArgument::Const(u64::from(table)),
+            HelperArgument::Operand(element),
+            HelperArgument::Const(u64::from(id)),
         ])?;
         self.frame.asm.call_helper(Helper::Resolve)?;
         self.frame.clobber(false)?;
@@ -123,7 +126,7 @@ impl Compiler<'_> {
     /// Returns to the caller of the body with a tail call of what [`Helper::ResolveTail`] makes of
     /// `function`.
     fn leave_to(&mut self, function: u64, params: usize) -> Result<(), Error> {
-        self.arguments(&[Argument::Context, Argument::Const(function)])?;
+        self.arguments(&[HelperArgument::Context, HelperArgument::Const(function)])?;
         self.frame.asm.call_helper(Helper::ResolveTail)?;
         self.frame.clobber(false)?;
         self.pass_all(params, 0)?;
@@ -147,10 +150,10 @@ impl Compiler<'_> {
         }
         let mut arguments = Vec::new();
         if helper.takes_context() {
-            arguments.push(Argument::Context);
+            arguments.push(HelperArgument::Context);
         }
-        arguments.extend(constants.iter().copied().map(Argument::Const));
-        arguments.extend(popped.iter().flatten().copied().map(Argument::Operand));
+        arguments.extend(constants.iter().copied().map(HelperArgument::Const));
+        arguments.extend(popped.iter().flatten().copied().map(HelperArgument::Operand));
         self.arguments(&arguments)?;
         self.frame.asm.call_helper(helper)?;
         self.frame.clobber(helper.effect() != Effect::Pure)?;
@@ -171,7 +174,7 @@ impl Compiler<'_> {
         for place in popped.iter_mut().take(in_registers).rev() {
             *place = Some(self.frame.pop()?);
         }
-        let arguments: Vec<Argument> = popped.iter().flatten().copied().map(Argument::Operand).collect();
+        let arguments: Vec<HelperArgument> = popped.iter().flatten().copied().map(HelperArgument::Operand).collect();
         self.arguments(&arguments)
     }
 
@@ -189,15 +192,15 @@ impl Compiler<'_> {
     }
 
     /// Puts arguments into R1 and the following registers, and saves what a call destroys.
-    pub(super) fn arguments(&mut self, arguments: &[Argument]) -> Result<(), Error> {
+    pub(super) fn arguments(&mut self, arguments: &[HelperArgument]) -> Result<(), Error> {
         self.frame.save()?;
         let mut moves: Vec<(Reg, Reg)> = Vec::new();
-        let mut rest: Vec<(Reg, Argument)> = Vec::new();
+        let mut rest: Vec<(Reg, HelperArgument)> = Vec::new();
         for (number, argument) in (1..).zip(arguments) {
             let target = Reg(number);
             let source = match argument {
-                Argument::Operand(Operand { value: Value::Reg(reg), .. }) => Some(*reg),
-                Argument::Operand(Operand { value: Value::Local(local), .. }) => self.frame.now.reg_of(*local),
+                HelperArgument::Operand(Operand { value: Value::Reg(reg), .. }) => Some(*reg),
+                HelperArgument::Operand(Operand { value: Value::Local(local), .. }) => self.frame.now.reg_of(*local),
                 _ => None,
             };
             match source {
@@ -224,9 +227,9 @@ impl Compiler<'_> {
         }
         for (target, argument) in rest {
             match argument {
-                Argument::Context => self.frame.asm.mov(target, R6)?,
-                Argument::Const(value) => self.frame.asm.constant(target, value)?,
-                Argument::Operand(operand) => match operand.value {
+                HelperArgument::Context => self.frame.asm.mov(target, R6)?,
+                HelperArgument::Const(value) => self.frame.asm.constant(target, value)?,
+                HelperArgument::Operand(operand) => match operand.value {
                     Value::Const(value) => self.frame.asm.constant(target, value)?,
                     Value::Local(local) => self.frame.asm.load_slot(target, local)?,
                     Value::Slot => {
@@ -268,7 +271,7 @@ impl Compiler<'_> {
 
     /// Loads or stores a global.
     pub(super) fn global(&mut self, index: u32, is_set: bool) -> Result<(), Error> {
-        let (word, is_vector) = self.declarations.globals.of(index).ok_or(Error::Internal("global"))?;
+        let (word, is_vector) = self.declarations.globals.locate(index).ok_or(Error::Internal("global"))?;
         let high = is_vector.then(|| word.saturating_add(1));
         if is_set {
             // The high word is the top operand.

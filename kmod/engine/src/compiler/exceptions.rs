@@ -13,10 +13,11 @@ use super::{
         Label,
         RegImm, //
     },
-    calls::Argument,
+    calls::HelperArgument,
+    checkpoints::STRAIGHT_MAX,
     function::{
         Compiler,
-        Kind, //
+        ControlKind, //
     },
     registers::{
         Snapshot,
@@ -59,7 +60,7 @@ const CLAUSE_MAX: u32 = 24;
 impl Compiler<'_> {
     /// Opens a try, of either form.
     pub(super) fn open_try(&mut self, ty: BlockType, catches: &[Catch]) -> Result<(), Error> {
-        self.open(Kind::Try, ty)?;
+        self.open(ControlKind::Try, ty)?;
         let label = self.frame.asm.label();
         let mut copy = Vec::new();
         copy.try_reserve_exact(catches.len()).map_err(|_| Error::Memory)?;
@@ -148,13 +149,20 @@ impl Compiler<'_> {
     /// Begins code that control comes to while an exception is being thrown, with `height`
     /// operands.
     fn begin_landing(&mut self, label: Label, height: usize) -> Result<(), Error> {
-        self.resume(label, &Snapshot::default(), height)
+        self.resume(label, &Snapshot::default(), height)?;
+        // The longest path to a landing is not recorded: a checkpoint follows the clause.
+        self.set_path_length(STRAIGHT_MAX);
+        Ok(())
     }
 
     /// Catches the exception that is being thrown if it has tag `tag`. Otherwise control goes to
     /// the returned label.
     fn test_tag(&mut self, tag: u32, has_ref: bool) -> Result<Label, Error> {
-        self.arguments(&[Argument::Context, Argument::Const(u64::from(tag)), Argument::Const(u64::from(has_ref))])?;
+        self.arguments(&[
+            HelperArgument::Context,
+            HelperArgument::Const(u64::from(tag)),
+            HelperArgument::Const(u64::from(has_ref)),
+        ])?;
         self.frame.asm.call_helper(Helper::CatchTag)?;
         self.frame.clobber(false)?;
         let next = self.frame.asm.label();
@@ -164,7 +172,7 @@ impl Compiler<'_> {
 
     /// Catches the exception that is being thrown.
     fn catch_any(&mut self, has_ref: bool) -> Result<(), Error> {
-        self.arguments(&[Argument::Context, Argument::Const(u64::from(has_ref))])?;
+        self.arguments(&[HelperArgument::Context, HelperArgument::Const(u64::from(has_ref))])?;
         self.frame.asm.call_helper(Helper::CatchAll)?;
         self.frame.clobber(false)
     }
@@ -233,6 +241,7 @@ impl Compiler<'_> {
         }
         if let Some(state) = control.state {
             self.resume(control.label, &state, control.height)?;
+            self.set_path_length(control.path_length);
             self.push_results(control.results)?;
         }
         Ok(())
@@ -247,7 +256,7 @@ impl Compiler<'_> {
     pub(super) fn catch(&mut self, tag: Option<u32>) -> Result<(), Error> {
         let last = self.end_part()?;
         let control = self.controls.get_mut(last).ok_or(Error::Internal("catch"))?;
-        control.kind = Kind::Catch;
+        control.kind = ControlKind::Catch;
         let (height, number) = (control.height, control.number);
         let Some(landing) = control.landing.take().filter(|landing| landing.is_used) else {
             // Nothing throws.

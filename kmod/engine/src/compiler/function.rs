@@ -9,9 +9,11 @@
 //! A fork is a conditional jump that can be made to reach far: it then becomes two instructions.
 
 use super::{
+    CompilerOptions,
     Declarations,
     Error,
-    Words,
+    REACH,
+    WordMap,
     analysis::{
         FIRST_POSITION,
         analyse, //
@@ -22,14 +24,18 @@ use super::{
         Label,
         RegImm, //
     },
+    checkpoints::{
+        self,
+        PathLength,
+        STRAIGHT_MAX, //
+    },
     exceptions::Landing,
     registers::{
         Frame,
         Holder,
         Operand,
         Snapshot,
-        Value,
-        claim, //
+        Value, //
     },
     words::size, //
 };
@@ -49,7 +55,6 @@ use crate::{
         ARGS,
         Function,
         Helper,
-        INTERRUPT,
         MemoryField,
         STACK_LIMIT,
         STACK_RED_ZONE,
@@ -79,7 +84,7 @@ pub(super) fn args_offset(index: u32) -> Result<i16, Error> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ControlKind {
     Function,
     Block,
     Loop,
@@ -93,7 +98,7 @@ pub(super) enum Kind {
 
 /// An open construct: a function, block, loop, `if` or try whose `end` has not been compiled.
 pub(super) struct Control {
-    pub(super) kind: Kind,
+    pub(super) kind: ControlKind,
     pub(super) label: Label,
     /// State at the label, decided by the first branch to it.
     pub(super) state: Option<Snapshot>,
@@ -105,8 +110,10 @@ pub(super) struct Control {
     pub(super) results: usize,
     /// Position after which the label's state is used: for a loop its beginning.
     position: u32,
-    /// Label and state of the path of an `if` whose condition is 0.
-    otherwise: Option<(Label, Snapshot)>,
+    /// Number of instructions of the longest path to the label from the last checkpoint or call.
+    pub(super) path_length: u32,
+    /// Label, state and length of the path of an `if` whose condition is 0.
+    otherwise: Option<(Label, Snapshot, u32)>,
     /// Where a try goes when an exception is thrown, as long as there is code to emit for that.
     pub(super) landing: Option<Landing>,
     /// Number among the constructs of the function.
@@ -121,14 +128,14 @@ impl Control {
 
     /// Returns the number of words that a branch carries.
     fn arity(&self) -> usize {
-        if self.kind == Kind::Loop { self.params } else { self.results }
+        if self.kind == ControlKind::Loop { self.params } else { self.results }
     }
 }
 
 /// Code out of the way that is not emitted yet.
 #[expect(clippy::large_enum_variant, reason = "a function has a trap at most for each reason, and more checkpoints")]
-enum Cold {
-    /// The call of a checkpoint of the loop that begins at `head`, in `state`.
+pub(super) enum Cold {
+    /// The call of the checkpoint that begins at `head`, in `state`.
     Checkpoint { label: Label, head: Label, state: Snapshot },
     /// A trap.
     Trap { label: Label, reason: TrapReason },
@@ -146,7 +153,7 @@ pub(super) struct Compare {
 /// A function that is being compiled.
 pub(super) struct Compiler<'a> {
     pub(super) declarations: &'a Declarations,
-    pub(super) locals: &'a Words,
+    pub(super) locals: &'a WordMap,
     /// Positions of the operators that drop or select a `v128`, ascending.
     vectors: &'a [u32],
     pub(super) frame: Frame,
@@ -161,7 +168,7 @@ pub(super) struct Compiler<'a> {
     offset: usize,
     /// Constructs that are open, the outermost first.
     pub(super) controls: Vec<Control>,
-    cold: Vec<Cold>,
+    pub(super) cold: Vec<Cold>,
     /// The compare that was the last operator: it has not been emitted.
     pub(super) compare: Option<Compare>,
     /// Set if the present operator can be reached.
@@ -189,6 +196,9 @@ pub(super) struct Compiler<'a> {
     stack: Option<(Label, u32)>,
     /// Number of instructions when code out of the way was emitted last.
     island: u32,
+    pub(super) path: PathLength,
+    /// Number of instructions that a path may execute without a checkpoint.
+    pub(super) straight: u32,
 }
 
 /// Most instructions of one [`Cold`].
@@ -216,11 +226,12 @@ pub(super) fn compile(
     index: u32,
     body: &FunctionBody<'_>,
     vectors: &[u32],
-    reach: u16,
+    options: CompilerOptions,
     mut asm: Assembler,
 ) -> Result<Translated, Error> {
+    let reach = options.reach.min(REACH);
     let ty = declarations.function_type(index)?;
-    let mut words = Words::default();
+    let mut words = WordMap::default();
     for ty in &ty.params {
         words.add(*ty, 1)?;
     }
@@ -263,6 +274,8 @@ pub(super) fn compile(
             forks: 0,
             stack: None,
             island: 0,
+            path: PathLength::default(),
+            straight: options.straight.min(STRAIGHT_MAX),
         };
         compiler.run(params, locals, ty.result_words(), is_large)?;
         let size = compiler.frame.size();
@@ -322,13 +335,14 @@ impl<'a> Compiler<'a> {
         self.enter(params, locals)?;
         let label = self.frame.asm.label();
         self.controls.push(Control {
-            kind: Kind::Function,
+            kind: ControlKind::Function,
             label,
             state: Some(Snapshot::default()),
             height: 0,
             params: 0,
             results,
             position: u32::MAX,
+            path_length: 0,
             otherwise: None,
             landing: None,
             number: usize::MAX,
@@ -347,6 +361,7 @@ impl<'a> Compiler<'a> {
             self.frame.asm.origin(Some(offset));
             self.operator(&operator)?;
             self.interrupt(0)?;
+            self.checkpoint_if_due()?;
         }
         self.out_of_the_way()
     }
@@ -368,7 +383,9 @@ impl<'a> Compiler<'a> {
         }
         let over = self.frame.asm.label();
         self.frame.asm.jump(over)?;
+        let length = self.path_length();
         self.out_of_the_way()?;
+        self.set_path_length(length);
         self.frame.asm.bind(over)?;
         self.frame.claim();
         Ok(())
@@ -410,7 +427,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn next_local(&self) -> Option<u32> {
         match self.next {
             Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
-                self.locals.of(local_index).filter(|(_, is_vector)| !is_vector).map(|(word, _)| word)
+                self.locals.locate(local_index).filter(|(_, is_vector)| !is_vector).map(|(word, _)| word)
             }
             _ => None,
         }
@@ -421,7 +438,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn next_vector(&self) -> [Option<u32>; 2] {
         let local = match self.next {
             Some(Operator::LocalSet { local_index } | Operator::LocalTee { local_index }) => {
-                self.locals.of(local_index).filter(|(_, is_vector)| *is_vector)
+                self.locals.locate(local_index).filter(|(_, is_vector)| *is_vector)
             }
             _ => None,
         };
@@ -473,30 +490,7 @@ impl<'a> Compiler<'a> {
         }
         for item in cold {
             match item {
-                Cold::Checkpoint { label, head, state } => {
-                    asm.bind(label)?;
-                    claim(asm, &state);
-                    let saved = |reg: &u8| match state.cell(Reg(*reg)).holder {
-                        Holder::Local { local, is_dirty } => Some((local, is_dirty || state.cell(Reg(*reg)).bytes > 0)),
-                        _ => None,
-                    };
-                    for reg in 0..6 {
-                        if let Some((local, true)) = saved(&reg) {
-                            asm.store_slot(local, RegImm::Reg(Reg(reg)))?;
-                        }
-                    }
-                    asm.pass_context()?;
-                    asm.call_helper(Helper::Checkpoint)?;
-                    for reg in 0..6 {
-                        if let Some((local, _)) = saved(&reg) {
-                            asm.load_slot(Reg(reg), local)?;
-                        }
-                    }
-                    if state.has_base {
-                        asm.load(width::DW, R7, R6, memory_offset(0, MemoryField::Base))?;
-                    }
-                    asm.jump(head)?;
-                }
+                Cold::Checkpoint { label, head, state } => checkpoints::call(asm, label, head, &state)?,
                 Cold::Trap { label, reason } => {
                     asm.bind(label)?;
                     asm.pass_context()?;
@@ -555,9 +549,9 @@ impl<'a> Compiler<'a> {
             return Err(Error::Internal("compare left over"));
         }
         match operator {
-            Operator::Block { blockty } => self.open(Kind::Block, *blockty),
-            Operator::Loop { blockty } => self.open(Kind::Loop, *blockty),
-            Operator::If { blockty } => self.open(Kind::If, *blockty),
+            Operator::Block { blockty } => self.open(ControlKind::Block, *blockty),
+            Operator::Loop { blockty } => self.open(ControlKind::Loop, *blockty),
+            Operator::If { blockty } => self.open(ControlKind::If, *blockty),
             Operator::Else => self.otherwise(),
             Operator::End => self.end(),
             Operator::Br { relative_depth } => {
@@ -644,9 +638,9 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles the beginning of a construct.
-    pub(super) fn open(&mut self, kind: Kind, ty: BlockType) -> Result<(), Error> {
+    pub(super) fn open(&mut self, kind: ControlKind, ty: BlockType) -> Result<(), Error> {
         let (params, results) = self.block_type(ty)?;
-        let condition = if kind == Kind::If { Some(self.condition()?) } else { None };
+        let condition = if kind == ControlKind::If { Some(self.condition()?) } else { None };
         self.frame.spill_all(params)?;
         let height = self.frame.stack.len().checked_sub(params).ok_or(Error::Internal("block parameters"))?;
         let number = self.constructs;
@@ -654,14 +648,16 @@ impl<'a> Compiler<'a> {
         self.constructs = number.saturating_add(1);
         let label = self.frame.asm.label();
         let (state, otherwise, landing) = (None, None, None);
-        let mut control = Control { kind, label, state, height, params, results, position, otherwise, landing, number };
+        let path_length = 0;
+        let mut control =
+            Control { kind, label, state, height, params, results, position, path_length, otherwise, landing, number };
         if let Some(compare) = condition {
             let otherwise = self.frame.asm.label();
             self.jump_if(&compare.inverse(), otherwise)?;
             self.frame.unlock();
-            control.otherwise = Some((otherwise, self.frame.now));
+            control.otherwise = Some((otherwise, self.frame.now, self.path_length()));
         }
-        if kind != Kind::Loop {
+        if kind != ControlKind::Loop {
             self.controls.push(control);
             return Ok(());
         }
@@ -673,16 +669,7 @@ impl<'a> Compiler<'a> {
         self.controls.push(control);
         self.transfer(self.controls.len().saturating_sub(1))?;
         self.frame.now = head;
-        self.frame.asm.bind(label)?;
-        self.frame.claim();
-        let word = self.frame.alloc()?;
-        let cold = self.frame.asm.label();
-        self.frame.asm.load(width::DW, word, R6, INTERRUPT)?;
-        self.frame.asm.jump_if(Condition(jmp::JNE), true, word, RegImm::Imm(0), cold)?;
-        self.frame.unlock();
-        let state = self.frame.now;
-        self.cold.push(Cold::Checkpoint { label: cold, head: label, state });
-        Ok(())
+        self.checkpoint(label)
     }
 
     /// Compiles `else`.
@@ -692,10 +679,11 @@ impl<'a> Compiler<'a> {
             self.branch(last)?;
         }
         let control = self.controls.get_mut(last).ok_or(Error::Internal("else"))?;
-        let (label, state) = control.otherwise.take().ok_or(Error::Internal("else without if"))?;
-        control.kind = Kind::Else;
+        let (label, state, length) = control.otherwise.take().ok_or(Error::Internal("else without if"))?;
+        control.kind = ControlKind::Else;
         let (height, params) = (control.height, control.params);
         self.resume(label, &state, height)?;
+        self.set_path_length(length);
         for _ in 0..params {
             self.frame.push(Value::Slot)?;
         }
@@ -718,15 +706,15 @@ impl<'a> Compiler<'a> {
         let control = self.controls.get_mut(last).ok_or(Error::Internal("end"))?;
         let (kind, height, params, results) = (control.kind, control.height, control.params, control.results);
         match kind {
-            Kind::Loop => {
+            ControlKind::Loop => {
                 self.controls.pop();
                 self.frame.leave_loop();
                 return Ok(());
             }
-            Kind::If => {
+            ControlKind::If => {
                 // The path without an else ends with the parameters as results.
-                let (label, state) = control.otherwise.take().ok_or(Error::Internal("if"))?;
-                control.kind = Kind::Else;
+                let (label, state, length) = control.otherwise.take().ok_or(Error::Internal("if"))?;
+                control.kind = ControlKind::Else;
                 if control.state.is_none() && results == 0 {
                     let now = core::mem::replace(&mut self.frame.now, state);
                     self.decide(last)?;
@@ -736,18 +724,23 @@ impl<'a> Compiler<'a> {
                     self.branch(last)?;
                 }
                 self.resume(label, &state, height)?;
+                self.set_path_length(length);
                 for _ in 0..params {
                     self.frame.push(Value::Slot)?;
                 }
             }
-            Kind::Try | Kind::Catch if kind == Kind::Catch || control.has_landing() => return self.end_try(None),
-            Kind::Block | Kind::Else | Kind::Try if control.state.is_none() => {
+            ControlKind::Try | ControlKind::Catch if kind == ControlKind::Catch || control.has_landing() => {
+                return self.end_try(None);
+            }
+            ControlKind::Block | ControlKind::Else | ControlKind::Try if control.state.is_none() => {
                 // Nothing branches here.
                 self.close_try();
                 self.controls.pop();
                 return Ok(());
             }
-            Kind::Function | Kind::Block | Kind::Else | Kind::Try | Kind::Catch => self.close_try(),
+            ControlKind::Function | ControlKind::Block | ControlKind::Else | ControlKind::Try | ControlKind::Catch => {
+                self.close_try()
+            }
         }
         if self.is_reachable {
             self.frame.place_results(results)?;
@@ -758,8 +751,9 @@ impl<'a> Compiler<'a> {
         let control = self.controls.pop().ok_or(Error::Internal("end"))?;
         let state = control.state.unwrap_or_default();
         self.resume(control.label, &state, height)?;
+        self.set_path_length(control.path_length);
         self.push_results(results)?;
-        if kind == Kind::Function {
+        if kind == ControlKind::Function {
             self.leave(results)?;
         }
         Ok(())
@@ -827,7 +821,7 @@ impl<'a> Compiler<'a> {
         let (arity, is_loop) = self
             .controls
             .get(target)
-            .map(|control| (control.arity(), control.kind == Kind::Loop))
+            .map(|control| (control.arity(), control.kind == ControlKind::Loop))
             .ok_or(Error::Internal("branch"))?;
         self.place(arity, is_loop)?;
         self.reposition(target, arity, is_loop)?;
@@ -880,8 +874,10 @@ impl<'a> Compiler<'a> {
     /// label is not that of a loop, what its state says beyond the present state is given up
     /// instead.
     fn plan(&mut self, target: usize) -> Result<Plan, Error> {
+        let length = self.path_length();
         let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
-        let is_loop = control.kind == Kind::Loop;
+        control.path_length = control.path_length.max(length);
+        let is_loop = control.kind == ControlKind::Loop;
         let position = control.position;
         let state = control.state.as_mut().ok_or(Error::Internal("state of a label"))?;
         let mut plan = Plan::default();
@@ -1009,7 +1005,7 @@ impl<'a> Compiler<'a> {
         let (arity, is_loop) = self
             .controls
             .get(target)
-            .map(|control| (control.arity(), control.kind == Kind::Loop))
+            .map(|control| (control.arity(), control.kind == ControlKind::Loop))
             .ok_or(Error::Internal("branch"))?;
         if arity > 0 {
             // The values of the branch need R0, and may take every register: the condition goes
@@ -1093,6 +1089,8 @@ impl<'a> Compiler<'a> {
             }
         }
         let label_of = |target: usize| label_of.get(target).copied().flatten();
+        // A path executes a fork for each halving of the table, not all forks.
+        let length = self.path_length().saturating_add(runs.len().max(1).ilog2().saturating_mul(2));
         let mut work: Vec<(usize, usize, Option<Label>)> = alloc::vec![(0, runs.len(), None)];
         while let Some((from, to, label)) = work.pop() {
             if let Some(label) = label {
@@ -1118,8 +1116,9 @@ impl<'a> Compiler<'a> {
             self.frame.now = state;
             self.frame.asm.bind(*label)?;
             self.frame.claim();
+            self.set_path_length(length);
             let control = self.controls.get(*target).ok_or(Error::Internal("branch"))?;
-            let (arity, is_loop) = (control.arity(), control.kind == Kind::Loop);
+            let (arity, is_loop) = (control.arity(), control.kind == ControlKind::Loop);
             if arity == 1 && !is_loop {
                 // The value is in its slot, so that each target can have it where it expects it.
                 let top = self.frame.stack.last().copied().ok_or(Error::Internal("br_table"))?;

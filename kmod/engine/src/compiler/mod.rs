@@ -10,6 +10,7 @@
 mod analysis;
 mod assembler;
 mod calls;
+mod checkpoints;
 mod exceptions;
 mod function;
 mod lanes;
@@ -42,6 +43,7 @@ use alloc::{
     string::String,
     vec::Vec, //
 };
+use checkpoints::STRAIGHT_MAX;
 use core::fmt;
 use wasmparser::{
     BinaryReaderError,
@@ -59,7 +61,7 @@ use wasmparser::{
     ValidatorResources,
     WasmFeatures, //
 };
-pub use words::Words;
+pub use words::WordMap;
 
 /// Reasons not to compile a module; it can still be interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +148,7 @@ pub struct Declarations {
     /// Set if indices are masked, see [`crate::vmctx::index_mask`].
     pub has_masks: bool,
     /// Words of the globals.
-    pub globals: Words,
+    pub globals: WordMap,
     /// Number of tables.
     pub tables: u32,
     /// Type of each tag.
@@ -311,24 +313,27 @@ pub struct Origin {
 
 /// Options of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct CompilerOptions {
     /// Set if accesses are protected against speculative execution, see
     /// [`crate::vmctx::index_mask`].
     pub has_masks: bool,
     /// Number of instructions that conditional jumps reach over, where that is possible: tests thus
     /// see what large functions are compiled to.
     pub reach: u16,
+    /// Most instructions that a path executes after a checkpoint or call, besides those of one
+    /// operator, before the next checkpoint or call: at most [`STRAIGHT_MAX`].
+    pub straight: u32,
 }
 
-impl Options {
-    /// Options with the reach that conditional jumps have.
+impl CompilerOptions {
+    /// Options of a compiler whose code the kernel runs.
     #[must_use]
     pub fn new(has_masks: bool) -> Self {
-        Self { has_masks, reach: REACH }
+        Self { has_masks, reach: REACH, straight: STRAIGHT_MAX }
     }
 }
 
-impl Default for Options {
+impl Default for CompilerOptions {
     fn default() -> Self {
         Self::new(true)
     }
@@ -339,7 +344,7 @@ impl Default for Options {
 /// # Errors
 ///
 /// [`Error`].
-pub fn compile(wasm: &[u8], options: Options) -> Result<Compiled, Error> {
+pub fn compile(wasm: &[u8], options: CompilerOptions) -> Result<Compiled, Error> {
     let (compiled, _) = compile_and_record(wasm, options, false)?;
     Ok(compiled)
 }
@@ -349,12 +354,16 @@ pub fn compile(wasm: &[u8], options: Options) -> Result<Compiled, Error> {
 /// # Errors
 ///
 /// [`Error`].
-pub fn compile_traced(wasm: &[u8], options: Options) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
+pub fn compile_traced(wasm: &[u8], options: CompilerOptions) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
     compile_and_record(wasm, options, true)
 }
 
 /// Implements [`compile`] and [`compile_traced`]. Origins are recorded if `is_traced`.
-fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
+fn compile_and_record(
+    wasm: &[u8],
+    options: CompilerOptions,
+    is_traced: bool,
+) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
@@ -372,8 +381,7 @@ fn compile_and_record(wasm: &[u8], options: Options, is_traced: bool) -> Result<
             let vectors = validate(&compiled.declarations, &mut forms, &mut function, &body)?;
             let index = function.index();
             allocations = Some(function.into_allocations());
-            let translated =
-                function::compile(&compiled.declarations, index, &body, &vectors, options.reach.min(REACH), assembler)?;
+            let translated = function::compile(&compiled.declarations, index, &body, &vectors, options, assembler)?;
             assembler = translated.assembler;
             let mut compiled_function = translated.function;
             if compiled_function.frame > FRAME_MAX {

@@ -154,7 +154,7 @@ impl<'a> Compiler<'a> {
                 self.constant_vector(u128::from_le_bytes(lanes))?;
                 self.call_simd(Operation::I8x16Shuffle)
             }
-            _ => match Operation::of(operator) {
+            _ => match Operation::from_operator(operator) {
                 Some(operation) => self.call_simd(operation),
                 None => Err(Error::Unsupported("a SIMD operator")),
             },
@@ -163,7 +163,7 @@ impl<'a> Compiler<'a> {
 
     /// The word of a local, or both words of a `v128`.
     pub(super) fn local(&self, index: u32) -> Result<(u32, Option<u32>), Error> {
-        let (word, is_vector) = self.locals.of(index).ok_or(Error::Internal("local"))?;
+        let (word, is_vector) = self.locals.locate(index).ok_or(Error::Internal("local"))?;
         Ok((word, is_vector.then(|| word.saturating_add(1))))
     }
 

@@ -18,12 +18,12 @@ pub(crate) fn sizes(types: &[ValType]) -> usize {
 
 /// Words of numbered values: locals or globals.
 #[derive(Clone, Debug, Default)]
-pub struct Words {
+pub struct WordMap {
     /// Last word of each value, plus 1.
     ends: Vec<u32>,
 }
 
-impl Words {
+impl WordMap {
     /// Appends `count` values of type `ty`.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Words {
 
     /// First word of value `index`, and whether it is a `v128`; `None` if there is no such value.
     #[must_use]
-    pub fn of(&self, index: u32) -> Option<(u32, bool)> {
+    pub fn locate(&self, index: u32) -> Option<(u32, bool)> {
         let index = index as usize;
         let first = match index.checked_sub(1) {
             Some(before) => self.ends.get(before).copied()?,

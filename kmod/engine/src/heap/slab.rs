@@ -49,7 +49,7 @@ pub(super) struct Class(usize);
 
 impl Class {
     /// Returns the class for blocks of `size` bytes, if they are small.
-    pub(super) fn of(size: usize) -> Option<Self> {
+    pub(super) fn for_size(size: usize) -> Option<Self> {
         let size = size.checked_add(TAG)?;
         BY_SIZE.get(size.div_ceil(16)).copied()
     }

@@ -55,7 +55,7 @@ pub enum Signer<'a> {
 
 /// Algorithm of the signer's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyAlgorithm {
     /// RSA.
     Rsa,
     /// ECDSA.
@@ -68,7 +68,7 @@ pub struct Signature<'a> {
     /// Identity of the signer.
     pub signer: Signer<'a>,
     /// Algorithm of the signer's key.
-    pub kind: Kind,
+    pub key_algorithm: KeyAlgorithm,
     /// Length of the RSA signature, or of the longer number of an ECDSA signature, in bytes. It is
     /// about the length of the key.
     pub width: usize,
@@ -135,18 +135,18 @@ impl<'a> Signature<'a> {
         if reader.is_next(tag::CONTEXT_0_CONSTRUCTED) {
             return Err(reader.wrong("signed attributes (openssl cms: -noattr)"));
         }
-        let kind = key_kind(reader, algorithm)?;
+        let key_algorithm = key_algorithm(reader, algorithm)?;
         let begin = *reader;
         let value = reader.value(tag::OCTET_STRING, "no signature value")?;
         reader.end("more than a signature, such as unsigned attributes")?;
-        if kind == Kind::Rsa && value.bytes().len() < RSA_BYTES_MIN {
+        if key_algorithm == KeyAlgorithm::Rsa && value.bytes().len() < RSA_BYTES_MIN {
             return Err(begin.wrong("an RSA key of less than 2048 bits"));
         }
-        let width = match kind {
-            Kind::Rsa => value.bytes().len(),
-            Kind::Ecdsa => ecdsa_value(value)?,
+        let width = match key_algorithm {
+            KeyAlgorithm::Rsa => value.bytes().len(),
+            KeyAlgorithm::Ecdsa => ecdsa_value(value)?,
         };
-        Ok(Self { signer, kind, width })
+        Ok(Self { signer, key_algorithm, width })
     }
 
     /// Returns false if the length of the signature proves that its key is too weak. The key itself
@@ -156,9 +156,9 @@ impl<'a> Signature<'a> {
     /// On P-521 both numbers have at most 48 bytes with a probability of 2^-274.
     #[must_use]
     pub fn may_be_strong(&self) -> bool {
-        match self.kind {
-            Kind::Rsa => self.width >= RSA_BYTES_MIN,
-            Kind::Ecdsa => (25..=48).contains(&self.width),
+        match self.key_algorithm {
+            KeyAlgorithm::Rsa => self.width >= RSA_BYTES_MIN,
+            KeyAlgorithm::Ecdsa => (25..=48).contains(&self.width),
         }
     }
 }
@@ -235,7 +235,7 @@ fn digest(reader: &mut DerReader<'_>) -> Result<Digest, Malformed> {
     }
 }
 
-fn key_kind(reader: &mut DerReader<'_>, digest: Digest) -> Result<Kind, Malformed> {
+fn key_algorithm(reader: &mut DerReader<'_>, digest: Digest) -> Result<KeyAlgorithm, Malformed> {
     let begin = *reader;
     let (id, has_null) = algorithm(reader)?;
     let ecdsa = match digest {
@@ -244,9 +244,9 @@ fn key_kind(reader: &mut DerReader<'_>, digest: Digest) -> Result<Kind, Malforme
         Digest::Sha512 => oid::ECDSA_WITH_SHA512,
     };
     if id == oid::RSA_ENCRYPTION && has_null {
-        Ok(Kind::Rsa)
+        Ok(KeyAlgorithm::Rsa)
     } else if id == ecdsa && !has_null {
-        Ok(Kind::Ecdsa)
+        Ok(KeyAlgorithm::Ecdsa)
     } else {
         Err(begin.wrong("not RSA, or ECDSA with the same digest"))
     }
@@ -353,11 +353,11 @@ mod tests {
     fn signatures_are_read() {
         let (bytes, issuer) = (Message::rsa().encode(), value(tag::SET, b"name"));
         let signature = Signature::read(&bytes).expect("accepted");
-        assert_eq!(signature.kind, Kind::Rsa);
+        assert_eq!(signature.key_algorithm, KeyAlgorithm::Rsa);
         assert_eq!(signature.signer, Signer::Certificate { issuer: &issuer, serial: &[7] });
         let bytes = Message::ecdsa().encode();
         let signature = Signature::read(&bytes).expect("accepted");
-        assert_eq!(signature, Signature { signer: Signer::Key(b"key"), kind: Kind::Ecdsa, width: 2 });
+        assert_eq!(signature, Signature { signer: Signer::Key(b"key"), key_algorithm: KeyAlgorithm::Ecdsa, width: 2 });
     }
 
     #[test]

@@ -132,11 +132,11 @@ impl Parameter for u64 {
     }
 }
 
-/// Entry of a function: counts the call, sees that the guest may continue, and calls the function.
+/// Implementation of a function: counts the call, sees that the guest may continue, and calls the function.
 ///
 /// It takes the guest's memory and the cells of its arguments, one each; there may be more cells.
 /// The first cell becomes the result. An interrupted call is repeated by [`WasiCtx::repeat`].
-pub(crate) type Entry<H> = fn(&mut WasiCtx<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
+pub(crate) type WasiFunction<H> = fn(&mut WasiCtx<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
 
 /// The result types of a row of the table.
 macro_rules! results {
@@ -189,7 +189,7 @@ macro_rules! functions {
 
         impl FunctionId {
             /// Returns the function's entry.
-            pub(crate) fn entry<H: Host>(self) -> Entry<H> {
+            pub(crate) fn entry<H: Host>(self) -> WasiFunction<H> {
                 match self {
                     $($(Self::$id => entries::$id,)*)*
                 }

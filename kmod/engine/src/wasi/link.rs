@@ -24,8 +24,8 @@ use wasmi::{
     WasmTy, //
 };
 
-/// Function that wasmi calls for a guest: an [`Entry`](super::functions::Entry) with wasmi's state
-/// and error. The memory is the guest's default memory.
+/// Function that wasmi calls for a guest: a [`WasiFunction`](super::functions::WasiFunction) with
+/// the state and the error of wasmi. The memory is the guest's default memory.
 type Direct<H> = fn(&mut State<H>, &mut [u8], &mut [u64]) -> Result<(), Error>;
 
 impl From<ValueType> for ValType {

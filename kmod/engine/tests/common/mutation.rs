@@ -66,7 +66,7 @@ impl<'a> Random<'a> {
         self.below(bound) == 0
     }
 
-    fn of<T: Copy>(&mut self, items: &[T]) -> Option<T> {
+    fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         items.get(self.below(items.len())).copied()
     }
 
@@ -77,7 +77,7 @@ impl<'a> Random<'a> {
             0 => self.next() & 0xffff,
             1 => self.next() << 11 ^ self.next(),
             2 => 1 << self.below(64),
-            _ => self.of(NUMBERS).unwrap_or(0),
+            _ => self.pick(NUMBERS).unwrap_or(0),
         }
     }
 
@@ -118,10 +118,10 @@ pub fn mutate(function: &mut Function, random: &mut Random<'_>) {
         10 => Insn { regs: insn.regs & 0x0f | random.reg().0 << 4, ..insn },
         11 => {
             let steps = [1, -1, 4, -4, 8, -8, 7, 16, 256, -2];
-            Insn { off: insn.off.wrapping_add(random.of(&steps).unwrap_or(1)), ..insn }
+            Insn { off: insn.off.wrapping_add(random.pick(&steps).unwrap_or(1)), ..insn }
         }
         12 => Insn { off: if random.one_in(2) { function.code[other].off } else { random.number() as i16 }, ..insn },
-        13 => Insn { imm: insn.imm.wrapping_add(random.of(&[1, -1, 8, -8]).unwrap_or(1)), ..insn },
+        13 => Insn { imm: insn.imm.wrapping_add(random.pick(&[1, -1, 8, -8]).unwrap_or(1)), ..insn },
         14 => Insn { imm: if random.one_in(2) { function.code[other].imm } else { random.number() as i32 }, ..insn },
         _ => {
             claims(function, random);
@@ -134,12 +134,12 @@ pub fn mutate(function: &mut Function, random: &mut Random<'_>) {
 /// Changes a claim, or the size of the frame.
 fn claims(function: &mut Function, random: &mut Random<'_>) {
     if random.one_in(8) {
-        function.frame = function.frame.wrapping_add_signed(random.of(&[8, -8, 1024, 2048]).unwrap_or(8));
+        function.frame = function.frame.wrapping_add_signed(random.pick(&[8, -8, 1024, 2048]).unwrap_or(8));
         return;
     }
     let bytes = random.number() as u32;
     let fact = random
-        .of(&[
+        .pick(&[
             Fact::U32,
             Fact::Index { memory: 0, bytes, is_masked: false },
             Fact::Index { memory: 1, bytes, is_masked: false },

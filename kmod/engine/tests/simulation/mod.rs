@@ -18,7 +18,7 @@ use kwasmi_engine::{
     compiler::{
         self,
         Compiled,
-        Options, //
+        CompilerOptions, //
     },
 };
 
@@ -42,7 +42,7 @@ pub struct Guest {
 
 impl Guest {
     /// Compiles `text`, and checks the code.
-    pub fn new(text: &str, options: Options) -> Self {
+    pub fn new(text: &str, options: CompilerOptions) -> Self {
         let wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let compiled = compiler::compile(&wasm, options).unwrap_or_else(|error| panic!("{error}: {text}"));
         compiled.check().unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -62,10 +62,11 @@ impl Guest {
 /// Calls `run` without requests, and then in several ways, all of which must end alike. Returns the
 /// end and the number of live exceptions.
 pub fn run(text: &str, args: [u64; 5], imports: &mut impl Imports) -> (SimulationEnd, usize) {
-    let [ordinary, unmasked, near] = [
-        Options::default(),
-        Options { has_masks: false, ..Options::default() },
-        Options { reach: 20, ..Options::default() },
+    let [ordinary, unmasked, near, interrupted] = [
+        CompilerOptions::default(),
+        CompilerOptions { has_masks: false, ..CompilerOptions::default() },
+        CompilerOptions { reach: 20, ..CompilerOptions::default() },
+        CompilerOptions { straight: 5, ..CompilerOptions::default() },
     ]
     .map(|options| Guest::new(text, options));
     let (end, live) = ordinary.run(Some(Stress::new(args, u64::MAX)), imports);
@@ -77,6 +78,7 @@ pub fn run(text: &str, args: [u64; 5], imports: &mut impl Imports) -> (Simulatio
         };
         must_end_alike(&ordinary, "");
         must_end_alike(&unmasked, ", no masks");
+        must_end_alike(&interrupted, ", many checkpoints");
         let alive = must_end_alike(&near, ", short jumps");
         assert_eq!(alive, live, "live exceptions: {text}");
     }
