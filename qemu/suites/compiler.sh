@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --env KWASMI_TEST_PERCENT
+# options: --param verify=off --env KWASMI_LOADS --env KWASMI_TEST_PERCENT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
 # Guests that run as machine code, made by the kernel's eBPF JIT.
 . /suites/ktap.sh
@@ -9,8 +9,8 @@ cd /tmp || exit
 fixtures=/guests/fixtures
 head -c 1048576 /dev/urandom >random
 loaded=/guests/hello-rust.wasm
-loads=40
-[ "${KWASMI_TEST_PERCENT:-100}" = 100 ] || loads=10
+loads=${KWASMI_LOADS:-40}
+[ "${KWASMI_TEST_PERCENT:-100}" = 100 ] || loads=${KWASMI_LOADS:-10}
 # Recursion without a loop: checkpoints are in the functions' entries.
 cat >fibonacci.wat <<'EOF'
 (module
@@ -212,6 +212,14 @@ dump_of_nothing() {
 }
 # Bytes of memory for machine code, which the kernel's JIT takes in packs of 2 MiB.
 machine_code() { awk '/execmem/ { bytes += $2 } END { print bytes }' /proc/vmallocinfo; }
+# The status is that of the limit at any size of the stack, so host calls have room below the limit.
+host_calls_in_recursion() {
+    mkdir -p dir/a
+    for stack in 4K 4104 4112 4120 16K 64K; do
+        kwasmi run --stack $stack --dir dir::/ $fixtures/recursion-host-calls.wat >/dev/null 2>err
+        equal 124 $? && grep -q 'stack' err || { cat err; return 1; }
+    done
+}
 # loads N SIGNAL: loads a module N times, ends the loader after 0 to 0.7 seconds, and checks that the
 # machine code is freed. Without that, each four loads would take another pack. The kernel's cache of
 # executable memory may keep one pack for later use, if the address is not a multiple of 2 MiB
@@ -351,6 +359,7 @@ for trap in unreachable start-trap divide-by-zero load-out-of-bounds indirect-ty
 done
 check "endless recursion ends at the stack limit" status 124 $fixtures/recursion.wat
 check "endless recursion ends at a stack limit of 16 KiB" status 124 --stack 16K $fixtures/recursion.wat
+check "host calls at each depth of a recursion leave the stack limit as it is" host_calls_in_recursion
 check "a time-out ends an endless loop" status 124 --timeout 500ms $fixtures/loop.wat
 check "a limit of CPU time ends an endless loop" status 124 --cpu-time 200ms $fixtures/loop.wat
 check "a limit of fuel ends an endless loop" fuel

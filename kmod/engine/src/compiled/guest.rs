@@ -5,14 +5,15 @@
 use super::{
     instance::{
         self,
+        Private,
         Surroundings, //
     },
     native::{
+        self,
         CompiledCode,
         CompiledInstance,
         GuestStack,
-        Request,
-        resume, //
+        Request, //
     },
     program::Program,
 };
@@ -61,8 +62,8 @@ use crate::{
     },
     wasi::{
         FunctionId,
-        PARAMS_MAX,
-        Stop, //
+        Stop,
+        WasiFunction, //
     },
 };
 use alloc::{
@@ -72,6 +73,10 @@ use alloc::{
     },
     sync::Arc,
     vec::Vec,
+};
+use core::{
+    any::TypeId,
+    ptr, //
 };
 use wasmi::TrapCode;
 use wasmparser::ValType;
@@ -187,6 +192,8 @@ enum Answer {
 /// A guest.
 pub struct Guest<H: Host + 'static> {
     native: Arc<Native>,
+    /// The imported functions.
+    imports: Vec<WasiFunction<H>>,
     state: State<H>,
     instance: CompiledInstance,
     stack: GuestStack,
@@ -203,6 +210,8 @@ pub struct Guest<H: Host + 'static> {
     /// bits.
     results: Vec<(bool, u64)>,
     has_returned: bool,
+    /// Why the quick form of a host call declined, after the call.
+    stop: Option<Stop>,
 }
 
 /// Limits of a guest's growth.
@@ -251,6 +260,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             results = ty.results.iter().map(|ty| (is_wide(ty), 0)).collect();
         }
         let entries = native.entries(invoked);
+        let mut imports = Vec::new();
+        imports.try_reserve_exact(native.imports.len()).map_err(|_| Refusal::from(Error::Memory.to_string()))?;
+        imports.extend(native.imports.iter().map(|function| function.entry::<H>()));
         let limits = state.limits;
         let instance = CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
             instance::InstanceStop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
@@ -263,8 +275,22 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
         let memory_peak = instance.memory_size();
         let progress = Progress::Call(0);
-        let (trap, has_returned) = (None, false);
-        Ok(Self { native, state, instance, stack, progress, memory_peak, trap, entries, args, results, has_returned })
+        let (trap, has_returned, stop) = (None, false, None);
+        Ok(Self {
+            native,
+            imports,
+            state,
+            instance,
+            stack,
+            progress,
+            memory_peak,
+            trap,
+            entries,
+            args,
+            results,
+            has_returned,
+            stop,
+        })
     }
 
     pub(crate) fn state(&self) -> &State<H> {
@@ -354,7 +380,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                             }
                         }
                         self.stack.prepare(&self.native.code, function, imported, &mut self.instance);
-                        (entry, resume(&mut self.instance, &self.native, 0))
+                        (entry, self.resume(0))
                     }
                 },
                 Progress::Within(entry, request) => (entry, request),
@@ -375,7 +401,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                     break Progress::Call(entry.saturating_add(1));
                 }
                 match self.answer(request, report) {
-                    Answer::Resume(value) => request = resume(&mut self.instance, &self.native, value),
+                    Answer::Resume(value) => request = self.resume(value),
                     Answer::Pause => {
                         // The guest continues with the request for a checkpoint, even if it asked
                         // for stack because the limit was raised: by then the limit is as before,
@@ -429,7 +455,10 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 self.instance.clear_requests(self.stack.limit());
                 self.checkpoint(report)
             }
-            Helper::CallImport => self.call(usize::try_from(number).unwrap_or(usize::MAX)),
+            Helper::CallImport => match self.stop.take() {
+                Some(stop) => self.stopped(stop),
+                None => self.call(usize::try_from(number).unwrap_or(usize::MAX)),
+            },
             // Compiled code on its way out of deep recursion may call helpers for minutes without a
             // checkpoint of its own.
             _ if self.instance.is_checkpoint_requested() => {
@@ -471,32 +500,71 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         }
     }
 
+    /// Runs the guest on its stack until it makes a request; the helper that it waits for returns
+    /// `result`.
+    fn resume(&mut self, result: u64) -> Request {
+        let context = self.instance.context_pointer();
+        let guest = ptr::from_mut(self);
+        // Quick forms are made for this host.
+        let has_quick_forms = TypeId::of::<H>() == TypeId::of::<KernelHost>();
+        let address = if has_quick_forms { guest.expose_provenance() as u64 } else { 0 };
+        // SAFETY: `write` requires a valid, aligned pointer. There are private words before the
+        // context, which live as long as the instance.
+        unsafe { context.wrapping_sub(Private::Guest.distance()).write(address) };
+        // SAFETY: The context is that of the instance, whose stack was prepared before the guest's
+        // first request. `address` is that of this guest or 0. Neither the instance nor the guest
+        // is used here until `resume` returns.
+        let number = unsafe { native::resume(context, result) };
+        native::request(&self.instance, number)
+    }
+
+    /// Returns what helpers work on.
+    #[inline(always)]
+    pub(super) fn parts(&mut self) -> (&Native, &mut CompiledInstance) {
+        (&self.native, &mut self.instance)
+    }
+
+    /// Calls an imported function; its arguments are in the context, and so is its result
+    /// afterwards. `None` if there is no such function.
+    #[inline(always)]
+    fn call_host(&mut self, index: usize) -> Option<Result<(), Stop>> {
+        let function = self.imports.get(index)?;
+        let (memory, args) = self.instance.memory_and_args(self.native.program.memory);
+        Some(function(&mut self.state.wasi, memory, args))
+    }
+
+    /// Calls an imported function on the guest's stack. `None` if the guest must switch to the
+    /// engine's stack for the same request.
+    #[inline(always)]
+    pub(super) fn call_quickly(&mut self, index: usize) -> Option<u64> {
+        match self.call_host(index)? {
+            Ok(()) => Some(0),
+            Err(stop) => {
+                self.stop = Some(stop);
+                None
+            }
+        }
+    }
+
     /// Calls an imported function; its arguments are in the context.
     fn call(&mut self, index: usize) -> Answer {
-        let Some(function) = self.native.imports.get(index).copied() else {
-            return Answer::End(FAULT);
-        };
-        let mut cells = [0; PARAMS_MAX];
-        for (index, cell) in cells.iter_mut().enumerate() {
-            *cell = self.instance.arg(index);
+        match self.call_host(index) {
+            Some(Ok(())) => Answer::Resume(0),
+            Some(Err(stop)) => self.stopped(stop),
+            None => Answer::End(FAULT),
         }
-        let memory = match self.native.program.memory {
-            Some(index) => self.instance.memory_mut(index as usize),
-            None => &mut [],
-        };
-        match function.entry()(&mut self.state.wasi, memory, &mut cells) {
-            Ok(()) => {
-                let [errno, ..] = cells;
-                self.instance.set_arg(0, errno);
-                Answer::Resume(0)
-            }
-            Err(Stop::Interrupted) => {
+    }
+
+    /// Answers a host call that stops the guest.
+    fn stopped(&mut self, stop: Stop) -> Answer {
+        match stop {
+            Stop::Interrupted => {
                 // The call is made again after a checkpoint, and counted then.
                 self.state.wasi.withdraw();
                 Answer::Again
             }
-            Err(Stop::End(end)) => Answer::End(end),
-            Err(Stop::Exit(status)) => {
+            Stop::End(end) => Answer::End(end),
+            Stop::Exit(status) => {
                 let (end, trap) = crate::instance::exited(status);
                 self.trap = trap;
                 Answer::End(end)

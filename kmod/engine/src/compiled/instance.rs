@@ -13,6 +13,8 @@ use super::{
     },
     simd, //
 };
+#[cfg(feature = "object")]
+use crate::wasi::PARAMS_MAX;
 use crate::{
     compiler::Declarations,
     vmctx::{
@@ -43,6 +45,10 @@ const SPEC_PAGES_MAX: u64 = 65536;
 /// Number of words before the context that compiled code cannot name.
 pub(crate) const PRIVATE: usize = 16;
 
+/// Index of the first word of the arguments in [`CompiledInstance::context`].
+#[cfg(feature = "object")]
+const FIRST_ARG: usize = PRIVATE.saturating_add(ARGS.unsigned_abs() as usize / 8);
+
 /// A word before the context.
 #[cfg(feature = "object")]
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +59,9 @@ pub(crate) enum Private {
     Argument(usize),
     /// Address of the function that was looked up last.
     Target,
-    /// Address of the instance while the guest runs.
-    Instance,
-    /// Address of the module while the guest runs.
-    Native,
+    /// Address of the [`Guest`](super::guest::Guest) while it runs, 0 if there are no quick forms
+    /// of helpers for its host.
+    Guest,
 }
 
 #[cfg(feature = "object")]
@@ -73,8 +78,7 @@ impl Private {
             Self::GuestStack => 2,
             Self::Argument(index) => index.saturating_add(4),
             Self::Target => 9,
-            Self::Instance => 10,
-            Self::Native => 11,
+            Self::Guest => 10,
         }
     }
 }
@@ -394,6 +398,16 @@ impl<M: LinearMemory> CompiledInstance<M> {
     /// Bytes of memory `index`.
     pub fn memory_mut(&mut self, index: usize) -> &mut [u8] {
         self.memories.get_mut(index).map_or(&mut [], |memory| &mut memory.items)
+    }
+
+    /// Returns the bytes of memory `memory`, none if there is no such memory, and the first
+    /// [`PARAMS_MAX`] words of the arguments.
+    #[cfg(feature = "object")]
+    #[inline(always)]
+    pub(crate) fn memory_and_args(&mut self, memory: Option<u32>) -> (&mut [u8], &mut [u64]) {
+        let memory = memory.and_then(|index| self.memories.get_mut(index as usize));
+        let args = self.context.get_mut(FIRST_ARG..FIRST_ARG.saturating_add(PARAMS_MAX));
+        (memory.map_or(&mut [], |memory| &mut memory.items), args.unwrap_or_default())
     }
 
     /// Function that [`Helper::Resolve`] has looked up last, by its index among all functions.

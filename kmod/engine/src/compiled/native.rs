@@ -2,11 +2,11 @@
 
 //! Machine code of a compiled module, and the switch between the engine's stack and a guest's.
 //!
-//! Compiled functions run on the guest's own stack. A helper that needs more than a few hundred
-//! bytes of stack, may end the guest or may pause it is a switch: its thunk saves the guest's
-//! registers on the guest's stack and goes on on the engine's stack, where [`resume`] returns the
-//! request. The next [`resume`] goes back with the result, in another engine entry if need be.
-//! Helpers that only compute are called directly.
+//! Compiled functions run on the guest's own stack. A helper that may end or pause the guest is a
+//! switch: its thunk saves the guest's registers on the guest's stack and continues on the engine's
+//! stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
+//! another engine entry if need be. Before a switch some thunks try a quick form of the helper on the
+//! guest's stack ([`quick`](super::quick)). Helpers that only compute are called directly.
 //!
 //! | routine | does |
 //! |---|---|
@@ -20,7 +20,6 @@
 //! code can name them.
 
 use super::{
-    guest::Native,
     instance::{
         self,
         PRIVATE,
@@ -60,10 +59,7 @@ use crate::{
 use alloc::vec::Vec;
 use core::{
     arch::global_asm,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 
 global_asm!(
@@ -226,7 +222,7 @@ macro_rules! switching {
 switching! {
     kwasmi_guest_trap = 0: Trap;
     kwasmi_guest_checkpoint = 1: Checkpoint;
-    kwasmi_guest_call_import = 2: CallImport;
+    kwasmi_guest_call_import = 2: CallImport, kwasmi_quick_call_import;
     kwasmi_guest_resolve = 3: Resolve, kwasmi_quick_resolve;
     kwasmi_guest_memory_grow = 5: MemoryGrow;
     kwasmi_guest_memory_fill = 6: MemoryFill, kwasmi_quick_memory_fill;
@@ -428,8 +424,12 @@ unsafe impl Sync for GuestStack {}
 /// A function that passes the check may have a frame of [`STACK_RED_ZONE`] bytes below the limit.
 /// The next function's prologue moves the stack pointer by its whole frame, at most [`FRAME_MAX`]
 /// bytes, and saves registers there before the function compares the limit. Below that is room for
-/// helpers that compute and for the kernel, when it interrupts or preempts the guest.
-const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + 16 * 1024;
+/// quick forms of helpers and for the kernel, when it interrupts or preempts the guest.
+const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + QUICK_HELPERS;
+
+/// Bytes of the guest's stack for quick forms of helpers, host calls among them, and for the kernel:
+/// five times the highest use that the tests have measured.
+const QUICK_HELPERS: u64 = 16 * 1024;
 
 /// Bytes of a page of the kernel.
 const KERNEL_PAGE: u64 = 4096;
@@ -495,30 +495,36 @@ impl GuestStack {
     }
 }
 
-/// Continues the guest: its helper returns `result`. `native` must be the module of `instance`.
-pub(crate) fn resume(instance: &mut CompiledInstance, native: &Native, result: u64) -> Request {
-    instance.set_private(Private::Native, ptr::from_ref(native).expose_provenance() as u64);
-    let context = instance.context_pointer();
-    // From here until the routine returns, only quick forms of helpers use the instance, by this
-    // address.
-    let address = ptr::from_mut(instance).expose_provenance() as u64;
-    // SAFETY: There are `PRIVATE` words before the context, which live as long as the instance.
-    unsafe { context.wrapping_sub(Private::Instance.distance()).write(address) };
+/// Runs the guest on its stack until it makes a request; the helper that it waits for returns
+/// `result`.
+///
+/// # Safety
+///
+/// - `context` must be the context of an instance that the caller does not use meanwhile, with the
+///   stack that [`GuestStack::prepare`] prepared for it.
+/// - [`Private::Guest`] of `context` must be 0, or the address of the instance's
+///   `Guest<KernelHost>`, which the caller does not use meanwhile.
+pub(crate) unsafe fn resume(context: *mut u64, result: u64) -> u64 {
     // SAFETY: The context's private words hold the guest's stack pointer, where
     // `GuestStack::prepare` or the guest's last switch has left what the routine restores. Compiled
-    // code accesses the context, the guest's memories and its stack, all of which live and are used
-    // by nobody else until it returns here.
-    let request = unsafe { kwasmi_guest_resume(context, result) };
+    // code accesses the context, the guest's memories and its stack, and quick forms of helpers
+    // the guest, all of which live and are used by nobody else until the routine returns, by this
+    // function's safety requirement.
+    unsafe { kwasmi_guest_resume(context, result) }
+}
+
+/// Returns the request of `instance` with this number.
+pub(crate) fn request(instance: &CompiledInstance, number: u64) -> Request {
     let argument = |index: usize| instance.private(Private::argument(index));
-    let args = [argument(0), argument(1), argument(2), argument(3), argument(4)];
-    match request {
+    let args = || [argument(0), argument(1), argument(2), argument(3), argument(4)];
+    match number {
         DONE => Request::Done(argument(0)),
-        IMPORT => Request::Import(args),
+        IMPORT => Request::Import(args()),
         number => match i32::try_from(number).ok().and_then(Helper::from_number) {
-            Some(helper) => Request::Help(helper, args),
+            Some(helper) => Request::Help(helper, args()),
             None => Request::Unknown,
         },
     }
 }
 
-const _: () = assert!(PRIVATE >= 11);
+const _: () = assert!(PRIVATE >= 10);

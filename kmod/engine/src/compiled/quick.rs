@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers that run on the guest's stack if they need neither a trap, nor a checkpoint, nor much
-//! time.
+//! Helpers that run on the guest's stack: host calls, and other helpers if they need neither a trap,
+//! nor a checkpoint, nor much time.
 //!
 //! A thunk saves the arguments and calls the quick form of the helper. If that declines, the thunk
 //! restores the arguments and switches to the engine's stack, like a helper without a quick form. A
-//! quick form that declines has done nothing.
+//! quick form that declines has done nothing, but for a host call that stops the guest: the guest keeps
+//! the [`Stop`](crate::wasi::Stop) for the engine.
 
 use super::{
-    guest::Native,
+    guest::Guest,
     instance::{
         Private,
         private_word, //
-    },
-    native::CompiledInstance,
+    }, //
 };
-use crate::vmctx::Helper;
+use crate::{
+    kernel_host::KernelHost,
+    vmctx::Helper, //
+};
 
 /// Upper bound of the bytes that a quick form fills or copies.
 const BYTES_MAX: u64 = 16 * 1024;
@@ -28,11 +31,15 @@ struct Answer {
     is_done: u64,
 }
 
-/// Returns the result of `helper` for `instance`; `None` if its quick form declines.
+/// Returns the result of `helper` for `guest`; `None` if its quick form declines.
 #[inline(always)]
-fn answer(helper: Helper, native: &Native, instance: &mut CompiledInstance, [a, b, c]: [u64; 3]) -> Option<u64> {
+fn answer(helper: Helper, guest: &mut Guest<KernelHost>, [a, b, c]: [u64; 3]) -> Option<u64> {
     let index = |word: u64| usize::try_from(word).unwrap_or(usize::MAX);
     let number = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+    if helper == Helper::CallImport {
+        return guest.call_quickly(index(a));
+    }
+    let (native, instance) = guest.parts();
     if instance.is_checkpoint_requested() {
         return None;
     }
@@ -72,23 +79,17 @@ macro_rules! quick {
             ///
             /// # Safety
             ///
-            /// `context` must be that of the guest that runs, which
-            /// [`resume`](super::native::resume) has entered.
+            /// `context` must be that of the guest that runs, which [`Guest::resume`] has entered.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $name(context: *mut u64, a: u64, b: u64, c: u64) -> Answer {
                 // SAFETY: `private_word` requires the context of an instance, which `context` is by
                 // this function's safety requirement.
-                let native = unsafe { private_word(context, Private::Native) };
-                // SAFETY: `resume` stored the address of the `Native` of the instance, which lives
-                // and does not change until the guest switches back to the engine's stack.
-                let native = unsafe { &*core::ptr::with_exposed_provenance::<Native>(native) };
-                // SAFETY: `private_word` requires the context of an instance, which `context` is by
-                // this function's safety requirement.
-                let instance = unsafe { private_word(context, Private::Instance) };
-                // SAFETY: `resume` stored the address of its mutable reference, which it does not
-                // use until the guest switches back to the engine's stack.
-                let instance = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<CompiledInstance>(instance) };
-                match answer(Helper::$helper, native, instance, [a, b, c]) {
+                let guest = unsafe { private_word(context, Private::Guest) };
+                let guest = core::ptr::with_exposed_provenance_mut::<Guest<KernelHost>>(guest);
+                // SAFETY: `Guest::resume` stored the address of its mutable reference, which it does
+                // not use until the guest switches back to the engine's stack, or null.
+                let guest = unsafe { guest.as_mut() };
+                match guest.and_then(|guest| answer(Helper::$helper, guest, [a, b, c])) {
                     Some(value) => Answer { value, is_done: 1 },
                     None => Answer { value: 0, is_done: 0 },
                 }
@@ -98,6 +99,7 @@ macro_rules! quick {
 }
 
 quick! {
+    kwasmi_quick_call_import = CallImport;
     kwasmi_quick_resolve = Resolve;
     kwasmi_quick_resolve_tail = ResolveTail;
     kwasmi_quick_memory_fill = MemoryFill;

@@ -28,6 +28,8 @@ mod unstable;
 #[cfg(feature = "object")]
 pub(crate) use calls::PARAMS_MAX;
 pub(crate) use functions::FunctionId;
+#[cfg(feature = "object")]
+pub(crate) use functions::WasiFunction;
 pub use functions::{
     FUNCTIONS,
     HostFunction,
