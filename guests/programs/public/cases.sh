@@ -243,6 +243,26 @@ svg_gerber() {
 }
 flite_speech() { run flite -voice kal -t "The kernel runs a program." out.wav; run flite -lv; }
 pandoc_html() { echo '# A *title*' | run pandoc -f markdown -t html; }
+# message FIELD BYTES: prints a field of a protocol buffer, with at most 127 bytes.
+message() { printf "\\$(printf %03o $(($1 * 8 + 2)))\\$(printf %03o ${#2})%s" "$2"; }
+# component ID TYPE NAME VERSION LICENCE, contains ID ID: print a node of the document, an edge.
+component() { message 1 "$(message 1 "$1")$2$(message 3 "$3")$(message 4 "$4")$(message 8 "$5")$(message 9 "$5")"; }
+contains() { message 2 "$(printf '\010\005')$(message 2 "$1")$(message 3 "$2")"; }
+protobom_documents() {
+    {
+        message 1 "$(message 1 urn:bom)$(message 2 7)$(message 3 example)$(message 5 "$(message 1 tool)$(message 2 1.0)")"
+        message 1 "$(message 6 "$(message 1 Ada)$(message 3 ada@example.org)")"
+        message 2 "$(component root '' program 1.2.3 GPL-2.0-only)$(message 3 root)"
+        for n in 1 2 3 4 5 6 7 8; do
+            message 2 "$(component "node-$n" '' "library-$n" "$n.$((n * n))" MIT)"
+            message 2 "$(contains root "node-$n")"
+        done
+        message 2 "$(component file "$(printf '\020\001')" main.c 1 MIT)$(contains node-8 file)"
+    } >bom.pb
+    # One line of SPDX has the time. The order of the components in CycloneDX is random.
+    run protobom-writer spdx <bom.pb | grep -v '"created"' >spdx.json
+    run protobom-writer cyclonedx <bom.pb | sort >cyclonedx.json
+}
 
 public "SQLite fills and queries a database" sqlite_queries sqlite
 public "resvg renders an SVG file" resvg_png resvg
@@ -251,6 +271,7 @@ public "usvg simplifies an SVG file" usvg_svg usvg
 public "svg-flatten makes a Gerber file" svg_gerber usvg svg-flatten
 public "Flite speaks a sentence" flite_speech flite
 public "Pandoc converts Markdown" pandoc_html pandoc
+public "protobom-writer converts a list of components" protobom_documents protobom-writer
 
 # --- Solvers, synthesis, place and route
 
