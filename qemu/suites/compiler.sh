@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --env KWASMI_LOADS --env KWASMI_TEST_PERCENT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
-# Guests that run as machine code, made by the kernel's eBPF JIT.
+# Guests that run as machine code, made by the kernel's eBPF JIT. KWASMI_LOADS is the number of loads
+# after which no machine code may be left.
 . /suites/ktap.sh
 
 cd /tmp || exit
