@@ -46,8 +46,8 @@ pub(crate) unsafe fn call_host(context: *mut Context, op: HostOp, words: [u64; W
         (context.host, context.stack_top)
     };
     let mut call = HostCall { host, args: words, value: 0 };
-    // SAFETY: This code runs on the engine stack, so the stack's top holds the task's stack
-    // pointer.
+    // SAFETY: An entry into the engine is in progress, so the word at `stack_top` holds the task's
+    // stack pointer, whichever stack this code runs on.
     let status = unsafe { kwasmi_stack_leave(op as u32, &raw mut call, stack_top) };
     (status, call.value)
 }

@@ -3,7 +3,7 @@
 //! Switches between the stack of the task and the engine stack.
 //!
 //! A kernel task has 16 KiB of stack, which is too little to validate a module. The engine
-//! therefore runs on a separate stack, and host calls run on the stack of the task:
+//! therefore runs on a separate stack, and host operations run on the stack of the task:
 //!
 //! | routine | C prototype | effect |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! `stack_top` is aligned to 16 bytes and points to the highest word of the engine stack. That word
 //! holds the task's stack pointer.
 //!
-//! During a host call, a stack trace leads from `kwasmi_stack_leave` to the caller of
+//! During a host operation, a stack trace leads from `kwasmi_stack_leave` to the caller of
 //! `kwasmi_stack_enter`, as if the two routines were one function. The kernel's unwinder must not
 //! meet an unknown stack in a task that can be preempted. `kwasmi_stack_leave` pushes no frame on
 //! the stack of the task, and restores the `rbp` that the task had there.

@@ -537,6 +537,13 @@ fn long_code_after_calls() {
     let bodies = [
         adds(2_000),
         format!("(block (br_if 0 (local.get $flag)) {})", adds(20)).repeat(100),
+        "(block (br_if 0 (local.get $flag)) (unreachable))".repeat(2_000),
+        "(block (br_if 0 (local.get $flag)) (call $nop))".repeat(2_000),
+        "(block (br_if 0 (local.get $flag)) (loop))".repeat(2_000),
+        "(block (br 0))".repeat(4_000),
+        "(if (local.get $flag) (then) (else (call $nop)))".repeat(2_000),
+        "(block (br_table 0 0 (local.get $flag)))".repeat(2_000),
+        "(block (block (br_table 0 1 0 1 (local.get $flag)) (unreachable)))".repeat(2_000),
         format!("(if (local.get $flag) (then {}) (else {}))", adds(300), adds(700)).repeat(3),
         format!("(block $a (block $b (block $c (br_table $a $b $c (local.get $flag))) {}) {})", adds(400), adds(10))
             .repeat(6),
@@ -545,19 +552,50 @@ fn long_code_after_calls() {
     ];
     for body in bodies {
         let text = format!(
-            r#"(module (func $run (export "run") (param $depth i32) (param $flag i32) (result i64) (local $sum i64)
+            r#"(module (func $nop) (func $run (export "run") (param $depth i32) (param $flag i32) (result i64) (local $sum i64)
                 (if (local.get $depth) (then (local.set $sum
                     (call $run (i32.sub (local.get $depth) (i32.const 1)) (local.get $flag)))))
                 {body} (local.get $sum)))"#
         );
         let guest = Guest::new(&text, CompilerOptions::default());
         for flag in 0..3 {
+            // `unreachable` of a body is a trap without the flag.
             let args = [20, flag, 0, 0, 0];
             let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
             for period in [400, 1_000, 3_000, 10_000] {
                 let mut stress = Stress::new(args, period);
                 stress.straight = 1_024 + 32;
                 assert_eq!(guest.run(Some(stress), &mut Digits), end, "{flag}, {period}: {text}");
+            }
+        }
+    }
+}
+
+/// Functions that an exception leaves through many tries without clauses come to a checkpoint.
+#[test]
+fn tries_that_catch_nothing() {
+    for (begin, end) in [("try_table\n", "end\n"), ("try\n", "end\n"), ("try\n", "delegate 0\n")] {
+        let text = format!(
+            r#"(module (tag $e) (func $run (export "run") (param $depth i32) (param $throws i32)
+                {}
+                local.get $depth
+                if
+                    local.get $depth i32.const 1 i32.sub local.get $throws call $run
+                else
+                    local.get $throws if throw $e end
+                end
+                {}))"#,
+            begin.repeat(2_000),
+            end.repeat(2_000)
+        );
+        let guest = Guest::new(&text, CompilerOptions::default());
+        for throws in 0..2 {
+            let args = [20, throws, 0, 0, 0];
+            let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
+            for period in [400, 1_000, 3_000, 10_000] {
+                let mut stress = Stress::new(args, period);
+                stress.straight = 1_024 + 32;
+                assert_eq!(guest.run(Some(stress), &mut Digits), end, "{throws}, {period}: {begin}");
             }
         }
     }

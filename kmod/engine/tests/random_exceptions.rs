@@ -433,9 +433,14 @@ impl Writer {
     }
 }
 
+/// Most instructions of one operator.
+const OPERATOR_MAX: u64 = 60;
+
 fn run(text: &str, period: u64, reach: u16, straight: u32) -> SimulationEnd {
     let guest = Guest::new(text, CompilerOptions { reach, straight, ..CompilerOptions::default() });
-    guest.run(Some(Stress::new([0; 5], period)), &mut NoImports).0
+    let mut stress = Stress::new([0; 5], period);
+    stress.straight = u64::from(straight).saturating_add(OPERATOR_MAX);
+    guest.run(Some(stress), &mut NoImports).0
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {

@@ -25,7 +25,8 @@
 //!
 //! The checker proves nothing about results, and nothing about the arguments of helpers: a helper
 //! must check them. Nor does it prove that an address, which a mistake of the compiler might leave
-//! in a register, is not stored where the guest can read it.
+//! in a register, is not stored where the guest can read it, or that a frame slot is written before
+//! it is read: WASI functions and interrupts leave addresses of the kernel in the guest's stack.
 //!
 //! Time and memory are linear in the number of instructions and claims, except that a binary search
 //! finds the claims of a block.

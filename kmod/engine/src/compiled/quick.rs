@@ -5,8 +5,8 @@
 //!
 //! A thunk saves the arguments and calls the quick form of the helper. If that declines, the thunk
 //! restores the arguments and switches to the engine's stack, like a helper without a quick form. A
-//! quick form that declines has done nothing, but for a host call that stops the guest: the guest keeps
-//! the [`Stop`](crate::wasi::Stop) for the engine.
+//! quick form that declines has done nothing, but for a host call that does not return to the guest: the
+//! guest keeps the [`Stop`](crate::wasi::Stop) for the engine.
 
 use super::{
     guest::Guest,

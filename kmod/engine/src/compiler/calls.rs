@@ -156,6 +156,7 @@ impl Compiler<'_> {
         arguments.extend(popped.iter().flatten().copied().map(HelperArgument::Operand));
         self.arguments(&arguments)?;
         self.frame.asm.call_helper(helper)?;
+        self.note_helper(helper);
         self.frame.clobber(helper.effect() != Effect::Pure)?;
         if has_result { self.frame.push(Value::Reg(R0)) } else { Ok(()) }
     }

@@ -42,8 +42,15 @@ use crate::{
 };
 
 /// Most instructions that a path executes after a checkpoint or call, besides those of one
-/// operator, before the next checkpoint or call.
+/// operator, before the next checkpoint or call. A call of a helper counts as several.
 pub(super) const STRAIGHT_MAX: u32 = 1024;
+
+/// Instructions that a call of a helper counts as, about the eBPF instructions of a function that
+/// computes with floating-point numbers.
+const HELPER_COST: u32 = 32;
+
+/// Instructions that a call of [`Helper::Simd`] counts as, for up to 16 lanes.
+const SIMD_COST: u32 = 128;
 
 /// Number of instructions of the longest path from the last checkpoint or call to the present place.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +70,20 @@ impl Compiler<'_> {
     /// Sets the number of instructions of the longest path from the last checkpoint or call.
     pub(super) fn set_path_length(&mut self, length: u32) {
         self.path = PathLength { length, at: self.frame.asm.here() };
+    }
+
+    /// Notes that the path to this place continues at the label of construct `target`.
+    pub(super) fn note_path(&mut self, target: usize) {
+        let length = self.path_length();
+        if let Some(control) = self.controls.get_mut(target) {
+            control.path_length = control.path_length.max(length);
+        }
+    }
+
+    /// Counts the instructions of a helper that only computes.
+    pub(super) fn note_helper(&mut self, helper: Helper) {
+        let cost = if helper == Helper::Simd { SIMD_COST } else { HELPER_COST };
+        self.set_path_length(self.path_length().saturating_add(cost));
     }
 
     /// Emits a checkpoint if the longest path to this place is too long without one.

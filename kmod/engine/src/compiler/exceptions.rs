@@ -14,7 +14,6 @@ use super::{
         RegImm, //
     },
     calls::HelperArgument,
-    checkpoints::STRAIGHT_MAX,
     function::{
         Compiler,
         ControlKind, //
@@ -50,12 +49,17 @@ pub(super) struct Landing {
     label: Label,
     /// Set if something goes there.
     pub(super) is_used: bool,
+    /// Number of instructions of the longest path to it from the last checkpoint or call.
+    path_length: u32,
     /// The clauses of a `try_table`.
     catches: Vec<Catch>,
 }
 
 /// Instructions that a clause usually takes.
 const CLAUSE_MAX: u32 = 24;
+
+/// Instructions of a fork or a jump with what it needs.
+const FORK_MAX: u32 = 4;
 
 impl Compiler<'_> {
     /// Opens a try, of either form.
@@ -67,7 +71,7 @@ impl Compiler<'_> {
         copy.extend_from_slice(catches);
         let index = self.controls.len().checked_sub(1).ok_or(Error::Internal("try"))?;
         let control = self.controls.last_mut().ok_or(Error::Internal("try"))?;
-        control.landing = Some(Landing { label, is_used: false, catches: copy });
+        control.landing = Some(Landing { label, is_used: false, path_length: 0, catches: copy });
         self.tries.try_reserve(1).map_err(|_| Error::Memory)?;
         self.tries.push(index);
         Ok(())
@@ -84,12 +88,14 @@ impl Compiler<'_> {
     /// Returns the label of what follows when an exception is thrown within the `count` outermost
     /// constructs: the landing of the innermost try among them, or else the end of the function.
     fn landing(&mut self, count: usize) -> Label {
+        let length = self.path_length().saturating_add(FORK_MAX);
         let tries = self.tries.partition_point(|index| *index < count);
         let innermost = tries.checked_sub(1).and_then(|index| self.tries.get(index).copied());
         let control = innermost.and_then(|index| self.controls.get_mut(index));
         match control.and_then(|control| control.landing.as_mut()) {
             Some(landing) => {
                 landing.is_used = true;
+                landing.path_length = landing.path_length.max(length);
                 landing.label
             }
             None => self.exit(),
@@ -147,12 +153,11 @@ impl Compiler<'_> {
     }
 
     /// Begins code that control comes to while an exception is being thrown, with `height`
-    /// operands.
-    fn begin_landing(&mut self, label: Label, height: usize) -> Result<(), Error> {
+    /// operands, by a path of at most `length` instructions.
+    fn begin_landing(&mut self, label: Label, height: usize, length: u32) -> Result<(), Error> {
         self.resume(label, &Snapshot::default(), height)?;
-        // The longest path to a landing is not recorded: a checkpoint follows the clause.
-        self.set_path_length(STRAIGHT_MAX);
-        Ok(())
+        self.set_path_length(length);
+        self.checkpoint_if_due()
     }
 
     /// Catches the exception that is being thrown if it has tag `tag`. Otherwise control goes to
@@ -194,9 +199,10 @@ impl Compiler<'_> {
             return Ok(false);
         };
         let next = self.test_tag(tag, has_ref)?;
+        let length = self.path_length();
         self.push_args(0, self.declarations.tag_words(tag)?.saturating_add(usize::from(has_ref)))?;
         self.branch(target)?;
-        self.begin_landing(next, height)?;
+        self.begin_landing(next, height, length)?;
         Ok(true)
     }
 
@@ -222,7 +228,7 @@ impl Compiler<'_> {
         };
         if let Some(landing) = control.landing.take().filter(|landing| landing.is_used) {
             self.interrupt(CLAUSE_MAX)?;
-            self.begin_landing(landing.label, control.height)?;
+            self.begin_landing(landing.label, control.height, landing.path_length)?;
             let mut passes = true;
             for clause in landing.catches {
                 crate::poll();
@@ -264,12 +270,13 @@ impl Compiler<'_> {
         };
         let has_ref = u32::try_from(number).is_ok_and(|number| self.frame.analysis.rethrown.contains(&number));
         self.interrupt(CLAUSE_MAX)?;
-        self.begin_landing(landing.label, height)?;
+        self.begin_landing(landing.label, height, landing.path_length)?;
         let mut words = 0;
         if let Some(tag) = tag {
             words = self.declarations.tag_words(tag)?;
             let label = self.test_tag(tag, has_ref)?;
-            let next = Landing { label, is_used: true, catches: Vec::new() };
+            let path_length = self.path_length();
+            let next = Landing { label, is_used: true, path_length, catches: Vec::new() };
             self.controls.get_mut(last).ok_or(Error::Internal("catch"))?.landing = Some(next);
         } else {
             self.catch_any(has_ref)?;

@@ -747,6 +747,7 @@ impl<'a> Compiler<'a> {
             // An `if` whose other path does not come here has no state yet.
             self.decide(last)?;
             self.transfer(last)?;
+            self.note_path(last);
         }
         let control = self.controls.pop().ok_or(Error::Internal("end"))?;
         let state = control.state.unwrap_or_default();
@@ -828,7 +829,9 @@ impl<'a> Compiler<'a> {
         self.decide(target)?;
         self.transfer(target)?;
         let label = self.controls.get(target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
-        self.frame.asm.jump(label)
+        self.frame.asm.jump(label)?;
+        self.note_path(target);
+        Ok(())
     }
 
     /// Moves the values of a branch to where labels of this kind expect them.
@@ -874,9 +877,7 @@ impl<'a> Compiler<'a> {
     /// label is not that of a loop, what its state says beyond the present state is given up
     /// instead.
     fn plan(&mut self, target: usize) -> Result<Plan, Error> {
-        let length = self.path_length();
         let control = self.controls.get_mut(target).ok_or(Error::Internal("branch"))?;
-        control.path_length = control.path_length.max(length);
         let is_loop = control.kind == ControlKind::Loop;
         let position = control.position;
         let state = control.state.as_mut().ok_or(Error::Internal("state of a label"))?;
@@ -1037,6 +1038,7 @@ impl<'a> Compiler<'a> {
         let label = self.controls.get(target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
         if plan.is_empty() && !moves_down {
             self.fork(compare.condition, compare.is_wide, reg, source, label)?;
+            self.note_path(target);
             self.frame.unlock();
             return Ok(());
         }
@@ -1051,6 +1053,7 @@ impl<'a> Compiler<'a> {
             self.execute(target, &plan)?;
         }
         self.frame.asm.jump(label)?;
+        self.note_path(target);
         self.frame.now = state;
         self.frame.asm.bind(skip)?;
         self.frame.claim();
@@ -1089,8 +1092,9 @@ impl<'a> Compiler<'a> {
             }
         }
         let label_of = |target: usize| label_of.get(target).copied().flatten();
-        // A path executes a fork for each halving of the table, not all forks.
-        let length = self.path_length().saturating_add(runs.len().max(1).ilog2().saturating_mul(2));
+        // A path executes a fork for each halving of the table and a jump, not all forks.
+        let forks = runs.len().checked_next_power_of_two().map_or(usize::BITS, usize::ilog2);
+        let length = self.path_length().saturating_add(forks.saturating_mul(2).saturating_add(1));
         let mut work: Vec<(usize, usize, Option<Label>)> = alloc::vec![(0, runs.len(), None)];
         while let Some((from, to, label)) = work.pop() {
             if let Some(label) = label {
@@ -1132,6 +1136,7 @@ impl<'a> Compiler<'a> {
             self.transfer(*target)?;
             let end = self.controls.get(*target).map(|control| control.label).ok_or(Error::Internal("branch"))?;
             self.frame.asm.jump(end)?;
+            self.note_path(*target);
         }
         self.frame.now = state;
         self.diverge()

@@ -321,7 +321,7 @@ pub struct CompilerOptions {
     /// see what large functions are compiled to.
     pub reach: u16,
     /// Most instructions that a path executes after a checkpoint or call, besides those of one
-    /// operator, before the next checkpoint or call: at most [`STRAIGHT_MAX`].
+    /// operator, before the next checkpoint or call. A larger number than [`STRAIGHT_MAX`] counts as that.
     pub straight: u32,
 }
 

@@ -191,7 +191,8 @@ impl Op {
         Ok(())
     }
 
-    /// Returns true if the operation is a read or write at the file position that has moved nothing.
+    /// Returns true if the operation is a read or write at the file position that has moved nothing,
+    /// and its flags are known.
     #[inline(always)]
     fn is_new_transfer(&self) -> bool {
         let is_transfer = self.kind == Kind::Read as u8 || self.kind == Kind::Write as u8;
@@ -320,8 +321,8 @@ fn go_on<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op, now:
     }
 }
 
-/// Performs an operation that [`Op::is_new_transfer`], and waits for it. This is the quick path of
-/// [`submit`]: mostly the first transfer moves all bytes.
+/// Performs a read or write of which [`Op::is_new_transfer`] is true, and waits for it. This is the
+/// quick path of [`submit`]: mostly the first transfer moves all bytes.
 #[inline(always)]
 fn transfer_first<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], op: &mut Op) -> Done {
     let reads = op.kind == Kind::Read as u8;
