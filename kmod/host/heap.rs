@@ -119,6 +119,15 @@ pub(super) struct CountedMemory {
 }
 
 impl CountedMemory {
+    /// Returns a memory without bytes, and counts it.
+    fn new(index: u16) -> Self {
+        counters::HEAP_BLOCKS.add(1);
+        Self {
+            index,
+            memory: LinearMemory::new(),
+        }
+    }
+
     /// Grows the memory to `size` bytes.
     ///
     /// # Errors
@@ -167,14 +176,7 @@ fn grow_one_of(
     size: usize,
 ) -> Result<Allocated> {
     if !memories.iter().any(|memory| memory.index == index) {
-        memories.push(
-            CountedMemory {
-                index,
-                memory: LinearMemory::new(),
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        counters::HEAP_BLOCKS.add(1);
+        memories.push(CountedMemory::new(index), GFP_KERNEL_ACCOUNT)?;
     }
     let memory = memories
         .iter_mut()
