@@ -90,6 +90,9 @@ impl Freeing {
 /// `__GFP_NOFAIL`.
 const NOFAIL: u32 = 1 << bindings::___GFP_NOFAIL_BIT;
 
+/// `__GFP_NOWARN`: the caller of the ioctl learns of the failure.
+const NOWARN: u32 = 1 << bindings::___GFP_NOWARN_BIT;
+
 /// Approximate size of the auxiliary data of a program, `struct bpf_prog_aux` and the JIT's, in
 /// bytes.
 const AUXILIARY: usize = 2048;
@@ -474,7 +477,7 @@ impl Program {
         let size = u32::try_from(size.ok_or(EINVAL)?)?;
         // SAFETY: `bpf_prog_alloc` has no requirements. It returns null if there is no memory. It
         // charges the memory cgroup.
-        let program = unsafe { bpf::bpf_prog_alloc(size, flags) };
+        let program = unsafe { bpf::bpf_prog_alloc(size, flags | NOWARN) };
         // INVARIANT: It was just allocated.
         let program = Self(NonNull::new(program).ok_or(ENOMEM)?);
         let prog = program.0.as_ptr();
