@@ -9,7 +9,7 @@
 
 use wasmparser::Operator;
 
-/// OperationShape of an operation: its operands and its result.
+/// Shape of an operation: its operands and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OperationShape {
     /// One `v128` operand, `v128` result.

@@ -97,7 +97,7 @@ pub struct Program {
     pub tables: Vec<Sized>,
     /// Initial values of the globals' words.
     pub globals: Vec<Expression>,
-    /// WordMap of the globals.
+    /// Words of the globals.
     pub words: WordMap,
     /// Data segments.
     pub data: Vec<(Mode, Vec<u8>)>,

@@ -45,11 +45,11 @@ use crate::{
 /// operator, before the next checkpoint or call. A call of a helper counts as several.
 pub(super) const STRAIGHT_MAX: u32 = 1024;
 
-/// Instructions that a call of a helper counts as, about the eBPF instructions of a function that
-/// computes with floating-point numbers.
+/// Number of instructions that a call of a helper counts as. Helpers that compute do not look for
+/// requests; one of them takes about as long as so many eBPF instructions.
 const HELPER_COST: u32 = 32;
 
-/// Instructions that a call of [`Helper::Simd`] counts as, for up to 16 lanes.
+/// Number of instructions that a call of [`Helper::Simd`] counts as: it computes up to 16 lanes.
 const SIMD_COST: u32 = 128;
 
 /// Number of instructions of the longest path from the last checkpoint or call to the present place.
@@ -80,7 +80,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Counts the instructions of a helper that only computes.
+    /// Counts the call of a helper.
     pub(super) fn note_helper(&mut self, helper: Helper) {
         let cost = if helper == Helper::Simd { SIMD_COST } else { HELPER_COST };
         self.set_path_length(self.path_length().saturating_add(cost));

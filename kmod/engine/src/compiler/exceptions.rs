@@ -152,11 +152,10 @@ impl Compiler<'_> {
         self.throw_ref()
     }
 
-    /// Begins code that control comes to while an exception is being thrown, with `height`
-    /// operands, by a path of at most `length` instructions.
+    /// Begins code that runs while an exception is being thrown, with `height` operands. Paths to it
+    /// have at most `length` instructions since the last checkpoint or call.
     fn begin_landing(&mut self, label: Label, height: usize, length: u32) -> Result<(), Error> {
-        self.resume(label, &Snapshot::default(), height)?;
-        self.set_path_length(length);
+        self.resume(label, &Snapshot::default(), height, length)?;
         self.checkpoint_if_due()
     }
 
@@ -246,8 +245,7 @@ impl Compiler<'_> {
             self.frame.truncate(control.height)?;
         }
         if let Some(state) = control.state {
-            self.resume(control.label, &state, control.height)?;
-            self.set_path_length(control.path_length);
+            self.resume(control.label, &state, control.height, control.path_length)?;
             self.push_results(control.results)?;
         }
         Ok(())

@@ -682,19 +682,20 @@ impl<'a> Compiler<'a> {
         let (label, state, length) = control.otherwise.take().ok_or(Error::Internal("else without if"))?;
         control.kind = ControlKind::Else;
         let (height, params) = (control.height, control.params);
-        self.resume(label, &state, height)?;
-        self.set_path_length(length);
+        self.resume(label, &state, height, length)?;
         for _ in 0..params {
             self.frame.push(Value::Slot)?;
         }
         Ok(())
     }
 
-    /// Continues at `label` in `state`, with `height` operands.
-    pub(super) fn resume(&mut self, label: Label, state: &Snapshot, height: usize) -> Result<(), Error> {
+    /// Continues at `label` in `state`, with `height` operands. Paths to the label have at most
+    /// `length` instructions since the last checkpoint or call.
+    pub(super) fn resume(&mut self, label: Label, state: &Snapshot, height: usize, length: u32) -> Result<(), Error> {
         self.frame.truncate(height)?;
         self.frame.now = *state;
         self.frame.asm.bind(label)?;
+        self.set_path_length(length);
         self.frame.claim();
         self.is_reachable = true;
         Ok(())
@@ -723,8 +724,7 @@ impl<'a> Compiler<'a> {
                 if self.is_reachable {
                     self.branch(last)?;
                 }
-                self.resume(label, &state, height)?;
-                self.set_path_length(length);
+                self.resume(label, &state, height, length)?;
                 for _ in 0..params {
                     self.frame.push(Value::Slot)?;
                 }
@@ -751,8 +751,7 @@ impl<'a> Compiler<'a> {
         }
         let control = self.controls.pop().ok_or(Error::Internal("end"))?;
         let state = control.state.unwrap_or_default();
-        self.resume(control.label, &state, height)?;
-        self.set_path_length(control.path_length);
+        self.resume(control.label, &state, height, control.path_length)?;
         self.push_results(results)?;
         if kind == ControlKind::Function {
             self.leave(results)?;
