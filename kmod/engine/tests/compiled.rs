@@ -22,9 +22,18 @@ use kwasmi_engine::{
         self,
         CompilerOptions, //
     },
-    vmctx::TrapReason,
+    ebpf::{
+        Insn,
+        class,
+        jmp, //
+    },
+    vmctx::{
+        Helper,
+        TrapReason, //
+    },
 };
 use simulation::Guest;
+use std::ops::Range;
 
 /// The only import returns its seven parameters as a number in base 10, and the first one again.
 struct Digits;
@@ -528,6 +537,21 @@ fn operators_that_take_long_to_validate_are_refused() {
     assert_eq!(error(&clauses(2_200)), compiler::Error::TooLarge("a try_table"));
 }
 
+/// Calls `run` of `text` with a depth of 20 and each of `values`. Each function must come to a
+/// checkpoint or call within 1,024 instructions and those of one operator.
+fn comes_to_checkpoints(text: &str, values: Range<u64>) {
+    let guest = Guest::new(text, CompilerOptions::default());
+    for value in values {
+        let args = [20, value, 0, 0, 0];
+        let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
+        for period in [400, 1_000, 3_000, 10_000] {
+            let mut stress = Stress::new(args, period);
+            stress.straight = 1_024 + 32;
+            assert_eq!(guest.run(Some(stress), &mut Digits), end, "{value}, {period}: {text}");
+        }
+    }
+}
+
 /// Functions of a deep recursion that return through long code come to a checkpoint, whichever
 /// branches they take.
 #[test]
@@ -541,7 +565,12 @@ fn long_code_after_calls() {
         "(block (br_if 0 (local.get $flag)) (call $nop))".repeat(2_000),
         "(block (br_if 0 (local.get $flag)) (loop))".repeat(2_000),
         "(block (br 0))".repeat(4_000),
+        "(block (br_if 0 (i32.eqz (local.get $flag))) (local.set $sum (i64.add (local.get $sum) (i64.const 1)))
+            (br_if 0 (local.get $flag)) (unreachable))"
+            .repeat(2_000),
         "(if (local.get $flag) (then) (else (call $nop)))".repeat(2_000),
+        "(if (local.get $flag) (then (call $nop)) (else))".repeat(2_000),
+        "(if (local.get $flag) (then (call $nop)))".repeat(2_000),
         "(block (br_table 0 0 (local.get $flag)))".repeat(2_000),
         "(block (block (br_table 0 1 0 1 (local.get $flag)) (unreachable)))".repeat(2_000),
         format!("(if (local.get $flag) (then {}) (else {}))", adds(300), adds(700)).repeat(3),
@@ -557,17 +586,8 @@ fn long_code_after_calls() {
                     (call $run (i32.sub (local.get $depth) (i32.const 1)) (local.get $flag)))))
                 {body} (local.get $sum)))"#
         );
-        let guest = Guest::new(&text, CompilerOptions::default());
-        for flag in 0..3 {
-            // `unreachable` of a body is a trap without the flag.
-            let args = [20, flag, 0, 0, 0];
-            let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
-            for period in [400, 1_000, 3_000, 10_000] {
-                let mut stress = Stress::new(args, period);
-                stress.straight = 1_024 + 32;
-                assert_eq!(guest.run(Some(stress), &mut Digits), end, "{flag}, {period}: {text}");
-            }
-        }
+        // `unreachable` of a body is a trap without the flag.
+        comes_to_checkpoints(&text, 0..3);
     }
 }
 
@@ -588,15 +608,22 @@ fn tries_that_catch_nothing() {
             begin.repeat(2_000),
             end.repeat(2_000)
         );
-        let guest = Guest::new(&text, CompilerOptions::default());
-        for throws in 0..2 {
-            let args = [20, throws, 0, 0, 0];
-            let end = guest.run(Some(Stress::new(args, u64::MAX)), &mut Digits);
-            for period in [400, 1_000, 3_000, 10_000] {
-                let mut stress = Stress::new(args, period);
-                stress.straight = 1_024 + 32;
-                assert_eq!(guest.run(Some(stress), &mut Digits), end, "{throws}, {period}: {begin}");
-            }
-        }
+        comes_to_checkpoints(&text, 0..2);
     }
+}
+
+/// Calls of helpers that compute count as several instructions.
+#[test]
+fn checkpoints_among_helpers() {
+    let checkpoints = |operator: &str, constant: &str| {
+        let text =
+            format!("(module (func (local $x {constant}) (local.set $x (local.get $x) {})))", operator.repeat(1_000));
+        let compiled = compiler::compile(&wat::parse_str(&text).expect("a program"), CompilerOptions::default());
+        let [function] = &compiled.expect("a module that compiles").functions[..] else { panic!("one function") };
+        let is_checkpoint = |insn: &&Insn| insn.code == class::JMP | jmp::CALL && insn.imm == Helper::Checkpoint as i32;
+        function.code.iter().filter(is_checkpoint).count()
+    };
+    assert!(checkpoints("f64.sqrt ", "f64") >= 1_000 / 32);
+    assert!(checkpoints("f32x4.sqrt ", "v128") >= 1_000 / 8);
+    assert!(checkpoints("f64.neg ", "f64") < 10);
 }
