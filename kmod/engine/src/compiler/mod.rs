@@ -9,6 +9,7 @@
 
 mod analysis;
 mod assembler;
+mod branches;
 mod calls;
 mod checkpoints;
 mod exceptions;
