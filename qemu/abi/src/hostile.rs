@@ -6,9 +6,11 @@
 //! They have a separate suite, which puts the guests into /host/hostile.
 
 use crate::{
+    kernel,
     ktap::Tests,
     scale, //
 };
+use kwasmi::uapi;
 use std::{
     collections::BTreeMap,
     fs::{
@@ -97,6 +99,11 @@ impl Guest {
             status: status.parse().ok()?,
             words: (words != "-").then(|| words.to_owned()),
         })
+    }
+
+    /// Returns true if the guest runs compiled or not at all.
+    fn needs_compiler(&self) -> bool {
+        self.options.windows(2).any(|words| words == ["--engine", "compiler"])
     }
 
     /// Panics unless the guest ended as the list says.
@@ -217,9 +224,14 @@ fn make_place() {
 
 pub(crate) fn tests(tests: &mut Tests) {
     let list = fs::read_to_string(format!("{GUESTS}/expected")).expect("the list is there");
-    let guests: Vec<_> = list.lines().map(|line| Guest::parse(line).expect("a line of the list")).collect();
+    let mut guests: Vec<_> = list.lines().map(|line| Guest::parse(line).expect("a line of the list")).collect();
     assert!(guests.len() > 400);
     make_place();
+    if kernel::info().features & u64::from(uapi::KWASMI_FEATURE_COMPILER) == 0 {
+        for guest in guests.extract_if(.., |guest| guest.needs_compiler()) {
+            tests.skip(guest.name, "the module's parameter compiler is off");
+        }
+    }
     for guest in guests.clone() {
         tests.add(guest.name.clone(), move || alone(&guest));
     }
