@@ -43,7 +43,7 @@ fn has(number: u32) -> bool {
 ///
 /// # Errors
 ///
-/// `EPERM` if not.
+/// `EPERM` if the caller may not.
 fn check() -> Result {
     if !has(CAP_SYSLOG) || !(has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON))) {
         return Err(EPERM);

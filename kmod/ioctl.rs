@@ -52,7 +52,7 @@ pub(crate) const fn iowr<T>(number: u32) -> u32 {
 ///
 /// # Errors
 ///
-/// `EPERM` if it has not.
+/// `EPERM` if the caller does not have it.
 pub(crate) fn require_sys_admin() -> Result {
     // SAFETY: `capable` may be called in any task with a valid capability number, which
     // `CAP_SYS_ADMIN` is.

@@ -72,7 +72,7 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     pub(crate) fn new() -> Result<Self> {
         let cred = credentials::current();
         // SAFETY: `keyring_alloc` requires a NUL-terminated description, which it copies, and

@@ -42,7 +42,7 @@ impl Page {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     fn new() -> Result<Self> {
         // SAFETY: `alloc_pages` accepts all flags in process context.
         let page = unsafe { bindings::alloc_pages(memory::FLAGS | bindings::__GFP_ZERO, 0) };

@@ -40,7 +40,7 @@ impl LogBuffer {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     pub(crate) fn new(addr: u64, size: u32) -> Result<Self> {
         let mut text = KVVec::new();
         text.resize((size as usize).min(SIZE_MAX), 0, GFP_KERNEL_ACCOUNT)?;

@@ -69,7 +69,7 @@ pub(crate) unsafe fn free(block: NonNull<u8>) {
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `ENOMEM` if no memory is available.
 pub(crate) fn buffer<T>(len: usize) -> Result<KVVec<T>> {
     let layout = Layout::array::<T>(len).map_err(|_| ENOMEM)?;
     if layout.size() == 0 {

@@ -485,14 +485,14 @@ impl Program {
         // program is allocated, so its statistics are that. Only `bpf_prog_run` and trampolines use
         // them, when they run the program, which nothing asks them to.
         unsafe { bpf::free_percpu((*prog).stats.cast()) };
-        // SAFETY: The program is allocated.
+        // SAFETY: The program is allocated, and nothing else uses it yet.
         unsafe { (*prog).stats = core::ptr::null_mut() };
         // SAFETY: `free_percpu` requires null or per-processor memory that nothing uses. The
         // program is allocated, so `active` is that. Only `bpf_prog_get_recursion_context` uses it,
         // when a trampoline or tracepoint runs the program, and nothing attaches the program to
         // one.
         unsafe { bpf::free_percpu((*prog).active.cast()) };
-        // SAFETY: The program is allocated.
+        // SAFETY: The program is allocated, and nothing else uses it yet.
         unsafe { (*prog).active = core::ptr::null_mut() };
         Ok(program)
     }
@@ -532,16 +532,17 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     fn new(code: &[Insn], frame: u32) -> Result<Self> {
         let header = bpf::KWASMI_CONST_BPF_PROG_INSNSI as usize;
         let program = Self::allocate(code.len(), 0)?;
         let prog = program.0.as_ptr();
-        // SAFETY: The program is allocated.
+        // SAFETY: The program is allocated, and nothing else uses it yet.
         unsafe { (*prog).len = code.len() as u32 };
-        // SAFETY: The program is allocated. Any type does: nothing attaches it.
+        // SAFETY: The program is allocated, and nothing else uses it yet. Any type does: nothing
+        // attaches the program.
         unsafe { (*prog).type_ = kernel::bindings::bpf_prog_type_BPF_PROG_TYPE_SYSCALL };
-        // SAFETY: The program is allocated.
+        // SAFETY: The program is allocated, and nothing else uses it yet.
         unsafe { (*prog).set_is_func(1) };
         // SAFETY: `bpf_prog_alloc` allocates the auxiliary data, which has a `u32` at this offset.
         unsafe {

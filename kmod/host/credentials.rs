@@ -63,7 +63,8 @@ pub(crate) fn accountable(credentials: &Credential) -> u32 {
         if parent.is_null() {
             return user.val;
         }
-        // SAFETY: `namespace` is valid, as for `parent` above; `owner` never changes.
+        // SAFETY: `namespace` is valid: the credentials hold a reference to their namespace, and
+        // each namespace holds one to its parent. `owner` never changes.
         user = unsafe { (*namespace).owner };
         namespace = parent;
     }

@@ -871,7 +871,7 @@ fn split(name: &[u8]) -> Result<(&[u8], &[u8], bool)> {
 ///
 /// # Errors
 ///
-/// `EPERM` if it may not.
+/// `EPERM` if the task may not.
 fn may_link(old: &Found) -> Result {
     let (idmap, inode) = (old.idmap(), old.inode());
     // SAFETY: `inode_owner_or_capable` requires an inode and the idmap of its mount. `old`

@@ -145,9 +145,9 @@ pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> 
         &mut expires
     };
     let mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
-    // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, as above, and null or
-    // a valid expiry time; `expires` outlives the call. It may sleep: host calls run in process
-    // context.
+    // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, which it is since the
+    // beginning of this function, and null or a valid expiry time; `expires` outlives the call. It
+    // may sleep: host calls run in process context.
     let slept = unsafe { bindings::schedule_hrtimeout_range(expires, slack, mode) };
     Ok(slept != 0)
 }

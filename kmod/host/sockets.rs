@@ -138,7 +138,7 @@ pub(super) unsafe fn receive(open: &Open, vectors: &[IoVec], flags: u32) -> Resu
             ..Default::default()
         };
         // SAFETY: `sock_recvmsg` requires a valid socket, which the file behind `open` keeps, and a
-        // message with an initialised iterator, as above.
+        // message with an initialised iterator, which `iterator` returned.
         let bytes = unsafe { bindings::sock_recvmsg(socket.as_ptr(), &mut message, how as c_int) };
         to_result(bytes)?;
         let is_truncated = message.msg_flags & bindings::MSG_TRUNC != 0;
@@ -171,7 +171,7 @@ pub(super) unsafe fn send(open: &Open, vectors: &[IoVec], now: bool) -> Result<u
             ..Default::default()
         };
         // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `open` keeps, and a
-        // message with an initialised iterator, as above.
+        // message with an initialised iterator, which `iterator` returned.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
         to_result(bytes)?;
         Ok(bytes as u64)

@@ -200,7 +200,7 @@ impl Target<'_> {
             ..Default::default()
         };
         // SAFETY: `sock_sendmsg` requires a valid socket, which the file behind `self.open` keeps,
-        // and a message with an initialised iterator, as above.
+        // and a message with an initialised iterator, which `iter` is.
         let bytes = unsafe { bindings::sock_sendmsg(socket.as_ptr(), &mut message) };
         to_result(bytes)?;
         Ok(bytes as usize)

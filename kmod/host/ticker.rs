@@ -47,7 +47,7 @@ impl Ticker {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     ///
     /// # Safety
     ///

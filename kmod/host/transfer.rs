@@ -223,7 +223,8 @@ impl Open {
         // SAFETY: `rw_verify_area` requires a valid file, to which `self` holds a reference, and a
         // valid position; `with_position` locked it or it is a local variable.
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, position, 1) })?;
-        // SAFETY: `position` is valid, see above.
+        // SAFETY: `read` requires a valid position; `with_position` locked it or it is a local
+        // variable.
         let ki_pos = unsafe { position.read() };
         let mut call = bindings::kiocb {
             ki_filp: file,
@@ -236,7 +237,8 @@ impl Open {
         if done < 0 {
             return Err(Error::from_errno(done as i32));
         }
-        // SAFETY: `position` is valid, see above.
+        // SAFETY: `write` requires a valid position; `with_position` locked it or it is a local
+        // variable.
         unsafe { position.write(call.ki_pos) };
         Ok(done as u64)
     }

@@ -37,7 +37,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if no memory is available.
     pub(crate) fn new() -> Result<Self> {
         let mut lists = KVVec::with_capacity(LISTS, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..LISTS {

@@ -29,7 +29,7 @@ pub enum Ending {
     /// The guest wrote to a pipe or stream socket without a reader, and was started with
     /// `KWASMI_START_SIGPIPE`.
     BrokenPipe,
-    /// There was no memory for the guest.
+    /// No memory was available for the guest.
     OutOfMemory,
     /// The engine failed.
     EngineFault,

@@ -192,7 +192,7 @@ unsafe fn init(args: &mut InitArgs) -> Status {
 
 /// # Safety
 ///
-/// There are no requirements. The function is unsafe because all operations have the same
+/// The function has no requirements. It is unsafe because all operations have the same
 /// signature.
 unsafe fn account_open(args: &mut AccountArgs) -> Status {
     match Account::open(args.budget, args.limit) {
@@ -225,7 +225,7 @@ unsafe fn account_close(args: &mut AccountArgs) -> Status {
 
 /// # Safety
 ///
-/// There are no requirements. The function is unsafe because all operations have the same
+/// The function has no requirements. It is unsafe because all operations have the same
 /// signature.
 unsafe fn reserve(args: &mut ReserveArgs) -> Status {
     (args.used, args.peak) = heap::reserve_stats();

@@ -86,7 +86,7 @@ pub enum Status {
     Ok = 0,
     /// The module is not valid Wasm, or not a program that can run here. The log gives the reason.
     Invalid = 1,
-    /// There is no memory, or the account's budget is spent.
+    /// No memory is available, or the account's budget is spent.
     NoMemory = 2,
     /// [`EngineOp::Run`] only: the host requested a pause. The guest can be run again.
     Interrupted = 3,
@@ -440,7 +440,7 @@ pub enum Ending {
     Limited = 2,
     /// The host killed the guest; `code` is [`SIGPIPE`] for a broken pipe, otherwise 0.
     Killed = 3,
-    /// There was no memory for the guest.
+    /// No memory was available for the guest.
     OutOfMemory = 4,
     /// The engine panicked.
     EngineFault = 5,

@@ -519,7 +519,8 @@ unsafe fn release_slab(slab: NonNull<Slab>) {
 unsafe fn free_small(slab: NonNull<Slab>, block: *mut u8) {
     // SAFETY: `slab` is valid by this function's safety requirement: one of its blocks is in use.
     let account = unsafe { Slab::account(slab) };
-    // SAFETY: The account of a slab is open.
+    // SAFETY: `as_ref` requires null or a valid account. The account of a slab is open, and an open
+    // account is valid.
     let Some(account) = (unsafe { account.as_ref() }) else {
         return;
     };

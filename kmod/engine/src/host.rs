@@ -63,7 +63,7 @@ impl End {
     pub const KILLED: Self = Self { ending: Ending::Killed, code: 0 };
     /// The guest wrote to a pipe without readers, and such a write ends it.
     pub const BROKEN_PIPE: Self = Self { ending: Ending::Killed, code: SIGPIPE };
-    /// There was no memory for the guest.
+    /// No memory was available for the guest.
     pub const OUT_OF_MEMORY: Self = Self { ending: Ending::OutOfMemory, code: 0 };
 
     /// Returns the end of a guest that exits with `status`.

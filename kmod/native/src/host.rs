@@ -382,7 +382,7 @@ impl Operations for Process {
 impl RawOperations for Process {
     fn alloc(&mut self, size: usize, _align: usize) -> Result<Allocated> {
         let layout = layout(size)?;
-        // SAFETY: The layout's size is not zero.
+        // SAFETY: `alloc` requires a layout whose size is not 0; `layout` returns at least 1 byte.
         let start = unsafe { alloc(layout) };
         NonNull::new(start).map(Allocated::At).ok_or(Errno::NOMEM)
     }

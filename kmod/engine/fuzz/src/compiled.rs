@@ -62,7 +62,7 @@ const STEPS: u64 = 30_000_000;
 pub enum Outcome {
     /// The engines agree.
     Equal,
-    /// There is no program, or it reaches a limit.
+    /// The input makes no program, or the program reaches a limit.
     NotComparable,
     /// The compiler refuses the program.
     Refused(String),

@@ -11,7 +11,7 @@ pub enum Rule {
     Operation,
     /// A field that the instruction does not use is not 0.
     Field,
-    /// There is no such register.
+    /// The register does not exist.
     Register,
     /// A shift by the width or more.
     Shift,

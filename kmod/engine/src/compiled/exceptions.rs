@@ -60,7 +60,7 @@ impl Exceptions {
     ///
     /// # Errors
     ///
-    /// [`InstanceStop::OutOfMemory`].
+    /// [`InstanceStop::OutOfMemory`] if no memory is available.
     pub(super) fn add(&mut self, tag: u32, values: &[u64]) -> Result<u64, InstanceStop> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(values.len()).map_err(|_| InstanceStop::OutOfMemory)?;

@@ -12,7 +12,7 @@ pub trait LinearMemory: DerefMut<Target = [u8]> + Sized {
     ///
     /// # Errors
     ///
-    /// [`InstanceStop::OutOfMemory`].
+    /// [`InstanceStop::OutOfMemory`] if no memory is available.
     fn new(index: usize, size: usize) -> Result<Self, InstanceStop>;
 
     /// Makes the memory `size` bytes large, not less than it has. New bytes are zero.

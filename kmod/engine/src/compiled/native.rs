@@ -5,8 +5,8 @@
 //! Compiled functions run on the guest's own stack. A helper that may end or pause the guest is a
 //! switch: its thunk saves the guest's registers on the guest's stack and continues on the engine's
 //! stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
-//! another engine entry if need be. Before a switch some thunks try a quick form of the helper on the
-//! guest's stack ([`quick`](super::quick)). Helpers that only compute are called directly.
+//! another engine entry if need be. Before a switch some thunks try a quick form of the helper on
+//! the guest's stack ([`quick`](super::quick)). Helpers that only compute are called directly.
 //!
 //! | routine | does |
 //! |---|---|
@@ -306,7 +306,8 @@ impl CompiledCode {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`]; [`Error::CodeLimit`] and [`Error::TotalHeapLimit`];
+    /// [`Error::Memory`] if no memory is available; [`Error::CodeLimit`] or
+    /// [`Error::TotalHeapLimit`] if the machine code would exceed that limit;
     /// [`Error::Unsupported`] if the host has no compiler for it.
     pub(crate) fn new(compiled: &Compiled) -> Result<Self, Error> {
         let mut helpers = Vec::new();
@@ -428,8 +429,8 @@ unsafe impl Sync for GuestStack {}
 /// guest.
 const RESERVE: u64 = (FRAME_MAX + STACK_RED_ZONE) as u64 + QUICK_HELPERS;
 
-/// Bytes of the guest's stack for helpers that run on it, and for the kernel. All tests of WASI used
-/// 3,200 bytes, the guest's frames included.
+/// Bytes of the guest's stack for helpers that run on it, and for the kernel. All tests of WASI
+/// used 3,200 bytes, the guest's frames included.
 const QUICK_HELPERS: u64 = 16 * 1024;
 
 /// Bytes of a page of the kernel.
@@ -440,7 +441,7 @@ impl GuestStack {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`]; the account notes what the stack lacked.
+    /// [`Error::Memory`] if no memory is available or a limit is reached; the account notes which.
     pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
         let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
         let size = usize::try_from(size).map_err(|_| Error::Memory)?;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers that run on the guest's stack: host calls, and other helpers if they need neither a trap,
-//! nor a checkpoint, nor much time.
+//! Helpers that run on the guest's stack: host calls, and other helpers if they need neither a
+//! trap, nor a checkpoint, nor much time.
 //!
 //! A thunk saves the arguments and calls the quick form of the helper. If that declines, the thunk
 //! restores the arguments and switches to the engine's stack, like a helper without a quick form. A
-//! quick form that declines has done nothing, but for a host call that does not return to the guest: the
-//! guest keeps the [`Stop`](crate::wasi::Stop) for the engine.
+//! quick form that declines has done nothing, but for a host call that does not return to the
+//! guest: the guest keeps the [`Stop`](crate::wasi::Stop) for the engine.
 
 use super::{
     guest::Guest,
@@ -86,8 +86,8 @@ macro_rules! quick {
                 // this function's safety requirement.
                 let guest = unsafe { private_word(context, Private::Guest) };
                 let guest = core::ptr::with_exposed_provenance_mut::<Guest<KernelHost>>(guest);
-                // SAFETY: `Guest::resume` stored the address of its mutable reference, which it does
-                // not use until the guest switches back to the engine's stack, or null.
+                // SAFETY: `Guest::resume` stored the address of its mutable reference, which it
+                // does not use until the guest switches back to the engine's stack, or null.
                 let guest = unsafe { guest.as_mut() };
                 match guest.and_then(|guest| answer(Helper::$helper, guest, [a, b, c])) {
                     Some(value) => Answer { value, is_done: 1 },

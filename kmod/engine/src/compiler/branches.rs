@@ -2,8 +2,8 @@
 
 //! Compiles branches, and decides where values are at labels.
 //!
-//! The first branch to a label decides the state there: which locals are in registers. Every further
-//! branch brings its own state to that one ([`Plan`]).
+//! The first branch to a label decides the state there: which locals are in registers. Every
+//! further branch brings its own state to that one ([`Plan`]).
 
 use super::{
     Error,

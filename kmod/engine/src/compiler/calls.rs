@@ -255,7 +255,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Pushes `count` words of the context's arguments, from index `first` on, in their frame slots.
+    /// Pushes `count` words of the context's arguments, from index `first` on, in their frame
+    /// slots.
     pub(super) fn push_args(&mut self, first: u32, count: usize) -> Result<(), Error> {
         for index in (first..).take(count) {
             let off = args_offset(index)?;

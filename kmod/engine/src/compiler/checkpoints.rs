@@ -52,7 +52,8 @@ const HELPER_COST: u32 = 32;
 /// Number of instructions that a call of [`Helper::Simd`] counts as: it computes up to 16 lanes.
 const SIMD_COST: u32 = 128;
 
-/// Number of instructions of the longest path from the last checkpoint or call to the present place.
+/// Number of instructions of the longest path from the last checkpoint or call to the present
+/// place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PathLength {
     /// Length at `at`.

@@ -152,8 +152,8 @@ impl Compiler<'_> {
         self.throw_ref()
     }
 
-    /// Begins code that runs while an exception is being thrown, with `height` operands. Paths to it
-    /// have at most `length` instructions since the last checkpoint or call.
+    /// Begins code that runs while an exception is being thrown, with `height` operands. Paths to
+    /// it have at most `length` instructions since the last checkpoint or call.
     fn begin_landing(&mut self, label: Label, height: usize, length: u32) -> Result<(), Error> {
         self.resume(label, &Snapshot::default(), height, length)?;
         self.checkpoint_if_due()

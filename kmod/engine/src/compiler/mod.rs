@@ -283,7 +283,7 @@ impl Compiled {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsafe`].
+    /// [`Error::Unsafe`] with the first function that the checker refuses.
     pub fn check(&self) -> Result<(), Error> {
         let shape = self.declarations.shape();
         let mut checker = Checker::default();
@@ -322,7 +322,8 @@ pub struct CompilerOptions {
     /// see what large functions are compiled to.
     pub reach: u16,
     /// Most instructions that a path executes after a checkpoint or call, besides those of one
-    /// operator, before the next checkpoint or call. A larger number than [`STRAIGHT_MAX`] counts as that.
+    /// operator, before the next checkpoint or call. A larger number than [`STRAIGHT_MAX`] counts
+    /// as that.
     pub straight: u32,
 }
 
@@ -344,7 +345,9 @@ impl Default for CompilerOptions {
 ///
 /// # Errors
 ///
-/// [`Error`].
+/// [`Error::Invalid`] if the module is not valid; [`Error::Unsupported`] or [`Error::TooLarge`] if
+/// the compiler cannot compile it; [`Error::Memory`] if no memory is available; [`Error::Internal`]
+/// after a mistake of the compiler.
 pub fn compile(wasm: &[u8], options: CompilerOptions) -> Result<Compiled, Error> {
     let (compiled, _) = compile_and_record(wasm, options, false)?;
     Ok(compiled)
@@ -354,7 +357,7 @@ pub fn compile(wasm: &[u8], options: CompilerOptions) -> Result<Compiled, Error>
 ///
 /// # Errors
 ///
-/// [`Error`].
+/// The errors of [`compile`].
 pub fn compile_traced(wasm: &[u8], options: CompilerOptions) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
     compile_and_record(wasm, options, true)
 }
@@ -432,7 +435,7 @@ const VALUES_MAX: usize = 32 * TARGETS_MAX;
 ///
 /// # Errors
 ///
-/// [`Error::TooLarge`].
+/// [`Error::TooLarge`] if it has too many targets or clauses, or they take too many values.
 fn check_length(
     declarations: &Declarations,
     function: &FuncValidator<ValidatorResources>,

@@ -305,7 +305,7 @@ impl Slabs {
         let block = this.take(slab.as_ptr().cast());
         if !this.has_room() {
             this.is_listed = false;
-            // SAFETY: The slab was found on this list.
+            // SAFETY: `unlink` requires a slab on this list, where the slab was found.
             unsafe { self.unlink(slab, List::Partial) };
         }
         // SAFETY: The block was just taken, so nothing else accesses it, and its first word is

@@ -191,8 +191,8 @@ impl Op {
         Ok(())
     }
 
-    /// Returns true if the operation is a read or write at the file position that has moved nothing,
-    /// and its flags are known.
+    /// Returns true if the operation is a read or write at the file position that has moved
+    /// nothing, and its flags are known.
     #[inline(always)]
     fn is_new_transfer(&self) -> bool {
         let is_transfer = self.kind == Kind::Read as u8 || self.kind == Kind::Write as u8;

@@ -132,10 +132,12 @@ impl Parameter for u64 {
     }
 }
 
-/// Implementation of a function: counts the call, sees that the guest may continue, and calls the function.
+/// Implementation of a function: counts the call, checks that the guest may continue, and calls the
+/// function.
 ///
-/// It takes the guest's memory and the cells of its arguments, one each; there may be more cells.
-/// The first cell becomes the result. An interrupted call is repeated by [`WasiCtx::repeat`].
+/// The parameters are the guest's memory and the cells of the arguments, one each; there may be
+/// more cells. The first cell becomes the result. An interrupted call is repeated by
+/// [`WasiCtx::repeat`].
 pub(crate) type WasiFunction<H> = fn(&mut WasiCtx<H>, &mut [u8], &mut [u64]) -> Result<(), Stop>;
 
 /// The result types of a row of the table.

@@ -49,8 +49,8 @@ impl Guest {
         Self { compiled, program: Program::read(&wasm).expect("a module") }
     }
 
-    /// Calls `run` in a new instance, under `stress` if it is given. Returns the end and the number of
-    /// live exceptions.
+    /// Calls `run` in a new instance, under `stress` if it is given. Returns the end and the number
+    /// of live exceptions.
     pub fn run(&self, stress: Option<Stress>, imports: &mut impl Imports) -> (SimulationEnd, usize) {
         let mut simulator = Simulator::new(&self.compiled, &self.program, STACK).expect("an instance");
         simulator.stress = stress;

@@ -24,8 +24,8 @@ pub(super) struct Amounts {
     /// Available memory, with that of this process, the free pages on the lists of each processor,
     /// and the stacks and structures of tasks.
     available: u64,
-    /// Memory of the kernel's slab allocator, without the structures of tasks: the kernel keeps idle
-    /// worker threads for minutes.
+    /// Memory of the kernel's slab allocator, without the structures of tasks: the kernel keeps
+    /// idle worker threads for minutes.
     slab: u64,
     /// Memory of vmalloc without two parts that kwasmi does not use: stacks of tasks, which kernel
     /// threads keep for minutes, and chunks of the per-CPU allocator (with memory cgroups 2 MiB for
