@@ -496,7 +496,11 @@ impl Path<'_> {
             }
             let _writing = Writing::new(&entry.parent)?;
             let locked = entry.lock_to_remove()?;
-            security_path_rename(&entry.parent, locked.dentry, &entry.parent, locked.dentry)?;
+            // SAFETY: `security_path_rename` requires dentries that are locked; `locked` holds this
+            // one.
+            unsafe {
+                security_path_rename(&entry.parent, locked.dentry, &entry.parent, locked.dentry)
+            }?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             // SAFETY: `vfs_rmdir` requires a referenced directory that is locked, its idmap, and a
             // child dentry. `entry` holds the directory; `start_removing` locked it and returned
@@ -554,7 +558,10 @@ impl Path<'_> {
             writing.as_ref().map_err(|error| *error)?;
             // `security_path_symlink` is not exported. The hook for mknod stands in for it:
             // security modules that check paths ask for the same permission in both.
-            security_path_mknod(&entry.parent, locked.dentry, bindings::S_IFLNK | 0o777)?;
+            // SAFETY: `security_path_mknod` requires a locked child dentry, which `locked` holds.
+            unsafe {
+                security_path_mknod(&entry.parent, locked.dentry, bindings::S_IFLNK | 0o777)
+            }?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let no_inode = ptr::null_mut();
             // SAFETY: `vfs_symlink` requires a referenced directory that is locked, its idmap, a
@@ -584,7 +591,9 @@ impl Path<'_> {
                 return Err(EXDEV);
             }
             may_link(&old)?;
-            security_path_rename(&old, old.0.dentry, &entry.parent, locked.dentry)?;
+            // SAFETY: `security_path_rename` requires dentries that are locked or referenced. `old`
+            // holds a reference to its dentry, and `locked` holds the other one.
+            unsafe { security_path_rename(&old, old.0.dentry, &entry.parent, locked.dentry) }?;
             let (idmap, dir) = (entry.parent.idmap(), entry.parent.inode());
             let no_inode = ptr::null_mut();
             // SAFETY: `vfs_link` requires a referenced dentry to link to, a directory whose
@@ -842,7 +851,9 @@ fn rename_locked(data: &mut bindings::renamedata, old: &Entry, new: &Entry) -> R
     if mode & bindings::S_IFMT != bindings::S_IFDIR && (old.is_directory || new.is_directory) {
         return Err(ENOTDIR);
     }
-    security_path_rename(&old.parent, data.old_dentry, &new.parent, data.new_dentry)?;
+    // SAFETY: `security_path_rename` requires dentries that are locked or referenced.
+    // `start_renaming` stored referenced dentries in `data`.
+    unsafe { security_path_rename(&old.parent, data.old_dentry, &new.parent, data.new_dentry) }?;
     // SAFETY: `vfs_rename` requires dentries whose parents are locked; `start_renaming` filled in
     // `data` and locked them.
     to_result(unsafe { bindings::vfs_rename(data) })?;
@@ -909,11 +920,14 @@ impl Found {
         }
         // SAFETY: `self.0` references its mount. The root of a mount does not change.
         let root = unsafe { (*self.0.mnt).mnt_root };
-        let owner = self.owner(self.inode());
+        // SAFETY: `owner` requires an inode that stays valid; the dentry of `self.0` keeps this one.
+        let owner = unsafe { self.owner(self.inode()) };
         let (mode, directory_owner) = if self.0.dentry == root {
             // The file is a mount point: its directory is in the mount above.
             let parent = path.parent()?.parent;
-            (parent.mode(), parent.owner(parent.inode()))
+            // SAFETY: `owner` requires an inode that stays valid; the dentry of `parent.0` keeps this
+            // one.
+            (parent.mode(), unsafe { parent.owner(parent.inode()) })
         } else {
             // SAFETY: `dget_parent` requires a referenced dentry, which `self.0` holds.
             let parent = Parent(unsafe { bindings::dget_parent(self.0.dentry) });
@@ -922,10 +936,9 @@ impl Found {
             let inode = unsafe { (*parent.0).d_inode };
             // SAFETY: The referenced parent keeps its inode. The kernel stores `i_mode` in one
             // access.
-            (
-                u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() }),
-                self.owner(inode),
-            )
+            let mode = u32::from(unsafe { (&raw const (*inode).i_mode).read_volatile() });
+            // SAFETY: `owner` requires an inode that stays valid; the referenced parent keeps it.
+            (mode, unsafe { self.owner(inode) })
         };
         let others_write = bindings::S_IWGRP | bindings::S_IWOTH;
         if mode & bindings::S_ISVTX == 0 || mode & others_write == 0 {
@@ -947,12 +960,16 @@ impl Found {
 
     /// Returns the owner of `inode`, which must be on the same mount: `i_uid_into_vfsuid` of
     /// `include/linux/fs.h`. Returns `u32::MAX` if the idmap does not map the owner.
-    fn owner(&self, inode: *mut bindings::inode) -> bindings::uid_t {
-        // SAFETY: The callers pass the inode of a referenced dentry, which keeps it. An inode
-        // keeps its superblock, whose `s_user_ns` does not change.
+    ///
+    /// # Safety
+    ///
+    /// `inode` must be valid during the call.
+    unsafe fn owner(&self, inode: *mut bindings::inode) -> bindings::uid_t {
+        // SAFETY: `inode` is valid by this function's safety requirement. An inode keeps its
+        // superblock, whose `s_user_ns` does not change.
         let user_ns = unsafe { (*(*inode).i_sb).s_user_ns };
-        // SAFETY: The callers pass the inode of a referenced dentry, which keeps it. The kernel
-        // stores `i_uid` in one access.
+        // SAFETY: `inode` is valid by this function's safety requirement. The kernel stores `i_uid`
+        // in one access.
         let owner = unsafe { (&raw const (*inode).i_uid).read_volatile() };
         // SAFETY: `make_vfsuid` requires a valid idmap and user namespace. The mount of `self.0`
         // keeps its idmap, and the superblock its namespace.
@@ -972,15 +989,19 @@ impl Drop for Parent {
 
 /// Calls the security hook for renames, which also stands in for those for removing directories and
 /// creating hard links: the kernel does not export these. It checks at least the same permissions.
-fn security_path_rename(
+///
+/// # Safety
+///
+/// `old` and `new` must be valid dentries that are locked or referenced during the call.
+unsafe fn security_path_rename(
     old_dir: &Found,
     old: *mut bindings::dentry,
     new_dir: &Found,
     new: *mut bindings::dentry,
 ) -> Result {
     #[cfg(CONFIG_SECURITY_PATH)]
-    // SAFETY: `security_path_rename` requires referenced directories and dentries. `old_dir` and
-    // `new_dir` hold references; the callers pass dentries that are locked or referenced.
+    // SAFETY: `security_path_rename` requires referenced directories, to which `old_dir` and
+    // `new_dir` hold references, and dentries that stay valid, as this function requires.
     to_result(unsafe { bindings::security_path_rename(&old_dir.0, old, &new_dir.0, new, 0) })?;
     #[cfg(not(CONFIG_SECURITY_PATH))]
     let _ = (old_dir, old, new_dir, new);
@@ -988,10 +1009,14 @@ fn security_path_rename(
 }
 
 /// Calls the security hook for the creation of a file with the type and permissions `mode`.
-fn security_path_mknod(dir: &Found, new: *mut bindings::dentry, mode: u32) -> Result {
+///
+/// # Safety
+///
+/// `new` must be a child dentry of `dir` that is locked during the call.
+unsafe fn security_path_mknod(dir: &Found, new: *mut bindings::dentry, mode: u32) -> Result {
     #[cfg(CONFIG_SECURITY_PATH)]
-    // SAFETY: `security_path_mknod` requires a referenced directory and a locked child dentry.
-    // `dir` holds the reference; the callers pass a dentry of `start_creating`.
+    // SAFETY: `security_path_mknod` requires a referenced directory, to which `dir` holds a
+    // reference, and a locked child dentry, which `new` is by this function's safety requirement.
     to_result(unsafe { bindings::security_path_mknod(&dir.0, new, mode as bindings::umode_t, 0) })?;
     #[cfg(not(CONFIG_SECURITY_PATH))]
     let _ = (dir, new, mode);

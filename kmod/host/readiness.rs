@@ -49,7 +49,11 @@ const SLACK: u64 = 50_000;
 /// Returns the readiness of a file, as in [`PollEntry::revents`]: `vfs_poll` of
 /// `include/linux/poll.h`. If `table` is not null, the file's wait queues are added to it, so that
 /// a later change wakes the task.
-fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
+///
+/// # Safety
+///
+/// `table` must be null or an initialised table.
+unsafe fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
     let file = open.as_ptr();
     // SAFETY: `open` holds a reference to the file, and `f_op` does not change after the file is
     // opened.
@@ -58,7 +62,7 @@ fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
         return poll::READ | poll::WRITE;
     };
     // SAFETY: `poll` requires a valid file, to which `open` holds a reference, and null or an
-    // initialised table, as the callers pass.
+    // initialised table, which `table` is by this function's safety requirement.
     let mask = unsafe { poll(file, table) };
     let mut ready = 0;
     for (bits, flag) in [
@@ -75,7 +79,9 @@ fn poll_events(open: &Open, table: *mut bindings::poll_table) -> u32 {
 
 /// Returns true if `open` is ready for one of `events` now.
 pub(super) fn is_ready(open: &Open, events: u32) -> bool {
-    poll_events(open, ptr::null_mut()) & events != 0
+    // SAFETY: `poll_events` accepts a null table.
+    let ready = unsafe { poll_events(open, ptr::null_mut()) };
+    ready & events != 0
 }
 
 /// Waits until `open` is ready for one of `events`.
@@ -84,7 +90,12 @@ pub(super) fn is_ready(open: &Open, events: u32) -> bool {
 ///
 /// `EINTR` if a signal is pending; `ENOMEM` if the wait queue entries cannot be allocated.
 pub(super) fn wait(open: &Open, events: u32) -> Result {
-    wait_until(u64::MAX, |table| Ok(poll_events(open, table) & events != 0)).map(drop)
+    let is_ready = |table| {
+        // SAFETY: `poll_events` requires null or an initialised table, which `wait_until` passes.
+        let ready = unsafe { poll_events(open, table) };
+        Ok(ready & events != 0)
+    };
+    wait_until(u64::MAX, is_ready).map(drop)
 }
 
 /// Waits until one of `entries` is ready, or until `deadline`, as [`wait_until`] does. Returns the
@@ -100,7 +111,9 @@ pub(super) fn poll(files: &Files, entries: &mut [PollEntry], deadline: u64) -> R
         for entry in &mut *entries {
             match files.get(u64::from(entry.handle)) {
                 Ok(open) => {
-                    let ready = poll_events(open, table);
+                    // SAFETY: `poll_events` requires null or an initialised table, which
+                    // `wait_until` passes.
+                    let ready = unsafe { poll_events(open, table) };
                     entry.revents = if ready & entry.events != 0 {
                         (ready & (entry.events | poll::HANGUP)) as i32
                     } else {
@@ -161,31 +174,37 @@ fn wait_until(
     let queues = queues.as_mut_ptr();
     // SAFETY: `poll_initwait` requires room for a `poll_wqueues`, which `queues` points to.
     unsafe { bindings::poll_initwait(queues) };
-    let result = sleep(queues, deadline, &mut condition);
+    // SAFETY: `sleep` requires an initialised structure, and `poll_initwait` initialised this one.
+    let result = unsafe { sleep(queues, deadline, &mut condition) };
     // SAFETY: `poll_freewait` requires an initialised structure. `poll_initwait` initialised it,
     // and it is not used afterwards.
     unsafe { bindings::poll_freewait(queues) };
     result
 }
 
-/// Waits as the loop of `do_poll` in `fs/select.c` does. `queues` must be initialised.
-fn sleep(
+/// Waits as the loop of `do_poll` in `fs/select.c` does.
+///
+/// # Safety
+///
+/// `poll_initwait` must have initialised `queues`, which must be valid during the call.
+unsafe fn sleep(
     queues: *mut bindings::poll_wqueues,
     deadline: u64,
     condition: &mut impl FnMut(*mut bindings::poll_table) -> Result<bool>,
 ) -> Result<bool> {
-    // SAFETY: `wait_until`, the only caller, passes an initialised structure that outlives this
-    // call; this only computes the address of a field.
+    // SAFETY: `queues` is valid by this function's safety requirement; this only computes the
+    // address of a field.
     let mut table = unsafe { &raw mut (*queues).pt };
-    // SAFETY: `triggered` is an aligned word of `queues`, which outlives this call. The wake
+    // SAFETY: `triggered` is an aligned word of `queues`, which is valid by this function's safety
+    // requirement. The wake
     // function stores it as one word.
     let triggered = unsafe { AtomicI32::from_ptr(&raw mut (*queues).triggered) };
     loop {
         if condition(table)? {
             return Ok(true);
         }
-        // SAFETY: `queues` is initialised and outlives this call. Only `condition` writes `error`,
-        // in this task.
+        // SAFETY: `queues` is initialised and valid by this function's safety requirement. Only
+        // `condition` writes `error`, in this task.
         let error = unsafe { (*queues).error };
         kernel::error::to_result(error)?;
         // The first call of `condition` has joined the wait queues.

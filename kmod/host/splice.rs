@@ -59,7 +59,8 @@ pub(super) fn splice(from: &Open, to: &Open, len: u64) -> Result<u64> {
                     position,
                     is_full: &mut is_full,
                 };
-                target.fill(from, source, len)
+                // SAFETY: `fill` requires null or a valid position, which `with_position` passes.
+                unsafe { target.fill(from, source, len) }
             };
             if to.kind() == bindings::S_IFREG {
                 // Waiting for the second position while holding the first one could deadlock.
@@ -131,14 +132,23 @@ struct Target<'a> {
 impl Target<'_> {
     /// Moves at most `len` bytes of `from`, from the position `source` on, and advances the
     /// position. Returns the number of bytes.
-    fn fill(&mut self, from: &Open, source: *mut bindings::loff_t, len: usize) -> Result<u64> {
+    ///
+    /// # Safety
+    ///
+    /// `source` must be null, or point to a position that is locked during the call.
+    unsafe fn fill(
+        &mut self,
+        from: &Open,
+        source: *mut bindings::loff_t,
+        len: usize,
+    ) -> Result<u64> {
         if source.is_null() {
             return Err(ENOSYS);
         }
         let file = from.as_ptr();
         // SAFETY: `rw_verify_area` requires a valid file, to which `from` holds a reference, and a
-        // valid position. `source` is not null and points to a position that is locked during this
-        // call.
+        // valid position, which `source` is by this function's safety requirement, as it is not
+        // null.
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, source, len) })?;
         let mut how = kwasmi_bindings::splice_desc {
             total_len: len,
@@ -146,7 +156,7 @@ impl Target<'_> {
             u: kwasmi_bindings::splice_desc__bindgen_ty_1 {
                 data: (&raw mut *self).cast(),
             },
-            // SAFETY: `source` points to a position that is locked during this call.
+            // SAFETY: `source` points to a locked position by this function's safety requirement.
             pos: unsafe { source.read() },
             ..Default::default()
         };
@@ -158,7 +168,7 @@ impl Target<'_> {
             return Err(Error::from_errno(moved as i32));
         }
         if moved > 0 {
-            // SAFETY: `source` points to a position that is locked during this call.
+            // SAFETY: `source` points to a locked position by this function's safety requirement.
             unsafe { source.write(how.pos) };
             note_access(from);
         }

@@ -143,12 +143,9 @@ impl Open {
                 },
             };
             if done < 0 {
-                return self.transfer_otherwise(
-                    &mut *iter,
-                    position,
-                    direction,
-                    Error::from_errno(done as i32),
-                );
+                let error = Error::from_errno(done as i32);
+                // SAFETY: The callers of `go` pass null or a valid position.
+                return unsafe { self.transfer_otherwise(&mut *iter, position, direction, error) };
             }
             Ok(done as u64)
         };
@@ -168,8 +165,12 @@ impl Open {
 
     /// Continues [`Open::transfer_once`] after `error`: handles files that have no `read_iter` or
     /// `write_iter`.
+    ///
+    /// # Safety
+    ///
+    /// `position` must be null, or valid for reads and writes.
     #[cold]
-    fn transfer_otherwise(
+    unsafe fn transfer_otherwise(
         &self,
         iter: &mut bindings::iov_iter,
         position: *mut bindings::loff_t,
@@ -194,7 +195,9 @@ impl Open {
                     // Other `read` functions require an address of userspace.
                     return Err(EOPNOTSUPP);
                 }
-                self.read_sequence(iter, position)
+                // SAFETY: `position` is not null, so it is valid by this function's safety
+                // requirement.
+                unsafe { self.read_sequence(iter, position) }
             }
             Direction::Write if operations.write_iter.is_none() && operations.write.is_some() => {
                 Err(if self.is_full_device() {
@@ -208,8 +211,12 @@ impl Open {
     }
 
     /// Reads a file whose `read` is `seq_read` of `fs/seq_file.c` to an iterator, as `seq_read`
-    /// does for an iterator over userspace memory. `position` must be valid.
-    fn read_sequence(
+    /// does for an iterator over userspace memory.
+    ///
+    /// # Safety
+    ///
+    /// `position` must be valid for reads and writes.
+    unsafe fn read_sequence(
         &self,
         iter: &mut bindings::iov_iter,
         position: *mut bindings::loff_t,
@@ -221,10 +228,10 @@ impl Open {
         // The length matters only for the check that position plus length does not overflow, which
         // seq files do not need.
         // SAFETY: `rw_verify_area` requires a valid file, to which `self` holds a reference, and a
-        // valid position; `with_position` locked it or it is a local variable.
+        // valid position, which `position` is by this function's safety requirement.
         to_result(unsafe { bindings::rw_verify_area(bindings::READ as c_int, file, position, 1) })?;
-        // SAFETY: `read` requires a valid position; `with_position` locked it or it is a local
-        // variable.
+        // SAFETY: `read` requires a pointer that is valid for reads, which `position` is by this
+        // function's safety requirement.
         let ki_pos = unsafe { position.read() };
         let mut call = bindings::kiocb {
             ki_filp: file,
@@ -237,8 +244,8 @@ impl Open {
         if done < 0 {
             return Err(Error::from_errno(done as i32));
         }
-        // SAFETY: `write` requires a valid position; `with_position` locked it or it is a local
-        // variable.
+        // SAFETY: `write` requires a pointer that is valid for writes, which `position` is by this
+        // function's safety requirement.
         unsafe { position.write(call.ki_pos) };
         Ok(done as u64)
     }
