@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 
 /// An eBPF instruction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct EbpfLine {
     /// Index in the function.
     pub index: usize,
     /// Text.
@@ -47,7 +47,7 @@ pub struct Block {
     /// Text of the operator.
     pub wasm: Option<String>,
     /// Instructions.
-    pub ebpf: Vec<Line>,
+    pub ebpf: Vec<EbpfLine>,
 }
 
 /// Functions of a module, each with the origins of its instructions.
@@ -90,8 +90,8 @@ impl Bytecode {
         let ends = origins.iter().skip(1).map(|origin| origin.first as usize).chain([code.len()]);
         let blocks = origins.iter().zip(ends).map(|(origin, end)| {
             let wasm = origin.offset.and_then(|offset| self.operators.get(&offset).cloned());
-            let lines =
-                (origin.first as usize..end).filter_map(|at| Some(Line { index: at, text: text(code, at, &name)? }));
+            let lines = (origin.first as usize..end)
+                .filter_map(|at| Some(EbpfLine { index: at, text: text(code, at, &name)? }));
             Block { offset: origin.offset, wasm, ebpf: lines.collect() }
         });
         Some(blocks.collect())

@@ -26,7 +26,7 @@ const NAMES_MAX: usize = 10;
 
 /// Exported function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Function {
+pub struct ExportedFunction {
     /// Name of the export.
     pub name: String,
     /// Type.
@@ -38,7 +38,7 @@ pub struct Function {
 /// # Errors
 ///
 /// The error of a malformed module.
-pub fn exported(wasm: &[u8]) -> Result<Vec<Function>, BinaryReaderError> {
+pub fn exported(wasm: &[u8]) -> Result<Vec<ExportedFunction>, BinaryReaderError> {
     let (mut types, mut functions, mut exported) = (Vec::new(), Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
@@ -62,7 +62,7 @@ pub fn exported(wasm: &[u8]) -> Result<Vec<Function>, BinaryReaderError> {
                     let export = export?;
                     let ty = functions.get(export.index as usize).and_then(|ty| types.get(*ty as usize));
                     if let (ExternalKind::Func, Some(ty)) = (export.kind, ty) {
-                        exported.push(Function { name: export.name.to_owned(), ty: FuncType::clone(ty) });
+                        exported.push(ExportedFunction { name: export.name.to_owned(), ty: FuncType::clone(ty) });
                     }
                 }
             }
@@ -75,7 +75,7 @@ pub fn exported(wasm: &[u8]) -> Result<Vec<Function>, BinaryReaderError> {
 /// Returns the reason why a module that exports `functions` cannot run without `--invoke`, if it is
 /// a reactor.
 #[must_use]
-pub fn is_reactor(functions: &[Function]) -> Option<String> {
+pub fn is_reactor(functions: &[ExportedFunction]) -> Option<String> {
     let names = names(functions);
     if names.is_empty() || functions.iter().any(|function| function.name == ENTRY) {
         return None;
@@ -84,7 +84,7 @@ pub fn is_reactor(functions: &[Function]) -> Option<String> {
 }
 
 /// Returns the names of functions that can be invoked, for a message.
-fn names(functions: &[Function]) -> String {
+fn names(functions: &[ExportedFunction]) -> String {
     let all = functions.iter().filter(|function| ![ENTRY, "_initialize"].contains(&function.name.as_str()));
     let mut text = all.clone().take(NAMES_MAX).map(|function| line(&function.name)).collect::<Vec<_>>().join(", ");
     let more = all.count().saturating_sub(NAMES_MAX);
@@ -112,7 +112,7 @@ impl Invocation {
     ///
     /// A message if there is no such function, the number of arguments is another one, a type is
     /// not a number, or a word is not a number of its type.
-    pub fn new(functions: &[Function], name: &str, words: &[OsString]) -> Result<Self, String> {
+    pub fn new(functions: &[ExportedFunction], name: &str, words: &[OsString]) -> Result<Self, String> {
         let function = functions.iter().find(|function| function.name == name).ok_or_else(|| {
             let names = names(functions);
             let exports = if names.is_empty() { String::new() } else { format!("; exported are {names}") };
@@ -198,7 +198,7 @@ mod tests {
         (func (export "reference") (result funcref) (ref.null func))
         (memory (export "memory") 1))"#;
 
-    fn functions(text: &str) -> Vec<Function> {
+    fn functions(text: &str) -> Vec<ExportedFunction> {
         exported(&crate::source::assemble(text.as_bytes()).expect("a module")).expect("a module")
     }
 

@@ -11,8 +11,8 @@ use super::{
     native::{
         self,
         CompiledCode,
-        CompiledInstance,
         GuestStack,
+        HostInstance,
         Request, //
     },
     program::Program,
@@ -160,7 +160,7 @@ impl Native {
 
     /// Makes [`Helper::CallResolved`] call the function that `instance` looked up last.
     #[inline(always)]
-    pub(crate) fn resolve(&self, instance: &mut CompiledInstance) {
+    pub(crate) fn resolve(&self, instance: &mut HostInstance) {
         let index = instance.resolved();
         self.code.resolve(instance, index, self.declarations.imported);
     }
@@ -195,7 +195,7 @@ pub struct Guest<H: Host + 'static> {
     /// The imported functions.
     imports: Vec<WasiFunction<H>>,
     state: State<H>,
-    instance: CompiledInstance,
+    instance: HostInstance,
     stack: GuestStack,
     progress: Progress,
     /// Largest size of the linear memories so far, in bytes.
@@ -264,7 +264,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         imports.try_reserve_exact(native.imports.len()).map_err(|_| Refusal::from(Error::Memory.to_string()))?;
         imports.extend(native.imports.iter().map(|function| function.entry::<H>()));
         let limits = state.limits;
-        let instance = CompiledInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
+        let instance = HostInstance::new(&native.program, &Bounds(&limits)).map_err(|stop| match stop {
             instance::InstanceStop::MemoryLimit => Refusal::limited(Limit::Memory, String::from("at instantiation")),
             instance::InstanceStop::TableLimit => Refusal::limited(Limit::Table, String::from("at instantiation")),
             instance::InstanceStop::Trap(reason) => {
@@ -520,7 +520,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
 
     /// Returns what helpers work on.
     #[inline(always)]
-    pub(super) fn parts(&mut self) -> (&Native, &mut CompiledInstance) {
+    pub(super) fn parts(&mut self) -> (&Native, &mut HostInstance) {
         (&self.native, &mut self.instance)
     }
 

@@ -186,7 +186,7 @@ unsafe extern "C" {
 }
 
 /// Instance whose memories the host owns.
-pub(crate) type CompiledInstance = instance::CompiledInstance<HostMemory>;
+pub(crate) type HostInstance = instance::CompiledInstance<HostMemory>;
 
 macro_rules! switching {
     ($($name:ident = $number:literal: $helper:ident $(, $quick:ident)?;)*) => {
@@ -371,7 +371,7 @@ impl CompiledCode {
     }
 
     /// Has [`Helper::CallResolved`] call function `index`.
-    pub(crate) fn resolve(&self, instance: &mut CompiledInstance, index: u32, imported: u32) {
+    pub(crate) fn resolve(&self, instance: &mut HostInstance, index: u32, imported: u32) {
         instance.set_private(Private::Target, self.entry(index, imported) as u64);
     }
 }
@@ -463,7 +463,7 @@ impl GuestStack {
     }
 
     /// Returns the words on the stack of a guest that waits for the engine, its registers included.
-    pub(crate) fn words<'a>(&'a self, instance: &CompiledInstance) -> impl Iterator<Item = u64> + use<'a> {
+    pub(crate) fn words<'a>(&'a self, instance: &HostInstance) -> impl Iterator<Item = u64> + use<'a> {
         let start = self.start.cast::<u64>();
         let used = usize::try_from(instance.private(Private::GuestStack)).unwrap_or(usize::MAX);
         let first = used.saturating_sub(start.as_ptr().expose_provenance()) / 8;
@@ -475,7 +475,7 @@ impl GuestStack {
     }
 
     /// Prepares a call of function `index`, whose arguments are in the context.
-    pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut CompiledInstance) {
+    pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut HostInstance) {
         let top = self.start.as_ptr().wrapping_add(self.size);
         // A function begins 8 bytes below a multiple of 16.
         let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
@@ -516,7 +516,7 @@ pub(crate) unsafe fn resume(context: *mut u64, result: u64) -> u64 {
 }
 
 /// Returns the request of `instance` with this number.
-pub(crate) fn request(instance: &CompiledInstance, number: u64) -> Request {
+pub(crate) fn request(instance: &HostInstance, number: u64) -> Request {
     let argument = |index: usize| instance.private(Private::argument(index));
     let args = || [argument(0), argument(1), argument(2), argument(3), argument(4)];
     match number {
