@@ -35,7 +35,7 @@ pub(crate) enum EngineChoice {
 
 impl EngineChoice {
     /// Returns the reason not to compile, if there is one.
-    fn not_compiled(self) -> Option<NotCompiled> {
+    pub(crate) fn not_compiled(self) -> Option<NotCompiled> {
         match self {
             Self::Auto(reason) => reason,
             Self::Compiler => None,

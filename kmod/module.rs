@@ -69,6 +69,8 @@ const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 pub(crate) struct Module {
     code: CachedCode,
     identity: Arc<Identity>,
+    /// Reason why the load did not ask for machine code.
+    not_compiled: Option<NotCompiled>,
     _counted: Counted,
 }
 
@@ -140,6 +142,7 @@ impl Module {
             Self {
                 code,
                 identity,
+                not_compiled: engine.not_compiled(),
                 _counted: counted,
             },
             GFP_KERNEL_ACCOUNT,
@@ -173,16 +176,20 @@ impl Module {
         if self.code.was_cached() {
             answer.flags |= KWASMI_MODULE_SHARED;
         }
-        if self.code.is_compiled() {
-            answer.flags |= KWASMI_MODULE_COMPILED;
-        }
         // The last byte stays NUL.
         let places = answer.engine_reason.iter_mut().take(127);
-        self.code.with_reason(|reason| {
+        let fill = |reason: &[u8]| {
             places
                 .zip(reason)
                 .for_each(|(place, byte)| *place = *byte as c_char)
-        });
+        };
+        if self.code.is_compiled() {
+            answer.flags |= KWASMI_MODULE_COMPILED;
+        } else if let Some(reason) = self.not_compiled {
+            fill(reason.text().as_bytes());
+        } else {
+            self.code.with_reason(fill);
+        }
         arg.write(&answer).map(|()| 0)
     }
 

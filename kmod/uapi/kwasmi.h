@@ -373,7 +373,7 @@ struct kwasmi_module {
 	__u32 reserved;
 	char name[72];			/* name in the manifest, NUL-terminated */
 	char signer[128];		/* description of the key, truncated, NUL-terminated */
-	char engine_reason[128];	/* why compiling failed, truncated, NUL-terminated; else empty */
+	char engine_reason[128];	/* reason not to compile, truncated, NUL-terminated; or empty */
 };
 
 #define KWASMI_VERDICT_UNSIGNED		0	/* no signature */

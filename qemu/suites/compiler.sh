@@ -147,10 +147,12 @@ refuses() {
     kwasmi run "$@" </dev/null 2>err
     equal "$expected" $? && grep -qF "$reason" err || { cat err; return 1; }
 }
-# interpreted ARG...: checks that the module was not compiled, by the run's statistics.
+# interpreted REASON ARG...: checks that the module was not compiled, by the run's statistics.
 interpreted() {
+    reason=$1
+    shift
     kwasmi run -j "$@" </dev/null >/dev/null 2>err
-    tail -n 1 err | grep -q '"compiled":false,"interpreted_because":null' || { cat err; return 1; }
+    tail -n 1 err | grep -qF "\"compiled\":false,\"interpreted_because\":\"$reason\"" || { cat err; return 1; }
 }
 without_jit_compiler_fails() {
     echo 0 >/proc/sys/net/core/bpf_jit_enable || return
@@ -365,7 +367,10 @@ check "a time-out ends an endless loop" status 124 --timeout 500ms $fixtures/loo
 check "a limit of CPU time ends an endless loop" status 124 --cpu-time 200ms $fixtures/loop.wat
 check "a limit of fuel ends an endless loop" fuel
 check "--engine compiler compiles" compiled --engine compiler /guests/hello-c.wasm
-check "--engine interpreter does not compile" interpreted --engine interpreter /guests/hello-c.wasm
+check "--engine interpreter does not compile" interpreted "the caller asked for the interpreter" \
+    --engine interpreter /guests/hello-c.wasm
+check "a run with limited fuel is interpreted" interpreted "fuel is limited, and only the interpreter counts fuel" \
+    --fuel 1000000000 /guests/hello-c.wasm
 check "--engine compiler and --fuel exclude each other" refuses 125 'only the interpreter counts fuel' \
     --engine compiler --fuel 1000 $fixtures/loop.wat
 check "a module that uses SIMD is compiled" simd_is_compiled
@@ -377,7 +382,7 @@ check "load tells that a module is interpreted" without_jit_load_tells
 check "dump prints the machine code of a function" dump
 check "dump of an unknown function fails" dump_of_nothing
 check "status counts compiled programs" status_of_compiler
-check "a large module is interpreted if it runs once" interpreted large.wasm
+check "a large module is interpreted if it runs once" interpreted "the module is large and runs once" large.wasm
 check "--engine compiler compiles a large module" compiled --engine compiler large.wasm
 check "a large module is compiled if it is loaded to stay" large_is_shared
 for signal in KILL TERM HUP; do

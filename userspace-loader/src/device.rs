@@ -122,7 +122,7 @@ pub struct Identity {
     pub shared: bool,
     /// Set if the kernel module compiled it to machine code.
     pub compiled: bool,
-    /// Text that tells why compiling failed; empty if it did not.
+    /// Reason why the module was not compiled; empty if it was.
     pub engine_reason: String,
 }
 

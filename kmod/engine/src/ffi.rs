@@ -329,7 +329,7 @@ impl NotCompiled {
             Self::Requested => "the caller asked for the interpreter",
             Self::Fuel => "fuel is limited, and only the interpreter counts fuel",
             Self::Off => "the parameter `compiler` of the kernel module is off",
-            Self::Large => "it is large and runs once",
+            Self::Large => "the module is large and runs once",
         }
     }
 }
