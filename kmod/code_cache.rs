@@ -14,7 +14,7 @@ use crate::{
     },
     ffi::NotCompiled,
     limits::CallLimits,
-    policy::Hash,
+    policy::denied::Hash,
     table::Table, //
 };
 use core::ops::Deref;

@@ -4,15 +4,10 @@
 
 use crate::{
     anon_file,
-    audit::{
-        self,
-        Event, //
-    },
     code_cache::EngineChoice,
     counters,
     engine::Reserve,
     ffi::NotCompiled,
-    identity::Identity,
     ioctl::{
         self,
         Argument, //
@@ -24,7 +19,14 @@ use crate::{
     },
     log::LogBuffer,
     module::Module,
-    policy,
+    policy::{
+        audit::{
+            self,
+            Event, //
+        },
+        denied,
+        identity::Identity, //
+    },
     signing::envelope::Envelope,
     stack,
     uapi::{
@@ -84,11 +86,11 @@ impl MiscDevice for Device {
             INFO => info(&arg),
             LOAD => load(&arg),
             LIST_LIMITS => list_limits(&arg),
-            POLICY => policy::info(&arg),
-            DENY => policy::deny(&arg),
-            LIST_DENIED => policy::list_denied(&arg),
-            SET_MIN_VERSION => policy::set_min_version(&arg),
-            LIST_MIN_VERSIONS => policy::list_min_versions(&arg),
+            POLICY => denied::info(&arg),
+            DENY => denied::deny(&arg),
+            LIST_DENIED => denied::list_denied(&arg),
+            SET_MIN_VERSION => denied::set_min_version(&arg),
+            LIST_MIN_VERSIONS => denied::list_min_versions(&arg),
             _ => Err(ENOTTY),
         }
     }

@@ -24,7 +24,6 @@ use kernel::{
 };
 
 mod anon_file;
-mod audit;
 mod bindings;
 mod code;
 mod code_cache;
@@ -48,10 +47,8 @@ mod host;
     reason = "shared with the engine, which uses the rest"
 )]
 mod host_operations;
-mod identity;
 mod instance;
 mod ioctl;
-mod keyring;
 mod limits;
 mod linear_memory;
 mod log;
@@ -86,8 +83,6 @@ mod table;
 mod text;
 mod uapi;
 mod user;
-mod verify;
-mod verify_parameter;
 
 module! {
     type: Kwasmi,
@@ -219,8 +214,8 @@ module! {
 struct Kwasmi {
     #[pin]
     _device: MiscDeviceRegistration<device::Device>,
-    _keyring: keyring::Keyring,
-    _policy: policy::Policy,
+    _keyring: policy::keyring::Keyring,
+    _policy: policy::denied::Policy,
     _code_cache: code_cache::CodeCache,
     _users: user::Users,
     _reserve: engine::Reserve,
@@ -234,14 +229,16 @@ impl kernel::InPlaceModule for Kwasmi {
         try_pin_init!(Self {
             // SAFETY: `Policy::begin` must be called once, before any other function of `policy`:
             // this is the only call, and the device does not exist yet.
-            _policy: unsafe { policy::Policy::begin() },
+            _policy: unsafe { policy::denied::Policy::begin() },
             // SAFETY: `CodeCache::begin` must be called once, before any `CachedCode` is created:
             // this is the only call, and the device does not exist yet.
             _code_cache: unsafe { code_cache::CodeCache::begin() },
             // SAFETY: `Users::begin` must be called once, before any `Counted` is created: this is
             // the only call, and the device does not exist yet.
             _users: unsafe { user::Users::begin() },
-            _keyring: machine::check().and_then(|()| verify_parameter::check()).and_then(|()| keyring::Keyring::new())?,
+            _keyring: machine::check()
+                .and_then(|()| policy::verify::check_parameter())
+                .and_then(|()| policy::keyring::Keyring::new())?,
             // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is
             // the only call, and the engine was not entered yet.
             _stacks: unsafe { stack::Stacks::begin() },

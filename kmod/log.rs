@@ -6,8 +6,8 @@ use crate::{
     ffi::Log,
     text::TruncatingWriter, //
 };
-use core::fmt;
 use kernel::{
+    fmt,
     prelude::*,
     uaccess::UserSlice, //
 };
@@ -104,5 +104,14 @@ impl fmt::Write for LogBuffer {
         writer.write_str(text)?;
         self.len = self.len.saturating_add(writer.len());
         Ok(())
+    }
+}
+
+/// Formatter that writes each byte as two hexadecimal digits.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

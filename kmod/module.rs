@@ -7,10 +7,6 @@ use crate::{
         self,
         AnonFile, //
     },
-    audit::{
-        self,
-        Event, //
-    },
     code::Code,
     code_cache::{
         CachedCode, //
@@ -18,7 +14,6 @@ use crate::{
     },
     counters, dump,
     ffi::NotCompiled,
-    identity::Identity,
     instance::{
         Instance,
         Invocation, //
@@ -33,6 +28,13 @@ use crate::{
         UNLIMITED, //
     },
     log::LogBuffer,
+    policy::{
+        audit::{
+            self,
+            Event, //
+        },
+        identity::Identity, //
+    },
     signing::envelope::Envelope,
     uapi::{
         kwasmi_dump,

@@ -2,13 +2,14 @@
 
 //! Signature verification, and the policy for modules without a valid signature.
 //!
-//! C header: [`include/linux/verification.h`](srctree/include/linux/verification.h)
+//! C headers: [`include/linux/verification.h`](srctree/include/linux/verification.h),
+//! [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
+use super::keyring::{
+    self,
+    Keyring, //
+};
 use crate::{
-    keyring::{
-        self,
-        Keyring, //
-    },
     log::LogBuffer,
     module_parameters,
     signing::cms::{
@@ -24,15 +25,19 @@ use crate::{
         KWASMI_VERIFY_OFF,
         KWASMI_VERIFY_WARN, //
     },
-    verify_parameter, //
 };
 use core::{
     fmt::Write,
-    ptr, //
+    ptr,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    }, //
 };
 use kernel::{
     bindings,
     error::code,
+    module_param::KernelParam,
     prelude::*, //
 };
 
@@ -50,10 +55,10 @@ pub(crate) enum Mode {
 impl Mode {
     /// Returns the policy in force.
     pub(crate) fn current() -> Self {
-        match verify_parameter::mode() {
+        match requested_mode() {
             Some(Self::Off | Self::Warn) if is_locked_down() => Self::Enforce,
             Some(mode) => mode,
-            // `verify_parameter::check` refused an unknown value when kwasmi was loaded.
+            // `check_parameter` refused an unknown value when kwasmi was loaded.
             None => Self::Enforce,
         }
     }
@@ -202,4 +207,64 @@ fn reason(error: Error, log: &mut LogBuffer) -> Error {
     };
     let _ = log.write_str(words);
     error
+}
+
+/// Value of the module parameter `verify`: a NUL-terminated string, or null if it was not set.
+static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// Definition of the parameter: `module_param(verify, charp, 0444)`. The macro `module!` does not
+/// support strings.
+#[link_section = "__param"]
+#[used(compiler)]
+static PARAMETER: KernelParam = KernelParam::new(bindings::kernel_param {
+    name: kernel::str::as_char_ptr_in_const_context(c"verify"),
+    mod_: (&raw const bindings::__this_module).cast_mut(),
+    ops: &raw const bindings::param_ops_charp,
+    perm: 0o444,
+    level: -1,
+    flags: 0,
+    __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
+        arg: TEXT.as_ptr().cast(),
+    },
+});
+
+/// Type of the parameter, for modinfo(8).
+#[link_section = ".modinfo"]
+#[used(compiler)]
+static TYPE: [u8; 22] = *b"parmtype=verify:charp\0";
+
+/// Description of the parameter, for modinfo(8).
+#[link_section = ".modinfo"]
+#[used(compiler)]
+static DESCRIPTION: [u8; 99] =
+    *b"parm=verify:Handling of modules that do not have a valid signature: off, warn or enforce (default)\0";
+
+/// Returns the mode that was requested; `None` if the value is unknown.
+fn requested_mode() -> Option<Mode> {
+    let text = TEXT.load(Ordering::Relaxed);
+    if text.is_null() {
+        return Some(Mode::Enforce);
+    }
+    // SAFETY: `from_char_ptr` requires a NUL-terminated string that lives as long as the result.
+    // The kernel stored one when the module was loaded and frees it when the module is unloaded;
+    // mode 0444 makes the parameter read-only.
+    match unsafe { CStr::from_char_ptr(text) }.to_bytes() {
+        b"off" => Some(Mode::Off),
+        b"warn" => Some(Mode::Warn),
+        b"enforce" => Some(Mode::Enforce),
+        _ => None,
+    }
+}
+
+/// Checks the value of the parameter `verify`.
+///
+/// # Errors
+///
+/// `EINVAL` if the value is unknown; the kernel log gets the reason.
+pub(crate) fn check_parameter() -> Result {
+    if requested_mode().is_none() {
+        pr_err!("parameter verify: must be off, warn or enforce\n");
+        return Err(EINVAL);
+    }
+    Ok(())
 }

@@ -2,19 +2,29 @@
 
 //! Identity of a module: hash, signature and manifest, which are checked before the code.
 
+use super::{
+    denied::{
+        self,
+        Hash,
+        Name,
+        Version, //
+    },
+    verify::{
+        self,
+        Mode,
+        SignerName,
+        Verdict, //
+    },
+};
 use crate::{
-    audit::Hex,
     host::signal,
     limits::{
         self,
         CallLimits, //
     },
-    log::LogBuffer,
-    policy::{
-        self,
-        Hash,
-        Name,
-        Version, //
+    log::{
+        Hex,
+        LogBuffer, //
     },
     signing::{
         envelope::Envelope,
@@ -27,12 +37,6 @@ use crate::{
         kwasmi_module,
         KWASMI_ABI,
         KWASMI_MODULE_MANIFEST, //
-    },
-    verify::{
-        self,
-        Mode,
-        SignerName,
-        Verdict, //
     },
 };
 use core::fmt::Write;
@@ -115,10 +119,10 @@ impl Identity {
     pub(crate) fn verify(&mut self, envelope: &Envelope<'_>, log: &mut LogBuffer) -> Result {
         let mode = Mode::current();
         // Denied modules are rejected before the costly signature check.
-        policy::check(&self.sha256, None, log)?;
+        denied::check(&self.sha256, None, log)?;
         match self.check_signature(envelope, log) {
             Err(error) if mode == Mode::Enforce || error == ENOMEM => return Err(error),
-            Err(_) if mode == Mode::Warn && policy::is_news(&self.sha256) => {
+            Err(_) if mode == Mode::Warn && denied::is_news(&self.sha256) => {
                 kernel::pr_warn!(
                     "module {} is not signed by a trusted key\n",
                     Hex(&self.sha256)
@@ -137,7 +141,7 @@ impl Identity {
             }
             None => {}
         }
-        policy::check(
+        denied::check(
             &self.sha256,
             self.declared.as_ref().map(|it| (&it.name, it.version)),
             log,
@@ -176,7 +180,7 @@ impl Identity {
         });
         result?;
         self.declared = Some(Declared {
-            name: policy::name_key(manifest.name),
+            name: denied::name_key(manifest.name),
             version: manifest.version,
             capabilities: manifest.capabilities,
             limits,
@@ -196,7 +200,7 @@ impl Identity {
             let _ = log.write_str("it is not signed by a trusted key");
             return Err(code::EKEYREJECTED);
         }
-        policy::check(
+        denied::check(
             &self.sha256,
             self.declared.as_ref().map(|it| (&it.name, it.version)),
             log,

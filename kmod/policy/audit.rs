@@ -9,9 +9,10 @@
 //!
 //! C header: [`include/linux/audit.h`](srctree/include/linux/audit.h)
 
+use super::identity::Identity;
 use crate::{
     bindings as kwasmi_bindings,
-    identity::Identity, //
+    log::Hex, //
 };
 use core::ptr;
 use kernel::{
@@ -96,15 +97,6 @@ fn is_enabled() -> bool {
     let enabled = &raw const kwasmi_bindings::audit_enabled;
     // SAFETY: `audit_enabled` is a static word of the kernel, which the kernel stores as a whole.
     unsafe { enabled.read_volatile() != 0 }
-}
-
-/// Formatter that writes each byte as two hexadecimal digits.
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 /// Formatter for untrusted text, as `audit_log_untrustedstring` writes it: quoted, or as

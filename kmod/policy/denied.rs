@@ -2,12 +2,18 @@
 
 //! Deny list: hashes of denied modules, and minimum versions by name. Root sets both with ioctls.
 
+use super::{
+    keyring::Keyring,
+    verify::{
+        self,
+        Mode, //
+    },
+};
 use crate::{
     ioctl::{
         self,
         Argument, //
     },
-    keyring::Keyring,
     log::LogBuffer,
     signing::manifest::{
         self,
@@ -22,10 +28,6 @@ use crate::{
         KWASMI_POLICY_KERNEL_KEYS,
         KWASMI_POLICY_LOCKED_DOWN,
         KWASMI_POLICY_MAX, //
-    },
-    verify::{
-        self,
-        Mode, //
     },
 };
 use core::fmt::Write;
