@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Fuzzes the engine (kmod/engine/fuzz): each target of KWASMI_FUZZ_TARGETS, by default all, for
 # KWASMI_FUZZ_SECONDS, by default 30. The corpus stays in target/fuzz/corpus, failing inputs in
-# target/fuzz/artifacts. `run` and `control` compare with wasmtime, which is built for that.
+# target/fuzz/artifacts. `run`, `control` and `compiled` compare with wasmtime, which is built for
+# that.
 # Without libFuzzer and wasmtime, which take long to build: cargo run --no-default-features --bin compiled-loop.
 # KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to
 # FILE.

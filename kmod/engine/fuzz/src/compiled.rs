@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Target `compiled`: runs programs in the interpreter and, compiled, in the simulator, and
-//! compares their ends and final states.
+//! compares their ends and final states. For programs with exceptions, which the interpreter does
+//! not have, it runs wasmtime instead.
 //!
 //! A program runs three times in the simulator. The second time its memories move at every call
 //! that may move them, and checkpoints are requested again and again. The third time it is compiled
 //! without masks, as if conditional jumps reached over few instructions.
 
 use crate::{
-    control,
+    control::{
+        self,
+        Exceptions, //
+    },
     oracle::{
+        self,
         End,
         Ended,
         Left, //
@@ -71,14 +76,37 @@ pub enum Outcome {
 /// Compares a program that is generated from `data`: the first byte chooses the generator.
 pub fn fuzz(data: &[u8]) -> Outcome {
     let Some((choice, data)) = data.split_first() else { return Outcome::NotComparable };
-    let wasm = if choice & 1 == 0 { run::program(&mut Unstructured::new(data)) } else { Some(control::generate(data)) };
+    let wasm = match choice & 7 {
+        #[cfg(feature = "targets")]
+        3 | 7 => return with_exceptions(data, if choice & 4 == 0 { Exceptions::Current } else { Exceptions::Legacy }),
+        1 | 5 => Some(control::generate(data, Exceptions::None)),
+        _ => run::program(&mut Unstructured::new(data)),
+    };
     let Some(wasm) = wasm else { return Outcome::NotComparable };
     run::keep(&wasm);
     compare(&wasm)
 }
 
-/// Compares a program.
+/// Compares a program with exceptions, generated from `data`, with wasmtime, which has only those
+/// that are not legacy.
+#[cfg(feature = "targets")]
+fn with_exceptions(data: &[u8], exceptions: Exceptions) -> Outcome {
+    let wasm = control::generate(data, exceptions);
+    run::keep(&wasm);
+    let translated = match exceptions {
+        Exceptions::Legacy => control::generate(data, Exceptions::Translated),
+        _ => wasm.clone(),
+    };
+    compare_with(&wasm, || oracle::wasmtime::run(&translated, run::FUEL))
+}
+
+/// Compares a program with the interpreter.
 pub fn compare(wasm: &[u8]) -> Outcome {
+    compare_with(wasm, || run::by_kwasmi(wasm))
+}
+
+/// Compares a program with its end and final state in another engine.
+fn compare_with(wasm: &[u8], reference: impl FnOnce() -> Ended) -> Outcome {
     let compiled = match compiler::compile(wasm, CompilerOptions::default()) {
         Ok(compiled) => compiled,
         Err(error @ (Error::Unsupported(_) | Error::TooLarge(_))) => {
@@ -94,8 +122,8 @@ pub fn compare(wasm: &[u8]) -> Outcome {
         Err(error @ Error::Unsupported(_)) => return Outcome::Refused(error.to_string()),
         Err(error) => panic!("{error}"),
     };
-    let interpreted = run::by_kwasmi(wasm);
-    if matches!(interpreted.end, End::NotComparable) {
+    let expected = reference();
+    if matches!(expected.end, End::NotComparable) {
         return Outcome::NotComparable;
     }
     let mut outcome = Outcome::NotComparable;
@@ -113,7 +141,7 @@ pub fn compare(wasm: &[u8]) -> Outcome {
     for (by, compiled, stress) in runs {
         let ended = run(wasm, compiled, &program, stress);
         if !matches!(ended.end, End::NotComparable) {
-            run::compare(by, &interpreted, &ended);
+            run::compare(by, &expected, &ended);
             outcome = Outcome::Equal;
         }
     }
@@ -144,7 +172,7 @@ fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stres
             simulator::SimulationEnd::Returned(_) => continue,
             simulator::SimulationEnd::Stopped(stop) => stopped(stop, End::Trapped),
             simulator::SimulationEnd::StackOverflow | simulator::SimulationEnd::OutOfSteps => End::NotComparable,
-            simulator::SimulationEnd::Uncaught(tag) => End::Trapped(program.uncaught(tag)),
+            simulator::SimulationEnd::Uncaught(tag) => End::Trapped(oracle::uncaught(exported_tag(wasm, tag))),
             simulator::SimulationEnd::Exited(status) => panic!("exited with {status}"),
             simulator::SimulationEnd::Violation(text) => panic!("{text}"),
         };
@@ -152,6 +180,16 @@ fn run(wasm: &[u8], compiled: &Compiled, program: &Program, stress: Option<Stres
     }
     let left = left(wasm, compiled, program, &mut simulator);
     Ended { end, fuel: None, left }
+}
+
+/// Returns the name of the first export of a tag.
+fn exported_tag(wasm: &[u8], tag: u32) -> Option<&str> {
+    let exports = Parser::new(0).parse_all(wasm).find_map(|payload| match payload {
+        Ok(Payload::ExportSection(exports)) => Some(exports),
+        _ => None,
+    });
+    let mut exports = exports?.into_iter().map(|export| export.expect("a valid export"));
+    exports.find(|export| export.kind == ExternalKind::Tag && export.index == tag).map(|export| export.name)
 }
 
 fn stopped(stop: InstanceStop, otherwise: fn(String) -> End) -> End {

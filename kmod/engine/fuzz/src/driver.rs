@@ -19,6 +19,7 @@ use wasmparser::{
     FuncType,
     Parser,
     Payload,
+    RefType,
     ValType, //
 };
 
@@ -33,7 +34,7 @@ mod id {
 }
 
 /// Ids of all sections in the order that a module requires.
-const ORDER: [u8; 12] = [id::TYPE, 2, id::FUNCTION, 4, 5, id::GLOBAL, id::EXPORT, 8, 9, 12, id::CODE, 11];
+const ORDER: [u8; 13] = [id::TYPE, 2, id::FUNCTION, 4, 5, 13, id::GLOBAL, id::EXPORT, 8, 9, 12, id::CODE, 11];
 
 /// Name of the global with the results.
 const RESULTS: &str = "(results)";
@@ -145,6 +146,7 @@ fn constant(ty: ValType, input: &mut Unstructured<'_>) -> Option<Instruction<'st
         ValType::V128 => Instruction::V128Const(input.arbitrary().ok()?),
         ValType::FUNCREF => Instruction::RefNull(HeapType::FUNC),
         ValType::EXTERNREF => Instruction::RefNull(HeapType::EXTERN),
+        ValType::Ref(RefType::EXNREF) => Instruction::RefNull(wasm_encoder::RefType::EXNREF.heap_type),
         _ => return None,
     })
 }

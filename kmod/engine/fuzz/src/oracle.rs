@@ -21,6 +21,12 @@ pub(crate) enum End {
     NotComparable,
 }
 
+/// Returns the message of a program that threw an exception which nothing caught, with the name
+/// under which its tag is exported.
+pub(crate) fn uncaught(tag: Option<&str>) -> String {
+    format!("uncaught exception {}", tag.unwrap_or("with a tag that is not exported"))
+}
+
 /// Final contents of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Left {

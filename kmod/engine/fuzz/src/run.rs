@@ -37,7 +37,7 @@ use std::{
 use wasm_smith::Config;
 
 /// Fuel of a program, far more than it needs.
-const FUEL: u64 = 1_000_000;
+pub(crate) const FUEL: u64 = 1_000_000;
 
 /// Upper bound of the loop iterations and calls of a program.
 const ROUNDS: u32 = 1000;

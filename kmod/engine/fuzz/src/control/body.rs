@@ -2,10 +2,12 @@
 
 //! Generator of function bodies. It tracks the types on the stack, so that the result is valid.
 
+mod exceptions;
 mod values;
 
 use super::{
     ARITY,
+    Exceptions,
     Program,
     Signature,
     Source,
@@ -13,6 +15,7 @@ use super::{
 };
 use wasm_encoder::{
     BlockType,
+    Catch,
     Function,
     Instruction,
     ValType, //
@@ -27,14 +30,21 @@ const ROUNDS: i32 = 3;
 /// Number of locals that make the frame of a compiled function large.
 const MANY: usize = 150;
 
-/// Frame of a block, a loop, an if, or the function.
+/// Frame of a block, a loop, an if, a try, or the function.
 struct Frame {
+    /// Number of blocks that contain the frame's block in the code, the function included.
+    level: usize,
     /// Height of the stack below the frame's parameters.
     height: usize,
     /// Operand types of a branch to the frame.
     label: Vec<ValType>,
     /// Local that counts the iterations of a loop.
     counter: Option<u32>,
+    /// Set within instructions whose exceptions the frame may catch.
+    has_handlers: bool,
+    /// Within a `catch` of [`Exceptions::Legacy`]: the local of [`Exceptions::Translated`] that
+    /// holds the exception.
+    caught: Option<u32>,
 }
 
 /// Reachability of the next instruction.
@@ -59,6 +69,8 @@ pub(super) struct Body<'a, 'b> {
     stack: Vec<ValType>,
     /// Frames, starting with the function.
     frames: Vec<Frame>,
+    /// Number of blocks that contain the next instruction, the function included.
+    level: usize,
     /// Number of steps that are left.
     left: usize,
 }
@@ -71,13 +83,13 @@ impl<'a, 'b> Body<'a, 'b> {
         signature: &Signature,
         size: usize,
     ) -> Function {
-        let mut locals = [signature.params.as_slice(), program.value_types()].concat();
+        let mut locals = [signature.params.as_slice(), &program.value_types].concat();
         if source.chance(32) {
             locals.extend([ValType::I64; MANY]);
         }
         let ordinary = locals.len();
         locals.extend([ValType::I32, ValType::F32, ValType::F64]);
-        locals.extend(program.uses_simd.then_some(ValType::V128));
+        locals.extend(program.uses_simd().then_some(ValType::V128));
         let mut body = Self {
             source,
             program,
@@ -87,9 +99,11 @@ impl<'a, 'b> Body<'a, 'b> {
             last: 0,
             results: signature.results.clone(),
             stack: Vec::new(),
-            frames: vec![Frame { height: 0, label: signature.results.clone(), counter: None }],
+            frames: Vec::new(),
+            level: 0,
             left: size,
         };
+        body.open(0, &signature.results);
         while body.left > 0 {
             if body.sequence() == Next::Unreachable {
                 break;
@@ -104,19 +118,78 @@ impl<'a, 'b> Body<'a, 'b> {
         function
     }
 
-    /// Generates a function that calls another one with constant arguments.
-    pub(super) fn call(source: &mut Source<'_>, function: u32, params: &[ValType]) -> Function {
+    /// Generates a function that calls another one with constant arguments. It may catch all
+    /// exceptions of the call, and return constants then.
+    pub(super) fn call(
+        source: &mut Source<'_>,
+        program: &mut Program,
+        function: u32,
+        signature: &Signature,
+    ) -> Function {
+        let catches = program.exceptions != Exceptions::None && !source.chance(8);
         let mut body = Function::new([]);
-        for param in params {
+        if catches {
+            let ty = program.ty(&Signature { params: Vec::new(), results: signature.results.clone() });
+            let ty = BlockType::FunctionType(ty);
+            if program.exceptions == Exceptions::Legacy {
+                body.instruction(&Instruction::Try(ty));
+            } else {
+                body.instruction(&Instruction::Block(BlockType::Empty));
+                body.instruction(&Instruction::TryTable(ty, vec![Catch::All { label: 0 }].into()));
+            }
+        }
+        for param in &signature.params {
             body.instruction(&values::constant(source, *param));
         }
         body.instruction(&Instruction::Call(function));
+        if catches {
+            let instructions: &[Instruction<'static>] = match program.exceptions {
+                Exceptions::Legacy => &[Instruction::CatchAll],
+                _ => &[Instruction::End, Instruction::Return, Instruction::End],
+            };
+            for instruction in instructions {
+                body.instruction(instruction);
+            }
+            for result in &signature.results {
+                body.instruction(&values::constant(source, *result));
+            }
+            if program.exceptions == Exceptions::Legacy {
+                body.instruction(&Instruction::End);
+            }
+        }
         body.instruction(&Instruction::End);
         body
     }
 
     fn emit(&mut self, instruction: Instruction<'static>) {
         self.code.push(instruction);
+    }
+
+    /// Starts a frame whose block has just been opened, with its parameters on top of `height`
+    /// operands, and the operand types of its label.
+    fn open(&mut self, height: usize, label: &[ValType]) -> &mut Frame {
+        self.frames.push(Frame {
+            level: self.level,
+            height,
+            label: label.to_vec(),
+            counter: None,
+            has_handlers: false,
+            caught: None,
+        });
+        self.level += 1;
+        self.frames.last_mut().expect("a frame")
+    }
+
+    /// Ends the innermost frame with its block.
+    fn close(&mut self) {
+        self.emit(Instruction::End);
+        self.level -= 1;
+        self.frames.pop();
+    }
+
+    /// Returns the label index of the frame at `depth`.
+    fn label(&self, depth: usize) -> u32 {
+        number(self.level - 1 - self.frame(depth).level)
     }
 
     /// Returns the operands of the innermost frame.
@@ -141,7 +214,7 @@ impl<'a, 'b> Body<'a, 'b> {
     }
 
     fn step(&mut self) -> Next {
-        match self.source.below(25) {
+        match self.source.below(if self.program.exceptions == Exceptions::None { 25 } else { 31 }) {
             0..=4 => {
                 let ty = self.program.value_type(self.source);
                 self.push(ty);
@@ -156,6 +229,9 @@ impl<'a, 'b> Body<'a, 'b> {
             15..=18 => self.block(),
             19 | 20 => self.branch_if(),
             21 | 22 => self.call_any(),
+            25..=27 => self.catch(),
+            28 | 29 => return self.throw(),
+            30 => return self.throw_again(),
             // At the outermost level, most attempts to leave the function are skipped, so that its
             // end is reached more often.
             _ if self.frames.len() == 1 && !self.source.chance(8) => {}
@@ -217,21 +293,15 @@ impl<'a, 'b> Body<'a, 'b> {
         let params = self.stack[self.stack.len() - params..].to_vec();
         // Only an if with equal parameters and results can omit its else.
         let results = if self.source.chance(3) { self.program.several(self.source) } else { params.clone() };
-        let signature = Signature { params, results };
-        let block_type = match (signature.params.as_slice(), signature.results.as_slice()) {
-            ([], []) => BlockType::Empty,
-            ([], [result]) => BlockType::Result(*result),
-            _ => BlockType::FunctionType(self.program.ty(&signature)),
-        };
-        let Signature { params, results } = signature;
-        let mut frame = Frame { height: self.stack.len() - params.len(), label: results.clone(), counter: None };
-        let height = frame.height;
+        let block_type = self.block_type(&params, &results);
+        let height = self.stack.len() - params.len();
+        let (mut label, mut counter) = (&results, None);
         let mut has_else = false;
         match self.source.below(6) {
             0 | 1 => self.emit(Instruction::Block(block_type)),
             2 => {
-                frame.label = params.clone();
-                frame.counter = Some(number(self.locals.len()));
+                label = &params;
+                counter = Some(number(self.locals.len()));
                 self.locals.push(ValType::I32);
                 self.emit(Instruction::Loop(block_type));
             }
@@ -242,8 +312,7 @@ impl<'a, 'b> Body<'a, 'b> {
                 has_else = params != results || self.source.chance(3);
             }
         }
-        let counter = frame.counter;
-        self.frames.push(frame);
+        self.open(height, label).counter = counter;
         self.part(&results);
         if has_else {
             self.emit(Instruction::Else);
@@ -251,11 +320,22 @@ impl<'a, 'b> Body<'a, 'b> {
             self.stack.extend_from_slice(&params);
             self.part(&results);
         }
-        self.emit(Instruction::End);
-        self.frames.pop();
+        self.close();
         if let Some(counter) = counter {
             self.emit(Instruction::I32Const(0));
             self.emit(Instruction::LocalSet(counter));
+        }
+    }
+
+    /// Returns the type of a block with these parameters and results.
+    fn block_type(&mut self, params: &[ValType], results: &[ValType]) -> BlockType {
+        match (params, results) {
+            ([], []) => BlockType::Empty,
+            ([], [result]) => BlockType::Result(*result),
+            _ => {
+                let signature = Signature { params: params.to_vec(), results: results.to_vec() };
+                BlockType::FunctionType(self.program.ty(&signature))
+            }
         }
     }
 
@@ -310,7 +390,7 @@ impl<'a, 'b> Body<'a, 'b> {
                 self.stack.pop();
             }
         }
-        self.emit(Instruction::BrIf(number(depth)));
+        self.emit(Instruction::BrIf(self.label(depth)));
     }
 
     fn branch_table(&mut self) -> Next {
@@ -337,7 +417,8 @@ impl<'a, 'b> Body<'a, 'b> {
             self.once_more(counter);
             self.emit(Instruction::I32Mul);
         }
-        self.emit(Instruction::BrTable(targets.into_iter().map(number).collect(), number(default)));
+        let targets = targets.into_iter().map(|depth| self.label(depth)).collect();
+        self.emit(Instruction::BrTable(targets, self.label(default)));
         Next::Unreachable
     }
 
@@ -375,7 +456,7 @@ impl<'a, 'b> Body<'a, 'b> {
                 };
                 let label = label.clone();
                 self.expect(&label);
-                self.emit(Instruction::Br(number(depth)));
+                self.emit(Instruction::Br(self.label(depth)));
             }
         }
         Next::Unreachable

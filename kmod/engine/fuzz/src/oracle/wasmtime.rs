@@ -22,6 +22,8 @@ use wasmtime::{
     OptLevel,
     Ref,
     Store,
+    Tag,
+    ThrownException,
     Trap,
     Val, //
 };
@@ -38,11 +40,12 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         .memory_guard_size(0)
         .memory_init_cow(false)
         .signals_based_traps(false)
-        .wasm_backtrace(false)
+        .wasm_backtrace_max_frames(None)
         .wasm_multi_memory(true)
         .wasm_tail_call(true)
         .relaxed_simd_deterministic(true)
-        .wasm_extended_const(true);
+        .wasm_extended_const(true)
+        .wasm_exceptions(true);
     Engine::new(&config).expect("a configuration for this machine")
 });
 
@@ -61,6 +64,7 @@ pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
     let function = instance.get_func(&mut store, "_start").expect("an exported _start");
     let end = match function.call(&mut store, &[], &mut []) {
         Ok(()) => End::Finished,
+        Err(error) if error.is::<ThrownException>() => uncaught(&mut store, instance),
         Err(error) => end(&error, End::Trapped),
     };
     Ended { end, fuel: None, left: left(&mut store, instance) }
@@ -69,12 +73,26 @@ pub(crate) fn run(wasm: &[u8], fuel: u64) -> Ended {
 fn end(error: &Error, otherwise: fn(String) -> End) -> End {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel | Trap::StackOverflow) => End::NotComparable,
+        // The words of this engine's compiled code.
+        Some(Trap::NullReference) => otherwise("null exception reference".to_owned()),
         Some(trap) => {
             let words = trap.to_string();
             otherwise(words.strip_prefix("wasm trap: ").unwrap_or(&words).to_owned())
         }
         None => otherwise(error.to_string()),
     }
+}
+
+/// Returns the end of a program that threw an exception which nothing caught.
+fn uncaught(store: &mut Store<()>, instance: Instance) -> End {
+    let exception = store.take_pending_exception().expect("an exception");
+    let thrown = exception.tag(&mut *store).expect("an exception of this store");
+    let tags: Vec<_> = instance
+        .exports(&mut *store)
+        .filter_map(|export| Some((export.name().to_owned(), export.into_extern().into_tag()?)))
+        .collect();
+    let name = tags.into_iter().find(|(_, tag)| Tag::eq(tag, &thrown, &*store)).map(|(name, _)| name);
+    End::Trapped(super::uncaught(name.as_deref()))
 }
 
 /// Returns the final contents of the exports.
@@ -91,6 +109,7 @@ fn left(store: &mut Store<()>, instance: Instance) -> BTreeMap<String, Left> {
                 Val::V128(value) => value.as_u128(),
                 Val::FuncRef(value) => u128::from(value.is_none()),
                 Val::ExternRef(value) => u128::from(value.is_none()),
+                Val::ExnRef(value) => u128::from(value.is_none()),
                 _ => return None,
             }),
             Extern::Table(table) => Left::Table(

@@ -7,8 +7,10 @@
 
 use super::{
     super::{
+        EXN,
         IN_TABLE,
         MEMORIES,
+        Program,
         Source,
         TYPES,
         number, //
@@ -51,6 +53,7 @@ pub(super) fn constant(source: &mut Source<'_>, ty: ValType) -> Instruction<'sta
         ValType::F64 => Instruction::F64Const(f64::from(float).into()),
         ValType::V128 if source.chance(2) => Instruction::V128Const(i128::from_le_bytes(source.bytes())),
         ValType::V128 => Instruction::V128Const(integer.into()),
+        ValType::EXNREF => Instruction::RefNull(EXN),
         _ => Instruction::RefNull(HeapType::FUNC),
     }
 }
@@ -116,7 +119,7 @@ fn comparison(source: &mut Source<'_>, ty: ValType) -> Option<Instruction<'stati
 }
 
 /// Returns an instruction with a result of type `to`, and the type of its operand.
-fn unary(source: &mut Source<'_>, to: ValType, uses_simd: bool) -> Option<(ValType, Instruction<'static>)> {
+fn unary(source: &mut Source<'_>, program: &Program, to: ValType) -> Option<(ValType, Instruction<'static>)> {
     use Instruction as I;
     use ValType as T;
     let instructions: &[(T, I<'static>)] = match to {
@@ -130,6 +133,7 @@ fn unary(source: &mut Source<'_>, to: ValType, uses_simd: bool) -> Option<(ValTy
             (T::F32, I::I32TruncSatF32S),
             (T::F64, I::I32TruncSatF64U),
             (T::FUNCREF, I::RefIsNull),
+            (T::EXNREF, I::RefIsNull),
             (T::V128, I::I32x4ExtractLane(1)),
             (T::V128, I::I8x16ExtractLaneS(15)),
             (T::V128, I::V128AnyTrue),
@@ -177,7 +181,7 @@ fn unary(source: &mut Source<'_>, to: ValType, uses_simd: bool) -> Option<(ValTy
         ],
         _ => return None,
     };
-    let instructions: Vec<_> = instructions.iter().filter(|(from, _)| uses_simd || *from != T::V128).collect();
+    let instructions: Vec<_> = instructions.iter().filter(|(from, _)| program.value_types.contains(from)).collect();
     Some((*source.pick(&instructions)).clone())
 }
 
@@ -240,7 +244,7 @@ impl Body<'_, '_> {
                 }
                 None => self.get_local(ty),
             },
-            10 => match unary(self.source, ty, self.program.uses_simd) {
+            10 => match unary(self.source, self.program, ty) {
                 Some((from, instruction)) => {
                     self.value(from, depth + 1);
                     self.arithmetic(instruction, ty);
@@ -323,9 +327,9 @@ impl Body<'_, '_> {
 
     /// Pushes a value from a global, a memory, the table or the functions.
     fn fetch(&mut self, ty: ValType) {
-        if self.source.chance(2) {
+        if ty == ValType::EXNREF || self.source.chance(2) {
             let global =
-                self.program.value_types().iter().position(|other| *other == ty).expect("one global of each type");
+                self.program.value_types.iter().position(|other| *other == ty).expect("one global of each type");
             self.emit(Instruction::GlobalGet(number(global)));
             return;
         }
@@ -418,7 +422,7 @@ impl Body<'_, '_> {
         };
         if !self.operands().ends_with(&[top, top]) {
             let to = self.program.number_type(self.source);
-            if let Some((from, instruction)) = unary(self.source, to, self.program.uses_simd)
+            if let Some((from, instruction)) = unary(self.source, self.program, to)
                 && from == top
             {
                 self.arithmetic(instruction, to);
@@ -507,9 +511,8 @@ impl Body<'_, '_> {
     }
 
     pub(super) fn set_global(&mut self) {
-        let types = self.program.value_types();
-        let global = self.source.below(types.len());
-        self.value(types[global], 1);
+        let global = self.source.below(self.program.value_types.len());
+        self.value(self.program.value_types[global], 1);
         self.emit(Instruction::GlobalSet(number(global)));
     }
 }
