@@ -32,7 +32,7 @@ mod counters;
 mod device;
 mod dump;
 mod engine;
-#[path = "engine/src/ffi.rs"]
+#[path = "../engine/src/ffi.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -40,7 +40,7 @@ mod engine;
 )]
 mod ffi;
 mod host;
-#[path = "engine/src/host_operations.rs"]
+#[path = "../engine/src/host_operations.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -56,7 +56,7 @@ mod machine;
 mod memory;
 mod module;
 mod policy;
-#[path = "engine/src/wasi/abi.rs"]
+#[path = "../engine/src/wasi/abi.rs"]
 #[allow(
     dead_code,
     unfulfilled_lint_expectations,
@@ -65,7 +65,7 @@ mod policy;
 )]
 mod preview1;
 mod programs;
-#[path = "engine/src/signing/mod.rs"]
+#[path = "../engine/src/signing/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -74,7 +74,7 @@ mod programs;
 mod signing;
 mod stack;
 mod table;
-#[path = "engine/src/text.rs"]
+#[path = "../engine/src/text.rs"]
 #[allow(
     dead_code,
     unreachable_pub,

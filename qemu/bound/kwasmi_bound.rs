@@ -27,7 +27,7 @@ mod abi;
 mod bindings;
 #[path = "../../guests/bench/src/kv/command.rs"]
 mod command;
-#[path = "../../kmod/engine/src/ffi.rs"]
+#[path = "../../engine/src/ffi.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -44,7 +44,7 @@ mod kv;
 mod memory;
 #[path = "../../guests/bench/src/http/pages.rs"]
 mod pages;
-#[path = "../../kmod/engine/src/wasi/abi.rs"]
+#[path = "../../engine/src/wasi/abi.rs"]
 #[allow(
     dead_code,
     unfulfilled_lint_expectations,

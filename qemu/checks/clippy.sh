@@ -21,7 +21,7 @@ twins() {
 }
 # Uses the workspace's target folder, so that common dependencies are checked once.
 fuzz_targets() {
-    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path kmod/engine/fuzz/Cargo.toml --target-dir target \
+    PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --manifest-path engine/fuzz/Cargo.toml --target-dir target \
         --all-targets -- -D warnings
 }
 

@@ -23,6 +23,6 @@ deny() { "$tools/bin/cargo-deny" --manifest-path "$1" --locked check --config "$
 check "cargo-deny is installed" install_deny
 check "the workspace's crates are accepted" deny Cargo.toml
 check "the guests' crates are accepted" deny guests/Cargo.toml
-check "the fuzz targets' crates are accepted" deny kmod/engine/fuzz/Cargo.toml
+check "the fuzz targets' crates are accepted" deny engine/fuzz/Cargo.toml
 check "the crates of qemu/runtimes are accepted" deny qemu/runtimes/Cargo.toml
 finish

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# Fuzzes the engine (kmod/engine/fuzz): each target of KWASMI_FUZZ_TARGETS, by default all, for
+# Fuzzes the engine (engine/fuzz): each target of KWASMI_FUZZ_TARGETS, by default all, for
 # KWASMI_FUZZ_SECONDS, by default 30. The corpus stays in target/fuzz/corpus, failing inputs in
 # target/fuzz/artifacts. `run`, `control` and `compiled` compare with wasmtime, which is built for
 # that.
@@ -27,8 +27,8 @@ build() {
         programs+=(--bin "$target")
     done
     scripts/wasmi >/dev/null
-    RUSTC_WRAPPER=$PWD/kmod/engine/fuzz/rustc \
-        cargo build --locked --quiet --release --manifest-path kmod/engine/fuzz/Cargo.toml "${programs[@]}" \
+    RUSTC_WRAPPER=$PWD/engine/fuzz/rustc \
+        cargo build --locked --quiet --release --manifest-path engine/fuzz/Cargo.toml "${programs[@]}" \
         --target-dir "$work/build" --target "$triple" \
         --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
 }

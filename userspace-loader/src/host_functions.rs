@@ -6,7 +6,7 @@ use crate::signing::capability::Capability;
 use table::wasi_functions;
 use wasmparser::ValType;
 
-#[path = "../../kmod/engine/src/wasi/table.rs"]
+#[path = "../../engine/src/wasi/table.rs"]
 mod table;
 
 /// Function that guests can import.

@@ -16,7 +16,7 @@ use std::{
     num::NonZeroU64, //
 };
 
-#[path = "../../kmod/engine/src/limit_table.rs"]
+#[path = "../../engine/src/limit_table.rs"]
 mod limit_table;
 
 /// Unit of a limit.

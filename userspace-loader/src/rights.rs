@@ -5,7 +5,7 @@
 
 #![expect(missing_docs, reason = "names of the specification")]
 
-#[path = "../../kmod/engine/src/wasi/rights.rs"]
+#[path = "../../engine/src/wasi/rights.rs"]
 mod table;
 
 macro_rules! bits {

@@ -12,7 +12,7 @@ use std::{
     path::Path, //
 };
 
-#[path = "../../kmod/engine/src/limit_table.rs"]
+#[path = "../../engine/src/limit_table.rs"]
 mod limit_table;
 
 /// Row of the table of limits.

@@ -12,7 +12,7 @@ use std::{
     str::FromStr, //
 };
 
-#[path = "../../../kmod/engine/src/signing/capabilities.rs"]
+#[path = "../../../engine/src/signing/capabilities.rs"]
 mod capabilities;
 
 macro_rules! define_capabilities {

@@ -19,5 +19,5 @@ mod host;
 mod oracle;
 
 /// Proposals that the engine supports, and a second validator.
-#[path = "../../../../qemu/spec/src/features.rs"]
+#[path = "../../../qemu/spec/src/features.rs"]
 pub mod features;

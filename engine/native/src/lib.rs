@@ -13,16 +13,16 @@
 //! With `--machine-code FILE` it runs the machine code that the kernel's JIT has made of the
 //! module: the output of `kwasmi dump --json --raw`.
 
-#[path = "../../engine/src/ffi.rs"]
+#[path = "../../src/ffi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the kernel module")]
 mod ffi;
 mod host;
-#[path = "../../engine/src/host_operations.rs"]
+#[path = "../../src/host_operations.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the engine and the module, which use the rest")]
 mod host_operations;
 mod machine_code;
 mod options;
-#[path = "../../engine/src/wasi/abi.rs"]
+#[path = "../../src/wasi/abi.rs"]
 #[allow(
     dead_code,
     unfulfilled_lint_expectations,

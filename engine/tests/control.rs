@@ -16,7 +16,7 @@ macro_rules! fixture {
     ($test:ident, $name:literal) => {
         #[test]
         fn $test() {
-            let end = run(include_str!(concat!("../../../guests/fixtures/", $name, ".wat")), &TestHost::default());
+            let end = run(include_str!(concat!("../../guests/fixtures/", $name, ".wat")), &TestHost::default());
             assert_eq!((end.ending, end.code), (Ending::Exited, 0));
         }
     };
