@@ -6,6 +6,7 @@ use crate::{
     counters,
     engine::{
         self,
+        stack::Stack,
         Account,
         Failure, //
     },
@@ -32,7 +33,6 @@ use crate::{
     log::LogBuffer,
     programs::Programs,
     signing::envelope::Envelope,
-    stack::Stack,
     uapi::{
         KWASMI_LIMIT_ARITY,
         KWASMI_LIMIT_CODE,

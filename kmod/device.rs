@@ -6,7 +6,10 @@ use crate::{
     anon_file,
     code_cache::EngineChoice,
     counters,
-    engine::Reserve,
+    engine::{
+        stack,
+        Reserve, //
+    },
     ffi::NotCompiled,
     ioctl::{
         self,
@@ -28,7 +31,6 @@ use crate::{
         identity::Identity, //
     },
     signing::envelope::Envelope,
-    stack,
     uapi::{
         kwasmi_deny,
         kwasmi_info,

@@ -7,6 +7,7 @@ use crate::{
     code::bytes,
     engine::{
         self,
+        stack::Stack,
         Account,
         Failure, //
     },
@@ -43,7 +44,6 @@ use crate::{
         Capabilities,
         Capability, //
     },
-    stack::Stack,
     uapi::{
         kwasmi_fd,
         kwasmi_invoke,

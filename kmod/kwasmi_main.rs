@@ -27,7 +27,6 @@ mod anon_file;
 mod bindings;
 mod code;
 mod code_cache;
-mod context_table;
 mod counters;
 mod device;
 mod dump;
@@ -72,7 +71,6 @@ mod programs;
     reason = "shared with the engine, which uses the rest"
 )]
 mod signing;
-mod stack;
 mod table;
 #[path = "../engine/src/text.rs"]
 #[allow(
@@ -220,7 +218,7 @@ struct Kwasmi {
     _users: user::Users,
     _reserve: engine::Reserve,
     _freeing: programs::Freeing,
-    _stacks: stack::Stacks,
+    _stacks: engine::stack::Stacks,
 }
 
 impl kernel::InPlaceModule for Kwasmi {
@@ -241,7 +239,7 @@ impl kernel::InPlaceModule for Kwasmi {
                 .and_then(|()| policy::keyring::Keyring::new())?,
             // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is
             // the only call, and the engine was not entered yet.
-            _stacks: unsafe { stack::Stacks::begin() },
+            _stacks: unsafe { engine::stack::Stacks::begin() },
             // SAFETY: `Freeing::begin` must be called once, before any `Programs` are compiled:
             // this is the only call, and the device does not exist yet.
             _freeing: unsafe { programs::Freeing::begin() },

@@ -11,6 +11,7 @@
 use super::Host;
 use crate::{
     counters,
+    engine::stack::GuestStack,
     ffi::Checkpoint,
     host_operations::{
         Allocated,
@@ -19,7 +20,6 @@ use crate::{
     limits,
     linear_memory::LinearMemory,
     memory,
-    stack::GuestStack,
     uapi::KWASMI_LIMIT_TOTAL_HEAP, //
 };
 use core::{

@@ -3,12 +3,10 @@
 //! Entry into the engine object; see `engine/src/ffi.rs` for its ABI and `engine/src/stack.rs` for
 //! the switch of stacks.
 
+pub(crate) mod context_table;
+pub(crate) mod stack;
+
 use crate::{
-    context_table::{
-        self,
-        EntryGuard,
-        Purpose, //
-    },
     counters,
     ffi::{
         AccountArgs,
@@ -23,8 +21,11 @@ use crate::{
     },
     limits::CallLimits,
     log::LogBuffer,
-    stack::Stack,
     uapi::KWASMI_LIMIT_TOTAL_RUNNING, //
+};
+use context_table::{
+    EntryGuard,
+    Purpose, //
 };
 use core::{
     ffi::c_void,
@@ -42,6 +43,7 @@ use kernel::{
     error::code::EOPNOTSUPP,
     prelude::*, //
 };
+use stack::Stack;
 
 extern "C" {
     fn kwasmi_stack_enter(op: u32, args: *mut c_void, stack_top: *mut usize) -> i32;
