@@ -254,7 +254,7 @@ pub(crate) fn drive(options: &Options) -> Result<bool> {
     print(&run);
     println!("\nFiles in target/bench: all.json; for each group GROUP.json, GROUP-PLACE.svg and GROUP-PLACE.png.");
 
-    let path = top.0.join("qemu/benchmarks/baseline.json");
+    let path = top.0.join("qemu/bench/baseline.json");
     let mut baseline = Baseline::read(&path)?;
     let (slower, compared) = if options.compare { baseline.regressions(&run) } else { (Vec::new(), 0) };
     if options.compare {
