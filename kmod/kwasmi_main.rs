@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Lock order: `Instance::inner` is taken before any other lock of kwasmi. No other lock of kwasmi
-//! is taken while `Code::resources`, `Instance::runner`, the code cache or the table of users
+//! is taken while `Code::resources`, `Runner::state`, the code cache or the table of users
 //! is locked.
 
 use kernel::{

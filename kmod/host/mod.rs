@@ -11,6 +11,7 @@ mod heap;
 mod paths;
 mod readiness;
 mod resident;
+mod runner;
 pub(crate) mod signal;
 mod sockets;
 mod splice;
@@ -18,9 +19,9 @@ mod ticker;
 mod transfer;
 
 pub(crate) use self::{
-    alarm::Alarm,
     files::Files,
-    resident::Resident, //
+    resident::Resident,
+    runner::Runner, //
 };
 
 use self::{
@@ -59,7 +60,6 @@ use crate::{
         Uncompiled,
         WORDS, //
     },
-    instance::Instance,
     limits::UNLIMITED,
     preview1::{
         Advice,
@@ -99,8 +99,8 @@ const LARGE_ALLOCATION: usize = 64 * 1024;
 /// [`HostCall::host`] points to it.
 pub(crate) struct Host {
     files: Files,
-    /// The instance while it runs, otherwise null.
-    pub(crate) instance: *const Instance,
+    /// The runner of the instance while it runs, otherwise null.
+    pub(crate) runner: *const Runner,
     /// End of the time limit, if there is one.
     pub(crate) deadline: Option<Instant<Monotonic>>,
     /// Limit of the CPU time, in nanoseconds.
@@ -127,7 +127,7 @@ pub(crate) struct Host {
     has_lost_reader: bool,
 }
 
-// SAFETY: `instance` is only dereferenced while the instance runs, by the task that runs it.
+// SAFETY: `runner` is only dereferenced while the instance runs, by the task that runs it.
 unsafe impl Send for Host {}
 
 impl Host {
@@ -135,7 +135,7 @@ impl Host {
     pub(crate) fn new(files: Files) -> Self {
         Self {
             files,
-            instance: ptr::null(),
+            runner: ptr::null(),
             deadline: None,
             cpu_max: UNLIMITED,
             cpu_used: 0,
@@ -194,8 +194,7 @@ impl Host {
     fn checkpoint(&self) -> Checkpoint {
         signal::yield_now();
         // SAFETY: The pointer is null, or the instance runs and so is alive.
-        let is_killed =
-            unsafe { self.instance.as_ref() }.is_some_and(|instance| instance.is_killed());
+        let is_killed = unsafe { self.runner.as_ref() }.is_some_and(Runner::is_killed);
         if is_killed || signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
         }

@@ -2,6 +2,11 @@
 
 //! Instances: one program each, from `KWASMI_IOC_START` to its end, behind an instance fd.
 
+mod descriptors;
+mod invocation;
+
+pub(crate) use self::invocation::Invocation;
+
 use crate::{
     anon_file::AnonFile,
     code::bytes,
@@ -14,7 +19,6 @@ use crate::{
     ffi::{
         Ending,
         EngineOp,
-        FdGrant,
         InstanceLimits,
         Invoke,
         RunArgs,
@@ -28,9 +32,8 @@ use crate::{
             self,
             Assumed, //
         },
-        Alarm,
-        Files,
-        Host, //
+        Host,
+        Runner, //
     },
     ioctl::{
         self,
@@ -40,17 +43,11 @@ use crate::{
     log::LogBuffer,
     memory,
     module::Module,
-    signing::manifest::{
-        Capabilities,
-        Capability, //
-    },
     uapi::{
         kwasmi_fd,
-        kwasmi_invoke,
         kwasmi_results,
         kwasmi_run,
         KWASMI_INVOKE_MAX,
-        KWASMI_INVOKE_NAME_MAX,
         KWASMI_LIMIT_CPU_TIME,
         KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_FUEL,
@@ -59,8 +56,6 @@ use crate::{
         KWASMI_LIMIT_STACK,
         KWASMI_LIMIT_TABLE,
         KWASMI_LIMIT_TIME,
-        KWASMI_NAMES_MAX,
-        KWASMI_NAME_MAX,
         KWASMI_START_SIGPIPE, //
     },
     user::Counted,
@@ -76,24 +71,12 @@ use core::{
 use kernel::{
     cred::Credential,
     new_mutex,
-    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
         Arc,
         ArcBorrow,
-        Mutex,
-        SpinLock, //
-    },
-    task::Task,
-    time::{
-        hrtimer::ArcHrTimerHandle,
-        Instant,
-        Monotonic, //
-    }, //
-    uaccess::{
-        UserPtr,
-        UserSlice, //
+        Mutex, //
     },
 };
 
@@ -102,56 +85,6 @@ const KILL: u32 = ioctl::io(0x84);
 const RESULTS: u32 = ioctl::iowr::<kwasmi_results>(0x8D);
 
 const _: () = assert!(INVOKE_MAX == KWASMI_INVOKE_MAX as usize);
-
-/// Call of an exported function, copied from `struct kwasmi_invoke`.
-pub(crate) struct Invocation {
-    name: KVVec<u8>,
-    args: KVVec<u64>,
-}
-
-impl Invocation {
-    /// Copies the call at the caller's address `addr`.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`, `E2BIG`, `EFAULT` and `ENOMEM` as documented for `KWASMI_IOC_START`; `log` gets
-    /// the reason.
-    pub(crate) fn from_user(addr: u64, log: &mut LogBuffer) -> Result<Self> {
-        let invoke: kwasmi_invoke = Argument::new(usize::try_from(addr)?).read()?;
-        if invoke.reserved != 0 {
-            return Err(EINVAL);
-        }
-        if invoke.name_len == 0 {
-            let _ = write!(log, "the name of the function is empty");
-            return Err(EINVAL);
-        }
-        if invoke.name_len > KWASMI_INVOKE_NAME_MAX {
-            let len = invoke.name_len;
-            let _ = write!(
-                log,
-                "name of the function: {len} bytes, limit {KWASMI_INVOKE_NAME_MAX}"
-            );
-            return Err(E2BIG);
-        }
-        if invoke.args_len > KWASMI_INVOKE_MAX {
-            let len = invoke.args_len;
-            let _ = write!(
-                log,
-                "arguments of the function: {len} given, limit {KWASMI_INVOKE_MAX}"
-            );
-            return Err(E2BIG);
-        }
-        let name = ioctl::bytes_from_user(invoke.name, invoke.name_len as usize)?;
-        let mut args = KVVec::with_capacity(invoke.args_len as usize, GFP_KERNEL_ACCOUNT)?;
-        for index in 0..invoke.args_len {
-            args.push(
-                ioctl::element_from_user(invoke.args, index as usize)?,
-                GFP_KERNEL_ACCOUNT,
-            )?;
-        }
-        Ok(Self { name, args })
-    }
-}
 
 /// Instance of a module.
 #[pin_data(PinnedDrop)]
@@ -163,17 +96,8 @@ pub(crate) struct Instance {
     credentials: ARef<Credential>,
     #[pin]
     inner: Mutex<Inner>,
-    /// Task that runs the instance now, and the kill flag. It has a lock of its own, so that a kill
-    /// need not wait for the end of the run.
     #[pin]
-    runner: SpinLock<Runner>,
-}
-
-/// Task that runs an instance, and the kill flag.
-#[derive(Default)]
-pub(crate) struct Runner {
-    task: Option<ARef<Task>>,
-    killed: bool,
+    runner: Runner,
 }
 
 /// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
@@ -249,7 +173,8 @@ impl Instance {
                 return Err(EINVAL);
             }
         }
-        let (files, grants, _names) = open_files(fds, module.identity().capabilities(), log)?;
+        let (files, grants, _names) =
+            descriptors::open_files(fds, module.identity().capabilities(), log)?;
         let counted = Counted::new(log)?;
 
         let host = Host::new(files);
@@ -274,7 +199,7 @@ impl Instance {
                     },
                     "kwasmi::Instance::inner"
                 ),
-                runner <- new_spinlock!(Runner::default(), "kwasmi::Instance::runner"),
+                runner <- Runner::new(),
                 credentials: credentials::current(),
                 module,
                 counted,
@@ -375,11 +300,7 @@ impl Instance {
 
     /// Implements `KWASMI_IOC_KILL`.
     fn kill(&self) -> Result<isize> {
-        let mut runner = self.runner.lock();
-        runner.killed = true;
-        if let Some(task) = &runner.task {
-            crate::host::signal::interrupt(task);
-        }
+        self.runner.kill();
         Ok(0)
     }
 }
@@ -470,7 +391,7 @@ impl Inner {
             self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
             self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
         }
-        let running = Running::begin(instance, self.host.deadline)?;
+        let running = instance.runner.begin(self.host.deadline)?;
         let mut text = [0; TEXT_MAX];
         let mut log = crate::ffi::Log {
             text: text.as_mut_ptr(),
@@ -487,7 +408,7 @@ impl Inner {
             memory_peak: 0,
             log: &mut log,
         };
-        self.host.instance = instance;
+        self.host.runner = &instance.runner;
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let assumed = Assumed::new(&instance.credentials);
@@ -648,180 +569,6 @@ fn ending(raw: u32) -> Ending {
 fn wait_for_turn() -> Error {
     host::signal::pause();
     host::signal::restart_syscall()
-}
-
-/// Guard that registers the current task as the one that runs the instance, and arms the alarm for
-/// the deadline.
-struct Running<'a> {
-    instance: &'a Instance,
-    _alarm: Option<ArcHrTimerHandle<Alarm>>,
-}
-
-impl<'a> Running<'a> {
-    fn begin(instance: &'a Instance, deadline: Option<Instant<Monotonic>>) -> Result<Self> {
-        let task: ARef<Task> = ARef::from(&**kernel::current!());
-        let _alarm = match deadline {
-            Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
-            None => None,
-        };
-        instance.runner.lock().task = Some(task);
-        Ok(Self { instance, _alarm })
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let task = self.instance.runner.lock().task.take();
-        // The reference is dropped after the spinlock is released.
-        drop(task);
-    }
-}
-
-impl Instance {
-    /// Returns true if `KWASMI_IOC_KILL` was called.
-    pub(crate) fn is_killed(&self) -> bool {
-        self.runner.lock().killed
-    }
-}
-
-/// Preview 1 `rights` that require a readable file: `fd_read`, `fd_readdir`.
-const RIGHTS_READ: u64 = 1 << 1 | 1 << 14;
-
-/// Preview 1 `rights` that require a writable file: `fd_write`, `fd_allocate`,
-/// `fd_filestat_set_size`.
-const RIGHTS_WRITE: u64 = 1 << 6 | 1 << 8 | 1 << 22;
-
-/// Preview 1 `rights` that a directory never has: `fd_read`, `fd_seek`, `fd_tell`, `fd_write`,
-/// `fd_advise`, `fd_allocate`, `fd_filestat_set_size`, `sock_shutdown`, `sock_accept`.
-const RIGHTS_NOT_OF_DIRECTORIES: u64 =
-    1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22 | 1 << 28 | 1 << 29;
-
-/// Number of standard streams: the guest's descriptors 0, 1 and 2, which need no capability.
-const STANDARD_FDS: u32 = 3;
-
-/// Names of preopened directories. The grants hold pointers to them.
-type Names = KVVec<KVec<u8>>;
-
-/// Takes references to the caller's files, checks them against the capabilities `has`, and removes
-/// rights that the files do not have. The grants point to the returned names.
-///
-/// # Errors
-///
-/// `EBADF`, `EINVAL`, `EPERM`, `EACCES` and `E2BIG` as documented for `KWASMI_IOC_START`; `EFAULT`
-/// if a name cannot be read; `ENOMEM`.
-fn open_files(
-    fds: &[kwasmi_fd],
-    has: Capabilities,
-    log: &mut LogBuffer,
-) -> Result<(Files, KVVec<FdGrant>, Names)> {
-    let mut files = Files::new();
-    let mut grants = KVVec::with_capacity(fds.len(), GFP_KERNEL_ACCOUNT)?;
-    let mut names = Names::new();
-    let mut names_len = 0;
-    for fd in fds {
-        if fd.flags != 0 {
-            return Err(EINVAL);
-        }
-        let (handle, (is_readable, is_writable)) = files.open(fd.fd).inspect_err(|_| {
-            let _ = write!(log, "descriptor {} is not open", fd.fd);
-        })?;
-        if grants
-            .iter()
-            .any(|other: &FdGrant| other.guest_fd == fd.guest_fd)
-        {
-            let _ = write!(log, "guest descriptor {}: used twice", fd.guest_fd);
-            return Err(EINVAL);
-        }
-        if fd.guest_fd >= crate::uapi::KWASMI_GUEST_FDS_MAX
-            || fd.rights >> 30 != 0
-            || fd.rights_inheriting >> 30 != 0
-        {
-            let _ = write!(
-                log,
-                "guest descriptor {}: number or rights out of range",
-                fd.guest_fd
-            );
-            return Err(EINVAL);
-        }
-        // Such a file can hold the instance fd, and the instance holds the file: neither would ever
-        // be freed.
-        if files.may_hold_files(handle) && ioctl::require_sys_admin().is_err() {
-            let _ = write!(
-                log,
-                "descriptor {} is a Unix socket or anonymous file: needs CAP_SYS_ADMIN",
-                fd.fd
-            );
-            return Err(EPERM);
-        }
-        let (needed, word) = if files.is_socket(handle) {
-            (Capability::Sockets, "sockets")
-        } else {
-            (Capability::Files, "files")
-        };
-        if fd.guest_fd >= STANDARD_FDS && !has.has(needed) {
-            let _ = write!(
-                log,
-                "the manifest lacks the capability {word} for descriptor {}",
-                fd.guest_fd
-            );
-            return Err(EACCES);
-        }
-        names_len += fd.name_len.min(KWASMI_NAME_MAX + 1);
-        if fd.name_len > KWASMI_NAME_MAX || names_len > KWASMI_NAMES_MAX {
-            let _ = write!(log, "guest descriptor {}: name too long", fd.guest_fd);
-            return Err(E2BIG);
-        }
-        let name = name(&files, handle, fd, log)?;
-        let mut rights = fd.rights;
-        if !is_readable {
-            rights &= !RIGHTS_READ;
-        }
-        if !is_writable {
-            rights &= !RIGHTS_WRITE;
-        }
-        if files.is_directory(handle) {
-            rights &= !RIGHTS_NOT_OF_DIRECTORIES;
-        }
-        let grant = FdGrant {
-            guest_fd: fd.guest_fd,
-            handle,
-            rights,
-            rights_inheriting: fd.rights_inheriting,
-            name: bytes(&name),
-        };
-        names.push(name, GFP_KERNEL_ACCOUNT)?;
-        grants.push(grant, GFP_KERNEL_ACCOUNT)?;
-    }
-    Ok((files, grants, names))
-}
-
-/// Copies the guest's path of a preopened directory. Returns an empty name if there is none.
-fn name(files: &Files, handle: u32, fd: &kwasmi_fd, log: &mut LogBuffer) -> Result<KVec<u8>> {
-    let mut name = KVec::new();
-    if fd.name_len == 0 {
-        return Ok(name);
-    }
-    let len = fd.name_len as usize;
-    UserSlice::new(UserPtr::from_addr(usize::try_from(fd.name)?), len)
-        .reader()
-        .read_all(&mut name, GFP_KERNEL_ACCOUNT)?;
-    if name.contains(&0) {
-        let _ = write!(
-            log,
-            "guest descriptor {}: the name contains a NUL",
-            fd.guest_fd
-        );
-        return Err(EINVAL);
-    }
-    if !files.is_directory(handle) {
-        let _ = write!(
-            log,
-            "guest descriptor {}: has a name but is not a directory",
-            fd.guest_fd
-        );
-        return Err(EINVAL);
-    }
-    Ok(name)
 }
 
 impl AnonFile for Instance {
