@@ -6,7 +6,7 @@
 //! Dependencies of the parts:
 //!
 //! ```text
-//! device -> module -> code_cache -> code -> engine -> (the engine object) -> host
+//! device -> module -> code/cache -> code -> engine -> (the engine object) -> host
 //!              |                     |
 //!              +-> instance ---------+
 //! ```
@@ -26,10 +26,8 @@ use kernel::{
 mod anon_file;
 mod bindings;
 mod code;
-mod code_cache;
 mod counters;
 mod device;
-mod dump;
 mod engine;
 #[path = "../engine/src/ffi.rs"]
 #[allow(
@@ -49,7 +47,6 @@ mod host_operations;
 mod instance;
 mod ioctl;
 mod limits;
-mod linear_memory;
 mod log;
 mod machine;
 mod memory;
@@ -214,7 +211,7 @@ struct Kwasmi {
     _device: MiscDeviceRegistration<device::Device>,
     _keyring: policy::keyring::Keyring,
     _policy: policy::denied::Policy,
-    _code_cache: code_cache::CodeCache,
+    _code_cache: code::cache::CodeCache,
     _users: user::Users,
     _reserve: engine::Reserve,
     _freeing: programs::Freeing,
@@ -230,7 +227,7 @@ impl kernel::InPlaceModule for Kwasmi {
             _policy: unsafe { policy::denied::Policy::begin() },
             // SAFETY: `CodeCache::begin` must be called once, before any `CachedCode` is created:
             // this is the only call, and the device does not exist yet.
-            _code_cache: unsafe { code_cache::CodeCache::begin() },
+            _code_cache: unsafe { code::cache::CodeCache::begin() },
             // SAFETY: `Users::begin` must be called once, before any `Counted` is created: this is
             // the only call, and the device does not exist yet.
             _users: unsafe { user::Users::begin() },

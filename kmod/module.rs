@@ -3,25 +3,15 @@
 //! Modules: code with its identity, behind a module fd.
 
 use crate::{
-    anon_file::{
-        self,
-        AnonFile, //
+    code::{
+        cache::{
+            CachedCode,
+            EngineChoice, //
+        },
+        Code, //
     },
-    code::Code,
-    code_cache::{
-        CachedCode, //
-        EngineChoice,
-    },
-    counters, dump,
+    counters,
     ffi::NotCompiled,
-    instance::{
-        Instance,
-        Invocation, //
-    },
-    ioctl::{
-        self,
-        Argument, //
-    },
     limits::{
         self,
         CallLimits,
@@ -37,35 +27,16 @@ use crate::{
     },
     signing::envelope::Envelope,
     uapi::{
-        kwasmi_dump,
-        kwasmi_fd,
-        kwasmi_module,
-        kwasmi_start,
-        KWASMI_GUEST_FDS_MAX,
-        KWASMI_LIMIT_FDS,
         KWASMI_LIMIT_FUEL,
-        KWASMI_LIMIT_TOTAL_MODULES,
-        KWASMI_MODULE_COMPILED,
-        KWASMI_MODULE_SHARED,
-        KWASMI_START_SIGPIPE,
-        KWASMI_STRINGS_MAX, //
+        KWASMI_LIMIT_TOTAL_MODULES, //
     },
 };
 use core::fmt::Write;
 use kernel::{
     error::code::EOPNOTSUPP,
-    ffi::c_char,
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    },
-    uaccess::UserSlice, //
+    sync::Arc, //
 };
-
-const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
-const MODULE: u32 = ioctl::ior::<kwasmi_module>(0x86);
-const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 
 /// Loaded module. It exists until its last fd is closed and its last instance is dropped.
 pub(crate) struct Module {
@@ -172,113 +143,17 @@ impl Module {
             .inspect_err(|error| audit::record(Event::Run, &self.identity, Some(*error)))
     }
 
-    /// Implements `KWASMI_IOC_MODULE`.
-    fn info(&self, arg: &Argument) -> Result<isize> {
-        let mut answer = self.identity.module_info();
-        if self.code.was_cached() {
-            answer.flags |= KWASMI_MODULE_SHARED;
-        }
-        // The last byte stays NUL.
-        let places = answer.engine_reason.iter_mut().take(127);
-        let fill = |reason: &[u8]| {
-            places
-                .zip(reason)
-                .for_each(|(place, byte)| *place = *byte as c_char)
-        };
-        if self.code.is_compiled() {
-            answer.flags |= KWASMI_MODULE_COMPILED;
-        } else if let Some(reason) = self.not_compiled {
-            fill(reason.text().as_bytes());
-        } else {
-            self.code.with_reason(fill);
-        }
-        arg.write(&answer).map(|()| 0)
+    /// Returns true if the load found existing code of the same bytes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.code.was_cached()
     }
 
-    fn start(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
-        let mut request: kwasmi_start = arg.read()?;
-        if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != 0 {
-            return Err(EINVAL);
-        }
-        let mut log = LogBuffer::new(request.log, request.log_size)?;
-        let instance = Self::start_instance(this, &request, &mut log);
-        audit::record(
-            Event::Start,
-            &this.identity,
-            instance.as_ref().err().copied(),
-        );
-        ioctl::with_log(instance, &log, |len, limit| {
-            request.log_len = len;
-            (request.limit, request.limit_value) = limit;
-            arg.write(&request)
-        })
-        .and_then(|instance| anon_file::install(instance))
-    }
-
-    fn start_instance(
-        this: ArcBorrow<'_, Self>,
-        request: &kwasmi_start,
-        log: &mut LogBuffer,
-    ) -> Result<Arc<Instance>> {
-        if this.code.is_poisoned() {
-            let _ = write!(
-                log,
-                "the engine failed in an earlier instance of this module"
-            );
-            return Err(EIO);
-        }
-        this.identity.check_start(log)?;
-        if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
-            let _ = write!(
-                log,
-                "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes"
-            );
-            return Err(E2BIG);
-        }
-        if request.fds_len > KWASMI_GUEST_FDS_MAX {
-            let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
-            return Err(E2BIG);
-        }
-        let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
-        this.identity.restrict(&mut limits, log)?;
-        limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
-        let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
-        let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
-        let fds = fds_from_user(request.fds, request.fds_len)?;
-        let invocation = match request.invoke {
-            0 => None,
-            addr => Some(Invocation::from_user(addr, log)?),
-        };
-        Instance::new(
-            this.into(),
-            (&args, &env, &fds),
-            invocation.as_ref(),
-            limits,
-            request.flags,
-            log,
-        )
-    }
-}
-
-fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
-    let mut fds = KVVec::with_capacity(len as usize, GFP_KERNEL_ACCOUNT)?;
-    let size = (len as usize) * size_of::<kwasmi_fd>();
-    let mut reader = UserSlice::new(UserPtr::from_addr(usize::try_from(addr)?), size).reader();
-    for _ in 0..len {
-        fds.push(reader.read()?, GFP_KERNEL_ACCOUNT)?;
-    }
-    Ok(fds)
-}
-
-impl AnonFile for Module {
-    const NAME: &'static CStr = c"[kwasmi-module]";
-
-    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
-        match cmd {
-            START => Self::start(this, &Argument::new(arg)),
-            MODULE => this.info(&Argument::new(arg)),
-            DUMP => dump::dump(&this.code, &Argument::new(arg)),
-            _ => Err(ENOTTY),
+    /// Calls `read` with the reason why the module was not compiled; with no bytes if it was.
+    pub(crate) fn with_interpreter_reason<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        match self.not_compiled {
+            _ if self.code.is_compiled() => read(&[]),
+            Some(reason) => read(reason.text().as_bytes()),
+            None => self.code.with_reason(read),
         }
     }
 }

@@ -203,6 +203,14 @@ pub struct Bytes {
     pub len: usize,
 }
 
+impl Bytes {
+    /// Returns the place of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &[u8]) -> Self {
+        Self { addr: bytes.as_ptr(), len: bytes.len() }
+    }
+}
+
 /// Argument of [`EngineOp::Init`].
 #[repr(C)]
 pub struct InitArgs {

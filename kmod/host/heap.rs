@@ -8,7 +8,10 @@
 //! [`RawOperations::free`]: crate::host_operations::RawOperations::free
 //! [`RawOperations::alloc_stack`]: crate::host_operations::RawOperations::alloc_stack
 
-use super::Host;
+use super::{
+    linear_memory::LinearMemory,
+    Host, //
+};
 use crate::{
     counters,
     engine::stack::GuestStack,
@@ -18,7 +21,6 @@ use crate::{
         Block, //
     },
     limits,
-    linear_memory::LinearMemory,
     memory,
     uapi::KWASMI_LIMIT_TOTAL_HEAP, //
 };

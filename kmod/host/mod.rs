@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 mod directory;
 mod files;
 mod heap;
+mod linear_memory;
 mod paths;
 mod readiness;
 mod resident;

@@ -3,8 +3,10 @@
 //! Descriptors that the caller of START hands to a guest.
 
 use crate::{
-    code::bytes,
-    ffi::FdGrant,
+    ffi::{
+        Bytes,
+        FdGrant, //
+    },
     host::Files,
     ioctl,
     log::LogBuffer,
@@ -131,7 +133,7 @@ pub(super) fn open_files(
             handle,
             rights,
             rights_inheriting: fd.rights_inheriting,
-            name: bytes(&name),
+            name: Bytes::new(&name),
         };
         names.push(name, GFP_KERNEL_ACCOUNT)?;
         grants.push(grant, GFP_KERNEL_ACCOUNT)?;

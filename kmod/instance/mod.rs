@@ -9,7 +9,6 @@ pub(crate) use self::invocation::Invocation;
 
 use crate::{
     anon_file::AnonFile,
-    code::bytes,
     engine::{
         self,
         stack::Stack,
@@ -17,6 +16,7 @@ use crate::{
         Failure, //
     },
     ffi::{
+        Bytes,
         Ending,
         EngineOp,
         InstanceLimits,
@@ -208,14 +208,14 @@ impl Instance {
         )?;
 
         let invoke = invocation.map(|invocation| Invoke {
-            name: bytes(&invocation.name),
+            name: Bytes::new(&invocation.name),
             args: invocation.args.as_ptr(),
             args_len: invocation.args.len(),
         });
         let mut start = StartArgs {
             module: ptr::null(),
-            args: bytes(args),
-            env: bytes(env),
+            args: Bytes::new(args),
+            env: Bytes::new(env),
             fds: grants.as_ptr(),
             fds_len: grants.len(),
             invoke: invoke.as_ref().map_or(ptr::null(), ptr::from_ref),

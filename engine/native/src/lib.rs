@@ -171,10 +171,6 @@ fn refused(status: Status, limit: u32, words: String) -> End {
     }
 }
 
-fn bytes(bytes: &[u8]) -> Bytes {
-    Bytes { addr: bytes.as_ptr(), len: bytes.len() }
-}
-
 /// Arguments, environment and descriptors of a guest.
 struct Guest {
     args: Vec<u8>,
@@ -211,7 +207,7 @@ impl Guest {
             handle: *handle,
             rights: fd.rights,
             rights_inheriting: fd.rights_inheriting,
-            name: bytes(&fd.name),
+            name: Bytes::new(&fd.name),
         };
         self.fds.iter().map(grant).collect()
     }
@@ -221,9 +217,9 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     let began = Instant::now();
     let mut log = engine.log();
     let mut load = LoadArgs {
-        wasm: bytes(wasm),
+        wasm: Bytes::new(wasm),
         limits: MODULE_LIMITS,
-        manifest: bytes(&[]),
+        manifest: Bytes::new(&[]),
         fault_injection: true,
         not_compiled: if options.machine_code.is_some() { 0 } else { NotCompiled::Requested as u32 },
         has_masks,
@@ -254,8 +250,8 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     let mut log = engine.log();
     let mut start = StartArgs {
         module: load.module,
-        args: bytes(&guest.args),
-        env: bytes(&guest.env),
+        args: Bytes::new(&guest.args),
+        env: Bytes::new(&guest.env),
         fds: grants.as_ptr(),
         fds_len: grants.len(),
         invoke: ptr::null(),

@@ -13,10 +13,10 @@
 //! C headers: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h),
 //! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
+use super::signal;
 use crate::{
     bindings as vmalloc,
     ffi::SPECULATION_PAD,
-    host::signal,
     memory, //
 };
 use core::ptr::NonNull;

@@ -2,6 +2,8 @@
 
 //! Validated and translated code of a module.
 
+pub(crate) mod cache;
+
 use crate::{
     counters,
     engine::{
@@ -257,8 +259,8 @@ impl CodeResources {
         host.cpu_max = limits.get(KWASMI_LIMIT_CPU_TIME);
         host.begin();
         let mut args = LoadArgs {
-            wasm: bytes(envelope.signed),
-            manifest: bytes(envelope.manifest.unwrap_or_default()),
+            wasm: Bytes::new(envelope.signed),
+            manifest: Bytes::new(envelope.manifest.unwrap_or_default()),
             limits: CodeLimits::new(limits, not_compiled.is_none()).module,
             fault_injection: limits::has_fault_injection(),
             not_compiled: not_compiled.map_or(0, |reason| reason as u32),
@@ -297,14 +299,6 @@ impl CodeResources {
             (Ok(status), _) => Err(engine::refused(status, args.limit, log, limits)),
             (Err(failure), _) => Err(failure.report(log, limits)),
         }
-    }
-}
-
-/// Returns address and length of `bytes`, as the engine takes them.
-pub(crate) fn bytes(bytes: &[u8]) -> Bytes {
-    Bytes {
-        addr: bytes.as_ptr(),
-        len: bytes.len(),
     }
 }
 

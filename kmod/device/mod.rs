@@ -2,9 +2,12 @@
 
 //! The misc device `/dev/kwasmi` and its ioctls.
 
+mod dump;
+mod module;
+
 use crate::{
     anon_file,
-    code_cache::EngineChoice,
+    code::cache::EngineChoice,
     counters,
     engine::{
         stack,

@@ -7,11 +7,11 @@
 //! process that wants later loads to be fast keeps a module fd open. As for pages of a file, the
 //! memory is charged to the memory cgroup of the first user.
 
+use super::{
+    Code,
+    CodeLimits, //
+};
 use crate::{
-    code::{
-        Code,
-        CodeLimits, //
-    },
     ffi::NotCompiled,
     limits::CallLimits,
     policy::denied::Hash,
