@@ -11,9 +11,7 @@
 //!              +-> instance ---------+
 //! ```
 //!
-//! Lock order: `Instance::inner` is taken before any other lock of kwasmi. No other lock of kwasmi
-//! is taken while `Code::resources`, `Runner::state`, the code cache or the table of users
-//! is locked.
+//! Lock order: `docs/architecture.md`, "Locks".
 
 use kernel::{
     miscdevice::{

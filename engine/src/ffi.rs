@@ -3,11 +3,11 @@
 //! The C ABI between the engine and its host, which is the kernel module or a native program in
 //! tests.
 //!
-//! Both sides compile this file, each with its own compiler. The host calls two functions of the
-//! engine object: `kwasmi_stack_enter`, which switches to the engine's stack and calls
-//! `kwasmi_engine_entry`, and `kwasmi_stack_abort`. The engine calls two functions of the host:
-//! `kwasmi_host_entry`, which always runs on the task's stack, and `kwasmi_host_context`. The
-//! operations of `kwasmi_host_entry` are listed in `host_operations.rs`.
+//! Both sides compile this file, each with its own compiler. The host calls one function of the
+//! engine object: `kwasmi_stack_enter`, which switches to the engine stack and calls
+//! `kwasmi_engine_entry`. The engine calls two functions of the host: `kwasmi_host_entry`, which
+//! always runs on the task's stack, and `kwasmi_host_context`. The operations of
+//! `kwasmi_host_entry` are listed in `host_operations.rs`.
 //!
 //! Every `repr(C)` structure is plain data. Addresses in them are valid for the duration of the
 //! call that passes them.

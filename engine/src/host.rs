@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host as the engine sees it.
+//! The host as the engine sees it: the trait [`Host`], its failures and answers.
 
 use crate::{
     ffi::{

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The [`Host`] on the other side of the border ([`ffi`](crate::ffi)).
+//! [`KernelHost`]: implements [`Host`] by host operations, which cross the border
+//! ([`ffi`](crate::ffi)).
 
 use crate::{
     ffi::{

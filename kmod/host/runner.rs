@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Task that runs an instance, and the kill flag.
+//! Runner of an instance: the task that runs it, and the kill flag.
 
 use super::{
     alarm::Alarm,

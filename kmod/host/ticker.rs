@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests checkpoints of compiled code: a timer raises two words of the instance's context now
-//! and then.
+//! Requests checkpoints of compiled code: a timer raises two words of the instance's context every
+//! 2 ms.
 
 use core::sync::atomic::{
     AtomicU64,

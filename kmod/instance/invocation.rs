@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Call of an exported function instead of a program.
+//! Call of an exported function in place of `_start`, as the caller of START requests it.
 
 use crate::{
     ioctl::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of compiled code.
+//! The rules that the checker demands of compiled code, and the report of one that is broken.
 
 use core::fmt;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of functions and helpers.
+//! Compiles calls of functions and helpers.
 
 use super::{
     Error,

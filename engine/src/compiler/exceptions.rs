@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Exceptions, see [`EXCEPTION`].
+//! Compiles throws and catches of exceptions, see [`EXCEPTION`].
 //!
 //! At a landing all locals are in their frame slots, and so are the operands below the try, which
 //! are there from its beginning on. Code that may go to a landing stores the locals first;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Accesses to linear memory.
+//! Compiles accesses to linear memory.
 
 use super::{
     Error,

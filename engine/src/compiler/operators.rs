@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operators without control flow.
+//! Compiles operators without control flow.
 
 use super::{
     Error,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! SIMD operators. A `v128` is two operands of 64 bits, the low word below the high one.
+//! Compiles SIMD operators. A `v128` is two operands of 64 bits, the low word below the high one.
 //!
 //! Constants, loads, stores, splats, access to lanes, bitwise operators, and `add`, `sub`, `mul`,
 //! `neg` and the shifts of `i64x2` are compiled to instructions on the words; so are the operators

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions that call others in tail position, see [`TAIL_CALL`].
+//! Compiles functions that call others in tail position, see [`TAIL_CALL`].
 
 use super::{
     Declarations, Error,
