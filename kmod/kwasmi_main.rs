@@ -6,9 +6,9 @@
 //! Dependencies of the parts:
 //!
 //! ```text
-//! device -> module -> code/cache -> code -> engine -> (the engine object) -> host
-//!              |                     |
-//!              +-> instance ---------+
+//! device -> instance -> module -> code -> engine -> (the engine object) -> host
+//!    |                    ^  |
+//!    +--------------------+  +-> policy
 //! ```
 //!
 //! Lock order: `docs/architecture.md`, "Locks".
