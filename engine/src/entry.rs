@@ -36,7 +36,9 @@ use crate::{
     module::{
         EngineChoice,
         Module,
-        Options,
+        Options, //
+    },
+    refusal::{
         Reason,
         Refusal, //
     },

@@ -17,6 +17,7 @@ use crate::{
         Pause, //
     },
     interface::{
+        ENTRY,
         Item,
         no_program, //
     },
@@ -26,11 +27,19 @@ use crate::{
     },
     module::{
         Code,
-        ENTRY,
-        Module,
-        Refusal, //
+        Module, //
     },
+    outcome::{
+        Entry,
+        exited,
+        trap_of, //
+    },
+    refusal::Refusal,
     start_section,
+    state::{
+        Denied,
+        State, //
+    },
     wasi::{
         self,
         FunctionId,
@@ -48,161 +57,28 @@ use core::fmt::{
     Display, //
 };
 use wasmi::{
-    Engine, Error, ExternType, F32, F64, Func, Linker, Memory, ResourceLimiter, ResumableCall, Store, TrapCode, Val,
-    ValType,
-    errors::{
-        MemoryError,
-        TableError, //
-    },
+    Engine,
+    Error,
+    ExternType,
+    F32,
+    F64,
+    Func,
+    Linker,
+    ResumableCall,
+    Store,
+    TrapCode,
+    Val,
+    ValType, //
 };
-use wasmi_core::LimiterError;
+
+pub use crate::outcome::{
+    Outcome,
+    Usage, //
+};
 
 /// Fuel of one slice, about one unit an instruction. A slice takes well under a millisecond at
 /// native speed.
 const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
-
-/// Largest exit status that a process can have.
-const STATUS_MAX: u32 = 255;
-
-/// Result of [`Instance::run`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The guest has ended. Later calls return the same value.
-    Ended(End),
-    /// The host asked for a pause. The next call of [`Instance::run`] continues the guest.
-    Interrupted,
-}
-
-/// Amount of a resource that has a limit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quantity {
-    now: u64,
-    peak: u64,
-    /// Size of the last growth, which [`Quantity::fail`] takes back.
-    growth: u64,
-}
-
-impl Quantity {
-    /// Adds the growth from `current` to `desired` and returns true, unless the sum would exceed
-    /// `max`.
-    fn grow(&mut self, current: usize, desired: usize, max: u64) -> bool {
-        let growth = desired.saturating_sub(current) as u64;
-        let now = self.now.saturating_add(growth);
-        if now > max {
-            return false;
-        }
-        *self = Self { now, peak: self.peak.max(self.now), growth };
-        true
-    }
-
-    /// Takes back the last growth, which failed after it was counted.
-    fn fail(&mut self) {
-        self.now = self.now.saturating_sub(core::mem::take(&mut self.growth));
-    }
-
-    /// Returns the largest amount so far.
-    fn peak(self) -> u64 {
-        self.peak.max(self.now)
-    }
-}
-
-/// Data of the store: everything that host functions need.
-pub struct State<H> {
-    pub(crate) wasi: wasi::WasiCtx<H>,
-    pub(crate) memory: Option<Memory>,
-    pub(crate) limits: InstanceLimits,
-    memory_bytes: Quantity,
-    table_elements: Quantity,
-    /// Reason for which a growth was denied. If it is set, the guest ends.
-    denied: Option<Denied>,
-}
-
-impl<H> State<H> {
-    /// Returns the state of a guest that has not run.
-    fn new(wasi: wasi::WasiCtx<H>, limits: InstanceLimits) -> Self {
-        Self {
-            wasi,
-            memory: None,
-            limits,
-            memory_bytes: Quantity::default(),
-            table_elements: Quantity::default(),
-            denied: None,
-        }
-    }
-}
-
-/// Reason for denying a growth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Denied {
-    /// The growth would have exceeded a limit.
-    Limit(Limit),
-    /// `table.grow` ran out of fuel at the end of a slice. wasmi 2.0.0 does not save the
-    /// instruction pointer there, so resuming would repeat the instructions before it.
-    Pause,
-}
-
-impl<H> State<H> {
-    fn deny<T>(&mut self, why: Denied) -> Result<T, LimiterError> {
-        self.denied = Some(why);
-        Err(LimiterError::ResourceLimiterDeniedAllocation)
-    }
-}
-
-/// Implements the limits of an instance. A growth beyond the maximum that the module declares
-/// returns -1 to the guest, as the specification demands. A growth beyond a limit, or for which no
-/// memory is available, ends the guest.
-impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        if self.memory_bytes.grow(current, desired, self.limits.memory) {
-            Ok(true)
-        } else {
-            self.deny(Denied::Limit(Limit::Memory))
-        }
-    }
-
-    fn memory_grow_failed(&mut self, error: &MemoryError) -> Result<(), LimiterError> {
-        self.memory_bytes.fail();
-        match error {
-            MemoryError::OutOfSystemMemory => Err(LimiterError::ResourceLimiterDeniedAllocation),
-            _ => Ok(()),
-        }
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        if self.table_elements.grow(current, desired, self.limits.table) {
-            Ok(true)
-        } else {
-            self.deny(Denied::Limit(Limit::Table))
-        }
-    }
-
-    fn table_grow_failed(&mut self, error: &TableError) -> Result<(), LimiterError> {
-        self.table_elements.fail();
-        match error {
-            TableError::OutOfSystemMemory => Err(LimiterError::ResourceLimiterDeniedAllocation),
-            TableError::OutOfFuel { .. } => self.deny(Denied::Pause),
-            _ => Ok(()),
-        }
-    }
-
-    fn instances(&self) -> usize {
-        1
-    }
-
-    fn tables(&self) -> usize {
-        100
-    }
-
-    fn memories(&self) -> usize {
-        16
-    }
-}
 
 /// Progress of a guest.
 enum Progress {
@@ -215,6 +91,7 @@ enum Progress {
 }
 
 /// Instance of a module: one guest program.
+#[cfg_attr(feature = "object", expect(clippy::large_enum_variant, reason = "`entry` boxes the instance"))]
 pub enum Instance<H: Host + 'static> {
     /// Run by the interpreter.
     Interpreted(Interpreted<H>),
@@ -354,36 +231,6 @@ pub struct Interpreted<H: Host + 'static> {
     trap: Option<String>,
 }
 
-/// Resources that a guest has used so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Fuel, about one unit an instruction.
-    pub fuel: u64,
-    /// Peak of the linear memory, in bytes.
-    pub memory_peak: u64,
-}
-
-/// Function that the engine calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// The start function.
-    Start,
-    /// [`ENTRY`].
-    Program,
-    /// [`INITIALIZE`].
-    Initialize,
-    /// The function of an [`Invocation`].
-    Invoked,
-}
-
-impl Entry {
-    /// Returns the functions of a module with or without a start function.
-    pub(crate) fn all(has_start: bool, is_invoked: bool) -> impl Iterator<Item = Self> {
-        let main: &[Self] = if is_invoked { &[Self::Initialize, Self::Invoked] } else { &[Self::Program] };
-        has_start.then_some(Self::Start).into_iter().chain(main.iter().copied())
-    }
-}
-
 /// Position of a guest when it ended, as far as it is known outside of the interpreter.
 struct Place {
     function: Option<Entry>,
@@ -434,7 +281,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         let instance = store
             .set_fuel(u64::MAX)
             .and_then(|()| linker.instantiate_and_start(&mut store, module))
-            .map_err(|error| match store.data().denied {
+            .map_err(|error| match store.data().denied() {
                 Some(Denied::Limit(limit)) => Refusal::limited(limit, String::from("at instantiation")),
                 _ => Refusal::from(alloc::format!("cannot be instantiated: {error}")),
             })?;
@@ -474,7 +321,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     pub fn usage(&self) -> Usage {
         let state = self.store.data();
         let fuel = self.fuel_used.saturating_add(state.wasi.fuel()).min(state.limits.fuel);
-        Usage { fuel, memory_peak: state.memory_bytes.peak() }
+        Usage { fuel, memory_peak: state.memory_peak() }
     }
 
     /// Returns the function that runs, or ran last.
@@ -633,7 +480,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             Some(TrapCode::OutOfFuel) => return End::limited(Limit::Fuel),
             Some(TrapCode::OutOfSystemMemory | TrapCode::GrowthOperationLimited) => {
                 let state = self.store.data();
-                match state.denied {
+                match state.denied() {
                     Some(Denied::Limit(limit)) => return End::limited(limit),
                     Some(Denied::Pause) => {
                         self.trap = Some(String::from("table.grow cannot be resumed after a fuel slice"));
@@ -693,29 +540,3 @@ fn value(ty: ValType, bits: u64) -> Option<Val> {
 
 /// End of a guest whose state is inconsistent, which is a defect of the engine.
 const FAULT: End = End { ending: Ending::EngineFault, code: 0 };
-
-/// The end of a guest that calls `proc_exit` with `status`, and the message of the trap if it is
-/// one. A status that no process could have is a trap, so that a failure does not look like
-/// success.
-pub(crate) fn exited(status: u32) -> (End, Option<String>) {
-    if status <= STATUS_MAX {
-        return (End::exited(status), None);
-    }
-    let trap = alloc::format!("proc_exit: exit status {status} is outside 0..={STATUS_MAX}");
-    (End { ending: Ending::Trapped, code: Trap::Other as u32 }, Some(trap))
-}
-
-/// The interface's number of a trap.
-pub(crate) fn trap_of(code: TrapCode) -> Trap {
-    match code {
-        TrapCode::UnreachableCodeReached => Trap::Unreachable,
-        TrapCode::MemoryOutOfBounds => Trap::MemoryBounds,
-        TrapCode::TableOutOfBounds => Trap::TableBounds,
-        TrapCode::IndirectCallToNull => Trap::NullElement,
-        TrapCode::IntegerDivisionByZero => Trap::DivideByZero,
-        TrapCode::IntegerOverflow => Trap::IntegerOverflow,
-        TrapCode::BadConversionToInteger => Trap::BadConversion,
-        TrapCode::BadSignature => Trap::BadSignature,
-        _ => Trap::Other,
-    }
-}

@@ -4,12 +4,7 @@
 //! is a program or a reactor that kwasmi can run.
 
 use crate::{
-    module::{
-        ENTRY,
-        Options,
-        Refusal,
-        TEST_MODULE, //
-    },
+    refusal::Refusal,
     sections::{
         id,
         polled,
@@ -44,6 +39,12 @@ use wasmparser::{
     TypeSectionReader,
     ValType, //
 };
+
+/// Name of the exported function at which a program starts.
+pub(crate) const ENTRY: &str = "_start";
+
+/// Module name of the imports that only tests of kwasmi use.
+pub(crate) const TEST_MODULE: &str = "kwasmi_test";
 
 /// Length in bytes after which the message about missing imports only counts them.
 const MISSING_TEXT_MAX: usize = 4096;
@@ -188,8 +189,8 @@ impl<'a> Interface<'a> {
     /// another type; exports [`ENTRY`] as something else than a function without parameters and
     /// results; has neither an exported function nor a start function; or has a start function with
     /// parameters or results.
-    pub(crate) fn check(&self, options: Options) -> Result<bool, Refusal> {
-        self.check_imports(options)?;
+    pub(crate) fn check(&self, fault_injection: bool) -> Result<bool, Refusal> {
+        self.check_imports(fault_injection)?;
         let entry = self.export(ENTRY);
         entry.map_or(Ok(()), |entry| entry.check_entry("function _start"))?;
         if let Some(start) = self.start {
@@ -206,11 +207,11 @@ impl<'a> Interface<'a> {
     }
 
     /// Refuses a module with an import that kwasmi does not provide, or provides with another type.
-    fn check_imports(&self, options: Options) -> Result<(), Refusal> {
+    fn check_imports(&self, fault_injection: bool) -> Result<(), Refusal> {
         let mut text = String::new();
         let mut unnamed: usize = 0;
         for import in self.imports() {
-            let problem = match (import.ty, provided(import.module, import.name, options)) {
+            let problem = match (import.ty, provided(import.module, import.name, fault_injection)) {
                 (TypeRef::Func(_), None) => "no function",
                 (TypeRef::Func(ty), Some((params, results))) => {
                     if self.function_type(ty).is_some_and(|ty| is_type(&ty, params, results)) {
@@ -254,9 +255,9 @@ fn type_offsets(reader: BinaryReader<'_>) -> Vec<u32> {
 }
 
 /// Returns the parameter and result types of the function that kwasmi provides for an import.
-fn provided(module: &str, name: &str, options: Options) -> Option<(&'static [ValueType], &'static [ValueType])> {
+fn provided(module: &str, name: &str, fault_injection: bool) -> Option<(&'static [ValueType], &'static [ValueType])> {
     match module {
-        TEST_MODULE if options.fault_injection && name == "panic" => Some((&[], &[])),
+        TEST_MODULE if fault_injection && name == "panic" => Some((&[], &[])),
         _ => wasi::FUNCTIONS
             .iter()
             .find(|function| function.module == module && function.name == name)
@@ -278,21 +279,6 @@ fn is_type(ty: &FuncType, params: &[ValueType], results: &[ValueType]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::ModuleLimits;
-
-    const OPTIONS: Options = Options {
-        limits: ModuleLimits {
-            functions: 0,
-            function_size: 0,
-            locals: 0,
-            arity: 0,
-            globals: 0,
-            data_segments: 0,
-            element_segments: 0,
-            stack: 0,
-        },
-        fault_injection: false,
-    };
 
     const PROGRAM: &str = r#"(module
         (type (func (param i64)))
@@ -309,7 +295,7 @@ mod tests {
     }
 
     fn check(text: &str) -> Result<bool, String> {
-        Interface::parse(&wasm(text)).check(OPTIONS).map_err(|refusal| refusal.to_string())
+        Interface::parse(&wasm(text)).check(false).map_err(|refusal| refusal.to_string())
     }
 
     #[test]
@@ -328,7 +314,7 @@ mod tests {
         assert_eq!(interface.function(5), None);
         assert_eq!(interface.start, Some(4));
         assert!(interface.exports_default_memory());
-        assert!(interface.check(OPTIONS).expect("a program"));
+        assert!(interface.check(false).expect("a program"));
     }
 
     #[test]
@@ -344,14 +330,14 @@ mod tests {
     fn bytes_that_are_not_validated_are_read_as_far_as_possible() {
         let wasm = wasm(PROGRAM);
         for len in 0..wasm.len() {
-            let _ = Interface::parse(&wasm[..len]).check(OPTIONS);
+            let _ = Interface::parse(&wasm[..len]).check(false);
         }
         for at in 0..wasm.len() {
             for bits in [0x01, 0x10, 0x80, 0xff] {
                 let mut changed = wasm.clone();
                 changed[at] ^= bits;
                 let interface = Interface::parse(&changed);
-                let _ = interface.check(OPTIONS);
+                let _ = interface.check(false);
                 let _ = interface.reexports();
             }
         }
@@ -375,8 +361,8 @@ mod tests {
                 .into())
         );
         let test = wasm(r#"(module (import "kwasmi_test" "panic" (func)) (func (export "f")))"#);
-        assert!(Interface::parse(&test).check(OPTIONS).is_err());
-        assert!(Interface::parse(&test).check(Options { fault_injection: true, ..OPTIONS }).is_ok());
+        assert!(Interface::parse(&test).check(false).is_err());
+        assert!(Interface::parse(&test).check(true).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::{
     ffi::INVOKE_MAX,
-    module::{
+    refusal::{
         Reason,
         Refusal, //
     },

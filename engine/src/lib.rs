@@ -54,12 +54,18 @@ pub mod module;
 #[cfg(feature = "runtime")]
 mod module_counts;
 #[cfg(feature = "runtime")]
+mod outcome;
+#[cfg(feature = "runtime")]
+pub mod refusal;
+#[cfg(feature = "runtime")]
 mod sections;
 #[cfg(feature = "runtime")]
 pub mod signing;
 mod simd;
 #[cfg(feature = "runtime")]
 mod start_section;
+#[cfg(feature = "runtime")]
+pub mod state;
 #[cfg(feature = "runtime")]
 pub mod text;
 pub mod vmctx;

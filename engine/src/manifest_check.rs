@@ -5,7 +5,7 @@
 
 use crate::{
     interface::Interface,
-    module::Refusal,
+    refusal::Refusal,
     signing::manifest::{
         Capabilities,
         Manifest, //

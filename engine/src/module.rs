@@ -4,22 +4,26 @@
 
 #[cfg(feature = "object")]
 use crate::{
-    compiled::guest::Native, //
+    compiled::guest::Native,
+    ffi::Limit, //
 };
 use crate::{
     compiler,
     ffi::{
         CALL_BYTES,
-        Limit,
         ModuleLimits,
         NotCompiled, //
     },
     host::Host,
-    instance::State,
-    interface::Interface,
+    interface::{
+        Interface,
+        TEST_MODULE, //
+    },
     module_counts::ModuleCounts,
+    refusal::Refusal,
     signing::manifest::Manifest,
     start_section,
+    state::State,
     wasi, //
 };
 #[cfg(feature = "object")]
@@ -31,10 +35,7 @@ use alloc::{
     },
     vec::Vec,
 };
-use core::fmt::{
-    self,
-    Display, //
-};
+use core::fmt::Display;
 use wasmi::{
     CompilationMode,
     Config,
@@ -43,12 +44,6 @@ use wasmi::{
     errors::ErrorKind, //
 };
 use wasmparser::WasmFeatures;
-
-/// Name of the exported function at which a program starts.
-pub const ENTRY: &str = "_start";
-
-/// Module name of the imports that only tests of kwasmi use.
-pub const TEST_MODULE: &str = "kwasmi_test";
 
 /// Options for loading a module.
 #[derive(Clone, Copy, Debug)]
@@ -68,71 +63,6 @@ pub(crate) enum EngineChoice {
     Compiler { has_masks: bool },
     /// The interpreter, for this reason.
     Interpreter(NotCompiled),
-}
-
-/// Kind of a [`Refusal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The module is not valid, or not a program that can run here.
-    Invalid,
-    /// The module exceeds a limit.
-    Limit(Limit),
-    /// The module exports no function of the name.
-    NoFunction,
-    /// The number of arguments is not that of the parameters.
-    Argument,
-    /// The type of the function is not supported.
-    Unsupported,
-    /// The function has too many parameters or results.
-    TooBig,
-}
-
-/// Reason for refusing to load or to instantiate a module, as text for its author.
-#[derive(Debug)]
-pub struct Refusal {
-    text: String,
-    reason: Reason,
-}
-
-impl Refusal {
-    /// Returns the refusal of a module that exceeds `limit`, with `text` as details.
-    #[must_use]
-    pub fn limited(limit: Limit, text: String) -> Self {
-        Self::because(Reason::Limit(limit), text)
-    }
-
-    /// Returns the limit that the module exceeds, if a limit is the reason.
-    #[must_use]
-    pub fn limit(&self) -> Option<Limit> {
-        match self.reason {
-            Reason::Limit(limit) => Some(limit),
-            _ => None,
-        }
-    }
-
-    /// Returns the refusal for `reason`, with `text` as details.
-    #[must_use]
-    pub fn because(reason: Reason, text: String) -> Self {
-        Self { text, reason }
-    }
-
-    /// Returns the kind of the refusal.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        self.reason
-    }
-}
-
-impl Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(text: String) -> Self {
-        Self::because(Reason::Invalid, text)
-    }
 }
 
 /// Module that can be instantiated any number of times.
@@ -259,8 +189,8 @@ impl<H: Host + 'static> Module<H> {
         failed(&error);
         Self::interpreted(wasm, options, manifest, || match &error {
             compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
-            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, exceptions(&error).text),
-            compiler::Error::TotalHeapLimit => Refusal::limited(Limit::TotalHeap, exceptions(&error).text),
+            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, exceptions(&error).to_string()),
+            compiler::Error::TotalHeapLimit => Refusal::limited(Limit::TotalHeap, exceptions(&error).to_string()),
             reason => exceptions(reason),
         })
     }
@@ -275,7 +205,7 @@ impl<H: Host + 'static> Module<H> {
 /// Checks imports, entry points and coverage by the manifest. Returns true if the module exports
 /// [`ENTRY`].
 fn check(interface: &Interface<'_>, options: Options, manifest: Option<&Manifest<'_>>) -> Result<bool, Refusal> {
-    let has_entry = interface.check(options)?;
+    let has_entry = interface.check(options.fault_injection)?;
     manifest.map_or(Ok(()), |manifest| interface.check_manifest(manifest))?;
     Ok(has_entry)
 }

@@ -8,7 +8,7 @@ use crate::{
         Limit,
         ModuleLimits, //
     },
-    module::Refusal,
+    refusal::Refusal,
     sections::{
         Section,
         id,

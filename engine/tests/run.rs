@@ -32,9 +32,9 @@ use kwasmi_engine::{
     invoke::Invocation,
     module::{
         Module,
-        Options,
-        Reason, //
+        Options, //
     },
+    refusal::Reason,
 };
 
 fn trap(body: &str) -> u32 {

@@ -53,87 +53,87 @@ const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 
 /// Implements `KWASMI_IOC_MODULE`.
 fn info(module: &Module, arg: &Argument) -> Result<isize> {
-        let mut answer = module.identity().module_info();
-        if module.is_shared() {
-            answer.flags |= KWASMI_MODULE_SHARED;
-        }
-        if module.code().is_compiled() {
-            answer.flags |= KWASMI_MODULE_COMPILED;
-        }
-        // The last byte stays NUL.
-        let places = answer.engine_reason.iter_mut().take(127);
-        module.with_interpreter_reason(|reason| {
-            places
-                .zip(reason)
-                .for_each(|(place, byte)| *place = *byte as c_char)
-        });
-        arg.write(&answer).map(|()| 0)
+    let mut answer = module.identity().module_info();
+    if module.is_shared() {
+        answer.flags |= KWASMI_MODULE_SHARED;
     }
+    if module.code().is_compiled() {
+        answer.flags |= KWASMI_MODULE_COMPILED;
+    }
+    // The last byte stays NUL.
+    let places = answer.engine_reason.iter_mut().take(127);
+    module.with_interpreter_reason(|reason| {
+        places
+            .zip(reason)
+            .for_each(|(place, byte)| *place = *byte as c_char)
+    });
+    arg.write(&answer).map(|()| 0)
+}
 
 /// Implements `KWASMI_IOC_START`.
 fn start(module: ArcBorrow<'_, Module>, arg: &Argument) -> Result<isize> {
-        let mut request: kwasmi_start = arg.read()?;
-        if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != 0 {
-            return Err(EINVAL);
-        }
-        let mut log = LogBuffer::new(request.log, request.log_size)?;
-        let instance = start_instance(module, &request, &mut log);
-        audit::record(
-            Event::Start,
-            module.identity(),
-            instance.as_ref().err().copied(),
-        );
-        ioctl::with_log(instance, &log, |len, limit| {
-            request.log_len = len;
-            (request.limit, request.limit_value) = limit;
-            arg.write(&request)
-        })
-        .and_then(|instance| anon_file::install(instance))
+    let mut request: kwasmi_start = arg.read()?;
+    if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != 0 {
+        return Err(EINVAL);
     }
+    let mut log = LogBuffer::new(request.log, request.log_size)?;
+    let instance = start_instance(module, &request, &mut log);
+    audit::record(
+        Event::Start,
+        module.identity(),
+        instance.as_ref().err().copied(),
+    );
+    ioctl::with_log(instance, &log, |len, limit| {
+        request.log_len = len;
+        (request.limit, request.limit_value) = limit;
+        arg.write(&request)
+    })
+    .and_then(|instance| anon_file::install(instance))
+}
 
 fn start_instance(
-        module: ArcBorrow<'_, Module>,
-        request: &kwasmi_start,
-        log: &mut LogBuffer,
-    ) -> Result<Arc<Instance>> {
-        if module.code().is_poisoned() {
-            let _ = write!(
-                log,
-                "the engine failed in an earlier instance of this module"
-            );
-            return Err(EIO);
-        }
-        module.identity().check_start(log)?;
-        if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
-            let _ = write!(
-                log,
-                "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes"
-            );
-            return Err(E2BIG);
-        }
-        if request.fds_len > KWASMI_GUEST_FDS_MAX {
-            let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
-            return Err(E2BIG);
-        }
-        let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
-        module.identity().restrict(&mut limits, log)?;
-        limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
-        let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
-        let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
-        let fds = fds_from_user(request.fds, request.fds_len)?;
-        let invocation = match request.invoke {
-            0 => None,
-            addr => Some(Invocation::from_user(addr, log)?),
-        };
-        Instance::new(
-            module.into(),
-            (&args, &env, &fds),
-            invocation.as_ref(),
-            limits,
-            request.flags,
+    module: ArcBorrow<'_, Module>,
+    request: &kwasmi_start,
+    log: &mut LogBuffer,
+) -> Result<Arc<Instance>> {
+    if module.code().is_poisoned() {
+        let _ = write!(
             log,
-        )
+            "the engine failed in an earlier instance of this module"
+        );
+        return Err(EIO);
     }
+    module.identity().check_start(log)?;
+    if request.args_len.saturating_add(request.env_len) > u64::from(KWASMI_STRINGS_MAX) {
+        let _ = write!(
+            log,
+            "arguments and environment exceed {KWASMI_STRINGS_MAX} bytes"
+        );
+        return Err(E2BIG);
+    }
+    if request.fds_len > KWASMI_GUEST_FDS_MAX {
+        let _ = write!(log, "more than {KWASMI_GUEST_FDS_MAX} descriptors");
+        return Err(E2BIG);
+    }
+    let mut limits = CallLimits::from_user(request.limits, request.limits_len, log)?;
+    module.identity().restrict(&mut limits, log)?;
+    limits.check(KWASMI_LIMIT_FDS, request.fds_len.into(), log)?;
+    let args = ioctl::bytes_from_user(request.args, usize::try_from(request.args_len)?)?;
+    let env = ioctl::bytes_from_user(request.env, usize::try_from(request.env_len)?)?;
+    let fds = fds_from_user(request.fds, request.fds_len)?;
+    let invocation = match request.invoke {
+        0 => None,
+        addr => Some(Invocation::from_user(addr, log)?),
+    };
+    Instance::new(
+        module.into(),
+        (&args, &env, &fds),
+        invocation.as_ref(),
+        limits,
+        request.flags,
+        log,
+    )
+}
 
 fn fds_from_user(addr: u64, len: u32) -> Result<KVVec<kwasmi_fd>> {
     let mut fds = KVVec::with_capacity(len as usize, GFP_KERNEL_ACCOUNT)?;

@@ -8,6 +8,8 @@
 wasmi=$(scripts/wasmi)
 
 workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --workspace --all-targets -- -D warnings; }
+# Code that only the engine object has.
+object() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --package kwasmi-engine --features object -- -D warnings; }
 # Code that is only linked with the engine object.
 native() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
 guests() {
@@ -26,6 +28,7 @@ fuzz_targets() {
 }
 
 check "the workspace has no warning" workspace
+check "the engine object has no warning" object
 check "kwasmi-native with the engine object has no warning" native
 check "the guests have no warning" guests
 check "the native twins have no warning" twins

@@ -40,21 +40,21 @@ use crate::{
         RawOperations as _,
         Ticks, //
     },
-    instance::{
-        Entry,
-        Outcome,
-        State,
-        Usage, //
-    },
+    interface::ENTRY,
     invoke::{
         INITIALIZE,
         Invocation, //
     },
     kernel_host::KernelHost,
-    module::{
-        ENTRY,
-        Refusal, //
+    outcome::{
+        Entry,
+        Outcome,
+        Usage,
+        exited,
+        trap_of, //
     },
+    refusal::Refusal,
+    state::State,
     vmctx::{
         Helper,
         STACK_LIMIT_RAISED,
@@ -565,7 +565,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
             Stop::End(end) => Answer::End(end),
             Stop::Exit(status) => {
-                let (end, trap) = crate::instance::exited(status);
+                let (end, trap) = exited(status);
                 self.trap = trap;
                 Answer::End(end)
             }
@@ -575,7 +575,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// Ends the guest by a trap.
     fn trapped(&mut self, reason: TrapReason) -> Answer {
         self.trap = Some(String::from(message(reason)));
-        let trap = code(reason).map_or(Trap::Other, crate::instance::trap_of);
+        let trap = code(reason).map_or(Trap::Other, trap_of);
         Answer::End(End { ending: Ending::Trapped, code: trap as u32 })
     }
 }

@@ -478,8 +478,8 @@ impl GuestStack {
     pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut HostInstance) {
         let top = self.start.as_ptr().wrapping_add(self.size);
         // A function begins 8 bytes below a multiple of 16.
-        let done = (kwasmi_guest_done as unsafe extern "C" fn()) as u64;
-        let start = (kwasmi_guest_start as unsafe extern "C" fn()) as u64;
+        let done = (kwasmi_guest_done as unsafe extern "C" fn()) as usize as u64;
+        let start = (kwasmi_guest_start as unsafe extern "C" fn()) as usize as u64;
         let entry = code.entry(index, imported) as u64;
         let context = instance.context_address();
         // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses

@@ -122,7 +122,7 @@ impl Slab {
     pub(super) unsafe fn account(slab: NonNull<Self>) -> *mut Account {
         // SAFETY: `slab` is valid by this function's safety requirement. Only `adopt` writes the
         // field, while the slab is on no list.
-        unsafe { (&raw const (*slab.as_ptr()).account).read() }
+        unsafe { (*slab.as_ptr()).account }
     }
 
     /// Returns the size of the whole slab, in bytes.

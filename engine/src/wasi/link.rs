@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    instance::State, //
+    state::State, //
 };
 use wasmi::{
     Caller,
