@@ -6,7 +6,7 @@
 //! at once. A conservative collection frees the others: a word that looks like a handle keeps the
 //! exception alive, wherever the word is.
 
-use super::instance::InstanceStop;
+use super::stop::InstanceStop;
 use alloc::vec::Vec;
 
 /// Highest bits of a handle, which make it an unlikely number.

@@ -2,6 +2,7 @@
 
 //! One instance of a compiled module.
 
+pub use super::stop::InstanceStop;
 use super::{
     exceptions::Exceptions,
     linear_memory::LinearMemory,
@@ -108,25 +109,6 @@ pub trait Surroundings {
 
     /// Set if tables may grow to `elements` in all.
     fn may_have_elements(&self, elements: u64) -> bool;
-}
-
-/// Reasons for a helper not to return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstanceStop {
-    /// A trap.
-    Trap(TrapReason),
-    /// A limit of memory.
-    MemoryLimit,
-    /// A limit of table elements.
-    TableLimit,
-    /// No memory.
-    OutOfMemory,
-}
-
-impl From<TrapReason> for InstanceStop {
-    fn from(reason: TrapReason) -> Self {
-        Self::Trap(reason)
-    }
 }
 
 /// A memory or table, and its declared maximum.

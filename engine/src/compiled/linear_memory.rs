@@ -2,7 +2,7 @@
 
 //! Linear memories of compiled instances.
 
-use super::instance::InstanceStop;
+use super::stop::InstanceStop;
 use alloc::vec::Vec;
 use core::ops::DerefMut;
 

@@ -16,3 +16,4 @@ mod quick;
 mod simd;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+mod stop;

@@ -31,7 +31,7 @@ use super::{
         Errno,
         Rights, //
     },
-    functions::{
+    files::{
         close,
         fdflags, //
     },

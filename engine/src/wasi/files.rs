@@ -7,8 +7,10 @@ use super::{
     abi::{
         Advice,
         Errno,
+        FdFlags,
         FileType,
         Rights,
+        Whence,
         fstflags, //
     },
     memory::{
@@ -21,8 +23,45 @@ use crate::{
         FileStat,
         Times, //
     },
-    host::Host, //
+    host::{
+        Fail,
+        Handle,
+        Host, //
+    },
 };
+
+/// Closes a handle whose descriptor has been removed: the call cannot be repeated.
+pub(super) fn close<H: Host>(context: &mut WasiCtx<H>, handle: Handle) -> Done {
+    match context.host.close(handle) {
+        Err(Fail::Interrupted) => Err(Errno::Intr.into()),
+        done => Ok(done?),
+    }
+}
+
+/// Returns the flags that `raw` stands for.
+///
+/// # Errors
+///
+/// [`Errno::Inval`] if one of them is unknown.
+pub(super) fn fdflags(raw: u32) -> Result<FdFlags, Errno> {
+    u16::try_from(raw).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)
+}
+
+/// Implements `fd_seek` for an offset from `whence`.
+pub(super) fn seek<H: Host>(
+    context: &mut WasiCtx<H>,
+    memory: &mut [u8],
+    fd: u32,
+    (offset, whence): (i64, Whence),
+    position: u32,
+) -> Done {
+    let rights =
+        if whence == Whence::Cur && offset == 0 { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) };
+    let descriptor = context.file(fd, rights, Errno::BadF)?;
+    slice_mut(memory, position, 8)?;
+    let now = context.host.seek(descriptor.handle, offset, whence)?;
+    Ok(write(memory, position, &now.to_le_bytes())?)
+}
 
 /// Returns the preview 1 `filetype` of a file.
 pub(super) fn file_type(stat: &FileStat) -> FileType {

@@ -22,6 +22,7 @@ use super::{
         find, //
     },
     files::{
+        close,
         fd_advise,
         fd_allocate,
         fd_datasync,
@@ -30,7 +31,9 @@ use super::{
         fd_filestat_set_times,
         fd_readdir,
         fd_sync,
-        file_type, //
+        fdflags,
+        file_type,
+        seek, //
     },
     memory::{
         slice_mut,
@@ -72,8 +75,6 @@ use super::{
 use crate::{
     host::{
         End,
-        Fail,
-        Handle,
         Host, //
     },
     signing::manifest::Capability,
@@ -288,14 +289,6 @@ fn clock_time_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], id: u32,
     Ok(write(memory, time, &nanoseconds.to_le_bytes())?)
 }
 
-/// Closes a handle whose descriptor has been removed: the call cannot be repeated.
-pub(super) fn close<H: Host>(context: &mut WasiCtx<H>, handle: Handle) -> Done {
-    match context.host.close(handle) {
-        Err(Fail::Interrupted) => Err(Errno::Intr.into()),
-        done => Ok(done?),
-    }
-}
-
 fn fd_close<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32) -> Done {
     let descriptor = context.fds.remove(fd)?;
     close(context, descriptor.handle)
@@ -315,15 +308,6 @@ fn fd_fdstat_get<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, 
     fields[14..].copy_from_slice(&descriptor.inheriting.with(descriptor.refused).bits().to_le_bytes());
     flags.copy_from_slice(&fields);
     Ok(())
-}
-
-/// Returns the flags that `raw` stands for.
-///
-/// # Errors
-///
-/// [`Errno::Inval`] if one of them is unknown.
-pub(super) fn fdflags(raw: u32) -> Result<FdFlags, Errno> {
-    u16::try_from(raw).ok().and_then(FdFlags::from_raw).ok_or(Errno::Inval)
 }
 
 fn fd_fdstat_set_flags<H: Host>(context: &mut WasiCtx<H>, _memory: &mut [u8], fd: u32, flags: u32) -> Done {
@@ -383,22 +367,6 @@ fn fd_seek<H: Host>(
 ) -> Done {
     let whence = u8::try_from(whence).ok().and_then(Whence::from_raw).ok_or(Errno::Inval)?;
     seek(context, memory, fd, (offset.cast_signed(), whence), position)
-}
-
-/// Implements `fd_seek` for an offset from `whence`.
-pub(super) fn seek<H: Host>(
-    context: &mut WasiCtx<H>,
-    memory: &mut [u8],
-    fd: u32,
-    (offset, whence): (i64, Whence),
-    position: u32,
-) -> Done {
-    let rights =
-        if whence == Whence::Cur && offset == 0 { Rights::FD_TELL } else { Rights::FD_SEEK.with(Rights::FD_TELL) };
-    let descriptor = context.file(fd, rights, Errno::BadF)?;
-    slice_mut(memory, position, 8)?;
-    let now = context.host.seek(descriptor.handle, offset, whence)?;
-    Ok(write(memory, position, &now.to_le_bytes())?)
 }
 
 fn fd_tell<H: Host>(context: &mut WasiCtx<H>, memory: &mut [u8], fd: u32, position: u32) -> Done {

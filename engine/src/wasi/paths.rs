@@ -16,10 +16,10 @@ use super::{
     },
     fds::Descriptor,
     files::{
+        fdflags,
         times,
         write_filestat, //
     },
-    functions::fdflags,
     memory::{
         slice,
         slice_mut,

@@ -12,7 +12,7 @@ use super::{
         socket, //
     },
     fds::Descriptor,
-    functions::fdflags,
+    files::fdflags,
     memory::{
         Spans,
         slice_mut,

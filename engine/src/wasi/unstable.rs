@@ -11,8 +11,10 @@ use super::{
         Rights,
         Whence, //
     },
-    files::file_type,
-    functions::seek,
+    files::{
+        file_type,
+        seek, //
+    },
     memory::write,
     paths::stat_path,
     poll,
