@@ -9,13 +9,14 @@ mod audit;
 mod cgroup;
 mod command;
 mod directories;
+mod disk;
 mod fairness;
 mod faults;
 mod fuzz;
 mod hostile;
 mod info;
 mod invoke;
-mod io_cost;
+mod io_limits;
 mod kernel;
 mod kill;
 mod ktap;
@@ -65,7 +66,7 @@ const PARTS: [(&str, Part); 25] = [
     ("cgroup", cgroup::tests),
     ("fairness", fairness::tests),
     ("process-limits", process_limits::tests),
-    ("io-cost", io_cost::tests),
+    ("io-limits", io_limits::tests),
     ("rebuilt", rebuilt::tests),
     ("hostile", hostile::tests),
     ("soak", soak::tests),
@@ -73,7 +74,7 @@ const PARTS: [(&str, Part); 25] = [
 ];
 
 /// Parts that run only if named: they have their own suites.
-const ALONE: [&str; 6] = ["hostile", "soak", "signing", "process-limits", "io-cost", "rebuilt"];
+const ALONE: [&str; 6] = ["hostile", "soak", "signing", "process-limits", "io-limits", "rebuilt"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -77,8 +77,13 @@ impl Group {
         fs::write(self.0.join("cgroup.procs"), "0").expect("may join");
     }
 
+    /// Returns the path of the group's file `name`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     pub(crate) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).expect(name)
+        fs::read_to_string(self.path(name)).expect(name)
     }
 }
 
