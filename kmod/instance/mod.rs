@@ -429,17 +429,13 @@ impl Inner {
         drop(entered);
         self.host.end();
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
-        let report = &mut self.report;
-        report.fuel_used = args.fuel_used;
-        report.memory_peak = args.memory_peak;
+        self.report.fuel_used = args.fuel_used;
+        self.report.memory_peak = args.memory_peak;
         match outcome {
             Ok(Status::Interrupted) => return Err(host::signal::restart_syscall()),
             Ok(_) => {
-                report.ending = ending(args.ending);
-                report.code = args.code;
-                report.results = args.results;
-                report.results_len = args.results_len;
-                report.say(text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]));
+                let text = text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]);
+                self.report.record(&args, text);
                 self.end(instance);
             }
             Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => {
@@ -453,26 +449,7 @@ impl Inner {
                 limit,
                 text,
                 len,
-            }) => {
-                report.ending = match status {
-                    Status::NoMemory => Ending::OutOfMemory,
-                    Status::Limited => Ending::Limited,
-                    Status::Killed => Ending::Killed,
-                    _ => {
-                        instance.module.code().poison();
-                        Ending::EngineFault
-                    }
-                };
-                report.code = limit;
-                report.say(text.get(..len).unwrap_or(&[]));
-                if let Some(live) = self.live.take() {
-                    // SAFETY: `Account::reclaim` requires that nothing uses memory of the account
-                    // any more. The engine aborted, and the instance was taken out of `self.live`.
-                    let peak = unsafe { live.account.reclaim(&mut self.stack) };
-                    self.report.heap_peak = peak as u64;
-                }
-                self.finish();
-            }
+            }) => self.abandon(instance, status, limit, text.get(..len).unwrap_or(&[])),
         }
         if self.report.ending == Ending::Limited {
             self.report.limit_value = self.limit_value(instance);
@@ -514,6 +491,30 @@ impl Inner {
         self.finish();
     }
 
+    /// Stores the ending of a guest in which the engine aborted with `status`, and reclaims the
+    /// memory of its engine objects without dropping them: they may be inconsistent. `limit` is the
+    /// `KWASMI_LIMIT_*` of [`Status::Limited`]; `text` explains the abort.
+    fn abandon(&mut self, instance: &Instance, status: Status, limit: u32, text: &[u8]) {
+        self.report.ending = match status {
+            Status::NoMemory => Ending::OutOfMemory,
+            Status::Limited => Ending::Limited,
+            Status::Killed => Ending::Killed,
+            _ => {
+                instance.module.code().poison();
+                Ending::EngineFault
+            }
+        };
+        self.report.code = limit;
+        self.report.say(text);
+        if let Some(live) = self.live.take() {
+            // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more.
+            // The engine aborted, and the instance was taken out of `self.live`.
+            let peak = unsafe { live.account.reclaim(&mut self.stack) };
+            self.report.heap_peak = peak as u64;
+        }
+        self.finish();
+    }
+
     /// Completes the report of a guest that has ended, and closes the guest's files.
     fn finish(&mut self) {
         self.report.stack_peak = self.stack.peak() as u64;
@@ -535,6 +536,16 @@ impl Report {
             results_len: 0,
             text: KVVec::new(),
         }
+    }
+
+    /// Stores the ending and the results that the engine returned in `args`, and `text`, which
+    /// explains the ending.
+    fn record(&mut self, args: &RunArgs, text: &[u8]) {
+        self.ending = ending(args.ending);
+        self.code = args.code;
+        self.results = args.results;
+        self.results_len = args.results_len;
+        self.say(text);
     }
 
     /// Stores the text that explains how the guest ended. Without memory for it, the text is
