@@ -164,15 +164,8 @@ impl Instance {
         flags: u32,
         log: &mut LogBuffer,
     ) -> Result<Arc<Self>> {
-        for strings in [args, env] {
-            if strings.last().is_some_and(|last| *last != 0) {
-                let _ = write!(
-                    log,
-                    "arguments or environment: the last string has no NUL at its end"
-                );
-                return Err(EINVAL);
-            }
-        }
+        check_strings(args, log)?;
+        check_strings(env, log)?;
         let (files, grants, _names) =
             descriptors::open_files(fds, module.identity().capabilities(), log)?;
         let counted = Counted::new(log)?;
@@ -557,6 +550,22 @@ impl Report {
             let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
         }
     }
+}
+
+/// Checks that the last of `strings`, the arguments or the environment, ends with a NUL.
+///
+/// # Errors
+///
+/// `EINVAL` if it does not; `log` gets the reason.
+fn check_strings(strings: &[u8], log: &mut LogBuffer) -> Result {
+    if strings.last().is_some_and(|last| *last != 0) {
+        let _ = write!(
+            log,
+            "arguments or environment: the last string has no NUL at its end"
+        );
+        return Err(EINVAL);
+    }
+    Ok(())
 }
 
 /// Returns the ending with the number `raw`, which the engine has stored. An unknown number is an
