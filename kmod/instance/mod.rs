@@ -4,8 +4,11 @@
 
 mod descriptors;
 mod invocation;
+mod report;
 
 pub(crate) use self::invocation::Invocation;
+
+use self::report::Report;
 
 use crate::{
     anon_file::AnonFile,
@@ -41,7 +44,6 @@ use crate::{
     },
     limits::CallLimits,
     log::LogBuffer,
-    memory,
     module::Module,
     uapi::{
         kwasmi_fd,
@@ -127,24 +129,6 @@ struct Live {
 // SAFETY: An instance of the engine may be used by any task, by one at a time; `Inner` is behind a
 // mutex.
 unsafe impl Send for Live {}
-
-/// Result of a run, as `KWASMI_IOC_RUN` returns it.
-struct Report {
-    ending: Ending,
-    code: u32,
-    fuel_used: u64,
-    memory_peak: u64,
-    heap_peak: u64,
-    stack_peak: u64,
-    limit_value: u64,
-    results: [u64; INVOKE_MAX],
-    /// Number of `results`.
-    results_len: usize,
-    text: LogText,
-}
-
-/// Text that explains how the guest ended, kept for further calls.
-type LogText = KVVec<u8>;
 
 /// Upper bound of the kept text, in bytes.
 const TEXT_MAX: usize = 512;
@@ -515,43 +499,6 @@ impl Inner {
     }
 }
 
-impl Report {
-    fn new() -> Self {
-        Self {
-            ending: Ending::EngineFault,
-            code: 0,
-            fuel_used: 0,
-            memory_peak: 0,
-            heap_peak: 0,
-            stack_peak: 0,
-            limit_value: 0,
-            results: [0; INVOKE_MAX],
-            results_len: 0,
-            text: KVVec::new(),
-        }
-    }
-
-    /// Stores the ending and the results that the engine returned in `args`, and `text`, which
-    /// explains the ending.
-    fn record(&mut self, args: &RunArgs, text: &[u8]) {
-        self.ending = ending(args.ending);
-        self.code = args.code;
-        self.results = args.results;
-        self.results_len = args.results_len;
-        self.say(text);
-    }
-
-    /// Stores the text that explains how the guest ended. Without memory for it, the text is
-    /// dropped. `memory::buffer` does not call the out-of-memory killer: the guest may have used up
-    /// its memory cgroup.
-    fn say(&mut self, text: &[u8]) {
-        self.text = memory::buffer(text.len()).unwrap_or_default();
-        if self.text.capacity() >= text.len() {
-            let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
-        }
-    }
-}
-
 /// Checks that the last of `strings`, the arguments or the environment, ends with a NUL.
 ///
 /// # Errors
@@ -566,21 +513,6 @@ fn check_strings(strings: &[u8], log: &mut LogBuffer) -> Result {
         return Err(EINVAL);
     }
     Ok(())
-}
-
-/// Returns the ending with the number `raw`, which the engine has stored. An unknown number is an
-/// engine fault.
-fn ending(raw: u32) -> Ending {
-    [
-        Ending::Exited,
-        Ending::Trapped,
-        Ending::Limited,
-        Ending::Killed,
-        Ending::OutOfMemory,
-    ]
-    .into_iter()
-    .find(|ending| *ending as u32 == raw)
-    .unwrap_or(Ending::EngineFault)
 }
 
 /// Sleeps for a moment and returns the error that restarts the call. A guest that has left its
