@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Instances: one program each, from `KWASMI_IOC_START` to its end, behind an instance fd.
+//!
+//! START creates the engine objects of the instance; no function of the guest runs. RUN runs the
+//! guest until it ends, or until its task must return to userspace, for example to handle a signal;
+//! a restarted or further RUN continues the guest. When the guest has ended, its engine objects and
+//! files are freed. The report stays for RUN and RESULTS until the descriptor is closed.
 
 mod descriptors;
 mod invocation;
@@ -96,8 +101,12 @@ pub(crate) struct Instance {
     /// Credentials of the task that started the instance. The guest acts with them, whoever runs
     /// it.
     credentials: ARef<Credential>,
+    /// START, RUN, RESULTS and the drop hold the lock as a whole. RUN and RESULTS only try to lock,
+    /// so that a second caller gets EBUSY and does not wait for the guest. It is the outermost of
+    /// the module's locks.
     #[pin]
     inner: Mutex<Inner>,
+    /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock.
     #[pin]
     runner: Runner,
 }
@@ -105,11 +114,13 @@ pub(crate) struct Instance {
 /// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
 /// asks for its results.
 struct Inner {
+    /// Stack of every entry into the engine for this instance.
     stack: Stack,
     /// Engine objects; `None` once the guest has ended or the instance is dropped.
     live: Option<Live>,
     host: Host,
     limits: CallLimits,
+    /// Set once the time limits have begun, which happens in the first RUN.
     has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
     has_entered: bool,
