@@ -30,9 +30,15 @@ pub(crate) struct Runner {
 }
 
 /// State of a [`Runner`].
+///
+/// # Invariants
+///
+/// `task` is set exactly while a [`Running`] of the runner exists.
 #[derive(Default)]
 struct State {
+    /// Task that runs the instance now.
     task: Option<ARef<Task>>,
+    /// Set by a kill and never cleared. The instance may be killed before it runs.
     is_killed: bool,
 }
 
@@ -46,6 +52,8 @@ impl Runner {
 
     /// Kills the instance: a task that runs it leaves the engine soon.
     pub(crate) fn kill(&self) {
+        // The lock is held during `interrupt`: `Running` cannot unregister the task meanwhile, so
+        // no task is interrupted that has left the run.
         let mut state = self.state.lock();
         state.is_killed = true;
         if let Some(task) = &state.task {
@@ -59,7 +67,8 @@ impl Runner {
     }
 
     /// Registers the current task as the one that runs the instance, and sets an alarm for
-    /// `deadline`.
+    /// `deadline`. No other task may run the instance. The task of a killed instance is registered
+    /// too: the next checkpoint ends the guest.
     ///
     /// # Errors
     ///
@@ -70,6 +79,7 @@ impl Runner {
             Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
             None => None,
         };
+        // INVARIANT: The `Running` is created below, and nothing in between can fail.
         self.state.lock().task = Some(task);
         Ok(Running {
             runner: self,
@@ -78,7 +88,7 @@ impl Runner {
     }
 }
 
-/// Guard of a task that runs an instance.
+/// Guard of a task that runs an instance: its drop unregisters the task and cancels the alarm.
 pub(crate) struct Running<'a> {
     runner: &'a Runner,
     _alarm: Option<ArcHrTimerHandle<Alarm>>,
@@ -86,6 +96,7 @@ pub(crate) struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
+        // INVARIANT: This `Running` is being dropped.
         let task = self.runner.state.lock().task.take();
         // The reference is dropped after the spinlock is released.
         drop(task);
