@@ -100,7 +100,8 @@ const LARGE_ALLOCATION: usize = 64 * 1024;
 /// [`HostCall::host`] points to it.
 pub(crate) struct Host {
     files: Files,
-    /// The runner of the instance while it runs, otherwise null.
+    /// The runner of the instance, whose address does not change; null before the first run, and
+    /// while a module is loaded.
     pub(crate) runner: *const Runner,
     /// End of the time limit, if there is one.
     pub(crate) deadline: Option<Instant<Monotonic>>,
@@ -194,7 +195,8 @@ impl Host {
     /// Decides between two slices, and during long operations, whether the guest may continue.
     fn checkpoint(&self) -> Checkpoint {
         signal::yield_now();
-        // SAFETY: The pointer is null, or the instance runs and so is alive.
+        // SAFETY: The pointer is null, or the instance, which contains the runner, runs and so is
+        // alive.
         let is_killed = unsafe { self.runner.as_ref() }.is_some_and(Runner::is_killed);
         if is_killed || signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
