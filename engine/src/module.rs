@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Modules: validates and translates Wasm bytes into code that instances share.
+//!
+//! A module is compiled, or wasmi translates it for the interpreter. The order of the checks is the
+//! same for both: counts, validity, interface, manifest. So both refuse a module for the same
+//! reason, unless it uses exceptions, which only compiled code can have.
 
 #[cfg(feature = "object")]
 use crate::{
@@ -45,6 +49,30 @@ use wasmi::{
 };
 use wasmparser::WasmFeatures;
 
+/// Module that can be instantiated any number of times.
+///
+/// All functions are translated or compiled when the module is loaded. Instances share the result
+/// and never change it.
+pub struct Module<H: Host + 'static> {
+    pub(crate) code: Code<H>,
+    /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
+    pub(crate) has_start: bool,
+    /// Set if the module exports [`ENTRY`](crate::interface::ENTRY): it is a program, not a
+    /// reactor.
+    pub(crate) has_entry: bool,
+    /// Names of exported functions that the module imports; none if it is compiled.
+    pub(crate) reexports: Vec<String>,
+}
+
+/// Code of a module.
+pub(crate) enum Code<H: Host + 'static> {
+    /// Code for the interpreter.
+    Translated { engine: Engine, module: wasmi::Module, linker: Linker<State<H>> },
+    /// Machine code.
+    #[cfg(feature = "object")]
+    Compiled(Arc<Native>),
+}
+
 /// Options for loading a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -65,47 +93,6 @@ pub(crate) enum EngineChoice {
     Interpreter(NotCompiled),
 }
 
-/// Module that can be instantiated any number of times.
-///
-/// All functions are translated or compiled when the module is loaded. Instances share the result
-/// and never change it.
-pub struct Module<H: Host + 'static> {
-    pub(crate) code: Code<H>,
-    /// Set if the module has a start function, which is exported as [`start_section::EXPORT`].
-    pub(crate) has_start: bool,
-    /// Set if the module exports [`ENTRY`]: it is a program, not a reactor.
-    pub(crate) has_entry: bool,
-    /// Names of exported functions that the module imports; none if it is compiled.
-    pub(crate) reexports: Vec<String>,
-}
-
-/// Code of a module.
-pub(crate) enum Code<H: Host + 'static> {
-    /// Code for the interpreter.
-    Translated { engine: Engine, module: wasmi::Module, linker: Linker<State<H>> },
-    /// Machine code.
-    #[cfg(feature = "object")]
-    Compiled(Arc<Native>),
-}
-
-fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
-    let stack = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let mut config = Config::default();
-    config
-        .consume_fuel(true)
-        .compilation_mode(mode)
-        .translation_hook(crate::poll)
-        .ignore_custom_sections(true)
-        .allow_start_fn(false)
-        .set_max_cached_stacks(0)
-        .set_max_recursion_depth(stack(limits.stack / CALL_BYTES))
-        // No allocation may happen under a lock that instances share: if it fails, the engine
-        // aborts and the lock stays locked. The value stack starts empty and grows on demand.
-        .set_min_stack_height(0)
-        .set_max_stack_height(stack(limits.stack));
-    config
-}
-
 impl<H: Host + 'static> Module<H> {
     /// Validates and translates `wasm` for the interpreter, and checks that it is a program or a
     /// reactor that kwasmi can run.
@@ -113,8 +100,8 @@ impl<H: Host + 'static> Module<H> {
     /// # Errors
     ///
     /// [`Refusal`] if `wasm` exceeds a limit, is not valid Wasm, has an import that kwasmi does not
-    /// provide, exports [`ENTRY`] as something else than a function without parameters and results,
-    /// or exports no function.
+    /// provide, exports [`ENTRY`](crate::interface::ENTRY) as something else than a function without
+    /// parameters and results, or exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         ModuleCounts::count(wasm).check(&options.limits)?;
         Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Requested.text()))
@@ -203,7 +190,7 @@ impl<H: Host + 'static> Module<H> {
 }
 
 /// Checks imports, entry points and coverage by the manifest. Returns true if the module exports
-/// [`ENTRY`].
+/// [`ENTRY`](crate::interface::ENTRY).
 fn check(interface: &Interface<'_>, options: Options, manifest: Option<&Manifest<'_>>) -> Result<bool, Refusal> {
     let has_entry = interface.check(options.fault_injection)?;
     manifest.map_or(Ok(()), |manifest| interface.check_manifest(manifest))?;
@@ -229,6 +216,26 @@ impl Validated {
         })?;
         Ok(Self { engine, module, has_start: start.is_some() })
     }
+}
+
+/// Returns the configuration of wasmi for a module within `limits`. `mode` decides whether wasmi
+/// translates the module when it validates it.
+fn config(limits: &ModuleLimits, mode: CompilationMode) -> Config {
+    let stack = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut config = Config::default();
+    config
+        .consume_fuel(true)
+        .compilation_mode(mode)
+        .translation_hook(crate::poll)
+        .ignore_custom_sections(true)
+        .allow_start_fn(false)
+        .set_max_cached_stacks(0)
+        .set_max_recursion_depth(stack(limits.stack / CALL_BYTES))
+        // No allocation may happen under a lock that instances share: if it fails, the engine
+        // aborts and the lock stays locked. The value stack starts empty and grows on demand.
+        .set_min_stack_height(0)
+        .set_max_stack_height(stack(limits.stack));
+    config
 }
 
 /// Reason why wasmi does not accept a module.
@@ -271,6 +278,7 @@ fn exceptions(reason: &dyn Display) -> Refusal {
     Refusal::from(alloc::format!("exceptions need compiled code, and the module would be interpreted: {reason}"))
 }
 
+/// Defines in `linker` what modules may import. `is_direct` is the argument of [`wasi::link`].
 fn define<H: Host + 'static>(
     linker: &mut Linker<State<H>>,
     options: Options,
