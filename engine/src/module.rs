@@ -104,20 +104,20 @@ impl<H: Host + 'static> Module<H> {
     /// parameters and results, or exports no function.
     pub fn new(wasm: &[u8], options: Options) -> Result<Self, Refusal> {
         ModuleCounts::count(wasm).check(&options.limits)?;
-        Self::interpreted(wasm, options, None, || exceptions(&NotCompiled::Requested.text()))
+        Self::interpreted(wasm, options, None, || refuse_exceptions(&NotCompiled::Requested.text()))
     }
 
     /// Loads `wasm`, whose counts are within the limits and which `manifest` must cover, for the
-    /// interpreter. `exceptions` returns the refusal of a module that the interpreter cannot run
+    /// interpreter. `if_exceptions` returns the refusal of a module that the interpreter cannot run
     /// only because it uses exceptions.
     fn interpreted(
         wasm: &[u8],
         options: Options,
         manifest: Option<&Manifest<'_>>,
-        exceptions: impl FnOnce() -> Refusal,
+        if_exceptions: impl FnOnce() -> Refusal,
     ) -> Result<Self, Refusal> {
         let Validated { engine, module, has_start } =
-            Validated::new(wasm, options, CompilationMode::Eager).map_err(|invalid| invalid.refusal(exceptions))?;
+            Validated::new(wasm, options, CompilationMode::Eager).map_err(|invalid| invalid.refusal(if_exceptions))?;
         let interface = Interface::parse(wasm);
         let has_entry = check(&interface, options, manifest)?;
         let mut linker = Linker::new(&engine);
@@ -148,7 +148,7 @@ impl<H: Host + 'static> Module<H> {
         let has_masks = match engine {
             EngineChoice::Compiler { has_masks } => has_masks,
             EngineChoice::Interpreter(reason) => {
-                return Self::interpreted(wasm, options, manifest, || exceptions(&reason.text()));
+                return Self::interpreted(wasm, options, manifest, || refuse_exceptions(&reason.text()));
             }
         };
         let interface = Interface::parse(wasm);
@@ -176,9 +176,11 @@ impl<H: Host + 'static> Module<H> {
         failed(&error);
         Self::interpreted(wasm, options, manifest, || match &error {
             compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
-            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, exceptions(&error).to_string()),
-            compiler::Error::TotalHeapLimit => Refusal::limited(Limit::TotalHeap, exceptions(&error).to_string()),
-            reason => exceptions(reason),
+            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, refuse_exceptions(&error).to_string()),
+            compiler::Error::TotalHeapLimit => {
+                Refusal::limited(Limit::TotalHeap, refuse_exceptions(&error).to_string())
+            }
+            reason => refuse_exceptions(reason),
         })
     }
 
@@ -250,7 +252,7 @@ impl Invalid {
         match error.kind() {
             ErrorKind::Wasm(error) => {
                 let (at, message) = (original(error.offset()), error.message());
-                let has_exceptions = EXCEPTIONS.contains(&message);
+                let has_exceptions = EXCEPTION_MESSAGES.contains(&message);
                 let text = alloc::format!("not valid Wasm: {message} at offset {at}");
                 Self { text, has_exceptions: has_exceptions && compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS) }
             }
@@ -258,14 +260,14 @@ impl Invalid {
         }
     }
 
-    /// Returns the refusal of the module: that of `exceptions`, if it uses them.
-    fn refusal(self, exceptions: impl FnOnce() -> Refusal) -> Refusal {
-        if self.has_exceptions { exceptions() } else { Refusal::from(self.text) }
+    /// Returns the refusal of the module: that of `if_exceptions`, if it uses them.
+    fn refusal(self, if_exceptions: impl FnOnce() -> Refusal) -> Refusal {
+        if self.has_exceptions { if_exceptions() } else { Refusal::from(self.text) }
     }
 }
 
 /// Messages of wasmparser about a module with exceptions, if they are not enabled.
-const EXCEPTIONS: [&str; 4] = [
+const EXCEPTION_MESSAGES: [&str; 4] = [
     "exceptions proposal not enabled",
     "exceptions support is not enabled",
     "legacy exceptions support is not enabled",
@@ -274,7 +276,7 @@ const EXCEPTIONS: [&str; 4] = [
 
 /// Returns the refusal of a module that uses exceptions and would be interpreted, with the reason
 /// for that.
-fn exceptions(reason: &dyn Display) -> Refusal {
+fn refuse_exceptions(reason: &dyn Display) -> Refusal {
     Refusal::from(alloc::format!("exceptions need compiled code, and the module would be interpreted: {reason}"))
 }
 
@@ -334,7 +336,11 @@ mod tests {
             "(module (func try nop catch_all nop end))",
         ] {
             let invalid = invalid(text);
-            assert!(EXCEPTIONS.iter().any(|message| invalid.text.contains(message)), "{text}: {}", invalid.text);
+            assert!(
+                EXCEPTION_MESSAGES.iter().any(|message| invalid.text.contains(message)),
+                "{text}: {}",
+                invalid.text
+            );
             assert_eq!(invalid.has_exceptions, compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS), "{text}");
         }
         let text = r#"(module (func (export "exceptions proposal not enabled")) (func (drop)))"#;
@@ -345,7 +351,7 @@ mod tests {
     fn a_module_with_exceptions_is_refused_with_the_reason_for_interpreting_it() {
         let refusal = |has_exceptions| {
             let invalid = Invalid { text: String::from("not valid Wasm"), has_exceptions };
-            invalid.refusal(|| exceptions(&NotCompiled::Fuel.text())).to_string()
+            invalid.refusal(|| refuse_exceptions(&NotCompiled::Fuel.text())).to_string()
         };
         assert_eq!(refusal(false), "not valid Wasm");
         assert_eq!(
