@@ -143,8 +143,7 @@ impl<H: Host + 'static> Module<H> {
         engine: EngineChoice,
         failed: impl FnOnce(&compiler::Error),
     ) -> Result<Self, Refusal> {
-        let counts = ModuleCounts::count(wasm);
-        counts.check(&options.limits)?;
+        ModuleCounts::count(wasm).check(&options.limits)?;
         let has_masks = match engine {
             EngineChoice::Compiler { has_masks } => has_masks,
             EngineChoice::Interpreter(reason) => {
@@ -153,35 +152,20 @@ impl<H: Host + 'static> Module<H> {
         };
         let interface = Interface::parse(wasm);
         let has_start = interface.has_start();
-        let has_entry = match check(&interface, options, manifest) {
-            Ok(has_entry) => has_entry,
-            Err(refusal) => {
-                // A module that is not valid is refused for that.
-                let validated = Validated::new(wasm, options, CompilationMode::LazyTranslation);
-                return Err(match validated {
-                    Ok(_) => refusal,
-                    Err(invalid) => invalid.refusal(|| refusal),
-                });
-            }
-        };
+        let has_entry =
+            check(&interface, options, manifest).map_err(|refusal| prefer_invalid(wasm, options, refusal))?;
         // The compiler needs the memory.
         drop(interface);
-        let error = match Native::new(wasm, options.limits.stack, has_masks) {
+        match Native::new(wasm, options.limits.stack, has_masks) {
             Ok(native) => {
                 let code = Code::Compiled(Arc::new(native));
-                return Ok(Self { has_start, has_entry, reexports: Vec::new(), code });
+                Ok(Self { has_start, has_entry, reexports: Vec::new(), code })
             }
-            Err(error) => error,
-        };
-        failed(&error);
-        Self::interpreted(wasm, options, manifest, || match &error {
-            compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
-            compiler::Error::CodeLimit => Refusal::limited(Limit::Code, refuse_exceptions(&error).to_string()),
-            compiler::Error::TotalHeapLimit => {
-                Refusal::limited(Limit::TotalHeap, refuse_exceptions(&error).to_string())
+            Err(error) => {
+                failed(&error);
+                Self::interpreted(wasm, options, manifest, || refuse_uncompiled(&error))
             }
-            reason => refuse_exceptions(reason),
-        })
+        }
     }
 
     /// Returns true if the module is machine code.
@@ -197,6 +181,15 @@ fn check(interface: &Interface<'_>, options: Options, manifest: Option<&Manifest
     let has_entry = interface.check(options.fault_injection)?;
     manifest.map_or(Ok(()), |manifest| interface.check_manifest(manifest))?;
     Ok(has_entry)
+}
+
+/// Returns the reason why `wasm` is not valid, or else `refusal`, which does not depend on that.
+#[cfg(feature = "object")]
+fn prefer_invalid(wasm: &[u8], options: Options, refusal: Refusal) -> Refusal {
+    match Validated::new(wasm, options, CompilationMode::LazyTranslation) {
+        Ok(_) => refusal,
+        Err(invalid) => invalid.refusal(|| refusal),
+    }
 }
 
 /// Module that wasmi has validated.
@@ -278,6 +271,17 @@ const EXCEPTION_MESSAGES: [&str; 4] = [
 /// for that.
 fn refuse_exceptions(reason: &dyn Display) -> Refusal {
     Refusal::from(alloc::format!("exceptions need compiled code, and the module would be interpreted: {reason}"))
+}
+
+/// Returns the refusal of a module that uses exceptions and that the compiler refused with `error`.
+#[cfg(feature = "object")]
+fn refuse_uncompiled(error: &compiler::Error) -> Refusal {
+    match error {
+        compiler::Error::Invalid(..) => Refusal::from(error.to_string()),
+        compiler::Error::CodeLimit => Refusal::limited(Limit::Code, refuse_exceptions(error).to_string()),
+        compiler::Error::TotalHeapLimit => Refusal::limited(Limit::TotalHeap, refuse_exceptions(error).to_string()),
+        _ => refuse_exceptions(error),
+    }
 }
 
 /// Defines in `linker` what modules may import. `is_direct` is the argument of [`wasi::link`].
