@@ -4,6 +4,11 @@
 //!
 //! A local has a frame slot; a register may hold a copy (clean) or a newer value (dirty). An
 //! operand is a constant, the value of a local, a register of its own, or its frame slot.
+//!
+//! An operator pops its operands, which makes their registers temporaries, and locks every register
+//! that it uses ([`Frame::source`], [`Frame::own`], [`Frame::alloc`]). `alloc` does not take a
+//! locked register. When its code is emitted, it pushes its results and frees the temporaries that
+//! remain ([`Frame::unlock`]).
 
 use super::{
     Error,
@@ -69,12 +74,12 @@ pub(super) struct Cell {
     pub(super) bytes: u32,
     /// Set if the index is masked. It means nothing without bytes.
     pub(super) has_mask: bool,
-    /// Time of the last use.
+    /// [`Frame::clock`] at the last use.
     age: u32,
 }
 
 impl Cell {
-    /// Set if the value is a masked index of memory 0.
+    /// Returns true if the value is a masked index of memory 0.
     pub(super) fn is_masked(self) -> bool {
         self.has_mask && self.bytes > 0
     }
@@ -116,15 +121,17 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns the cell of `reg`.
     pub(super) fn cell(&self, reg: Reg) -> Cell {
         self.cells.get(usize::from(reg.0)).copied().unwrap_or_default()
     }
 
+    /// Returns the cell of `reg`, to change it.
     pub(super) fn cell_mut(&mut self, reg: Reg) -> Result<&mut Cell, Error> {
         self.cells.get_mut(usize::from(reg.0)).ok_or(Error::Internal("register"))
     }
 
-    /// The register that holds `local`.
+    /// Returns the register that holds `local`.
     pub(super) fn reg_of(&self, local: u32) -> Option<Reg> {
         POOL.into_iter()
             .find(|reg| matches!(self.cell(*reg).holder, Holder::Local { local: other, .. } if other == local))
@@ -132,11 +139,23 @@ impl Snapshot {
 }
 
 /// Registers, operands and the code that moves values among them.
+///
+/// # Invariants
+///
+/// Between two operators:
+///
+/// - A register holds the operand of depth `d` if and only if `stack[d]` is in that register.
+/// - At most one register holds a local.
+/// - `aliases[l]` operands are the value of local `l`.
+/// - The lowest `settled` operands are constants or in their frame slots.
+/// - The frame slot of a live local has its value, unless a register holds the local and is dirty.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) asm: Assembler,
     pub(super) analysis: Analysis,
+    /// What the registers hold at the next instruction.
     pub(super) now: Snapshot,
+    /// Operand stack.
     pub(super) stack: Vec<Operand>,
     /// Number of operands that are the value of a local, for each local.
     aliases: Vec<u32>,
@@ -144,10 +163,13 @@ pub(super) struct Frame {
     bound: Vec<[Option<u32>; REGISTERS]>,
     /// Registers that must not be taken now, a bit each.
     locked: u16,
+    /// Number of uses of registers so far, see [`Cell::age`].
     clock: u32,
     /// Number of operators before the present one.
     pub(super) position: u32,
+    /// Number of words of locals. Their frame slots come first, those of operands after them.
     locals: u32,
+    /// Number of operands, from the bottom on, that have frame slots.
     max_depth: u32,
     /// Number of operands, from the bottom on, that are known to be constants or in their frame
     /// slots.
@@ -155,7 +177,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame for a function with `locals` words of locals, parameters included.
+    /// Returns the frame of a function with `locals` words of locals, parameters included.
     pub(super) fn new(mut asm: Assembler, analysis: Analysis, locals: u32) -> Result<Self, Error> {
         asm.clear();
         let mut aliases = Vec::new();
@@ -185,17 +207,18 @@ impl Frame {
         })
     }
 
-    /// Size of the frame in bytes.
+    /// Returns the size of the frame in bytes.
     pub(super) fn size(&self) -> u32 {
         self.locals.saturating_add(self.max_depth).saturating_mul(8)
     }
 
-    /// Frame slot of an operand.
+    /// Returns the frame slot of the operand of this depth, which the frame then has.
     pub(super) fn operand_slot(&mut self, depth: u32) -> u32 {
         self.max_depth = self.max_depth.max(depth.saturating_add(1));
         self.locals.saturating_add(depth)
     }
 
+    /// Returns the depth of the operand that is pushed next.
     fn depth(&self) -> u32 {
         u32::try_from(self.stack.len()).unwrap_or(u32::MAX)
     }
@@ -226,6 +249,7 @@ impl Frame {
         Ok(())
     }
 
+    /// Notes a use of `reg`.
     fn touch(&mut self, reg: Reg) -> Result<(), Error> {
         self.clock = self.clock.wrapping_add(1);
         self.now.cell_mut(reg)?.age = self.clock;
@@ -238,22 +262,22 @@ impl Frame {
         self.touch(reg)
     }
 
-    /// The local that the innermost loop, or else the function, binds to `reg`.
+    /// Returns the local that the innermost loop, or else the function, binds to `reg`.
     fn bound_local(&self, reg: Reg) -> Option<u32> {
         self.bound.last().and_then(|bound| bound.get(usize::from(reg.0))).copied().flatten()
     }
 
-    /// The register that `local` is bound to.
+    /// Returns the register that `local` is bound to.
     fn bound_reg(&self, local: u32) -> Option<Reg> {
         POOL.into_iter().find(|reg| self.bound_local(*reg) == Some(local))
     }
 
-    /// Set if something may still read `local` after the present operator.
+    /// Returns true if something may still read `local` after the present operator.
     pub(super) fn is_live(&self, local: u32) -> bool {
         self.is_live_after(local, self.position)
     }
 
-    /// Set if something may still read `local` after `position`.
+    /// Returns true if something may still read `local` after `position`.
     pub(super) fn is_live_after(&self, local: u32, position: u32) -> bool {
         let last = self.analysis.locals.get(local as usize).map_or(u32::MAX, |lifetime| lifetime.last);
         last > position || self.aliases.get(local as usize).is_some_and(|count| *count > 0)
@@ -286,7 +310,8 @@ impl Frame {
         Ok(reg)
     }
 
-    /// Order in which registers lose their values.
+    /// Returns the order in which registers lose their values, the lowest first: by what it costs
+    /// to bring the value back, then by age.
     fn cost(&self, reg: Reg) -> (u8, u32) {
         let cell = self.now.cell(reg);
         let class = match cell.holder {
@@ -380,7 +405,7 @@ impl Frame {
         self.hold(reg, Holder::Operand(depth))
     }
 
-    /// Index of the operand that has `above` operands above it.
+    /// Returns the index of the operand that has `above` operands above it.
     fn index(&self, above: usize) -> Result<usize, Error> {
         let last = self.stack.len().checked_sub(1);
         last.and_then(|last| last.checked_sub(above)).ok_or(Error::Internal("operand stack empty"))
@@ -415,7 +440,8 @@ impl Frame {
         Ok(())
     }
 
-    /// A register that holds the popped `operand`, locked. It may be a local's: not to be written.
+    /// Returns a register that holds the popped `operand`, and locks it. It may be the register of
+    /// a local, which must not be written.
     pub(super) fn source(&mut self, operand: Operand) -> Result<Reg, Error> {
         let reg = match operand.value {
             Value::Reg(reg) => reg,
@@ -451,7 +477,7 @@ impl Frame {
         Ok(reg)
     }
 
-    /// The popped `operand` as the second operand of an instruction of this width.
+    /// Returns the popped `operand` as the second operand of an instruction of this width.
     pub(super) fn source_or_imm(&mut self, operand: Operand, is_wide: bool) -> Result<RegImm, Error> {
         if let Value::Const(value) = operand.value
             && let Some(imm) = immediate(value, is_wide)
@@ -461,7 +487,8 @@ impl Frame {
         self.source(operand).map(RegImm::Reg)
     }
 
-    /// A register with the popped `operand` that may be overwritten: `hint` if possible.
+    /// Returns a locked register with the popped `operand` that may be overwritten: `hint`, if it
+    /// is given.
     pub(super) fn own(&mut self, operand: Operand, hint: Option<Reg>) -> Result<Reg, Error> {
         if let Some(hint) = hint {
             match operand.value {
@@ -495,8 +522,8 @@ impl Frame {
         }
     }
 
-    /// Register for a result that the next operator assigns to `local`, other than those in `busy`,
-    /// if nothing else needs the present value of `local`.
+    /// Returns the register for a result that the next operator assigns to `local`, other than
+    /// those in `busy`, if nothing else needs the present value of `local`.
     pub(super) fn hint(&self, local: Option<u32>, busy: &[Option<Reg>]) -> Option<Reg> {
         let local = local?;
         if self.aliases.get(local as usize).is_none_or(|count| *count > 0) || !self.is_live(local) {
@@ -675,6 +702,7 @@ impl Frame {
         Ok(())
     }
 
+    /// Notes that the operand at `index` is in its frame slot.
     fn set_slot(&mut self, index: usize) {
         if let Some(place) = self.stack.get_mut(index) {
             place.value = Value::Slot;
@@ -755,7 +783,7 @@ impl Frame {
         Ok(())
     }
 
-    /// R7 with the base of memory 0.
+    /// Returns R7, with the base of memory 0.
     pub(super) fn base(&mut self) -> Result<Reg, Error> {
         if !self.now.has_base {
             self.asm.load(crate::ebpf::width::DW, R7, crate::ebpf::R6, memory_offset(0, MemoryField::Base))?;
@@ -842,7 +870,7 @@ pub(super) fn claim(asm: &mut Assembler, state: &Snapshot) {
     asm.claim(&facts);
 }
 
-/// `value` as an immediate of an instruction of this width.
+/// Returns `value` as an immediate of an instruction of this width, if it is one.
 pub(super) fn immediate(value: u64, is_wide: bool) -> Option<i32> {
     if is_wide { i32::try_from(value.cast_signed()).ok() } else { u32::try_from(value).ok().map(u32::cast_signed) }
 }
