@@ -131,6 +131,12 @@ impl Snapshot {
         self.cells.get_mut(usize::from(reg.0)).ok_or(Error::Internal("register"))
     }
 
+    /// Frees `reg`, whose value is lost.
+    fn free(&mut self, reg: Reg) -> Result<(), Error> {
+        *self.cell_mut(reg)? = Cell::default();
+        Ok(())
+    }
+
     /// Returns the register that holds `local`.
     pub(super) fn reg_of(&self, local: u32) -> Option<Reg> {
         POOL.into_iter()
@@ -147,7 +153,7 @@ impl Snapshot {
 /// - A register holds the operand of depth `d` if and only if `stack[d]` is in that register.
 /// - At most one register holds a local.
 /// - `aliases[l]` operands are the value of local `l`.
-/// - The lowest `settled` operands are constants or in their frame slots.
+/// - The lowest `spilled` operands are constants or in their frame slots.
 /// - The frame slot of a live local has its value, unless a register holds the local and is dirty.
 #[derive(Debug)]
 pub(super) struct Frame {
@@ -173,7 +179,7 @@ pub(super) struct Frame {
     max_depth: u32,
     /// Number of operands, from the bottom on, that are known to be constants or in their frame
     /// slots.
-    settled: usize,
+    spilled: usize,
 }
 
 impl Frame {
@@ -203,7 +209,7 @@ impl Frame {
             position: 0,
             locals,
             max_depth: 0,
-            settled: 0,
+            spilled: 0,
         })
     }
 
@@ -226,6 +232,16 @@ impl Frame {
     /// Keeps `reg` from being taken until [`Frame::unlock`].
     pub(super) fn lock(&mut self, reg: Reg) {
         self.locked |= 1 << reg.0;
+    }
+
+    /// Returns true if `reg` is locked.
+    fn is_locked(&self, reg: Reg) -> bool {
+        self.locked & 1 << reg.0 != 0
+    }
+
+    /// Returns true if `reg` is free and not locked.
+    fn is_available(&self, reg: Reg) -> bool {
+        self.now.cell(reg).holder == Holder::Free && !self.is_locked(reg)
     }
 
     /// Ends an operation: temporaries are free again.
@@ -285,19 +301,17 @@ impl Frame {
 
     /// Takes a register for a temporary, and locks it.
     pub(super) fn alloc(&mut self) -> Result<Reg, Error> {
-        let free =
-            |frame: &Self, reg: Reg| frame.now.cell(reg).holder == Holder::Free && frame.locked & 1 << reg.0 == 0;
         // First those that no loop wants.
         let reg = POOL
             .into_iter()
-            .find(|reg| free(self, *reg) && self.bound_local(*reg).is_none())
-            .or_else(|| POOL.into_iter().find(|reg| free(self, *reg)));
+            .find(|reg| self.is_available(*reg) && self.bound_local(*reg).is_none())
+            .or_else(|| POOL.into_iter().find(|reg| self.is_available(*reg)));
         let reg = match reg {
             Some(reg) => reg,
             None => {
                 let victim = POOL
                     .into_iter()
-                    .filter(|reg| self.locked & 1 << reg.0 == 0)
+                    .filter(|reg| !self.is_locked(*reg))
                     .filter(|reg| self.now.cell(*reg).holder != Holder::Temporary)
                     .min_by_key(|reg| self.cost(*reg))
                     .ok_or(Error::Internal("no register left"))?;
@@ -342,15 +356,13 @@ impl Frame {
             }
             Holder::Temporary => return Err(Error::Internal("temporary evicted")),
         }
-        *self.now.cell_mut(reg)? = Cell::default();
-        Ok(())
+        self.now.free(reg)
     }
 
     /// Frees a temporary before its operation ends.
     pub(super) fn release(&mut self, reg: Reg) -> Result<(), Error> {
         self.locked &= !(1 << reg.0);
-        *self.now.cell_mut(reg)? = Cell::default();
-        Ok(())
+        self.now.free(reg)
     }
 
     /// Pushes an operand.
@@ -379,8 +391,8 @@ impl Frame {
     /// Pops an operand; its register becomes a locked temporary.
     pub(super) fn pop(&mut self) -> Result<Operand, Error> {
         let operand = self.stack.pop().ok_or(Error::Internal("operand stack empty"))?;
-        self.settled = self.settled.min(self.stack.len());
-        self.release_operand(operand)?;
+        self.spilled = self.spilled.min(self.stack.len());
+        self.lock_popped(operand)?;
         Ok(operand)
     }
 
@@ -391,7 +403,7 @@ impl Frame {
         let place = self.stack.get_mut(index).ok_or(Error::Internal("operand"))?;
         let operand = *place;
         place.value = Value::Const(0);
-        self.release_operand(operand)?;
+        self.lock_popped(operand)?;
         Ok(operand)
     }
 
@@ -401,7 +413,7 @@ impl Frame {
         let index = self.index(above)?;
         let depth = u32::try_from(index).map_err(|_| Error::TooLarge("operands"))?;
         self.stack.get_mut(index).ok_or(Error::Internal("operand"))?.value = Value::Reg(reg);
-        self.settled = self.settled.min(index);
+        self.spilled = self.spilled.min(index);
         self.hold(reg, Holder::Operand(depth))
     }
 
@@ -411,8 +423,9 @@ impl Frame {
         last.and_then(|last| last.checked_sub(above)).ok_or(Error::Internal("operand stack empty"))
     }
 
-    /// Makes the register of an operand that leaves the stack a locked temporary.
-    fn release_operand(&mut self, operand: Operand) -> Result<(), Error> {
+    /// Locks the register of an operand that leaves the stack. It becomes a temporary, unless it is
+    /// that of a local.
+    fn lock_popped(&mut self, operand: Operand) -> Result<(), Error> {
         match operand.value {
             Value::Reg(reg) => {
                 self.now.cell_mut(reg)?.holder = Holder::Temporary;
@@ -459,10 +472,7 @@ impl Frame {
             Value::Local(local) => match self.now.reg_of(local) {
                 Some(reg) => reg,
                 None => {
-                    let bound = self
-                        .bound_reg(local)
-                        .filter(|reg| self.now.cell(*reg).holder == Holder::Free && self.locked & 1 << reg.0 == 0);
-                    let reg = match bound {
+                    let reg = match self.bound_reg(local).filter(|reg| self.is_available(*reg)) {
                         Some(reg) => reg,
                         None => self.alloc()?,
                     };
@@ -549,8 +559,7 @@ impl Frame {
         self.asm.mov(bound, reg)?;
         let cell = self.now.cell(reg);
         *self.now.cell_mut(bound)? = cell;
-        *self.now.cell_mut(reg)? = Cell::default();
-        Ok(())
+        self.now.free(reg)
     }
 
     /// Assigns the top operand to `local`; it stays on the stack if `keeps`.
@@ -564,7 +573,7 @@ impl Frame {
             if let Some(old) = old
                 && operand.value != Value::Local(local)
             {
-                *self.now.cell_mut(old)? = Cell::default();
+                self.now.free(old)?;
             }
             if keeps {
                 self.push(operand.value)?;
@@ -582,7 +591,7 @@ impl Frame {
             }
             Value::Reg(reg) => {
                 if let Some(old) = old {
-                    *self.now.cell_mut(old)? = Cell::default();
+                    self.now.free(old)?;
                 }
                 match bound.filter(|bound| *bound != reg && self.now.cell(*bound).holder == Holder::Free) {
                     Some(bound) => {
@@ -602,9 +611,7 @@ impl Frame {
                         *self.now.cell_mut(old)? = Cell { holder: Holder::Temporary, ..Cell::default() };
                         old
                     }
-                    None => match bound
-                        .filter(|bound| self.now.cell(*bound).holder == Holder::Free && self.locked & 1 << bound.0 == 0)
-                    {
+                    None => match bound.filter(|bound| self.is_available(*bound)) {
                         Some(bound) => bound,
                         None => self.alloc()?,
                     },
@@ -634,7 +641,7 @@ impl Frame {
         if self.aliases.get(local as usize).is_none_or(|count| *count == 0) {
             return Ok(());
         }
-        for index in self.settled..self.stack.len() {
+        for index in self.spilled..self.stack.len() {
             let Some(operand) = self.stack.get(index).copied() else { break };
             if operand.value != Value::Local(local) {
                 continue;
@@ -650,7 +657,7 @@ impl Frame {
     /// Moves all operands but constants below `height` into their frame slots.
     pub(super) fn spill(&mut self, height: usize) -> Result<(), Error> {
         let height = height.min(self.stack.len());
-        for index in self.settled..height {
+        for index in self.spilled..height {
             let Some(operand) = self.stack.get(index).copied() else { break };
             match operand.value {
                 Value::Const(_) | Value::Slot => continue,
@@ -663,7 +670,7 @@ impl Frame {
                 }
             }
         }
-        self.settled = self.settled.max(height);
+        self.spilled = self.spilled.max(height);
         Ok(())
     }
 
@@ -696,7 +703,7 @@ impl Frame {
         self.asm.store_slot(slot, RegImm::Reg(reg))?;
         self.locked = locked;
         if self.now.cell(reg).holder == Holder::Temporary {
-            *self.now.cell_mut(reg)? = Cell::default();
+            self.now.free(reg)?;
         }
         self.set_slot(index);
         Ok(())
@@ -775,7 +782,7 @@ impl Frame {
     pub(super) fn clobber(&mut self, moves_memory: bool) -> Result<(), Error> {
         for reg in POOL {
             if !PRESERVED.contains(&reg) {
-                *self.now.cell_mut(reg)? = Cell::default();
+                self.now.free(reg)?;
             }
         }
         self.now.has_base &= !moves_memory;
