@@ -566,74 +566,69 @@ impl Frame {
     pub(super) fn assign(&mut self, local: u32, keeps: bool) -> Result<(), Error> {
         let operand = self.pop()?;
         self.detach(local)?;
-        let old = self.now.reg_of(local);
-        let bound = self.bound_reg(local);
-        if !self.is_live(local) {
+        let kept = if operand.value == Value::Local(local) {
+            // The local has the value already.
+            operand.value
+        } else if self.is_live(local) {
+            let reg = match operand.value {
+                Value::Reg(reg) => self.assign_reg(local, reg)?,
+                Value::Const(_) | Value::Slot | Value::Local(_) => self.assign_copy(local, operand)?,
+            };
+            let cell = self.now.cell(reg);
+            self.hold(reg, Holder::Local { local, is_dirty: true })?;
+            self.now.cell_mut(reg)?.take_facts(cell);
+            Value::Local(local)
+        } else {
             // Nothing reads it.
-            if let Some(old) = old
-                && operand.value != Value::Local(local)
-            {
+            if let Some(old) = self.now.reg_of(local) {
                 self.now.free(old)?;
             }
-            if keeps {
-                self.push(operand.value)?;
-            }
-            self.unlock();
-            return Ok(());
-        }
-        let reg = match operand.value {
-            Value::Local(other) if other == local => {
-                if keeps {
-                    self.push(Value::Local(local))?;
-                }
-                self.unlock();
-                return Ok(());
-            }
-            Value::Reg(reg) => {
-                if let Some(old) = old {
-                    self.now.free(old)?;
-                }
-                match bound.filter(|bound| *bound != reg && self.now.cell(*bound).holder == Holder::Free) {
-                    Some(bound) => {
-                        self.asm.mov(bound, reg)?;
-                        let cell = self.now.cell(reg);
-                        self.hold(bound, Holder::Temporary)?;
-                        self.now.cell_mut(bound)?.take_facts(cell);
-                        bound
-                    }
-                    None => reg,
-                }
-            }
-            Value::Const(_) | Value::Slot | Value::Local(_) => {
-                // The old register may be the only one, and the source is not in it.
-                let target = match old {
-                    Some(old) => {
-                        *self.now.cell_mut(old)? = Cell { holder: Holder::Temporary, ..Cell::default() };
-                        old
-                    }
-                    None => match bound.filter(|bound| self.is_available(*bound)) {
-                        Some(bound) => bound,
-                        None => self.alloc()?,
-                    },
-                };
-                self.lock(target);
-                let cell = match operand.value {
-                    Value::Local(other) => self.now.reg_of(other).map(|reg| self.now.cell(reg)),
-                    _ => None,
-                };
-                self.own(operand, Some(target))?;
-                self.now.cell_mut(target)?.take_facts(cell.unwrap_or_default());
-                target
-            }
+            operand.value
         };
-        let cell = self.now.cell(reg);
-        self.hold(reg, Holder::Local { local, is_dirty: true })?;
-        self.now.cell_mut(reg)?.take_facts(cell);
         if keeps {
-            self.push(Value::Local(local))?;
+            self.push(kept)?;
         }
         self.unlock();
         Ok(())
+    }
+
+    /// Frees the old register of `local` and returns the new one, which has the value of the
+    /// temporary `reg`: the register that `local` is bound to, if it is free, or else `reg` itself.
+    fn assign_reg(&mut self, local: u32, reg: Reg) -> Result<Reg, Error> {
+        if let Some(old) = self.now.reg_of(local) {
+            self.now.free(old)?;
+        }
+        let is_free = |bound: &Reg| *bound != reg && self.now.cell(*bound).holder == Holder::Free;
+        let Some(bound) = self.bound_reg(local).filter(is_free) else { return Ok(reg) };
+        self.asm.mov(bound, reg)?;
+        let cell = self.now.cell(reg);
+        self.hold(bound, Holder::Temporary)?;
+        self.now.cell_mut(bound)?.take_facts(cell);
+        Ok(bound)
+    }
+
+    /// Copies the popped `operand`, which has no register of its own, and returns the register of
+    /// the copy: the old one of `local`, the one that `local` is bound to, or another.
+    fn assign_copy(&mut self, local: u32, operand: Operand) -> Result<Reg, Error> {
+        let target = match self.now.reg_of(local) {
+            // The old register may be the only one, and the source is not in it.
+            Some(old) => {
+                *self.now.cell_mut(old)? = Cell { holder: Holder::Temporary, ..Cell::default() };
+                old
+            }
+            None => match self.bound_reg(local).filter(|bound| self.is_available(*bound)) {
+                Some(bound) => bound,
+                None => self.alloc()?,
+            },
+        };
+        self.lock(target);
+        let cell = match operand.value {
+            Value::Local(other) => self.now.reg_of(other).map(|reg| self.now.cell(reg)),
+            _ => None,
+        };
+        self.own(operand, Some(target))?;
+        self.now.cell_mut(target)?.take_facts(cell.unwrap_or_default());
+        Ok(target)
     }
 
     /// Gives operands that are the value of `local` a place of their own, as it is about to change.
