@@ -12,7 +12,10 @@
 
 use super::{
     Error,
-    analysis::Analysis,
+    analysis::{
+        Analysis,
+        Loop, //
+    },
     assembler::{
         Assembler,
         RegImm, //
@@ -46,6 +49,9 @@ const LOOP_POOL: [Reg; 5] = [Reg(9), Reg(8), Reg(5), Reg(4), Reg(3)];
 
 /// Number of registers, R10 included.
 const REGISTERS: usize = 11;
+
+/// Local that each register is bound to.
+type Bindings = [Option<u32>; REGISTERS];
 
 /// Owner of a register.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,8 +171,8 @@ pub(super) struct Frame {
     pub(super) stack: Vec<Operand>,
     /// Number of operands that are the value of a local, for each local.
     aliases: Vec<u32>,
-    /// Registers that each open loop binds to locals, the innermost last.
-    bound: Vec<[Option<u32>; REGISTERS]>,
+    /// Registers that the function and each open loop bind to locals, the innermost loop last.
+    bound: Vec<Bindings>,
     /// Registers that must not be taken now, a bit each.
     locked: u16,
     /// Number of uses of registers so far, see [`Cell::age`].
@@ -800,13 +806,21 @@ impl Frame {
         claim(&mut self.asm, &now);
     }
 
-    /// Begins a loop: chooses the registers of the locals that it uses most, and returns the state
-    /// at its head.
+    /// Begins a loop: binds registers to the locals that it uses most, and returns the state at its
+    /// head.
     pub(super) fn enter_loop(&mut self, number: usize) -> Snapshot {
         let info = self.analysis.loops.get(number).cloned().unwrap_or_default();
+        let bound = self.choose_registers(&info);
+        let head = self.loop_head(&info, &bound);
+        self.bound.push(bound);
+        head
+    }
+
+    /// Returns the registers for the locals that a loop uses most: those that they are in now, if
+    /// the loop may bind these.
+    fn choose_registers(&self, info: &Loop) -> Bindings {
         let pool: &[Reg] = if info.has_call { &PRESERVED } else { &LOOP_POOL };
         let mut bound = [None; REGISTERS];
-        let mut head = Snapshot { has_base: info.has_memory && !info.moves_memory, ..Snapshot::default() };
         let chosen = info.hot.get(..pool.len().min(info.hot.len())).unwrap_or_default();
         let mut set = |reg: Reg, local: u32| {
             if let Some(place) = bound.get_mut(usize::from(reg.0)) {
@@ -830,6 +844,13 @@ impl Frame {
                 set(reg, local);
             }
         }
+        bound
+    }
+
+    /// Returns the state at the head of a loop with the registers `bound`. They hold their locals,
+    /// except those that have no value before the loop.
+    fn loop_head(&self, info: &Loop, bound: &Bindings) -> Snapshot {
+        let mut head = Snapshot { has_base: info.has_memory && !info.moves_memory, ..Snapshot::default() };
         for reg in POOL {
             let Some(local) = bound.get(usize::from(reg.0)).copied().flatten() else { continue };
             let lifetime = self.analysis.locals.get(local as usize).copied().unwrap_or_default();
@@ -844,7 +865,6 @@ impl Frame {
                 cell.take_facts(known.unwrap_or_default());
             }
         }
-        self.bound.push(bound);
         head
     }
 
