@@ -91,7 +91,7 @@ pub(super) struct Analysis {
 }
 
 /// An open construct.
-struct Frame {
+struct Construct {
     /// Index in [`Analysis::ends`].
     number: u32,
     /// Identifies the construct; an `else` begins another one.
@@ -119,8 +119,8 @@ pub(super) fn analyse(
         local.is_accessed = true;
         local.scope = (0, u32::MAX);
     }
-    let mut frames: Vec<Frame> = Vec::new();
-    // Indices of the open loops in `frames`.
+    let mut constructs: Vec<Construct> = Vec::new();
+    // Indices of the open loops in `constructs`.
     let mut open: Vec<usize> = Vec::new();
     let mut log: Vec<Use> = Vec::new();
     let mut position: u32 = FIRST_POSITION;
@@ -138,25 +138,25 @@ pub(super) fn analyse(
                 let number = u32::try_from(analysis.ends.len()).unwrap_or(u32::MAX);
                 analysis.ends.push(u32::MAX);
                 let in_loop = matches!(operator, Operator::Loop { .. }).then(|| {
-                    open.push(frames.len());
+                    open.push(constructs.len());
                     analysis.loops.push(Loop::default());
                     (analysis.loops.len().saturating_sub(1), log.len())
                 });
                 id = id.saturating_add(1);
-                frames.push(Frame { number, id, in_loop, extended: Vec::new() });
+                constructs.push(Construct { number, id, in_loop, extended: Vec::new() });
             }
             Operator::Else | Operator::Catch { .. } | Operator::CatchAll => {
                 id = id.saturating_add(1);
-                if let Some(frame) = frames.last_mut() {
-                    frame.id = id;
+                if let Some(construct) = constructs.last_mut() {
+                    construct.id = id;
                 }
             }
             Operator::End | Operator::Delegate { .. } => {
-                if let Some(frame) = frames.pop() {
-                    if frame.in_loop.is_some() {
+                if let Some(construct) = constructs.pop() {
+                    if construct.in_loop.is_some() {
                         open.pop();
                     }
-                    analysis.close(&frame, position, &mut log);
+                    analysis.close(&construct, position, &mut log);
                 }
             }
             Operator::LocalGet { local_index }
@@ -166,17 +166,17 @@ pub(super) fn analyse(
                 let (word, is_vector) = locals.locate(local_index).ok_or(Error::Internal("local"))?;
                 for local in [word].into_iter().chain(is_vector.then(|| word.saturating_add(1))) {
                     log.push(Use { local, weight: 1, is_assigned });
-                    analysis.access((local, is_assigned), position, &mut frames, &open);
+                    analysis.access((local, is_assigned), position, &mut constructs, &open);
                 }
             }
             Operator::ReturnCallIndirect { .. } => analysis.calls_tails = true,
             Operator::ReturnCall { function_index } => analysis.calls_tails |= is_tail(function_index),
             ref other => {
                 if let Operator::Rethrow { relative_depth } = other {
-                    let frame = frames.iter().rev().nth(*relative_depth as usize);
-                    analysis.rethrown.extend(frame.map(|frame| frame.number));
+                    let construct = constructs.iter().rev().nth(*relative_depth as usize);
+                    analysis.rethrown.extend(construct.map(|construct| construct.number));
                 }
-                analysis.note(other, &frames, &open);
+                analysis.note(other, &constructs, &open);
             }
         }
         position = position.saturating_add(1);
@@ -187,14 +187,14 @@ pub(super) fn analyse(
 
 impl Analysis {
     /// Notes calls and accesses to memory in all open loops.
-    fn note(&mut self, operator: &Operator<'_>, frames: &[Frame], open: &[usize]) {
+    fn note(&mut self, operator: &Operator<'_>, constructs: &[Construct], open: &[usize]) {
         let kind = kind(operator);
         let has_call = matches!(kind, Kind::Helper | Kind::MemoryHelper | Kind::Call);
         self.has_call |= has_call;
         if matches!(kind, Kind::Plain) {
             return;
         }
-        for (index, _) in open.iter().rev().filter_map(|frame| frames.get(*frame)?.in_loop) {
+        for (index, _) in open.iter().rev().filter_map(|construct| constructs.get(*construct)?.in_loop) {
             let Some(info) = self.loops.get_mut(index) else { continue };
             let before = (info.has_call, info.moves_memory, info.has_memory);
             info.has_call |= has_call;
@@ -207,44 +207,46 @@ impl Analysis {
         }
     }
 
-    fn access(&mut self, (local, is_set): (u32, bool), position: u32, frames: &mut [Frame], open: &[usize]) {
+    /// Notes an access to a local in the innermost of `constructs`, an assignment if `is_set`.
+    fn access(&mut self, (local, is_set): (u32, bool), position: u32, constructs: &mut [Construct], open: &[usize]) {
         let Some(lifetime) = self.locals.get_mut(local as usize) else { return };
         if !lifetime.is_accessed {
             lifetime.is_accessed = true;
             lifetime.first = position;
             lifetime.needs_zero = !is_set;
-            let depth = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-            lifetime.scope = (depth, frames.last().map_or(u32::MAX, |frame| frame.id));
+            let depth = u32::try_from(constructs.len()).unwrap_or(u32::MAX);
+            lifetime.scope = (depth, constructs.last().map_or(u32::MAX, |construct| construct.id));
         }
         lifetime.last = lifetime.last.max(position);
         let (depth, id) = lifetime.scope;
         // Outside the construct of its first access the local may not have been set.
         let is_inside = match depth.checked_sub(1) {
             None => true,
-            Some(index) => frames.get(index as usize).is_some_and(|frame| frame.id == id),
+            Some(index) => constructs.get(index as usize).is_some_and(|construct| construct.id == id),
         };
         lifetime.needs_zero |= !is_inside;
         let from = if lifetime.needs_zero { 0 } else { depth as usize };
         // It stays alive until the end of the outermost loop inside its scope.
-        let first = open.partition_point(|frame| *frame < from);
-        if let Some(frame) = open.get(first).and_then(|frame| frames.get_mut(*frame))
-            && lifetime.extended_in != frame.id
+        let first = open.partition_point(|construct| *construct < from);
+        if let Some(construct) = open.get(first).and_then(|construct| constructs.get_mut(*construct))
+            && lifetime.extended_in != construct.id
         {
-            lifetime.extended_in = frame.id;
-            frame.extended.push(local);
+            lifetime.extended_in = construct.id;
+            construct.extended.push(local);
         }
     }
 
-    fn close(&mut self, frame: &Frame, position: u32, log: &mut Vec<Use>) {
-        if let Some(end) = self.ends.get_mut(frame.number as usize) {
+    /// Notes the end of `construct` at `position`.
+    fn close(&mut self, construct: &Construct, position: u32, log: &mut Vec<Use>) {
+        if let Some(end) = self.ends.get_mut(construct.number as usize) {
             *end = position;
         }
-        for local in &frame.extended {
+        for local in &construct.extended {
             if let Some(lifetime) = self.locals.get_mut(*local as usize) {
                 lifetime.last = lifetime.last.max(position);
             }
         }
-        if let Some((index, start)) = frame.in_loop {
+        if let Some((index, start)) = construct.in_loop {
             let hot = top(log, start);
             if let Some(info) = self.loops.get_mut(index) {
                 info.hot = hot;
