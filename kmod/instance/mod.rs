@@ -293,6 +293,26 @@ impl Instance {
     }
 }
 
+impl AnonFile for Instance {
+    const NAME: &'static CStr = c"[kwasmi-instance]";
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            RUN => Self::run(this, &Argument::new(arg)),
+            RESULTS => this.results(&Argument::new(arg)),
+            KILL => this.kill(),
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Instance {
+    fn drop(self: Pin<&mut Self>) {
+        self.inner.lock().end(&self);
+    }
+}
+
 impl Inner {
     /// Creates the engine objects of an instance of `module`, on an account of its own. Nothing of
     /// the guest runs.
@@ -532,24 +552,4 @@ fn check_strings(strings: &[u8], log: &mut LogBuffer) -> Result {
 fn wait_for_turn() -> Error {
     host::signal::pause();
     host::signal::restart_syscall()
-}
-
-impl AnonFile for Instance {
-    const NAME: &'static CStr = c"[kwasmi-instance]";
-
-    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
-        match cmd {
-            RUN => Self::run(this, &Argument::new(arg)),
-            RESULTS => this.results(&Argument::new(arg)),
-            KILL => this.kill(),
-            _ => Err(ENOTTY),
-        }
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for Instance {
-    fn drop(self: Pin<&mut Self>) {
-        self.inner.lock().end(&self);
-    }
 }
