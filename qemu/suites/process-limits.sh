@@ -4,7 +4,7 @@
 # Limits of a process, and the kernel's access checks, apply to a guest as to a process.
 . /suites/ktap.sh >/dev/null
 
-kwasmi-abi process-limits io-limits rebuilt
+kwasmi-abi process-limits rebuilt
 status=$?
 look_for_leaks
 exit "$status"

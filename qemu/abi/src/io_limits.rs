@@ -109,7 +109,7 @@ fn wait_for(text: &str, file: &Path) {
         assert!(begin.elapsed() < Duration::from_secs(60), "no {text}: {}", stat());
         thread::sleep(Duration::from_millis(50));
     }
-    println!("# in force after {:.1} s", begin.elapsed().as_secs_f64());
+    println!("#{text} after {:.1} s", begin.elapsed().as_secs_f64());
 }
 
 /// io.cost allows 89 reads per second: 1% of its model for a disk that is not rotational. A sibling
@@ -138,9 +138,15 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn new(disk: &'a Disk, name: &str, micros: u32) -> Self {
-        let group = Group::new(name, ("io", "io.latency", &format!("{} target={micros}", disk.number)));
-        Self { disk, group }
+    /// Creates a group with a target, and starts a [`reader`] in it.
+    fn new(disk: &'a Disk, name: &str, micros: u32, pause: Duration) -> (Self, Child) {
+        let group = Group::new(name, ("io", "io.weight", "100"));
+        let reader = reader(&group, pause);
+        // The group reads before it gets the target: if it has not used the disk, the kernel
+        // allocates memory under a lock when the target is written, which lockdep reports.
+        wait_for(" rios=", &group.path("io.stat"));
+        fs::write(group.path("io.latency"), format!("{} target={micros}", disk.number)).expect("a value");
+        (Self { disk, group }, reader)
     }
 }
 
@@ -159,11 +165,10 @@ fn latency() {
     let disk = Disk::new(LOOKUPS);
     // All reads take longer than 1 µs. A read of metadata delays the other group by the difference
     // to its target, which is nearly 1 s, but by a quarter of a second at a time.
-    let (fast, slow) = (Target::new(&disk, FAST, 1), Target::new(&disk, SLOW, 1_000_000));
-    let _reader = reader(&fast.group, Duration::from_millis(20));
+    let (_fast, _reader) = Target::new(&disk, FAST, 1, Duration::from_millis(20));
     // io.latency halves the queue depth of a group that reads data, until it is 1. It then delays
     // the group.
-    let other = reader(&slow.group, Duration::from_millis(1));
+    let (slow, other) = Target::new(&disk, SLOW, 1_000_000, Duration::from_millis(1));
     wait_for(" use_delay=", &slow.group.path("io.stat"));
     drop(other);
     assert!((0..ATTEMPTS).any(|_| is_delayed_as_a_process(&disk, &slow.group)));
