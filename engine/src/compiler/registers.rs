@@ -148,7 +148,7 @@ impl Snapshot {
 pub(super) struct Frame {
     pub(super) asm: Assembler,
     pub(super) analysis: Analysis,
-    /// What the registers hold at the next instruction.
+    /// Contents of the registers at the next instruction.
     pub(super) now: Snapshot,
     /// Operand stack.
     pub(super) stack: Vec<Operand>,
