@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fuzz target `compiled`: compiled programs, compared with the interpreter.
+//! Fuzz target `compiled`: compiled programs, compared with the interpreter or with wasmtime.
 
 #![no_main]
 
