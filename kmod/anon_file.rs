@@ -133,3 +133,15 @@ pub(crate) fn install<T: AnonFile>(object: Arc<T>) -> Result<isize> {
     reservation.fd_install(file);
     Ok(number as isize)
 }
+
+/// Creates a close-on-exec descriptor for `file` in the current process. Returns its number.
+///
+/// # Errors
+///
+/// `EMFILE` if the process has too many descriptors.
+pub(crate) fn install_file(file: ARef<File>) -> Result<isize> {
+    let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let number = reservation.reserved_fd();
+    reservation.fd_install(file);
+    Ok(number as isize)
+}

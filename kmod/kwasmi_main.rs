@@ -59,6 +59,7 @@ mod policy;
 )]
 mod preview1;
 mod programs;
+mod service;
 #[path = "../engine/src/signing/mod.rs"]
 #[allow(
     dead_code,
@@ -211,6 +212,7 @@ struct Kwasmi {
     _policy: policy::denied::Policy,
     _code_cache: code::cache::CodeCache,
     _users: user::Users,
+    _services: service::registry::Registry,
     _reserve: engine::Reserve,
     _freeing: programs::Freeing,
     _stacks: engine::stack::Stacks,
@@ -229,6 +231,9 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: `Users::begin` must be called once, before any `Counted` is created: this is
             // the only call, and the device does not exist yet.
             _users: unsafe { user::Users::begin() },
+            // SAFETY: `Registry::begin` must be called once, before any other function of
+            // `registry`: this is the only call, and the device does not exist yet.
+            _services: unsafe { service::registry::Registry::begin() },
             _keyring: machine::check()
                 .and_then(|()| policy::verify::check_parameter())
                 .and_then(|()| policy::keyring::Keyring::new())?,

@@ -127,6 +127,11 @@ impl Module {
         &self.identity
     }
 
+    /// Returns a reference to hash, signer and manifest of the module.
+    pub(crate) fn shared_identity(&self) -> Arc<Identity> {
+        self.identity.clone()
+    }
+
     /// Returns the code of the module.
     pub(crate) fn code(&self) -> &Code {
         &self.code

@@ -49,5 +49,10 @@ plain_data!(
     kwasmi_policy,
     kwasmi_deny,
     kwasmi_min_version,
-    kwasmi_list_policy
+    kwasmi_list_policy,
+    kwasmi_publish,
+    kwasmi_find,
+    kwasmi_service,
+    kwasmi_list_services,
+    kwasmi_wait
 );

@@ -33,13 +33,16 @@ use crate::{
         denied,
         identity::Identity, //
     },
+    service::registry,
     signing::envelope::Envelope,
     uapi::{
         kwasmi_deny,
+        kwasmi_find,
         kwasmi_info,
         kwasmi_limit_info,
         kwasmi_list_limits,
         kwasmi_list_policy,
+        kwasmi_list_services,
         kwasmi_load,
         kwasmi_min_version,
         kwasmi_policy,
@@ -73,6 +76,8 @@ const DENY: u32 = ioctl::iow::<kwasmi_deny>(0x88);
 const LIST_DENIED: u32 = ioctl::iowr::<kwasmi_list_policy>(0x89);
 const SET_MIN_VERSION: u32 = ioctl::iow::<kwasmi_min_version>(0x8A);
 const LIST_MIN_VERSIONS: u32 = ioctl::iowr::<kwasmi_list_policy>(0x8B);
+const FIND: u32 = ioctl::iow::<kwasmi_find>(0x8F);
+const LIST_SERVICES: u32 = ioctl::iowr::<kwasmi_list_services>(0x90);
 
 /// Open file of `/dev/kwasmi`. It has no state: each loaded module has its own fd.
 pub(crate) struct Device;
@@ -96,6 +101,8 @@ impl MiscDevice for Device {
             LIST_DENIED => denied::list_denied(&arg),
             SET_MIN_VERSION => denied::set_min_version(&arg),
             LIST_MIN_VERSIONS => denied::list_min_versions(&arg),
+            FIND => registry::find(&arg),
+            LIST_SERVICES => registry::list(&arg),
             _ => Err(ENOTTY),
         }
     }

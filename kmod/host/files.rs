@@ -213,11 +213,7 @@ impl Files {
     ///
     /// `EBADF` if `fd` is not open; `ENOMEM` if the table cannot grow.
     pub(crate) fn open(&mut self, fd: i32) -> Result<(u32, (bool, bool))> {
-        let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
-        // SAFETY: `assume_no_fdget_pos` requires that no `fdget_pos` call is active on this task.
-        // This is an ioctl, which uses `fdget` only.
-        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
-        let open = Open::new(file);
+        let open = Open::new(referenced(fd)?);
         let access = open.access();
         Ok((self.add(open)?, access))
     }
@@ -319,6 +315,33 @@ impl Files {
         }
         open.flags = flags;
         Ok(0)
+    }
+}
+
+/// Returns a reference to the descriptor `fd` of the current process.
+///
+/// # Errors
+///
+/// `EBADF` if `fd` is not open.
+fn referenced(fd: i32) -> Result<ARef<File>> {
+    let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
+    // SAFETY: `assume_no_fdget_pos` requires that no `fdget_pos` call is active on this task. This
+    // is an ioctl, which uses `fdget` only.
+    Ok(unsafe { LocalFile::assume_no_fdget_pos(file) })
+}
+
+/// Returns a reference to the descriptor `fd` of the current process, which must be a regular file:
+/// such a file holds no references to other files.
+///
+/// # Errors
+///
+/// `EBADF` if `fd` is not open; `EINVAL` if it is another kind of file.
+pub(crate) fn regular_file(fd: i32) -> Result<ARef<File>> {
+    let open = Open::new(referenced(fd)?);
+    if open.kind() == bindings::S_IFREG && !open.is_anonymous() {
+        Ok(open.file)
+    } else {
+        Err(EINVAL)
     }
 }
 

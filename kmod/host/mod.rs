@@ -20,7 +20,10 @@ mod ticker;
 mod transfer;
 
 pub(crate) use self::{
-    files::Files,
+    files::{
+        regular_file,
+        Files, //
+    },
     resident::Resident,
     runner::Runner, //
 };

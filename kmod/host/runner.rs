@@ -11,6 +11,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        Arc,
         SpinLock, //
     },
     task::Task,
@@ -44,10 +45,17 @@ struct State {
 
 impl Runner {
     /// Creates the runner of an instance that does not run.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            state <- new_spinlock!(State::default(), "kwasmi::Runner::state"),
-        })
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if no memory is available.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_spinlock!(State::default(), "kwasmi::Runner::state"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
     }
 
     /// Kills the instance: a task that runs it leaves the engine soon.

@@ -50,8 +50,13 @@ use crate::{
     limits::CallLimits,
     log::LogBuffer,
     module::Module,
+    service::{
+        registry::Name,
+        Published, //
+    },
     uapi::{
         kwasmi_fd,
+        kwasmi_publish,
         kwasmi_results,
         kwasmi_run,
         KWASMI_INVOKE_MAX,
@@ -90,6 +95,7 @@ use kernel::{
 const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
 const KILL: u32 = ioctl::io(0x84);
 const RESULTS: u32 = ioctl::iowr::<kwasmi_results>(0x8D);
+const PUBLISH: u32 = ioctl::iow::<kwasmi_publish>(0x8E);
 
 const _: () = assert!(INVOKE_MAX == KWASMI_INVOKE_MAX as usize);
 
@@ -106,9 +112,9 @@ pub(crate) struct Instance {
     /// the module's locks.
     #[pin]
     inner: Mutex<Inner>,
-    /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock.
-    #[pin]
-    runner: Runner,
+    /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
+    /// with the service that the instance is, if it is one.
+    runner: Arc<Runner>,
 }
 
 /// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
@@ -125,6 +131,8 @@ struct Inner {
     /// Set once the guest may have executed code. It then continues even if its module is denied.
     has_entered: bool,
     report: Report,
+    /// Name of the instance, if it is a service.
+    published: Option<Published>,
 }
 
 /// Instance object of the engine.
@@ -184,10 +192,11 @@ impl Instance {
                         has_run: false,
                         has_entered: false,
                         report: Report::new(),
+                        published: None,
                     },
                     "kwasmi::Instance::inner"
                 ),
-                runner <- Runner::new(),
+                runner: Runner::new()?,
                 credentials: credentials::current(),
                 module,
                 counted,
@@ -251,16 +260,33 @@ impl Instance {
         let report = &inner.report;
         let _ = log.write_str(crate::log::text(&report.text));
         arg.write(&kwasmi_run {
-            status: report.ending as u32,
-            code: report.code,
-            fuel_used: report.fuel_used,
-            memory_peak: report.memory_peak,
-            heap_peak: report.heap_peak,
-            stack_peak: report.stack_peak,
-            limit_value: report.limit_value,
+            log: request.log,
+            log_size: request.log_size,
             log_len: log.give()?,
-            ..request
+            ..report.answer()
         })?;
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_PUBLISH`.
+    fn publish(&self, arg: &Argument) -> Result<isize> {
+        ioctl::require_sys_admin()?;
+        let request: kwasmi_publish = arg.read()?;
+        let name = Name::from_chars(&request.name)?;
+        if request.flags != 0 {
+            return Err(EINVAL);
+        }
+        let log = match request.log {
+            -1 => None,
+            fd => Some(host::regular_file(fd)?),
+        };
+        let mut inner = self.inner.try_lock().ok_or(EBUSY)?;
+        if inner.has_run || inner.published.is_some() {
+            return Err(EBUSY);
+        }
+        let identity = self.module.shared_identity();
+        let published = Published::new(name, identity, self.runner.clone(), log)?;
+        inner.published = Some(published);
         Ok(0)
     }
 
@@ -301,6 +327,7 @@ impl AnonFile for Instance {
             RUN => Self::run(this, &Argument::new(arg)),
             RESULTS => this.results(&Argument::new(arg)),
             KILL => this.kill(),
+            PUBLISH => this.publish(&Argument::new(arg)),
             _ => Err(ENOTTY),
         }
     }
@@ -400,6 +427,9 @@ impl Inner {
             self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
         }
         let running = instance.runner.begin(self.host.deadline)?;
+        if let Some(published) = &self.published {
+            published.run();
+        }
         let mut text = [0; TEXT_MAX];
         let mut log = crate::ffi::Log {
             text: text.as_mut_ptr(),
@@ -416,7 +446,7 @@ impl Inner {
             memory_peak: 0,
             log: &mut log,
         };
-        self.host.runner = &instance.runner;
+        self.host.runner = &*instance.runner;
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let assumed = Assumed::new(&instance.credentials);
@@ -461,6 +491,9 @@ impl Inner {
         }
         if self.report.ending == Ending::Limited {
             self.report.limit_value = self.limit_value(instance);
+        }
+        if let Some(published) = &self.published {
+            published.end(self.report.answer(), &self.report.text);
         }
         Ok(())
     }

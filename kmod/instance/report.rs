@@ -8,7 +8,8 @@ use crate::{
         RunArgs,
         INVOKE_MAX, //
     },
-    memory, //
+    memory,
+    uapi::kwasmi_run, //
 };
 use kernel::prelude::*;
 
@@ -53,6 +54,20 @@ impl Report {
         self.results = args.results;
         self.results_len = args.results_len;
         self.say(text);
+    }
+
+    /// Returns the answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.
+    pub(super) fn answer(&self) -> kwasmi_run {
+        kwasmi_run {
+            status: self.ending as u32,
+            code: self.code,
+            fuel_used: self.fuel_used,
+            memory_peak: self.memory_peak,
+            heap_peak: self.heap_peak,
+            stack_peak: self.stack_peak,
+            limit_value: self.limit_value,
+            ..kwasmi_run::default()
+        }
     }
 
     /// Stores the text that explains how the guest ended. Without memory for it, the text is

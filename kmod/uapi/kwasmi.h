@@ -30,7 +30,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			6
+#define KWASMI_ABI			7
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -481,6 +481,114 @@ struct kwasmi_list_policy {
 	__u32 reserved;
 };
 
+/*
+ * Services: instances with a name, which other processes find, watch and stop.
+ *
+ *     instance fd  --KWASMI_IOC_PUBLISH-->  the instance is a service
+ *     /dev/kwasmi  --KWASMI_IOC_FIND-->     service fd
+ *
+ * A service fd does not keep the instance. The name is removed when the instance is freed, which is
+ * at the latest when the processes end that have its fd.
+ */
+
+/* Values of `state` of struct kwasmi_service. */
+#define KWASMI_SERVICE_READY	0	/* the guest has not run */
+#define KWASMI_SERVICE_RUNNING	1	/* the guest has begun to run */
+#define KWASMI_SERVICE_ENDED	2	/* the guest has ended, and the service keeps its name */
+#define KWASMI_SERVICE_REMOVED	3	/* the service has no name any more */
+
+/*
+ * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service, before its first
+ * KWASMI_IOC_RUN. If a service that has ended has the name, it loses the name to this one.
+ *
+ * EPERM	The caller lacks CAP_SYS_ADMIN.
+ * EINVAL	The name is not 1 to 64 characters of a-z 0-9 . _ -, or `log` is not a regular file.
+ * EEXIST	A service that has not ended has the name.
+ * EBADF	`log` is not open.
+ * EBUSY	The instance has run, or is a service already.
+ * ENOMEM	Out of memory.
+ */
+struct kwasmi_publish {
+	char name[72];			/* NUL-terminated, padded with zeros */
+	/* Descriptor of a regular file with the guest's output, which KWASMI_IOC_LOG returns; or -1. */
+	__s32 log;
+	__u32 flags;			/* none defined */
+};
+
+/*
+ * KWASMI_IOC_FIND on /dev/kwasmi: returns a service fd (close-on-exec).
+ *
+ * EINVAL	The name is not valid.
+ * ENOENT	No service has the name.
+ * ENOMEM	Out of memory.
+ */
+struct kwasmi_find {
+	char name[72];			/* NUL-terminated, padded with zeros */
+};
+
+/*
+ * KWASMI_IOC_SERVICE on a service fd: describes the service.
+ */
+struct kwasmi_service {
+	char name[72];			/* NUL-terminated */
+	__u32 state;			/* KWASMI_SERVICE_* */
+	__u32 status;			/* as in struct kwasmi_run, once the guest has ended; else 0 */
+	__u32 code;			/* as in struct kwasmi_run, once the guest has ended; else 0 */
+	/*
+	 * Process that called KWASMI_IOC_PUBLISH, in the caller's PID namespace; 0 if it is not in
+	 * that namespace or the instance is freed.
+	 */
+	__s32 pid;
+	__u32 uid;			/* its effective user then, in the caller's user namespace */
+	__u32 reserved;
+	__u64 since;			/* CLOCK_BOOTTIME of the publication, in nanoseconds */
+	__u8 sha256[32];		/* of the module, as in struct kwasmi_module */
+	char module[72];		/* name in the manifest of the module */
+	__u32 version[3];		/* version in the manifest of the module */
+	__u32 reserved2;
+};
+
+/*
+ * KWASMI_IOC_LIST_SERVICES on /dev/kwasmi: describes all services that have a name, in ascending
+ * order of the names.
+ */
+struct kwasmi_list_services {
+	__u64 services;			/* address of struct kwasmi_service[] */
+	__u32 services_len;		/* in: capacity in elements; out: number of services */
+	__u32 reserved;
+};
+
+/*
+ * KWASMI_IOC_WAIT on a service fd: waits for the end of the guest, or until the service has no name
+ * any more.
+ *
+ * EINVAL	`state` is another state.
+ * ETIMEDOUT	The time is over.
+ * EINTR	A signal was caught, and `timeout` is not KWASMI_UNLIMITED.
+ */
+struct kwasmi_wait {
+	__u64 timeout;			/* nanoseconds, or KWASMI_UNLIMITED */
+	__u32 state;			/* KWASMI_SERVICE_ENDED or KWASMI_SERVICE_REMOVED */
+	__u32 reserved;
+};
+
+/*
+ * KWASMI_IOC_RESULT on a service fd returns how the guest ended, as KWASMI_IOC_RUN returns it to
+ * the process that runs the guest. If the instance was freed before the guest ended, `status` is
+ * KWASMI_KILLED. It fails with EAGAIN if the guest has not ended.
+ *
+ * The next three fail with EPERM unless the caller has CAP_SYS_ADMIN or the effective user of the
+ * process that published the service.
+ *
+ * KWASMI_IOC_KILL on a service fd terminates the guest, running or not.
+ *
+ * KWASMI_IOC_LOG on a service fd returns a descriptor (close-on-exec) of the file `log` of struct
+ * kwasmi_publish. It fails with ENOENT if there is none.
+ *
+ * KWASMI_IOC_REMOVE on a service fd removes the name of a service that has ended. It fails with
+ * EBUSY if the guest has not ended.
+ */
+
 #define KWASMI_IOC_TYPE			0xB9
 
 #define KWASMI_IOC_INFO			_IOR(KWASMI_IOC_TYPE, 0x80, struct kwasmi_info)
@@ -496,7 +604,15 @@ struct kwasmi_list_policy {
 #define KWASMI_IOC_LIST_MIN_VERSIONS	_IOWR(KWASMI_IOC_TYPE, 0x8B, struct kwasmi_list_policy)
 #define KWASMI_IOC_DUMP			_IOWR(KWASMI_IOC_TYPE, 0x8C, struct kwasmi_dump)
 #define KWASMI_IOC_RESULTS		_IOWR(KWASMI_IOC_TYPE, 0x8D, struct kwasmi_results)
-/* KWASMI_IOC_KILL on an instance fd: terminates the guest, running or not. */
+#define KWASMI_IOC_PUBLISH		_IOW(KWASMI_IOC_TYPE, 0x8E, struct kwasmi_publish)
+#define KWASMI_IOC_FIND			_IOW(KWASMI_IOC_TYPE, 0x8F, struct kwasmi_find)
+#define KWASMI_IOC_LIST_SERVICES	_IOWR(KWASMI_IOC_TYPE, 0x90, struct kwasmi_list_services)
+#define KWASMI_IOC_SERVICE		_IOR(KWASMI_IOC_TYPE, 0x91, struct kwasmi_service)
+#define KWASMI_IOC_WAIT			_IOW(KWASMI_IOC_TYPE, 0x92, struct kwasmi_wait)
+#define KWASMI_IOC_RESULT		_IOWR(KWASMI_IOC_TYPE, 0x93, struct kwasmi_run)
+#define KWASMI_IOC_LOG			_IO(KWASMI_IOC_TYPE, 0x94)
+#define KWASMI_IOC_REMOVE		_IO(KWASMI_IOC_TYPE, 0x95)
+/* KWASMI_IOC_KILL on an instance or service fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 
 #endif /* _UAPI_KWASMI_H */

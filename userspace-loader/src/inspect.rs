@@ -513,7 +513,7 @@ mod tests {
         assert_eq!(
             Inspection::new(&signed(&manifest.encode().expect("can be encoded"))).refused,
             [
-                "the manifest wants interface 99, this is 6",
+                "the manifest wants interface 99, this is 7",
                 "the manifest does not list the import wasi_snapshot_preview1.fd_write",
             ]
         );

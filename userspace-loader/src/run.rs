@@ -385,7 +385,7 @@ mod tests {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 6");
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 7");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

@@ -30,6 +30,7 @@ mod race;
 mod rebuilt;
 mod run;
 mod scale;
+mod services;
 mod shared_code;
 mod signals;
 mod signing;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 25] = [
+const PARTS: [(&str, Part); 26] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -57,6 +58,7 @@ const PARTS: [(&str, Part); 25] = [
     ("directories", directories::tests),
     ("signals", signals::tests),
     ("kill", kill::tests),
+    ("services", services::tests),
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
     ("race", race::tests),

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Services: instances with a name, and the descriptors by which other processes watch and stop
+//! them.
+//!
+//! `KWASMI_IOC_PUBLISH` on an instance descriptor makes a service of the instance, and
+//! `KWASMI_IOC_FIND` on the device returns a service descriptor. A service descriptor keeps the
+//! [`Service`], not the instance: when the process that holds the instance ends, the instance is
+//! freed and the name is removed, whoever watches the service.
+
+pub(crate) mod registry;
+
+use self::registry::Name;
+
+use crate::{
+    anon_file::{
+        self,
+        AnonFile, //
+    },
+    host::Runner,
+    ioctl::{
+        self,
+        Argument, //
+    },
+    limits::UNLIMITED,
+    log::{
+        self,
+        LogBuffer, //
+    },
+    memory,
+    policy::identity::Identity,
+    uapi::{
+        kwasmi_run,
+        kwasmi_service,
+        kwasmi_wait,
+        KWASMI_KILLED,
+        KWASMI_SERVICE_ENDED,
+        KWASMI_SERVICE_READY,
+        KWASMI_SERVICE_REMOVED,
+        KWASMI_SERVICE_RUNNING, //
+    },
+};
+use core::fmt::Write;
+use kernel::{
+    error::code::{
+        EAGAIN,
+        ETIMEDOUT, //
+    },
+    fs::File,
+    new_condvar, new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow,
+        CondVar,
+        CondVarTimeoutResult,
+        Mutex, //
+    },
+    task::{
+        Kuid,
+        Task, //
+    },
+    time::{
+        hrtimer::HrTimerExpires,
+        msecs_to_jiffies,
+        BootTime,
+        Instant,
+        Monotonic, //
+    },
+};
+
+const KILL: u32 = ioctl::io(0x84);
+const SERVICE: u32 = ioctl::ior::<kwasmi_service>(0x91);
+const WAIT: u32 = ioctl::iow::<kwasmi_wait>(0x92);
+const RESULT: u32 = ioctl::iowr::<kwasmi_run>(0x93);
+const LOG: u32 = ioctl::io(0x94);
+const REMOVE: u32 = ioctl::io(0x95);
+
+/// Instance that has or had a name.
+#[pin_data]
+pub(crate) struct Service {
+    name: Name,
+    identity: Arc<Identity>,
+    /// Effective user of the process that published the service.
+    user: Kuid,
+    /// Boot time of the publication, in nanoseconds.
+    since: u64,
+    runner: Arc<Runner>,
+    #[pin]
+    state: Mutex<State>,
+    /// Notified when `state` changes.
+    #[pin]
+    changed: CondVar,
+}
+
+/// State of a service. `is_removed` is never cleared, and `phase` only goes on to later phases.
+struct State {
+    phase: Phase,
+    /// Set once the name no longer belongs to the service.
+    is_removed: bool,
+    /// Process that published the service; `None` once the instance is freed.
+    process: Option<ARef<Task>>,
+    /// File with the guest's output, which the process writes; `None` once the instance is freed,
+    /// so that a service descriptor does not keep the file.
+    log: Option<ARef<File>>,
+}
+
+/// Phase of the guest.
+enum Phase {
+    /// The guest has not run.
+    Ready,
+    /// The guest has begun to run.
+    Running,
+    /// The guest has ended.
+    Ended(Outcome),
+}
+
+impl Phase {
+    /// Returns the number of the phase: `KWASMI_SERVICE_*`.
+    fn number(&self) -> u32 {
+        match self {
+            Self::Ready => KWASMI_SERVICE_READY,
+            Self::Running => KWASMI_SERVICE_RUNNING,
+            Self::Ended(_) => KWASMI_SERVICE_ENDED,
+        }
+    }
+}
+
+/// How a guest ended.
+struct Outcome {
+    /// Answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.
+    answer: kwasmi_run,
+    text: KVVec<u8>,
+}
+
+impl Outcome {
+    /// Returns the outcome with `answer` and `text`. Without memory for it, the text is dropped.
+    fn new(answer: kwasmi_run, text: &[u8]) -> Self {
+        let mut copy = memory::buffer(text.len()).unwrap_or_default();
+        if copy.capacity() >= text.len() {
+            let _ = copy.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
+        }
+        Self { answer, text: copy }
+    }
+
+    /// Returns the outcome of a guest whose instance was freed before it ended.
+    fn killed() -> Self {
+        let answer = kwasmi_run {
+            status: KWASMI_KILLED,
+            ..kwasmi_run::default()
+        };
+        Self::new(answer, &[])
+    }
+}
+
+impl Service {
+    fn new(
+        name: Name,
+        identity: Arc<Identity>,
+        runner: Arc<Runner>,
+        log: Option<ARef<File>>,
+    ) -> Result<Arc<Self>> {
+        let process = ARef::from(kernel::current!().group_leader());
+        Arc::pin_init(
+            pin_init!(Self {
+                name,
+                identity,
+                user: Kuid::current_euid(),
+                since: Instant::<BootTime>::now().as_nanos() as u64,
+                runner,
+                state <- new_mutex!(
+                    State {
+                        phase: Phase::Ready,
+                        is_removed: false,
+                        process: Some(process),
+                        log,
+                    },
+                    "kwasmi::Service::state"
+                ),
+                changed <- new_condvar!("kwasmi::Service::changed"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Checks that the caller may stop the service and read its output: it has the effective user
+    /// of the process that published the service, or CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if not.
+    fn check_caller(&self) -> Result {
+        if Kuid::current_euid() == self.user {
+            return Ok(());
+        }
+        ioctl::require_sys_admin()
+    }
+
+    /// Returns true if the guest has ended.
+    fn has_ended(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Ended(_))
+    }
+
+    /// Notes that the name no longer belongs to the service.
+    fn set_removed(&self) {
+        self.state.lock().is_removed = true;
+        self.changed.notify_all();
+    }
+
+    /// Notes that the guest has ended, unless that was noted before.
+    fn set_ended(&self, outcome: Outcome) {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Ended(_)) {
+            state.phase = Phase::Ended(outcome);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Returns the description of the service for the caller.
+    fn info(&self) -> kwasmi_service {
+        let state = self.state.lock();
+        let (status, code) = match &state.phase {
+            Phase::Ended(outcome) => (outcome.answer.status, outcome.answer.code),
+            _ => (0, 0),
+        };
+        let module = self.identity.module_info();
+        kwasmi_service {
+            name: self.name.to_chars(),
+            state: if state.is_removed {
+                KWASMI_SERVICE_REMOVED
+            } else {
+                state.phase.number()
+            },
+            status,
+            code,
+            // A process outside the caller's namespace has the number 0 there.
+            pid: state
+                .process
+                .as_ref()
+                .map_or(0, |process| process.tgid_nr_ns(None)),
+            uid: self.user.into_uid_in_current_ns(),
+            reserved: 0,
+            since: self.since,
+            sha256: module.sha256,
+            module: module.name,
+            version: module.version,
+            reserved2: 0,
+        }
+    }
+
+    /// Implements `KWASMI_IOC_WAIT`.
+    fn wait(&self, arg: &Argument) -> Result<isize> {
+        let request: kwasmi_wait = arg.read()?;
+        let is_over: fn(&State) -> bool = match request.state {
+            KWASMI_SERVICE_ENDED => {
+                |state| state.is_removed || matches!(state.phase, Phase::Ended(_))
+            }
+            KWASMI_SERVICE_REMOVED => |state| state.is_removed,
+            _ => return Err(EINVAL),
+        };
+        if request.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let begin = Instant::<Monotonic>::now();
+        let mut state = self.state.lock();
+        while !is_over(&state) {
+            if request.timeout == UNLIMITED {
+                if self.changed.wait_interruptible(&mut state) {
+                    return Err(ERESTARTSYS);
+                }
+                continue;
+            }
+            let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(0);
+            let rest = request.timeout.saturating_sub(elapsed);
+            if rest == 0 {
+                return Err(ETIMEDOUT);
+            }
+            // Rounded up, and in steps of at most a day, for which milliseconds have room.
+            let step = u32::try_from(rest.div_ceil(1_000_000)).unwrap_or(u32::MAX);
+            let jiffies = msecs_to_jiffies(step.min(86_400_000)).max(1);
+            if let CondVarTimeoutResult::Signal { .. } =
+                self.changed.wait_interruptible_timeout(&mut state, jiffies)
+            {
+                return Err(EINTR);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_RESULT`.
+    fn result(&self, arg: &Argument) -> Result<isize> {
+        let request: kwasmi_run = arg.read()?;
+        if request.flags != 0 || request.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let mut buffer = LogBuffer::new(request.log, request.log_size)?;
+        let state = self.state.lock();
+        let answer = match &state.phase {
+            Phase::Ended(outcome) => {
+                let _ = buffer.write_str(log::text(&outcome.text));
+                outcome.answer
+            }
+            _ => return Err(EAGAIN),
+        };
+        // The answer is copied without the lock, as the copy may wait for a page fault.
+        drop(state);
+        arg.write(&kwasmi_run {
+            log: request.log,
+            log_size: request.log_size,
+            log_len: buffer.give()?,
+            ..answer
+        })?;
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_KILL` on a service descriptor.
+    fn kill(&self) -> Result<isize> {
+        self.check_caller()?;
+        self.runner.kill();
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_LOG`.
+    fn open_log(&self) -> Result<isize> {
+        self.check_caller()?;
+        let file = self.state.lock().log.clone();
+        anon_file::install_file(file.ok_or(ENOENT)?)
+    }
+
+    /// Implements `KWASMI_IOC_REMOVE`.
+    fn remove(this: ArcBorrow<'_, Self>) -> Result<isize> {
+        this.check_caller()?;
+        if !this.has_ended() {
+            return Err(EBUSY);
+        }
+        registry::withdraw(&this);
+        Ok(0)
+    }
+}
+
+impl AnonFile for Service {
+    const NAME: &'static CStr = c"[kwasmi-service]";
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = Argument::new(arg);
+        match cmd {
+            KILL => this.kill(),
+            SERVICE => arg.write(&this.info()).map(|()| 0),
+            WAIT => this.wait(&arg),
+            RESULT => this.result(&arg),
+            LOG => this.open_log(),
+            REMOVE => Self::remove(this),
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+/// Name of an instance. Its drop, with the instance, removes the name.
+pub(crate) struct Published(Arc<Service>);
+
+impl Published {
+    /// Gives the instance with `identity` and `runner` the name `name`. `log` is a file with the
+    /// guest's output.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if a service that has not ended has the name; `ENOMEM`.
+    pub(crate) fn new(
+        name: Name,
+        identity: Arc<Identity>,
+        runner: Arc<Runner>,
+        log: Option<ARef<File>>,
+    ) -> Result<Self> {
+        let service = Service::new(name, identity, runner, log)?;
+        registry::add(service.clone())?;
+        Ok(Self(service))
+    }
+
+    /// Notes that the guest has begun to run.
+    pub(crate) fn run(&self) {
+        let mut state = self.0.state.lock();
+        if matches!(state.phase, Phase::Ready) {
+            state.phase = Phase::Running;
+        }
+    }
+
+    /// Notes how the guest ended: the answer of `KWASMI_IOC_RUN`, and the text of the log buffer.
+    pub(crate) fn end(&self, answer: kwasmi_run, text: &[u8]) {
+        self.0.set_ended(Outcome::new(answer, text));
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.0.set_ended(Outcome::killed());
+        registry::withdraw(&self.0);
+        let mut state = self.0.state.lock();
+        let held = (state.process.take(), state.log.take());
+        // The references are dropped after the lock is released.
+        drop(state);
+        drop(held);
+    }
+}

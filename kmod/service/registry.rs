@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names of services.
+//!
+//! There is one table for the machine, and only callers with CAP_SYS_ADMIN add names to it, as only
+//! they load modules. A user who could add names could take the name of a service before it starts,
+//! and answer in its place. A user without the capability needs no name: the descriptors of the
+//! instance can be passed on.
+//!
+//! Each name belongs to one instance, so the limits on instances bound the table.
+
+use super::Service;
+
+use crate::{
+    anon_file,
+    ioctl::{
+        self,
+        Argument, //
+    },
+    signing::manifest::{
+        self,
+        NAME_MAX, //
+    },
+    table::Table,
+    uapi::{
+        kwasmi_find,
+        kwasmi_list_services, //
+    },
+};
+use kernel::{
+    ffi::c_char,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Size of a name in the ioctl interface, in bytes: a name of maximal length and a NUL fit.
+const CHARS: usize = 72;
+
+const _: () = assert!(NAME_MAX < CHARS);
+
+/// Name of a service, padded with zeros.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Name([u8; NAME_MAX]);
+
+impl Name {
+    /// Reads the name from the characters of an ioctl's structure.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not a name as in a manifest, or is not padded with zeros.
+    pub(crate) fn from_chars(chars: &[c_char; CHARS]) -> Result<Self> {
+        let bytes = chars.map(|char| char as u8);
+        let len = bytes.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
+        let (name, rest) = bytes.split_at_checked(len).ok_or(EINVAL)?;
+        let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
+        if !manifest::is_name(name) || rest.iter().any(|byte| *byte != 0) {
+            return Err(EINVAL);
+        }
+        let mut all = [0; NAME_MAX];
+        for (place, byte) in all.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        Ok(Self(all))
+    }
+
+    /// Returns the characters for an ioctl's structure.
+    pub(super) fn to_chars(self) -> [c_char; CHARS] {
+        let mut chars = [0; CHARS];
+        for (place, byte) in chars.iter_mut().zip(self.0) {
+            *place = byte as c_char;
+        }
+        chars
+    }
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: `Registry::begin` initialises the lock before the device is registered; only ioctls of
+    // the device and of its objects use it.
+    unsafe(uninit) static SERVICES: Mutex<Table<Name, Arc<Service>>> = Table::new();
+}
+
+/// Guard of the table of services. There is one, for the lifetime of the module.
+pub(crate) struct Registry {
+    _private: (),
+}
+
+impl Registry {
+    /// Initialises the empty table.
+    ///
+    /// # Safety
+    ///
+    /// Must be called once, before any other function of this file.
+    pub(crate) unsafe fn begin() -> Self {
+        // SAFETY: `init` must be called once, before the lock is used, which this function's safety
+        // requirement ensures.
+        unsafe { SERVICES.init() };
+        Self { _private: () }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // No instance exists, so the table is empty. This frees its memory.
+        *SERVICES.lock() = Table::new();
+    }
+}
+
+/// Adds `service` to the table. A service that has ended loses the name to it.
+///
+/// # Errors
+///
+/// `EEXIST` if a service that has not ended has the name; `ENOMEM`.
+pub(super) fn add(service: Arc<Service>) -> Result {
+    let mut services = SERVICES.lock();
+    let name = service.name;
+    let before = services.get(&name).cloned();
+    if before.as_ref().is_some_and(|before| !before.has_ended()) {
+        return Err(EEXIST);
+    }
+    services.set(name, service, usize::MAX)?;
+    drop(services);
+    if let Some(before) = before {
+        before.set_removed();
+    }
+    Ok(())
+}
+
+/// Removes `service` from the table, unless its name belongs to another service already.
+pub(super) fn withdraw(service: &Service) {
+    let mut services = SERVICES.lock();
+    let found = services
+        .get(&service.name)
+        .filter(|found| core::ptr::eq::<Service>(&***found, service))
+        .cloned();
+    if found.is_some() {
+        services.remove(&service.name);
+    }
+    drop(services);
+    service.set_removed();
+}
+
+/// Implements `KWASMI_IOC_FIND`.
+pub(crate) fn find(arg: &Argument) -> Result<isize> {
+    let request: kwasmi_find = arg.read()?;
+    let name = Name::from_chars(&request.name)?;
+    let found = SERVICES.lock().get(&name).cloned();
+    anon_file::install(found.ok_or(ENOENT)?)
+}
+
+/// Implements `KWASMI_IOC_LIST_SERVICES`.
+pub(crate) fn list(arg: &Argument) -> Result<isize> {
+    let mut request: kwasmi_list_services = arg.read()?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    // The lock is released before the answers are copied, as a copy may wait for a page fault.
+    let mut found = KVVec::new();
+    let services = SERVICES.lock();
+    found.reserve(services.len(), GFP_KERNEL_ACCOUNT)?;
+    for (_, service) in services.iter() {
+        found.push(service.clone(), GFP_KERNEL_ACCOUNT)?;
+    }
+    drop(services);
+    for (index, service) in found.iter().enumerate().take(request.services_len as usize) {
+        ioctl::element_to_user(request.services, index, &service.info())?;
+    }
+    request.services_len = u32::try_from(found.len())?;
+    arg.write(&request)?;
+    Ok(0)
+}
