@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 22] = [
     "INFO",
     "LOAD",
     "START",
@@ -28,6 +28,14 @@ const COMMANDS: [&str; 14] = [
     "LIST_MIN_VERSIONS",
     "DUMP",
     "RESULTS",
+    "PUBLISH",
+    "FIND",
+    "LIST_SERVICES",
+    "SERVICE",
+    "WAIT",
+    "RESULT",
+    "LOG",
+    "REMOVE",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

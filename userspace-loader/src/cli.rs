@@ -1,15 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of all commands but those in [`signing`].
+//! The command line of all commands but those in [`service`] and [`signing`].
 
+pub mod service;
 pub mod signing;
 
-use self::signing::{
-    DenyArgs,
-    KeyCommand,
-    MinVersionArgs,
-    SignArgs,
-    VerifyArgs, //
+use self::{
+    service::{
+        LogsArgs,
+        NameArgs,
+        PsArgs,
+        RmArgs,
+        SpawnArgs,
+        WaitArgs, //
+    },
+    signing::{
+        DenyArgs,
+        KeyCommand,
+        MinVersionArgs,
+        SignArgs,
+        VerifyArgs, //
+    },
 };
 use crate::{
     device::Engine,
@@ -72,6 +83,20 @@ pub enum Command {
     /// Keep modules loaded in the kernel until a signal ends this command; `run` then shares their
     /// translated code
     Load(Box<LoadArgs>),
+    /// Start a program as a service: it runs in the background, under a name
+    Spawn(Box<SpawnArgs>),
+    /// List the services
+    Ps(PsArgs),
+    /// Print the output of a service
+    Logs(LogsArgs),
+    /// Wait for the end of a service, and end with its exit status
+    Wait(WaitArgs),
+    /// End a service and remove its name
+    Stop(NameArgs),
+    /// End a service; its name, its output and its exit status stay until `rm`
+    Kill(NameArgs),
+    /// Remove the name of a service that has ended
+    Rm(RmArgs),
     /// Show the contents of a module and the reasons for which it would be refused; needs no kernel
     /// module
     Inspect(InspectArgs),
@@ -100,10 +125,9 @@ pub enum Command {
     Limits(ReportArgs),
 }
 
-/// Arguments of `run`.
+/// Environment, descriptors and engine of a guest.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "kwasmi run [OPTIONS] FILE [ARG]...", after_help = EXIT_STATUS)]
-pub struct RunArgs {
+pub struct GuestArgs {
     /// Variable of the guest's environment, repeatable; the environment is empty by default
     #[arg(long, value_name = "NAME=VALUE", value_parser = OsStringValueParser::new().try_map(|text| Variable::parse(&text)))]
     pub env: Vec<Variable>,
@@ -123,19 +147,28 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = guest_fds::parse_address)]
     pub tcp_listen: Vec<SocketAddr>,
 
-    /// Exported function to call in place of _start, after _initialize if that is exported; the
-    /// arguments after FILE are numbers for its parameters, and its results are printed
-    #[arg(long, value_name = "NAME")]
-    pub invoke: Option<String>,
-
-    /// Engine.
-    #[command(flatten)]
-    pub engine: EngineArg,
-
     /// Number of an inherited descriptor to pass to the guest, repeatable; guest descriptors after
     /// the sockets
     #[arg(long, value_name = "N", value_parser = guest_fds::parse_fd, allow_negative_numbers = true)]
     pub fd: Vec<RawFd>,
+
+    /// Engine.
+    #[command(flatten)]
+    pub engine: EngineArg,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+#[command(override_usage = "kwasmi run [OPTIONS] FILE [ARG]...", after_help = EXIT_STATUS)]
+pub struct RunArgs {
+    /// Environment, descriptors and engine of the guest.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+
+    /// Exported function to call in place of _start, after _initialize if that is exported; the
+    /// arguments after FILE are numbers for its parameters, and its results are printed
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
 
     /// File for the guest's standard input (default: that of this command)
     #[arg(long, value_name = "FILE")]
@@ -171,10 +204,15 @@ impl RunArgs {
     /// Returns the program's file and its arguments.
     #[must_use]
     pub fn file_and_args(&self) -> (&Path, &[OsString]) {
-        match self.program.split_first() {
-            Some((file, args)) => (Path::new(file), args),
-            None => (Path::new(""), &[]),
-        }
+        file_and_args(&self.program)
+    }
+}
+
+/// Splits the words behind the options into the program's file and its arguments.
+fn file_and_args(program: &[OsString]) -> (&Path, &[OsString]) {
+    match program.split_first() {
+        Some((file, args)) => (Path::new(file), args),
+        None => (Path::new(""), &[]),
     }
 }
 
@@ -411,7 +449,7 @@ mod tests {
         }
         let args = run(&["--env", "A=1", "--env=B=", "--memory", "64M", "--timeout=500ms", "--stats", "-j", "a"])
             .expect("valid");
-        assert_eq!(args.env.len(), 2);
+        assert_eq!(args.guest.env.len(), 2);
         assert_eq!(args.limits.memory.map(NonZeroU64::get), Some(64 << 20));
         assert_eq!(args.limits.requested().len(), 2);
         assert_eq!(args.limits.timeout.map(NonZeroU64::get), Some(500_000_000));

@@ -5,12 +5,14 @@
 mod dump;
 mod key;
 mod policy;
+mod service;
 mod sign;
 
 use crate::{
     cli::{
         Cli,
         Command,
+        GuestArgs,
         InspectArgs,
         LoadArgs,
         ReportArgs,
@@ -19,6 +21,7 @@ use crate::{
     },
     device::{
         Engine,
+        Identity,
         Info,
         Start,
         words, //
@@ -112,6 +115,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Run(args) => run(args, stdio),
         Command::Load(args) => load(args),
+        Command::Spawn(args) => service::spawn(args, stdio),
+        Command::Ps(args) => service::ps(args),
+        Command::Logs(args) => service::logs(args),
+        Command::Wait(args) => service::wait(args),
+        Command::Stop(args) => service::stop(args),
+        Command::Kill(args) => service::kill(args),
+        Command::Rm(args) => service::rm(args),
         Command::Inspect(args) => inspect(args),
         Command::Dump(args) => dump::dump(args),
         Command::Sign(args) => sign::sign(args),
@@ -197,8 +207,21 @@ fn guest_args(file: &Path, args: &[OsString]) -> Result<Vec<u8>, String> {
     strings::join([name].into_iter().chain(args.iter().map(OsString::as_os_str)))
 }
 
-/// Returns the guest's environment: the inherited variables, overridden by the given ones.
-fn guest_env(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Variable]) -> Result<Vec<u8>, String> {
+/// Reads the guest's standard input from the file at `path`.
+fn read_from(stdio: &mut Stdio, path: &Path) -> Result<(), Failure> {
+    stdio
+        .read_from(path)
+        .map_err(|errno| Failure::new(Exit::of_open(errno), path.to_string_lossy(), words(errno.into())))
+}
+
+/// Returns the guest's environment.
+fn guest_env(args: &GuestArgs) -> Result<Vec<u8>, String> {
+    let inherited = args.inherit_env.then(env::vars_os).into_iter().flatten();
+    environment(inherited, &args.env)
+}
+
+/// Returns an environment: the inherited variables, overridden by the given ones.
+fn environment(inherited: impl Iterator<Item = (OsString, OsString)>, given: &[Variable]) -> Result<Vec<u8>, String> {
     let inherited = inherited.map(|(name, value)| Variable { name, value });
     strings::join(strings::environment(inherited.chain(given.iter().cloned())))
 }
@@ -247,27 +270,24 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, Str
     let device = open_device()?;
     run::info(&device)?;
     let size_max = module_size_max(&device)?;
-    let inherited = args.inherit_env.then(env::vars_os).into_iter().flatten();
     if let Some(path) = &args.stdin {
-        stdio
-            .read_from(path)
-            .map_err(|errno| Failure::new(Exit::of_open(errno), path.to_string_lossy(), words(errno.into())))?;
+        read_from(&mut stdio, path)?;
     }
     let wasm = source.into_wasm(size_max)?;
-    let invoke = invocation(args, name, guest, &wasm)?;
-    let guest_fds = GuestFds::open(&args.dir, &args.tcp_listen, &args.fd)?;
+    let invoke = invocation(args.invoke.as_deref(), name, guest, &wasm)?;
+    let guest_fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
     let mut fds = stdio.guest_fds();
     fds.extend_from_slice(guest_fds.as_slice());
     let start = Start {
         args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
-        env: guest_env(inherited, &args.env).map_err(|reason| failed("environment", reason))?,
+        env: guest_env(&args.guest).map_err(|reason| failed("environment", reason))?,
         fds,
         limits: args.limits.requested(),
         sigpipe: args.sigpipe,
         invoke,
     };
     let catches_signals = args.stats || args.json;
-    let engine = match args.engine.engine {
+    let engine = match args.guest.engine.engine {
         Engine::Auto => Engine::AutoOnce,
         engine => engine,
     };
@@ -278,17 +298,31 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, Str
 }
 
 /// Returns the call of an exported function that the command line requests, if it does.
-fn invocation(args: &RunArgs, name: &str, words: &[OsString], wasm: &[u8]) -> Result<Option<Invocation>, Failure> {
+fn invocation(
+    function: Option<&str>,
+    name: &str,
+    words: &[OsString],
+    wasm: &[u8],
+) -> Result<Option<Invocation>, Failure> {
     // The kernel module tells what is wrong with any other module.
     let Ok(functions) = invoke::exported(wasm) else {
         return Ok(None);
     };
-    match (&args.invoke, invoke::is_reactor(&functions)) {
+    match (function, invoke::is_reactor(&functions)) {
         (Some(function), _) => Invocation::new(&functions, function, words)
             .map(Some)
             .map_err(|reason| Failure::new(Exit::Failed, name, reason)),
         (None, Some(reason)) => Err(Failure::new(Exit::Refused, name, reason)),
         (None, None) => Ok(None),
+    }
+}
+
+/// Prints on standard error why the module is interpreted, if it is.
+fn note_interpreted(name: &str, identity: &Identity) {
+    if !identity.engine_reason.is_empty() {
+        let text = format!("kwasmi: {}: interpreted: {}\n", line(name), line(&identity.engine_reason));
+        // Without standard error, nobody reads the notice.
+        let _ = io::stderr().write_all(text.as_bytes());
     }
 }
 
@@ -303,11 +337,7 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         source.check()?;
         let name = source::name(file);
         let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits, args.engine.engine)?;
-        if !loaded.identity.engine_reason.is_empty() {
-            let text = format!("kwasmi: {}: interpreted: {}\n", line(&name), line(&loaded.identity.engine_reason));
-            // Without standard error, nobody reads the notice.
-            let _ = io::stderr().write_all(text.as_bytes());
-        }
+        note_interpreted(&name, &loaded.identity);
         print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
         kept.push(loaded);
     }
@@ -416,7 +446,7 @@ mod tests {
     fn given_variables_override_inherited_ones() {
         let inherited = [("A", "1"), ("B", "2")].map(|(name, value)| (name.into(), value.into()));
         let given = [("B", "3"), ("C", "")].map(|(name, value)| Variable { name: name.into(), value: value.into() });
-        assert_eq!(guest_env(inherited.into_iter(), &given), Ok(b"A=1\0B=3\0C=\0".to_vec()));
-        assert_eq!(guest_env(std::iter::empty(), &[]), Ok(vec![]));
+        assert_eq!(environment(inherited.into_iter(), &given), Ok(b"A=1\0B=3\0C=\0".to_vec()));
+        assert_eq!(environment(std::iter::empty(), &[]), Ok(vec![]));
     }
 }

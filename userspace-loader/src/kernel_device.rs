@@ -27,10 +27,7 @@ use crate::{
         Policy,
         Verdict, //
     },
-    run_result::{
-        Ending,
-        RunResult, //
-    },
+    run_result::RunResult,
     signing::{
         hash::Sha256,
         version::Version, //
@@ -95,7 +92,7 @@ const LOG_BYTES: u32 = 64 * 1024;
 /// When called with `OPCODE`, the kernel must access at most `size_of::<Self>()` bytes at the
 /// argument's address, must leave a valid `Self` there, and apart from that must access only memory
 /// that the address fields of `Self` point to.
-unsafe trait Argument {
+pub(crate) unsafe trait Argument {
     /// Number of the ioctl.
     const OPCODE: Opcode;
 }
@@ -215,7 +212,7 @@ unsafe impl<T: Argument> Ioctl for Call<'_, T> {
 /// Each address field in `argument` must point to a buffer of the length that `argument` gives,
 /// which stays valid and is not otherwise accessed during the call. The buffer must be writable if
 /// the header says that the kernel writes it.
-unsafe fn call<T: Argument>(fd: impl AsFd, argument: &mut T) -> Result<IoctlOutput, Errno> {
+pub(crate) unsafe fn call<T: Argument>(fd: impl AsFd, argument: &mut T) -> Result<IoctlOutput, Errno> {
     // SAFETY: `Argument` ensures that the opcode matches the structure, and the buffers that
     // `argument` points to are valid by this function's safety requirement.
     unsafe { rustix::ioctl::ioctl(fd, Call(argument)) }
@@ -225,29 +222,35 @@ unsafe fn call<T: Argument>(fd: impl AsFd, argument: &mut T) -> Result<IoctlOutp
 ///
 /// # Safety
 ///
-/// `fd` must be the result of a `KWASMI_IOC_LOAD` or `KWASMI_IOC_START` that succeeded, and must be
+/// `fd` must be the result of an ioctl that succeeded and returns a new descriptor, and must be
 /// converted only once.
-unsafe fn returned(fd: IoctlOutput) -> OwnedFd {
+pub(crate) unsafe fn returned(fd: IoctlOutput) -> OwnedFd {
     // SAFETY: By this function's safety requirement, `fd` is a new open descriptor that nothing
     // else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// A log buffer.
-struct Log(Vec<u8>);
+pub(crate) struct Log(Vec<u8>);
 
 impl Log {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(vec![0; LOG_BYTES as usize])
     }
 
-    fn address(&mut self) -> u64 {
+    /// Returns the size of the buffer, in bytes.
+    #[expect(clippy::unused_self, reason = "all buffers have the same size")]
+    pub(crate) const fn size(&self) -> u32 {
+        LOG_BYTES
+    }
+
+    pub(crate) fn address(&mut self) -> u64 {
         self.0.as_mut_ptr().expose_provenance() as u64
     }
 
     /// Returns the log text. `len` is the length of the whole text in bytes, which may exceed the
     /// buffer.
-    fn text(&self, len: u32) -> String {
+    pub(crate) fn text(&self, len: u32) -> String {
         let len = len as usize;
         match self.0.get(..len) {
             Some(text) => String::from_utf8_lossy(text).into_owned(),
@@ -272,7 +275,7 @@ fn raw(limits: &RequestedLimits) -> Vec<kwasmi_limit> {
 }
 
 /// Returns the text in a `char` array, up to the first NUL.
-fn text(chars: &[c_char]) -> String {
+pub(crate) fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().map(|char| char.cast_unsigned()).collect();
     let text = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
     String::from_utf8_lossy(text).into_owned()
@@ -280,7 +283,7 @@ fn text(chars: &[c_char]) -> String {
 
 /// Reads a whole list. `ask` fills the array it is given, and returns the number of entries in the
 /// kernel.
-fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>) -> Result<Vec<T>, Errno> {
+pub(crate) fn list<T: Clone + Default>(mut ask: impl FnMut(&mut [T]) -> Result<u32, Errno>) -> Result<Vec<T>, Errno> {
     let mut room = LIST_ROOM;
     loop {
         let mut entries = vec![T::default(); room];
@@ -320,6 +323,12 @@ const LIST_ROOM: usize = 256;
 /// An open `/dev/kwasmi`.
 #[derive(Debug)]
 pub struct KernelDevice(OwnedFd);
+
+impl AsFd for KernelDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl KernelDevice {
     /// Opens the device.
@@ -595,6 +604,12 @@ impl Module for KernelModule {
 #[derive(Debug)]
 pub struct KernelInstance(OwnedFd);
 
+impl AsFd for KernelInstance {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Instance for KernelInstance {
     fn run(&self) -> Result<RunResult, Refusal> {
         let mut log = Log::new();
@@ -604,14 +619,7 @@ impl Instance for KernelInstance {
         let result = unsafe { call(&self.0, &mut run) };
         let text = log.text(run.log_len);
         match result {
-            Ok(_) => Ok(RunResult {
-                ending: Ending::from_raw(run.status, run.code, run.limit_value),
-                text,
-                fuel_used: run.fuel_used,
-                memory_peak: run.memory_peak,
-                heap_peak: run.heap_peak,
-                stack_peak: run.stack_peak,
-            }),
+            Ok(_) => Ok(RunResult::from_raw(&run, text)),
             Err(errno) => Err(Refusal { errno, text, reached: reached(run.code, run.limit_value) }),
         }
     }

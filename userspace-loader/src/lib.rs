@@ -34,6 +34,7 @@ pub mod report;
 pub mod rights;
 pub mod run;
 pub mod run_result;
+pub mod service;
 #[expect(unsafe_code, reason = "calls sigaction(2)")]
 pub mod signals;
 pub mod signing;

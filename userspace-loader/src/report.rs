@@ -4,22 +4,34 @@
 
 use crate::{
     device::Info,
+    failure::line,
     inspect::{
         Inspection,
         Signed, //
     },
     limits::LimitInfo,
     policy::Policy,
-    signing::manifest::Manifest,
+    service::{
+        Service,
+        State,
+        process::Usage, //
+    },
+    signing::{
+        hash::Sha256,
+        manifest::Manifest,
+        version::Version, //
+    },
     uapi::{
         KWASMI_FEATURE_COMPILER,
         KWASMI_FEATURE_FAULT_INJECTION,
         KWASMI_FEATURE_WASI_PREVIEW1, //
     }, //
 };
+use serde::Serialize;
 use std::{
     collections::BTreeSet,
-    fmt, //
+    fmt,
+    time::Duration, //
 };
 
 /// Names of the bits of [`Info::features`].
@@ -175,6 +187,84 @@ impl fmt::Display for Limits<'_> {
     }
 }
 
+/// A service in the output of `ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceRow {
+    name: String,
+    state: State,
+    pid: Option<i32>,
+    uid: u32,
+    memory_bytes: Option<u64>,
+    cpu_time_ns: Option<u64>,
+    age_ns: u64,
+    sha256: Sha256,
+    module: Option<String>,
+    version: Option<Version>,
+}
+
+impl ServiceRow {
+    /// Returns the row of `service`, with the usage of its process now.
+    #[must_use]
+    pub fn new(service: &Service) -> Self {
+        let usage = service.pid.and_then(Usage::of);
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let now = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
+        Self {
+            name: service.name.clone(),
+            state: service.state,
+            pid: service.pid,
+            uid: service.uid,
+            memory_bytes: usage.map(|usage| usage.memory),
+            cpu_time_ns: usage.map(|usage| u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX)),
+            age_ns: now.saturating_sub(service.since),
+            sha256: service.sha256,
+            module: service.module.as_ref().map(|(name, _)| name.clone()),
+            version: service.module.as_ref().map(|(_, version)| *version),
+        }
+    }
+}
+
+/// Returns the largest unit of a duration, such as `5m`.
+fn age(nanoseconds: u64) -> String {
+    let duration = Duration::from_secs(nanoseconds / 1_000_000_000);
+    let text = humantime::format_duration(duration).to_string();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Output of `ps`: a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Services<'a>(pub &'a [ServiceRow]);
+
+impl fmt::Display for Services<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let heading = ["NAME", "STATE", "PID", "UID", "MEMORY", "CPU", "AGE", "MODULE"].map(str::to_owned);
+        let rows = self.0.iter().map(|row| {
+            let module = row.module.as_ref().zip(row.version).map(|(name, version)| format!("{name} {version}"));
+            [
+                line(&row.name),
+                row.state.to_string(),
+                or_none(row.pid.map(|pid| pid.to_string())),
+                row.uid.to_string(),
+                or_none(row.memory_bytes.map(|bytes| format!("{}K", bytes / 1024))),
+                or_none(
+                    row.cpu_time_ns.map(|time| format!("{}.{:02}s", time / 1_000_000_000, time / 10_000_000 % 100)),
+                ),
+                age(row.age_ns),
+                module.map_or_else(|| row.sha256.to_string().chars().take(12).collect(), |module| line(&module)),
+            ]
+        });
+        let table: Vec<_> = std::iter::once(heading).chain(rows).collect();
+        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; 8] = std::array::from_fn(width);
+        for row in &table {
+            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            writeln!(f, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
 /// Returns the kernel module's line in the output of `version`.
 #[must_use]
 pub fn version(info: &Info) -> String {
@@ -265,6 +355,42 @@ mod tests {
             serde_json::to_string(&policy).expect("JSON"),
             r#"{"verify":"enforce","locked_down":false,"kernel_keys":true,"keyring":305419896,"denied":2,"min_versions":1}"#
         );
+    }
+
+    #[test]
+    fn services_are_a_table() {
+        let mut service = Service {
+            name: "web".to_owned(),
+            state: State::Running,
+            pid: None,
+            uid: 0,
+            since: u64::MAX,
+            sha256: Sha256([0xab; 32]),
+            module: None,
+        };
+        let first = ServiceRow::new(&service);
+        service.name = "worker-1".to_owned();
+        service.state = State::Ended(crate::run_result::Ending::Exited(3));
+        service.module = Some(("worker".to_owned(), Version([1, 2, 3])));
+        let second = ServiceRow {
+            memory_bytes: Some(2 << 20),
+            cpu_time_ns: Some(1_234_567_890),
+            age_ns: 61_000_000_000,
+            pid: Some(7),
+            ..ServiceRow::new(&service)
+        };
+        assert_eq!(
+            Services(&[first, second.clone()]).to_string(),
+            "NAME      STATE     PID  UID  MEMORY  CPU    AGE  MODULE\n\
+             web       running   -    0    -       -      0s   abababababab\n\
+             worker-1  exited 3  7    0    2048K   1.23s  1m   worker 1.2.3\n"
+        );
+        let json = serde_json::to_string(&second).expect("JSON");
+        assert!(
+            json.starts_with(r#"{"name":"worker-1","state":"exited 3","pid":7,"uid":0,"memory_bytes":2097152,"#),
+            "{json}"
+        );
+        assert!(json.ends_with(r#""module":"worker","version":"1.2.3"}"#), "{json}");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::{
         Limit,
         Reached, //
     },
-    uapi, //
+    uapi::{
+        self,
+        kwasmi_run, //
+    }, //
 };
 
 /// Number of SIGPIPE on Linux.
@@ -133,6 +136,19 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// Returns the result in the structure of an ioctl, with the text of its log buffer.
+    #[must_use]
+    pub fn from_raw(run: &kwasmi_run, text: String) -> Self {
+        Self {
+            ending: Ending::from_raw(run.status, run.code, run.limit_value),
+            text,
+            fuel_used: run.fuel_used,
+            memory_peak: run.memory_peak,
+            heap_peak: run.heap_peak,
+            stack_peak: run.stack_peak,
+        }
+    }
+
     /// Returns the reason for the ending, in one line; `None` if the guest exited, or ended by
     /// SIGPIPE.
     #[must_use]

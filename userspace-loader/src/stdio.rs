@@ -55,6 +55,32 @@ pub fn close_output() -> Result<(), Errno> {
     rustix::stdio::dup2_stdout(nothing)
 }
 
+/// Replaces all standard streams by `/dev/null`.
+///
+/// # Errors
+///
+/// The errors of open(2) and dup2(2).
+pub fn close_all() -> Result<(), Errno> {
+    let nothing = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    rustix::stdio::dup2_stderr(&nothing)
+}
+
+/// Returns `fd` as the guest's output with the number `guest_fd`.
+#[must_use]
+pub fn output(fd: BorrowedFd<'_>, guest_fd: u32) -> GuestFd {
+    guest_stream(fd, guest_fd, OUTPUT)
+}
+
+/// Returns `fd` as a descriptor for the guest.
+fn guest_stream(fd: BorrowedFd<'_>, guest_fd: u32, mut rights: u64) -> GuestFd {
+    if is_seekable(fd) {
+        rights |= rights::SEEKABLE;
+    }
+    GuestFd { fd: fd.as_raw_fd(), guest_fd, rights, rights_inheriting: 0, name: vec![] }
+}
+
 /// Record of the standard streams that the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stdio {
@@ -102,16 +128,18 @@ impl Stdio {
     #[must_use]
     pub fn guest_fds(self) -> Vec<GuestFd> {
         let mut fds = Vec::new();
-        for ((guest_fd, open), (fd, mut rights)) in (0..).zip(self.open).zip(streams()) {
-            if !open {
-                continue;
+        for ((guest_fd, open), (fd, rights)) in (0..).zip(self.open).zip(streams()) {
+            if open {
+                fds.push(guest_stream(fd, guest_fd, rights));
             }
-            if is_seekable(fd) {
-                rights |= rights::SEEKABLE;
-            }
-            fds.push(GuestFd { fd: fd.as_raw_fd(), guest_fd, rights, rights_inheriting: 0, name: vec![] });
         }
         fds
+    }
+
+    /// Returns standard input as a descriptor for the guest.
+    #[must_use]
+    pub fn input() -> GuestFd {
+        guest_stream(stdin(), 0, INPUT)
     }
 }
 

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line of the commands for services: `spawn`, `ps`, `logs`, `wait`, `stop`, `kill` and
+//! `rm`.
+
+use super::{
+    GuestArgs,
+    LimitArgs,
+    file_and_args, //
+};
+use crate::{
+    duration,
+    service::{
+        Name,
+        ring::{
+            CAPACITY_MAX,
+            CAPACITY_MIN, //
+        }, //
+    },
+    size, //
+};
+use clap::Args;
+use std::{
+    ffi::OsString,
+    num::NonZeroU64,
+    path::{
+        Path,
+        PathBuf, //
+    }, //
+};
+
+/// Parses the size of a log.
+fn log_size(text: &str) -> Result<NonZeroU64, String> {
+    let size = size::parse(text)?;
+    if (CAPACITY_MIN..=CAPACITY_MAX).contains(&size.get()) {
+        Ok(size)
+    } else {
+        Err("expected a size from 4K to 1G".to_owned())
+    }
+}
+
+/// Arguments of `spawn`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "kwasmi spawn [OPTIONS] NAME FILE [ARG]...",
+    after_help = "\
+A process of this command, the supervisor, runs the service. Its limits, its cgroup and its user are those of the caller,
+and the service ends with it. If the guest exits with 0, the supervisor ends; otherwise it keeps the name, the output and
+the exit status until kwasmi rm, or until the name is used again.
+
+Exit status:
+  0    the service is started; with --foreground the guest's own status, as for run
+  124  a limit was reached
+  125  kwasmi itself failed, or the name is in use
+  126  the module was refused
+  127  the file or the device does not exist"
+)]
+pub struct SpawnArgs {
+    /// Environment, descriptors and engine of the guest.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+
+    /// File for the guest's standard input (default: /dev/null)
+    #[arg(long, value_name = "FILE")]
+    pub stdin: Option<PathBuf>,
+
+    /// Size of the ring that keeps the last output of the guest for kwasmi logs
+    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = log_size)]
+    pub log_size: NonZeroU64,
+
+    /// Run the service in this process, copy its output to standard output and standard error, and
+    /// end when it ends; for service managers such as systemd
+    #[arg(long)]
+    pub foreground: bool,
+
+    /// Set for the process that runs the service.
+    #[arg(long, hide = true, conflicts_with = "foreground")]
+    pub supervisor: bool,
+
+    /// Name of the service: 1 to 64 characters of a-z 0-9 . _ -
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+
+    /// The program's file and its arguments, as for `run`.
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
+    #[arg(help = "Program, in Wasm or its text format (\"-\": standard input), followed by its arguments")]
+    pub program: Vec<OsString>,
+
+    /// Limits. The last field, because options after it would appear under the heading of the
+    /// limits.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+impl SpawnArgs {
+    /// Returns the program's file and its arguments.
+    #[must_use]
+    pub fn file_and_args(&self) -> (&Path, &[OsString]) {
+        file_and_args(&self.program)
+    }
+}
+
+/// Arguments of `ps`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Memory and CPU time are those of the process that runs the service; the guest's memory is part of its memory.")]
+pub struct PsArgs {
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Services to list (default: all)
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+}
+
+/// Arguments of `logs`.
+#[derive(Args, Clone, Debug)]
+pub struct LogsArgs {
+    /// Print what the service writes until it ends
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Print the time (UTC) before each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+
+    /// Name of the service
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+}
+
+/// Arguments of `wait`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Exit status:
+  the guest's own, if it exited
+  124  a limit was reached, or the time of --timeout is over
+  125  kwasmi itself failed
+  127  there is no such service
+  134  the guest trapped
+  137  the guest was killed")]
+pub struct WaitArgs {
+    /// Longest time to wait, such as 1.5s or 500ms; in seconds without a unit
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<NonZeroU64>,
+
+    /// Name of the service
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+}
+
+/// Arguments of `rm`.
+#[derive(Args, Clone, Debug)]
+pub struct RmArgs {
+    /// End services that have not ended first
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Names of the services
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<Name>,
+}
+
+/// Arguments of `stop` and `kill`.
+#[derive(Args, Clone, Debug)]
+pub struct NameArgs {
+    /// Names of the services
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<Name>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{
+        Cli,
+        Command, //
+    };
+    use clap::Parser as _;
+
+    fn spawn(args: &[&str]) -> Result<SpawnArgs, clap::Error> {
+        match Cli::try_parse_from(["kwasmi", "spawn"].iter().chain(args))?.command {
+            Command::Spawn(args) => Ok(*args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_stand_before_the_name_and_before_the_file() {
+        let args = spawn(&["--memory", "64M", "web", "--dir", "/srv", "a.wasm", "--dir", "x"]).expect("valid");
+        assert_eq!(args.name.to_string(), "web");
+        assert_eq!(args.guest.dir.len(), 1);
+        let (file, rest) = args.file_and_args();
+        assert_eq!(file, Path::new("a.wasm"));
+        assert_eq!(rest, ["--dir", "x"]);
+        assert_eq!(args.log_size.get(), 64 << 10);
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let wrong: [&[&str]; 7] = [
+            &[],
+            &["web"],
+            &["Web", "a.wasm"],
+            &["", "a.wasm"],
+            &["--log-size", "1K", "web", "a.wasm"],
+            &["--log-size", "2G", "web", "a.wasm"],
+            &["--foreground", "--supervisor", "web", "a.wasm"],
+        ];
+        for args in wrong {
+            assert!(spawn(args).is_err(), "{args:?}");
+        }
+    }
+}

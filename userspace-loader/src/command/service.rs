@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The commands for services: `kwasmi spawn`, `ps`, `logs`, `wait`, `stop`, `kill` and `rm`.
+
+use super::{
+    complain,
+    guest_args,
+    guest_env,
+    invocation,
+    json,
+    module_size_max,
+    note_interpreted,
+    open_device,
+    print,
+    read_from, //
+};
+use crate::{
+    cli::service::{
+        LogsArgs,
+        NameArgs,
+        PsArgs,
+        RmArgs,
+        SpawnArgs,
+        WaitArgs, //
+    },
+    device::{
+        Instance as _,
+        Module as _,
+        Refusal,
+        Start,
+        words, //
+    },
+    exit::Exit,
+    failure::{
+        Failure,
+        line, //
+    },
+    guest_fds::GuestFds,
+    kernel_device::{
+        self,
+        KernelDevice,
+        KernelInstance, //
+    },
+    report::{
+        ServiceRow, //
+        Services,
+    },
+    run::{
+        self,
+        Loaded, //
+    },
+    run_result::RunResult,
+    service::{
+        Name,
+        State,
+        kernel::{
+            self,
+            KernelService, //
+        },
+        output,
+        ring::{
+            Found,
+            Reader,
+            Record,
+            Stream,
+            Writer, //
+        }, //
+    },
+    source::{
+        self,
+        Source, //
+    },
+    stdio::{
+        self,
+        Stdio, //
+    }, //
+};
+use rustix::{
+    fs::{
+        self,
+        MemfdFlags,
+        Mode,
+        OFlags, //
+    },
+    io::Errno,
+    pipe::{
+        PipeFlags,
+        pipe_with, //
+    },
+    process, //
+};
+use std::{
+    env,
+    fs::File,
+    io::{
+        self,
+        Read as _,
+        Write as _, //
+    },
+    num::NonZeroU64,
+    os::fd::{
+        AsFd as _,
+        AsRawFd as _,
+        OwnedFd, //
+    },
+    path::Path,
+    process::{
+        Command,
+        Stdio as ChildStdio, //
+    },
+    thread,
+    time::{
+        Duration,
+        SystemTime, //
+    }, //
+};
+
+/// Line that the supervisor prints on standard output once the service is started.
+const STARTED: &str = "started\n";
+
+/// Longest time to wait for a service that was killed, in nanoseconds: a minute. A guest ends within
+/// milliseconds, unless its task waits for a device or is not running it.
+const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
+
+/// Interval at which `logs --follow` looks for new output.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Returns the failure of a system call for the service `name`.
+fn failed(name: &Name, what: &str, errno: Errno) -> Failure {
+    Failure::new(Exit::Failed, name.to_string(), format!("{what}: {}", words(errno.into())))
+}
+
+/// Returns the failure of an ioctl for the service `name`.
+fn refused(name: &Name, errno: Errno) -> Failure {
+    let reason = match errno {
+        Errno::NOENT => return Failure::new(Exit::NotFound, name.to_string(), "no service has this name"),
+        Errno::PERM => "not permitted: the service belongs to another user".to_owned(),
+        _ => words(errno.into()),
+    };
+    Failure::new(Exit::Failed, name.to_string(), reason)
+}
+
+/// Opens the device, and checks that its ioctl interface has the version of this command.
+fn device() -> Result<KernelDevice, Failure> {
+    let device = open_device()?;
+    run::info(&device)?;
+    Ok(device)
+}
+
+fn find(device: &KernelDevice, name: &Name) -> Result<KernelService, Failure> {
+    KernelService::find(device, name).map_err(|errno| refused(name, errno))
+}
+
+pub(super) fn spawn(args: &SpawnArgs, stdio: Stdio) -> Result<Exit, Failure> {
+    if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(&args.name) }
+}
+
+/// Starts a process of this command with the same arguments that runs the service. Returns once the
+/// service is started, or with the exit status of the process.
+fn start_supervisor(name: &Name) -> Result<Exit, Failure> {
+    let failure =
+        |error: io::Error| Failure::new(Exit::Failed, name.to_string(), format!("supervisor: {}", words(error)));
+    let mut child = Command::new("/proc/self/exe")
+        .args(["spawn", "--supervisor"])
+        .args(env::args_os().skip(2))
+        .stdout(ChildStdio::piped())
+        .spawn()
+        .map_err(failure)?;
+    let mut said = String::new();
+    if let Some(stdout) = &mut child.stdout {
+        stdout.read_to_string(&mut said).map_err(failure)?;
+    }
+    if said == STARTED {
+        return Ok(Exit::Guest(0));
+    }
+    // The process has printed why it failed, unless a signal ended it.
+    let status = child.wait().map_err(failure)?;
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(code) => Ok(Exit::Guest(code)),
+        None => Err(Failure::new(Exit::Failed, name.to_string(), format!("supervisor: {status}"))),
+    }
+}
+
+/// Makes the file for the log, and returns its writer and a read-only descriptor of it.
+fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
+    let file = fs::memfd_create("kwasmi-log", MemfdFlags::CLOEXEC)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let reading = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((Writer::new(File::from(file), args.log_size.get())?, reading))
+}
+
+/// A service that is started: its instance, and the pipes with its output.
+struct Started {
+    service: KernelService,
+    instance: KernelInstance,
+    output: OwnedFd,
+    error: OwnedFd,
+    writer: Writer,
+}
+
+/// Loads and starts the program of the command line, and makes a service of it.
+fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
+    let name = &args.name;
+    let (file, words_behind) = args.file_and_args();
+    let program = source::name(file);
+    let wrong = |what: &str, reason: String| Failure::new(Exit::Failed, program.as_str(), format!("{what}: {reason}"));
+    let source = Source::open(file)?;
+    source.check()?;
+    let device = device()?;
+    let size_max = module_size_max(&device)?;
+    let wasm = source.into_wasm(size_max)?;
+    read_from(stdio, args.stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
+    let invoke = invocation(None, &program, words_behind, &wasm)?;
+    let guest_fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(name, "pipe", errno));
+    let ((output, to_output), (error, to_error)) = (pipe()?, pipe()?);
+    let mut fds = vec![Stdio::input(), stdio::output(to_output.as_fd(), 1), stdio::output(to_error.as_fd(), 2)];
+    fds.extend_from_slice(guest_fds.as_slice());
+    let start = Start {
+        args: guest_args(file, words_behind).map_err(|reason| wrong("arguments", reason))?,
+        env: guest_env(&args.guest).map_err(|reason| wrong("environment", reason))?,
+        fds,
+        limits: args.limits.requested(),
+        sigpipe: false,
+        invoke,
+    };
+    let Loaded { module, identity } = run::load(&device, &program, &wasm, &start.limits, args.guest.engine.engine)?;
+    note_interpreted(&program, &identity);
+    let instance = module
+        .start(&start)
+        .map_err(|refusal| Failure::new(Exit::of_start(refusal.errno), program.as_str(), refusal.to_string()))?;
+    let (writer, log) = make_log(args).map_err(|error| Failure::new(Exit::Failed, "log", words(error)))?;
+    kernel::publish(&instance, name, log.as_fd()).map_err(|errno| match errno {
+        Errno::EXIST => Failure::new(Exit::Failed, name.to_string(), "a service that has not ended has this name"),
+        _ => refused(name, errno),
+    })?;
+    let service = find(&device, name)?;
+    Ok(Started { service, instance, output, error, writer })
+}
+
+/// Runs a guest until it ends.
+fn run(instance: &KernelInstance) -> Result<RunResult, Refusal> {
+    loop {
+        match instance.run() {
+            // A signal was handled; the next call continues the guest.
+            Err(refusal) if refusal.errno == Errno::INTR => {}
+            result => return result,
+        }
+    }
+}
+
+/// Runs the service in this process.
+fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
+    let name = &args.name;
+    if args.supervisor {
+        // The caller's terminal and its signals are not those of the service.
+        process::setsid().map_err(|errno| failed(name, "session", errno))?;
+    }
+    let Started { service, instance, output, error, writer } = start(args, &mut stdio)?;
+    if args.supervisor {
+        print(STARTED)?;
+        // The caller waits for the end of the file, and nobody reads further messages.
+        stdio::close_all().map_err(|errno| failed(name, "/dev/null", errno))?;
+        process::chdir("/").map_err(|errno| failed(name, "/", errno))?;
+    }
+    let is_copied = args.foreground;
+    let copier = thread::spawn(move || output::copy(output, error, writer, is_copied));
+    let result = run(&instance);
+    if result.is_err() {
+        // The guest did not run to its end. Its instance has the pipes, on which the thread waits.
+        drop(instance);
+    }
+    let (exit, reason) = match &result {
+        Ok(result) => (result.ending.exit(), result.reason()),
+        Err(refusal) => (Exit::of_start(refusal.errno), Some(refusal.to_string())),
+    };
+    let ended = reason.unwrap_or_else(|| format!("exited with {}", exit.status()));
+    // The guest has closed the pipes, so that the thread ends.
+    if let Ok(Ok(mut writer)) = copier.join() {
+        // The status does not depend on the log.
+        let _ = writer.append(output::now(), Stream::Supervisor, ended.as_bytes());
+    }
+    if args.foreground {
+        if exit != Exit::Guest(0) {
+            complain(&Failure::new(exit, name.to_string(), ended));
+        }
+        return Ok(exit);
+    }
+    if exit != Exit::Guest(0) && result.is_ok() {
+        while service.wait_for_removal() == Err(Errno::INTR) {}
+    }
+    Ok(exit)
+}
+
+pub(super) fn ps(args: &PsArgs) -> Result<Exit, Failure> {
+    let device = device()?;
+    let services = if args.names.is_empty() {
+        kernel::services(&device)
+            .map_err(|errno| Failure::new(Exit::Failed, kernel_device::PATH, words(errno.into())))?
+    } else {
+        let describe = |name| find(&device, name)?.describe().map_err(|errno| refused(name, errno));
+        args.names.iter().map(describe).collect::<Result<_, _>>()?
+    };
+    let rows: Vec<_> = services.iter().map(ServiceRow::new).collect();
+    print(&if args.json { json(&rows)? } else { Services(&rows).to_string() })?;
+    Ok(Exit::Guest(0))
+}
+
+/// Prints a record: the guest's standard output on standard output, the rest on standard error.
+fn show(record: &Record, name: &Name, has_time: bool) -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    if has_time {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(record.time);
+        bytes.extend_from_slice(format!("{} ", humantime::format_rfc3339_millis(time)).as_bytes());
+    }
+    match record.stream {
+        Stream::Supervisor => {
+            let text = String::from_utf8_lossy(&record.text);
+            bytes.extend_from_slice(format!("kwasmi: {name}: {}\n", line(&text)).as_bytes());
+        }
+        Stream::Output | Stream::Error => bytes.extend_from_slice(&record.text),
+    }
+    if record.stream == Stream::Output {
+        return super::print_bytes(&bytes);
+    }
+    // Without standard error, nobody reads it.
+    let _ = io::stderr().write_all(&bytes);
+    Ok(())
+}
+
+pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
+    let name = &args.name;
+    let service = find(&device()?, name)?;
+    let log = service.log().map_err(|errno| match errno {
+        Errno::NOENT => Failure::new(Exit::Failed, name.to_string(), "the service has no log, or is being freed"),
+        _ => refused(name, errno),
+    })?;
+    let mut reader = Reader::new(log);
+    let mut has_ended = false;
+    loop {
+        // Asked before the log is read to its end, so that nothing is missed.
+        let state = service.describe().map_err(|errno| refused(name, errno))?.state;
+        loop {
+            match reader.next().map_err(|error| Failure::new(Exit::Failed, format!("log of {name}"), words(error)))? {
+                Found::Record(record) => {
+                    show(&record, name, args.timestamps)?;
+                    // The last record of a service.
+                    has_ended |= record.stream == Stream::Supervisor;
+                }
+                Found::Dropped(count) => {
+                    complain(&Failure::new(Exit::Failed, name.to_string(), format!("{count} lines were dropped")));
+                }
+                Found::End => break,
+            }
+        }
+        if !args.follow || has_ended || state == State::Removed {
+            return Ok(Exit::Guest(0));
+        }
+        thread::sleep(FOLLOW_INTERVAL);
+    }
+}
+
+pub(super) fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
+    let name = &args.name;
+    let service = find(&device()?, name)?;
+    service.wait_for_end(args.timeout).map_err(|errno| match errno {
+        Errno::TIMEDOUT => Failure::new(Exit::Limit, name.to_string(), "the service has not ended in this time"),
+        _ => refused(name, errno),
+    })?;
+    let result = service.result().map_err(|errno| refused(name, errno))?;
+    let exit = result.ending.exit();
+    if let Some(reason) = result.reason() {
+        complain(&Failure::new(exit, name.to_string(), reason));
+    }
+    Ok(exit)
+}
+
+/// Ends a service, waits for its end, and removes its name.
+fn end(device: &KernelDevice, name: &Name) -> Result<(), Failure> {
+    let service = find(device, name)?;
+    service.kill().map_err(|errno| refused(name, errno))?;
+    service.wait_for_end(Some(STOP_TIME)).map_err(|errno| match errno {
+        Errno::TIMEDOUT => {
+            Failure::new(Exit::Limit, name.to_string(), "has not ended yet: it is killed, or will not run")
+        }
+        _ => refused(name, errno),
+    })?;
+    service.remove().map_err(|errno| refused(name, errno))
+}
+
+/// Calls `f` for each name, and prints its failures. Returns the end of the last failure.
+fn each(names: &[Name], mut f: impl FnMut(&KernelDevice, &Name) -> Result<(), Failure>) -> Result<Exit, Failure> {
+    let device = device()?;
+    let mut exit = Exit::Guest(0);
+    for name in names {
+        if let Err(failure) = f(&device, name) {
+            complain(&failure);
+            exit = failure.exit;
+        }
+    }
+    Ok(exit)
+}
+
+pub(super) fn stop(args: &NameArgs) -> Result<Exit, Failure> {
+    each(&args.names, end)
+}
+
+pub(super) fn kill(args: &NameArgs) -> Result<Exit, Failure> {
+    each(&args.names, |device, name| find(device, name)?.kill().map_err(|errno| refused(name, errno)))
+}
+
+pub(super) fn rm(args: &RmArgs) -> Result<Exit, Failure> {
+    each(&args.names, |device, name| {
+        if args.force {
+            return end(device, name);
+        }
+        find(device, name)?.remove().map_err(|errno| match errno {
+            Errno::BUSY => Failure::new(Exit::Failed, name.to_string(), "has not ended (kwasmi stop ends it)"),
+            _ => refused(name, errno),
+        })
+    })
+}
