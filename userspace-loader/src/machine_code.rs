@@ -40,8 +40,11 @@ pub struct Function {
     pub address: u64,
     /// Number of eBPF instructions.
     pub instructions: u32,
-    /// Machine code.
-    #[serde(with = "hex")]
+    /// Machine code, in JSON as hexadecimal digits.
+    #[serde(
+        serialize_with = "serdect::slice::serialize_hex_lower_or_bin",
+        deserialize_with = "serdect::slice::deserialize_hex_or_bin_vec"
+    )]
     pub code: Vec<u8>,
 }
 
@@ -56,34 +59,6 @@ impl Function {
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
         address.checked_sub(self.address).is_some_and(|offset| offset < self.code.len() as u64)
-    }
-}
-
-/// Bytes as a string of hexadecimal digits.
-mod hex {
-    use serde::{
-        Deserialize as _,
-        Deserializer,
-        Serializer,
-        de::Error as _, //
-    };
-    use std::fmt::Write as _;
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(2 * bytes.len());
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        serializer.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-        let bytes = bytes.collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty());
-        bytes.ok_or_else(|| D::Error::custom("expected pairs of hexadecimal digits"))
     }
 }
 

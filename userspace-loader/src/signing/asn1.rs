@@ -5,6 +5,9 @@
 //! uses them.
 //!
 //! Values that are only compared, such as names, are kept encoded ([`Any`]).
+//!
+//! The types are not those of the crates x509-cert and cms, because both link flagset, whose licence
+//! is Apache-2.0 alone.
 
 #![expect(missing_docs, reason = "names of the specifications")]
 
@@ -19,37 +22,11 @@ use der::{
         SetOfVec,
         UtcTime, //
     },
-    oid::ObjectIdentifier as Oid,
 };
 use spki::{
     AlgorithmIdentifierOwned,
     SubjectPublicKeyInfoOwned, //
 };
-
-/// Object identifiers.
-pub mod oid {
-    use super::Oid;
-
-    pub const DATA: Oid = Oid::new_unwrap("1.2.840.113549.1.7.1");
-    pub const SIGNED_DATA: Oid = Oid::new_unwrap("1.2.840.113549.1.7.2");
-    pub const RSA_ENCRYPTION: Oid = Oid::new_unwrap("1.2.840.113549.1.1.1");
-    pub const SHA256_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.11");
-    pub const SHA384_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.12");
-    pub const SHA512_WITH_RSA: Oid = Oid::new_unwrap("1.2.840.113549.1.1.13");
-    pub const EC_PUBLIC_KEY: Oid = Oid::new_unwrap("1.2.840.10045.2.1");
-    pub const P256: Oid = Oid::new_unwrap("1.2.840.10045.3.1.7");
-    pub const P384: Oid = Oid::new_unwrap("1.3.132.0.34");
-    pub const ECDSA_WITH_SHA256: Oid = Oid::new_unwrap("1.2.840.10045.4.3.2");
-    pub const ECDSA_WITH_SHA384: Oid = Oid::new_unwrap("1.2.840.10045.4.3.3");
-    pub const ECDSA_WITH_SHA512: Oid = Oid::new_unwrap("1.2.840.10045.4.3.4");
-    pub const SHA256: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.1");
-    pub const SHA384: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.2");
-    pub const SHA512: Oid = Oid::new_unwrap("2.16.840.1.101.3.4.2.3");
-    pub const COMMON_NAME: Oid = Oid::new_unwrap("2.5.4.3");
-    pub const SUBJECT_KEY_IDENTIFIER: Oid = Oid::new_unwrap("2.5.29.14");
-    pub const KEY_USAGE: Oid = Oid::new_unwrap("2.5.29.15");
-    pub const BASIC_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.19");
-}
 
 /// `Certificate`: RFC 5280, 4.1. The signed part is kept encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
@@ -62,7 +39,7 @@ pub struct EncodedCertificate {
 /// `TBSCertificate`: RFC 5280, 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct TbsCertificate {
-    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "v1")]
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", default = "u8::default")]
     pub version: u8,
     pub serial_number: Int,
     pub signature: AlgorithmIdentifierOwned,
@@ -76,11 +53,6 @@ pub struct TbsCertificate {
     pub subject_unique_id: Option<BitString>,
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
     pub extensions: Option<Vec<Extension>>,
-}
-
-/// Returns the default version of a certificate.
-fn v1() -> u8 {
-    0
 }
 
 /// `Validity`: RFC 5280, 4.1.2.5.

@@ -13,8 +13,7 @@ use super::{
         SignerIdentifier,
         TbsCertificate,
         Time,
-        Validity,
-        oid, //
+        Validity, //
     },
     cms,
     digest::Digest,
@@ -22,6 +21,11 @@ use super::{
         PrivateKey,
         PublicKey, //
     },
+};
+use base16ct::HexDisplay;
+use const_oid::db::{
+    rfc4519,
+    rfc5280, //
 };
 use der::{
     Any, Decode as _, Encode as _,
@@ -61,10 +65,6 @@ const KEY_ID_BYTES: usize = 20;
 /// Length of an issued serial number, in bytes; RFC 5280, 4.1.2.2 allows 20.
 const SERIAL_BYTES: usize = 16;
 
-/// Time from which dates are encoded with a year of four digits, in seconds since 1970: RFC 5280,
-/// 4.1.2.5.
-const YEAR_2050: u64 = 2_524_608_000;
-
 /// A certificate.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -98,7 +98,7 @@ impl Certificate {
         let tbs: TbsCertificate = whole.tbs_certificate.decode_as().map_err(words)?;
         let mut key_id = None;
         for extension in tbs.extensions.iter().flatten() {
-            if extension.id == oid::SUBJECT_KEY_IDENTIFIER {
+            if extension.id == rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER {
                 key_id = Some(OctetString::from_der(extension.value.as_bytes()).map_err(words)?.as_bytes().to_vec());
             }
         }
@@ -157,7 +157,7 @@ impl Certificate {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let end = now.saturating_add(Duration::from_secs(u64::from(days).saturating_mul(24 * 60 * 60)));
         let attribute = Attribute {
-            id: oid::COMMON_NAME,
+            id: rfc4519::COMMON_NAME,
             value: Any::encode_from(&Utf8StringRef::new(name).map_err(words)?).map_err(words)?,
         };
         let name: Name = vec![SetOfVec::try_from(vec![attribute]).map_err(words)?];
@@ -243,7 +243,7 @@ impl Certificate {
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.key_id.as_deref().unwrap_or_else(|| self.tbs.serial_number.as_bytes());
-        write!(f, "{}: {}", common_name(&self.tbs.subject).unwrap_or_default().escape_debug(), hex(id))
+        write!(f, "{}: {:x}", common_name(&self.tbs.subject).unwrap_or_default().escape_debug(), HexDisplay(id))
     }
 }
 
@@ -251,14 +251,9 @@ impl fmt::Display for Certificate {
 #[must_use]
 pub fn common_name(name: &Any) -> Option<String> {
     let name: Name = name.decode_as().ok()?;
-    let attribute = name.iter().flat_map(SetOfVec::iter).filter(|attribute| attribute.id == oid::COMMON_NAME).last()?;
+    let attribute =
+        name.iter().flat_map(SetOfVec::iter).filter(|attribute| attribute.id == rfc4519::COMMON_NAME).last()?;
     Some(String::from_utf8_lossy(attribute.value.value()).into_owned())
-}
-
-/// Formats `bytes` in hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns a random positive serial number.
@@ -271,13 +266,12 @@ fn serial_number() -> Result<Int, String> {
     Int::new(&bytes).map_err(|error| error.to_string())
 }
 
+/// Encodes whole seconds; from 2050 on, which [`UtcTime`] rejects, with a year of four digits: RFC
+/// 5280, 4.1.2.5.
 fn time(since_1970: Duration) -> der::Result<Time> {
     let whole = Duration::from_secs(since_1970.as_secs());
-    Ok(if whole.as_secs() < YEAR_2050 {
-        Time::Utc(UtcTime::from_unix_duration(whole)?)
-    } else {
-        Time::Generalized(GeneralizedTime::from_unix_duration(whole)?)
-    })
+    let utc = UtcTime::from_unix_duration(whole).map(Time::Utc);
+    utc.or_else(|_| GeneralizedTime::from_unix_duration(whole).map(Time::Generalized))
 }
 
 /// Returns the extensions of a key that signs code but no certificates, as in the kernel's
@@ -289,9 +283,22 @@ fn extensions(key: &[u8]) -> der::Result<Vec<Extension>> {
         |id, critical, value: Vec<u8>| der::Result::Ok(Extension { id, critical, value: OctetString::new(value)? });
     Ok(vec![
         // BasicConstraints: an empty SEQUENCE, not a certificate authority.
-        extension(oid::BASIC_CONSTRAINTS, true, Vec::<Any>::new().to_der()?)?,
+        extension(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, Vec::<Any>::new().to_der()?)?,
         // KeyUsage: bit 0, digitalSignature.
-        extension(oid::KEY_USAGE, true, BitString::new(7, [0x80])?.to_der()?)?,
-        extension(oid::SUBJECT_KEY_IDENTIFIER, false, OctetString::new(id)?.to_der()?)?,
+        extension(rfc5280::ID_CE_KEY_USAGE, true, BitString::new(7, [0x80])?.to_der()?)?,
+        extension(rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER, false, OctetString::new(id)?.to_der()?)?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_from_2050_on_have_four_digits_of_the_year() {
+        let year_2050 = Duration::from_secs(2_524_608_000);
+        assert!(matches!(time(year_2050 - Duration::from_nanos(1)), Ok(Time::Utc(_))));
+        assert!(matches!(time(year_2050), Ok(Time::Generalized(_))));
+        assert!(time(Duration::MAX).is_err());
+    }
 }

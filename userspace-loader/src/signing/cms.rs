@@ -9,16 +9,19 @@ use super::{
         EncapsulatedContentInfo,
         SignedData,
         SignerIdentifier,
-        SignerInfo,
-        oid, //
+        SignerInfo, //
     },
     certificate::{
         Certificate,
-        common_name,
-        hex, //
+        common_name, //
     },
     digest::Digest,
     key::PrivateKey,
+};
+use base16ct::HexDisplay;
+use const_oid::db::{
+    rfc5911::{ID_DATA, ID_SIGNED_DATA},
+    rfc5912::RSA_ENCRYPTION,
 };
 use der::{
     Any, Decode as _, Encode as _, ErrorKind, Tag, Tagged as _,
@@ -61,11 +64,11 @@ impl Signature {
         }
         let words = |error: der::Error| der_words(&error);
         let info = ContentInfo::from_der(bytes).map_err(words)?;
-        if info.content_type != oid::SIGNED_DATA {
+        if info.content_type != ID_SIGNED_DATA {
             return Err(format!("not signed data, but {}", info.content_type));
         }
         let data: SignedData = info.content.decode_as().map_err(words)?;
-        if data.content.content_type != oid::DATA {
+        if data.content.content_type != ID_DATA {
             return Err(format!("not a signature of plain data, but of {}", data.content.content_type));
         }
         if data.content.content.is_some() {
@@ -110,7 +113,7 @@ impl Signature {
             return Err("the signature has two different digest algorithms".to_owned());
         }
         let algorithm = &signer.signature_algorithm;
-        let is_rsa = algorithm.oid == oid::RSA_ENCRYPTION;
+        let is_rsa = algorithm.oid == RSA_ENCRYPTION;
         if !is_rsa && algorithm.oid != digest.with_ecdsa() {
             return Err(format!("the signature algorithm {} is neither RSA nor ECDSA with {digest}", algorithm.oid));
         }
@@ -158,7 +161,7 @@ impl Signature {
         };
         let digest_algorithm = AlgorithmIdentifierOwned { oid: self.digest.oid(), parameters: None };
         let signature_algorithm = if self.is_rsa {
-            AlgorithmIdentifierOwned { oid: oid::RSA_ENCRYPTION, parameters: Some(Any::null()) }
+            AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) }
         } else {
             AlgorithmIdentifierOwned { oid: self.digest.with_ecdsa(), parameters: None }
         };
@@ -174,12 +177,12 @@ impl Signature {
         let data = SignedData {
             version,
             digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
-            content: EncapsulatedContentInfo { content_type: oid::DATA, content: None },
+            content: EncapsulatedContentInfo { content_type: ID_DATA, content: None },
             certificates: None,
             revocation_lists: None,
             signer_infos: SetOfVec::try_from(vec![Any::encode_from(&signer)?])?,
         };
-        ContentInfo { content_type: oid::SIGNED_DATA, content: Any::encode_from(&data)? }.to_der()
+        ContentInfo { content_type: ID_SIGNED_DATA, content: Any::encode_from(&data)? }.to_der()
     }
 
     /// Verifies the signature of `message` with the key of `certificate`.
@@ -213,9 +216,9 @@ impl fmt::Display for SignerIdentifier {
             Self::Certificate(id) => {
                 let issuer = common_name(&id.issuer);
                 let issuer = issuer.as_deref().unwrap_or("a name without common name").escape_debug();
-                write!(f, "{issuer}, serial number {}", hex(id.serial_number.as_bytes()))
+                write!(f, "{issuer}, serial number {:x}", HexDisplay(id.serial_number.as_bytes()))
             }
-            Self::Key(id) => write!(f, "key identifier {}", hex(id.as_bytes())),
+            Self::Key(id) => write!(f, "key identifier {:x}", HexDisplay(id.as_bytes())),
         }
     }
 }
@@ -252,6 +255,12 @@ pub(super) fn der_words(error: &der::Error) -> String {
 mod tests {
     use super::*;
     use crate::signing::key::Algorithm;
+    use const_oid::db::rfc5912::{
+        ECDSA_WITH_SHA_256,
+        ECDSA_WITH_SHA_384,
+        ID_SHA_256,
+        ID_SHA_384, //
+    };
     use der::asn1::ObjectIdentifier;
     use proptest::prelude::*;
 
@@ -268,7 +277,7 @@ mod tests {
 
     fn read(data: &SignedData) -> Result<Signature, String> {
         let content = Any::encode_from(data).expect("can be encoded");
-        Signature::read(&ContentInfo { content_type: oid::SIGNED_DATA, content }.to_der().expect("can be encoded"))
+        Signature::read(&ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der().expect("can be encoded"))
     }
 
     fn data_with(change: impl FnOnce(&mut SignedData)) -> String {
@@ -304,8 +313,8 @@ mod tests {
     #[test]
     fn other_forms_are_refused() {
         assert_eq!(
-            data_with(|data| data.content.content_type = oid::SIGNED_DATA),
-            format!("not a signature of plain data, but of {}", oid::SIGNED_DATA)
+            data_with(|data| data.content.content_type = ID_SIGNED_DATA),
+            format!("not a signature of plain data, but of {}", ID_SIGNED_DATA)
         );
         assert!(
             data_with(|data| data.content.content = Some(Any::null()))
@@ -314,7 +323,7 @@ mod tests {
         assert!(data_with(|data| data.certificates = Some(vec![])).starts_with("the signature contains certificates"));
         assert_eq!(data_with(|data| data.revocation_lists = Some(vec![])), "the signature contains revocation lists");
         assert_eq!(data_with(|data| data.digest_algorithms = SetOfVec::new()), "0 digest algorithms: expected one");
-        let two = vec![algorithm(oid::SHA256, None), algorithm(oid::SHA384, None)];
+        let two = vec![algorithm(ID_SHA_256, None), algorithm(ID_SHA_384, None)];
         assert_eq!(
             data_with(|data| data.digest_algorithms = SetOfVec::try_from(two).expect("two")),
             "2 digest algorithms: expected one"
@@ -334,7 +343,7 @@ mod tests {
                 .starts_with("the signature contains unsigned attributes")
         );
         assert_eq!(
-            signer_with(|signer| signer.digest_algorithm = algorithm(oid::SHA384, None)),
+            signer_with(|signer| signer.digest_algorithm = algorithm(ID_SHA_384, None)),
             "the signature has two different digest algorithms"
         );
         let odd = || Some(Any::new(Tag::Null, [0]).expect("short"));
@@ -343,11 +352,11 @@ mod tests {
             "the digest algorithm has parameters"
         );
         assert_eq!(
-            signer_with(|signer| signer.signature_algorithm = algorithm(oid::ECDSA_WITH_SHA384, None)),
-            format!("the signature algorithm {} is neither RSA nor ECDSA with SHA-256", oid::ECDSA_WITH_SHA384)
+            signer_with(|signer| signer.signature_algorithm = algorithm(ECDSA_WITH_SHA_384, None)),
+            format!("the signature algorithm {} is neither RSA nor ECDSA with SHA-256", ECDSA_WITH_SHA_384)
         );
         for (oid, parameters) in
-            [(oid::ECDSA_WITH_SHA256, Some(Any::null())), (oid::RSA_ENCRYPTION, None), (oid::RSA_ENCRYPTION, odd())]
+            [(ECDSA_WITH_SHA_256, Some(Any::null())), (RSA_ENCRYPTION, None), (RSA_ENCRYPTION, odd())]
         {
             assert_eq!(
                 signer_with(|signer| signer.signature_algorithm = algorithm(oid, parameters)),
@@ -355,17 +364,17 @@ mod tests {
             );
         }
         assert_eq!(
-            signer_with(|signer| signer.signature_algorithm = algorithm(oid::RSA_ENCRYPTION, Some(Any::null()))),
+            signer_with(|signer| signer.signature_algorithm = algorithm(RSA_ENCRYPTION, Some(Any::null()))),
             "an RSA key of less than 2048 bits"
         );
-        let content = ContentInfo { content_type: oid::DATA, content: Any::null() }.to_der().expect("can be encoded");
-        assert_eq!(Signature::read(&content), Err(format!("not signed data, but {}", oid::DATA)));
+        let content = ContentInfo { content_type: ID_DATA, content: Any::null() }.to_der().expect("can be encoded");
+        assert_eq!(Signature::read(&content), Err(format!("not signed data, but {}", ID_DATA)));
     }
 
     #[test]
     fn a_digest_may_have_null_for_parameters() {
         let mut data = data();
-        data.digest_algorithms = SetOfVec::try_from(vec![algorithm(oid::SHA256, Some(Any::null()))]).expect("one");
+        data.digest_algorithms = SetOfVec::try_from(vec![algorithm(ID_SHA_256, Some(Any::null()))]).expect("one");
         assert!(read(&data).is_ok());
     }
 

@@ -2,8 +2,10 @@
 
 //! Digest algorithms that signatures may use.
 
-use super::asn1::oid;
-use der::oid::ObjectIdentifier;
+use const_oid::{
+    ObjectIdentifier,
+    db::rfc5912, //
+};
 use sha2::Digest as _;
 use std::fmt;
 
@@ -36,9 +38,9 @@ impl Digest {
     #[must_use]
     pub fn oid(self) -> ObjectIdentifier {
         match self {
-            Self::Sha256 => oid::SHA256,
-            Self::Sha384 => oid::SHA384,
-            Self::Sha512 => oid::SHA512,
+            Self::Sha256 => rfc5912::ID_SHA_256,
+            Self::Sha384 => rfc5912::ID_SHA_384,
+            Self::Sha512 => rfc5912::ID_SHA_512,
         }
     }
 
@@ -46,9 +48,9 @@ impl Digest {
     #[must_use]
     pub fn with_ecdsa(self) -> ObjectIdentifier {
         match self {
-            Self::Sha256 => oid::ECDSA_WITH_SHA256,
-            Self::Sha384 => oid::ECDSA_WITH_SHA384,
-            Self::Sha512 => oid::ECDSA_WITH_SHA512,
+            Self::Sha256 => rfc5912::ECDSA_WITH_SHA_256,
+            Self::Sha384 => rfc5912::ECDSA_WITH_SHA_384,
+            Self::Sha512 => rfc5912::ECDSA_WITH_SHA_512,
         }
     }
 
@@ -56,9 +58,9 @@ impl Digest {
     #[must_use]
     pub fn with_rsa(self) -> ObjectIdentifier {
         match self {
-            Self::Sha256 => oid::SHA256_WITH_RSA,
-            Self::Sha384 => oid::SHA384_WITH_RSA,
-            Self::Sha512 => oid::SHA512_WITH_RSA,
+            Self::Sha256 => rfc5912::SHA_256_WITH_RSA_ENCRYPTION,
+            Self::Sha384 => rfc5912::SHA_384_WITH_RSA_ENCRYPTION,
+            Self::Sha512 => rfc5912::SHA_512_WITH_RSA_ENCRYPTION,
         }
     }
 }

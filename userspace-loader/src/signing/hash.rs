@@ -2,6 +2,7 @@
 
 //! SHA-256 hashes, which identify modules.
 
+use base16ct::HexDisplay;
 use serde::{
     Deserialize,
     Deserializer,
@@ -29,7 +30,7 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:x}", HexDisplay(&self.0))
     }
 }
 
@@ -49,16 +50,11 @@ impl FromStr for Sha256 {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected 64 hexadecimal digits".to_owned();
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(expected());
-        }
         let mut hash = [0; 32];
-        for (place, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-            let digits = text.get(at..at + 2).ok_or_else(expected)?;
-            *place = u8::from_str_radix(digits, 16).map_err(|_| expected())?;
+        match base16ct::mixed::decode(text, &mut hash) {
+            Ok(bytes) if bytes.len() == 32 => Ok(Self(hash)),
+            _ => Err("expected 64 hexadecimal digits".to_owned()),
         }
-        Ok(Self(hash))
     }
 }
 

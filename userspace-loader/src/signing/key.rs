@@ -2,11 +2,9 @@
 
 //! Private keys, which sign, and public keys, which verify.
 
-use super::{
-    asn1::oid,
-    digest::Digest, //
-};
+use super::digest::Digest;
 use clap::ValueEnum;
+use const_oid::db::rfc5912;
 use der::{
     Encode as _,
     pem::{
@@ -211,7 +209,7 @@ impl PublicKey {
         let wrong = |error: &dyn fmt::Display| format!("unusable public key: {error}");
         let der = info.to_der().map_err(|error| wrong(&error))?;
         let algorithm = &info.algorithm;
-        if algorithm.oid == oid::RSA_ENCRYPTION {
+        if algorithm.oid == rfc5912::RSA_ENCRYPTION {
             let key = rsa::PublicKey::from_public_key_der(&der).map_err(|error| wrong(&error))?;
             let bits = key.n().bit_width();
             return if RSA_BITS.contains(&bits) {
@@ -220,7 +218,7 @@ impl PublicKey {
                 Err(format!("unsupported RSA key of {bits} bits: expected 2048, 3072 or 4096"))
             };
         }
-        if algorithm.oid != oid::EC_PUBLIC_KEY {
+        if algorithm.oid != rfc5912::ID_EC_PUBLIC_KEY {
             return Err(format!("unsupported key algorithm {}: expected RSA, P-256 or P-384", algorithm.oid));
         }
         // The kernel accepts uncompressed points only; 4 is their first byte.
@@ -229,10 +227,10 @@ impl PublicKey {
         }
         let curve = algorithm.parameters.as_ref().and_then(|curve| curve.decode_as().ok());
         match curve {
-            Some(oid::P256) => {
+            Some(rfc5912::SECP_256_R_1) => {
                 p256::ecdsa::VerifyingKey::from_public_key_der(&der).map(Self::P256).map_err(|error| wrong(&error))
             }
-            Some(oid::P384) => {
+            Some(rfc5912::SECP_384_R_1) => {
                 p384::ecdsa::VerifyingKey::from_public_key_der(&der).map(Self::P384).map_err(|error| wrong(&error))
             }
             Some(other) => Err(format!("unsupported curve {other}: expected P-256 or P-384")),
