@@ -3,6 +3,15 @@
 //! Envelope of a file: the module, its manifest, and the signature of both.
 
 use super::hash::Sha256;
+use wasm_encoder::{
+    CustomSection,
+    Section as _,
+    SectionId, //
+};
+use wasmparser::{
+    BinaryReader,
+    CustomSectionReader, //
+};
 
 /// Name of the custom section with the manifest.
 pub const MANIFEST: &str = "kwasmi.manifest";
@@ -18,9 +27,6 @@ pub const SIGNATURE_MAX: usize = 8 << 10;
 
 /// Size of the module's header (magic and version), in bytes.
 const HEADER: usize = 8;
-
-/// Id of a custom section.
-const CUSTOM: u8 = 0;
 
 /// Envelope: the parts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +109,8 @@ pub fn sha256(file: &[u8]) -> Sha256 {
 /// Appends a custom section to `bytes`.
 #[must_use]
 pub fn with_section(bytes: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
-    let mut section = Vec::new();
-    push_leb128(&mut section, name.len());
-    section.extend_from_slice(name.as_bytes());
-    section.extend_from_slice(contents);
     let mut file = bytes.to_vec();
-    file.push(CUSTOM);
-    push_leb128(&mut file, section.len());
-    file.append(&mut section);
+    CustomSection { name: name.into(), data: contents.into() }.append_to(&mut file);
     file
 }
 
@@ -132,12 +132,11 @@ struct Section<'a> {
 impl<'a> Section<'a> {
     /// Returns name and contents of a custom section; `None` for other sections.
     fn named(&self) -> Option<(&'a str, &'a [u8])> {
-        if self.id != CUSTOM {
+        if self.id != u8::from(SectionId::Custom) {
             return None;
         }
-        let (len, rest) = leb128(self.contents)?;
-        let (name, contents) = rest.split_at_checked(len)?;
-        Some((std::str::from_utf8(name).ok()?, contents))
+        let section = CustomSectionReader::new(BinaryReader::new(self.contents, 0)).ok()?;
+        Some((section.name(), section.data()))
     }
 
     fn name(&self) -> Option<&'a str> {
@@ -151,14 +150,15 @@ impl<'a> Section<'a> {
 }
 
 /// Iterator over the sections of a file. It ends at the first malformed section.
-struct Sections<'a> {
-    file: &'a [u8],
-    at: usize,
-}
+struct Sections<'a>(BinaryReader<'a>);
 
 impl<'a> Sections<'a> {
     fn of(file: &'a [u8]) -> Self {
-        Self { file, at: HEADER }
+        Self(BinaryReader::new(file.get(HEADER..).unwrap_or_default(), HEADER as u64))
+    }
+
+    fn offset(&self) -> Option<usize> {
+        usize::try_from(self.0.original_position()).ok()
     }
 }
 
@@ -166,39 +166,11 @@ impl<'a> Iterator for Sections<'a> {
     type Item = Section<'a>;
 
     fn next(&mut self) -> Option<Section<'a>> {
-        let start = self.at;
-        let (id, rest) = self.file.get(start..)?.split_first()?;
-        let (len, rest) = leb128(rest)?;
-        let (contents, rest) = rest.split_at_checked(len)?;
-        self.at = self.file.len().saturating_sub(rest.len());
-        Some(Section { id: *id, start, end: self.at, contents })
-    }
-}
-
-/// Decodes a 32-bit number in LEB128, and returns the bytes after it. As Wasm allows, the encoding
-/// may be longer than necessary, up to five bytes.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut number: u64 = 0;
-    for (index, byte) in bytes.iter().take(5).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            let number = u32::try_from(number).ok()?;
-            return Some((usize::try_from(number).ok()?, bytes.get(index.checked_add(1)?..)?));
-        }
-    }
-    None
-}
-
-/// Appends `number` to `bytes`, in the shortest LEB128 encoding.
-fn push_leb128(bytes: &mut Vec<u8>, mut number: usize) {
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return;
-        }
-        bytes.push(low | 0x80);
+        let start = self.offset()?;
+        let id = self.0.read_u8().ok()?;
+        let len = self.0.read_var_u32().ok()?;
+        let contents = self.0.read_bytes(usize::try_from(len).ok()?).ok()?;
+        Some(Section { id, start, end: self.offset()?, contents })
     }
 }
 
@@ -287,15 +259,6 @@ mod tests {
             prop_assert_eq!(envelope.signed, signed.as_slice());
             prop_assert_eq!(envelope.manifest, Some(manifest.as_slice()));
             prop_assert_eq!(envelope.signature, Some(signature.as_slice()));
-        }
-
-        #[test]
-        fn numbers_are_decoded_as_encoded(number in any::<u32>(), rest in any::<u8>()) {
-            let mut bytes = Vec::new();
-            push_leb128(&mut bytes, number as usize);
-            bytes.push(rest);
-            let read = leb128(&bytes).expect("is there");
-            prop_assert_eq!(read, (number as usize, bytes.split_at(bytes.len() - 1).1));
         }
 
         #[test]
