@@ -2,9 +2,11 @@
 
 //! Deterministically encoded CBOR ([RFC 8949,
 //! 4.2.1](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1)), as far as manifests use it.
+//!
+//! cbor4ii encodes and decodes; it accepts each form of a number or length, so [`read`] compares the
+//! bytes with the shortest form.
 
 use cbor4ii::core::{
-    Value,
     dec::{
         Decode as _,
         Error, //
@@ -16,118 +18,75 @@ use cbor4ii::core::{
     },
 };
 
-/// A data item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
-    /// An unsigned integer.
-    Number(u64),
-    /// A text string.
-    Text(String),
-    /// An array.
-    Array(Vec<Item>),
-    /// A map, in the order of its encoding.
-    Map(Vec<(Item, Item)>),
+pub use cbor4ii::core::Value;
+
+/// Returns a number. `what` names the value in the error.
+///
+/// # Errors
+///
+/// A message if the value is not an unsigned integer.
+pub fn number(value: &Value, what: &str) -> Result<u64, String> {
+    match value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| format!("{what}: expected a number"))
 }
 
-impl Item {
-    /// Returns the number. `what` names the item in the error.
-    ///
-    /// # Errors
-    ///
-    /// A message if the item is not a number.
-    pub fn number(&self, what: &str) -> Result<u64, String> {
-        match self {
-            Self::Number(number) => Ok(*number),
-            _ => Err(format!("{what}: expected a number")),
-        }
-    }
-
-    /// Returns the text. `what` names the item in the error.
-    ///
-    /// # Errors
-    ///
-    /// A message if the item is not a text.
-    pub fn text(&self, what: &str) -> Result<&str, String> {
-        match self {
-            Self::Text(text) => Ok(text),
-            _ => Err(format!("{what}: expected a text")),
-        }
-    }
-
-    /// Returns the items of an array. `what` names the item in the error.
-    ///
-    /// # Errors
-    ///
-    /// A message if the item is not an array.
-    pub fn array(&self, what: &str) -> Result<&[Self], String> {
-        match self {
-            Self::Array(items) => Ok(items),
-            _ => Err(format!("{what}: expected an array")),
-        }
-    }
-
-    /// Returns the pairs of a map. `what` names the item in the error.
-    ///
-    /// # Errors
-    ///
-    /// A message if the item is not a map.
-    pub fn map(&self, what: &str) -> Result<&[(Self, Self)], String> {
-        match self {
-            Self::Map(pairs) => Ok(pairs),
-            _ => Err(format!("{what}: expected a map")),
-        }
+/// Returns a text. `what` names the value in the error.
+///
+/// # Errors
+///
+/// A message if the value is not a text.
+pub fn text<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        _ => Err(format!("{what}: expected a text")),
     }
 }
 
-impl TryFrom<Value> for Item {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) => {
-                u64::try_from(number).map(Self::Number).map_err(|_| "a negative number".to_owned())
-            }
-            Value::Text(text) => Ok(Self::Text(text)),
-            Value::Array(items) => Ok(Self::Array(items.into_iter().map(Self::try_from).collect::<Result<_, _>>()?)),
-            Value::Map(pairs) => {
-                let pair = |(key, value)| Ok((Self::try_from(key)?, Self::try_from(value)?));
-                Ok(Self::Map(pairs.into_iter().map(pair).collect::<Result<_, String>>()?))
-            }
-            _ => Err("not a number, text, array or map".to_owned()),
-        }
+/// Returns the items of an array. `what` names the value in the error.
+///
+/// # Errors
+///
+/// A message if the value is not an array.
+pub fn array<'a>(value: &'a Value, what: &str) -> Result<&'a [Value], String> {
+    match value {
+        Value::Array(items) => Ok(items),
+        _ => Err(format!("{what}: expected an array")),
     }
 }
 
-impl From<&Item> for Value {
-    fn from(item: &Item) -> Self {
-        match item {
-            Item::Number(number) => Self::Integer((*number).into()),
-            Item::Text(text) => Self::Text(text.clone()),
-            Item::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
-            Item::Map(pairs) => {
-                Self::Map(pairs.iter().map(|(key, value)| (Self::from(key), Self::from(value))).collect())
-            }
-        }
+/// Returns the pairs of a map. `what` names the value in the error.
+///
+/// # Errors
+///
+/// A message if the value is not a map.
+pub fn map<'a>(value: &'a Value, what: &str) -> Result<&'a [(Value, Value)], String> {
+    match value {
+        Value::Map(pairs) => Ok(pairs),
+        _ => Err(format!("{what}: expected a map")),
     }
 }
 
-/// Decodes `bytes`, which must be one item. The order of map keys is not checked.
+/// Decodes `bytes`, which must be one data item of unsigned integers, texts, arrays and maps. The
+/// order of map keys is not checked.
 ///
 /// # Errors
 ///
 /// A message if `bytes` are not valid CBOR, contain an item of another type, are not in the
 /// shortest form, or continue after the item.
-pub fn read(bytes: &[u8]) -> Result<Item, String> {
+pub fn read(bytes: &[u8]) -> Result<Value, String> {
     let value = Value::decode(&mut SliceReader::new(bytes)).map_err(|error| match error {
         Error::Eof { .. } => "unexpected end".to_owned(),
         Error::RequireUtf8 { .. } => "a text that is not UTF-8".to_owned(),
         _ => "not CBOR of numbers, texts, arrays and maps".to_owned(),
     })?;
-    let item = Item::try_from(value)?;
+    check_types(&value)?;
     // Both encodings have the same items, so a difference is one of form.
-    let shortest = write_as_it_is(&item)?;
+    let shortest = write(&value)?;
     if shortest == bytes {
-        Ok(item)
+        Ok(value)
     } else if bytes.starts_with(&shortest) {
         Err(format!("bytes after the end at offset {}", shortest.len()))
     } else {
@@ -136,38 +95,24 @@ pub fn read(bytes: &[u8]) -> Result<Item, String> {
     }
 }
 
-/// Encodes an item, with map keys in ascending order of their encoded bytes.
+fn check_types(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Integer(..0) => Err("a negative number".to_owned()),
+        Value::Integer(_) | Value::Text(_) => Ok(()),
+        Value::Array(items) => items.iter().try_for_each(check_types),
+        Value::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).try_for_each(check_types),
+        _ => Err("not a number, text, array or map".to_owned()),
+    }
+}
+
+/// Encodes a data item in the shortest form. Map keys are in the order of `value`.
 ///
 /// # Errors
 ///
 /// A message if there is no memory.
-pub fn write(item: &Item) -> Result<Vec<u8>, String> {
-    write_as_it_is(&sorted(item)?)
-}
-
-fn sorted(item: &Item) -> Result<Item, String> {
-    Ok(match item {
-        Item::Array(items) => Item::Array(items.iter().map(sorted).collect::<Result<_, _>>()?),
-        Item::Map(pairs) => {
-            let mut keyed = Vec::new();
-            for (key, value) in pairs {
-                keyed.push((write_as_it_is(key)?, (key.clone(), sorted(value)?)));
-            }
-            keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Item::Map(keyed.into_iter().map(|(_, pair)| pair).collect())
-        }
-        other => other.clone(),
-    })
-}
-
-/// Encodes an item, with map keys in their current order.
-///
-/// # Errors
-///
-/// A message if there is no memory.
-pub fn write_as_it_is(item: &Item) -> Result<Vec<u8>, String> {
+pub fn write(value: &Value) -> Result<Vec<u8>, String> {
     let mut writer = BufWriter::new(Vec::new());
-    Value::from(item).encode(&mut writer).map_err(|error| error.to_string())?;
+    value.encode(&mut writer).map_err(|error| error.to_string())?;
     Ok(writer.into_inner())
 }
 

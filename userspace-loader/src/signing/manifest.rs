@@ -7,7 +7,7 @@ use super::{
     capability::Capability,
     cbor::{
         self,
-        Item, //
+        Value, //
     },
     version::Version, //
 };
@@ -17,8 +17,7 @@ use crate::limits::{
 };
 use serde::{
     Serialize,
-    Serializer,
-    ser::SerializeMap as _, //
+    Serializer, //
 };
 use std::{
     cmp::Ordering,
@@ -34,7 +33,7 @@ use std::{
 pub const NAME_MAX: usize = 64;
 
 /// A text in a manifest. The order is that of the encoded bytes: shorter texts first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Word(String);
 
 impl Word {
@@ -53,8 +52,7 @@ impl From<&str> for Word {
 
 impl Ord for Word {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |word: &Self| (word.0.len(), word.0.clone());
-        key(self).cmp(&key(other))
+        (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
     }
 }
 
@@ -68,12 +66,6 @@ impl PartialOrd for Word {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_debug().fmt(f)
-    }
-}
-
-impl Serialize for Word {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }
 
@@ -99,11 +91,7 @@ pub struct Manifest {
 }
 
 fn serialize_limits<S: Serializer>(limits: &RequestedLimits, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(limits.len()))?;
-    for (limit, value) in limits {
-        map.serialize_entry(limit, value)?;
-    }
-    map.end()
+    serializer.collect_map(limits.iter().map(|(limit, value)| (limit, value)))
 }
 
 /// Checks that `name` is a valid name of a module.
@@ -139,9 +127,9 @@ impl Manifest {
         let mut missing = vec!["abi", "name", "imports", "version", "capabilities"];
         for (key, value) in pairs(&whole, "keys")? {
             match key {
-                "abi" => manifest.abi = value.number("abi")?,
+                "abi" => manifest.abi = cbor::number(value, "abi")?,
                 "name" => {
-                    manifest.name = value.text("name")?.to_owned();
+                    manifest.name = cbor::text(value, "name")?.to_owned();
                     check_name(&manifest.name)?;
                 }
                 "limits" => manifest.limits = limits(value)?,
@@ -164,40 +152,41 @@ impl Manifest {
     ///
     /// A message if there is no memory.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
-        let text = |text: &str| Item::Text(text.to_owned());
-        let mut pairs = vec![
-            (text("abi"), Item::Number(self.abi)),
-            (text("name"), text(&self.name)),
-            (text("version"), Item::Array(self.version.0.map(|number| Item::Number(number.into())).into())),
-            (
-                text("capabilities"),
-                Item::Array(self.capabilities.iter().map(|capability| text(capability.name())).collect()),
-            ),
-        ];
-        if !self.limits.is_empty() {
-            let limits = self.limits.iter().map(|(limit, value)| (text(limit.name()), Item::Number(value.get())));
-            pairs.push((text("limits"), Item::Map(limits.collect())));
-        }
-        let names = |names: &BTreeSet<Word>| Item::Array(names.iter().map(|name| text(name.as_str())).collect());
+        let text = |text: &str| Value::Text(text.to_owned());
+        let number = |number: u64| Value::Integer(number.into());
+        let names = |names: &BTreeSet<Word>| Value::Array(names.iter().map(|name| text(name.as_str())).collect());
+        let limits = self.limits.iter().map(|(limit, value)| (text(limit.name()), number(value.get())));
         let imports = self.imports.iter().map(|(module, all)| (text(module.as_str()), names(all)));
-        pairs.push((text("imports"), Item::Map(imports.collect())));
-        cbor::write(&Item::Map(pairs))
+        let capabilities = self.capabilities.iter().map(|capability| text(capability.name()));
+        // In the order of the encoded keys.
+        let mut pairs = vec![
+            (text("abi"), number(self.abi)),
+            (text("name"), text(&self.name)),
+            (text("limits"), Value::Map(limits.collect())),
+            (text("imports"), Value::Map(imports.collect())),
+            (text("version"), Value::Array(self.version.0.map(|part| number(part.into())).into())),
+            (text("capabilities"), Value::Array(capabilities.collect())),
+        ];
+        if self.limits.is_empty() {
+            pairs.retain(|(key, _)| *key != text("limits"));
+        }
+        cbor::write(&Value::Map(pairs))
     }
 }
 
 /// Returns the pairs of a map whose keys are texts in ascending order.
-fn pairs<'a>(item: &'a Item, of: &str) -> Result<Vec<(&'a str, &'a Item)>, String> {
+fn pairs<'a>(map: &'a Value, of: &str) -> Result<Vec<(&'a str, &'a Value)>, String> {
     let mut pairs = Vec::new();
-    for (key, value) in item.map(of)? {
-        pairs.push((key.text(of)?, value));
+    for (key, value) in cbor::map(map, of)? {
+        pairs.push((cbor::text(key, of)?, value));
     }
     ascending(pairs.iter().map(|(key, _)| *key), of)?;
     Ok(pairs)
 }
 
 /// Returns the texts of an array, which must be in ascending order.
-fn texts<'a>(item: &'a Item, of: &str) -> Result<Vec<&'a str>, String> {
-    let texts: Vec<_> = item.array(of)?.iter().map(|item| item.text(of)).collect::<Result<_, _>>()?;
+fn texts<'a>(array: &'a Value, of: &str) -> Result<Vec<&'a str>, String> {
+    let texts: Vec<_> = cbor::array(array, of)?.iter().map(|text| cbor::text(text, of)).collect::<Result<_, _>>()?;
     ascending(texts.iter().copied(), of)?;
     Ok(texts)
 }
@@ -216,27 +205,27 @@ fn ascending<'a>(texts: impl Iterator<Item = &'a str>, of: &str) -> Result<(), S
     Ok(())
 }
 
-fn version(item: &Item) -> Result<Version, String> {
+fn version(value: &Value) -> Result<Version, String> {
     let expected = || "version: expected three numbers below 2^32".to_owned();
-    let [major, minor, patch] = item.array("version")? else {
+    let [major, minor, patch] = cbor::array(value, "version")? else {
         return Err(expected());
     };
     let mut version = [0; 3];
     for (place, number) in version.iter_mut().zip([major, minor, patch]) {
-        *place = u32::try_from(number.number("version")?).map_err(|_| expected())?;
+        *place = u32::try_from(cbor::number(number, "version")?).map_err(|_| expected())?;
     }
     Ok(Version(version))
 }
 
-fn capabilities(item: &Item) -> Result<BTreeSet<Capability>, String> {
-    texts(item, "capabilities")?.into_iter().map(str::parse).collect()
+fn capabilities(value: &Value) -> Result<BTreeSet<Capability>, String> {
+    texts(value, "capabilities")?.into_iter().map(str::parse).collect()
 }
 
-fn limits(item: &Item) -> Result<RequestedLimits, String> {
+fn limits(value: &Value) -> Result<RequestedLimits, String> {
     let mut limits = RequestedLimits::new();
-    for (name, value) in pairs(item, "limits")? {
+    for (name, value) in pairs(value, "limits")? {
         let limit = Limit::of_call(name).ok_or_else(|| format!("unknown limit '{}'", name.escape_debug()))?;
-        let value = value.number(name)?;
+        let value = cbor::number(value, name)?;
         let value = NonZeroU64::new(value).filter(|value| value.get() >= limit.minimum());
         limits.push((limit, value.ok_or_else(|| too_low(limit))?));
     }
@@ -249,9 +238,9 @@ pub fn too_low(limit: Limit) -> String {
     format!("limit {limit}: below the minimum of {}", limit.show(limit.minimum()))
 }
 
-fn imports(item: &Item) -> Result<Imports, String> {
+fn imports(value: &Value) -> Result<Imports, String> {
     let mut imports = Imports::new();
-    for (module, names) in pairs(item, "imports")? {
+    for (module, names) in pairs(value, "imports")? {
         let names = texts(names, &format!("imports of {}", module.escape_debug()))?;
         imports.insert(Word::from(module), names.into_iter().map(Word::from).collect());
     }
@@ -290,19 +279,23 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    fn text(text: &str) -> Item {
-        Item::Text(text.to_owned())
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    fn number(number: u64) -> Value {
+        Value::Integer(number.into())
     }
 
     /// Returns the manifest that is decoded from the changed pairs of the example.
-    fn changed(change: impl FnOnce(&mut Vec<(Item, Item)>)) -> Result<Manifest, String> {
+    fn changed(change: impl FnOnce(&mut Vec<(Value, Value)>)) -> Result<Manifest, String> {
         let bytes = Manifest::example().encode().expect("can be encoded");
-        let Item::Map(mut pairs) = cbor::read(&bytes).expect("is CBOR") else { panic!("no map") };
+        let Value::Map(mut pairs) = cbor::read(&bytes).expect("is CBOR") else { panic!("no map") };
         change(&mut pairs);
-        Manifest::read(&cbor::write_as_it_is(&Item::Map(pairs)).expect("can be encoded"))
+        Manifest::read(&cbor::write(&Value::Map(pairs)).expect("can be encoded"))
     }
 
-    fn with(key: &str, value: Item) -> Result<Manifest, String> {
+    fn with(key: &str, value: Value) -> Result<Manifest, String> {
         changed(|pairs| {
             let pair = pairs.iter_mut().find(|(known, _)| *known == text(key)).expect("is there");
             pair.1 = value;
@@ -330,13 +323,13 @@ mod tests {
             let reason = changed(|pairs| pairs.retain(|(known, _)| *known != text(key)));
             assert_eq!(reason, Err(format!("the key {key} is missing")));
         }
-        let unknown = changed(|pairs| pairs.push((text("an-unknown-key"), Item::Number(0))));
+        let unknown = changed(|pairs| pairs.push((text("an-unknown-key"), number(0))));
         assert_eq!(unknown, Err("unknown key 'an-unknown-key'".to_owned()));
         let twice = changed(|pairs| pairs.insert(1, pairs[0].clone()));
         assert_eq!(twice, Err("keys: duplicate 'abi'".to_owned()));
         let unsorted = changed(|pairs| pairs.swap(0, 1));
         assert_eq!(unsorted, Err("keys: 'abi' is not in ascending order".to_owned()));
-        let number = changed(|pairs| pairs.insert(0, (Item::Number(0), Item::Number(0))));
+        let number = changed(|pairs| pairs.insert(0, (number(0), number(0))));
         assert_eq!(number, Err("keys: expected a text".to_owned()));
     }
 
@@ -347,26 +340,26 @@ mod tests {
         for name in ["", "A", "a b", "é", &"a".repeat(65)] {
             assert!(reason("name", text(name)).contains("invalid name"), "{name}");
         }
-        let numbers = |numbers: &[u64]| Item::Array(numbers.iter().copied().map(Item::Number).collect());
+        let numbers = |numbers: &[u64]| Value::Array(numbers.iter().copied().map(number).collect());
         for version in [numbers(&[]), numbers(&[1, 2]), numbers(&[1, 2, 3, 4]), numbers(&[1, 2, 1 << 32])] {
             assert_eq!(reason("version", version), "version: expected three numbers below 2^32");
         }
-        let texts = |texts: &[&str]| Item::Array(texts.iter().copied().map(text).collect());
+        let texts = |texts: &[&str]| Value::Array(texts.iter().copied().map(text).collect());
         assert_eq!(reason("capabilities", texts(&["all"])), "unknown capability 'all'");
         assert_eq!(reason("capabilities", texts(&["files", "files"])), "capabilities: duplicate 'files'");
         assert_eq!(
             reason("capabilities", texts(&["random", "files"])),
             "capabilities: 'files' is not in ascending order"
         );
-        let one = |key: &str, value| Item::Map(vec![(text(key), value)]);
-        assert_eq!(reason("limits", one("speed", Item::Number(1))), "unknown limit 'speed'");
-        assert_eq!(reason("limits", one("total-heap", Item::Number(1))), "unknown limit 'total-heap'");
-        assert_eq!(reason("limits", one("fuel", Item::Number(0))), "limit fuel: below the minimum of 1");
-        assert_eq!(reason("limits", one("stack", Item::Number(4095))), "limit stack: below the minimum of 4K");
+        let one = |key: &str, value| Value::Map(vec![(text(key), value)]);
+        assert_eq!(reason("limits", one("speed", number(1))), "unknown limit 'speed'");
+        assert_eq!(reason("limits", one("total-heap", number(1))), "unknown limit 'total-heap'");
+        assert_eq!(reason("limits", one("fuel", number(0))), "limit fuel: below the minimum of 1");
+        assert_eq!(reason("limits", one("stack", number(4095))), "limit stack: below the minimum of 4K");
         assert_eq!(reason("limits", one("fuel", text("1M"))), "fuel: expected a number");
         let names = one("m", texts(&["bb", "a"]));
         assert_eq!(reason("imports", names), "imports of m: 'a' is not in ascending order");
-        let names = Item::Map(vec![(text("m"), texts(&[])), (text("m"), texts(&[]))]);
+        let names = Value::Map(vec![(text("m"), texts(&[])), (text("m"), texts(&[]))]);
         assert_eq!(reason("imports", names), "imports: duplicate 'm'");
     }
 
