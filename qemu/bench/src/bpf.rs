@@ -3,11 +3,10 @@
 //! The variant eBPF: loads the programs of `bpf/work.c` and runs them by `BPF_PROG_TEST_RUN`.
 
 use std::{
-    fs, io,
+    fs,
     os::fd::{
         AsFd as _,
-        AsRawFd as _,
-        OwnedFd, //
+        AsRawFd as _, //
     },
     sync::atomic::{
         AtomicU64,
@@ -24,7 +23,7 @@ use anyhow::{
     Result, //
 };
 use aya::{
-    EbpfLoader,
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{
         Array,
         Map,
@@ -56,22 +55,8 @@ const RING: usize = 128 * 1024;
 /// Initial state of a job's generator of requests.
 const SEED: u64 = 1;
 
-/// Part of `union bpf_attr` for `BPF_PROG_TEST_RUN` (`linux/bpf.h`).
-#[derive(Default)]
-#[repr(C)]
-struct TestRun {
-    program: u32,
-    result: u32,
-    input_len: u32,
-    output_len: u32,
-    input: u64,
-    output: u64,
-    repeat: u32,
-    duration: u32,
-}
-
-/// `BPF_PROG_TEST_RUN` of `enum bpf_cmd`.
-const BPF_PROG_TEST_RUN: libc::c_long = 10;
+/// The smallest packet that the kernel accepts. No program reads it.
+const PACKET: [u8; 14] = [0; 14];
 
 /// Record of the ring of requests: header and request.
 #[repr(C)]
@@ -126,7 +111,9 @@ impl Requests {
 
 /// Loaded program.
 pub(crate) struct Program {
-    fd: OwnedFd,
+    object: Ebpf,
+    /// Name of the program in `object`.
+    name: String,
     /// Map with the job: the fields of `struct job`.
     job: Array<MapData, [u64; 3]>,
     /// Rings of requests and answers, if the program uses them.
@@ -146,7 +133,6 @@ impl Program {
         let program = object.program_mut(work).with_context(|| format!("{work}: no eBPF program does this work"))?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
-        let fd = program.fd()?.as_fd().try_clone_to_owned()?;
         let mut map = |name| object.take_map(name).with_context(|| format!("no map '{name}'"));
         let job = Array::try_from(map("job")?)?;
         let rings = match (work, map("requests")?) {
@@ -155,7 +141,7 @@ impl Program {
             }
             _ => None,
         };
-        let mut program = Self { fd, job, rings };
+        let mut program = Self { object, name: work.to_owned(), job, rings };
         program.check(work)?;
         Ok(program)
     }
@@ -172,18 +158,9 @@ impl Program {
 
     /// Runs the program once.
     fn start(&self) -> Result<()> {
-        // The smallest packet that the kernel accepts. No program reads it.
-        let packet = [0_u8; 14];
-        let mut run = TestRun {
-            program: u32::try_from(self.fd.as_raw_fd())?,
-            input_len: u32::try_from(packet.len())?,
-            input: packet.as_ptr().addr() as u64,
-            ..TestRun::default()
-        };
-        // SAFETY: `bpf` requires that `run` is valid for reads and writes of the passed size, and
-        // that `input` points to `input_len` readable bytes: both are live locals.
-        let status = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut run, size_of::<TestRun>()) };
-        anyhow::ensure!(status == 0, "cannot run an eBPF program: {}", io::Error::last_os_error());
+        let program = self.object.program(&self.name).with_context(|| format!("no program '{}'", self.name))?;
+        let program: &SchedClassifier = program.try_into()?;
+        program.test_run(TestRunOptions { data_in: Some(&PACKET), ..TestRunOptions::new() })?;
         Ok(())
     }
 
