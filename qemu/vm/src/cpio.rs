@@ -3,27 +3,23 @@
 //! Writes initramfs archives in cpio's newc format (see
 //! `Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
-//! Names are arbitrary bytes, because `--add` accepts any file name.
+//! Names are arbitrary bytes, because `--add` accepts any file name. The crate cpio writes only
+//! names in UTF-8, so the headers are written here.
 
 use std::{
     fs,
     io,
     os::unix::{
-        ffi::OsStrExt as _,
-        fs::{
-            MetadataExt as _,
-            PermissionsExt as _, //
+        ffi::{
+            OsStrExt as _,
+            OsStringExt as _, //
         },
+        fs::MetadataExt as _,
     },
     path::Path, //
 };
 
-/// Mode bits of a regular file (`S_IFREG`).
-const FILE: u32 = 0o100_000;
-/// Mode bits of a folder (`S_IFDIR`).
-const FOLDER: u32 = 0o040_000;
-/// Mode bits of a symbolic link (`S_IFLNK`).
-const SYMLINK: u32 = 0o120_000;
+use rustix::fs::FileType;
 
 /// Archive in memory. A folder must be added before its entries.
 #[derive(Debug, Default)]
@@ -38,7 +34,7 @@ impl Archive {
     /// # Errors
     /// `FileTooLarge` if the length of the path does not fit into 32 bits.
     pub fn folder(&mut self, path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
-        self.entry(path.as_ref(), FOLDER | mode & 0o7777, 0, &[])
+        self.entry(path.as_ref(), FileType::Directory.as_raw_mode() | mode & 0o7777, 0, &[])
     }
 
     /// Adds a file with `mode` (permission bits) and `contents`.
@@ -46,7 +42,7 @@ impl Archive {
     /// # Errors
     /// `FileTooLarge` if the length of the path or of `contents` does not fit into 32 bits.
     pub fn file(&mut self, path: impl AsRef<Path>, mode: u32, contents: &[u8]) -> io::Result<()> {
-        self.entry(path.as_ref(), FILE | mode & 0o7777, 0, contents)
+        self.entry(path.as_ref(), FileType::RegularFile.as_raw_mode() | mode & 0o7777, 0, contents)
     }
 
     /// Adds a symbolic link at `path` to `target`.
@@ -54,7 +50,8 @@ impl Archive {
     /// # Errors
     /// `FileTooLarge` if the length of the path or of `target` does not fit into 32 bits.
     pub fn symlink(&mut self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
-        self.entry(path.as_ref(), SYMLINK | 0o777, 0, target.as_ref().as_os_str().as_bytes())
+        let mode = FileType::Symlink.as_raw_mode() | 0o777;
+        self.entry(path.as_ref(), mode, 0, target.as_ref().as_os_str().as_bytes())
     }
 
     /// Adds the file, symbolic link or folder at `source`, with the contents of the folder. All
@@ -66,22 +63,24 @@ impl Archive {
     pub fn tree(&mut self, path: &Path, source: &Path) -> io::Result<()> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", source.display()));
         let metadata = fs::symlink_metadata(source).map_err(named)?;
-        let mode = metadata.permissions().mode();
         let time = u32::try_from(metadata.mtime()).unwrap_or(0);
         let kind = metadata.file_type();
+        let contents = if kind.is_dir() {
+            Vec::new()
+        } else if kind.is_symlink() {
+            fs::read_link(source).map_err(named)?.into_os_string().into_vec()
+        } else if kind.is_file() {
+            fs::read(source).map_err(named)?
+        } else {
+            return Err(named(io::Error::new(io::ErrorKind::Unsupported, "not a file, folder or symbolic link")));
+        };
+        self.entry(path, metadata.mode(), time, &contents)?;
         if kind.is_dir() {
-            self.entry(path, FOLDER | mode & 0o7777, time, &[])?;
             let mut children = fs::read_dir(source).map_err(named)?.collect::<Result<Vec<_>, _>>().map_err(named)?;
             children.sort_by_key(fs::DirEntry::file_name);
-            children.iter().try_for_each(|child| self.tree(&path.join(child.file_name()), &child.path()))
-        } else if kind.is_symlink() {
-            let target = fs::read_link(source).map_err(named)?;
-            self.entry(path, SYMLINK | 0o777, time, target.as_os_str().as_bytes())
-        } else if kind.is_file() {
-            self.entry(path, FILE | mode & 0o7777, time, &fs::read(source).map_err(named)?)
-        } else {
-            Err(named(io::Error::new(io::ErrorKind::Unsupported, "not a file, folder or symbolic link")))
+            children.iter().try_for_each(|child| self.tree(&path.join(child.file_name()), &child.path()))?;
         }
+        Ok(())
     }
 
     /// Appends the trailer and returns the archive.
@@ -133,6 +132,7 @@ impl Archive {
 mod tests {
     use std::{
         io::Write as _,
+        os::unix::fs::PermissionsExt as _,
         process::{
             Command,
             Stdio, //
