@@ -2,6 +2,8 @@
 
 //! Reader of deterministically encoded CBOR, limited to the types of a manifest, see [RFC
 //! 8949](https://www.rfc-editor.org/rfc/rfc8949#section-4.2.1).
+//!
+//! It is written by hand, because the kernel module compiles this file and links no crates.
 
 use super::Malformed;
 

@@ -5,6 +5,8 @@
 //!
 //! The kernel's parser accepts a superset of this form, and reads every accepted signature the same
 //! way.
+//!
+//! This parser is written by hand, because the kernel module compiles this file and links no crates.
 
 use super::{
     Malformed,

@@ -2,6 +2,8 @@
 
 //! Reader of DER ([X.690](https://www.itu.int/rec/T-REC-X.690)), limited to the types of a
 //! signature.
+//!
+//! It is written by hand, because the kernel module compiles this file and links no crates.
 
 use super::Malformed;
 

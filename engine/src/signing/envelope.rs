@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Splits a file into the signed part, the manifest in it, and the signature.
+//!
+//! The reader of sections is written by hand, because the kernel module compiles this file and links
+//! no crates.
 
 use super::Malformed;
 

@@ -2,6 +2,8 @@
 
 //! Parser of manifests. A manifest states the name, version, imports, capabilities and limits of a
 //! module.
+//!
+//! The parser is written by hand, because the kernel module compiles this file and links no crates.
 
 use super::{
     Malformed,

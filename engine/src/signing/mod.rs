@@ -3,7 +3,7 @@
 //! Parsing of signed modules before anything in them is trusted, see `docs/signing.md`.
 //!
 //! The kernel module compiles these files as well. They allocate nothing and treat their input as
-//! plain bytes.
+//! plain bytes. The readers are written by hand, because the kernel module links no crates.
 
 #![forbid(unsafe_code)]
 

@@ -2,6 +2,9 @@
 
 //! Parses test results in KTAP (`Documentation/dev-tools/ktap.rst`). The parser is strict: missing
 //! plans, missing results and kernel faults count as failures.
+//!
+//! It is written by hand, because the crates for TAP do not know KTAP's version line of subtests, its
+//! directives, and the kernel log between the results.
 
 use std::collections::BTreeSet;
 

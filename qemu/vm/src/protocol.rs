@@ -6,6 +6,9 @@
 //! stream, so that a full stream does not block another. A port carries frames: a length (`u32`,
 //! little-endian, at most [`FRAME_MAX`]) and as many bytes. A frame of length 0 ends a stream; the
 //! port itself stays open. Each frame of the control port is one message.
+//!
+//! postcard encodes the messages. The framing is written by hand, because a frame must fit into one
+//! write to the virtio console.
 
 use std::io::{
     self,
