@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Control flow: values survive branches and merges, and locals on the stack keep their values.
-//! Each test covers a defect of wasmi 2.0.0 that `wasmi.patch` corrects.
+//! Each test covers a defect of wasmi 2.0.0 that a patch in `engine/patches/wasmi` corrects.
 
 mod common;
 

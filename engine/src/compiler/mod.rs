@@ -425,7 +425,7 @@ fn poll(polled: &mut usize, at: usize) {
 }
 
 /// Upper bound of the targets of a `br_table` and of the clauses of a `try_table`. Nothing can end
-/// the validation of one operator. wasmi.patch has the same bound for `br_table`.
+/// the validation of one operator. A patch gives wasmi the same bound for `br_table`.
 const TARGETS_MAX: usize = 65_520;
 
 /// Upper bound of the values that all targets or clauses of an operator take together.
