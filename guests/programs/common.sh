@@ -1,19 +1,23 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by guests/programs/build and by its recipes, which are called with the name of the folder for what they build. All that
-# is fetched or made is kept in /cache/programs, under another name until it is whole.
+# Functions of guests/programs/build and of its recipes. A recipe gets the name of the folder for
+# its results. /cache/programs keeps fetched and built files; an unfinished folder has another name.
 set -euo pipefail
 shopt -s inherit_errexit
 
 programs=/cache/programs
-wasi=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/wasi" && pwd)
+# `shims` has C sources that stand in for what wasi-libc does not have.
+shims=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/shims" && pwd)
 readonly WASM=wasm32-wasip1 NATIVE=x86_64-unknown-linux-gnu
 
-# What a recipe's functions set and use: where it builds, where what it has built goes, and what it has fetched.
+# Variables of a recipe: `work` is the folder in which it builds, `out` the folder for results.
+# `version` and `source` are the version and folder of the fetched source, `tools` is the folder of
+# fetched packages.
 work='' out='' version='' source='' tools=''
 wasm_flags=()
 
-# begin FOLDER: the recipe, that is. It leaves NAME.wasm, native/NAME and share/NAME in $out.
+# begin FOLDER: begins a recipe, which leaves NAME.wasm, native/NAME and share/NAME in `out`, that
+# is FOLDER.
 begin() {
   out=$1
   work=$programs/work/$(basename "$0" .sh)
@@ -21,13 +25,14 @@ begin() {
   mkdir -p "$work" "$out/native" "$out/share"
 }
 
-# finish ORIGIN: it is done; where the program is from is recorded.
+# finish ORIGIN: ends a recipe, and records version and origin of the program.
 finish() {
   echo "$(basename "$0" .sh) $version $1" >"$out/version"
   rm -rf "$work"
 }
 
-# whole FOLDER COMMAND...: runs COMMAND with the name of a folder to fill, which becomes FOLDER when COMMAND has ended well.
+# whole FOLDER COMMAND...: makes FOLDER, if it does not exist: runs COMMAND with the name of a new
+# folder to fill, and renames that folder to FOLDER if COMMAND succeeds.
 whole() {
   local folder=$1
   shift
@@ -38,7 +43,7 @@ whole() {
   mv -T "$folder.part" "$folder"
 }
 
-# --- Debian's archive, of the release that the build root is
+# --- Debian's archive, of the build root's release
 
 archive() {
   local folder=$programs/apt command=$1
@@ -47,7 +52,8 @@ archive() {
     -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder" "$@"
 }
 
-# The lists of packages are made anew if anything is to be fetched at all. The build root's own lack the sources.
+# update_archive: fetches the lists of packages, unless that was done in the last 30 minutes. The
+# build root's own lists do not have the sources.
 update_archive() {
   [ -z "$(find "$programs/apt/updated" -mmin -30 2>/dev/null)" ] || return 0
   mkdir -p "$programs/apt/lists/partial"
@@ -60,7 +66,8 @@ fetch_source() {
   local package=$1 folder=$2 found
   update_archive
   for found in $(archive apt-cache showsrc --only-source "$package" | awk '$1 == "Version:" { print $2 }' | sort -urV); do
-    # The lists may name files that are gone: another version then, or what Debian has put nothing to.
+    # The lists may name files that are gone. Then another version is tried, or the source without
+    # Debian's patches.
     if (cd "$folder" && archive apt-get source --only-source "$package=$found"); then
       echo "$found" >"$folder/version"
       return 0
@@ -74,7 +81,8 @@ fetch_source() {
   return 1
 }
 
-# debian_source PACKAGE: sets `version` and `source`, the folder with the newest source of PACKAGE, and Debian's patches.
+# debian_source PACKAGE: fetches the newest source of PACKAGE, with Debian's patches; sets `version`
+# and `source`.
 debian_source() {
   whole "$programs/debian/$1" fetch_source "$1"
   version=$(<"$programs/debian/$1/version")
@@ -91,7 +99,7 @@ fetch_packages() {
   done
 }
 
-# debian_packages NAME PACKAGE...: sets `tools`, the folder that packages are unpacked in which the build root lacks.
+# debian_packages NAME PACKAGE...: unpacks packages that the build root does not have; sets `tools`.
 debian_packages() {
   tools=$programs/debian/tools-$1
   whole "$tools" fetch_packages "${@:2}"
@@ -103,8 +111,8 @@ export PATH=/opt/rust/bin:$PATH
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_PANIC=abort \
   CARGO_PROFILE_RELEASE_STRIP=symbols
 
-# crate_source CRATE VERSION [CRATE VERSION]...: sets `version`, and `source`, the folder that cargo has unpacked the first one
-# in. Those of the others are beside it.
+# crate_source CRATE VERSION [CRATE VERSION]...: fetches crates; sets `version` and `source` to
+# those of the first. The folders of the others are beside `source`.
 crate_source() {
   version=$2
   mkdir -p "$work/fetch/src"
@@ -121,8 +129,9 @@ for package in json.load(sys.stdin)["packages"]:
         print(os.path.dirname(package["manifest_path"]))' "$1")
 }
 
-# There is no standard library for Wasm of the newer compiler's, so it is made from its source, as a sysroot. Its libc is the
-# build root's; what it wants of threads fails when it is called.
+# make_rust_std FOLDER: builds the standard library of the newer rustc for Wasm, as a sysroot,
+# because Debian does not have it. The libc is that of the build root; its functions for threads
+# fail.
 make_rust_std() {
   local folder=$1/lib/rustlib/$WASM/lib built=$work/std/target/$WASM/release/deps
   mkdir -p "$work/std/src" "$folder/self-contained"
@@ -137,7 +146,8 @@ make_rust_std() {
   cp /usr/lib/wasm32-wasi/{crt1-command.o,libc.a,libwasi-emulated-pthread.a} "$folder/self-contained"
 }
 
-# for_wasm, for_native COMMAND...: with cargo building for one target, with a level of optimization fit for it.
+# for_wasm COMMAND..., for_native COMMAND...: runs COMMAND with variables that make cargo build for
+# Wasm or for the machine, each with its own level of optimization.
 for_wasm() {
   local std
   std=$programs/std-$(rustc --version --verbose | sha256sum | cut -c1-12)
@@ -151,8 +161,8 @@ for_native() {
     CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_TARGET_DIR=$work/target "$@"
 }
 
-# crate_program CRATE VERSION PROGRAM [ARG]...: both forms of a program that a crate brings, with the versions of all it depends
-# on that its author chose.
+# crate_program CRATE VERSION PROGRAM [ARG]...: builds PROGRAM of a crate for Wasm and for the
+# machine, with the versions in the crate's lock file.
 crate_program() {
   local crate=$1 program=$3
   version=$2
@@ -165,12 +175,13 @@ crate_program() {
 
 # --- C
 
-# c_program PROGRAM SOURCE-OR-FLAG...: both forms of a program in C, from the folder it is called in. Warnings are its author's.
+# c_program PROGRAM SOURCE-OR-FLAG...: builds a C program for Wasm and for the machine, in the
+# current folder, without warnings.
 c_program() {
   local program=$1
   shift
-  clang-19 --target=wasm32-wasi -O2 -w -include "$wasi/posix.h" -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
-    -D_WASI_EMULATED_PTHREAD -D_WASI_EMULATED_GETPID -Wl,-s,-z,stack-size=1048576 "${wasm_flags[@]}" "$@" "$wasi/posix.c" \
+  clang-19 --target=wasm32-wasi -O2 -w -include "$shims/posix.h" -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
+    -D_WASI_EMULATED_PTHREAD -D_WASI_EMULATED_GETPID -Wl,-s,-z,stack-size=1048576 "${wasm_flags[@]}" "$@" "$shims/posix.c" \
     -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-pthread -lwasi-emulated-getpid -o "$out/$program.wasm"
   clang-19 -static -s -O2 -w "$@" -lm -o "$out/native/$program"
 }

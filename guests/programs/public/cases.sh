@@ -233,7 +233,7 @@ usvg_svg() { svg && run usvg in.svg out.svg && run usvg in.svg -c; }
 svg_gerber() {
     svg
     run usvg in.svg plain.svg
-    # It makes names of temporary files from random bytes.
+    # svg-flatten makes names of temporary files from random bytes.
     mkdir -p preopens/dev preopens/tmp
     head -c 1000 /dev/zero >preopens/dev/urandom
     place preopens/dev /dev

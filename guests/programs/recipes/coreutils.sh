@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# Some of uutils' commands, each of which is a crate. For WASI one module each, so that a test need not load them all; natively
-# one program, which does what the name says that it is called by.
+# Commands of uutils; each is a crate. Each command becomes a module, so that a test loads only one.
+# The native twin is one program, which chooses the command by its own name.
 . "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
 
 readonly COMMANDS=(cat cp cut head ln ls mkdir mv readlink rm seq sha256sum sort tail touch truncate uniq wc)
-# What these do does not show in a test, and to optimize them takes long.
+# Crates that are built without optimization: optimizing them takes long, and no test shows it.
 readonly COLD=(aho-corasick bigdecimal calendrical_calculations clap_builder clap_lex console data-encoding fluent
   fluent-bundle fluent-syntax icu_calendar icu_collator icu_datetime icu_decimal icu_locale icu_locale_core icu_normalizer
   icu_pattern icu_plurals icu_properties icu_time indicatif intl-memoizer itertools jiff jiff-core jiff-icu libm num-bigint
   parse_datetime rand rustix tempfile textwrap winnow zerotrie zerovec)
 
-# A package of the commands' own main functions, with the versions of all else that their authors chose.
+# make_package REGISTRY: makes a package of the commands' main functions, with the lock file of the
+# crate coreutils.
 make_package() {
   local registry=$1 command
   cp "$registry/coreutils-$version/Cargo.lock" .
-  # It takes for granted that Wasm has vectors.
+  # bytecount assumes that Wasm has vectors.
   cp -r "$registry"/bytecount-0.6.9 bytecount
   sed -i 's/target_arch = "wasm32"/target_feature = "simd128"/' bytecount/src/lib.rs bytecount/src/simd/mod.rs
   {

@@ -6,7 +6,7 @@
 begin "$1"
 debian_source figlet
 cd "$source"
-# What other C libraries have in headers that it includes.
+# figlet needs definitions that wasi-libc does not have in the headers that figlet includes.
 wasm_flags=(-D__BEGIN_DECLS= -D__END_DECLS= -include getopt.h)
 c_program figlet -DTLF_FONTS -DDEFAULTFONTDIR='"."' -DDEFAULTFONTFILE='"standard"' crc.c figlet.c inflate.c utf8.c zipio.c
 mkdir "$out/share/figlet"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# A JavaScript engine: QuickJS-ng, whose sources a crate brings. It is made to run in WASI.
+# A JavaScript engine: QuickJS-ng, from the sources in a crate. QuickJS-ng supports WASI.
 . "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
 
 begin "$1"

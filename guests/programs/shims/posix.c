@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What POSIX has, programs in C call, and wasi-libc lacks. WASI has neither users nor processes: nothing of it can succeed.
+ * Functions of POSIX that programs in C call and wasi-libc does not have. They fail or do nothing,
+ * because WASI has neither users nor processes.
  */
 #include <errno.h>
 #include <stdlib.h>

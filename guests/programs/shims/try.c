@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Unwinding by Binaryen's asyncify, which makes every function return early, right after the call that it is in, once
- * asyncify_start_unwind() was called. That is meant for calls that go on later, so each function leaves its variables in a
- * buffer; nobody reads them here.
+ * Unwinding by Binaryen's asyncify. After asyncify_start_unwind(), every function returns right
+ * after the call that it is in. asyncify is meant for calls that continue later, so each function
+ * leaves its variables in a buffer. Nothing reads that buffer here.
  */
 #include <stdint.h>
 
@@ -13,7 +13,7 @@ __attribute__((import_module("asyncify"), import_name("stop_unwind"))) void asyn
 
 static char space[1 << 20];
 
-/* As asyncify wants it: where the next byte goes, and the end. */
+/* Buffer in the form that asyncify requires: place of the next byte, and end. */
 static struct {
 	char *next;
 	char *end;
@@ -23,7 +23,7 @@ static int is_thrown;
 
 __asm__(".globaltype __stack_pointer, i32");
 
-/* It stops the unwinding, so asyncify leaves it as it is: it goes on when f returns, early or not. */
+/* asyncify does not change this function, which stops the unwinding: it continues when f returns. */
 __attribute__((noinline)) void kwasmi_try(void (*f)(struct lua_State *L, void *ud), struct lua_State *L, void *ud)
 {
 	uintptr_t stack_pointer;
@@ -34,7 +34,7 @@ __attribute__((noinline)) void kwasmi_try(void (*f)(struct lua_State *L, void *u
 		return;
 	is_thrown = 0;
 	asyncify_stop_unwind();
-	/* Functions that returned early have left their frames there. */
+	/* Functions that returned early have left their frames on the stack. */
 	__asm__ volatile("local.get %0\n\tglobal.set __stack_pointer" : : "r"(stack_pointer));
 }
 

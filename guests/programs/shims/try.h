@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Errors of Lua's in a WebAssembly that has no exceptions. Included before everything else in it: ldo.c lets whoever builds it
- * say how a function is tried and how an error is thrown.
+ * Lua's errors in WebAssembly without exceptions. The compiler includes this file before all
+ * others. The macros below tell Lua's ldo.c how to try a function and how to throw an error.
  */
 #ifndef KWASMI_TRY_H
 #define KWASMI_TRY_H
 
-/* wasi-libc's setjmp.h, which is an error without exceptions, is not to be read. */
+/* Keeps wasi-libc's setjmp.h out, which is an error without exceptions. */
 #define _SETJMP_H
 
 struct lua_State;

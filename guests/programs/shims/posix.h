@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What POSIX has, programs in C call, and wasi-libc does not declare. Included before everything else in them.
+ * Declarations of POSIX that programs in C use and wasi-libc does not have. The compiler includes
+ * this file before all others.
  */
 #ifndef KWASMI_POSIX_H
 #define KWASMI_POSIX_H
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* wasi-libc has it, and it fails. Files have no modes in WASI, so there is nothing to do. */
+/* wasi-libc's fchmod fails. Files have no modes in WASI, so this one does nothing. */
 #define fchmod(fd, mode) 0
 
 #ifndef L_tmpnam
