@@ -35,6 +35,7 @@ pub mod checker;
 pub mod compiled;
 pub mod compiler;
 pub mod ebpf;
+pub mod features;
 #[cfg(feature = "runtime")]
 pub mod ffi;
 #[cfg(feature = "runtime")]

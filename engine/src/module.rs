@@ -9,10 +9,11 @@
 #[cfg(feature = "object")]
 use crate::{
     compiled::guest::Native,
+    compiler,
     ffi::Limit, //
 };
 use crate::{
-    compiler,
+    features,
     ffi::{
         CALL_BYTES,
         ModuleLimits,
@@ -247,7 +248,7 @@ impl Invalid {
                 let (at, message) = (original(error.offset()), error.message());
                 let has_exceptions = EXCEPTION_MESSAGES.contains(&message);
                 let text = alloc::format!("not valid Wasm: {message} at offset {at}");
-                Self { text, has_exceptions: has_exceptions && compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS) }
+                Self { text, has_exceptions: has_exceptions && features::COMPILER.contains(WasmFeatures::EXCEPTIONS) }
             }
             other => Self { text: alloc::format!("not valid Wasm: {other}"), has_exceptions: false },
         }
@@ -345,7 +346,7 @@ mod tests {
                 "{text}: {}",
                 invalid.text
             );
-            assert_eq!(invalid.has_exceptions, compiler::FEATURES.contains(WasmFeatures::EXCEPTIONS), "{text}");
+            assert_eq!(invalid.has_exceptions, features::COMPILER.contains(WasmFeatures::EXCEPTIONS), "{text}");
         }
         let text = r#"(module (func (export "exceptions proposal not enabled")) (func (drop)))"#;
         assert!(!invalid(text).has_exceptions);

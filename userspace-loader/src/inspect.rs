@@ -4,6 +4,7 @@
 //! device.
 
 use crate::{
+    features,
     host_functions,
     invoke::ENTRY,
     signing::{
@@ -33,29 +34,11 @@ use wasmparser::{
     ValType,
     ValidPayload,
     Validator,
-    WasmFeatures,
     types::{
         EntityType,
         TypesRef, //
     }, //
 };
-
-/// Features of WebAssembly that modules may use, in some cases only compiled.
-const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::REFERENCE_TYPES)
-    .union(WasmFeatures::GC_TYPES)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::FLOATS)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::EXCEPTIONS)
-    .union(WasmFeatures::LEGACY_EXCEPTIONS);
 
 /// An import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -208,9 +191,9 @@ impl Inspection {
 
     /// Validates `wasm` and records its contents, up to the first error.
     fn scan(&mut self, wasm: &[u8]) -> wasmparser::Result<()> {
-        let mut validator = Validator::new_with_features(FEATURES);
+        let mut validator = Validator::new_with_features(features::COMPILER);
         let mut parser = Parser::new(0);
-        parser.set_features(FEATURES);
+        parser.set_features(features::COMPILER);
         let mut allocations = FuncValidatorAllocations::default();
         for payload in parser.parse_all(wasm) {
             let payload = payload?;

@@ -16,6 +16,9 @@ pub mod disassembly;
 pub mod duration;
 pub mod exit;
 pub mod failure;
+/// Proposals of WebAssembly that the engine supports.
+#[path = "../../engine/src/features.rs"]
+pub mod features;
 pub mod file;
 pub mod guest_fds;
 pub mod host_functions;

@@ -27,6 +27,7 @@ use crate::{
         Checker,
         Violation, //
     },
+    features,
     vmctx::{
         ARGS_FREE,
         ARGS_MAX,
@@ -59,8 +60,7 @@ use wasmparser::{
     ValType,
     ValidPayload,
     Validator,
-    ValidatorResources,
-    WasmFeatures, //
+    ValidatorResources, //
 };
 pub use words::WordMap;
 
@@ -261,23 +261,6 @@ pub struct Compiled {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that modules may use: those that wasmi enables, and exceptions.
-pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::REFERENCE_TYPES)
-    .union(WasmFeatures::GC_TYPES)
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::EXCEPTIONS)
-    .union(WasmFeatures::LEGACY_EXCEPTIONS)
-    .union(WasmFeatures::FLOATS);
-
 impl Compiled {
     /// Has the checker look at every function.
     ///
@@ -368,7 +351,7 @@ fn compile_and_record(
     options: CompilerOptions,
     is_traced: bool,
 ) -> Result<(Compiled, Vec<Vec<Origin>>), Error> {
-    let mut validator = Validator::new_with_features(FEATURES);
+    let mut validator = Validator::new_with_features(features::COMPILER);
     let mut allocations = Some(FuncValidatorAllocations::default());
     let mut compiled = Compiled::default();
     compiled.declarations.has_masks = options.has_masks;
@@ -503,7 +486,7 @@ fn validate(
 ) -> Result<Vec<u32>, Error> {
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
-    reader.set_features(FEATURES);
+    reader.set_features(features::COMPILER);
     let mut vectors = Vec::new();
     let mut position = analysis::FIRST_POSITION;
     let mut polled = reader.original_position();
