@@ -4,6 +4,8 @@
 //!
 //! Source: `include/uapi/linux/bpf.h`, `Documentation/bpf/standardization/instruction-set.rst`.
 
+pub mod encode;
+
 /// One instruction: `struct bpf_insn`. A 64-bit immediate takes two.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 #![allow(missing_docs)]
 #![expect(clippy::cast_possible_truncation, reason = "constants of the contract")]
 
-#[path = "common/assembler.rs"]
-mod assembler;
+#[path = "common/instructions.rs"]
+mod instructions;
 
-use assembler::*;
+use instructions::*;
 use kwasmi_engine::{
     checker::{
         CLAIMS_MAX,

@@ -7,12 +7,12 @@
 #![cfg(feature = "simulator")]
 #![allow(missing_docs)]
 
-#[path = "common/assembler.rs"]
-mod assembler;
+#[path = "common/instructions.rs"]
+mod instructions;
 #[path = "common/mutation.rs"]
 mod mutation;
 
-use assembler::*;
+use instructions::*;
 use kwasmi_engine::{
     checker::Checker,
     compiled::program::Program,

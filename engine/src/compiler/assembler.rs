@@ -9,17 +9,14 @@ use super::{
 use crate::{
     ebpf::{
         Insn,
-        PSEUDO_CALL,
-        R0,
         R1,
         R6,
         R10,
         Reg,
-        X,
         alu,
         class,
+        encode,
         jmp,
-        mode,
         width, //
     },
     vmctx::{
@@ -200,10 +197,11 @@ impl Assembler {
     /// move.
     pub(super) fn alu_with(&mut self, op: u8, is_wide: bool, dst: Reg, source: RegImm, off: i16) -> Result<(), Error> {
         let class = if is_wide { class::ALU64 } else { class::ALU };
-        self.push(match source {
-            RegImm::Reg(src) => Insn::new(class | X | op, dst, src, off, 0),
-            RegImm::Imm(imm) => Insn::new(class | op, dst, R0, off, imm),
-        })
+        let insn = match source {
+            RegImm::Reg(src) => encode::arithmetic(class, op, dst, src),
+            RegImm::Imm(imm) => encode::arithmetic_imm(class, op, dst, imm),
+        };
+        self.push(Insn { off, ..insn })
     }
 
     /// `dst = src`, all 64 bits.
@@ -219,9 +217,9 @@ impl Assembler {
         if let Ok(low) = u32::try_from(value) {
             return self.alu(alu::MOV, false, dst, RegImm::Imm(low.cast_signed()));
         }
-        let [low, high] = halves(value);
-        self.push(Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, low))?;
-        self.push(Insn::new(0, R0, R0, 0, high))
+        let [low, high] = encode::constant(dst, value);
+        self.push(low)?;
+        self.push(high)
     }
 
     /// `dst = -dst`.
@@ -231,19 +229,19 @@ impl Assembler {
 
     /// Loads: `dst = [base + off]`, zero-extended.
     pub(super) fn load(&mut self, width: u8, dst: Reg, base: Reg, off: i16) -> Result<(), Error> {
-        self.push(Insn::new(class::LDX | mode::MEM | width, dst, base, off, 0))
+        self.push(encode::load(width, dst, base, off))
     }
 
     /// Loads: `dst = [base + off]`, sign-extended to 64 bits.
     pub(super) fn load_signed(&mut self, width: u8, dst: Reg, base: Reg, off: i16) -> Result<(), Error> {
-        self.push(Insn::new(class::LDX | mode::MEMSX | width, dst, base, off, 0))
+        self.push(encode::load_signed(width, dst, base, off))
     }
 
     /// Stores: `[base + off] = source`.
     pub(super) fn store(&mut self, width: u8, base: Reg, off: i16, source: RegImm) -> Result<(), Error> {
         self.push(match source {
-            RegImm::Reg(src) => Insn::new(class::STX | mode::MEM | width, base, src, off, 0),
-            RegImm::Imm(imm) => Insn::new(class::ST | mode::MEM | width, base, R0, off, imm),
+            RegImm::Reg(src) => encode::store(width, base, off, src),
+            RegImm::Imm(imm) => encode::store_imm(width, base, off, imm),
         })
     }
 
@@ -260,7 +258,7 @@ impl Assembler {
     /// Jumps to `label`.
     pub(super) fn jump(&mut self, label: Label) -> Result<(), Error> {
         self.jumps.push((self.here(), label));
-        self.push(Insn::new(class::JMP | jmp::JA, R0, R0, 0, 0))
+        self.push(encode::jump(0))
     }
 
     /// Jumps to `label` if `dst condition source` holds, in 64 bits if `is_wide`.
@@ -275,8 +273,8 @@ impl Assembler {
         let class = if is_wide { class::JMP } else { class::JMP32 };
         self.jumps.push((self.here(), label));
         self.push(match source {
-            RegImm::Reg(src) => Insn::new(class | X | condition.0, dst, src, 0, 0),
-            RegImm::Imm(imm) => Insn::new(class | condition.0, dst, R0, 0, imm),
+            RegImm::Reg(src) => encode::jump_if(class, condition.0, dst, src, 0),
+            RegImm::Imm(imm) => encode::jump_if_imm(class, condition.0, dst, imm, 0),
         })
     }
 
@@ -304,7 +302,7 @@ impl Assembler {
 
     /// Calls a helper.
     pub(super) fn call_helper(&mut self, helper: Helper) -> Result<(), Error> {
-        self.push(Insn::new(class::JMP | jmp::CALL, R0, R0, 0, i32::from(helper as u8)))
+        self.push(encode::call_helper(i32::from(helper as u8)))
     }
 
     /// Puts the context into R1.
@@ -315,12 +313,12 @@ impl Assembler {
     /// Calls a function of the module.
     pub(super) fn call_function(&mut self, index: u32) -> Result<(), Error> {
         let imm = i32::try_from(index).map_err(|_| Error::TooLarge("functions"))?;
-        self.push(Insn::new(class::JMP | jmp::CALL, R0, PSEUDO_CALL, 0, imm))
+        self.push(encode::call_function(imm))
     }
 
     /// Returns.
     pub(super) fn exit(&mut self) -> Result<(), Error> {
-        self.push(Insn::new(class::JMP | jmp::EXIT, R0, R0, 0, 0))
+        self.push(encode::exit())
     }
 
     /// Resolves the jumps.
@@ -333,8 +331,7 @@ impl Assembler {
             if let Ok(off) = i16::try_from(distance) {
                 insn.off = off;
             } else if insn.code == class::JMP | jmp::JA {
-                insn.code = class::JMP32 | jmp::JA;
-                insn.imm = i32::try_from(distance).map_err(|_| Error::TooLarge("distance of a jump"))?;
+                *insn = encode::jump_far(i32::try_from(distance).map_err(|_| Error::TooLarge("distance of a jump"))?);
             } else {
                 return Err(Error::TooLarge("distance of a conditional jump"));
             }
@@ -356,9 +353,4 @@ fn slot_offset(slot: u32) -> Result<i16, Error> {
         .and_then(|bytes| i16::try_from(bytes).ok())
         .and_then(i16::checked_neg)
         .ok_or(Error::TooLarge("frame of a function"))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
-fn halves(value: u64) -> [i32; 2] {
-    [(value as u32).cast_signed(), ((value >> 32) as u32).cast_signed()]
 }

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A tiny assembler for tests: an instruction per function.
+//! Short names for instructions, for tests.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses some of it")]
+#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, reason = "each test uses some of it")]
 
 use kwasmi_engine::{
     ebpf::{
         Insn,
-        PSEUDO_CALL,
         R0,
         R1,
         R2,
         R6,
         R10,
         Reg,
-        X,
         alu,
         class,
+        encode,
         jmp,
-        mode,
         width, //
     },
     vmctx::{
@@ -34,16 +32,22 @@ use kwasmi_engine::{
     },
 };
 
+pub use kwasmi_engine::ebpf::encode::{
+    arithmetic as op,
+    arithmetic_imm as op_i,
+    call_function as call,
+    constant,
+    exit,
+    jump as ja,
+    jump_far as ja_far,
+    load,
+    load_signed,
+    store,
+    store_imm as store_i, //
+};
+
 pub const W64: u8 = class::ALU64;
 pub const W32: u8 = class::ALU;
-
-pub fn op(width: u8, op: u8, dst: Reg, src: Reg) -> Insn {
-    Insn::new(width | X | op, dst, src, 0, 0)
-}
-
-pub fn op_i(width: u8, op: u8, dst: Reg, imm: i32) -> Insn {
-    Insn::new(width | op, dst, R0, 0, imm)
-}
 
 pub fn mov(dst: Reg, src: Reg) -> Insn {
     op(W64, alu::MOV, dst, src)
@@ -65,28 +69,12 @@ pub fn sub_i(dst: Reg, imm: i32) -> Insn {
     op_i(W64, alu::SUB, dst, imm)
 }
 
-pub fn load(width: u8, dst: Reg, base: Reg, off: i16) -> Insn {
-    Insn::new(class::LDX | mode::MEM | width, dst, base, off, 0)
-}
-
-pub fn load_signed(width: u8, dst: Reg, base: Reg, off: i16) -> Insn {
-    Insn::new(class::LDX | mode::MEMSX | width, dst, base, off, 0)
-}
-
-pub fn store(width: u8, base: Reg, off: i16, src: Reg) -> Insn {
-    Insn::new(class::STX | mode::MEM | width, base, src, off, 0)
-}
-
-pub fn store_i(width: u8, base: Reg, off: i16, imm: i32) -> Insn {
-    Insn::new(class::ST | mode::MEM | width, base, R0, off, imm)
-}
-
 pub fn jump(op: u8, dst: Reg, src: Reg, off: i16) -> Insn {
-    Insn::new(class::JMP | X | op, dst, src, off, 0)
+    encode::jump_if(class::JMP, op, dst, src, off)
 }
 
 pub fn jump_i(op: u8, dst: Reg, imm: i32, off: i16) -> Insn {
-    Insn::new(class::JMP | op, dst, R0, off, imm)
+    encode::jump_if_imm(class::JMP, op, dst, imm, off)
 }
 
 pub fn narrow(insn: Insn) -> Insn {
@@ -94,29 +82,8 @@ pub fn narrow(insn: Insn) -> Insn {
     Insn { code: insn.code & !7 | class, ..insn }
 }
 
-pub fn ja(off: i16) -> Insn {
-    jump_i(jmp::JA, R0, 0, off)
-}
-
-pub fn ja_far(distance: i32) -> Insn {
-    Insn::new(class::JMP32 | jmp::JA, R0, R0, 0, distance)
-}
-
-pub fn constant(dst: Reg, value: u64) -> [Insn; 2] {
-    let [low, high] = [value << 32 >> 32, value >> 32].map(|half| u32::try_from(half).expect("a half").cast_signed());
-    [Insn::new(class::LD | width::DW | mode::IMM, dst, R0, 0, low), Insn { imm: high, ..Insn::default() }]
-}
-
 pub fn help(helper: Helper) -> Insn {
-    Insn::new(class::JMP | jmp::CALL, R0, R0, 0, helper as i32)
-}
-
-pub fn call(function: i32) -> Insn {
-    Insn::new(class::JMP | jmp::CALL, R0, PSEUDO_CALL, 0, function)
-}
-
-pub fn exit() -> Insn {
-    Insn::new(class::JMP | jmp::EXIT, R0, R0, 0, 0)
+    encode::call_helper(helper as i32)
 }
 
 pub fn base(dst: Reg, memory: u32) -> Insn {
