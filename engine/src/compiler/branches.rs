@@ -12,8 +12,8 @@ use super::{
         Label,
         RegImm, //
     },
+    compares::Compare,
     function::{
-        Compare,
         Compiler,
         Control,
         ControlKind, //

@@ -29,11 +29,11 @@ use super::{
         PathLength,
         STRAIGHT_MAX, //
     },
+    compares::Compare,
     exceptions::Landing,
     registers::{
         Frame,
         Holder,
-        Operand,
         Snapshot,
         Value, //
     },
@@ -135,15 +135,6 @@ pub(super) enum Cold {
     Checkpoint { label: Label, head: Label, state: Snapshot },
     /// A trap.
     Trap { label: Label, reason: TrapReason },
-}
-
-/// A compare whose result the next operator uses.
-#[derive(Clone, Copy)]
-pub(super) struct Compare {
-    pub(super) condition: Condition,
-    pub(super) is_wide: bool,
-    pub(super) lhs: Operand,
-    pub(super) rhs: Operand,
 }
 
 /// A function that is being compiled.
@@ -782,12 +773,5 @@ impl<'a> Compiler<'a> {
         self.frame.truncate(0)?;
         self.is_reachable = false;
         Ok(())
-    }
-}
-
-impl Compare {
-    /// Returns the compare whose result is the opposite.
-    pub(super) fn inverse(self) -> Self {
-        Self { condition: self.condition.inverse(), ..self }
     }
 }

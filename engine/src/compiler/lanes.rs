@@ -11,10 +11,8 @@ use super::{
         Condition,
         RegImm, //
     },
-    function::{
-        Compare,
-        Compiler, //
-    },
+    compares::Compare,
+    function::Compiler,
     registers::{
         Holder,
         Operand,

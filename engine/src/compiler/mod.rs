@@ -12,6 +12,7 @@ mod assembler;
 mod branches;
 mod calls;
 mod checkpoints;
+mod compares;
 mod exceptions;
 mod function;
 mod lanes;

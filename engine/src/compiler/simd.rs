@@ -346,7 +346,7 @@ impl<'a> Compiler<'a> {
         self.frame.hold(reg, Holder::Temporary)?;
         let lhs = Operand { value: Value::Reg(reg), ..low };
         let rhs = Operand { value: Value::Const(0), depth: 0 };
-        self.compared(super::function::Compare { condition: Condition(jmp::JNE), is_wide: true, lhs, rhs })
+        self.compared(super::compares::Compare { condition: Condition(jmp::JNE), is_wide: true, lhs, rhs })
     }
 
     fn extract_lane(&mut self, width: u8, lane: u8, is_signed: bool) -> Result<(), Error> {
