@@ -13,11 +13,11 @@ use super::{
         RegImm, //
     },
     compares::Compare,
-    function::{
-        Compiler,
+    constructs::{
         Control,
         ControlKind, //
     },
+    function::Compiler,
     registers::{
         Cell,
         Holder,

@@ -14,10 +14,8 @@ use super::{
         RegImm, //
     },
     calls::HelperArgument,
-    function::{
-        Compiler,
-        ControlKind, //
-    },
+    constructs::ControlKind,
+    function::Compiler,
     registers::{
         Snapshot,
         Value, //

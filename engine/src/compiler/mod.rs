@@ -13,6 +13,7 @@ mod branches;
 mod calls;
 mod checkpoints;
 mod compares;
+mod constructs;
 mod exceptions;
 mod function;
 mod lanes;
