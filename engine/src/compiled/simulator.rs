@@ -7,6 +7,14 @@
 
 #![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "only tests use it: a panic fails them")]
 
+mod arithmetic;
+mod speculation;
+
+use self::arithmetic::{
+    arithmetic,
+    holds,
+    size, //
+};
 use super::{
     instance::{
         CompiledInstance,
@@ -18,10 +26,8 @@ use super::{
 use crate::{
     compiler::Compiled,
     ebpf::{
-        Insn,
         PSEUDO_CALL,
         X,
-        alu,
         class,
         jmp,
         mode,
@@ -31,12 +37,10 @@ use crate::{
         Effect,
         Helper,
         INTERRUPT,
-        SPECULATION_PAD,
         STACK_LIMIT,
         STACK_LIMIT_RAISED,
         STACK_RED_ZONE,
-        TrapReason,
-        index_mask, //
+        TrapReason, //
     },
 };
 use alloc::{
@@ -59,9 +63,6 @@ const MEMORY: u64 = 16;
 
 /// Number of places of a memory in its range.
 const MOVES: u64 = 1024;
-
-/// Most instructions that a processor executes after a misprediction.
-const SPECULATION: usize = 40;
 
 /// Stack limit: small frames and helpers have room below.
 const LIMIT: u64 = (STACK << RANGE) + 4096;
@@ -436,103 +437,6 @@ impl<'a> Simulator<'a> {
         true
     }
 
-    /// Set if the processor mispredicts this jump.
-    fn mispredicts(&mut self) -> bool {
-        self.compiled.declarations.has_masks && self.stress.as_mut().is_some_and(Stress::chooses)
-    }
-
-    /// Executes the instructions from `at` on, as a processor does that has mispredicted a jump, up
-    /// to a call, an exit or a limit. It may mispredict further jumps. Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// The access that reads what the guest may not.
-    fn speculate(&mut self, code: &[Insn], mut at: usize, mut regs: [u64; 11]) -> Result<(), String> {
-        let mut stores: Vec<(u64, usize, u64)> = Vec::new();
-        for _ in 0..SPECULATION {
-            let Some(insn) = code.get(at).copied() else { break };
-            at += 1;
-            let (dst, src) = (usize::from(insn.dst().0), usize::from(insn.src().0));
-            if dst > 10 || src > 10 {
-                break;
-            }
-            let operand = if insn.code & X != 0 { regs[src] } else { i64::from(insn.imm).cast_unsigned() };
-            match insn.class() {
-                class::ALU | class::ALU64 => {
-                    let Some(value) = arithmetic(insn, insn.class() == class::ALU64, regs[dst], operand) else { break };
-                    regs[dst] = value;
-                }
-                class::LD => {
-                    let Some(high) = code.get(at) else { break };
-                    at += 1;
-                    regs[dst] = u64::from(insn.imm.cast_unsigned()) | u64::from(high.imm.cast_unsigned()) << 32;
-                }
-                class::LDX => {
-                    let address = regs[src].wrapping_add_signed(i64::from(insn.off));
-                    let size = size(insn);
-                    let stored = stores.iter().rev().find(|store| (store.0, store.1) == (address, size));
-                    let value = match stored {
-                        Some((_, _, value)) => *value,
-                        None => self.peek(address, size).ok_or_else(|| format!("load at {address:x}"))?,
-                    };
-                    let unused = 64 - 8 * u32::try_from(size).unwrap_or(8);
-                    regs[dst] = if insn.code & 0xe0 == mode::MEMSX {
-                        ((value << unused).cast_signed() >> unused).cast_unsigned()
-                    } else {
-                        value << unused >> unused
-                    };
-                }
-                class::ST | class::STX => {
-                    let address = regs[dst].wrapping_add_signed(i64::from(insn.off));
-                    let size = size(insn);
-                    self.peek(address, size).ok_or_else(|| format!("store at {address:x}"))?;
-                    let value = if insn.class() == class::ST { i64::from(insn.imm).cast_unsigned() } else { regs[src] };
-                    stores.push((address, size, value));
-                }
-                _ => {
-                    let op = insn.code & 0xf0;
-                    let is_wide = insn.class() == class::JMP;
-                    let distance = match op {
-                        jmp::CALL | jmp::EXIT => break,
-                        jmp::JA if !is_wide => i64::from(insn.imm),
-                        _ => i64::from(insn.off),
-                    };
-                    if op == jmp::JA || holds(op, is_wide, regs[dst], operand) != self.mispredicts() {
-                        let target = i64::try_from(at).unwrap_or(0) + distance;
-                        at = usize::try_from(target).unwrap_or(usize::MAX);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the value that a load reads during speculation: 0 where no memory is mapped. `None`
-    /// if a guest may not read there.
-    fn peek(&mut self, address: u64, size: usize) -> Option<u64> {
-        let (range, offset) = (address >> RANGE, address & ((1 << RANGE) - 1));
-        let bytes = match range {
-            CONTEXT => {
-                let context = self.instance.context();
-                let word = context.get(usize::try_from(offset / 8).ok()?)?;
-                return Some(word >> (8 * (offset % 8)));
-            }
-            STACK => self.stack.as_slice(),
-            _ => {
-                let index = usize::try_from(range.checked_sub(MEMORY)?).ok()?;
-                let offset = offset.checked_sub(self.surroundings.base(index, &[]) & ((1 << RANGE) - 1))?;
-                let memory = self.instance.memory(index);
-                let end = offset.checked_add(size as u64)?;
-                let power = index_mask(memory.len() as u64) + 1;
-                if index >= self.program.memories.len() || end > power + SPECULATION_PAD {
-                    return None;
-                }
-                return Some(read(memory, offset, size));
-            }
-        };
-        Some(read(bytes, offset, size))
-    }
-
     /// An imported function by way of a table: its arguments are those of a function.
     fn call_import_directly(
         &mut self,
@@ -605,97 +509,4 @@ impl<'a> Simulator<'a> {
 fn has_room(pointer: u64, frame: u64) -> bool {
     let lowest = if frame > STACK_RED_ZONE.into() { pointer.wrapping_sub(frame) } else { pointer };
     lowest >= LIMIT
-}
-
-/// The bytes at `offset` as a number; 0 if they are not there.
-fn read(bytes: &[u8], offset: u64, size: usize) -> u64 {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let bytes = bytes.get(start..).and_then(|bytes| bytes.get(..size)).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-}
-
-fn size(insn: Insn) -> usize {
-    match insn.code & 0x18 {
-        0x00 => 4,
-        0x08 => 2,
-        0x10 => 1,
-        _ => 8,
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "32-bit operations use the low half")]
-fn arithmetic(insn: Insn, is_wide: bool, dst: u64, src: u64) -> Option<u64> {
-    let op = insn.code & 0xf0;
-    let is_signed = insn.off == 1;
-    let bits = if is_wide { 64 } else { 32 };
-    if matches!(op, alu::LSH | alu::RSH | alu::ARSH) && insn.code & X == 0 && !(0..bits).contains(&insn.imm) {
-        return None;
-    }
-    if is_wide {
-        return Some(match op {
-            alu::ADD => dst.wrapping_add(src),
-            alu::SUB => dst.wrapping_sub(src),
-            alu::MUL => dst.wrapping_mul(src),
-            alu::DIV if is_signed => dst.cast_signed().checked_div(src.cast_signed())?.cast_unsigned(),
-            alu::DIV => dst.checked_div(src)?,
-            alu::MOD if is_signed => dst.cast_signed().checked_rem(src.cast_signed())?.cast_unsigned(),
-            alu::MOD => dst.checked_rem(src)?,
-            alu::OR => dst | src,
-            alu::AND => dst & src,
-            alu::XOR => dst ^ src,
-            alu::LSH => dst.wrapping_shl(src as u32),
-            alu::RSH => dst.wrapping_shr(src as u32),
-            alu::ARSH => dst.cast_signed().wrapping_shr(src as u32).cast_unsigned(),
-            alu::NEG => dst.wrapping_neg(),
-            alu::MOV => match insn.off {
-                8 => i64::from(src as u8 as i8).cast_unsigned(),
-                16 => i64::from(src as u16 as i16).cast_unsigned(),
-                32 => i64::from(src as u32 as i32).cast_unsigned(),
-                _ => src,
-            },
-            _ => return None,
-        });
-    }
-    let (dst, src) = (dst as u32, src as u32);
-    Some(u64::from(match op {
-        alu::ADD => dst.wrapping_add(src),
-        alu::SUB => dst.wrapping_sub(src),
-        alu::MUL => dst.wrapping_mul(src),
-        alu::DIV if is_signed => dst.cast_signed().checked_div(src.cast_signed())?.cast_unsigned(),
-        alu::DIV => dst.checked_div(src)?,
-        alu::MOD if is_signed => dst.cast_signed().checked_rem(src.cast_signed())?.cast_unsigned(),
-        alu::MOD => dst.checked_rem(src)?,
-        alu::OR => dst | src,
-        alu::AND => dst & src,
-        alu::XOR => dst ^ src,
-        alu::LSH => dst.wrapping_shl(src),
-        alu::RSH => dst.wrapping_shr(src),
-        alu::ARSH => dst.cast_signed().wrapping_shr(src).cast_unsigned(),
-        alu::NEG => dst.wrapping_neg(),
-        alu::MOV => match insn.off {
-            8 => i32::from(src as u8 as i8).cast_unsigned(),
-            16 => i32::from(src as u16 as i16).cast_unsigned(),
-            _ => src,
-        },
-        _ => return None,
-    }))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "32-bit jumps compare the low half")]
-fn holds(op: u8, is_wide: bool, dst: u64, src: u64) -> bool {
-    let (dst, src) = if is_wide { (dst, src) } else { (u64::from(dst as u32), u64::from(src as u32)) };
-    let signed = |value: u64| if is_wide { value.cast_signed() } else { i64::from(value as u32 as i32) };
-    match op {
-        jmp::JEQ => dst == src,
-        jmp::JNE => dst != src,
-        jmp::JGT => dst > src,
-        jmp::JGE => dst >= src,
-        jmp::JLT => dst < src,
-        jmp::JLE => dst <= src,
-        jmp::JSET => dst & src != 0,
-        jmp::JSGT => signed(dst) > signed(src),
-        jmp::JSGE => signed(dst) >= signed(src),
-        jmp::JSLT => signed(dst) < signed(src),
-        _ => signed(dst) <= signed(src),
-    }
 }
