@@ -17,7 +17,7 @@ use super::{
         Snapshot,
         Value, //
     },
-    words::size, //
+    value_words::size, //
 };
 use crate::ebpf::{
     R0,

@@ -22,7 +22,7 @@ mod operators;
 mod registers;
 mod simd;
 mod tails;
-pub(crate) mod words;
+pub(crate) mod value_words;
 
 use crate::{
     checker::{
@@ -49,6 +49,7 @@ use alloc::{
 };
 use checkpoints::STRAIGHT_MAX;
 use core::fmt;
+pub use value_words::WordMap;
 use wasmparser::{
     BinaryReaderError,
     BlockType,
@@ -64,7 +65,6 @@ use wasmparser::{
     Validator,
     ValidatorResources, //
 };
-pub use words::WordMap;
 
 /// Reasons not to compile a module; it can still be interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,13 +123,13 @@ impl Type {
     /// Number of words of the parameters.
     #[must_use]
     pub fn param_words(&self) -> usize {
-        words::sizes(&self.params)
+        value_words::sizes(&self.params)
     }
 
     /// Number of words of the results.
     #[must_use]
     pub fn result_words(&self) -> usize {
-        words::sizes(&self.results)
+        value_words::sizes(&self.results)
     }
 }
 
