@@ -22,6 +22,7 @@ use kernel::{
 };
 
 mod anon_file;
+mod arch;
 mod bindings;
 mod code;
 mod counters;
@@ -46,7 +47,6 @@ mod instance;
 mod ioctl;
 mod limits;
 mod log;
-mod machine;
 mod memory;
 mod module;
 mod policy;
@@ -234,7 +234,7 @@ impl kernel::InPlaceModule for Kwasmi {
             // SAFETY: `Registry::begin` must be called once, before any other function of
             // `registry`: this is the only call, and the device does not exist yet.
             _services: unsafe { service::registry::Registry::begin() },
-            _keyring: machine::check()
+            _keyring: arch::check()
                 .and_then(|()| policy::verify::check_parameter())
                 .and_then(|()| policy::keyring::Keyring::new())?,
             // SAFETY: `Stacks::begin` must be called once, before any `Stack` is created: this is

@@ -30,6 +30,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "object")]
+mod arch;
 pub mod checker;
 #[cfg(feature = "runtime")]
 pub mod compiled;
@@ -95,5 +97,3 @@ mod kernel_host;
 mod memory_functions;
 #[cfg(feature = "object")]
 mod panic;
-#[cfg(feature = "object")]
-mod stack;

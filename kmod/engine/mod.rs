@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Entry into the engine object; see `engine/src/ffi.rs` for its ABI and `engine/src/stack.rs` for
+//! Entry into the engine object; see `engine/src/ffi.rs` for its ABI and `engine/src/arch/` for
 //! the switch of stacks.
 
 pub(crate) mod context_table;

@@ -5,16 +5,8 @@
 //! Compiled functions run on the guest's own stack. A helper that may end or pause the guest is a
 //! switch: its thunk saves the guest's registers on the guest's stack and continues on the engine's
 //! stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
-//! another engine entry if need be. Before a switch some thunks try a quick form of the helper on
+//! another engine entry if need be. The routines are in `arch/`. Before a switch some thunks try a quick form of the helper on
 //! the guest's stack ([`quick`](super::quick)). Helpers that only compute are called directly.
-//!
-//! | routine | does |
-//! |---|---|
-//! | `kwasmi_guest_resume` | `u64 (u64 *context, u64 result)`: saves the engine's stack pointer in the context and goes to the guest's |
-//! | `kwasmi_guest_switch` | the opposite; RAX is the request |
-//! | `kwasmi_guest_start` | begins the outermost function: its first arguments move from the context to their registers |
-//! | `kwasmi_guest_done` | where the outermost function returns to: a request, with the function's result |
-//! | `kwasmi_guest_resolved` | jumps to the function that [`Helper::Resolve`] has looked up |
 //!
 //! The words below the context that the contract describes are these routines' own; no compiled
 //! code can name them.
@@ -29,6 +21,16 @@ use super::{
     simd, //
 };
 use crate::{
+    arch::guest::{
+        DONE,
+        Frame,
+        IMPORT,
+        frame,
+        kwasmi_guest_import,
+        kwasmi_guest_resolved,
+        kwasmi_guest_resume,
+        thunks, //
+    },
     compiler::{
         Compiled,
         Error, //
@@ -57,154 +59,15 @@ use crate::{
     wasi::abi::Errno, //
 };
 use alloc::vec::Vec;
-use core::{
-    arch::global_asm,
-    ptr::NonNull, //
-};
-
-global_asm!(
-    ".pushsection .text, \"ax\", @progbits",
-    ".macro kwasmi_guest_routine name",
-    ".balign 64",
-    ".skip 16, 0x90",
-    ".globl \\name",
-    ".type \\name, @function",
-    "\\name:",
-    "endbr64",
-    ".endm",
-    ".macro kwasmi_guest_end name",
-    ".size \\name, . - \\name",
-    ".pushsection .discard.func_stack_frame_non_standard, \"aw\"",
-    ".balign 8",
-    ".quad \\name",
-    ".popsection",
-    ".endm",
-    ".macro kwasmi_guest_save",
-    "push rbp",
-    "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    ".endm",
-    ".macro kwasmi_guest_restore",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbx",
-    "pop rbp",
-    "jmp __x86_return_thunk",
-    "int3",
-    ".endm",
-    // Calls `quick` with the arguments of a helper, which are in RDI, RSI, RDX, RCX and R8. Returns
-    // its result, or falls through with the same arguments.
-    ".macro kwasmi_guest_quick quick",
-    "push rdi",
-    "push rsi",
-    "push rdx",
-    "push rcx",
-    "push r8",
-    "call \\quick",
-    "test rdx, rdx",
-    "jz 1f",
-    "lea rsp, [rsp + 40]",
-    "jmp __x86_return_thunk",
-    "int3",
-    "1:",
-    "pop r8",
-    "pop rcx",
-    "pop rdx",
-    "pop rsi",
-    "pop rdi",
-    ".endm",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_resume",
-    "kwasmi_guest_save",
-    "mov [rdi - 8], rsp",
-    "mov rsp, [rdi - 16]",
-    "mov rax, rsi",
-    "kwasmi_guest_restore",
-    "kwasmi_guest_end kwasmi_guest_resume",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_switch",
-    "mov [rbx - 32], rdi",
-    "mov [rbx - 40], rsi",
-    "mov [rbx - 48], rdx",
-    "mov [rbx - 56], rcx",
-    "mov [rbx - 64], r8",
-    "kwasmi_guest_save",
-    "mov [rbx - 16], rsp",
-    "mov rsp, [rbx - 8]",
-    "kwasmi_guest_restore",
-    "kwasmi_guest_end kwasmi_guest_switch",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_start",
-    "mov rdi, [rbx + {args}]",
-    "mov rsi, [rbx + {args} + 8]",
-    "mov rdx, [rbx + {args} + 16]",
-    "mov rcx, [rbx + {args} + 24]",
-    "mov r8, [rbx + {args} + 32]",
-    "jmp __x86_return_thunk",
-    "int3",
-    "kwasmi_guest_end kwasmi_guest_start",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_done",
-    "mov rdi, rax",
-    "mov eax, 255",
-    "jmp kwasmi_guest_switch",
-    "int3",
-    "kwasmi_guest_end kwasmi_guest_done",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_import",
-    "mov eax, 254",
-    "jmp kwasmi_guest_switch",
-    "int3",
-    "kwasmi_guest_end kwasmi_guest_import",
-    "",
-    "kwasmi_guest_routine kwasmi_guest_resolved",
-    "mov r11, [rbx - 72]",
-    "jmp __x86_indirect_thunk_r11",
-    "int3",
-    "kwasmi_guest_end kwasmi_guest_resolved",
-    ".popsection",
-    args = const ARGS,
-);
-
-/// Request of `kwasmi_guest_done`.
-const DONE: u64 = 255;
-
-/// Request of a call of an imported function by way of a table.
-const IMPORT: u64 = 254;
-
-unsafe extern "C" {
-    fn kwasmi_guest_resume(context: *mut u64, result: u64) -> u64;
-    fn kwasmi_guest_start();
-    fn kwasmi_guest_done();
-    fn kwasmi_guest_import();
-    fn kwasmi_guest_resolved();
-}
+use core::ptr::NonNull;
 
 /// Instance whose memories the host owns.
 pub(crate) type HostInstance = instance::CompiledInstance<HostMemory>;
 
 macro_rules! switching {
     ($($name:ident = $number:literal: $helper:ident $(, $quick:ident)?;)*) => {
-        global_asm!(
-            ".pushsection .text, \"ax\", @progbits",
-            $(
-                concat!("kwasmi_guest_routine ", stringify!($name)),
-                $(concat!("kwasmi_guest_quick ", stringify!($quick)),)?
-                concat!("mov eax, ", stringify!($number)),
-                "jmp kwasmi_guest_switch",
-                "int3",
-                concat!("kwasmi_guest_end ", stringify!($name)),
-            )*
-            ".popsection",
-        );
-
-        unsafe extern "C" {
-            $(fn $name();)*
+        thunks! {
+            $($name = $number $(, $quick)?;)*
         }
 
         /// Address of the thunk of a helper that switches stacks.
@@ -477,15 +340,8 @@ impl GuestStack {
     /// Prepares a call of function `index`, whose arguments are in the context.
     pub(crate) fn prepare(&mut self, code: &CompiledCode, index: u32, imported: u32, instance: &mut HostInstance) {
         let top = self.start.as_ptr().wrapping_add(self.size);
-        // A function begins 8 bytes below a multiple of 16.
-        let done = (kwasmi_guest_done as unsafe extern "C" fn()) as usize as u64;
-        let start = (kwasmi_guest_start as unsafe extern "C" fn()) as usize as u64;
-        let entry = code.entry(index, imported) as u64;
-        let context = instance.context_address();
-        // As `kwasmi_guest_restore` pops them: r15, r14, r13, r12, rbx, rbp, then the addresses
-        // that it, the start routine and the function return to.
-        let frame = [0, 0, 0, 0, context, 0, start, entry, done];
-        let pointer = top.cast::<[u64; 9]>().wrapping_sub(1);
+        let frame = frame(instance.context_address(), code.entry(index, imported) as u64);
+        let pointer = top.cast::<Frame>().wrapping_sub(1);
         // SAFETY: By the type invariant this value owns `size` bytes at `start`, more than the
         // frame. Both are multiples of the page size, so the pointer is aligned. Nothing runs on
         // the stack now.

@@ -341,7 +341,7 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
         // Asked before the log is read to its end, so that nothing is missed.
         let state = service.describe().map_err(|errno| refused(name, errno))?.state;
         loop {
-            match reader.next().map_err(|error| Failure::new(Exit::Failed, format!("log of {name}"), words(error)))? {
+            match reader.read().map_err(|error| Failure::new(Exit::Failed, format!("log of {name}"), words(error)))? {
                 Found::Record(record) => {
                     show(&record, name, args.timestamps)?;
                     // The last record of a service.

@@ -198,7 +198,8 @@ impl KernelService {
     }
 
     fn wait(&self, state: u32, timeout: Option<NonZeroU64>) -> Result<(), Errno> {
-        let timeout = timeout.map_or(uapi::KWASMI_UNLIMITED as u64, NonZeroU64::get);
+        // u64::MAX is KWASMI_UNLIMITED, whose type bindgen does not know.
+        let timeout = timeout.map_or(u64::MAX, NonZeroU64::get);
         let mut wait = kwasmi_wait { timeout, state, ..kwasmi_wait::default() };
         // SAFETY: `wait` has no address fields.
         unsafe { call(&self.0, &mut wait) }?;

@@ -162,7 +162,7 @@ mod tests {
         write(File::from(to_output), File::from(to_error));
         copier.join().expect("no panic").expect("no error");
         let mut records = Vec::new();
-        while let Found::Record(record) = reader.next().expect("a ring") {
+        while let Found::Record(record) = reader.read().expect("a ring") {
             records.push((record.stream, String::from_utf8(record.text).expect("text")));
         }
         records

@@ -21,10 +21,12 @@ use std::{
 const MAGIC: u64 = u64::from_ne_bytes(*b"kwasmilg");
 
 /// Size of the file's header, in bytes.
-const HEADER: u64 = 40;
+const HEADER_LEN: usize = 40;
+const HEADER: u64 = HEADER_LEN as u64;
 
 /// Size of a record's header, in bytes.
-const RECORD: u64 = 16;
+const RECORD_LEN: usize = 16;
+const RECORD: u64 = RECORD_LEN as u64;
 
 /// Smallest capacity of a ring, in bytes.
 pub const CAPACITY_MIN: u64 = 4096;
@@ -82,7 +84,7 @@ struct Header {
 
 impl Header {
     fn read(file: &File) -> io::Result<Self> {
-        let mut bytes = [0; HEADER as usize];
+        let mut bytes = [0; HEADER_LEN];
         file.read_exact_at(&mut bytes, 0)?;
         let mut numbers = [0; 5];
         for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<8>().0) {
@@ -125,7 +127,7 @@ impl Header {
 
     /// Returns time, stream and length of the text of the record at `position`.
     fn record(&self, file: &File, position: u64) -> io::Result<(u64, u32, u32)> {
-        let mut bytes = [0; RECORD as usize];
+        let mut bytes = [0; RECORD_LEN];
         self.read_at(file, position, &mut bytes)?;
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
         Ok((
@@ -183,7 +185,7 @@ impl Writer {
         if dropped {
             self.header.write(&self.file)?;
         }
-        let mut bytes = Vec::with_capacity(RECORD as usize + text.len());
+        let mut bytes = Vec::with_capacity(RECORD_LEN + text.len());
         bytes.extend_from_slice(&time.to_ne_bytes());
         bytes.extend_from_slice(&stream.number().to_ne_bytes());
         bytes.extend_from_slice(&len.to_ne_bytes());
@@ -226,7 +228,7 @@ impl Reader {
     /// # Errors
     ///
     /// `InvalidData` if the file is not a ring; the errors of the file.
-    pub fn next(&mut self) -> io::Result<Found> {
+    pub fn read(&mut self) -> io::Result<Found> {
         loop {
             let header = Header::read(&self.file)?;
             if self.position < header.begin {
@@ -238,7 +240,7 @@ impl Reader {
                 return Ok(Found::End);
             }
             let (time, stream, len) = header.record(&self.file, self.position)?;
-            let mut text = vec![0; (u64::from(len).min(header.capacity)) as usize];
+            let mut text = vec![0; usize::try_from(u64::from(len).min(header.capacity)).unwrap_or(0)];
             header.read_at(&self.file, self.position + RECORD, &mut text)?;
             // The record may have been overwritten while it was read.
             if Header::read(&self.file)?.begin > self.position {
@@ -265,7 +267,7 @@ mod tests {
     }
 
     fn record(reader: &mut Reader) -> Record {
-        match reader.next().expect("a ring") {
+        match reader.read().expect("a ring") {
             Found::Record(record) => record,
             other => panic!("{other:?}"),
         }
@@ -274,12 +276,12 @@ mod tests {
     #[test]
     fn records_are_read_in_order() {
         let (mut writer, mut reader) = ring(CAPACITY_MIN);
-        assert_eq!(reader.next().expect("a ring"), Found::End);
+        assert_eq!(reader.read().expect("a ring"), Found::End);
         writer.append(5, Stream::Output, b"one\n").expect("room");
         writer.append(6, Stream::Error, b"").expect("room");
         assert_eq!(record(&mut reader), Record { time: 5, stream: Stream::Output, text: b"one\n".to_vec() });
         assert_eq!(record(&mut reader), Record { time: 6, stream: Stream::Error, text: vec![] });
-        assert_eq!(reader.next().expect("a ring"), Found::End);
+        assert_eq!(reader.read().expect("a ring"), Found::End);
         writer.append(7, Stream::Supervisor, b"end").expect("room");
         assert_eq!(record(&mut reader).text, b"end");
     }
@@ -296,7 +298,7 @@ mod tests {
                 written += 1;
             }
             loop {
-                match reader.next().expect("a ring") {
+                match reader.read().expect("a ring") {
                     Found::Record(record) => {
                         assert!(record.text.iter().all(|byte| u64::from(*byte) == record.time % 251));
                         seen += 1;
@@ -320,9 +322,9 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         let file = tempfile::tempfile().expect("a file");
-        assert!(Reader::new(file.try_clone().expect("a descriptor")).next().is_err());
+        assert!(Reader::new(file.try_clone().expect("a descriptor")).read().is_err());
         file.set_len(10_000).expect("room");
-        let error = Reader::new(file).next().expect_err("is empty");
+        let error = Reader::new(file).read().expect_err("is empty");
         assert_eq!(error.to_string(), "not a log of kwasmi");
     }
 
@@ -333,13 +335,16 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for number in 0..count {
-                    let text = vec![b'a' + u8::try_from(number % 26).expect("small"); 1 + (number % 300) as usize];
+                    let text = vec![
+                        b'a' + u8::try_from(number % 26).expect("small");
+                        1 + usize::try_from(number % 300).expect("small")
+                    ];
                     writer.append(number, Stream::Output, &text).expect("room");
                 }
             });
             let (mut number, mut next) = (0, 0);
             while number < count {
-                match reader.next().expect("a ring") {
+                match reader.read().expect("a ring") {
                     Found::Record(record) => {
                         assert!(record.time >= next, "{record:?}");
                         assert_eq!(record.text.len() as u64, 1 + record.time % 300);
