@@ -44,6 +44,7 @@ use clap::{
         TypedValueParser as _, //
     }, //
 };
+use clap_complete::Shell;
 use std::{
     ffi::OsString,
     net::SocketAddr,
@@ -123,6 +124,10 @@ pub enum Command {
     Status(ReportArgs),
     /// Show the limits of the kernel module: defaults and ceilings
     Limits(ReportArgs),
+    /// Print the script that completes this command's words in a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages into a directory, a file for each command
+    Man(ManArgs),
 }
 
 /// Environment, descriptors and engine of a guest.
@@ -385,6 +390,22 @@ pub struct DumpArgs {
     /// Function: name in the name section or of an export, or index (default: all functions)
     #[arg(value_name = "FUNCTION")]
     pub function: Option<String>,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CompletionsArgs {
+    /// Shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// Directory, which must exist
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
 }
 
 /// Arguments of commands that print a report.

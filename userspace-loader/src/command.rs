@@ -3,6 +3,7 @@
 //! Execution of the commands: reads their arguments, and prints results and failures.
 
 mod dump;
+mod help;
 mod key;
 mod policy;
 mod service;
@@ -136,6 +137,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
         Command::Limits(args) => limits(*args),
+        Command::Completions(args) => help::completions(*args),
+        Command::Man(args) => help::man(args),
     };
     result.unwrap_or_else(|failure| {
         complain(&failure);

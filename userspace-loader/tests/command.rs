@@ -77,6 +77,34 @@ fn help_is_printed_on_standard_output() {
 }
 
 #[test]
+fn completions_are_scripts_of_the_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = kwasmi(&["completions", shell]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{shell}");
+        for word in ["spawn", "inspect", "tcp-listen"] {
+            assert!(stdout(&output).contains(word), "{shell}: {word}");
+        }
+    }
+    let (_folder, path) = file("kwasmi.bash", kwasmi(&["completions", "bash"]).stdout);
+    let checks = "source $0; COMP_WORDS=(kwasmi sp); COMP_CWORD=1; _kwasmi kwasmi sp kwasmi; echo ${COMPREPLY[@]}";
+    let output = Command::new("bash").args(["-c", checks, &path]).output().expect("bash can be run");
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("spawn\n", ""));
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("is text");
+    let output = kwasmi(&["man", path]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    for (page, words) in [("kwasmi", "spawn"), ("kwasmi-run", "tcp"), ("kwasmi-key-new", "algorithm")] {
+        let text = fs::read_to_string(folder.path().join(format!("{page}.1"))).expect("a page");
+        assert!(text.contains(&format!(".TH {page} 1")) && text.contains(words), "{page}: {text}");
+    }
+    assert_fails(&kwasmi(&["man", "/nonexistent"]), 125, "/nonexistent: No such file or directory");
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_125() {
     let wrong: [&[&str]; 6] =
         [&[], &["walk"], &["run"], &["run", "--fuel", "many", "x"], &["run", "--memory", "0", "x"], &["inspect"]];
@@ -317,7 +345,7 @@ fn a_missing_device_exits_with_127() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stdout(&output), format!("kwasmi {version}, interface 7\nkernel module: {line}\n"));
     let output = kwasmi(&["version", "--json"]);
-    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":6,\"kernel\":null}}\n"));
+    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":7,\"kernel\":null}}\n"));
     assert_eq!(output.status.code(), Some(0));
 }
 
