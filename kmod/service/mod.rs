@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Services: instances with a name, and the descriptors by which other processes watch and stop
+//! Services: instances with a name, and the descriptors by which other processes watch and end
 //! them.
 //!
 //! `KWASMI_IOC_PUBLISH` on an instance descriptor makes a service of the instance, and
-//! `KWASMI_IOC_FIND` on the device returns a service descriptor. A service descriptor keeps the
-//! [`Service`], not the instance: when the process that holds the instance ends, the instance is
-//! freed and the name is removed, whoever watches the service.
+//! `KWASMI_IOC_FIND` on the device returns a service descriptor. A service descriptor refers to the
+//! [`Service`], not to the instance. When the process that holds the instance ends, the instance is
+//! freed and the name is removed, even while service descriptors are open.
 
 pub(crate) mod registry;
 
@@ -77,14 +77,14 @@ const RESULT: u32 = ioctl::iowr::<kwasmi_run>(0x93);
 const LOG: u32 = ioctl::io(0x94);
 const REMOVE: u32 = ioctl::io(0x95);
 
-/// Instance that has or had a name.
+/// Service: the name, state and result of an instance. It can outlive the instance.
 #[pin_data]
 pub(crate) struct Service {
     name: Name,
     identity: Arc<Identity>,
     /// Effective user of the process that published the service.
     user: Kuid,
-    /// Boot time of the publication, in nanoseconds.
+    /// Time of the publication: CLOCK_BOOTTIME, in nanoseconds.
     since: u64,
     runner: Arc<Runner>,
     #[pin]
@@ -94,15 +94,15 @@ pub(crate) struct Service {
     changed: CondVar,
 }
 
-/// State of a service. `is_removed` is never cleared, and `phase` only goes on to later phases.
+/// State of a service. `is_removed` is never cleared, and `phase` never goes back.
 struct State {
     phase: Phase,
     /// Set once the name no longer belongs to the service.
     is_removed: bool,
     /// Process that published the service; `None` once the instance is freed.
     process: Option<ARef<Task>>,
-    /// File with the guest's output, which the process writes; `None` once the instance is freed,
-    /// so that a service descriptor does not keep the file.
+    /// File to which the process writes the guest's output. `None` if the process passed no file,
+    /// and once the instance is freed: a service descriptor does not keep the file open.
     log: Option<ARef<File>>,
 }
 
@@ -127,15 +127,17 @@ impl Phase {
     }
 }
 
-/// How a guest ended.
+/// Result of a guest's run.
 struct Outcome {
     /// Answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.
     answer: kwasmi_run,
+    /// Text for the log buffer of `KWASMI_IOC_RESULT`.
     text: KVVec<u8>,
 }
 
 impl Outcome {
-    /// Returns the outcome with `answer` and `text`. Without memory for it, the text is dropped.
+    /// Returns the outcome with `answer` and a copy of `text`. If no memory is available, the text
+    /// is left out.
     fn new(answer: kwasmi_run, text: &[u8]) -> Self {
         let mut copy = memory::buffer(text.len()).unwrap_or_default();
         if copy.capacity() >= text.len() {
@@ -184,12 +186,12 @@ impl Service {
         )
     }
 
-    /// Checks that the caller may stop the service and read its output: it has the effective user
-    /// of the process that published the service, or CAP_SYS_ADMIN.
+    /// Checks that the caller may end the service, remove its name and read its output.
     ///
     /// # Errors
     ///
-    /// `EPERM` if not.
+    /// `EPERM` if the caller lacks CAP_SYS_ADMIN and its effective user is not that of the process
+    /// that published the service.
     fn check_caller(&self) -> Result {
         if Kuid::current_euid() == self.user {
             return Ok(());
@@ -202,13 +204,13 @@ impl Service {
         matches!(self.state.lock().phase, Phase::Ended(_))
     }
 
-    /// Notes that the name no longer belongs to the service.
+    /// Records that the name no longer belongs to the service, and wakes waiting tasks.
     fn set_removed(&self) {
         self.state.lock().is_removed = true;
         self.changed.notify_all();
     }
 
-    /// Notes that the guest has ended, unless that was noted before.
+    /// Records how the guest ended, unless an end is recorded already, and wakes waiting tasks.
     fn set_ended(&self, outcome: Outcome) {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Ended(_)) {
@@ -235,7 +237,7 @@ impl Service {
             },
             status,
             code,
-            // A process outside the caller's namespace has the number 0 there.
+            // `tgid_nr_ns` returns 0 for a process outside the caller's PID namespace.
             pid: state
                 .process
                 .as_ref()
@@ -277,7 +279,7 @@ impl Service {
             if rest == 0 {
                 return Err(ETIMEDOUT);
             }
-            // Rounded up, and in steps of at most a day, for which milliseconds have room.
+            // The time is rounded up to milliseconds. A step of at most a day fits a `u32`.
             let step = u32::try_from(rest.div_ceil(1_000_000)).unwrap_or(u32::MAX);
             let jiffies = msecs_to_jiffies(step.min(86_400_000)).max(1);
             if let CondVarTimeoutResult::Signal { .. } =
@@ -304,7 +306,7 @@ impl Service {
             }
             _ => return Err(EAGAIN),
         };
-        // The answer is copied without the lock, as the copy may wait for a page fault.
+        // The lock is released before the copy, which may wait for a page fault.
         drop(state);
         arg.write(&kwasmi_run {
             log: request.log,
@@ -357,16 +359,16 @@ impl AnonFile for Service {
     }
 }
 
-/// Name of an instance. Its drop, with the instance, removes the name.
+/// Handle of an instance on its service. It is dropped with the instance, and removes the name.
 pub(crate) struct Published(Arc<Service>);
 
 impl Published {
-    /// Gives the instance with `identity` and `runner` the name `name`. `log` is a file with the
-    /// guest's output.
+    /// Publishes the instance that has `identity` and `runner` under `name`. `log` is the file that
+    /// `KWASMI_IOC_LOG` returns.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if a service that has not ended has the name; `ENOMEM`.
+    /// `EEXIST` if the name belongs to a service that has not ended; `ENOMEM`.
     pub(crate) fn new(
         name: Name,
         identity: Arc<Identity>,
@@ -378,7 +380,7 @@ impl Published {
         Ok(Self(service))
     }
 
-    /// Notes that the guest has begun to run.
+    /// Records that the guest has begun to run.
     pub(crate) fn run(&self) {
         let mut state = self.0.state.lock();
         if matches!(state.phase, Phase::Ready) {
@@ -386,7 +388,7 @@ impl Published {
         }
     }
 
-    /// Notes how the guest ended: the answer of `KWASMI_IOC_RUN`, and the text of the log buffer.
+    /// Records how the guest ended: the answer of `KWASMI_IOC_RUN`, and the text of the log buffer.
     pub(crate) fn end(&self, answer: kwasmi_run, text: &[u8]) {
         self.0.set_ended(Outcome::new(answer, text));
     }

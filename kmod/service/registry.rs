@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names of services.
+//! The table that maps names to services, one for the machine.
 //!
-//! There is one table for the machine, and only callers with CAP_SYS_ADMIN add names to it, as only
-//! they load modules. A user who could add names could take the name of a service before it starts,
-//! and answer in its place. A user without the capability needs no name: the descriptors of the
-//! instance can be passed on.
+//! Only a caller with CAP_SYS_ADMIN can add a name. Otherwise a user could take the name of a
+//! service before the service starts, and impersonate it. A process without the capability can
+//! still share an instance: it passes the instance descriptor to another process.
 //!
 //! Each name belongs to one instance, so the limits on instances bound the table.
 
@@ -33,7 +32,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Size of a name in the ioctl interface, in bytes: a name of maximal length and a NUL fit.
+/// Size of a name in the ioctl interface, in bytes: the longest name, a NUL and padding.
 const CHARS: usize = 72;
 
 const _: () = assert!(NAME_MAX < CHARS);
@@ -43,11 +42,11 @@ const _: () = assert!(NAME_MAX < CHARS);
 pub(crate) struct Name([u8; NAME_MAX]);
 
 impl Name {
-    /// Reads the name from the characters of an ioctl's structure.
+    /// Converts the name in an ioctl's structure.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is not a name as in a manifest, or is not padded with zeros.
+    /// `EINVAL` if `chars` is not a valid name (`manifest::is_name`) padded with zeros.
     pub(crate) fn from_chars(chars: &[c_char; CHARS]) -> Result<Self> {
         let bytes = chars.map(|char| char as u8);
         let len = bytes.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
@@ -63,7 +62,7 @@ impl Name {
         Ok(Self(all))
     }
 
-    /// Returns the characters for an ioctl's structure.
+    /// Returns the name as in an ioctl's structure: padded with zeros.
     pub(super) fn to_chars(self) -> [c_char; CHARS] {
         let mut chars = [0; CHARS];
         for (place, byte) in chars.iter_mut().zip(self.0) {
@@ -74,12 +73,12 @@ impl Name {
 }
 
 kernel::sync::global_lock! {
-    // SAFETY: `Registry::begin` initialises the lock before the device is registered; only ioctls of
-    // the device and of its objects use it.
+    // SAFETY: The lock must be initialised before its first use. `Registry::begin` does this before
+    // the device is registered, and only ioctls of the device and its objects use the lock.
     unsafe(uninit) static SERVICES: Mutex<Table<Name, Arc<Service>>> = Table::new();
 }
 
-/// Guard of the table of services. There is one, for the lifetime of the module.
+/// Guard of the table of services. The one guard lives as long as the module is loaded.
 pub(crate) struct Registry {
     _private: (),
 }
@@ -100,16 +99,16 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // No instance exists, so the table is empty. This frees its memory.
+        // No instance exists, so the table has no entries. The assignment frees its memory.
         *SERVICES.lock() = Table::new();
     }
 }
 
-/// Adds `service` to the table. A service that has ended loses the name to it.
+/// Adds `service` to the table. A service that has the name and has ended loses the name.
 ///
 /// # Errors
 ///
-/// `EEXIST` if a service that has not ended has the name; `ENOMEM`.
+/// `EEXIST` if the name belongs to a service that has not ended; `ENOMEM`.
 pub(super) fn add(service: Arc<Service>) -> Result {
     let mut services = SERVICES.lock();
     let name = service.name;
@@ -125,7 +124,7 @@ pub(super) fn add(service: Arc<Service>) -> Result {
     Ok(())
 }
 
-/// Removes `service` from the table, unless its name belongs to another service already.
+/// Removes `service` from the table, unless another service has its name.
 pub(super) fn withdraw(service: &Service) {
     let mut services = SERVICES.lock();
     let found = services
@@ -153,7 +152,7 @@ pub(crate) fn list(arg: &Argument) -> Result<isize> {
     if request.reserved != 0 {
         return Err(EINVAL);
     }
-    // The lock is released before the answers are copied, as a copy may wait for a page fault.
+    // The lock is released before the copies, which may wait for a page fault.
     let mut found = KVVec::new();
     let services = SERVICES.lock();
     found.reserve(services.len(), GFP_KERNEL_ACCOUNT)?;

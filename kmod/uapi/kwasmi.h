@@ -487,30 +487,30 @@ struct kwasmi_list_policy {
  *     instance fd  --KWASMI_IOC_PUBLISH-->  the instance is a service
  *     /dev/kwasmi  --KWASMI_IOC_FIND-->     service fd
  *
- * A service fd does not keep the instance. The name is removed when the instance is freed, which is
- * at the latest when the processes end that have its fd.
+ * A service fd does not keep the instance alive. The kernel frees the instance and removes its name
+ * when the last instance fd is closed, at the latest when the processes that have it end.
  */
 
 /* Values of `state` of struct kwasmi_service. */
 #define KWASMI_SERVICE_READY	0	/* the guest has not run */
 #define KWASMI_SERVICE_RUNNING	1	/* the guest has begun to run */
-#define KWASMI_SERVICE_ENDED	2	/* the guest has ended, and the service keeps its name */
-#define KWASMI_SERVICE_REMOVED	3	/* the service has no name any more */
+#define KWASMI_SERVICE_ENDED	2	/* the guest has ended, and the service still has its name */
+#define KWASMI_SERVICE_REMOVED	3	/* the service has lost its name */
 
 /*
  * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service, before its first
- * KWASMI_IOC_RUN. If a service that has ended has the name, it loses the name to this one.
+ * KWASMI_IOC_RUN. A service that has the name and has ended loses the name.
  *
  * EPERM	The caller lacks CAP_SYS_ADMIN.
  * EINVAL	The name is not 1 to 64 characters of a-z 0-9 . _ -, or `log` is not a regular file.
- * EEXIST	A service that has not ended has the name.
+ * EEXIST	The name belongs to a service that has not ended.
  * EBADF	`log` is not open.
  * EBUSY	The instance has run, or is a service already.
  * ENOMEM	Out of memory.
  */
 struct kwasmi_publish {
 	char name[72];			/* NUL-terminated, padded with zeros */
-	/* Descriptor of a regular file with the guest's output, which KWASMI_IOC_LOG returns; or -1. */
+	/* Descriptor of the regular file that KWASMI_IOC_LOG returns (the guest's output); or -1. */
 	__s32 log;
 	__u32 flags;			/* none defined */
 };
@@ -539,9 +539,9 @@ struct kwasmi_service {
 	 * that namespace or the instance is freed.
 	 */
 	__s32 pid;
-	__u32 uid;			/* its effective user then, in the caller's user namespace */
+	__u32 uid;			/* its effective user at that call, in the caller's user namespace */
 	__u32 reserved;
-	__u64 since;			/* CLOCK_BOOTTIME of the publication, in nanoseconds */
+	__u64 since;			/* time of that call: CLOCK_BOOTTIME, in nanoseconds */
 	__u8 sha256[32];		/* of the module, as in struct kwasmi_module */
 	char module[72];		/* name in the manifest of the module */
 	__u32 version[3];		/* version in the manifest of the module */
@@ -559,12 +559,13 @@ struct kwasmi_list_services {
 };
 
 /*
- * KWASMI_IOC_WAIT on a service fd: waits for the end of the guest, or until the service has no name
- * any more.
+ * KWASMI_IOC_WAIT on a service fd: waits until the guest has ended (KWASMI_SERVICE_ENDED) or until
+ * the service has lost its name (KWASMI_SERVICE_REMOVED). A signal that the process handles
+ * interrupts the call; the kernel restarts it only if `timeout` is KWASMI_UNLIMITED.
  *
- * EINVAL	`state` is another state.
- * ETIMEDOUT	The time is over.
- * EINTR	A signal was caught, and `timeout` is not KWASMI_UNLIMITED.
+ * EINVAL	`state` is neither of these states.
+ * ETIMEDOUT	`timeout` has passed.
+ * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED.
  */
 struct kwasmi_wait {
 	__u64 timeout;			/* nanoseconds, or KWASMI_UNLIMITED */
@@ -575,15 +576,16 @@ struct kwasmi_wait {
 /*
  * KWASMI_IOC_RESULT on a service fd returns how the guest ended, as KWASMI_IOC_RUN returns it to
  * the process that runs the guest. If the instance was freed before the guest ended, `status` is
- * KWASMI_KILLED. It fails with EAGAIN if the guest has not ended.
+ * KWASMI_KILLED. The ioctl fails with EAGAIN if the guest has not ended.
  *
- * The next three fail with EPERM unless the caller has CAP_SYS_ADMIN or the effective user of the
- * process that published the service.
+ * KWASMI_IOC_KILL, KWASMI_IOC_LOG and KWASMI_IOC_REMOVE fail with EPERM on a service fd unless the
+ * caller has CAP_SYS_ADMIN, or its effective user is that of the process that published the
+ * service.
  *
  * KWASMI_IOC_KILL on a service fd terminates the guest, running or not.
  *
  * KWASMI_IOC_LOG on a service fd returns a descriptor (close-on-exec) of the file `log` of struct
- * kwasmi_publish. It fails with ENOENT if there is none.
+ * kwasmi_publish. It fails with ENOENT if `log` was -1 or the instance has been freed.
  *
  * KWASMI_IOC_REMOVE on a service fd removes the name of a service that has ended. It fails with
  * EBUSY if the guest has not ended.
