@@ -54,8 +54,8 @@ fails() {
 runs_in_the_background() {
     kwasmi spawn loop loop.wat && within 5 has_state loop running || return
     pid=$(pid_of loop)
-    grep -qz spawn "/proc/$pid/cmdline" || { echo "process $pid is another program"; return 1; }
-    # The guest computes, and is accounted to its process.
+    grep -qz spawn "/proc/$pid/cmdline" || { echo "process $pid is not a supervisor"; return 1; }
+    # The CPU time of the guest is accounted to the supervisor.
     ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
     before=$(ticks)
     sleep 1
@@ -65,7 +65,7 @@ session_is_its_own() {
     equal "$pid" "$(awk '{ print $6 }' "/proc/$pid/stat")" && equal /dev/null "$(readlink "/proc/$pid/fd/2")" && equal / "$(readlink "/proc/$pid/cwd")"
 }
 is_in_the_callers_cgroup() { equal "$(cat /proc/self/cgroup)" "$(cat "/proc/$pid/cgroup")"; }
-name_is_taken() { fails 125 "loop: a service that has not ended has this name" kwasmi spawn loop trap.wat && equal 1 "$(instances)"; }
+name_is_taken() { fails 125 "loop: the name belongs to a service that has not ended" kwasmi spawn loop trap.wat && equal 1 "$(instances)"; }
 stops() {
     kwasmi stop loop && has_no_name loop && within 5 is_gone "$pid" && within 5 has_instances 0
 }
@@ -151,7 +151,7 @@ rm_refuses_what_runs() {
 }
 wait_has_a_time_limit() {
     kwasmi spawn loop loop.wat || return
-    fails 124 "loop: the service has not ended in this time" kwasmi wait --timeout 200ms loop && kwasmi stop loop
+    fails 124 "loop: has not ended within 200ms" kwasmi wait --timeout 200ms loop && kwasmi stop loop
 }
 foreground() {
     kwasmi spawn --foreground three three.wat >out 2>err
@@ -201,26 +201,26 @@ fifty_at_once() {
 }
 
 check "a service runs in the background" runs_in_the_background
-check "its process has a session of its own, and no terminal" session_is_its_own
-check "its process is in the cgroup of the caller" is_in_the_callers_cgroup
-check "a name belongs to one service" name_is_taken
-check "stop ends a service, its process and its name" stops
+check "the supervisor has a session of its own and no terminal" session_is_its_own
+check "the supervisor is in the cgroup of the caller" is_in_the_callers_cgroup
+check "spawn refuses the name of a service that has not ended" name_is_taken
+check "stop ends a service and its supervisor, and removes its name" stops
 check "a service that failed keeps its name and its status" keeps_a_failure
 check "a service that failed keeps its output" has_its_output
-check "logs shows times" has_times
-check "rm removes it, and its process ends" removes
-check "a new service gets the name of one that failed" gives_up_the_name
+check "logs -t prints times" has_times
+check "rm removes the name of a service that failed, and its supervisor ends" removes
+check "a new service takes over the name of a service that failed" gives_up_the_name
 check "a service that succeeds frees its name, and wait and logs see its end" success_frees_the_name
 check "old output is dropped and counted" old_output_is_dropped
-check "a service dies with its process, and its memory returns" dies_with_its_process
-check "SIGTERM to the process ends the service" ends_by_sigterm
+check "a service ends with its supervisor, and its memory is freed" dies_with_its_process
+check "SIGTERM to the supervisor ends the service" ends_by_sigterm
 check "kill ends a service and keeps its name" kill_keeps_the_name
 check "rm refuses a service that has not ended" rm_refuses_what_runs
-check "wait has a time limit" wait_has_a_time_limit
-check "in the foreground, output and status are those of the command" foreground
+check "wait --timeout exits with 124" wait_has_a_time_limit
+check "spawn --foreground passes on output and status" foreground
 check "a refused module leaves no service" refused_modules_leave_nothing
-check "an unknown name is an error" unknown_names
-check "another user may look, and neither end the service nor read its output" others_may_look_only
+check "commands report an unknown name" unknown_names
+check "another user can list and await a service, but not end it or read its output" others_may_look_only
 check "the kernel module cannot be removed while a service runs" rmmod_is_refused
 check "fifty services run at once" fifty_at_once
 finish

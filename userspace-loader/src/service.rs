@@ -53,14 +53,14 @@ pub enum State {
     Running,
     /// The guest has ended.
     Ended(Ending),
-    /// The service has no name any more.
+    /// The service has lost its name.
     Removed,
-    /// A state that this command does not know.
+    /// A state that this command does not know: the kernel module is newer.
     Unknown(u32),
 }
 
 impl State {
-    /// Returns the state with the numbers of `struct kwasmi_service`.
+    /// Converts `state`, `status` and `code` of `struct kwasmi_service`.
     #[must_use]
     pub fn from_raw(state: u32, status: u32, code: u32) -> Self {
         match state {
@@ -99,11 +99,12 @@ pub struct Service {
     pub name: String,
     /// State of its guest.
     pub state: State,
-    /// Process that holds the guest; `None` if it is gone or in another PID namespace.
+    /// Process ID of the supervisor; `None` if the instance is freed, or the supervisor is not in
+    /// the caller's PID namespace.
     pub pid: Option<i32>,
-    /// Effective user of that process.
+    /// Effective user of the supervisor when the service got its name.
     pub uid: u32,
-    /// Boot time at which the service got its name, in nanoseconds.
+    /// Time at which the service got its name: CLOCK_BOOTTIME, in nanoseconds.
     pub since: u64,
     /// SHA-256 of the module without its signature.
     pub sha256: Sha256,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of services: publication, descriptors of services, and waiting.
+//! Tests of the ioctls for services.
 
 use crate::{
     fuzz::Random,
@@ -118,7 +118,7 @@ fn service(text: &str, name: &str) -> (OwnedFd, OwnedFd) {
     (instance, service)
 }
 
-/// Returns a file of its own kind for a log.
+/// Returns a memory file (memfd) for a log.
 fn log_file() -> File {
     // SAFETY: The name is a string with a NUL.
     let fd = unsafe { libc::memfd_create(c"log".as_ptr(), libc::MFD_CLOEXEC) };
@@ -126,7 +126,7 @@ fn log_file() -> File {
 }
 
 pub(crate) fn tests(tests: &mut Tests) {
-    tests.add("PUBLISH, FIND, SERVICE and RESULT follow the guest", || {
+    tests.add("SERVICE and RESULT report the state and the ending of a published guest", || {
         let (instance, service) = service(TRAP, "a-1._z");
         let ready = describe(&service);
         assert_eq!((ready.name, ready.state), (chars("a-1._z"), uapi::KWASMI_SERVICE_READY));
@@ -147,7 +147,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         );
         assert_ne!(told.log_len, 0);
         drop(instance);
-        // The descriptor tells how the guest ended, also without the instance.
+        // The service descriptor still reports how the guest ended when the instance is freed.
         let gone = describe(&service);
         assert_eq!((gone.state, gone.pid), (uapi::KWASMI_SERVICE_REMOVED, 0));
         assert_eq!(result(&service).expect("ended").status, uapi::KWASMI_TRAPPED);
@@ -182,7 +182,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         run(&ran).expect("runs");
         assert_eq!(publish(&ran, "b", -1), Err(libc::EBUSY));
     });
-    tests.add("a name belongs to the service that took it, until that has ended", || {
+    tests.add("a name can be taken over only from a service that has ended", || {
         let (first, of_first) = service(TRAP, "name");
         let second = start(&module(SHORT));
         assert_eq!(publish(&second, "name", -1), Err(libc::EEXIST));
@@ -214,7 +214,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         assert_eq!(call(&service, uapi::IOC_START, &mut kwasmi_wait::default()), Err(libc::ENOTTY));
     });
-    tests.add("WAIT ends when the guest is killed, or its descriptor is closed", || {
+    tests.add("WAIT returns when the guest is killed or its instance descriptor is closed", || {
         for by_kill in [true, false] {
             let (instance, service) = service(LOOP, "name");
             let end = thread::scope(|scope| {
@@ -263,7 +263,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         drop(instances);
         assert_eq!(list(10).0, 0);
     });
-    tests.add("LOG returns the file, and a service descriptor does not keep it", || {
+    tests.add("LOG returns the file, until the instance is freed", || {
         let mut file = log_file();
         file.write_all(b"text").expect("room");
         let instance = start(&module(SHORT));
@@ -279,7 +279,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (_instance, without) = self::service(SHORT, "other");
         assert_eq!(plain(&without, uapi::IOC_LOG), Err(libc::ENOENT));
     });
-    tests.add("services that are published, found, killed and freed at random by four tasks", || {
+    tests.add("four tasks publish, find, kill and free services at random", || {
         let module = &module(LOOP);
         thread::scope(|scope| {
             for seed in 1..5 {
@@ -311,7 +311,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         });
         assert_eq!(list(10).0, 0);
     });
-    tests.add("the address of a list of services is checked for the caller", || {
+    tests.add("LIST_SERVICES refuses an address outside user space", || {
         let (_instance, _service) = service(SHORT, "name");
         let entries = vec![0_u8; size_of::<kwasmi_service>() - 1];
         let mut request =

@@ -44,15 +44,15 @@ fn log_size(text: &str) -> Result<NonZeroU64, String> {
 #[command(
     override_usage = "kwasmi spawn [OPTIONS] NAME FILE [ARG]...",
     after_help = "\
-A process of this command, the supervisor, runs the service. Its limits, its cgroup and its user are those of the caller,
-and the service ends with it. If the guest exits with 0, the supervisor ends; otherwise it keeps the name, the output and
-the exit status until kwasmi rm, or until the name is used again.
+A separate kwasmi process, the supervisor, runs the service. It inherits the resource limits, cgroup and user of the
+caller, and the service ends when the supervisor ends. If the guest exits with 0, the supervisor ends. Otherwise the
+supervisor keeps the name, the output and the exit status until kwasmi rm, or until kwasmi spawn uses the name again.
 
 Exit status:
-  0    the service is started; with --foreground the guest's own status, as for run
-  124  a limit was reached
+  0    the service has started; with --foreground the guest's own status, as for run
+  124  a limit was reached, or memory ran out
   125  kwasmi itself failed, or the name is in use
-  126  the module was refused
+  126  the module was refused, or the file is not a module
   127  the file or the device does not exist"
 )]
 pub struct SpawnArgs {
@@ -64,16 +64,16 @@ pub struct SpawnArgs {
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
 
-    /// Size of the ring that keeps the last output of the guest for kwasmi logs
+    /// Size of the ring buffer that keeps the guest's last output for kwasmi logs
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = log_size)]
     pub log_size: NonZeroU64,
 
     /// Run the service in this process, copy its output to standard output and standard error, and
-    /// end when it ends; for service managers such as systemd
+    /// exit with its status; for service managers such as systemd
     #[arg(long)]
     pub foreground: bool,
 
-    /// Set for the process that runs the service.
+    /// Set in the command line of the supervisor, which `spawn` starts.
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub supervisor: bool,
 
@@ -86,8 +86,8 @@ pub struct SpawnArgs {
     #[arg(help = "Program, in Wasm or its text format (\"-\": standard input), followed by its arguments")]
     pub program: Vec<OsString>,
 
-    /// Limits. The last field, because options after it would appear under the heading of the
-    /// limits.
+    /// Limits. This is the last field, because the help would print later options under the heading
+    /// of the limits.
     #[command(flatten)]
     pub limits: LimitArgs,
 }
@@ -103,7 +103,7 @@ impl SpawnArgs {
 /// Arguments of `ps`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Memory and CPU time are those of the process that runs the service; the guest's memory is part of its memory.")]
+Memory and CPU time are those of the process that runs the service, and include those of the guest.")]
 pub struct PsArgs {
     /// Print JSON
     #[arg(short, long)]
@@ -117,7 +117,7 @@ pub struct PsArgs {
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
-    /// Print what the service writes until it ends
+    /// Print new output, too, until the service ends
     #[arg(short, long)]
     pub follow: bool,
 
@@ -135,13 +135,13 @@ pub struct LogsArgs {
 #[command(after_help = "\
 Exit status:
   the guest's own, if it exited
-  124  a limit was reached, or the time of --timeout is over
+  124  the guest reached a limit, memory ran out, or --timeout has passed
   125  kwasmi itself failed
-  127  there is no such service
+  127  no service has this name, or the device does not exist
   134  the guest trapped
   137  the guest was killed")]
 pub struct WaitArgs {
-    /// Longest time to wait, such as 1.5s or 500ms; in seconds without a unit
+    /// Longest time to wait, such as 1.5s or 500ms; a number without a unit is in seconds
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<NonZeroU64>,
 
@@ -153,7 +153,7 @@ pub struct WaitArgs {
 /// Arguments of `rm`.
 #[derive(Args, Clone, Debug)]
 pub struct RmArgs {
-    /// End services that have not ended first
+    /// First end the services that are still running
     #[arg(short, long)]
     pub force: bool,
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn options_stand_before_the_name_and_before_the_file() {
+    fn options_come_before_the_name_or_before_the_file() {
         let args = spawn(&["--memory", "64M", "web", "--dir", "/srv", "a.wasm", "--dir", "x"]).expect("valid");
         assert_eq!(args.name.to_string(), "web");
         assert_eq!(args.guest.dir.len(), 1);

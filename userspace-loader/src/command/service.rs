@@ -115,11 +115,11 @@ use std::{
     }, //
 };
 
-/// Line that the supervisor prints on standard output once the service is started.
+/// Line that the supervisor prints on standard output once the service has its name.
 const STARTED: &str = "started\n";
 
-/// Longest time to wait for a service that was killed, in nanoseconds: a minute. A guest ends within
-/// milliseconds, unless its task waits for a device or is not running it.
+/// Longest time to wait for the end of a guest that was killed, in nanoseconds: a minute. The guest
+/// ends within milliseconds, unless its task is stopped or waits for a device.
 const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
 
 /// Interval at which `logs --follow` looks for new output.
@@ -155,11 +155,12 @@ pub(super) fn spawn(args: &SpawnArgs, stdio: Stdio) -> Result<Exit, Failure> {
     if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(&args.name) }
 }
 
-/// Starts a process of this command with the same arguments that runs the service. Returns once the
-/// service is started, or with the exit status of the process.
+/// Starts the supervisor: this program, with the same arguments and `--supervisor`. Returns 0 once
+/// the service has its name, otherwise the exit status of the supervisor.
 fn start_supervisor(name: &Name) -> Result<Exit, Failure> {
-    let failure =
-        |error: io::Error| Failure::new(Exit::Failed, name.to_string(), format!("supervisor: {}", words(error)));
+    let failure = |error: io::Error| {
+        Failure::new(Exit::Failed, name.to_string(), format!("cannot start the supervisor: {}", words(error)))
+    };
     let mut child = Command::new("/proc/self/exe")
         .args(["spawn", "--supervisor"])
         .args(env::args_os().skip(2))
@@ -173,15 +174,15 @@ fn start_supervisor(name: &Name) -> Result<Exit, Failure> {
     if said == STARTED {
         return Ok(Exit::Guest(0));
     }
-    // The process has printed why it failed, unless a signal ended it.
+    // The supervisor has printed why it failed, unless a signal ended it.
     let status = child.wait().map_err(failure)?;
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code) => Ok(Exit::Guest(code)),
-        None => Err(Failure::new(Exit::Failed, name.to_string(), format!("supervisor: {status}"))),
+        None => Err(Failure::new(Exit::Failed, name.to_string(), format!("the supervisor ended too early: {status}"))),
     }
 }
 
-/// Makes the file for the log, and returns its writer and a read-only descriptor of it.
+/// Creates the memory file (memfd) of the log. Returns its writer and a read-only descriptor.
 fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
     let file = fs::memfd_create("kwasmi-log", MemfdFlags::CLOEXEC)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -189,7 +190,7 @@ fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
     Ok((Writer::new(File::from(file), args.log_size.get())?, reading))
 }
 
-/// A service that is started: its instance, and the pipes with its output.
+/// A started service: its instance, the read ends of the pipes with its output, and its log.
 struct Started {
     service: KernelService,
     instance: KernelInstance,
@@ -198,7 +199,7 @@ struct Started {
     writer: Writer,
 }
 
-/// Loads and starts the program of the command line, and makes a service of it.
+/// Loads and starts the program of the command line, and publishes its instance.
 fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let name = &args.name;
     let (file, words_behind) = args.file_and_args();
@@ -229,9 +230,12 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let instance = module
         .start(&start)
         .map_err(|refusal| Failure::new(Exit::of_start(refusal.errno), program.as_str(), refusal.to_string()))?;
-    let (writer, log) = make_log(args).map_err(|error| Failure::new(Exit::Failed, "log", words(error)))?;
+    let (writer, log) = make_log(args)
+        .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("log: {}", words(error))))?;
     kernel::publish(&instance, name, log.as_fd()).map_err(|errno| match errno {
-        Errno::EXIST => Failure::new(Exit::Failed, name.to_string(), "a service that has not ended has this name"),
+        Errno::EXIST => {
+            Failure::new(Exit::Failed, name.to_string(), "the name belongs to a service that has not ended")
+        }
         _ => refused(name, errno),
     })?;
     let service = find(&device, name)?;
@@ -253,21 +257,22 @@ fn run(instance: &KernelInstance) -> Result<RunResult, Refusal> {
 fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let name = &args.name;
     if args.supervisor {
-        // The caller's terminal and its signals are not those of the service.
-        process::setsid().map_err(|errno| failed(name, "session", errno))?;
+        // Detaches the supervisor from the caller's terminal and from the terminal's signals.
+        process::setsid().map_err(|errno| failed(name, "setsid", errno))?;
     }
     let Started { service, instance, output, error, writer } = start(args, &mut stdio)?;
     if args.supervisor {
         print(STARTED)?;
-        // The caller waits for the end of the file, and nobody reads further messages.
+        // `start_supervisor` reads standard output to its end. Nobody reads later messages.
         stdio::close_all().map_err(|errno| failed(name, "/dev/null", errno))?;
-        process::chdir("/").map_err(|errno| failed(name, "/", errno))?;
+        process::chdir("/").map_err(|errno| failed(name, "chdir to /", errno))?;
     }
     let is_copied = args.foreground;
     let copier = thread::spawn(move || output::copy(output, error, writer, is_copied));
     let result = run(&instance);
     if result.is_err() {
-        // The guest did not run to its end. Its instance has the pipes, on which the thread waits.
+        // The guest has not ended, so its instance still has the write ends of the pipes. The
+        // thread waits until they are closed.
         drop(instance);
     }
     let (exit, reason) = match &result {
@@ -275,7 +280,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         Err(refusal) => (Exit::of_start(refusal.errno), Some(refusal.to_string())),
     };
     let ended = reason.unwrap_or_else(|| format!("exited with {}", exit.status()));
-    // The guest has closed the pipes, so that the thread ends.
+    // All write ends of the pipes are closed, so the thread ends.
     if let Ok(Ok(mut writer)) = copier.join() {
         // The status does not depend on the log.
         let _ = writer.append(output::now(), Stream::Supervisor, ended.as_bytes());
@@ -323,7 +328,7 @@ fn show(record: &Record, name: &Name, has_time: bool) -> Result<(), Failure> {
     if record.stream == Stream::Output {
         return super::print_bytes(&bytes);
     }
-    // Without standard error, nobody reads it.
+    // A closed standard error is not a failure.
     let _ = io::stderr().write_all(&bytes);
     Ok(())
 }
@@ -332,16 +337,21 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     let service = find(&device()?, name)?;
     let log = service.log().map_err(|errno| match errno {
-        Errno::NOENT => Failure::new(Exit::Failed, name.to_string(), "the service has no log, or is being freed"),
+        Errno::NOENT => {
+            Failure::new(Exit::Failed, name.to_string(), "the service has no log, or its supervisor has ended")
+        }
         _ => refused(name, errno),
     })?;
     let mut reader = Reader::new(log);
     let mut has_ended = false;
     loop {
-        // Asked before the log is read to its end, so that nothing is missed.
+        // The state is read first: if it is `Removed`, the log is complete.
         let state = service.describe().map_err(|errno| refused(name, errno))?.state;
         loop {
-            match reader.read().map_err(|error| Failure::new(Exit::Failed, format!("log of {name}"), words(error)))? {
+            match reader
+                .read()
+                .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("log: {}", words(error))))?
+            {
                 Found::Record(record) => {
                     show(&record, name, args.timestamps)?;
                     // The last record of a service.
@@ -364,7 +374,11 @@ pub(super) fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     let service = find(&device()?, name)?;
     service.wait_for_end(args.timeout).map_err(|errno| match errno {
-        Errno::TIMEDOUT => Failure::new(Exit::Limit, name.to_string(), "the service has not ended in this time"),
+        Errno::TIMEDOUT => {
+            let timeout = Duration::from_nanos(args.timeout.map_or(0, NonZeroU64::get));
+            let reason = format!("has not ended within {}", humantime::format_duration(timeout));
+            Failure::new(Exit::Limit, name.to_string(), reason)
+        }
         _ => refused(name, errno),
     })?;
     let result = service.result().map_err(|errno| refused(name, errno))?;
@@ -380,15 +394,18 @@ fn end(device: &KernelDevice, name: &Name) -> Result<(), Failure> {
     let service = find(device, name)?;
     service.kill().map_err(|errno| refused(name, errno))?;
     service.wait_for_end(Some(STOP_TIME)).map_err(|errno| match errno {
-        Errno::TIMEDOUT => {
-            Failure::new(Exit::Limit, name.to_string(), "has not ended yet: it is killed, or will not run")
-        }
+        Errno::TIMEDOUT => Failure::new(
+            Exit::Limit,
+            name.to_string(),
+            "has not ended a minute after the kill; its process may be stopped or wait for a device",
+        ),
         _ => refused(name, errno),
     })?;
     service.remove().map_err(|errno| refused(name, errno))
 }
 
-/// Calls `f` for each name, and prints its failures. Returns the end of the last failure.
+/// Calls `f` for each name, and prints its failures. Returns the exit status of the last failure,
+/// or 0.
 fn each(names: &[Name], mut f: impl FnMut(&KernelDevice, &Name) -> Result<(), Failure>) -> Result<Exit, Failure> {
     let device = device()?;
     let mut exit = Exit::Guest(0);
@@ -415,7 +432,7 @@ pub(super) fn rm(args: &RmArgs) -> Result<Exit, Failure> {
             return end(device, name);
         }
         find(device, name)?.remove().map_err(|errno| match errno {
-            Errno::BUSY => Failure::new(Exit::Failed, name.to_string(), "has not ended (kwasmi stop ends it)"),
+            Errno::BUSY => Failure::new(Exit::Failed, name.to_string(), "has not ended; kwasmi rm -f ends it"),
             _ => refused(name, errno),
         })
     })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Services of the kernel module, by the ioctls of `kmod/uapi/kwasmi.h`.
+//! The ioctls for services: section "Services" of `kmod/uapi/kwasmi.h`.
 
 use super::{
     Name,
@@ -88,15 +88,16 @@ unsafe impl Argument for Outcome {
     const OPCODE: Opcode = uapi::IOC_RESULT;
 }
 
-/// Defines the argument of an ioctl that the header defines without a structure.
+/// Defines an empty argument type for each ioctl that takes no argument.
 macro_rules! no_argument {
     ($($name:ident: $opcode:ident;)*) => {
         $(
-            /// Argument of the ioctl, which takes none.
+            /// Empty argument: the ioctl takes none.
             #[derive(Default)]
             struct $name;
 
-            // SAFETY: The kernel accesses no memory for the ioctl.
+            // SAFETY: The header defines the ioctl without an argument, so the kernel accesses no
+            // memory.
             unsafe impl Argument for $name {
                 const OPCODE: Opcode = uapi::$opcode;
             }
@@ -110,7 +111,7 @@ no_argument! {
     Remove: IOC_REMOVE;
 }
 
-/// Returns the characters of `name` for a structure.
+/// Returns `name` as in an ioctl's structure: padded with zeros.
 fn chars(name: &Name) -> [std::ffi::c_char; 72] {
     let mut chars = [0; 72];
     for (place, byte) in chars.iter_mut().zip(name.0.bytes()) {
@@ -134,7 +135,8 @@ impl From<&kwasmi_service> for Service {
     }
 }
 
-/// Makes a service of an instance that has not run. `log` is the file with the guest's output.
+/// Publishes an instance that has not run as the service `name`. `log` is the file that
+/// [`KernelService::log`] returns.
 ///
 /// # Errors
 ///
@@ -210,12 +212,12 @@ impl KernelService {
     ///
     /// # Errors
     ///
-    /// The errors of `KWASMI_IOC_WAIT`; `ETIMEDOUT` if the time is over.
+    /// The errors of `KWASMI_IOC_WAIT`; `ETIMEDOUT` if `timeout` has passed.
     pub fn wait_for_end(&self, timeout: Option<NonZeroU64>) -> Result<(), Errno> {
         self.wait(uapi::KWASMI_SERVICE_ENDED, timeout)
     }
 
-    /// Waits until the service has no name any more.
+    /// Waits until the service has lost its name.
     ///
     /// # Errors
     ///

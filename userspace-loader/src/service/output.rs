@@ -30,7 +30,7 @@ use std::{
 /// Longest line that becomes one record, in bytes.
 const LINE_MAX: usize = 4096;
 
-/// Time after which a part of a line becomes a record, in nanoseconds.
+/// Time without output after which an unfinished line becomes a record, in nanoseconds.
 const PART_AFTER: i64 = 200_000_000;
 
 /// Returns the real time, in nanoseconds since 1970.
@@ -40,7 +40,7 @@ pub fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A pipe with output of the guest, and the part of a line that was read from it.
+/// A pipe with output of the guest, and the unfinished line that was read from it.
 struct Source {
     stream: Stream,
     pipe: OwnedFd,
@@ -48,8 +48,8 @@ struct Source {
 }
 
 impl Source {
-    /// Reads from the pipe and appends whole lines to the log. Returns false at the end of the
-    /// pipe.
+    /// Reads from the pipe, and appends whole lines to the log. If `is_copied` is set, also writes
+    /// the bytes to the standard stream of this process. Returns false at the end of the pipe.
     fn read(&mut self, writer: &mut Writer, is_copied: bool) -> Result<bool, std::io::Error> {
         let mut bytes = [0; 16 * 1024];
         let len = match io::read(&self.pipe, &mut bytes) {
@@ -76,7 +76,7 @@ impl Source {
         Ok(true)
     }
 
-    /// Writes `bytes` to the standard stream of this process. Without it, nobody reads them.
+    /// Writes `bytes` to the standard stream of this process. Drops them if the stream is closed.
     fn copy(&self, mut bytes: &[u8]) {
         let to = if self.stream == Stream::Error { stdio::stderr() } else { stdio::stdout() };
         while !bytes.is_empty() {
@@ -88,7 +88,7 @@ impl Source {
         }
     }
 
-    /// Appends the part of a line that was read to the log.
+    /// Appends the line, finished or not, to the log, unless it is empty.
     fn flush(&mut self, writer: &mut Writer) -> Result<(), std::io::Error> {
         if !self.line.is_empty() {
             writer.append(now(), self.stream, &self.line)?;
@@ -98,8 +98,9 @@ impl Source {
     }
 }
 
-/// Copies the pipes `output` and `error` to the log until both are at their end, and also to the
-/// standard streams of this process if `is_copied` is set. Returns the log's writer.
+/// Copies the bytes of the pipes `output` and `error` to the log until both pipes are at their end.
+/// If `is_copied` is set, also copies them to the standard streams of this process. Returns the
+/// log's writer.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory and CPU time of the process of a service, from `/proc` (proc(5)).
+//! Memory and CPU time of a supervisor, from `/proc` (proc(5)).
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ impl Usage {
     /// clock ticks per second.
     fn parse(statm: &str, stat: &str, page: u64, ticks: u64) -> Option<Self> {
         let resident: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-        // The second field is the name of the program in parentheses, in which anything may be.
+        // The second field is the program's name in parentheses. The name may contain `) `.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ').skip(11);
         let mut time = || fields.next()?.parse::<u64>().ok();

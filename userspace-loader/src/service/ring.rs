@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ring of log records in a file, which one process writes and others read.
+//! Ring buffer of log records in a file. One process writes it, and others read it.
 //!
-//! The file has a header of five 64 bit numbers, and then `capacity` bytes. All numbers are in
-//! native byte order. Positions count bytes since the file was made; byte `n` is at `n % capacity`
-//! behind the header. The records from position `begin` to position `end` can be read. A record is
-//! a header of 16 bytes and the text, padded to a multiple of 8 bytes.
+//! The file is a header of five 64-bit numbers (magic, `capacity`, `begin`, `end`, `dropped`) and
+//! `capacity` bytes of records. All numbers are in native byte order. A position counts the bytes
+//! of all records so far; the byte at position `n` is stored at offset `n % capacity` after the
+//! header. The ring holds the records from position `begin` to position `end`. A record is its time
+//! (64 bits), its stream and the length of its text (32 bits each), and the text, padded to a
+//! multiple of 8 bytes.
 //!
-//! The writer moves `begin` before it overwrites the records that are there, and `end` after it has
-//! written a record. A reader reads a record and then `begin`: if the record is still behind
-//! `begin`, it was not overwritten.
+//! The writer advances `begin` before it overwrites old records, and `end` after it has written a
+//! record. A reader copies a record and then reads `begin`. If `begin` is not beyond the start of
+//! the record, the writer did not overwrite the record during the copy.
 
 use std::{
     fs::File,
@@ -37,7 +39,7 @@ pub const CAPACITY_MAX: u64 = 1 << 30;
 /// Origin of a record's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// The process that holds the guest.
+    /// The supervisor, whose one record says how the guest ended.
     Supervisor,
     /// The guest's standard output.
     Output,
@@ -62,7 +64,7 @@ impl Stream {
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Real time, in nanoseconds since 1970.
+    /// Time: CLOCK_REALTIME, in nanoseconds.
     pub time: u64,
     /// Origin of the text.
     pub stream: Stream,
@@ -76,7 +78,7 @@ struct Header {
     capacity: u64,
     /// Position of the first record.
     begin: u64,
-    /// Position behind the last record.
+    /// Position after the last record.
     end: u64,
     /// Number of records before `begin`, which were dropped.
     dropped: u64,
@@ -103,8 +105,8 @@ impl Header {
         file.write_all_at(numbers.map(u64::to_ne_bytes).as_flattened(), 0)
     }
 
-    /// Splits `len` bytes at `position` where the ring begins again. Returns the place of the first
-    /// part in the file, and its length.
+    /// Splits `len` bytes at `position` into a part up to the end of the ring, and a part from the
+    /// ring's start. Returns the first part's offset in the file, and its length.
     fn place(&self, position: u64, len: usize) -> (u64, usize) {
         let offset = position % self.capacity;
         let first = usize::try_from(self.capacity - offset).map_or(len, |rest| rest.min(len));
@@ -125,7 +127,7 @@ impl Header {
         file.write_all_at(rest, HEADER)
     }
 
-    /// Returns time, stream and length of the text of the record at `position`.
+    /// Reads the header of the record at `position`: time, stream, and length of the text.
     fn record(&self, file: &File, position: u64) -> io::Result<(u64, u32, u32)> {
         let mut bytes = [0; RECORD_LEN];
         self.read_at(file, position, &mut bytes)?;
@@ -151,8 +153,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes an empty ring in `file`, which must be empty. `capacity` is rounded up to a multiple
-    /// of 8, and into the range from [`CAPACITY_MIN`] to [`CAPACITY_MAX`].
+    /// Creates an empty ring in `file`, which must be empty. `capacity` is clamped to the range
+    /// from [`CAPACITY_MIN`] to [`CAPACITY_MAX`], and rounded up to a multiple of 8.
     ///
     /// # Errors
     ///
@@ -165,8 +167,8 @@ impl Writer {
         Ok(Self { file, header })
     }
 
-    /// Appends a record, and drops the oldest ones if there is no room. A text that is longer than
-    /// half of the ring is cut off.
+    /// Appends a record, and drops the oldest records if the ring is full. A text that is longer
+    /// than half of the ring is truncated.
     ///
     /// # Errors
     ///
@@ -205,7 +207,7 @@ pub struct Reader {
     number: u64,
 }
 
-/// What a [`Reader`] found.
+/// Result of [`Reader::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The next record.
