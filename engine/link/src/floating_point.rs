@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The check that code uses no floating-point or vector state. Such state belongs to the userspace
-//! program of the task, and the kernel does not save it while the engine runs.
+//! The check that code uses no floating-point or vector state. This state belongs to the task's
+//! userspace program, and the kernel does not save it while the engine runs.
 
 use std::collections::BTreeMap;
 
@@ -49,8 +49,8 @@ pub(crate) fn check(object: &Builder<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns the demangled names of the functions of `section` by offset. The name of the section
-/// stands for what is before the first one.
+/// Returns the demangled names of the functions of `section` by offset. Offset 0 has the section's
+/// name, unless a function starts there.
 fn functions(object: &Builder<'_>, section: &Section<'_>) -> BTreeMap<usize, String> {
     let mut functions = BTreeMap::from([(0, section.name.to_string())]);
     for symbol in object.symbols.iter().filter(|symbol| symbol.section == Some(section.id())) {
@@ -59,14 +59,14 @@ fn functions(object: &Builder<'_>, section: &Section<'_>) -> BTreeMap<usize, Str
             let Ok(offset) = usize::try_from(symbol.st_value) else {
                 continue;
             };
-            // The alternate form is without the hashes of crates.
+            // The alternate form omits the hashes of crates.
             functions.insert(offset, format!("{:#}", demangle(&symbol.name.to_string())));
         }
     }
     functions
 }
 
-/// Checks the instructions of a section, which start anew at each of `functions`.
+/// Checks the instructions of a section. Decoding starts anew at each of `functions`.
 fn check_section(code: &[u8], functions: &BTreeMap<usize, String>) -> Result<(), Refusal> {
     let mut information = InstructionInfoFactory::new();
     let mut functions = functions.range(..code.len()).peekable();
@@ -102,7 +102,7 @@ fn state_of(instruction: &Instruction, information: &mut InstructionInfoFactory)
     {
         return Some("the register mxcsr".to_owned());
     }
-    // `wait` has no feature of its own: the 8086 has it, too.
+    // `wait` belongs to no x87 feature in `iced_x86`: the 8086 has the instruction, too.
     let is_x87 = instruction.mnemonic() == Mnemonic::Wait || instruction.cpuid_features().iter().any(is_x87);
     is_x87.then(|| "the x87 unit".to_owned())
 }
@@ -111,8 +111,8 @@ fn is_floating_point(register: Register) -> bool {
     register.is_vector_register() || register.is_mm() || register.is_st() || register.is_k() || register.is_tmm()
 }
 
-/// Returns whether `feature` stands for instructions with x87 or MMX state, some of which have no
-/// operand.
+/// Returns whether the instructions of `feature` use x87 or MMX state. Some of them have no
+/// operands.
 fn is_x87(feature: &CpuidFeature) -> bool {
     matches!(
         feature,

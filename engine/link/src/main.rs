@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kwasmi-link`: the part of the build of `kwasmi.ko` between the linker and the result. It
-//! changes the symbols and sections of an object file, and refuses a file that the kernel could
-//! not run.
+//! `kwasmi-link` finishes an object file of the build of `kwasmi.ko` after the linker. It changes
+//! the symbols and sections of the object file. It refuses a file with code or symbols that the
+//! kernel does not support.
 //!
 //!     kwasmi-link engine LINKED RESULT
 //!     kwasmi-link module LINKED RESULT MODULE_SYMVERS
@@ -36,8 +36,8 @@ use refusal::Refusal;
 /// The engine's only entry point.
 const ENGINE_ENTRY: &str = "kwasmi_stack_enter";
 
-/// Symbols that the engine object may need: the border, and functions that the kernel exports to
-/// any module.
+/// Undefined symbols that the engine object may have: those of the border, and functions that the
+/// kernel exports to any module.
 const ENGINE_NEEDS: [&str; 10] = [
     "__x86_indirect_thunk_r11",
     "__x86_return_thunk",
@@ -56,8 +56,8 @@ const MODULE_ENTRIES: [&str; 3] = ["__this_module", "cleanup_module", "init_modu
 
 const USAGE: &str = "usage: kwasmi-link engine LINKED RESULT | kwasmi-link module LINKED RESULT MODULE_SYMVERS";
 
-/// Makes the engine object from the linked object: short names, read-only constants, no check of
-/// the functions' stack frames by objtool, one global symbol.
+/// Makes the engine object from the linked object: gives functions short names, makes constants
+/// read-only, exempts the functions from objtool's stack check, and keeps one symbol global.
 ///
 /// # Errors
 ///
@@ -70,12 +70,12 @@ fn finish_engine(linked: &[u8]) -> Result<Vec<u8>, Refusal> {
     sections::exempt_from_stack_check(&mut object, &functions)?;
     symbols::keep_global(&mut object, &[ENGINE_ENTRY])?;
     symbols::remove_unneeded(&mut object, |name| name.starts_with(".L") || name.starts_with("_R"));
-    symbols::check_undefined(&object, |name| ENGINE_NEEDS.contains(&name), "the engine may need")?;
+    symbols::check_undefined(&object, |name| ENGINE_NEEDS.contains(&name), "the engine must not need")?;
     write(object)
 }
 
-/// Makes `kwasmi.ko` from the module that Kbuild linked: no debug information, and only the
-/// symbols that the kernel needs are global. `symvers` is the text of the kernel's
+/// Makes `kwasmi.ko` from the module that Kbuild linked: removes debug information, and keeps only
+/// the symbols global that the kernel needs. `symvers` is the text of the kernel's
 /// `Module.symvers`.
 ///
 /// # Errors
@@ -87,7 +87,7 @@ fn finish_module(linked: &[u8], symvers: &str) -> Result<Vec<u8>, Refusal> {
     symbols::keep_global(&mut object, &MODULE_ENTRIES)?;
     symbols::remove_unneeded(&mut object, |name| name.starts_with(".L"));
     let exported = exported_symbols(symvers);
-    symbols::check_undefined(&object, |name| exported.contains(name), "the kernel exports")?;
+    symbols::check_undefined(&object, |name| exported.contains(name), "the kernel does not export")?;
     write(object)
 }
 
@@ -102,8 +102,8 @@ fn write(object: Builder<'_>) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-/// Reads the file at `linked`, and writes the result of `finish` to the file at `result`. If this
-/// fails, the file at `result` is what it was.
+/// Reads the file at `linked`, and writes the result of `finish` to the file at `result`. On
+/// failure the file at `result` is unchanged.
 fn process(linked: &Path, result: &Path, finish: impl FnOnce(&[u8]) -> Result<Vec<u8>, Refusal>) -> Result<(), String> {
     let bytes = fs::read(linked).map_err(|error| about(linked, error))?;
     let bytes = finish(&bytes).map_err(|error| about(linked, error))?;
@@ -196,13 +196,13 @@ mod tests {
     #[test]
     fn an_engine_object_is_refused() {
         let refusal = |test: TestObject| finish_engine(&test.write()).unwrap_err().to_string();
-        assert!(refusal(TestObject::new()).contains("no such section"), "an empty object");
+        assert!(refusal(TestObject::new()).contains("the section is missing"), "an empty object");
         let refused = refusal(engine("_RNvNtC6engine4heap4free", &[0x0f, 0x58, 0xc1]));
         assert!(refused.starts_with("engine::heap::free+0x0 (address 0x1): `addps xmm0,xmm1`"), "{refused}");
         assert_eq!(refusal(engine("_Rubbish", &[0xc3])), "_Rubbish: the name cannot be demangled");
         let mut test = engine("free", &[0xc3]);
         test.undefined("puts");
-        let expected = "needs these symbols, which are not among those that the engine may need: puts";
+        let expected = "needs symbols that the engine must not need: puts";
         assert_eq!(refusal(test), expected);
         finish_engine(b"no object").unwrap_err();
     }
@@ -224,8 +224,7 @@ mod tests {
         let mut test = module();
         test.undefined("vmlinux");
         test.undefined("kallsyms_lookup_name");
-        let expected = "needs these symbols, which are not among those that the kernel exports: \
-                        kallsyms_lookup_name, vmlinux";
+        let expected = "needs symbols that the kernel does not export: kallsyms_lookup_name, vmlinux";
         assert_eq!(refusal(test), expected);
     }
 

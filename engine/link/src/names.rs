@@ -17,14 +17,14 @@ use crate::refusal::Refusal;
 /// Start of every short name.
 const PREFIX: &str = "kwe.";
 
-/// Maximum length of the identifiers in a short name, with the dot between them.
+/// Maximum length of a label: two identifiers, with a dot between them.
 const LABEL_LEN: usize = 28;
 
 /// Start of a name with v0 mangling.
 const MANGLED: &[u8] = b"_R";
 
-/// Gives each function of `object` with a mangled name a short one: `kwe.`, the label, and a
-/// number. Returns these functions.
+/// Renames each function of `object` that has a mangled name to `kwe.LABEL.NUMBER`. Returns these
+/// functions.
 ///
 /// # Errors
 ///
@@ -42,11 +42,11 @@ pub(crate) fn shorten(object: &mut Builder<'_>) -> Result<Vec<SymbolId>, Refusal
     Ok(functions)
 }
 
-/// Returns the last two identifiers of the path that `mangled` stands for, joined by a dot. If they
-/// are too long, the first one loses its end, then the second one. Returns None if `mangled` is not
-/// a mangled name.
+/// Returns the label of a mangled name: the last two identifiers of its path, joined by a dot. If
+/// they are too long, first the end of the first identifier is cut off, then that of the second
+/// one. Returns None if `mangled` cannot be demangled.
 fn label(mangled: &[u8]) -> Option<String> {
-    // The alternate form is without the hashes of crates.
+    // The alternate form omits the hashes of crates.
     let path = format!("{:#}", try_demangle(str::from_utf8(mangled).ok()?).ok()?);
     let mut identifiers = Vec::new();
     collect_identifiers(&path, &mut identifiers);
@@ -56,8 +56,8 @@ fn label(mangled: &[u8]) -> Option<String> {
     Some(format!("{parent:.room$}.{name:.LABEL_LEN$}").trim_start_matches('.').to_owned())
 }
 
-/// Appends the identifiers of a path to `identifiers`. Of `<Type as Trait>::method` these are the
-/// type's and the method's. Generic arguments and closures have none.
+/// Appends the identifiers of a path to `identifiers`. For `<Type as Trait>::method` these are the
+/// identifiers of the type and the method. Generic arguments and closures are left out.
 fn collect_identifiers<'path>(path: &'path str, identifiers: &mut Vec<&'path str>) {
     let mut rest = path;
     if rest.starts_with('<') {
@@ -98,8 +98,8 @@ fn self_type(qualified: &str) -> &str {
     qualified
 }
 
-/// Splits `text`, which starts with `open`, at the matching `close`. Returns what is between the
-/// two and what follows. The `>` of `->` closes nothing.
+/// Splits `text`, which starts with `open`, at the matching `close`. Returns the text between the
+/// two and the text after `close`. The `>` of `->` does not count as `close`.
 fn split_group(text: &str, open: char, close: char) -> (&str, &str) {
     let mut depth = 0_usize;
     let mut previous = ' ';

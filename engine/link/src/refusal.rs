@@ -9,7 +9,7 @@ use std::fmt;
 pub(crate) enum Refusal {
     /// The file is not an ELF file, or has a part that the crate `object` cannot copy.
     Format(object::build::Error),
-    /// A name starts as a mangled name of Rust and is not one.
+    /// A function's name starts like a mangled Rust name, but cannot be demangled.
     Name {
         /// The name.
         symbol: String,
@@ -23,8 +23,8 @@ pub(crate) enum Refusal {
     Undefined {
         /// Names of the symbols, in alphabetical order.
         symbols: Vec<String>,
-        /// What the set of permitted symbols is: a subject and a verb.
-        permitted: &'static str,
+        /// Subject and verb for the message, such as "the kernel does not export".
+        reason: &'static str,
     },
     /// A relocation of a section that stays refers to debug information.
     DebugReference {
@@ -33,23 +33,23 @@ pub(crate) enum Refusal {
         /// Offset in that section.
         offset: u64,
     },
-    /// The file has no section of a name, or one without data or relocations.
+    /// The file lacks a section, or the section lacks data or relocations.
     Section {
         /// Name of the section.
         section: String,
     },
     /// An instruction uses the floating-point or vector state, which the kernel does not save.
     FloatingPoint {
-        /// Where the instruction is.
+        /// Place of the instruction.
         place: Place,
         /// The instruction in Intel's syntax.
         instruction: String,
-        /// What the instruction uses: the name of a register, or a description.
+        /// State that the instruction uses: the name of a register, or a description.
         state: String,
     },
     /// Bytes in a section of code are not an instruction.
     NotCode {
-        /// Where the bytes are.
+        /// Place of the bytes.
         place: Place,
     },
 }
@@ -57,7 +57,8 @@ pub(crate) enum Refusal {
 /// Place of an instruction.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// Function with the instruction; the section, if no function is before the instruction.
+    /// Function with the instruction. The section's name, if no function of the section starts
+    /// before the instruction.
     pub(crate) function: String,
     /// Offset from the start of the function or section.
     pub(crate) offset: u64,
@@ -78,14 +79,16 @@ impl fmt::Display for Refusal {
             Self::Format(error) => write!(formatter, "{error}"),
             Self::Name { symbol } => write!(formatter, "{symbol}: the name cannot be demangled"),
             Self::Missing { symbol } => write!(formatter, "{symbol}: the symbol is not defined"),
-            Self::Undefined { symbols, permitted } => {
+            Self::Undefined { symbols, reason } => {
                 let symbols = symbols.join(", ");
-                write!(formatter, "needs these symbols, which are not among those that {permitted}: {symbols}")
+                write!(formatter, "needs symbols that {reason}: {symbols}")
             }
             Self::DebugReference { section, offset } => {
                 write!(formatter, "{section}+{offset:#x}: the relocation refers to debug information")
             }
-            Self::Section { section } => write!(formatter, "{section}: no such section with data and relocations"),
+            Self::Section { section } => {
+                write!(formatter, "{section}: the section is missing, or has no data or relocations")
+            }
             Self::FloatingPoint { place, instruction, state } => {
                 write!(formatter, "{place}: `{instruction}` uses {state}, which the kernel does not save")
             }

@@ -20,8 +20,9 @@ const UNCHECKED: &str = ".discard.func_stack_frame_non_standard";
 /// Start of the names of sections with debug information.
 const DEBUG: &[u8] = b".debug_";
 
-/// Makes the section `name` read-only, if it exists. The linker makes it writable if it merges
-/// constants with addresses into it. The kernel protects these after it has relocated them.
+/// Makes the section `name` read-only, if it exists. The linker makes the section writable if some
+/// constants in it contain addresses. The kernel relocates these addresses before it protects the
+/// section.
 pub(crate) fn make_read_only(object: &mut Builder<'_>, name: &str) {
     for section in object.sections.iter_mut().filter(|section| *section.name == *name.as_bytes()) {
         section.sh_flags &= !u64::from(elf::SHF_WRITE);
@@ -34,7 +35,8 @@ pub(crate) fn make_read_only(object: &mut Builder<'_>, name: &str) {
 ///
 /// # Errors
 ///
-/// [`Refusal::Section`] if the object has no such list, or one without relocations.
+/// [`Refusal::Section`] if the object has no list of these functions, or the list has no
+/// relocations.
 pub(crate) fn exempt_from_stack_check(object: &mut Builder<'_>, functions: &[SymbolId]) -> Result<(), Refusal> {
     let refusal = || Refusal::Section { section: UNCHECKED.to_owned() };
     let list = object.sections.iter_mut().find(|section| *section.name == *UNCHECKED.as_bytes());
@@ -67,7 +69,7 @@ pub(crate) fn exempt_from_stack_check(object: &mut Builder<'_>, functions: &[Sym
 ///
 /// # Errors
 ///
-/// [`Refusal::DebugReference`] if a section that stays refers to one that is removed.
+/// [`Refusal::DebugReference`] if a remaining section refers to a removed section.
 pub(crate) fn remove_debug_information(object: &mut Builder<'_>) -> Result<(), Refusal> {
     let is_debug = |object: &Builder<'_>, id| object.sections.get(id).name.starts_with(DEBUG);
     let sections: Vec<_> = object.sections.iter().map(|section| section.id()).collect();
@@ -166,7 +168,10 @@ mod tests {
         for test in [without_list, without_relocations] {
             let bytes = test.write();
             let refusal = exempt_from_stack_check(&mut Builder::read(bytes.as_slice()).unwrap(), &[]).unwrap_err();
-            assert_eq!(refusal.to_string(), format!("{UNCHECKED}: no such section with data and relocations"));
+            assert_eq!(
+                refusal.to_string(),
+                format!("{UNCHECKED}: the section is missing, or has no data or relocations")
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings and removal of symbols, and the check of what an object needs.
+//! Bindings of symbols, removal of symbols, and the check of undefined symbols.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ fn is_undefined(symbol: &Symbol<'_>) -> bool {
     symbol.section.is_none() && symbol.st_shndx == elf::SHN_UNDEF
 }
 
-/// Makes all symbols local that `object` defines, except `names`.
+/// Makes all symbols that `object` defines local, except `names`.
 ///
 /// # Errors
 ///
@@ -43,7 +43,8 @@ pub(crate) fn keep_global(object: &mut Builder<'_>, names: &[&str]) -> Result<()
     missing.first().map_or(Ok(()), |symbol| Err(Refusal::Missing { symbol: (*symbol).to_owned() }))
 }
 
-/// Removes symbols that no relocation uses: those of sections, and those whose name `is_unneeded`.
+/// Removes each symbol that no relocation uses, if it is the symbol of a section or `is_unneeded`
+/// returns true for its name.
 pub(crate) fn remove_unneeded(object: &mut Builder<'_>, is_unneeded: impl Fn(&str) -> bool) {
     let mut used = HashSet::new();
     for section in &object.sections {
@@ -57,21 +58,22 @@ pub(crate) fn remove_unneeded(object: &mut Builder<'_>, is_unneeded: impl Fn(&st
     }
 }
 
-/// Checks that `object` needs only permitted symbols. `description` says what these are.
+/// Checks that `object` has no undefined symbols except permitted ones. `reason` is the reason in
+/// [`Refusal::Undefined`].
 ///
 /// # Errors
 ///
-/// [`Refusal::Undefined`] with all others.
+/// [`Refusal::Undefined`] with all undefined symbols that are not permitted.
 pub(crate) fn check_undefined(
     object: &Builder<'_>,
     is_permitted: impl Fn(&str) -> bool,
-    description: &'static str,
+    reason: &'static str,
 ) -> Result<(), Refusal> {
     let undefined = object.symbols.iter().filter(|symbol| is_undefined(symbol));
     let names = undefined.map(|symbol| symbol.name.to_string());
     let mut symbols: Vec<_> = names.filter(|name| !is_permitted(name)).collect();
     symbols.sort_unstable();
-    if symbols.is_empty() { Ok(()) } else { Err(Refusal::Undefined { symbols, permitted: description }) }
+    if symbols.is_empty() { Ok(()) } else { Err(Refusal::Undefined { symbols, reason }) }
 }
 
 #[cfg(test)]
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_entries_and_what_is_undefined_stay_global() {
+    fn only_entries_and_undefined_symbols_stay_global() {
         let mut test = TestObject::new();
         test.function("entry", &[0xc3]);
         test.function("other", &[0xc3]);
@@ -149,8 +151,8 @@ mod tests {
         test.undefined("abort");
         let bytes = test.write();
         let object = Builder::read(bytes.as_slice()).unwrap();
-        check_undefined(&object, |name| ["memcpy", "puts", "abort"].contains(&name), "it may need").unwrap();
-        let refusal = check_undefined(&object, |name| name == "memcpy", "it may need").unwrap_err();
-        assert_eq!(refusal.to_string(), "needs these symbols, which are not among those that it may need: abort, puts");
+        check_undefined(&object, |name| ["memcpy", "puts", "abort"].contains(&name), "it must not need").unwrap();
+        let refusal = check_undefined(&object, |name| name == "memcpy", "it must not need").unwrap_err();
+        assert_eq!(refusal.to_string(), "needs symbols that it must not need: abort, puts");
     }
 }

@@ -16,7 +16,7 @@ use object::{
     },
 };
 
-/// Object that a test builds. All its symbols are global, except those of files.
+/// Object file that a test builds. All its symbols are global, except those of files and sections.
 pub(crate) struct TestObject(Object<'static>);
 
 impl TestObject {
