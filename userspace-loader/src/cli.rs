@@ -90,7 +90,7 @@ pub enum Command {
     Ps(PsArgs),
     /// Print the output of a service
     Logs(LogsArgs),
-    /// Wait for the end of a service, and end with its exit status
+    /// Wait until a service has ended, and exit with its status
     Wait(WaitArgs),
     /// End a service and remove its name
     Stop(NameArgs),
