@@ -125,6 +125,9 @@ const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
 /// Interval at which `logs --follow` looks for new output.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How many times `logs` looks for the last record of a service that has ended.
+const LAST_RECORD_ATTEMPTS: u32 = 10;
+
 /// Returns the failure of a system call for the service `name`.
 fn failed(name: &Name, what: &str, errno: Errno) -> Failure {
     Failure::new(Exit::Failed, name.to_string(), format!("{what}: {}", words(errno.into())))
@@ -344,6 +347,7 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
     })?;
     let mut reader = Reader::new(log);
     let mut has_ended = false;
+    let mut attempts = 0;
     loop {
         // The state is read first: if it is `Removed`, the log is complete.
         let state = service.describe().map_err(|errno| refused(name, errno))?.state;
@@ -363,9 +367,12 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
                 Found::End => break,
             }
         }
-        if !args.follow || has_ended || state == State::Removed {
+        // The supervisor writes the last record shortly after the guest has ended.
+        let waits_for_last = matches!(state, State::Ended(_)) && attempts < LAST_RECORD_ATTEMPTS;
+        if has_ended || state == State::Removed || !args.follow && !waits_for_last {
             return Ok(Exit::Guest(0));
         }
+        attempts += u32::from(waits_for_last);
         thread::sleep(FOLLOW_INTERVAL);
     }
 }
