@@ -15,7 +15,10 @@ use kernel::{
         O_CLOEXEC,
         O_RDWR, //
     },
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     fs::{
         file::FileDescriptorReservation,
         File, //
@@ -134,14 +137,18 @@ pub(crate) fn install<T: AnonFile>(object: Arc<T>) -> Result<isize> {
     Ok(number as isize)
 }
 
-/// Creates a close-on-exec descriptor for `file` in the current process. Returns its number.
+/// Creates a close-on-exec descriptor for `file` in the current process, which gets it from another
+/// one. Returns its number.
 ///
 /// # Errors
 ///
-/// `EMFILE` if the process has too many descriptors.
-pub(crate) fn install_file(file: ARef<File>) -> Result<isize> {
-    let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
-    let number = reservation.reserved_fd();
-    reservation.fd_install(file);
+/// `EMFILE` if the process has too many descriptors; the error of the security module that refuses
+/// it the file.
+pub(crate) fn install_file(file: &File) -> Result<isize> {
+    // SAFETY: `receive_fd` requires a valid file, to which it takes a reference of its own, and
+    // accepts a null pointer in place of an address for the number.
+    let number =
+        unsafe { kernel::bindings::receive_fd(file.as_ptr(), core::ptr::null_mut(), O_CLOEXEC) };
+    to_result(number)?;
     Ok(number as isize)
 }

@@ -327,8 +327,8 @@ impl Service {
     /// Implements `KWASMI_IOC_LOG`.
     fn open_log(&self) -> Result<isize> {
         self.check_caller()?;
-        let file = self.state.lock().log.clone();
-        anon_file::install_file(file.ok_or(ENOENT)?)
+        let file = self.state.lock().log.clone().ok_or(ENOENT)?;
+        anon_file::install_file(&file)
     }
 
     /// Implements `KWASMI_IOC_REMOVE`.
