@@ -536,10 +536,11 @@ struct kwasmi_service {
 	__u32 code;			/* as in struct kwasmi_run, once the guest has ended; else 0 */
 	/*
 	 * Process that called KWASMI_IOC_PUBLISH, in the caller's PID namespace; 0 if it is not in
-	 * that namespace or the instance is freed.
+	 * that namespace, has ended, or the instance is freed.
 	 */
 	__s32 pid;
-	__u32 uid;			/* its effective user at that call, in the caller's user namespace */
+	/* Its effective user at that call, in the caller's user namespace; 0xffffffff if not in it. */
+	__u32 uid;
 	__u32 reserved;
 	__u64 since;			/* time of that call: CLOCK_BOOTTIME, in nanoseconds */
 	__u8 sha256[32];		/* of the module, as in struct kwasmi_module */
