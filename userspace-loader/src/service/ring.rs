@@ -167,20 +167,26 @@ impl Writer {
         Ok(Self { file, header })
     }
 
-    /// Appends a record, and drops the oldest records if the ring is full. A text that is longer
-    /// than half of the ring is truncated.
+    /// Returns the length of the longest text of a record, in bytes: half of the ring.
+    #[must_use]
+    pub fn text_max(&self) -> usize {
+        usize::try_from(self.header.capacity / 2).unwrap_or(usize::MAX)
+    }
+
+    /// Appends a record, and drops the oldest ones if there is no room. A text that is longer than
+    /// [`Self::text_max`] is cut off.
     ///
     /// # Errors
     ///
     /// The errors of the file.
     pub fn append(&mut self, time: u64, stream: Stream, text: &[u8]) -> io::Result<()> {
-        let most = usize::try_from(self.header.capacity / 2).unwrap_or(usize::MAX);
-        let text = text.get(..most).unwrap_or(text);
+        let text = text.get(..self.text_max()).unwrap_or(text);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
         let mut dropped = false;
         while self.header.end - self.header.begin + size(len) > self.header.capacity {
             let (_, _, oldest) = self.header.record(&self.file, self.header.begin)?;
-            self.header.begin += size(oldest);
+            // Another process with the rights of this one may have written to the file.
+            self.header.begin = (self.header.begin + size(oldest)).min(self.header.end);
             self.header.dropped += 1;
             dropped = true;
         }
@@ -225,6 +231,21 @@ impl Reader {
         Self { file, position: 0, number: 0 }
     }
 
+    /// Returns the position behind the last record that the ring has now.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if the file is not a ring; the errors of the file.
+    pub fn end(&self) -> io::Result<u64> {
+        Ok(Header::read(&self.file)?.end)
+    }
+
+    /// Returns true if each record before `position` was read or dropped.
+    #[must_use]
+    pub fn is_at(&self, position: u64) -> bool {
+        self.position >= position
+    }
+
     /// Reads the next record.
     ///
     /// # Errors
@@ -241,18 +262,19 @@ impl Reader {
             if self.position >= header.end {
                 return Ok(Found::End);
             }
+            let wrong = || io::Error::new(io::ErrorKind::InvalidData, "a record of the log is damaged");
+            let text_position = self.position.checked_add(RECORD).ok_or_else(wrong)?;
             let (time, stream, len) = header.record(&self.file, self.position)?;
             let mut text = vec![0; usize::try_from(u64::from(len).min(header.capacity)).unwrap_or(0)];
-            header.read_at(&self.file, self.position + RECORD, &mut text)?;
+            header.read_at(&self.file, text_position, &mut text)?;
             // The record may have been overwritten while it was read.
             if Header::read(&self.file)?.begin > self.position {
                 continue;
             }
-            let wrong = || io::Error::new(io::ErrorKind::InvalidData, "a record of the log is damaged");
             let stream = Stream::from_number(stream).ok_or_else(wrong)?;
             self.position =
                 self.position.checked_add(size(len)).filter(|next| *next <= header.end).ok_or_else(wrong)?;
-            self.number += 1;
+            self.number = self.number.saturating_add(1);
             return Ok(Found::Record(Record { time, stream, text }));
         }
     }
@@ -319,6 +341,45 @@ mod tests {
         let (mut writer, mut reader) = ring(0);
         writer.append(1, Stream::Output, &[b'x'; 10_000]).expect("room");
         assert_eq!(record(&mut reader).text, [b'x'; 2048]);
+    }
+
+    #[test]
+    fn a_writer_survives_a_damaged_ring() {
+        let (mut writer, mut reader) = ring(CAPACITY_MIN);
+        for _ in 0..3 {
+            for _ in 0..500 {
+                writer.append(1, Stream::Output, b"text").expect("room");
+            }
+            writer.file.write_all_at(&[0xff; 4096], HEADER).expect("room");
+        }
+        writer.append(2, Stream::Output, b"behind").expect("room");
+        // A reader of the damage ends, and one that begins behind it finds the record.
+        while matches!(reader.read(), Ok(Found::Record(_) | Found::Dropped(_))) {}
+        (reader.position, reader.number) = (writer.header.end - size(6), 0);
+        assert_eq!(record(&mut reader).text, b"behind");
+    }
+
+    #[test]
+    fn a_reader_survives_a_damaged_header() {
+        let (writer, mut reader) = ring(CAPACITY_MIN);
+        for (begin, end) in [(u64::MAX - 3, u64::MAX), (u64::MAX - 24, u64::MAX), (1, u64::MAX)] {
+            writer.file.write_all_at(&[0xff; 4096], HEADER).expect("room");
+            Header { begin, end, dropped: u64::MAX, ..writer.header }.write(&writer.file).expect("room");
+            (reader.position, reader.number) = (0, 0);
+            assert_eq!(reader.read().expect("a header"), Found::Dropped(u64::MAX));
+            assert_eq!(reader.read().expect_err("damaged").to_string(), "a record of the log is damaged");
+        }
+    }
+
+    #[test]
+    fn a_reader_knows_where_the_ring_ended() {
+        let (mut writer, mut reader) = ring(CAPACITY_MIN);
+        writer.append(1, Stream::Output, b"one").expect("room");
+        let end = reader.end().expect("a ring");
+        writer.append(2, Stream::Output, b"two").expect("room");
+        assert!(!reader.is_at(end));
+        record(&mut reader);
+        assert!(reader.is_at(end));
     }
 
     #[test]
