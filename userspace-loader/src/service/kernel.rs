@@ -45,7 +45,8 @@ use std::{
         AsRawFd as _,
         BorrowedFd,
         OwnedFd, //
-    }, //
+    },
+    time::Instant, //
 };
 
 // SAFETY: The header defines `KWASMI_IOC_PUBLISH` with this structure, which consists of integers
@@ -199,13 +200,21 @@ impl KernelService {
         Ok(Service::from(&service))
     }
 
+    /// Waits for a state. Continues after Ctrl-Z and other signals.
     fn wait(&self, state: u32, timeout: Option<NonZeroU64>) -> Result<(), Errno> {
+        let begin = Instant::now();
         // u64::MAX is KWASMI_UNLIMITED, whose type bindgen does not know.
         let timeout = timeout.map_or(u64::MAX, NonZeroU64::get);
-        let mut wait = kwasmi_wait { timeout, state, ..kwasmi_wait::default() };
-        // SAFETY: `wait` has no address fields.
-        unsafe { call(&self.0, &mut wait) }?;
-        Ok(())
+        loop {
+            let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let rest = if timeout == u64::MAX { timeout } else { timeout.saturating_sub(elapsed) };
+            let mut wait = kwasmi_wait { timeout: rest, state, ..kwasmi_wait::default() };
+            // SAFETY: `wait` has no address fields.
+            match unsafe { call(&self.0, &mut wait) } {
+                Err(Errno::INTR) => {}
+                result => return result.map(|_| ()),
+            }
+        }
     }
 
     /// Waits for the end of the guest, for at most `timeout` nanoseconds.
