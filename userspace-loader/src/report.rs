@@ -208,7 +208,7 @@ impl ServiceRow {
     pub fn new(service: &Service) -> Self {
         let usage = service.pid.and_then(Usage::of);
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let now = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
+        let now = Duration::try_from(now).map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
         Self {
             name: service.name.clone(),
             state: service.state,
