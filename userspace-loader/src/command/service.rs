@@ -125,8 +125,8 @@ const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
 /// Interval at which `logs --follow` looks for new output.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many times `logs` looks for the last record of a service that has ended.
-const LAST_RECORD_ATTEMPTS: u32 = 10;
+/// Number of intervals for which `logs` looks for the last records of a service that has ended.
+const END_TRIES: u32 = 10;
 
 /// Returns the failure of a system call for the service `name`.
 fn failed(name: &Name, what: &str, errno: Errno) -> Failure {
@@ -346,16 +346,16 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
         _ => refused(name, errno),
     })?;
     let mut reader = Reader::new(log);
+    let unreadable = |error| Failure::new(Exit::Failed, format!("log of {name}"), words(error));
     let mut has_ended = false;
-    let mut attempts = 0;
+    let mut tries = END_TRIES;
     loop {
         // The state is read first: if it is `Removed`, the log is complete.
         let state = service.describe().map_err(|errno| refused(name, errno))?.state;
-        loop {
-            match reader
-                .read()
-                .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("log: {}", words(error))))?
-            {
+        // A guest may write faster than its log is printed.
+        let end = reader.end().map_err(unreadable)?;
+        while !reader.is_at(end) {
+            match reader.read().map_err(unreadable)? {
                 Found::Record(record) => {
                     show(&record, name, args.timestamps)?;
                     // The last record of a service.
@@ -367,9 +367,13 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
                 Found::End => break,
             }
         }
-        // The supervisor writes the last record shortly after the guest has ended.
-        let waits_for_last = matches!(state, State::Ended(_)) && attempts < LAST_RECORD_ATTEMPTS;
-        if has_ended || state == State::Removed || !args.follow && !waits_for_last {
+        // The supervisor writes the last records after the end of the guest, unless it was killed.
+        if matches!(state, State::Ended(_) | State::Removed) {
+            tries -= 1;
+        } else if !args.follow {
+            return Ok(Exit::Guest(0));
+        }
+        if has_ended || tries == 0 {
             return Ok(Exit::Guest(0));
         }
         attempts += u32::from(waits_for_last);
