@@ -98,15 +98,20 @@ fn is_default(signal: c_int) -> bool {
     result == 0 && action.sa_sigaction == libc::SIG_DFL
 }
 
-/// Installs `handler`, which must be [`handle`] or `SIG_DFL`, for `signal`. Returns true if that
+/// Ignores SIGPIPE: a write to a pipe without a reader fails.
+pub fn ignore_broken_pipes() {
+    act(libc::SIGPIPE, libc::SIG_IGN);
+}
+
+/// Installs `handler`, which must be [`handle`], `SIG_DFL` or `SIG_IGN`, for `signal`. Returns true if that
 /// succeeded.
 fn act(signal: c_int, handler: libc::sighandler_t) -> bool {
     // SAFETY: All zeros is a valid `sigaction`: no flags, no blocked signals.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler;
-    // SAFETY: `action` is initialized, and a null old action is allowed. The handler is `SIG_DFL`
-    // or [`handle`], which is async-signal-safe: it makes one system call and accesses only atomics
-    // and `errno`.
+    // SAFETY: `action` is initialized, and a null old action is allowed. The handler is `SIG_DFL`,
+    // `SIG_IGN` or [`handle`], which is async-signal-safe: it makes one system call and accesses
+    // only atomics and `errno`.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0 }
 }
 

@@ -133,11 +133,13 @@ pub struct LogsArgs {
 /// Arguments of `wait`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
+A service that has exited with 0 has no name any more: wait must begin before.
+
 Exit status:
   the guest's own, if it exited
-  124  the guest reached a limit, memory ran out, or --timeout has passed
+  124  a limit was reached, memory ran out, or the time of --timeout is over
   125  kwasmi itself failed
-  127  no service has this name, or the device does not exist
+  127  there is no such service, or it has exited with 0 before
   134  the guest trapped
   137  the guest was killed")]
 pub struct WaitArgs {

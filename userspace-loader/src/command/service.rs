@@ -53,6 +53,7 @@ use crate::{
     service::{
         Name,
         State,
+        inherited,
         kernel::{
             self,
             KernelService, //
@@ -66,6 +67,7 @@ use crate::{
             Writer, //
         }, //
     },
+    signals,
     source::{
         self,
         Source, //
@@ -80,7 +82,8 @@ use rustix::{
         self,
         MemfdFlags,
         Mode,
-        OFlags, //
+        OFlags,
+        SealFlags, //
     },
     io::Errno,
     pipe::{
@@ -103,6 +106,7 @@ use std::{
         AsRawFd as _,
         OwnedFd, //
     },
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{
         Command,
@@ -118,8 +122,11 @@ use std::{
 /// Line that the supervisor prints on standard output once the service has its name.
 const STARTED: &str = "started\n";
 
-/// Longest time to wait for the end of a guest that was killed, in nanoseconds: a minute. The guest
-/// ends within milliseconds, unless its task is stopped or waits for a device.
+/// File of this program, in procfs.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// Longest time to wait for a service that was killed, in nanoseconds: a minute. A guest ends within
+/// milliseconds, unless its task waits for a device or is not running it.
 const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
 
 /// Interval at which `logs --follow` looks for new output.
@@ -155,21 +162,27 @@ fn find(device: &KernelDevice, name: &Name) -> Result<KernelService, Failure> {
 }
 
 pub(super) fn spawn(args: &SpawnArgs, stdio: Stdio) -> Result<Exit, Failure> {
-    if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(&args.name) }
+    if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(args) }
 }
 
-/// Starts the supervisor: this program, with the same arguments and `--supervisor`. Returns 0 once
-/// the service has its name, otherwise the exit status of the supervisor.
-fn start_supervisor(name: &Name) -> Result<Exit, Failure> {
-    let failure = |error: io::Error| {
-        Failure::new(Exit::Failed, name.to_string(), format!("cannot start the supervisor: {}", words(error)))
-    };
-    let mut child = Command::new("/proc/self/exe")
+/// Starts a process of this command with the same arguments that runs the service. Returns once the
+/// service is started, or with the exit status of the process.
+fn start_supervisor(args: &SpawnArgs) -> Result<Exit, Failure> {
+    let name = &args.name;
+    if args.guest.fd.contains(&1) {
+        // The standard output of the supervisor is a pipe to this process.
+        let reason = "standard output cannot be passed to a service in the background";
+        return Err(Failure::new(Exit::Failed, "descriptor 1", reason));
+    }
+    let failure =
+        |error: io::Error| Failure::new(Exit::Failed, name.to_string(), format!("supervisor: {}", words(error)));
+    let mut child = Command::new(THIS_PROGRAM)
+        .arg0("kwasmi")
         .args(["spawn", "--supervisor"])
         .args(env::args_os().skip(2))
         .stdout(ChildStdio::piped())
         .spawn()
-        .map_err(failure)?;
+        .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("{THIS_PROGRAM}: {}", words(error))))?;
     let mut said = String::new();
     if let Some(stdout) = &mut child.stdout {
         stdout.read_to_string(&mut said).map_err(failure)?;
@@ -187,10 +200,15 @@ fn start_supervisor(name: &Name) -> Result<Exit, Failure> {
 
 /// Creates the memory file (memfd) of the log. Returns its writer and a read-only descriptor.
 fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
-    let file = fs::memfd_create("kwasmi-log", MemfdFlags::CLOEXEC)?;
+    let file = fs::memfd_create("kwasmi-log", MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let reading = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    Ok((Writer::new(File::from(file), args.log_size.get())?, reading))
+    let reading = fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| io::Error::other(format!("{path}: {}", words(errno.into()))))?;
+    let file = File::from(file);
+    let writer = Writer::new(file.try_clone()?, args.log_size.get())?;
+    // Who reads the log may open it for writing, but not cut it off.
+    fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok((writer, reading))
 }
 
 /// A started service: its instance, the read ends of the pipes with its output, and its log.
@@ -260,18 +278,30 @@ fn run(instance: &KernelInstance) -> Result<RunResult, Refusal> {
 fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let name = &args.name;
     if args.supervisor {
-        // Detaches the supervisor from the caller's terminal and from the terminal's signals.
-        process::setsid().map_err(|errno| failed(name, "setsid", errno))?;
+        // Otherwise the name of the process is that of the link in procfs, "exe".
+        let _ = std::fs::write("/proc/self/comm", "kwasmi");
     }
     let Started { service, instance, output, error, writer } = start(args, &mut stdio)?;
+    let is_copied = args.foreground;
+    let copier = thread::Builder::new()
+        .spawn(move || output::copy(output, error, writer, is_copied))
+        .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("thread: {}", words(error))))?;
     if args.supervisor {
+        // From here on, the caller's terminal and its signals are not those of the service. Until
+        // here, Ctrl-C ends the supervisor, which may be compiling or waiting for a file. The
+        // leader of a session must also not open a terminal, which would become that of the session.
+        process::setsid().map_err(|errno| failed(name, "session", errno))?;
+        process::chdir("/").map_err(|errno| failed(name, "/", errno))?;
+        inherited::close().map_err(|error| {
+            Failure::new(Exit::Failed, name.to_string(), format!("inherited descriptors: {}", words(error)))
+        })?;
         print(STARTED)?;
         // `start_supervisor` reads standard output to its end. Nobody reads later messages.
         stdio::close_all().map_err(|errno| failed(name, "/dev/null", errno))?;
-        process::chdir("/").map_err(|errno| failed(name, "chdir to /", errno))?;
+    } else {
+        // The service does not depend on the readers of its output.
+        signals::ignore_broken_pipes();
     }
-    let is_copied = args.foreground;
-    let copier = thread::spawn(move || output::copy(output, error, writer, is_copied));
     let result = run(&instance);
     if result.is_err() {
         // The guest has not ended, so its instance still has the write ends of the pipes. The
@@ -295,7 +325,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     if exit != Exit::Guest(0) && result.is_ok() {
-        while service.wait_for_removal() == Err(Errno::INTR) {}
+        let _ = service.wait_for_removal();
     }
     Ok(exit)
 }
@@ -405,11 +435,10 @@ fn end(device: &KernelDevice, name: &Name) -> Result<(), Failure> {
     let service = find(device, name)?;
     service.kill().map_err(|errno| refused(name, errno))?;
     service.wait_for_end(Some(STOP_TIME)).map_err(|errno| match errno {
-        Errno::TIMEDOUT => Failure::new(
-            Exit::Limit,
-            name.to_string(),
-            "has not ended a minute after the kill; its process may be stopped or wait for a device",
-        ),
+        Errno::TIMEDOUT => {
+            let reason = "was killed, but has not ended within a minute: is its process stopped?";
+            Failure::new(Exit::Limit, name.to_string(), reason)
+        }
         _ => refused(name, errno),
     })?;
     service.remove().map_err(|errno| refused(name, errno))
