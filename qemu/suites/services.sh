@@ -64,6 +64,29 @@ runs_in_the_background() {
 session_is_its_own() {
     equal "$pid" "$(awk '{ print $6 }' "/proc/$pid/stat")" && equal /dev/null "$(readlink "/proc/$pid/fd/2")" && equal / "$(readlink "/proc/$pid/cwd")"
 }
+has_its_name_only() {
+    kwasmi spawn named loop.wat 7<three.wat && within 5 has_state named running || return
+    process=$(pid_of named)
+    equal kwasmi "$(cat "/proc/$process/comm")" && ! ls -l "/proc/$process/fd" | grep three.wat && kwasmi stop named
+}
+standard_output_is_not_passed() { fails 125 "descriptor 1: " kwasmi spawn --fd 1 one loop.wat && has_no_name one; }
+output_is_whole_after_the_end() {
+    for n in 1 2 3 4 5; do
+        kwasmi spawn three three.wat || return
+        kwasmi wait three
+        kwasmi logs three 2>&1 | grep -qx "kwasmi: three: exited with 3" || { echo "not the run $n"; return 1; }
+    done
+    kwasmi rm three
+}
+logs_ends_beside_a_fast_writer() {
+    kwasmi spawn --stdin /dev/zero busy /guests/cat-rust.wasm && sleep 0.5 || return
+    timeout 20 kwasmi logs busy >/dev/null 2>&1
+    equal 0 $? && kwasmi stop busy
+}
+foreground_without_a_reader() {
+    { kwasmi spawn --foreground three three.wat 2>/dev/null; echo $? >status; } | true
+    equal 3 "$(cat status)"
+}
 is_in_the_callers_cgroup() { equal "$(cat /proc/self/cgroup)" "$(cat "/proc/$pid/cgroup")"; }
 name_is_taken() { fails 125 "loop: the name belongs to a service that has not ended" kwasmi spawn loop trap.wat && equal 1 "$(instances)"; }
 stops() {
@@ -200,23 +223,28 @@ fifty_at_once() {
 }
 
 check "a service runs in the background" runs_in_the_background
-check "the supervisor has a session of its own and no terminal" session_is_its_own
-check "the supervisor is in the cgroup of the caller" is_in_the_callers_cgroup
-check "spawn refuses the name of a service that has not ended" name_is_taken
-check "stop ends a service and its supervisor, and removes its name" stops
+check "its process has a session of its own, and no terminal" session_is_its_own
+check "its process has the name kwasmi, and no descriptors of the caller" has_its_name_only
+check "standard output cannot be passed to a service" standard_output_is_not_passed
+check "its process is in the cgroup of the caller" is_in_the_callers_cgroup
+check "a name belongs to one service" name_is_taken
+check "stop ends a service, its process and its name" stops
 check "a service that failed keeps its name and its status" keeps_a_failure
 check "a service that failed keeps its output" has_its_output
-check "logs -t prints times" has_times
-check "rm removes the name of a service that failed, and its supervisor ends" removes
-check "a new service takes over the name of a service that failed" gives_up_the_name
+check "logs shows times" has_times
+check "rm removes it, and its process ends" removes
+check "logs shows the last output once wait has returned" output_is_whole_after_the_end
+check "logs ends although the service writes all the time" logs_ends_beside_a_fast_writer
+check "a new service gets the name of one that failed" gives_up_the_name
 check "a service that succeeds frees its name, and wait and logs see its end" success_frees_the_name
 check "old output is dropped and counted" old_output_is_dropped
 check "a service ends with its supervisor, and its memory is freed" dies_with_its_process
 check "SIGTERM to the supervisor ends the service" ends_by_sigterm
 check "kill ends a service and keeps its name" kill_keeps_the_name
 check "rm refuses a service that has not ended" rm_refuses_what_runs
-check "wait --timeout exits with 124" wait_has_a_time_limit
-check "spawn --foreground passes on output and status" foreground
+check "wait has a time limit" wait_has_a_time_limit
+check "in the foreground, output and status are those of the command" foreground
+check "a service in the foreground does not need a reader of its output" foreground_without_a_reader
 check "a refused module leaves no service" refused_modules_leave_nothing
 check "commands report an unknown name" unknown_names
 check "another user can list and await a service, but not end it or read its output" others_may_look_only
