@@ -152,14 +152,21 @@ pub(crate) fn list(arg: &Argument) -> Result<isize> {
     if request.reserved != 0 {
         return Err(EINVAL);
     }
-    // The lock is released before the copies, which may wait for a page fault.
+    // Memory is allocated without the lock, as an allocation waits if the caller's memory cgroup is
+    // full; and the answers are copied without it, as a copy may wait for a page fault.
     let mut found = KVVec::new();
-    let services = SERVICES.lock();
-    found.reserve(services.len(), GFP_KERNEL_ACCOUNT)?;
-    for (_, service) in services.iter() {
-        found.push(service.clone(), GFP_KERNEL_ACCOUNT)?;
+    loop {
+        let len = SERVICES.lock().len();
+        found.reserve(len, GFP_KERNEL_ACCOUNT)?;
+        let services = SERVICES.lock();
+        if services.len() > found.capacity() {
+            continue;
+        }
+        for (_, service) in services.iter() {
+            found.push(service.clone(), GFP_KERNEL_ACCOUNT)?;
+        }
+        break;
     }
-    drop(services);
     for (index, service) in found.iter().enumerate().take(request.services_len as usize) {
         ioctl::element_to_user(request.services, index, &service.info())?;
     }
