@@ -92,6 +92,8 @@ pub(crate) fn tests(tests: &mut Tests) {
             uapi::IOC_LIST_DENIED,
             uapi::IOC_SET_MIN_VERSION,
             uapi::IOC_LIST_MIN_VERSIONS,
+            uapi::IOC_FIND,
+            uapi::IOC_LIST_SERVICES,
         ];
         unknown(device().as_raw_fd(), &ours);
     });
@@ -100,7 +102,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
-        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS]);
+        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS, uapi::IOC_PUBLISH]);
     });
     tests.add("DUMP of a module that is interpreted is EOPNOTSUPP", || {
         let answer = call(&module(PROGRAM), uapi::IOC_DUMP, &mut uapi::kwasmi_dump::default());
