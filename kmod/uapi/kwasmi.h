@@ -581,7 +581,7 @@ struct kwasmi_wait {
  *
  * KWASMI_IOC_KILL, KWASMI_IOC_LOG and KWASMI_IOC_REMOVE fail with EPERM on a service fd unless the
  * caller has CAP_SYS_ADMIN, or its effective user is that of the process that published the
- * service.
+ * service and is not root of the machine.
  *
  * KWASMI_IOC_KILL on a service fd terminates the guest, running or not.
  *

@@ -20,6 +20,7 @@ use crate::{
         self,
         LOOP, //
     },
+    task::Child,
 };
 use kwasmi::uapi::{
     self,
@@ -29,6 +30,11 @@ use kwasmi::uapi::{
     kwasmi_run,
     kwasmi_service,
     kwasmi_wait, //
+};
+use rustix::thread::{
+    CapabilitySet,
+    capabilities,
+    set_capabilities, //
 };
 use std::{
     ffi::c_char,
@@ -310,6 +316,22 @@ pub(crate) fn tests(tests: &mut Tests) {
             }
         });
         assert_eq!(list(10).0, 0);
+    });
+    tests.add("root without CAP_SYS_ADMIN may look at a service, and neither end it nor read its output", || {
+        let (_instance, service) = service(SHORT, "name");
+        let child = Child::start(move || {
+            let Ok(mut sets) = capabilities(None) else { return 1 };
+            sets.effective.remove(CapabilitySet::SYS_ADMIN);
+            if set_capabilities(None, sets).is_err() {
+                return 2;
+            }
+            if describe(&service).name != chars("name") {
+                return 3;
+            }
+            let commands = [uapi::IOC_KILL, uapi::IOC_LOG, uapi::IOC_REMOVE];
+            if commands.into_iter().all(|command| plain(&service, command) == Err(libc::EPERM)) { 0 } else { 4 }
+        });
+        assert_eq!(child.wait(), 0);
     });
     tests.add("LIST_SERVICES refuses an address outside user space", || {
         let (_instance, _service) = service(SHORT, "name");
