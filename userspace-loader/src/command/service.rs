@@ -406,7 +406,6 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
         if has_ended || tries == 0 {
             return Ok(Exit::Guest(0));
         }
-        attempts += u32::from(waits_for_last);
         thread::sleep(FOLLOW_INTERVAL);
     }
 }
