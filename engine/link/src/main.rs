@@ -82,7 +82,10 @@ fn finish_engine(linked: &[u8]) -> Result<Vec<u8>, Refusal> {
 ///
 /// See [`Refusal`].
 fn finish_module(linked: &[u8], symvers: &str) -> Result<Vec<u8>, Refusal> {
-    let mut object = Builder::read(linked)?;
+    let mut linked = linked.to_vec();
+    let unneeded = sections::find_address_significance(&mut linked);
+    let mut object = Builder::read(linked.as_slice())?;
+    sections::remove(&mut object, &unneeded);
     sections::remove_debug_information(&mut object)?;
     symbols::keep_global(&mut object, &MODULE_ENTRIES)?;
     symbols::remove_unneeded(&mut object, |name| name.starts_with(".L"));

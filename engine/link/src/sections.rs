@@ -3,13 +3,20 @@
 //! Changes of sections.
 
 use object::{
+    Endianness,
     build::elf::{
         Builder,
         Relocation,
         SectionData,
         SymbolId, //
     },
-    elf, //
+    elf::{
+        self,
+        FileHeader64,
+        SectionHeader64, //
+    },
+    pod,
+    read::elf::FileHeader as _, //
 };
 
 use crate::refusal::Refusal;
@@ -19,6 +26,46 @@ const UNCHECKED: &str = ".discard.func_stack_frame_non_standard";
 
 /// Start of the names of sections with debug information.
 const DEBUG: &[u8] = b".debug_";
+
+/// Type of a section with the indices of symbols whose addresses matter: `SHT_LLVM_ADDRSIG` of
+/// LLVM's `BinaryFormat/ELF.h`. Only a linker that merges equal functions uses it.
+const ADDRESS_SIGNIFICANCE: u32 = 0x6fff_4c03;
+
+/// Makes the sections of the type [`ADDRESS_SIGNIFICANCE`] in an ELF file ordinary ones. The crate
+/// `object` refuses their type, because the indices in them may change. Returns the indices of
+/// these sections, which must be removed.
+pub(crate) fn find_address_significance(file: &mut [u8]) -> Vec<usize> {
+    let headers = |file: &[u8]| {
+        let header = FileHeader64::<Endianness>::parse(file).ok()?;
+        let endian = header.endian().ok()?;
+        let start = usize::try_from(header.e_shoff(endian)).ok()?;
+        Some((endian, start, usize::from(header.e_shnum(endian))))
+    };
+    let Some((endian, start, count)) = headers(file) else {
+        return Vec::new();
+    };
+    let Ok((sections, _)) =
+        pod::slice_from_bytes_mut::<SectionHeader64<Endianness>>(file.get_mut(start..).unwrap_or_default(), count)
+    else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (index, section) in sections.iter_mut().enumerate() {
+        if section.sh_type.get(endian) == ADDRESS_SIGNIFICANCE {
+            section.sh_type.set(endian, elf::SHT_PROGBITS);
+            found.push(index);
+        }
+    }
+    found
+}
+
+/// Removes the sections at these indices of the file from which `object` was read.
+pub(crate) fn remove(object: &mut Builder<'_>, indices: &[usize]) {
+    // The builder leaves out the first section of a file, which has no contents.
+    for (section, index) in object.sections.iter_mut().zip(1_usize..) {
+        section.delete |= indices.contains(&index);
+    }
+}
 
 /// Makes the section `name` read-only, if it exists. The linker makes the section writable if some
 /// constants in it contain addresses. The kernel relocates these addresses before it protects the
@@ -173,6 +220,28 @@ mod tests {
                 format!("{UNCHECKED}: the section is missing, or has no data or relocations")
             );
         }
+    }
+
+    #[test]
+    fn sections_of_llvm_are_removed() {
+        let mut test = TestObject::new();
+        test.function("first", &[0xc3]);
+        test.section(".data", WRITABLE);
+        test.section_of_type(".llvm_addrsig", ADDRESS_SIGNIFICANCE);
+        test.section(".other", WRITABLE);
+        let mut bytes = test.write();
+        Builder::read(bytes.as_slice()).err().expect("the crate refuses the type");
+        let found = find_address_significance(&mut bytes);
+        assert_eq!(found.len(), 1);
+        let mut object = Builder::read(bytes.as_slice()).unwrap();
+        remove(&mut object, &found);
+        let bytes = crate::write(object).unwrap();
+        let file = object::File::parse(bytes.as_slice()).unwrap();
+        let names: Vec<_> = file.sections().map(|section| section.name().unwrap().to_owned()).collect();
+        assert!(!names.contains(&".llvm_addrsig".to_owned()), "{names:?}");
+        assert!([".data", ".other"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+        assert_eq!(find_address_significance(&mut TestObject::new().write()), []);
+        assert_eq!(find_address_significance(&mut b"no object".to_vec()), []);
     }
 
     #[test]

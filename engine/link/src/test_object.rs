@@ -82,6 +82,12 @@ impl TestObject {
         section
     }
 
+    /// Adds a section with one byte, of the ELF type `kind`.
+    pub(crate) fn section_of_type(&mut self, name: &str, kind: u32) {
+        let section = self.0.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::Elf(kind));
+        self.0.append_section_data(section, &[0], 1);
+    }
+
     /// Adds a section with code that no symbol names.
     pub(crate) fn code(&mut self, name: &str, code: &[u8]) {
         let section = self.0.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::Text);
