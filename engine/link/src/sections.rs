@@ -230,7 +230,7 @@ mod tests {
         test.section_of_type(".llvm_addrsig", ADDRESS_SIGNIFICANCE);
         test.section(".other", WRITABLE);
         let mut bytes = test.write();
-        Builder::read(bytes.as_slice()).err().expect("the crate refuses the type");
+        Builder::read(bytes.as_slice()).expect_err("the crate refuses the type");
         let found = find_address_significance(&mut bytes);
         assert_eq!(found.len(), 1);
         let mut object = Builder::read(bytes.as_slice()).unwrap();
