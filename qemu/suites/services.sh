@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off
+# options: --param verify=off --env KWASMI_TEST_PERCENT
 # Services: guests that run in the background under a name.
 . /suites/ktap.sh
 
@@ -210,15 +210,21 @@ rmmod_is_refused() {
     kwasmi spawn loop loop.wat || return
     ! rmmod kwasmi 2>/dev/null && has_state loop running && kwasmi stop loop
 }
-fifty_at_once() {
+# With fewer repetitions of random tests, fewer services.
+many_at_once() {
+    last=59
+    [ "${KWASMI_TEST_PERCENT:-100}" = 100 ] || last=19
     before=$(heap)
-    for n in $(seq 10 59); do
-        kwasmi spawn --stdin /dev/zero "s-$n" /guests/cat-rust.wasm || return
+    # The guests wait for input, which never comes.
+    mkfifo silent && exec 4<>silent || return
+    for n in $(seq 10 "$last"); do
+        kwasmi spawn --stdin silent "s-$n" /guests/cat-rust.wasm || return
     done
-    equal "$(seq 10 59 | sed 's/^/s-/')" "$(kwasmi ps | awk 'NR > 1 { print $1 }')" || return
-    for n in $(seq 10 59 | sort -k1.2); do
+    equal "$(seq 10 "$last" | sed 's/^/s-/')" "$(kwasmi ps | awk 'NR > 1 { print $1 }')" || return
+    for n in $(seq 10 "$last" | sort -k1.2); do
         if [ $((n % 3)) = 0 ]; then kill -9 "$(pid_of "s-$n")"; else kwasmi stop "s-$n" || return; fi
     done
+    exec 4>&-
     within 10 has_instances 0 && equal 1 "$(kwasmi ps | wc -l | tr -d ' ')" && equal "$before" "$(heap)"
 }
 
@@ -249,5 +255,5 @@ check "a refused module leaves no service" refused_modules_leave_nothing
 check "commands report an unknown name" unknown_names
 check "another user can list and await a service, but not end it or read its output" others_may_look_only
 check "the kernel module cannot be removed while a service runs" rmmod_is_refused
-check "fifty services run at once" fifty_at_once
+check "many services run at once" many_at_once
 finish
