@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What depends on the processor: detection of machines that kwasmi does not support. The stack
+//! Code for one processor: the detection of machines that kwasmi does not support. The stack
 //! switches are in `engine/src/arch/`.
 //!
 //! C header: [`include/linux/cc_platform.h`](srctree/include/linux/cc_platform.h)

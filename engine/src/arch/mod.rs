@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What depends on the processor: the stack switches in assembly, and the target for which cargo
-//! builds the engine object. `scripts/build-kmod` reads the target and the compiler's flags from the
-//! processor's folder.
+//! Code for one processor: the stack switches in assembly. The folder of a processor also has the
+//! target for which cargo builds the engine object, and the compiler's flags; `scripts/build-kmod`
+//! reads them.
 //!
 //! This module precedes those that use it in the crate: the assembler reads its macros first.
 

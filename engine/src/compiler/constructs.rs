@@ -57,7 +57,7 @@ pub(super) struct Control {
     pub(super) path_length: u32,
     /// Label, state and length of the path of an `if` whose condition is 0.
     pub(super) otherwise: Option<(Label, Snapshot, u32)>,
-    /// Where a try goes when an exception is thrown, as long as there is code to emit for that.
+    /// Target of an exception in a try, until the code of the landing is emitted.
     pub(super) landing: Option<Landing>,
     /// Number among the constructs of the function.
     pub(super) number: usize,

@@ -40,7 +40,7 @@ use wasmparser::{
     Catch, //
 };
 
-/// Where a try goes when an exception is thrown.
+/// Target of an exception that is thrown in a try.
 pub(super) struct Landing {
     /// The landing. In the clauses of a `try`, what follows if the clauses so far do not catch the
     /// exception.

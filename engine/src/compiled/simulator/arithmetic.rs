@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What instructions compute.
+//! Results of instructions that compute.
 
 use crate::ebpf::{
     Insn,
