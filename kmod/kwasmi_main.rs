@@ -49,6 +49,7 @@ mod limits;
 mod log;
 mod memory;
 mod module;
+mod name;
 mod policy;
 #[path = "../engine/src/wasi/abi.rs"]
 #[allow(

@@ -81,3 +81,14 @@ pub(crate) fn buffer<T>(len: usize) -> Result<KVVec<T>> {
     // with `kvfree`, too.
     Ok(unsafe { KVVec::from_raw_parts(block.as_ptr(), 0, len) })
 }
+
+/// Returns a copy of `bytes`.
+///
+/// # Errors
+///
+/// `ENOMEM` if no memory is available.
+pub(crate) fn copy(bytes: &[u8]) -> Result<KVVec<u8>> {
+    let mut copy = buffer(bytes.len())?;
+    copy.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+    Ok(copy)
+}

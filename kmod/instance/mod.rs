@@ -50,10 +50,8 @@ use crate::{
     limits::CallLimits,
     log::LogBuffer,
     module::Module,
-    service::{
-        registry::Name,
-        Published, //
-    },
+    name::Name,
+    service::Published,
     uapi::{
         kwasmi_fd,
         kwasmi_publish,

@@ -71,13 +71,10 @@ impl Report {
     }
 
     /// Stores the text that explains how the guest ended. Without memory for it, the text is
-    /// dropped. `memory::buffer` does not call the out-of-memory killer: the guest may have used up
+    /// dropped. `memory::copy` does not call the out-of-memory killer: the guest may have used up
     /// its memory cgroup.
     pub(super) fn say(&mut self, text: &[u8]) {
-        self.text = memory::buffer(text.len()).unwrap_or_default();
-        if self.text.capacity() >= text.len() {
-            let _ = self.text.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
-        }
+        self.text = memory::copy(text).unwrap_or_default();
     }
 }
 

@@ -15,10 +15,7 @@ use crate::{
         Argument, //
     },
     log::LogBuffer,
-    signing::manifest::{
-        self,
-        NAME_MAX, //
-    },
+    name::Name,
     table::Table,
     uapi::{
         kwasmi_deny,
@@ -39,9 +36,6 @@ use kernel::{
 
 /// SHA-256 hash.
 pub(crate) type Hash = [u8; 32];
-
-/// Name of a module, padded with zeros.
-pub(crate) type Name = [u8; NAME_MAX];
 
 /// Version: major, minor, patch.
 pub(crate) type Version = [u32; 3];
@@ -95,15 +89,6 @@ impl Drop for Policy {
         *MIN_VERSIONS.lock() = Table::new();
         *WARNED.lock() = Table::new();
     }
-}
-
-/// Returns `name` as a key of the table of minimum versions.
-pub(crate) fn name_key(name: &str) -> Name {
-    let mut key = [0; NAME_MAX];
-    for (place, byte) in key.iter_mut().zip(name.bytes()) {
-        *place = byte;
-    }
-    key
 }
 
 /// Checks that a module is neither denied nor below the minimum version of its name. `identity` is
@@ -182,33 +167,19 @@ pub(crate) fn deny(arg: &Argument) -> Result<isize> {
 pub(crate) fn set_min_version(arg: &Argument) -> Result<isize> {
     ioctl::require_sys_admin()?;
     let request: kwasmi_min_version = arg.read()?;
-    let mut bytes = [0; size_of_name()];
-    for (place, byte) in bytes.iter_mut().zip(request.name) {
-        *place = byte as u8;
-    }
-    let len = bytes.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
-    let (name, rest) = bytes.split_at_checked(len).ok_or(EINVAL)?;
-    let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
-    if !manifest::is_name(name) || rest.iter().any(|byte| *byte != 0) || request.reserved != 0 {
+    let name = Name::from_chars(&request.name)?;
+    if request.reserved != 0 {
         return Err(EINVAL);
     }
-    let key = name_key(name);
     let mut versions = MIN_VERSIONS.lock();
     if versions
-        .get(&key)
+        .get(&name)
         .is_some_and(|there| request.version < *there)
     {
         return Err(EINVAL);
     }
-    versions.set(key, request.version, KWASMI_POLICY_MAX as usize)?;
+    versions.set(name, request.version, KWASMI_POLICY_MAX as usize)?;
     Ok(0)
-}
-
-/// Returns the size of `name` in `struct kwasmi_min_version`, in bytes.
-const fn size_of_name() -> usize {
-    // A name of maximal length and a NUL fit.
-    assert!(NAME_MAX < 72);
-    72
 }
 
 /// Implements `KWASMI_IOC_LIST_DENIED`.
@@ -221,15 +192,10 @@ pub(crate) fn list_denied(arg: &Argument) -> Result<isize> {
 /// Implements `KWASMI_IOC_LIST_MIN_VERSIONS`.
 pub(crate) fn list_min_versions(arg: &Argument) -> Result<isize> {
     list(arg, || {
-        copied(&MIN_VERSIONS.lock(), |(name, version)| {
-            let mut entry = kwasmi_min_version {
-                version: *version,
-                ..kwasmi_min_version::default()
-            };
-            for (place, byte) in entry.name.iter_mut().zip(name) {
-                *place = *byte as c_char;
-            }
-            entry
+        copied(&MIN_VERSIONS.lock(), |(name, version)| kwasmi_min_version {
+            name: name.to_chars(),
+            version: *version,
+            ..kwasmi_min_version::default()
         })
     })
 }

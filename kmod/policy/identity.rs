@@ -6,7 +6,6 @@ use super::{
     denied::{
         self,
         Hash,
-        Name,
         Version, //
     },
     verify::{
@@ -26,6 +25,7 @@ use crate::{
         Hex,
         LogBuffer, //
     },
+    name::Name,
     signing::{
         envelope::Envelope,
         manifest::{
@@ -180,7 +180,7 @@ impl Identity {
         });
         result?;
         self.declared = Some(Declared {
-            name: denied::name_key(manifest.name),
+            name: Name::new(manifest.name),
             version: manifest.version,
             capabilities: manifest.capabilities,
             limits,
@@ -244,12 +244,7 @@ impl Identity {
 
     /// Returns the name in the manifest; empty if there is no manifest.
     pub(crate) fn name_bytes(&self) -> &[u8] {
-        let name = self.declared.as_ref().map_or([].as_slice(), |it| &it.name);
-        let len = name
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(name.len());
-        name.get(..len).unwrap_or(name)
+        self.declared.as_ref().map_or(&[], |it| it.name.bytes())
     }
 
     /// Returns the version in the manifest; zeros if there is no manifest.

@@ -10,8 +10,6 @@
 
 pub(crate) mod registry;
 
-use self::registry::Name;
-
 use crate::{
     anon_file::{
         self,
@@ -28,6 +26,7 @@ use crate::{
         LogBuffer, //
     },
     memory,
+    name::Name,
     policy::identity::Identity,
     uapi::{
         kwasmi_run,
@@ -139,11 +138,10 @@ impl Outcome {
     /// Returns the outcome with `answer` and a copy of `text`. If no memory is available, the text
     /// is left out.
     fn new(answer: kwasmi_run, text: &[u8]) -> Self {
-        let mut copy = memory::buffer(text.len()).unwrap_or_default();
-        if copy.capacity() >= text.len() {
-            let _ = copy.extend_from_slice(text, GFP_KERNEL_ACCOUNT);
+        Self {
+            answer,
+            text: memory::copy(text).unwrap_or_default(),
         }
-        Self { answer, text: copy }
     }
 
     /// Returns the outcome of a guest whose instance was freed before it ended.

@@ -16,10 +16,7 @@ use crate::{
         self,
         Argument, //
     },
-    signing::manifest::{
-        self,
-        NAME_MAX, //
-    },
+    name::Name,
     table::Table,
     uapi::{
         kwasmi_find,
@@ -27,50 +24,9 @@ use crate::{
     },
 };
 use kernel::{
-    ffi::c_char,
     prelude::*,
     sync::Arc, //
 };
-
-/// Size of a name in the ioctl interface, in bytes: the longest name, a NUL and padding.
-const CHARS: usize = 72;
-
-const _: () = assert!(NAME_MAX < CHARS);
-
-/// Name of a service, padded with zeros.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Name([u8; NAME_MAX]);
-
-impl Name {
-    /// Converts the name in an ioctl's structure.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if `chars` is not a valid name (`manifest::is_name`) padded with zeros.
-    pub(crate) fn from_chars(chars: &[c_char; CHARS]) -> Result<Self> {
-        let bytes = chars.map(|char| char as u8);
-        let len = bytes.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
-        let (name, rest) = bytes.split_at_checked(len).ok_or(EINVAL)?;
-        let name = core::str::from_utf8(name).map_err(|_| EINVAL)?;
-        if !manifest::is_name(name) || rest.iter().any(|byte| *byte != 0) {
-            return Err(EINVAL);
-        }
-        let mut all = [0; NAME_MAX];
-        for (place, byte) in all.iter_mut().zip(name.bytes()) {
-            *place = byte;
-        }
-        Ok(Self(all))
-    }
-
-    /// Returns the name as in an ioctl's structure: padded with zeros.
-    pub(super) fn to_chars(self) -> [c_char; CHARS] {
-        let mut chars = [0; CHARS];
-        for (place, byte) in chars.iter_mut().zip(self.0) {
-            *place = byte as c_char;
-        }
-        chars
-    }
-}
 
 kernel::sync::global_lock! {
     // SAFETY: The lock must be initialised before its first use. `Registry::begin` does this before
