@@ -15,6 +15,7 @@ use crate::{
         Command,
         GuestArgs,
         InspectArgs,
+        LimitArgs,
         LoadArgs,
         ReportArgs,
         RunArgs,
@@ -22,6 +23,7 @@ use crate::{
     },
     device::{
         Engine,
+        GuestFd,
         Identity,
         Info,
         Start,
@@ -204,6 +206,13 @@ fn open_device() -> Result<KernelDevice, Failure> {
     })
 }
 
+/// Opens the device, and checks that its ioctl interface has the version of this command.
+fn device() -> Result<KernelDevice, Failure> {
+    let device = open_device()?;
+    run::info(&device)?;
+    Ok(device)
+}
+
 /// Returns the guest's arguments: the file's name without its folder, and `args`.
 fn guest_args(file: &Path, args: &[OsString]) -> Result<Vec<u8>, String> {
     let name = file.file_name().unwrap_or(file.as_os_str());
@@ -267,11 +276,9 @@ fn print_stats(stats: &Stats) -> Result<(), Failure> {
 /// results of an invoked function as text.
 fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, String), Failure> {
     let (file, guest) = args.file_and_args();
-    let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));
     let source = Source::open(file)?;
     source.check()?;
-    let device = open_device()?;
-    run::info(&device)?;
+    let device = device()?;
     let size_max = module_size_max(&device)?;
     if let Some(path) = &args.stdin {
         read_from(&mut stdio, path)?;
@@ -281,14 +288,8 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, Str
     let guest_fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
     let mut fds = stdio.guest_fds();
     fds.extend_from_slice(guest_fds.as_slice());
-    let start = Start {
-        args: guest_args(file, guest).map_err(|reason| failed("arguments", reason))?,
-        env: guest_env(&args.guest).map_err(|reason| failed("environment", reason))?,
-        fds,
-        limits: args.limits.requested(),
-        sigpipe: args.sigpipe,
-        invoke,
-    };
+    let start =
+        Start { sigpipe: args.sigpipe, invoke, ..start_of(&args.guest, &args.limits, name, (file, guest), fds)? };
     let catches_signals = args.stats || args.json;
     let engine = match args.guest.engine.engine {
         Engine::Auto => Engine::AutoOnce,
@@ -298,6 +299,25 @@ fn run_program(args: &RunArgs, name: &str, mut stdio: Stdio) -> Result<(Run, Str
     let run = run::run(&device, &program)?;
     let printed = program.start.invoke.map_or_else(String::new, |invoke| invoke.print(&run.results));
     Ok((run, printed))
+}
+
+/// Returns the settings of a guest with the descriptors `fds`; `name` is the name of its program in
+/// messages. It calls no function in place of `_start`.
+fn start_of(
+    guest: &GuestArgs,
+    limits: &LimitArgs,
+    name: &str,
+    (file, words): (&Path, &[OsString]),
+    fds: Vec<GuestFd>,
+) -> Result<Start, Failure> {
+    let failed = |what: &str, reason: String| Failure::new(Exit::Failed, name, format!("{what}: {reason}"));
+    Ok(Start {
+        args: guest_args(file, words).map_err(|reason| failed("arguments", reason))?,
+        env: guest_env(guest).map_err(|reason| failed("environment", reason))?,
+        fds,
+        limits: limits.requested(),
+        ..Start::default()
+    })
 }
 
 /// Returns the call of an exported function that the command line requests, if it does.
@@ -330,8 +350,7 @@ fn note_interpreted(name: &str, identity: &Identity) {
 }
 
 fn load(args: &LoadArgs) -> Result<Exit, Failure> {
-    let device = open_device()?;
-    run::info(&device)?;
+    let device = device()?;
     let size_max = module_size_max(&device)?;
     let limits = args.limits.requested();
     let mut kept = Vec::new();
@@ -420,8 +439,7 @@ fn module_size_max(device: &KernelDevice) -> Result<u64, Failure> {
 
 fn limits(args: ReportArgs) -> Result<Exit, Failure> {
     use crate::device::Device as _;
-    let device = open_device()?;
-    run::info(&device)?;
+    let device = device()?;
     let limits =
         device.limits().map_err(|refusal| Failure::new(Exit::Failed, kernel_device::PATH, refusal.to_string()))?;
     print(&if args.json { json(&limits)? } else { Limits(&limits).to_string() })?;

@@ -134,6 +134,22 @@ fn raw(limits: &RequestedLimits) -> Vec<kwasmi_limit> {
     limits.iter().map(raw).collect()
 }
 
+/// Returns `name` as in an ioctl's structure: padded with zeros.
+///
+/// # Errors
+///
+/// `EINVAL` if there is no room for a NUL behind it.
+pub(crate) fn chars(name: &str) -> Result<[c_char; 72], Errno> {
+    let mut chars = [0; 72];
+    if name.len() >= chars.len() {
+        return Err(Errno::INVAL);
+    }
+    for (place, byte) in chars.iter_mut().zip(name.bytes()) {
+        *place = byte.cast_signed();
+    }
+    Ok(chars)
+}
+
 /// Returns the text in a `char` array, up to the first NUL.
 pub(crate) fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().map(|char| char.cast_unsigned()).collect();
@@ -311,14 +327,11 @@ impl Device for KernelDevice {
     }
 
     fn set_min_version(&self, minimum: &MinVersion) -> Result<(), Refusal> {
-        let mut argument = kwasmi_min_version { version: minimum.version.0, ..kwasmi_min_version::default() };
-        // The last byte must stay a NUL.
-        if minimum.name.len() >= argument.name.len() {
-            return Err(Errno::INVAL.into());
-        }
-        for (place, byte) in argument.name.iter_mut().zip(minimum.name.bytes()) {
-            *place = byte.cast_signed();
-        }
+        let mut argument = kwasmi_min_version {
+            name: chars(&minimum.name)?,
+            version: minimum.version.0,
+            ..kwasmi_min_version::default()
+        };
         // SAFETY: `argument` has no address fields.
         unsafe { call(&self.0, &mut argument) }?;
         Ok(())

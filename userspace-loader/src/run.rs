@@ -8,7 +8,7 @@ use crate::{
         Engine,
         Identity,
         Info,
-        Instance as _,
+        Instance,
         Module as _,
         Refusal,
         Start, //
@@ -117,6 +117,21 @@ pub fn load<D: Device>(
     Ok(Loaded { module, identity })
 }
 
+/// Runs a guest until it ends.
+///
+/// # Errors
+///
+/// The errors of [`Instance::run`](crate::device::Instance::run), except `EINTR`.
+pub fn until_end(instance: &impl Instance) -> Result<RunResult, Refusal> {
+    loop {
+        match instance.run() {
+            // A signal was handled; the next call continues the guest.
+            Err(refusal) if refusal.errno == Errno::INTR => {}
+            result => return result,
+        }
+    }
+}
+
 /// Loads and starts `program`, and runs it until it ends. A trap or a limit that the guest reaches
 /// is not an error.
 ///
@@ -130,13 +145,7 @@ pub fn run(device: &impl Device, program: &Program) -> Result<Run, Failure> {
     let instance = module.start(&program.start).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let catcher = instance.fd().filter(|_| program.catches_signals).map(Catcher::new);
     let begin = Instant::now();
-    let result = loop {
-        match instance.run() {
-            // A signal was handled; the next call continues the guest.
-            Err(refusal) if refusal.errno == Errno::INTR => {}
-            result => break result.map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?,
-        }
-    };
+    let result = until_end(&instance).map_err(|refusal| failure(Exit::of_start(refusal.errno), &refusal))?;
     let time = begin.elapsed();
     let results = match &program.start.invoke {
         Some(_) => instance.results().map_err(|refusal| failure(Exit::Failed, &refusal))?,

@@ -103,8 +103,8 @@ pub fn ignore_broken_pipes() {
     act(libc::SIGPIPE, libc::SIG_IGN);
 }
 
-/// Installs `handler`, which must be [`handle`], `SIG_DFL` or `SIG_IGN`, for `signal`. Returns true if that
-/// succeeded.
+/// Installs `handler`, which must be [`handle`], `SIG_DFL` or `SIG_IGN`, for `signal`. Returns true
+/// if that succeeded.
 fn act(signal: c_int, handler: libc::sighandler_t) -> bool {
     // SAFETY: All zeros is a valid `sigaction`: no flags, no blocked signals.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };

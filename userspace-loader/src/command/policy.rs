@@ -3,8 +3,8 @@
 //! The commands `kwasmi policy`, `kwasmi deny` and `kwasmi min-version`.
 
 use super::{
+    device,
     json,
-    open_device,
     print, //
 };
 use crate::{
@@ -21,15 +21,12 @@ use crate::{
     },
     exit::Exit,
     failure::Failure,
-    kernel_device::{
-        self,
-        KernelDevice, //
-    },
+    kernel_device,
     policy::{
         MinVersion,
         Policy, //
     },
-    report, run,
+    report,
     signing::{
         envelope::Envelope, //
         hash::Sha256,
@@ -47,13 +44,6 @@ use std::path::Path;
 fn refused(refusal: &Refusal) -> Failure {
     let hint = if refusal.errno == Errno::PERM { " (are you root?)" } else { "" };
     Failure::new(Exit::Failed, kernel_device::PATH, format!("{refusal}{hint}"))
-}
-
-/// Opens the device, and checks that its ioctl interface has the version of this command.
-fn device() -> Result<KernelDevice, Failure> {
-    let device = open_device()?;
-    run::info(&device)?;
-    Ok(device)
 }
 
 /// Returns the verification policy in force.

@@ -4,15 +4,14 @@
 
 use super::{
     complain,
-    guest_args,
-    guest_env,
+    device,
     invocation,
     json,
     module_size_max,
     note_interpreted,
-    open_device,
     print,
-    read_from, //
+    read_from,
+    start_of, //
 };
 use crate::{
     cli::service::{
@@ -24,9 +23,7 @@ use crate::{
         WaitArgs, //
     },
     device::{
-        Instance as _,
         Module as _,
-        Refusal,
         Start,
         words, //
     },
@@ -42,14 +39,13 @@ use crate::{
         KernelInstance, //
     },
     report::{
-        ServiceRow, //
-        Services,
+        ServiceRow,
+        Services, //
     },
     run::{
         self,
         Loaded, //
     },
-    run_result::RunResult,
     service::{
         Name,
         State,
@@ -150,13 +146,6 @@ fn refused(name: &Name, errno: Errno) -> Failure {
     Failure::new(Exit::Failed, name.to_string(), reason)
 }
 
-/// Opens the device, and checks that its ioctl interface has the version of this command.
-fn device() -> Result<KernelDevice, Failure> {
-    let device = open_device()?;
-    run::info(&device)?;
-    Ok(device)
-}
-
 fn find(device: &KernelDevice, name: &Name) -> Result<KernelService, Failure> {
     KernelService::find(device, name).map_err(|errno| refused(name, errno))
 }
@@ -225,7 +214,6 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let name = &args.name;
     let (file, words_behind) = args.file_and_args();
     let program = source::name(file);
-    let wrong = |what: &str, reason: String| Failure::new(Exit::Failed, program.as_str(), format!("{what}: {reason}"));
     let source = Source::open(file)?;
     source.check()?;
     let device = device()?;
@@ -238,14 +226,7 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let ((output, to_output), (error, to_error)) = (pipe()?, pipe()?);
     let mut fds = vec![Stdio::input(), stdio::output(to_output.as_fd(), 1), stdio::output(to_error.as_fd(), 2)];
     fds.extend_from_slice(guest_fds.as_slice());
-    let start = Start {
-        args: guest_args(file, words_behind).map_err(|reason| wrong("arguments", reason))?,
-        env: guest_env(&args.guest).map_err(|reason| wrong("environment", reason))?,
-        fds,
-        limits: args.limits.requested(),
-        sigpipe: false,
-        invoke,
-    };
+    let start = Start { invoke, ..start_of(&args.guest, &args.limits, &program, (file, words_behind), fds)? };
     let Loaded { module, identity } = run::load(&device, &program, &wasm, &start.limits, args.guest.engine.engine)?;
     note_interpreted(&program, &identity);
     let instance = module
@@ -261,17 +242,6 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     })?;
     let service = find(&device, name)?;
     Ok(Started { service, instance, output, error, writer })
-}
-
-/// Runs a guest until it ends.
-fn run(instance: &KernelInstance) -> Result<RunResult, Refusal> {
-    loop {
-        match instance.run() {
-            // A signal was handled; the next call continues the guest.
-            Err(refusal) if refusal.errno == Errno::INTR => {}
-            result => return result,
-        }
-    }
 }
 
 /// Runs the service in this process.
@@ -302,7 +272,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         // The service does not depend on the readers of its output.
         signals::ignore_broken_pipes();
     }
-    let result = run(&instance);
+    let result = run::until_end(&instance);
     if result.is_err() {
         // The guest has not ended, so its instance still has the write ends of the pipes. The
         // thread waits until they are closed.

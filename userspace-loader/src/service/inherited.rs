@@ -8,8 +8,9 @@ use std::{
     os::fd::RawFd, //
 };
 
-/// Closes the descriptors of this process that are neither standard streams nor close-on-exec.
-/// Those are inherited: a pipe or a lock of the caller must not stay open as long as a service runs.
+/// Closes the descriptors of this process that are neither standard streams nor close-on-exec: the
+/// process has inherited them. A pipe or a lock of the caller must not stay open as long as a
+/// service runs.
 ///
 /// # Errors
 ///

@@ -14,6 +14,7 @@ use crate::{
         KernelInstance,
         Log,
         call,
+        chars,
         list,
         returned,
         text, //
@@ -112,15 +113,6 @@ no_argument! {
     Remove: IOC_REMOVE;
 }
 
-/// Returns `name` as in an ioctl's structure: padded with zeros.
-fn chars(name: &Name) -> [std::ffi::c_char; 72] {
-    let mut chars = [0; 72];
-    for (place, byte) in chars.iter_mut().zip(name.0.bytes()) {
-        *place = byte.cast_signed();
-    }
-    chars
-}
-
 impl From<&kwasmi_service> for Service {
     fn from(raw: &kwasmi_service) -> Self {
         let module = text(&raw.module);
@@ -143,7 +135,7 @@ impl From<&kwasmi_service> for Service {
 ///
 /// The errors of `KWASMI_IOC_PUBLISH`.
 pub fn publish(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut publish = kwasmi_publish { name: chars(name), log: log.as_raw_fd(), ..kwasmi_publish::default() };
+    let mut publish = kwasmi_publish { name: chars(&name.0)?, log: log.as_raw_fd(), ..kwasmi_publish::default() };
     // SAFETY: `publish` has no address fields.
     unsafe { call(instance.as_fd(), &mut publish) }?;
     Ok(())
@@ -180,7 +172,7 @@ impl KernelService {
     ///
     /// The errors of `KWASMI_IOC_FIND`.
     pub fn find(device: &KernelDevice, name: &Name) -> Result<Self, Errno> {
-        let mut find = kwasmi_find { name: chars(name) };
+        let mut find = kwasmi_find { name: chars(&name.0)? };
         // SAFETY: `find` has no address fields.
         let fd = unsafe { call(device.as_fd(), &mut find) }?;
         // SAFETY: `fd` is the result of the successful `KWASMI_IOC_FIND` above, and is converted
@@ -314,10 +306,12 @@ mod tests {
     #[test]
     fn names_are_padded_with_zeros() {
         let name: Name = "web-1".parse().expect("valid");
-        assert_eq!(text(&chars(&name)), "web-1");
-        assert_eq!(chars(&name)[5..], [0; 67]);
+        assert_eq!(chars(&name.0).map(|chars| text(&chars)), Ok("web-1".to_owned()));
+        assert_eq!(chars(&name.0).expect("fits")[5..], [0; 67]);
         assert!("Web".parse::<Name>().is_err());
         assert!("a".repeat(65).parse::<Name>().is_err());
-        assert_eq!(text(&chars(&"a".repeat(64).parse().expect("valid"))), "a".repeat(64));
+        let longest: Name = "a".repeat(64).parse().expect("valid");
+        assert_eq!(text(&chars(&longest.0).expect("fits")), "a".repeat(64));
+        assert_eq!(chars(&"a".repeat(72)), Err(Errno::INVAL));
     }
 }
