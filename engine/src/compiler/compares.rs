@@ -164,7 +164,7 @@ impl Compiler<'_> {
         if compare.is_wide {
             return self.select_by_jump(compare, first, other);
         }
-        // Which one is taken is often as good as random, and a jump is then predicted badly.
+        // The condition is often unpredictable, and a mispredicted jump costs more than a mask.
         match (first.value, other.value) {
             (Value::Const(one), Value::Const(two)) => self.select_constant(compare, (first, one), (other, two)),
             (Value::Const(_), _) => self.select_by_mask(compare.inverse(), other, first),

@@ -35,7 +35,7 @@ fn masks() {
     // One mask for several accesses, from before the check; the fact in a slot.
     accepts_masked(&after(vec![mask(R4, 0)], &with(&[and(R2, R4)])), &[]);
     accepts_masked(&with(&[mask(R4, 0), and(R2, R4), store(DW, R10, -8, R2), load(DW, R2, R10, -8)]), &[]);
-    // What the AND gives is still an index of 8 bytes.
+    // The result of the AND is still an index of 8 bytes.
     let far = after(index(), &[mask(R4, 0), and(R2, R4), base(R7, 0), add(R7, R2), load(DW, R1, R7, 1)]);
     let result = check(&function(64, &far, &[]), &masking());
     assert_eq!(result, Err(Violation { at: 7 + PROLOGUE, rule: Rule::Bytes }));

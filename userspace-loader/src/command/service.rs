@@ -195,7 +195,7 @@ fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
         .map_err(|errno| io::Error::other(format!("{path}: {}", words(errno.into()))))?;
     let file = File::from(file);
     let writer = Writer::new(file.try_clone()?, args.log_size.get())?;
-    // Who reads the log may open it for writing, but not cut it off.
+    // A reader of the log can open it for writing. The seals keep the reader from truncating it.
     fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok((writer, reading))
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # scripts/build-kmod uses the variables
 # SPDX-License-Identifier: GPL-2.0
-# What scripts/build-kmod needs to know of x86-64.
+# Settings of scripts/build-kmod for x86-64.
 
 # Target of the engine object: the file beside this one.
 engine_target=x86_64-kwasmi
