@@ -45,6 +45,9 @@ pub(crate) trait AnonFile: Send + Sync + Sized + 'static {
     ///
     /// `ENOTTY` for an unknown command; errors of the command.
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// Called when the last descriptor is closed, before the file's reference is dropped.
+    fn close(_this: ArcBorrow<'_, Self>) {}
 }
 
 /// File operations for objects of type `T`.
@@ -72,7 +75,8 @@ impl<T: AnonFile> Operations<T> {
         let private = unsafe { (*file).private_data };
         // SAFETY: `from_foreign` requires a pointer of `into_foreign` that nothing borrows:
         // `install` stored one for `T`, and no ioctl is active on a file in its release.
-        drop(unsafe { Arc::<T>::from_foreign(private) });
+        let object = unsafe { Arc::<T>::from_foreign(private) };
+        T::close(object.as_arc_borrow());
         0
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Code for one processor: the detection of machines that kwasmi does not support. The stack
-//! switches are in `engine/src/arch/`.
+//! Code for one processor: the detection of machines that kwasmi does not support, and operations
+//! for which the kernel has C macros only. The stack switches are in `engine/src/arch/`.
 //!
 //! C header: [`include/linux/cc_platform.h`](srctree/include/linux/cc_platform.h)
 
@@ -37,4 +37,16 @@ pub(crate) fn check() -> Result {
         return Err(EOPNOTSUPP);
     }
     Ok(())
+}
+
+/// Subtracts 1 from the word of this CPU: `this_cpu_dec` of `include/linux/percpu-defs.h`.
+///
+/// # Safety
+///
+/// `offset` must be a per-CPU address (`__percpu`) of a word of 64 bits.
+pub(crate) unsafe fn decrement_per_cpu(offset: usize) {
+    // SAFETY: The GS segment of a task in the kernel begins at the per-CPU memory of its CPU, so the
+    // instruction changes the word of this CPU, which exists by this function's safety requirement.
+    // A single instruction is not interrupted.
+    unsafe { core::arch::asm!("sub qword ptr gs:[{}], 1", in(reg) offset, options(nostack)) };
 }

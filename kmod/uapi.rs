@@ -54,5 +54,7 @@ plain_data!(
     kwasmi_find,
     kwasmi_service,
     kwasmi_list_services,
-    kwasmi_wait
+    kwasmi_wait,
+    kwasmi_function,
+    kwasmi_call
 );

@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "INFO",
     "LOAD",
     "START",
@@ -36,6 +36,8 @@ const COMMANDS: [&str; 22] = [
     "RESULT",
     "LOG",
     "REMOVE",
+    "FUNCTION",
+    "CALL",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

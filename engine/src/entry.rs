@@ -11,6 +11,7 @@ use crate::{
         Ending,
         Engine,
         EngineOp,
+        FunctionArgs,
         InitArgs,
         LoadArgs,
         Log,
@@ -31,7 +32,10 @@ use crate::{
         Instance,
         Outcome, //
     },
-    invoke::Invocation,
+    invoke::{
+        Functions,
+        Invocation, //
+    },
     kernel_host::KernelHost,
     module::{
         EngineChoice,
@@ -59,7 +63,10 @@ use crate::{
 };
 use alloc::{
     boxed::Box,
-    string::ToString as _,
+    string::{
+        String,
+        ToString as _, //
+    },
     sync::Arc, //
 };
 use core::{
@@ -109,6 +116,7 @@ unsafe extern "C" fn kwasmi_engine_entry(op: u32, args: *mut c_void) -> i32 {
         Run => run,
         Drop => drop_instance,
         Reserve => reserve,
+        Function => function,
     };
     status as i32
 }
@@ -322,7 +330,12 @@ unsafe fn start(args: &mut StartArgs) -> Status {
         unsafe { say(args.log, &"the name of the function is not UTF-8") };
         return Status::Argument;
     };
-    match Instance::with_invocation(&module, context, args.limits, invocation) {
+    let functions = match invocation {
+        Some(invocation) => Functions::Invoked(invocation),
+        None if args.is_reactor => Functions::Reactor,
+        None => Functions::Program,
+    };
+    match Instance::with_functions(&module, context, args.limits, functions) {
         // An instance that needed the reserve is not kept.
         Ok(_) if is_exhausted() => refused(None, &mut args.limit),
         Ok(instance) => {
@@ -334,6 +347,35 @@ unsafe fn start(args: &mut StartArgs) -> Status {
             // SAFETY: The log is valid for the call by this function's safety requirement.
             unsafe { say(args.log, &refusal) };
             refused(Some(&refusal), &mut args.limit)
+        }
+    }
+}
+
+/// # Safety
+///
+/// - `args.module` came from [`load`] and has not been unloaded.
+/// - The name and the log in `args` are valid for the call.
+unsafe fn function(args: &mut FunctionArgs) -> Status {
+    // SAFETY: `module` came from `Arc::into_raw` in `load`, and the host still holds its reference,
+    // by this function's safety requirement.
+    let module = unsafe { &*args.module.cast::<KernelModule>() };
+    // SAFETY: The name's bytes are valid for the call by this function's safety requirement.
+    let name = unsafe { slice_of(args.name) };
+    let callable = match str::from_utf8(name) {
+        Ok(name) => module.callable(name),
+        Err(_) => Err(Refusal::because(Reason::Argument, String::from("the name of the function is not UTF-8"))),
+    };
+    match callable {
+        Ok(callable) => {
+            args.function = callable.number;
+            args.params = callable.params;
+            args.results = callable.results;
+            Status::Ok
+        }
+        Err(refusal) => {
+            // SAFETY: The log is valid for the call by this function's safety requirement.
+            unsafe { say(args.log, &refusal) };
+            refused(Some(&refusal), &mut 0)
         }
     }
 }
@@ -392,11 +434,21 @@ unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> 
 /// # Safety
 ///
 /// - `args.instance` came from [`start`], has not been dropped, and no other task runs it.
-/// - `args.log` is valid for the call.
+/// - `args.log` is valid for the call, and so is `args.call`, with its arguments, unless it is null.
 unsafe fn run(args: &mut RunArgs) -> Status {
     // SAFETY: `instance` points to a live `Running` that no other task accesses, by this function's
     // safety requirement.
     let instance = unsafe { &mut (*args.instance.cast::<Running>()).instance };
+    // SAFETY: `call` is null or points to a call that is valid by this function's safety
+    // requirement.
+    if let Some(call) = unsafe { args.call.as_ref() } {
+        // SAFETY: `args` points to `args_len` valid arguments by this function's safety
+        // requirement.
+        let arguments = unsafe { slice::from_raw_parts(call.args, call.args_len as usize) };
+        if let Err(status) = instance.begin(call.function, arguments) {
+            return status;
+        }
+    }
     instance.host_mut().enter();
     let outcome = instance.run(|usage| {
         args.fuel_used = usage.fuel;
@@ -414,6 +466,10 @@ unsafe fn run(args: &mut RunArgs) -> Status {
             Status::Ok
         }
         Outcome::Interrupted => Status::Interrupted,
+        Outcome::Idle => {
+            args.results_len = instance.results(&mut args.results);
+            Status::Idle
+        }
     }
 }
 

@@ -80,6 +80,8 @@ pub enum EngineOp {
     Drop = 7,
     /// [`ReserveArgs`]: reads the counters of the reserve.
     Reserve = 8,
+    /// [`FunctionArgs`]: looks up an exported function of a module.
+    Function = 9,
 }
 
 /// Status that `kwasmi_engine_entry` and `kwasmi_stack_abort` return.
@@ -114,6 +116,8 @@ pub enum Status {
     /// [`EngineOp::Start`] only: the function in [`Invoke`] has more than [`INVOKE_MAX`] parameters
     /// or results.
     TooBig = 11,
+    /// [`EngineOp::Run`] only: the instance is a reactor that waits for its next call.
+    Idle = 12,
 }
 
 impl Status {
@@ -132,6 +136,7 @@ impl Status {
             9 => Self::Argument,
             10 => Self::Unsupported,
             11 => Self::TooBig,
+            12 => Self::Idle,
             _ => Self::Unknown,
         }
     }
@@ -430,6 +435,8 @@ pub struct StartArgs {
     pub fds_len: usize,
     /// Function to call; null for the entry of a program.
     pub invoke: *const Invoke,
+    /// Set for a reactor, which runs [`RunArgs::call`] after its initialisation; `invoke` is null.
+    pub is_reactor: bool,
     /// Upper bounds of the instance.
     pub limits: InstanceLimits,
     /// Out, with [`Status::Limited`]: a [`Limit`].
@@ -477,18 +484,75 @@ pub enum Trap {
     Other = 9,
 }
 
+/// Types of the parameters or results of an exported function.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NumberTypes {
+    /// The types, each a [`NumberType`].
+    pub types: [u8; INVOKE_MAX],
+    /// Number of `types` in use.
+    pub len: u32,
+}
+
+/// Type of a number. The numbers are those of `KWASMI_TYPE_*`.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberType {
+    /// `i32`.
+    I32 = 1,
+    /// `i64`.
+    I64 = 2,
+    /// `f32`.
+    F32 = 3,
+    /// `f64`.
+    F64 = 4,
+}
+
+/// Argument of [`EngineOp::Function`].
+#[repr(C)]
+pub struct FunctionArgs {
+    /// The module.
+    pub module: *const c_void,
+    /// Name of the export, in UTF-8.
+    pub name: Bytes,
+    /// Out: number of the function, for [`Call::function`].
+    pub function: u32,
+    /// Out: types of its parameters.
+    pub params: NumberTypes,
+    /// Out: types of its results.
+    pub results: NumberTypes,
+    /// Buffer for the reason of a failure.
+    pub log: *mut Log,
+}
+
+/// Call of an exported function of a reactor.
+#[repr(C)]
+pub struct Call {
+    /// Number of the function, from [`FunctionArgs::function`].
+    pub function: u32,
+    /// Number of elements of `args`.
+    pub args_len: u32,
+    /// Arguments. An `i32` or `f32` is in the lower half; the upper half is ignored.
+    pub args: *const u64,
+}
+
 /// Argument of [`EngineOp::Run`].
 #[repr(C)]
 pub struct RunArgs {
     /// The instance.
     pub instance: *mut c_void,
+    /// Call to begin, of a reactor that is idle; null to continue. The operation returns
+    /// [`Status::NoFunction`] if the reactor is not idle or has no such function, and
+    /// [`Status::Argument`] if the number of arguments is wrong.
+    pub call: *const Call,
     /// Out, with [`Status::Ok`]: an [`Ending`].
     pub ending: u32,
     /// Out: the ending's `code`.
     pub code: u32,
-    /// Out, with [`Status::Ok`]: results of the function in [`Invoke`], if it returned.
+    /// Out, with [`Status::Ok`] or [`Status::Idle`]: results of the function that was called, if it
+    /// returned.
     pub results: [u64; INVOKE_MAX],
-    /// Out, with [`Status::Ok`]: number of `results`.
+    /// Out, with [`Status::Ok`] or [`Status::Idle`]: number of `results`.
     pub results_len: usize,
     /// Out, also when the engine aborts: fuel used up to the end of the last slice.
     pub fuel_used: u64,

@@ -208,8 +208,9 @@ impl<'a> Uncompiled<'a> {
 ///
 /// # Invariants
 ///
-/// Until the next [`RawOperations::tick`] or the end of the entry into the engine, both addresses
-/// are those of aligned words that are valid for reads and writes, and are accessed atomically.
+/// Until the next [`RawOperations::tick`], the drop of the instance, or the end of an entry into the
+/// engine that does not return [`Status::Idle`](crate::ffi::Status::Idle), both addresses are those
+/// of aligned words that are valid for reads and writes, and are accessed atomically.
 #[derive(Debug)]
 pub struct Ticks {
     flag: *mut u64,
@@ -471,6 +472,15 @@ operations! {
 
         /// Shuts a socket down, in the directions of the preview 1 `sdflags` `how`.
         Shutdown = 34: shutdown(handle: Handle, how: u8) -> (), else NotSupported;
+
+        /// Copies the input of the present call from `offset` on into `bytes`, as far as both
+        /// reach; returns the length of the whole input in bytes. Fails with `ENOTCONN` outside of
+        /// a call.
+        CallInput = 40: call_input(offset: u64, bytes: &mut [u8]) -> usize, else NotSupported;
+
+        /// Appends `bytes` to the output of the present call. Fails with `ENOBUFS` if they do not
+        /// fit in the caller's buffer, and with `ENOTCONN` outside of a call.
+        CallOutput = 41: call_output(bytes: &[u8]) -> (), else NotSupported;
     }
 
     /// Host operations that the engine's functions call in another form: transfers take addresses
@@ -511,7 +521,8 @@ operations! {
         Compile = 36: compile(functions: Uncompiled<'_>) -> (), else NotSupported;
 
         /// Starts to set the words of `ticks` every few milliseconds, until the next such call or
-        /// the end of the entry into the engine. Ends earlier ticks. `None` only ends them.
+        /// the end of the entry into the engine. Ends earlier ticks. `None` only ends them. While a
+        /// reactor is idle, the ticks may stop; they go on in its next call.
         Tick = 37: tick(ticks: Option<Ticks>) -> (), else NotSupported;
 
         /// Allocates a stack of `size` bytes between guard pages, one for each account. The host

@@ -9,6 +9,8 @@ use crate::{
         Ending,
         InstanceLimits,
         Limit,
+        NumberType,
+        Status,
         Trap, //
     },
     host::{
@@ -19,11 +21,16 @@ use crate::{
     interface::{
         ENTRY,
         Item,
-        no_program, //
+        no_program,
+        no_reactor, //
     },
     invoke::{
+        Callable,
+        Functions,
         INITIALIZE,
-        Invocation, //
+        Invocation,
+        is_reserved,
+        unknown, //
     },
     module::{
         Code,
@@ -63,6 +70,7 @@ use wasmi::{
     F32,
     F64,
     Func,
+    FuncType,
     Linker,
     ResumableCall,
     Store,
@@ -86,6 +94,8 @@ enum Progress {
     Call(usize),
     /// The function with this index is paused.
     Within(usize, ResumableCall),
+    /// The reactor waits for its next call.
+    Idle,
     /// The guest has ended.
     Ended(End),
 }
@@ -105,30 +115,30 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     ///
     /// # Errors
     ///
-    /// The errors of [`Instance::with_invocation`].
+    /// The errors of [`Instance::with_functions`].
     pub fn new(module: &Module<H>, wasi: wasi::WasiCtx<H>, limits: InstanceLimits) -> Result<Self, Refusal> {
-        Self::with_invocation(module, wasi, limits, None)
+        Self::with_functions(module, wasi, limits, Functions::Program)
     }
 
     /// Instantiates `module`: allocates and initialises its memories and tables. Runs no code of
     /// the guest.
     ///
-    /// The instance runs the module's start function, and then [`ENTRY`]; or, with `invocation`,
-    /// [`INITIALIZE`] if the module exports it, and then the function of the invocation.
+    /// The instance runs the module's start function, and then `functions`.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within `limits`, a segment does not fit, or the function
     /// cannot be called.
-    pub fn with_invocation(
+    pub fn with_functions(
         module: &Module<H>,
         wasi: wasi::WasiCtx<H>,
         limits: InstanceLimits,
-        invocation: Option<Invocation<'_>>,
+        functions: Functions<'_>,
     ) -> Result<Self, Refusal> {
-        match &invocation {
-            None if !module.has_entry => return Err(no_program()),
-            Some(invocation) if module.reexports.iter().any(|name| name == invocation.name) => {
+        match &functions {
+            Functions::Program if !module.has_entry => return Err(no_program()),
+            Functions::Reactor if module.has_entry => return Err(no_reactor()),
+            Functions::Invoked(invocation) if module.reexports.iter().any(|name| name == invocation.name) => {
                 return Err(invocation.imported());
             }
             _ => {}
@@ -136,7 +146,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         match &module.code {
             Code::Translated { engine, module: translated, linker } => {
                 let translated = (engine, translated, linker);
-                Interpreted::new(translated, module.has_start, State::new(wasi, limits), invocation)
+                Interpreted::new(translated, (module.has_start, &module.reexports), State::new(wasi, limits), functions)
                     .map(Self::Interpreted)
             }
             #[cfg(feature = "object")]
@@ -145,7 +155,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             ))),
             #[cfg(feature = "object")]
             Code::Compiled(native) => {
-                let guest = Guest::new(native.clone(), State::new(wasi, limits), invocation)?;
+                let guest = Guest::new(native.clone(), State::new(wasi, limits), functions)?;
                 Ok(Self::Compiled(Box::new(guest)))
             }
         }
@@ -202,8 +212,23 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the used
-    /// resources after each slice.
+    /// Begins a call of a reactor that is idle: [`Instance::run`] runs the function with the number
+    /// that [`Module::callable`] returns. The results have the types of the function.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoFunction`] if the instance is not an idle reactor or there is no such function;
+    /// [`Status::Argument`] if the number of arguments is wrong.
+    pub fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
+        match self {
+            Self::Interpreted(instance) => instance.begin(number, args),
+            #[cfg(feature = "object")]
+            Self::Compiled(guest) => guest.begin(number, args),
+        }
+    }
+
+    /// Runs the guest until it ends, is idle, or the host asks for a pause. Calls `report` with the
+    /// used resources after each slice.
     pub fn run(&mut self, report: impl FnMut(Usage)) -> Outcome {
         match self {
             Self::Interpreted(instance) => instance.run(report),
@@ -226,6 +251,9 @@ pub struct Interpreted<H: Host + 'static> {
     /// Results of [`Entry::Invoked`], once it has returned.
     results: Vec<Val>,
     has_returned: bool,
+    /// Exported functions by their numbers, with their types; `None` for those that callers cannot
+    /// call. `None` if the instance is no reactor.
+    callables: Option<Vec<Option<(Func, FuncType)>>>,
     progress: Progress,
     fuel_used: u64,
     trap: Option<String>,
@@ -264,15 +292,15 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
     /// segment is out of bounds.
     fn new(
         (engine, module, linker): (&Engine, &wasmi::Module, &Linker<State<H>>),
-        has_start: bool,
+        (has_start, reexports): (bool, &[String]),
         state: State<H>,
-        invocation: Option<Invocation<'_>>,
+        functions: Functions<'_>,
     ) -> Result<Self, Refusal> {
-        let (params, results) = match &invocation {
-            Some(invocation) => {
-                check_initialize(module)?;
-                values(module, invocation)?
-            }
+        if !matches!(functions, Functions::Program) {
+            check_initialize(module)?;
+        }
+        let (params, results) = match functions.invocation() {
+            Some(invocation) => values(module, invocation)?,
             None => (Vec::new(), Vec::new()),
         };
         let mut store = Store::new(engine, state);
@@ -287,8 +315,8 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             })?;
 
         let mut entries = Vec::new();
-        for entry in Entry::all(has_start, invocation.is_some()) {
-            let name = match (entry, &invocation) {
+        for entry in Entry::all(has_start, &functions) {
+            let name = match (entry, functions.invocation()) {
                 (Entry::Start, _) => start_section::EXPORT,
                 (Entry::Initialize, _) => INITIALIZE,
                 (Entry::Invoked, Some(invocation)) => invocation.name,
@@ -300,6 +328,10 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
                 None => return Err(Refusal::from(alloc::format!("function {name} is not exported"))),
             }
         }
+        let callables = match functions {
+            Functions::Reactor => Some(callables(module, reexports, &instance, &store)),
+            _ => None,
+        };
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
         Ok(Self {
@@ -311,6 +343,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             params,
             results,
             has_returned: false,
+            callables,
             progress: Progress::Call(0),
             fuel_used: 0,
             trap: None,
@@ -356,8 +389,28 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         &mut self.store.data_mut().wasi.host
     }
 
-    /// Runs the guest until it ends or the host asks for a pause. Calls `report` with the resources
-    /// used after each slice, and once if no slice runs.
+    /// Implements [`Instance::begin`].
+    fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
+        let Progress::Idle = self.progress else { return Err(Status::NoFunction) };
+        let callable = self.callables.as_ref().and_then(|callables| callables.get(number as usize));
+        let Some(Some((function, ty))) = callable else { return Err(Status::NoFunction) };
+        if ty.params().len() != args.len() {
+            return Err(Status::Argument);
+        }
+        self.params.clear();
+        self.params.extend(ty.params().iter().zip(args).filter_map(|(ty, arg)| value(*ty, *arg)));
+        self.results.clear();
+        self.results.extend(ty.results().iter().filter_map(|ty| value(*ty, 0)));
+        self.entries.clear();
+        self.entries.push((*function, Entry::Invoked));
+        self.entry = 0;
+        self.has_returned = false;
+        self.progress = Progress::Call(0);
+        Ok(())
+    }
+
+    /// Runs the guest until it ends, is idle, or the host asks for a pause. Calls `report` with the
+    /// resources used after each slice, and once if no slice runs.
     pub fn run(&mut self, mut report: impl FnMut(Usage)) -> Outcome {
         // A reason to end the guest takes effect before the first slice, because the guest may
         // sleep in it. A request for a pause takes effect only after a slice, so that each call
@@ -382,6 +435,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             return Some(Outcome::Ended(end));
         }
         match self.host_mut().checkpoint() {
+            Pause::Continue | Pause::Interrupt if matches!(self.progress, Progress::Idle) => Some(Outcome::Idle),
             Pause::Continue => None,
             Pause::Interrupt => Some(Outcome::Interrupted),
             Pause::End(end) => {
@@ -413,7 +467,7 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
             Progress::Call(entry) => {
                 let Some((function, _)) = self.entries.get(entry).copied() else {
                     self.has_returned = true;
-                    return Progress::Ended(End::exited(0));
+                    return if self.callables.is_some() { Progress::Idle } else { Progress::Ended(End::exited(0)) };
                 };
                 self.entry = entry;
                 let params = if self.is_invoked(entry) { self.params.as_slice() } else { &[] };
@@ -435,7 +489,9 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
                 Some(Err(Stop::Exit(status))) => return Progress::Ended(self.exit(status)),
                 None => return Progress::Ended(FAULT),
             },
-            Progress::Within(_, ResumableCall::Finished) | Progress::Ended(_) => return Progress::Ended(FAULT),
+            Progress::Within(_, ResumableCall::Finished) | Progress::Idle | Progress::Ended(_) => {
+                return Progress::Ended(FAULT);
+            }
         };
         let unused = self.store.get_fuel().unwrap_or(0);
         self.fuel_used = self.fuel_used.saturating_add(given.saturating_sub(unused));
@@ -509,6 +565,45 @@ fn check_initialize(module: &wasmi::Module) -> Result<(), Refusal> {
     item.check_entry("function _initialize")
 }
 
+/// Returns the exports of a translated module that are functions of the module, with their numbers:
+/// their positions among all its exports.
+fn functions(module: &wasmi::Module) -> impl Iterator<Item = (usize, &str, FuncType)> {
+    module.exports().enumerate().filter_map(|(number, export)| match export.ty() {
+        ExternType::Func(ty) if export.name() != start_section::EXPORT => Some((number, export.name(), ty.clone())),
+        _ => None,
+    })
+}
+
+/// Returns the exported function `name` of a translated module, for callers of a reactor.
+///
+/// # Errors
+///
+/// [`Refusal`] if there is no such function, or it cannot be called.
+pub(crate) fn callable(module: &wasmi::Module, reexports: &[String], name: &str) -> Result<Callable, Refusal> {
+    let mut named = functions(module).filter(|(_, export, _)| *export == name && !is_reserved(name));
+    let (number, _, ty) = named.next().ok_or_else(|| unknown(name))?;
+    if reexports.iter().any(|reexport| reexport == name) {
+        return Err(Invocation { name, args: &[] }.imported());
+    }
+    Callable::new(name, number, (ty.params(), ty.results()), |ty| number_type(*ty))
+}
+
+/// Returns the functions of `instance` that callers can call, by their numbers.
+fn callables<H: Host + 'static>(
+    module: &wasmi::Module,
+    reexports: &[String],
+    instance: &wasmi::Instance,
+    store: &Store<State<H>>,
+) -> Vec<Option<(Func, FuncType)>> {
+    let mut callables = Vec::new();
+    for (number, name, ty) in functions(module) {
+        let function = instance.get_func(store, name).filter(|_| callable(module, reexports, name).is_ok());
+        callables.resize_with(number, || None);
+        callables.push(function.map(|function| (function, ty)));
+    }
+    callables
+}
+
 /// Returns the arguments of the invoked function, and places for its results.
 ///
 /// # Errors
@@ -524,6 +619,17 @@ fn values(module: &wasmi::Module, invocation: &Invocation<'_>) -> Result<(Vec<Va
     let params = ty.params().iter().zip(invocation.args).filter_map(|(ty, arg)| value(*ty, *arg)).collect();
     let results = ty.results().iter().filter_map(|ty| value(*ty, 0)).collect();
     Ok((params, results))
+}
+
+/// Returns the type of a number; `None` if the type is not a number.
+fn number_type(ty: ValType) -> Option<NumberType> {
+    match ty {
+        ValType::I32 => Some(NumberType::I32),
+        ValType::I64 => Some(NumberType::I64),
+        ValType::F32 => Some(NumberType::F32),
+        ValType::F64 => Some(NumberType::F64),
+        ValType::V128 | ValType::FuncRef | ValType::ExternRef => None,
+    }
 }
 
 /// Returns the value of type `ty` with these bits; `None` if it is not a number.

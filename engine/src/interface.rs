@@ -246,6 +246,11 @@ pub(crate) fn no_program() -> Refusal {
     Refusal::from(alloc::format!("no function {ENTRY} is exported: not a program"))
 }
 
+/// Returns the refusal of a module that exports [`ENTRY`].
+pub(crate) fn no_reactor() -> Refusal {
+    Refusal::from(alloc::format!("function {ENTRY} is exported: a program, not a reactor"))
+}
+
 /// Returns the offset of each type in a type section, up to the first that is malformed or in a
 /// recursion group, which no valid module has.
 fn type_offsets(reader: BinaryReader<'_>) -> Vec<u32> {

@@ -20,10 +20,12 @@ use crate::{
         NotCompiled, //
     },
     host::Host,
+    instance,
     interface::{
         Interface,
         TEST_MODULE, //
     },
+    invoke::Callable,
     module_counts::ModuleCounts,
     refusal::Refusal,
     signing::manifest::Manifest,
@@ -166,6 +168,21 @@ impl<H: Host + 'static> Module<H> {
                 failed(&error);
                 Self::interpreted(wasm, options, manifest, || refuse_uncompiled(&error))
             }
+        }
+    }
+
+    /// Returns the exported function `name`, for callers of a reactor.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the module exports no function of this name, the engine calls it, or it is
+    /// imported; or if it has more than [`INVOKE_MAX`](crate::ffi::INVOKE_MAX) parameters or results,
+    /// or one that is not a number.
+    pub fn callable(&self, name: &str) -> Result<Callable, Refusal> {
+        match &self.code {
+            Code::Translated { module, .. } => instance::callable(module, &self.reexports, name),
+            #[cfg(feature = "object")]
+            Code::Compiled(native) => native.callable(name),
         }
     }
 

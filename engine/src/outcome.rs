@@ -7,7 +7,8 @@ use crate::{
         Ending,
         Trap, //
     },
-    host::End, //
+    host::End,
+    invoke::Functions, //
 };
 use alloc::string::String;
 use wasmi::TrapCode;
@@ -22,6 +23,8 @@ pub enum Outcome {
     Ended(End),
     /// The host asked for a pause. The next call of [`Instance::run`](crate::instance::Instance::run) continues the guest.
     Interrupted,
+    /// The reactor waits for its next call.
+    Idle,
 }
 
 /// Resources that a guest has used so far.
@@ -42,14 +45,18 @@ pub(crate) enum Entry {
     Program,
     /// [`INITIALIZE`](crate::invoke::INITIALIZE).
     Initialize,
-    /// The function of an [`Invocation`](crate::invoke::Invocation).
+    /// The function of an [`Invocation`](crate::invoke::Invocation), or of a call of a reactor.
     Invoked,
 }
 
 impl Entry {
-    /// Returns the functions of a module with or without a start function.
-    pub(crate) fn all(has_start: bool, is_invoked: bool) -> impl Iterator<Item = Self> {
-        let main: &[Self] = if is_invoked { &[Self::Initialize, Self::Invoked] } else { &[Self::Program] };
+    /// Returns the functions that run first, of a module with or without a start function.
+    pub(crate) fn all(has_start: bool, functions: &Functions<'_>) -> impl Iterator<Item = Self> {
+        let main: &[Self] = match functions {
+            Functions::Program => &[Self::Program],
+            Functions::Invoked(_) => &[Self::Initialize, Self::Invoked],
+            Functions::Reactor => &[Self::Initialize],
+        };
         has_start.then_some(Self::Start).into_iter().chain(main.iter().copied())
     }
 }

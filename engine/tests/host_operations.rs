@@ -118,6 +118,17 @@ impl Operations for Noting {
         Ok(())
     }
 
+    fn call_input(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Failure> {
+        note!(self, offset);
+        bytes.fill(0xa5);
+        Ok(bytes.len() + 1)
+    }
+
+    fn call_output(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        note!(self, bytes);
+        Ok(())
+    }
+
     fn open(&mut self, place: RelativePath<'_>, how: u64, flags: FdFlags) -> Result<Opened, Failure> {
         note!(self, place.dir.0, place.path, place.follow, how, flags.bits());
         Ok(Opened { handle: Handle(u32::MAX), is_directory: place.follow })
@@ -312,6 +323,10 @@ fn the_host_writes_into_what_the_engine_borrows() {
     assert_eq!(engine.random(&mut bytes), Ok(()));
     assert_eq!(bytes, [0x5a; 3]);
     assert_eq!(engine.random(&mut []), Ok(()));
+    assert_eq!(engine.call_input(u64::MAX, &mut bytes), Ok(4));
+    assert_eq!((engine.noted(), bytes), ("18446744073709551615", [0xa5; 3]));
+    assert_eq!(engine.call_output(&bytes), Ok(()));
+    assert_eq!(engine.noted(), "[165, 165, 165]");
     let stat = engine.stat(Handle(41)).expect("no failure");
     assert_eq!((stat.ino, stat.size), (41, 3));
     assert_eq!(engine.stat_at(place(42, c"x", false)).map(|stat| stat.ino), Ok(42));

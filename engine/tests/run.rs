@@ -29,7 +29,10 @@ use kwasmi_engine::{
         Instance,
         Outcome, //
     },
-    invoke::Invocation,
+    invoke::{
+        Functions,
+        Invocation, //
+    },
     module::{
         Module,
         Options, //
@@ -204,6 +207,7 @@ fn pauses_do_not_change_the_result() {
         match instance.run(|_| {}) {
             Outcome::Ended(end) => break end,
             Outcome::Interrupted => pauses += 1,
+            Outcome::Idle => panic!("not a reactor"),
         }
     };
     assert_eq!(end, End::exited(11));
@@ -450,12 +454,11 @@ fn lanes_are_stored_in_their_memory() {
 /// Calls an exported function; returns its end and its results.
 fn invoke(text: &str, name: &str, args: &[u64]) -> Result<(End, Vec<u64>), (Reason, String)> {
     let module = load(text).expect("loads");
-    let invocation = Some(Invocation { name, args });
-    let mut instance =
-        match Instance::with_invocation(&module, common::context(&TestHost::default()), ROOMY, invocation) {
-            Ok(instance) => instance,
-            Err(refusal) => return Err((refusal.reason(), refusal.to_string())),
-        };
+    let functions = Functions::Invoked(Invocation { name, args });
+    let mut instance = match Instance::with_functions(&module, common::context(&TestHost::default()), ROOMY, functions) {
+        Ok(instance) => instance,
+        Err(refusal) => return Err((refusal.reason(), refusal.to_string())),
+    };
     let mut results = [0; 32];
     assert_eq!(instance.results(&mut results), 0, "before it has run");
     let end = finish(&mut instance);
@@ -537,4 +540,96 @@ fn a_reactor_is_no_program_and_a_program_can_be_invoked() {
     // `_start` does not run.
     let program = r#"(module (func (export "_start") unreachable) (func (export "f") (result i32) (i32.const 4)))"#;
     assert_eq!(invoke(program, "f", &[]), Ok((End::exited(0), vec![4])));
+}
+
+/// Calls a function of a reactor that is idle; returns its results, or how the guest ended.
+fn call(instance: &mut Instance<TestHost>, number: u32, args: &[u64]) -> Result<Vec<u64>, End> {
+    instance.begin(number, args).expect("begins");
+    loop {
+        match instance.run(|_| {}) {
+            Outcome::Interrupted => {}
+            Outcome::Ended(end) => return Err(end),
+            Outcome::Idle => {
+                let mut results = [0; 32];
+                let len = instance.results(&mut results);
+                return Ok(results[..len].to_vec());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reactor_is_called_many_times_and_keeps_its_state() {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (global $g (mut i64) (i64.const 1))
+        (func $start (global.set $g (i64.mul (global.get $g) (i64.const 5))))
+        (start $start)
+        (func (export "_initialize") (global.set $g (i64.add (global.get $g) (i64.const 2))))
+        (func (export "add") (param i64) (result i64)
+            (global.set $g (i64.add (global.get $g) (local.get 0))) (global.get $g))
+        (func (export "swap") (param i32 f64) (result f64 i32) (local.get 1) (local.get 0))
+        (func (export "long") (param $n i64) (result i64)
+            (loop $more
+                (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                (br_if $more (i64.ne (local.get $n) (i64.const 0))))
+            (global.get $g))
+        (func (export "vector") (param v128))
+        (export "imported" (func $exit))
+        (func (export "exit") (call $exit (i32.const 3))))"#;
+    let module = load(text).expect("loads");
+    let find = |name: &str| module.callable(name).map(|found| found.number).map_err(|refusal| refusal.reason());
+    let host = TestHost::default();
+    let mut instance =
+        Instance::with_functions(&module, common::context(&host), ROOMY, Functions::Reactor).expect("starts");
+    let add = find("add").expect("exported");
+    assert_eq!(instance.begin(add, &[1]), Err(Status::NoFunction), "before the initialization");
+    assert_eq!(instance.run(|_| {}), Outcome::Idle);
+    assert_eq!(instance.run(|_| {}), Outcome::Idle);
+    assert_eq!(call(&mut instance, add, &[3]), Ok(vec![10]));
+    assert_eq!(call(&mut instance, add, &[u64::MAX]), Ok(vec![9]));
+    // The upper half of an argument with 32 bits does not count.
+    let swap = find("swap").expect("exported");
+    assert_eq!(call(&mut instance, swap, &[u64::MAX, 7]), Ok(vec![7, 0xffff_ffff]));
+    // More than one slice, with pauses.
+    host.world().pauses = vec![Pause::Interrupt, Pause::Continue, Pause::Interrupt];
+    assert_eq!(call(&mut instance, find("long").expect("exported"), &[400_000]), Ok(vec![9]));
+
+    let types = module.callable("swap").expect("exported");
+    assert_eq!((types.params.len, &types.params.types[..3]), (2, &[1, 4, 0][..]));
+    assert_eq!((types.results.len, &types.results.types[..3]), (2, &[4, 1, 0][..]));
+    for (name, reason) in [
+        ("none", Reason::NoFunction),
+        ("memory", Reason::NoFunction),
+        ("(start)", Reason::NoFunction),
+        ("_initialize", Reason::NoFunction),
+        ("vector", Reason::Unsupported),
+        ("imported", Reason::Unsupported),
+    ] {
+        assert_eq!(find(name), Err(reason), "{name}");
+    }
+    for number in (0..100).chain([u32::MAX]) {
+        let is_callable = ["add", "swap", "long", "exit"].iter().any(|name| find(name) == Ok(number));
+        if !is_callable {
+            assert_eq!(instance.begin(number, &[]), Err(Status::NoFunction), "{number}");
+        }
+    }
+    assert_eq!(instance.begin(add, &[]), Err(Status::Argument));
+    assert_eq!(instance.begin(add, &[1, 2]), Err(Status::Argument));
+
+    assert_eq!(call(&mut instance, find("exit").expect("exported"), &[]), Err(End::exited(3)));
+    assert_eq!(instance.begin(add, &[1]), Err(Status::NoFunction), "after the end");
+    assert_eq!(instance.run(|_| {}), Outcome::Ended(End::exited(3)));
+}
+
+#[test]
+fn a_program_is_no_reactor() {
+    let program = load(r#"(module (func (export "_start")) (func (export "f")))"#).expect("loads");
+    let refused =
+        Instance::with_functions(&program, common::context(&TestHost::default()), ROOMY, Functions::Reactor).err();
+    assert_eq!(
+        refused.expect("no reactor").to_string(),
+        "function _start is exported: a program, not a reactor"
+    );
 }

@@ -19,6 +19,8 @@ use crate::{
         LoadArgs,
         ModuleLimits,
         NotCompiled,
+        FunctionArgs,
+        NumberTypes,
         StartArgs,
         Status,
         REASON_LEN, //
@@ -228,6 +230,55 @@ impl Code {
         // for `Start`: `args` and `host` are valid by this function's safety requirements. By the
         // type invariant `args.module` is a live module, which `Start` does not change.
         unsafe { engine::enter(stack, Some(account), host, EngineOp::Start, args) }
+    }
+
+    /// Looks up an exported function. Returns its number and the types of its parameters and
+    /// results.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, `EINVAL`, `E2BIG`, `EOPNOTSUPP` and `ENOMEM` as documented for
+    /// `KWASMI_IOC_FUNCTION`; `log` gets the reason.
+    pub(crate) fn function(
+        &self,
+        name: &[u8],
+        log: &mut LogBuffer,
+    ) -> Result<(u32, NumberTypes, NumberTypes)> {
+        let mut stack = Stack::new()?;
+        let mut args = FunctionArgs {
+            module: self.object.load(Relaxed),
+            name: Bytes::new(name),
+            function: 0,
+            params: NumberTypes::default(),
+            results: NumberTypes::default(),
+            log: ptr::null_mut(),
+        };
+        let resources = self.resources.lock();
+        let account = resources.account.as_ref();
+        let outcome = log.lend(|log| {
+            args.log = log;
+            // SAFETY: `engine::enter` requires the arguments of the operation, which are
+            // `FunctionArgs` for `Function`, and accepts a null host. By the type invariant
+            // `args.module` is a live module, which `Function` does not change. `name` and `log`
+            // outlive the call.
+            unsafe {
+                engine::enter(&mut stack, account, ptr::null_mut(), EngineOp::Function, &mut args)
+            }
+        });
+        match outcome {
+            Ok(Status::Ok) => Ok((args.function, args.params, args.results)),
+            Ok(Status::NoFunction) => Err(ENOENT),
+            Ok(Status::Argument) => Err(EINVAL),
+            Ok(Status::Unsupported) => Err(EOPNOTSUPP),
+            Ok(Status::TooBig) => Err(E2BIG),
+            Ok(_) => Err(ENOMEM),
+            Err(Failure::Refused(error)) => Err(error),
+            Err(Failure::Aborted {
+                status: Status::NoMemory,
+                ..
+            }) => Err(ENOMEM),
+            Err(Failure::Aborted { .. }) => Err(EIO),
+        }
     }
 
     /// Closes the account of an instance that was dropped. Blocks that remain move to the account

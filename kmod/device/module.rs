@@ -32,6 +32,7 @@ use crate::{
         KWASMI_LIMIT_FDS,
         KWASMI_MODULE_COMPILED,
         KWASMI_MODULE_SHARED,
+        KWASMI_START_REACTOR,
         KWASMI_START_SIGPIPE,
         KWASMI_STRINGS_MAX, //
     },
@@ -73,7 +74,11 @@ fn info(module: &Module, arg: &Argument) -> Result<isize> {
 /// Implements `KWASMI_IOC_START`.
 fn start(module: ArcBorrow<'_, Module>, arg: &Argument) -> Result<isize> {
     let mut request: kwasmi_start = arg.read()?;
-    if request.flags & !KWASMI_START_SIGPIPE != 0 || request.reserved != 0 {
+    let is_reactor = request.flags & KWASMI_START_REACTOR != 0;
+    if request.flags & !(KWASMI_START_SIGPIPE | KWASMI_START_REACTOR) != 0
+        || request.reserved != 0
+        || is_reactor && request.invoke != 0
+    {
         return Err(EINVAL);
     }
     let mut log = LogBuffer::new(request.log, request.log_size)?;

@@ -3,12 +3,14 @@
 //! The host operations of the kernel. All of them run on the stack of the task.
 
 mod alarm;
+mod call_data;
 mod clock;
 pub(crate) mod credentials;
 mod directory;
 mod files;
 mod heap;
 mod linear_memory;
+mod memory_cgroup;
 mod paths;
 mod readiness;
 mod resident;
@@ -20,10 +22,12 @@ mod ticker;
 mod transfer;
 
 pub(crate) use self::{
+    call_data::CallData,
     files::{
         regular_file,
         Files, //
     },
+    memory_cgroup::MemoryCgroup,
     resident::Resident,
     runner::Runner, //
 };
@@ -80,13 +84,15 @@ use core::ptr::{
 use kernel::{
     bindings,
     error::{
-        code,
+        code::{
+            self,
+            ENOTCONN, //
+        },
         to_result, //
     },
     prelude::*,
     sync::Arc,
     time::{
-        hrtimer::ArcHrTimerHandle,
         Delta,
         Instant,
         Monotonic, //
@@ -125,7 +131,12 @@ pub(crate) struct Host {
     /// Linear memories of the compiled guest.
     memories: KVec<heap::CountedMemory>,
     /// Requests checkpoints of compiled code.
-    ticker: Option<ArcHrTimerHandle<Ticker>>,
+    ticker: Option<Ticker>,
+    /// Set while the task of a caller of the reactor runs the guest. A signal that ends this task
+    /// does not end the guest.
+    is_caller: bool,
+    /// Data of the present call of a reactor.
+    call: Option<CallData>,
     /// Set if a write to a pipe or stream socket without readers ends the guest.
     ends_without_reader: bool,
     /// Set when such a write has happened.
@@ -152,6 +163,8 @@ impl Host {
             guest_stack: None,
             memories: KVec::new(),
             ticker: None,
+            is_caller: false,
+            call: None,
             ends_without_reader: false,
             has_lost_reader: false,
         }
@@ -177,14 +190,42 @@ impl Host {
 
     /// Begins an entry of the current task into the engine.
     pub(crate) fn begin(&mut self) {
-        self.cpu_began = clock::cpu_time();
-        self.lookups.reset();
+        self.is_caller = false;
+        self.begin_entry();
         self.resident.move_to_current();
     }
 
-    /// Ends the entry.
-    pub(crate) fn end(&mut self) {
-        self.ticker = None;
+    /// Begins an entry of a caller of the reactor into the engine. The memory of the guest stays
+    /// accounted to the process that serves the reactor.
+    pub(crate) fn begin_call(&mut self) {
+        self.is_caller = true;
+        self.begin_entry();
+    }
+
+    fn begin_entry(&mut self) {
+        self.cpu_began = clock::cpu_time();
+        self.lookups.reset();
+        if let Some(ticker) = &mut self.ticker {
+            ticker.resume();
+        }
+    }
+
+    /// Sets the data of the present call.
+    pub(crate) fn set_call(&mut self, call: CallData) {
+        self.call = Some(call);
+    }
+
+    /// Takes the data of the present call.
+    pub(crate) fn take_call(&mut self) -> Option<CallData> {
+        self.call.take()
+    }
+
+    /// Ends the entry. The ticker remains only if the guest is an idle reactor.
+    pub(crate) fn end(&mut self, is_idle: bool) {
+        match &self.ticker {
+            Some(ticker) if is_idle => ticker.pause(),
+            _ => self.ticker = None,
+        }
         self.cpu_used = self.cpu_time();
         self.cpu_began = clock::cpu_time();
     }
@@ -196,12 +237,12 @@ impl Host {
     }
 
     /// Decides between two slices, and during long operations, whether the guest may continue.
-    fn checkpoint(&self) -> Checkpoint {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
         signal::yield_now();
         // SAFETY: The pointer is null, or the instance, which contains the runner, runs and so is
         // alive.
         let is_killed = unsafe { self.runner.as_ref() }.is_some_and(Runner::is_killed);
-        if is_killed || signal::is_fatal_signal_pending() {
+        if is_killed || !self.is_caller && signal::is_fatal_signal_pending() {
             return Checkpoint::Killed;
         }
         if self.has_lost_reader {
@@ -258,6 +299,11 @@ impl Host {
     /// Takes the machine code that was compiled with this host.
     pub(crate) fn take_programs(&mut self) -> Option<Arc<Programs>> {
         self.programs.take()
+    }
+
+    /// Ends the ticks of a reactor, whose words are about to be freed.
+    pub(crate) fn end_ticks(&mut self) {
+        self.ticker = None;
     }
 
     /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at
@@ -534,6 +580,15 @@ impl Operations for Caller<'_> {
         self.files()?.add(accepted).map(Handle)
     }
 
+    fn call_input(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+        let call = self.host()?.call.as_ref().ok_or(ENOTCONN)?;
+        Ok(call.read(usize::try_from(offset)?, bytes))
+    }
+
+    fn call_output(&mut self, bytes: &[u8]) -> Result {
+        self.host()?.call.as_mut().ok_or(ENOTCONN)?.append(bytes)
+    }
+
     fn shutdown(&mut self, handle: Handle, how: u8) -> Result {
         sockets::shutdown(self.file(handle)?, how.into()).map(drop)
     }
@@ -613,8 +668,9 @@ impl RawOperations for Caller<'_> {
                 .into_parts()
                 .map(|(word, value)| (word as usize, value));
             // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until
-            // its handle is dropped. By the invariant of `Ticks` they do so until the next `tick`
-            // or the end of the engine entry; this function and `Host::end` drop the handle there.
+            // it is dropped. By the invariant of `Ticks` they do so until the next `tick`, or the end
+            // of the engine entry unless a reactor is idle then, or the drop of the instance. This
+            // function, `Host::end` and `Host::end_ticks` drop it there.
             host.ticker = Some(unsafe { Ticker::start(words) }?);
         }
         Ok(())

@@ -131,13 +131,33 @@ pub(crate) fn pause() {
 /// # Errors
 ///
 /// `EINTR` if a signal is pending before the sleep.
-pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
+pub(crate) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
     set_current_state(bindings::TASK_INTERRUPTIBLE);
     let is_pending = kernel::current!().signal_pending();
     if is_pending || is_woken() {
         set_current_state(bindings::TASK_RUNNING);
         return if is_pending { Err(EINTR) } else { Ok(true) };
     }
+    Ok(schedule(until, slack))
+}
+
+/// Sleeps as [`sleep`] does, but only a fatal signal ends the sleep.
+///
+/// # Errors
+///
+/// `EINTR` if a fatal signal is pending before the sleep.
+pub(crate) fn sleep_killable(until: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
+    set_current_state(bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE);
+    let is_pending = is_fatal_signal_pending();
+    if is_pending || is_woken() {
+        set_current_state(bindings::TASK_RUNNING);
+        return if is_pending { Err(EINTR) } else { Ok(true) };
+    }
+    Ok(schedule(until, 0))
+}
+
+/// Sleeps in the state of the current task, as [`sleep`] documents.
+fn schedule(until: u64, slack: u64) -> bool {
     let mut expires = i64::try_from(until).unwrap_or(i64::MAX);
     let expires: *mut bindings::ktime_t = if until == u64::MAX {
         ptr::null_mut()
@@ -145,11 +165,11 @@ pub(super) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> 
         &mut expires
     };
     let mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
-    // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, which it is since the
-    // beginning of this function, and null or a valid expiry time; `expires` outlives the call. It
+    // SAFETY: `schedule_hrtimeout_range` requires that the task state is set, which the callers
+    // have done, and null or a valid expiry time; `expires` outlives the call. It
     // may sleep: host calls run in process context.
     let slept = unsafe { bindings::schedule_hrtimeout_range(expires, slack, mode) };
-    Ok(slept != 0)
+    slept != 0
 }
 
 /// Sets the state of the current task, before the caller checks its wake condition:
@@ -171,6 +191,19 @@ pub(crate) fn interrupt(task: &Task) {
     // SAFETY: `task` is a reference, so the task is valid during this call.
     let flags = unsafe { thread_flags(task.as_ptr()) };
     flags.fetch_or(1 << bindings::TIF_NOTIFY_SIGNAL, Ordering::SeqCst);
+    wake_from(task, bindings::TASK_INTERRUPTIBLE);
+}
+
+/// Wakes `task` from [`sleep`] or [`sleep_killable`]: `wake_up_process` of `include/linux/sched.h`.
+pub(crate) fn wake(task: &Task) {
+    wake_from(
+        task,
+        bindings::TASK_INTERRUPTIBLE | bindings::TASK_UNINTERRUPTIBLE,
+    );
+}
+
+/// Wakes `task` if it sleeps in one of the states `states`.
+fn wake_from(task: &Task, states: u32) {
     // `wake_up_state` is not exported. `default_wake_function` calls the same function for a wait
     // queue entry.
     let mut entry = bindings::wait_queue_entry {
@@ -179,12 +212,5 @@ pub(crate) fn interrupt(task: &Task) {
     };
     // SAFETY: `default_wake_function` uses only `private` of the entry, which must be a valid task.
     // `task` is a reference to one.
-    unsafe {
-        bindings::default_wake_function(
-            &mut entry,
-            bindings::TASK_INTERRUPTIBLE,
-            0,
-            ptr::null_mut(),
-        )
-    };
+    unsafe { bindings::default_wake_function(&mut entry, states, 0, ptr::null_mut()) };
 }

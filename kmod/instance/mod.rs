@@ -7,13 +7,18 @@
 //! a restarted or further RUN continues the guest. When the guest has ended, its engine objects and
 //! files are freed. The report stays for RUN and RESULTS until the descriptor is closed.
 
+mod calls;
 mod descriptors;
 mod invocation;
 mod report;
+mod turns;
 
 pub(crate) use self::invocation::Invocation;
 
-use self::report::Report;
+use self::{
+    report::Report,
+    turns::Turns, //
+};
 
 use crate::{
     anon_file::AnonFile,
@@ -25,6 +30,8 @@ use crate::{
     },
     ffi::{
         Bytes,
+        Call,
+        Checkpoint,
         Ending,
         EngineOp,
         InstanceLimits,
@@ -41,6 +48,7 @@ use crate::{
             Assumed, //
         },
         Host,
+        MemoryCgroup,
         Runner, //
     },
     ioctl::{
@@ -53,7 +61,9 @@ use crate::{
     name::Name,
     service::Published,
     uapi::{
+        kwasmi_call,
         kwasmi_fd,
+        kwasmi_function,
         kwasmi_publish,
         kwasmi_results,
         kwasmi_run,
@@ -66,6 +76,7 @@ use crate::{
         KWASMI_LIMIT_STACK,
         KWASMI_LIMIT_TABLE,
         KWASMI_LIMIT_TIME,
+        KWASMI_START_REACTOR,
         KWASMI_START_SIGPIPE, //
     },
     user::Counted,
@@ -86,7 +97,12 @@ use kernel::{
         aref::ARef,
         Arc,
         ArcBorrow,
-        Mutex, //
+        Mutex,
+        SetOnce, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     },
 };
 
@@ -94,6 +110,8 @@ const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
 const KILL: u32 = ioctl::io(0x84);
 const RESULTS: u32 = ioctl::iowr::<kwasmi_results>(0x8D);
 const PUBLISH: u32 = ioctl::iow::<kwasmi_publish>(0x8E);
+pub(crate) const FUNCTION: u32 = ioctl::iowr::<kwasmi_function>(0x97);
+pub(crate) const CALL: u32 = ioctl::iowr::<kwasmi_call>(0x98);
 
 const _: () = assert!(INVOKE_MAX == KWASMI_INVOKE_MAX as usize);
 
@@ -110,6 +128,13 @@ pub(crate) struct Instance {
     /// the module's locks.
     #[pin]
     inner: Mutex<Inner>,
+    /// Set if the instance is a reactor.
+    is_reactor: bool,
+    /// Who runs a reactor.
+    #[pin]
+    turns: Turns,
+    /// Name of the instance, if it is a service.
+    published: SetOnce<Published>,
     /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
     /// with the service that the instance is, if it is one.
     runner: Arc<Runner>,
@@ -124,13 +149,32 @@ struct Inner {
     live: Option<Live>,
     host: Host,
     limits: CallLimits,
+    /// Memory cgroup of the process that serves the reactor.
+    memory_cgroup: Option<MemoryCgroup>,
     /// Set once the time limits have begun, which happens in the first RUN.
     has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
     has_entered: bool,
     report: Report,
-    /// Name of the instance, if it is a service.
-    published: Option<Published>,
+    /// Buffer for the text that explains how the guest ended.
+    text: [u8; TEXT_MAX],
+}
+
+/// Entry of a task into the guest.
+enum Entry<'a> {
+    /// By the task that runs or serves the instance.
+    Own,
+    /// By a caller of the reactor, who begins this call and wants to leave at this time.
+    Call(&'a Call, Option<Instant<Monotonic>>),
+}
+
+/// State of a guest that has left the engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It has ended.
+    Ended,
+    /// The reactor waits for its next call.
+    Idle,
 }
 
 /// Instance object of the engine.
@@ -187,13 +231,17 @@ impl Instance {
                         live: None,
                         host,
                         limits,
+                        memory_cgroup: None,
                         has_run: false,
                         has_entered: false,
                         report: Report::new(),
-                        published: None,
+                        text: [0; TEXT_MAX],
                     },
                     "kwasmi::Instance::inner"
                 ),
+                is_reactor: flags & KWASMI_START_REACTOR != 0,
+                turns <- Turns::new(),
+                published: SetOnce::new(),
                 runner: Runner::new()?,
                 credentials: credentials::current(),
                 module,
@@ -214,6 +262,7 @@ impl Instance {
             fds: grants.as_ptr(),
             fds_len: grants.len(),
             invoke: invoke.as_ref().map_or(ptr::null(), ptr::from_ref),
+            is_reactor: this.is_reactor,
             limits: InstanceLimits {
                 memory: 0,
                 table: 0,
@@ -239,8 +288,13 @@ impl Instance {
             return Err(EINVAL);
         }
         let mut log = LogBuffer::new(request.log, request.log_size)?;
-        let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
-        match inner.run(&this, &mut log) {
+        let ran = if this.is_reactor {
+            Self::serve(this, &mut log)
+        } else {
+            let mut inner = this.inner.try_lock().ok_or(EBUSY)?;
+            inner.run(&this, &Entry::Own, &mut log).map(drop)
+        };
+        match ran {
             Ok(()) => {}
             // The kernel restarts the call.
             Err(error) if error == ERESTARTSYS => return Err(error),
@@ -255,6 +309,7 @@ impl Instance {
                 return Err(error);
             }
         }
+        let inner = this.inner.lock();
         let report = &inner.report;
         let _ = log.write_str(crate::log::text(&report.text));
         arg.write(&kwasmi_run {
@@ -267,7 +322,7 @@ impl Instance {
     }
 
     /// Implements `KWASMI_IOC_PUBLISH`.
-    fn publish(&self, arg: &Argument) -> Result<isize> {
+    fn publish(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
         ioctl::require_sys_admin()?;
         let request: kwasmi_publish = arg.read()?;
         let name = Name::from_chars(&request.name)?;
@@ -278,13 +333,13 @@ impl Instance {
             -1 => None,
             fd => Some(host::regular_file(fd)?),
         };
-        let mut inner = self.inner.try_lock().ok_or(EBUSY)?;
-        if inner.has_run || inner.published.is_some() {
+        let inner = this.inner.try_lock().ok_or(EBUSY)?;
+        if inner.has_run || this.published.as_ref().is_some() {
             return Err(EBUSY);
         }
-        let identity = self.module.shared_identity();
-        let published = Published::new(name, identity, self.runner.clone(), log)?;
-        inner.published = Some(published);
+        let published = Published::new(name, this.module.shared_identity(), this.into(), log)?;
+        // `inner` is locked, so no other task publishes the instance.
+        this.published.populate(published);
         Ok(0)
     }
 
@@ -310,10 +365,10 @@ impl Instance {
         Ok(0)
     }
 
-    /// Implements `KWASMI_IOC_KILL`.
-    fn kill(&self) -> Result<isize> {
+    /// Ends the guest, running or not.
+    pub(crate) fn kill(&self) {
         self.runner.kill();
-        Ok(0)
+        self.turns.rouse();
     }
 }
 
@@ -324,9 +379,23 @@ impl AnonFile for Instance {
         match cmd {
             RUN => Self::run(this, &Argument::new(arg)),
             RESULTS => this.results(&Argument::new(arg)),
-            KILL => this.kill(),
-            PUBLISH => this.publish(&Argument::new(arg)),
+            KILL => {
+                this.kill();
+                Ok(0)
+            }
+            PUBLISH => Self::publish(this, &Argument::new(arg)),
+            FUNCTION => this.function(&Argument::new(arg)),
+            CALL => this.call(&Argument::new(arg)),
             _ => Err(ENOTTY),
+        }
+    }
+
+    /// Ends the guest, which a caller of the reactor may still run, and removes the name.
+    fn close(this: ArcBorrow<'_, Self>) {
+        this.runner.kill();
+        this.turns.close();
+        if let Some(published) = this.published.as_ref() {
+            published.close();
         }
     }
 }
@@ -402,21 +471,26 @@ impl Inner {
         Err(error)
     }
 
-    /// Runs the guest until it ends, and stores the result in `report`.
+    /// Runs the guest until it ends or is idle, and stores the result in `report`.
     ///
     /// # Errors
     ///
-    /// `ERESTARTSYS` if the guest must continue in a restarted call; the errors of `KWASMI_IOC_RUN`
-    /// if the guest did not run.
-    fn run(&mut self, instance: &Instance, caller_log: &mut LogBuffer) -> Result {
+    /// `ERESTARTSYS` if the guest must continue in another call; the errors of `KWASMI_IOC_RUN` or
+    /// `KWASMI_IOC_CALL` if the guest did not run.
+    fn run(
+        &mut self,
+        instance: &Instance,
+        entry: &Entry<'_>,
+        caller_log: &mut LogBuffer,
+    ) -> Result<After> {
         let Some(live) = &self.live else {
-            return Ok(());
+            return Ok(After::Ended);
         };
         if !self.has_entered {
             instance.module.check_run(caller_log)?;
         }
         let entered = match instance.counted.enter(caller_log) {
-            Err(error) if error == EDQUOT && self.has_entered => return Err(wait_for_turn()),
+            Err(error) if error == EDQUOT && self.may_wait(entry) => return Err(wait_for_turn()),
             entered => entered?,
         };
         if !self.has_run {
@@ -424,18 +498,45 @@ impl Inner {
             self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
             self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
         }
-        let running = instance.runner.begin(self.host.deadline)?;
-        if let Some(published) = &self.published {
+        let deadline = match (entry, self.host.deadline) {
+            (Entry::Call(_, Some(until)), Some(end)) if (end - *until).as_nanos() > 0 => {
+                Some(*until)
+            }
+            (Entry::Call(_, until), None) => *until,
+            (_, end) => end,
+        };
+        let running = instance.runner.begin(deadline)?;
+        if let Some(published) = instance.published.as_ref() {
             published.run();
         }
-        let mut text = [0; TEXT_MAX];
+        self.host.runner = &*instance.runner;
+        let (call, charged) = match entry {
+            Entry::Own => {
+                if instance.is_reactor {
+                    self.memory_cgroup = MemoryCgroup::of_current();
+                }
+                self.host.begin();
+                (ptr::null(), None)
+            }
+            Entry::Call(call, _) => {
+                self.host.begin_call();
+                // The engine begins a call without a checkpoint. Without a call, it ends a guest
+                // that is to end.
+                let call = match self.host.checkpoint() {
+                    Checkpoint::Continue | Checkpoint::Interrupt => ptr::from_ref(*call),
+                    _ => ptr::null(),
+                };
+                (call, self.memory_cgroup.as_ref().map(MemoryCgroup::charge))
+            }
+        };
         let mut log = crate::ffi::Log {
-            text: text.as_mut_ptr(),
+            text: self.text.as_mut_ptr(),
             size: TEXT_MAX,
             len: 0,
         };
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
+            call,
             ending: Ending::EngineFault as u32,
             code: 0,
             results: [0; INVOKE_MAX],
@@ -444,8 +545,6 @@ impl Inner {
             memory_peak: 0,
             log: &mut log,
         };
-        self.host.runner = &*instance.runner;
-        self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let assumed = Assumed::new(&instance.credentials);
         // SAFETY: `engine::enter` requires the arguments of the operation, here `RunArgs` of a live
@@ -461,20 +560,31 @@ impl Inner {
             )
         };
         drop(assumed);
+        drop(charged);
         drop(running);
         drop(entered);
-        self.host.end();
+        self.host.end(matches!(outcome, Ok(Status::Idle)));
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
         self.report.fuel_used = args.fuel_used;
         self.report.memory_peak = args.memory_peak;
         match outcome {
-            Ok(Status::Interrupted) => return Err(host::signal::restart_syscall()),
+            Ok(Status::Interrupted) => {
+                return Err(match entry {
+                    Entry::Own => host::signal::restart_syscall(),
+                    Entry::Call(..) => ERESTARTSYS,
+                })
+            }
+            Ok(Status::Idle) => {
+                self.report.take_results(&args);
+                return Ok(After::Idle);
+            }
+            Ok(Status::NoFunction | Status::Argument) => return Err(EINVAL),
             Ok(_) => {
-                let text = text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]);
+                let text = self.text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]);
                 self.report.record(&args, text);
                 self.end(instance);
             }
-            Err(Failure::Refused(error)) if error == EDQUOT && self.has_entered => {
+            Err(Failure::Refused(error)) if error == EDQUOT && self.may_wait(entry) => {
                 return Err(wait_for_turn())
             }
             Err(failure @ Failure::Refused(_)) => {
@@ -490,10 +600,16 @@ impl Inner {
         if self.report.ending == Ending::Limited {
             self.report.limit_value = self.limit_value(instance);
         }
-        if let Some(published) = &self.published {
+        if let Some(published) = instance.published.as_ref() {
             published.end(self.report.answer(), &self.report.text);
         }
-        Ok(())
+        Ok(After::Ended)
+    }
+
+    /// Returns true if the entry is to be repeated later instead of failing because of the number
+    /// of tasks that run.
+    fn may_wait(&self, entry: &Entry<'_>) -> bool {
+        self.has_entered && matches!(entry, Entry::Own)
     }
 
     /// Returns the value of the limit that the guest reached.
@@ -511,6 +627,7 @@ impl Inner {
         let Some(live) = self.live.take() else {
             return;
         };
+        self.host.end_ticks();
         // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
         // and `self` is behind the lock.
         let outcome = unsafe {
@@ -546,6 +663,7 @@ impl Inner {
         self.report.code = limit;
         self.report.say(text);
         if let Some(live) = self.live.take() {
+            self.host.end_ticks();
             // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more.
             // The engine aborted, and the instance was taken out of `self.live`.
             let peak = unsafe { live.account.reclaim(&mut self.stack) };

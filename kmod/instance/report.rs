@@ -51,9 +51,16 @@ impl Report {
     pub(super) fn record(&mut self, args: &RunArgs, text: &[u8]) {
         self.ending = ending(args.ending);
         self.code = args.code;
-        self.results = args.results;
-        self.results_len = args.results_len;
+        self.take_results(args);
         self.say(text);
+    }
+
+    /// Stores the results that the engine returned in `args`.
+    pub(super) fn take_results(&mut self, args: &RunArgs) {
+        for (place, result) in self.results.iter_mut().zip(args.results).take(args.results_len) {
+            *place = result;
+        }
+        self.results_len = args.results_len;
     }
 
     /// Returns the answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.

@@ -15,7 +15,11 @@ use crate::{
         self,
         AnonFile, //
     },
-    host::Runner,
+    instance::{
+        Instance,
+        CALL,
+        FUNCTION, //
+    },
     ioctl::{
         self,
         Argument, //
@@ -43,6 +47,7 @@ use core::fmt::Write;
 use kernel::{
     error::code::{
         EAGAIN,
+        ESHUTDOWN,
         ETIMEDOUT, //
     },
     fs::File,
@@ -85,7 +90,6 @@ pub(crate) struct Service {
     user: Kuid,
     /// Time of the publication: CLOCK_BOOTTIME, in nanoseconds.
     since: u64,
-    runner: Arc<Runner>,
     #[pin]
     state: Mutex<State>,
     /// Notified when `state` changes.
@@ -100,6 +104,8 @@ struct State {
     is_removed: bool,
     /// Process that published the service; `None` once the instance is freed.
     process: Option<ARef<Task>>,
+    /// The instance; `None` once its last descriptor is closed.
+    instance: Option<Arc<Instance>>,
     /// File to which the process writes the guest's output. `None` if the process passed no file,
     /// and once the instance is freed: a service descriptor does not keep the file open.
     log: Option<ARef<File>>,
@@ -158,7 +164,7 @@ impl Service {
     fn new(
         name: Name,
         identity: Arc<Identity>,
-        runner: Arc<Runner>,
+        instance: Arc<Instance>,
         log: Option<ARef<File>>,
     ) -> Result<Arc<Self>> {
         let process = ARef::from(kernel::current!().group_leader());
@@ -168,12 +174,12 @@ impl Service {
                 identity,
                 user: Kuid::current_euid(),
                 since: Instant::<BootTime>::now().as_nanos() as u64,
-                runner,
                 state <- new_mutex!(
                     State {
                         phase: Phase::Ready,
                         is_removed: false,
                         process: Some(process),
+                        instance: Some(instance),
                         log,
                     },
                     "kwasmi::Service::state"
@@ -320,8 +326,19 @@ impl Service {
     /// Implements `KWASMI_IOC_KILL` on a service descriptor.
     fn kill(&self) -> Result<isize> {
         self.check_caller()?;
-        self.runner.kill();
+        if let Ok(instance) = self.instance() {
+            instance.kill();
+        }
         Ok(0)
+    }
+
+    /// Returns the instance.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if its last descriptor is closed.
+    fn instance(&self) -> Result<Arc<Instance>> {
+        self.state.lock().instance.clone().ok_or(ESHUTDOWN)
     }
 
     /// Implements `KWASMI_IOC_LOG`.
@@ -354,17 +371,19 @@ impl AnonFile for Service {
             RESULT => this.result(&arg),
             LOG => this.open_log(),
             REMOVE => Self::remove(this),
+            FUNCTION => this.instance()?.function(&arg),
+            CALL => this.instance()?.call(&arg),
             _ => Err(ENOTTY),
         }
     }
 }
 
-/// Handle of an instance on its service. It is dropped with the instance, and removes the name.
+/// Handle of an instance on its service.
 pub(crate) struct Published(Arc<Service>);
 
 impl Published {
-    /// Publishes the instance that has `identity` and `runner` under `name`. `log` is the file that
-    /// `KWASMI_IOC_LOG` returns.
+    /// Publishes `instance`, which has `identity`, under `name`. `log` is the file that
+    /// `KWASMI_IOC_LOG` returns. The service holds the instance until [`Published::close`].
     ///
     /// # Errors
     ///
@@ -372,10 +391,10 @@ impl Published {
     pub(crate) fn new(
         name: Name,
         identity: Arc<Identity>,
-        runner: Arc<Runner>,
+        instance: Arc<Instance>,
         log: Option<ARef<File>>,
     ) -> Result<Self> {
-        let service = Service::new(name, identity, runner, log)?;
+        let service = Service::new(name, identity, instance, log)?;
         registry::add(service.clone())?;
         Ok(Self(service))
     }
@@ -392,14 +411,14 @@ impl Published {
     pub(crate) fn end(&self, answer: kwasmi_run, text: &[u8]) {
         self.0.set_ended(Outcome::new(answer, text));
     }
-}
 
-impl Drop for Published {
-    fn drop(&mut self) {
+    /// Removes the name, and drops what the service holds. The instance has no descriptors any
+    /// more.
+    pub(crate) fn close(&self) {
         self.0.set_ended(Outcome::killed());
         registry::withdraw(&self.0);
         let mut state = self.0.state.lock();
-        let held = (state.process.take(), state.log.take());
+        let held = (state.process.take(), state.instance.take(), state.log.take());
         // The references are dropped after the lock is released.
         drop(state);
         drop(held);

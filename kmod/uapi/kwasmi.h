@@ -8,7 +8,8 @@
  *     instance fd  --KWASMI_IOC_RUN-->    status       how the program ended
  *
  * A module is a program if it exports a function `_start`, which KWASMI_IOC_RUN calls. It can call
- * another exported function instead, of any module, see struct kwasmi_invoke.
+ * another exported function instead, of any module, see struct kwasmi_invoke. Any other module can
+ * be started as a reactor, whose functions KWASMI_IOC_CALL calls any number of times.
  *
  * Closing the last fd of an object frees the object. An instance keeps its module alive.
  *
@@ -30,7 +31,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			7
+#define KWASMI_ABI			8
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -250,13 +251,15 @@ struct kwasmi_invoke {
  * EBADF	One of `fds` is not open.
  * EINVAL	A string has no NUL at its end, a `guest_fd` is used twice or too large, a right is
  *		undefined, a name has a NUL in it or belongs to a file that is not a directory, or a
- *		limit is invalid as in KWASMI_IOC_LOAD. The name in `invoke` is empty or not UTF-8, or
+ *		limit is invalid as in KWASMI_IOC_LOAD. `invoke` is not 0 and KWASMI_START_REACTOR is
+ *		set. The name in `invoke` is empty or not UTF-8, or
  *		the function has another number of parameters; the log states both numbers.
  * ENOENT	The module exports no function of the name in `invoke`.
  * EOPNOTSUPP	The function in `invoke` has a parameter or result that is not a number, or the module
  *		imports it.
- * ENOEXEC	The module cannot be instantiated, or is not a program and `invoke` is 0. The log
- *		states the reason.
+ * ENOEXEC	The module cannot be instantiated; or it is not a program, `invoke` is 0 and
+ *		KWASMI_START_REACTOR is not set; or it is a program and KWASMI_START_REACTOR is set.
+ *		The log states the reason.
  * E2BIG	`args` and `env` exceed KWASMI_STRINGS_MAX, `fds_len` exceeds KWASMI_GUEST_FDS_MAX,
  *		names exceed KWASMI_NAME_MAX or KWASMI_NAMES_MAX, or the function in `invoke` exceeds
  *		KWASMI_INVOKE_NAME_MAX or KWASMI_INVOKE_MAX.
@@ -290,6 +293,12 @@ struct kwasmi_start {
  * WASI error `pipe` and continues. The process gets no signal in either case.
  */
 #define KWASMI_START_SIGPIPE		(1U << 0)
+/*
+ * The instance is a reactor. KWASMI_IOC_RUN runs the start function of the module and `_initialize`,
+ * if the module exports it, and then waits until the guest ends. Meanwhile KWASMI_IOC_CALL calls
+ * functions of the reactor.
+ */
+#define KWASMI_START_REACTOR		(1U << 1)
 
 /* Values of `status` of struct kwasmi_run: how the guest ended. */
 #define KWASMI_EXITED			0	/* `code` is the exit status, 0 to 255 */
@@ -592,6 +601,93 @@ struct kwasmi_wait {
  * EBUSY if the guest has not ended.
  */
 
+/*
+ * KWASMI_IOC_FUNCTION on an instance fd or service fd of a reactor: looks up an exported function.
+ *
+ * EOPNOTSUPP	The instance is not a reactor, or the function has a parameter or result that is not a
+ *		number, or the module imports it.
+ * ENOENT	The module exports no such function, or it is `_initialize`.
+ * EINVAL	The name is empty or not UTF-8.
+ * E2BIG	`name_len` exceeds KWASMI_INVOKE_NAME_MAX, or the function has more than
+ *		KWASMI_INVOKE_MAX parameters or results.
+ * ESHUTDOWN	The instance has been freed.
+ * ENOMEM	Out of memory.
+ */
+struct kwasmi_function {
+	__u64 name;			/* address of the name of the export, in UTF-8, without NUL */
+	__u32 name_len;			/* bytes, 1 to KWASMI_INVOKE_NAME_MAX */
+	__u32 function;			/* out: number of the function, for struct kwasmi_call */
+	__u32 params_len;		/* out: number of parameters */
+	__u32 results_len;		/* out: number of results */
+	__u8 params[32];		/* out: KWASMI_TYPE_* of each parameter */
+	__u8 results[32];		/* out: KWASMI_TYPE_* of each result */
+	__u64 log;			/* address of the log buffer */
+	__u32 log_size;
+	__u32 log_len;			/* out */
+};
+
+#define KWASMI_TYPE_I32			1
+#define KWASMI_TYPE_I64			2
+#define KWASMI_TYPE_F32			3
+#define KWASMI_TYPE_F64			4
+
+/*
+ * KWASMI_IOC_CALL on an instance fd or service fd of a reactor: calls an exported function.
+ *
+ * The function runs in the calling thread, one call of an instance at a time, in the order in which
+ * the calls came. Calls wait until KWASMI_IOC_RUN has initialised the reactor. Arguments and
+ * results are passed as in struct kwasmi_invoke. The function reads `input` and appends to `output`
+ * by the host functions of `kwasmi_call_1`, see docs/calls.md. Files are accessed as in
+ * KWASMI_IOC_RUN, with the credentials of the process that started the instance.
+ *
+ * A call that has begun does not stop for a signal, unless the signal is fatal. If the function
+ * calls proc_exit, traps, or reaches a limit of the instance, the guest ends: the ioctl returns 0,
+ * and `returned` is 0.
+ *
+ * These errors mean that the function has not run:
+ *
+ * EOPNOTSUPP	The instance is not a reactor.
+ * EINVAL	There is no function with this number, or it has another number of parameters.
+ * E2BIG	`args_len` exceeds KWASMI_INVOKE_MAX, or `input_len` or `output_size` exceeds
+ *		KWASMI_CALL_BYTES_MAX.
+ * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached.
+ * ESHUTDOWN	The guest has ended, or the instance has been freed.
+ * ETIMEDOUT	`timeout` has passed.
+ * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED.
+ * EFAULT	`args` or `input` is not readable.
+ * ENOMEM	Out of memory.
+ *
+ * These errors mean that the function may have run, and that its results are lost:
+ *
+ * EINPROGRESS	`timeout` has passed. The function runs on.
+ * ECONNRESET	The instance was freed before the function returned.
+ * EFAULT	`results`, `output` or this structure is not writable.
+ */
+struct kwasmi_call {
+	__u32 function;			/* number of the function, from KWASMI_IOC_FUNCTION */
+	__u32 args_len;			/* number of arguments */
+	__u64 args;			/* address of __u64[]: the arguments */
+	__u64 results;			/* address of __u64[]; gets the first results if it is too small */
+	__u32 results_len;		/* in: capacity in elements; out: number of results */
+	__u32 input_len;		/* bytes, 0 to KWASMI_CALL_BYTES_MAX */
+	__u64 input;			/* address of the input */
+	__u64 output;			/* address of the buffer for the output */
+	__u32 output_size;		/* size of the buffer, 0 to KWASMI_CALL_BYTES_MAX */
+	__u32 output_len;		/* out: bytes of output */
+	__u64 timeout;			/* nanoseconds, or KWASMI_UNLIMITED */
+	__u32 returned;			/* out: 1 if the function returned, 0 if the guest ended */
+	__u32 status;			/* out, if `returned` is 0: as in struct kwasmi_run */
+	__u32 code;			/* out, if `returned` is 0: as in struct kwasmi_run */
+	__u32 flags;			/* none defined */
+	__u64 limit_value;		/* out, if `returned` is 0: as in struct kwasmi_run */
+	__u64 log;			/* address of the log buffer: explains how the guest ended */
+	__u32 log_size;
+	__u32 log_len;			/* out */
+};
+
+/* Upper bound of the input, and of the output, of one call, in bytes. */
+#define KWASMI_CALL_BYTES_MAX		(1U << 20)
+
 #define KWASMI_IOC_TYPE			0xB9
 
 #define KWASMI_IOC_INFO			_IOR(KWASMI_IOC_TYPE, 0x80, struct kwasmi_info)
@@ -615,6 +711,8 @@ struct kwasmi_wait {
 #define KWASMI_IOC_RESULT		_IOWR(KWASMI_IOC_TYPE, 0x93, struct kwasmi_run)
 #define KWASMI_IOC_LOG			_IO(KWASMI_IOC_TYPE, 0x94)
 #define KWASMI_IOC_REMOVE		_IO(KWASMI_IOC_TYPE, 0x95)
+#define KWASMI_IOC_FUNCTION		_IOWR(KWASMI_IOC_TYPE, 0x97, struct kwasmi_function)
+#define KWASMI_IOC_CALL			_IOWR(KWASMI_IOC_TYPE, 0x98, struct kwasmi_call)
 /* KWASMI_IOC_KILL on an instance or service fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

@@ -16,7 +16,7 @@ topic() { ! grep -F "FAILED $1: " out; }
 calls() { "$command" inspect "$wasm" | grep -qx "imports: $1"; }
 complete() { equal 0 "$status" || { grep FAILED out; tail -n 3 out; return 1; }; }
 
-check "the cases call every function" calls 50
+check "the cases call every function" calls 52
 make_world
 cases "$wasm" "$native" >out
 status=$?

@@ -75,10 +75,22 @@ resident_needs_proc() {
     equal 1 $? && equal "" "$(cat printed)"
 }
 
+# Words of two texts, the second one longer than a buffer of the guest and without an end of line.
+words_of_callers() {
+    cat /suites/services.sh >two && printf 'the last word' >>two && kwasmi spawn words $examples/words.wasm || return
+    for text in /suites/examples.sh two; do
+        tr -cs '[:alnum:]' '\n' <$text | tr '[:upper:]' '[:lower:]' | cut -c 1-31 | sed '/^$/d' >"$(basename $text).words"
+        equal "$(wc -l <"$(basename $text).words" | tr -d ' ')" "$(kwasmi call --input $text words add)" || return
+    done
+    sort examples.sh.words two.words | uniq -c | awk '{ print $1, $2 }' | sort -k1,1nr -k2 | head -n 50 >expected
+    kwasmi call --output printed words most 50 >lines && equal 50 "$(cat lines)" && cmp expected printed && kwasmi stop words
+}
+
 check "rotate keeps lines in files of bounded size, and continues with them" log_rotates
 check "rotate neither splits a long line nor loses the last one" log_keeps_long_line
 check "rotate cannot write to a folder that it was handed for reading" log_outside
 check "meminfo answers requests with the fields of /proc/meminfo" meminfo_answers
 check "resident prints the memory of 300 processes" resident_of_300
 check "resident fails without /proc" resident_needs_proc
+check "words counts the words of several callers" words_of_callers
 finish

@@ -7,6 +7,7 @@ pub mod signing;
 
 use self::{
     service::{
+        CallArgs,
         LogsArgs,
         NameArgs,
         PsArgs,
@@ -92,6 +93,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Wait until a service has ended, and exit with its status
     Wait(WaitArgs),
+    /// Call a function of a service
+    Call(CallArgs),
     /// End a service and remove its name
     Stop(NameArgs),
     /// End a service; its name, its output and its exit status stay until `rm`

@@ -2,6 +2,7 @@
 
 //! Execution of the commands: reads their arguments, and prints results and failures.
 
+mod call;
 mod dump;
 mod help;
 mod key;
@@ -122,6 +123,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Ps(args) => service::ps(args),
         Command::Logs(args) => service::logs(args),
         Command::Wait(args) => service::wait(args),
+        Command::Call(args) => call::call(args),
         Command::Stop(args) => service::stop(args),
         Command::Kill(args) => service::kill(args),
         Command::Rm(args) => service::rm(args),

@@ -172,6 +172,8 @@ pub struct Start {
     pub sigpipe: bool,
     /// Exported function to call in place of the entry of a program.
     pub invoke: Option<Invocation>,
+    /// Set for a reactor, whose functions other processes call.
+    pub reactor: bool,
 }
 
 /// A kernel module's device.

@@ -436,7 +436,8 @@ impl Module for KernelModule {
             fds_len: u32::try_from(fds.len()).map_err(|_| Errno::TOOBIG)?,
             limits: address(&limits),
             limits_len: u32::try_from(limits.len()).map_err(|_| Errno::TOOBIG)?,
-            flags: if start.sigpipe { uapi::KWASMI_START_SIGPIPE } else { 0 },
+            flags: if start.sigpipe { uapi::KWASMI_START_SIGPIPE } else { 0 }
+                | if start.reactor { uapi::KWASMI_START_REACTOR } else { 0 },
             log: log.address(),
             log_size: LOG_BYTES,
             invoke: if invoke.is_empty() { 0 } else { address(&invoke) },

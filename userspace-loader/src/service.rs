@@ -2,6 +2,8 @@
 
 //! Services: instances with a name, `struct kwasmi_service`.
 
+#[expect(unsafe_code, reason = "calls ioctl(2)")]
+pub mod calls;
 #[expect(unsafe_code, reason = "calls close(2)")]
 pub mod inherited;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]

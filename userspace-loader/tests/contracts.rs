@@ -121,6 +121,7 @@ fn the_documents_list_each_function() {
             "wasi_snapshot_preview1" | "wasi_unstable" => "docs/wasi.md",
             "kwasmi_batch_1" => "docs/batch.md",
             "kwasmi_bytes_1" => "docs/bytes.md",
+            "kwasmi_call_1" => "docs/calls.md",
             module => panic!("no document is known for {module}"),
         };
         let text = read(document);

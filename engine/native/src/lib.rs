@@ -255,6 +255,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         fds: grants.as_ptr(),
         fds_len: grants.len(),
         invoke: ptr::null(),
+        is_reactor: false,
         limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
         limit: 0,
         log: &raw mut log,
@@ -270,6 +271,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     let mut log = engine.log();
     let mut running = RunArgs {
         instance: start.instance,
+        call: ptr::null(),
         ending: 0,
         code: 0,
         results: [0; INVOKE_MAX],

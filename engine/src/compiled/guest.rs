@@ -27,8 +27,11 @@ use crate::{
     },
     ffi::{
         Ending,
+        INVOKE_MAX,
         InstanceLimits,
         Limit,
+        NumberType,
+        Status,
         Trap, //
     },
     host::{
@@ -42,8 +45,12 @@ use crate::{
     },
     interface::ENTRY,
     invoke::{
+        Callable,
+        Functions,
         INITIALIZE,
-        Invocation, //
+        Invocation,
+        is_reserved,
+        unknown, //
     },
     kernel_host::KernelHost,
     outcome::{
@@ -114,15 +121,15 @@ impl Native {
         Ok(Self { program, declarations: compiled.declarations, code, imports, stack })
     }
 
-    /// Returns the functions to call, in order.
-    fn entries(&self, invoked: Option<u32>) -> Vec<(u32, Entry)> {
+    /// Returns the functions that run first, in order.
+    fn entries(&self, functions: &Functions<'_>, invoked: Option<u32>) -> Vec<(u32, Entry)> {
         let function = |entry| match entry {
             Entry::Start => self.program.start,
             Entry::Program => self.program.export(ENTRY),
             Entry::Initialize => self.program.export(INITIALIZE),
             Entry::Invoked => invoked,
         };
-        let all = Entry::all(self.program.start.is_some(), invoked.is_some());
+        let all = Entry::all(self.program.start.is_some(), functions);
         all.filter_map(|entry| Some((function(entry)?, entry))).collect()
     }
 
@@ -133,12 +140,7 @@ impl Native {
     ///
     /// [`Refusal`] if the module exports no such function, or it cannot be called.
     fn invoked(&self, invocation: &Invocation<'_>) -> Result<(u32, &Type), Refusal> {
-        if let Some(initialize) = self.program.export(INITIALIZE) {
-            let ty = self.function_type(initialize)?;
-            if !ty.params.is_empty() || !ty.results.is_empty() {
-                return Err(Refusal::from(String::from("function _initialize takes parameters or has results")));
-            }
-        }
+        self.check_initialize()?;
         let index = self.program.export(invocation.name).ok_or_else(|| invocation.unknown())?;
         if index < self.declarations.imported {
             return Err(invocation.imported());
@@ -146,6 +148,45 @@ impl Native {
         let ty = self.function_type(index)?;
         invocation.check(&ty.params, &ty.results, |ty| is_wide(*ty).is_some())?;
         Ok((index, ty))
+    }
+
+    /// Checks that [`INITIALIZE`], if it is exported, has no parameters and results.
+    fn check_initialize(&self) -> Result<(), Refusal> {
+        if let Some(initialize) = self.program.export(INITIALIZE) {
+            let ty = self.function_type(initialize)?;
+            if !ty.params.is_empty() || !ty.results.is_empty() {
+                return Err(Refusal::from(String::from("function _initialize takes parameters or has results")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the exported function `name`, for callers of a reactor.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if there is no such function, or it cannot be called.
+    pub(crate) fn callable(&self, name: &str) -> Result<Callable, Refusal> {
+        let exports = self.program.exports.iter().zip(0..);
+        let mut named = exports.filter(|((export, _), _)| export == name && !is_reserved(name));
+        let ((_, index), number) = named.next().ok_or_else(|| unknown(name))?;
+        if *index < self.declarations.imported {
+            return Err(Invocation { name, args: &[] }.imported());
+        }
+        let ty = self.function_type(*index)?;
+        Callable::new(name, number, (&ty.params, &ty.results), |ty| number_type(*ty))
+    }
+
+    /// Returns index and type of the function with the number of [`Native::callable`].
+    fn called(&self, number: u32) -> Option<(u32, &Type)> {
+        let (name, index) = self.program.exports.get(number as usize)?;
+        let ty = self.declarations.function_type(*index).ok()?;
+        let types = ty.params.iter().chain(&ty.results);
+        let is_callable = *index >= self.declarations.imported
+            && !is_reserved(name)
+            && ty.params.len().max(ty.results.len()) <= INVOKE_MAX
+            && types.clone().all(|ty| is_wide(*ty).is_some());
+        is_callable.then_some((*index, ty))
     }
 
     fn function_type(&self, index: u32) -> Result<&Type, Refusal> {
@@ -173,6 +214,8 @@ enum Progress {
     Call(usize),
     /// The function with this index is paused, with a request that is not answered.
     Within(usize, Request),
+    /// The reactor waits for its next call.
+    Idle,
     /// The guest has ended.
     Ended(End),
 }
@@ -210,6 +253,9 @@ pub struct Guest<H: Host + 'static> {
     /// bits.
     results: Vec<(bool, u64)>,
     has_returned: bool,
+    is_reactor: bool,
+    /// Set while the host requests checkpoints.
+    has_ticks: bool,
     /// Why the quick form of a host call declined, after the call.
     stop: Option<Stop>,
 }
@@ -249,17 +295,21 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     pub(crate) fn new(
         native: Arc<Native>,
         state: State<H>,
-        invocation: Option<Invocation<'_>>,
+        functions: Functions<'_>,
     ) -> Result<Self, Refusal> {
+        let is_reactor = matches!(functions, Functions::Reactor);
+        if is_reactor {
+            native.check_initialize()?;
+        }
         let (mut invoked, mut args, mut results) = (None, Vec::new(), Vec::new());
-        if let Some(invocation) = &invocation {
+        if let Some(invocation) = functions.invocation() {
             let (index, ty) = native.invoked(invocation)?;
             let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
             invoked = Some(index);
             args = ty.params.iter().zip(invocation.args).map(|(ty, arg)| narrowed(is_wide(ty), *arg)).collect();
             results = ty.results.iter().map(|ty| (is_wide(ty), 0)).collect();
         }
-        let entries = native.entries(invoked);
+        let entries = native.entries(&functions, invoked);
         let mut imports = Vec::new();
         imports.try_reserve_exact(native.imports.len()).map_err(|_| Refusal::from(Error::Memory.to_string()))?;
         imports.extend(native.imports.iter().map(|function| function.entry::<H>()));
@@ -289,6 +339,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             args,
             results,
             has_returned,
+            is_reactor,
+            has_ticks: false,
             stop,
         })
     }
@@ -310,7 +362,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     pub(crate) fn function(&self) -> Option<Entry> {
         let entry = match self.progress {
             Progress::Call(entry) | Progress::Within(entry, _) => entry,
-            Progress::Ended(_) => return self.entries.last().map(|(_, entry)| *entry),
+            Progress::Idle | Progress::Ended(_) => return self.entries.last().map(|(_, entry)| *entry),
         };
         self.entries.get(entry).map(|(_, entry)| *entry)
     }
@@ -326,6 +378,31 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.results.len()
     }
 
+    /// Begins a call of a reactor that is idle: [`Guest::run`] runs the function with the number
+    /// of [`Native::callable`].
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoFunction`] if the guest is not idle or there is no such function;
+    /// [`Status::Argument`] if the number of arguments is wrong.
+    pub(crate) fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
+        let Progress::Idle = self.progress else { return Err(Status::NoFunction) };
+        let (index, ty) = self.native.called(number).ok_or(Status::NoFunction)?;
+        if ty.params.len() != args.len() {
+            return Err(Status::Argument);
+        }
+        let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
+        self.args.clear();
+        self.args.extend(ty.params.iter().zip(args).map(|(ty, arg)| narrowed(is_wide(ty), *arg)));
+        self.results.clear();
+        self.results.extend(ty.results.iter().map(|ty| (is_wide(ty), 0)));
+        self.entries.clear();
+        self.entries.push((index, Entry::Invoked));
+        self.has_returned = false;
+        self.progress = Progress::Call(0);
+        Ok(())
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         Usage { fuel: self.state.wasi.fuel(), memory_peak: self.memory_peak }
     }
@@ -335,7 +412,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         if let Progress::Ended(end) = self.progress {
             return Outcome::Ended(end);
         }
-        match self.host_mut().checkpoint() {
+        // The host has just decided that a call may begin.
+        let begins = matches!(self.progress, Progress::Call(0)) && self.is_reactor && self.has_ticks;
+        let pause = if begins { Pause::Continue } else { self.host_mut().checkpoint() };
+        match pause {
+            Pause::Continue | Pause::Interrupt if matches!(self.progress, Progress::Idle) => return Outcome::Idle,
             Pause::Continue => {}
             Pause::Interrupt => return Outcome::Interrupted,
             Pause::End(end) => {
@@ -345,18 +426,25 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
         }
         self.instance.clear_requests(self.stack.limit());
-        let [flag, limit] = self.instance.request_words();
-        // SAFETY: The words are in the instance's context, which stays where it is until the ticks
-        // end below; if the engine is left before, they end with the entry. The engine and compiled
-        // code access both words atomically meanwhile.
-        let ticks = unsafe { Ticks::new(flag, limit, STACK_LIMIT_RAISED) };
-        if KernelHost::new().tick(Some(ticks)).is_err() {
-            self.progress = Progress::Ended(End::OUT_OF_MEMORY);
-            return Outcome::Ended(End::OUT_OF_MEMORY);
+        if !self.has_ticks {
+            let [flag, limit] = self.instance.request_words();
+            // SAFETY: The words are in the instance's context, which stays where it is until the
+            // ticks end below or the instance is dropped; if the engine is left before, they end
+            // with the entry. The engine and compiled code access both words atomically meanwhile.
+            let ticks = unsafe { Ticks::new(flag, limit, STACK_LIMIT_RAISED) };
+            if KernelHost::new().tick(Some(ticks)).is_err() {
+                self.progress = Progress::Ended(End::OUT_OF_MEMORY);
+                return Outcome::Ended(End::OUT_OF_MEMORY);
+            }
+            self.has_ticks = true;
         }
         let outcome = self.execute(&mut report);
-        // Without ticks to start, the call does not fail.
-        let _ = KernelHost::new().tick(None);
+        // The next call of a reactor finds the ticks there.
+        if outcome != Outcome::Idle {
+            // Without ticks to start, the call does not fail.
+            let _ = KernelHost::new().tick(None);
+            self.has_ticks = false;
+        }
         report(self.usage());
         outcome
     }
@@ -366,7 +454,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         loop {
             let (entry, request) = match self.progress {
                 Progress::Ended(end) => return Outcome::Ended(end),
+                Progress::Idle => return Outcome::Idle,
                 Progress::Call(entry) => match self.entries.get(entry).copied() {
+                    None if self.is_reactor => {
+                        self.has_returned = true;
+                        self.progress = Progress::Idle;
+                        return Outcome::Idle;
+                    }
                     None => {
                         self.has_returned = true;
                         self.progress = Progress::Ended(End::exited(0));
@@ -580,14 +674,21 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     }
 }
 
+/// Returns the type of a number, and `None` if the type is not a number.
+fn number_type(ty: ValType) -> Option<NumberType> {
+    match ty {
+        ValType::I32 => Some(NumberType::I32),
+        ValType::I64 => Some(NumberType::I64),
+        ValType::F32 => Some(NumberType::F32),
+        ValType::F64 => Some(NumberType::F64),
+        ValType::V128 | ValType::Ref(_) => None,
+    }
+}
+
 /// Returns true if a number has 64 bits, false if it has 32, and `None` if the type is not a
 /// number.
 fn is_wide(ty: ValType) -> Option<bool> {
-    match ty {
-        ValType::I64 | ValType::F64 => Some(true),
-        ValType::I32 | ValType::F32 => Some(false),
-        ValType::V128 | ValType::Ref(_) => None,
-    }
+    number_type(ty).map(|ty| matches!(ty, NumberType::I64 | NumberType::F64))
 }
 
 /// Returns the bits of a number without those that are not part of it.

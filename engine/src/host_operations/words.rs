@@ -173,6 +173,24 @@ impl Argument for &mut [u8] {
     }
 }
 
+impl Argument for &[u8] {
+    const WORDS: usize = 2;
+
+    #[inline(always)]
+    fn put(self, words: &mut Words) {
+        words.put_address(self.as_ptr().cast_mut());
+        words.put(self.len() as u64);
+    }
+
+    #[inline(always)]
+    unsafe fn take(words: &mut Words) -> Option<Self> {
+        let (start, len) = words.take_slice()?;
+        // SAFETY: By the safety requirement of this function, the words are address and length of a
+        // slice that is borrowed.
+        Some(unsafe { slice::from_raw_parts(start, len) })
+    }
+}
+
 impl Argument for &mut [PollEntry] {
     const WORDS: usize = 2;
 

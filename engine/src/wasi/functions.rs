@@ -21,6 +21,10 @@ use super::{
         count,
         find, //
     },
+    call::{
+        input,
+        output, //
+    },
     files::{
         close,
         fd_advise,

@@ -2,7 +2,7 @@
 
 //! The system interface of a guest, decoded from linear memory, over [`Host`]:
 //! `wasi_snapshot_preview1`, its predecessor `wasi_unstable`, `kwasmi_batch_1` for many operations
-//! in one call, and `kwasmi_bytes_1` for searches in memory.
+//! in one call, `kwasmi_bytes_1` for searches in memory, and `kwasmi_call_1` for the data of calls.
 //!
 //! Guest pointers are checked before use, and guest memory is read once. A call that the host
 //! interrupts has done nothing. It is repeated later with the same arguments, so the guest does not
@@ -11,6 +11,7 @@
 pub mod abi;
 mod batch;
 mod bytes;
+mod call;
 mod calls;
 pub mod fds;
 mod files;

@@ -104,6 +104,11 @@ macro_rules! wasi_functions {
                 find(bytes: u32, len: u32, byte: u32, found: u32);
                 count(bytes: u32, len: u32, byte: u32, counted: u32);
             }
+            // docs/calls.md
+            "kwasmi_call_1" {
+                input(buf: u32, buf_len: u32, offset: u32, size: u32);
+                output(buf: u32, buf_len: u32);
+            }
         }
     };
     (

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls every function of WASI preview 1, of `kwasmi_batch_1` and of `kwasmi_bytes_1` in cases.
-//! Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE: got RESULT, expected
-//! RESULT` if the result is not that of the specification.
+//! Calls every function of WASI preview 1, of `kwasmi_batch_1`, of `kwasmi_bytes_1` and of
+//! `kwasmi_call_1` in cases. Prints a line `TOPIC: CASE: RESULT` for each, and `FAILED TOPIC: CASE:
+//! got RESULT, expected RESULT` if the result is not that of the specification.
 //!
 //!     wasi.wasm all one 'two words' '' ünïcode
 //!         All cases but those of sockets. The environment is A=1 EMPTY= 'SPACES= a b ', standard
@@ -20,6 +20,7 @@
 mod abi;
 mod batch;
 mod bytes;
+mod call;
 mod case;
 mod clocks;
 mod descriptors;
@@ -74,6 +75,7 @@ fn all(world: &World) -> Result {
     poll::cases(world)?;
     batch::cases(world)?;
     bytes::cases();
+    call::cases();
     faults::cases(world)
 }
 

@@ -6,6 +6,8 @@
 //!     kwasmi-abi [PART]...   runs these parts; by default all that have no suite of their own
 
 mod audit;
+mod call_cost;
+mod calls;
 mod cgroup;
 mod command;
 mod directories;
@@ -46,7 +48,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 26] = [
+const PARTS: [(&str, Part); 28] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -59,6 +61,8 @@ const PARTS: [(&str, Part); 26] = [
     ("signals", signals::tests),
     ("kill", kill::tests),
     ("services", services::tests),
+    ("calls", calls::tests),
+    ("call-cost", call_cost::tests),
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
     ("race", race::tests),
@@ -76,7 +80,7 @@ const PARTS: [(&str, Part); 26] = [
 ];
 
 /// Parts that run only if named: they have their own suites.
-const ALONE: [&str; 6] = ["hostile", "soak", "signing", "process-limits", "io-limits", "rebuilt"];
+const ALONE: [&str; 7] = ["call-cost", "hostile", "soak", "signing", "process-limits", "io-limits", "rebuilt"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

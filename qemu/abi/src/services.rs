@@ -75,7 +75,12 @@ fn publish(instance: &OwnedFd, name: &str, log: i32) -> Answer {
     call(instance, uapi::IOC_PUBLISH, &mut kwasmi_publish { name: chars(name), log, flags: 0 })
 }
 
-fn find(name: &str) -> Result<OwnedFd, i32> {
+/// Publishes an instance without a log. Panics if it is refused.
+pub(crate) fn publish_named(instance: &OwnedFd, name: &str) {
+    assert_eq!(publish(instance, name, -1), Ok(0));
+}
+
+pub(crate) fn find(name: &str) -> Result<OwnedFd, i32> {
     owned(call(&device(), uapi::IOC_FIND, &mut kwasmi_find { name: chars(name) }))
 }
 

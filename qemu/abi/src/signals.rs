@@ -65,7 +65,7 @@ fn guests() -> (Vec<OwnedFd>, std::io::PipeWriter) {
 
 extern "C" fn handler(_signal: i32) {}
 
-fn handle(flags: i32) {
+pub(crate) fn handle(flags: i32) {
     // SAFETY: `sigaction` consists of integers and addresses, for which zero is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as extern "C" fn(i32) as libc::sighandler_t;

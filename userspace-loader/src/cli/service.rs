@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of the commands for services: `spawn`, `ps`, `logs`, `wait`, `stop`, `kill` and
-//! `rm`.
+//! The command line of the commands for services: `spawn`, `ps`, `call`, `logs`, `wait`, `stop`,
+//! `kill` and `rm`.
 
 use super::{
     GuestArgs,
@@ -150,6 +150,44 @@ pub struct WaitArgs {
     /// Name of the service
     #[arg(value_name = "NAME")]
     pub name: Name,
+}
+
+/// Arguments of `call`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Prints the results of the function, one a line.
+
+Exit status:
+  0    the function has returned
+  124  a limit of the service was reached, or the time of --timeout is over
+  125  kwasmi itself failed, the function cannot be called, or the service ended
+  127  there is no such service
+  134  the guest trapped
+  137  the guest was killed")]
+pub struct CallArgs {
+    /// File that the function can read, of at most 1 MiB ("-": standard input)
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// File for the bytes that the function writes, at most 1 MiB ("-": standard output)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Longest time to wait, such as 1.5s or 500ms; a number without a unit is in seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<NonZeroU64>,
+
+    /// Name of the service
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+
+    /// Name of the exported function
+    #[arg(value_name = "FUNCTION")]
+    pub function: String,
+
+    /// Arguments of the function: numbers
+    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
 }
 
 /// Arguments of `rm`.

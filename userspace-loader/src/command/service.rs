@@ -5,7 +5,6 @@
 use super::{
     complain,
     device,
-    invocation,
     json,
     module_size_max,
     note_interpreted,
@@ -33,6 +32,7 @@ use crate::{
         line, //
     },
     guest_fds::GuestFds,
+    invoke,
     kernel_device::{
         self,
         KernelDevice,
@@ -137,7 +137,7 @@ fn failed(name: &Name, what: &str, errno: Errno) -> Failure {
 }
 
 /// Returns the failure of an ioctl for the service `name`.
-fn refused(name: &Name, errno: Errno) -> Failure {
+pub(super) fn refused(name: &Name, errno: Errno) -> Failure {
     let reason = match errno {
         Errno::NOENT => return Failure::new(Exit::NotFound, name.to_string(), "no service has this name"),
         Errno::PERM => "not permitted: the service belongs to another user".to_owned(),
@@ -146,7 +146,7 @@ fn refused(name: &Name, errno: Errno) -> Failure {
     Failure::new(Exit::Failed, name.to_string(), reason)
 }
 
-fn find(device: &KernelDevice, name: &Name) -> Result<KernelService, Failure> {
+pub(super) fn find(device: &KernelDevice, name: &Name) -> Result<KernelService, Failure> {
     KernelService::find(device, name).map_err(|errno| refused(name, errno))
 }
 
@@ -220,13 +220,13 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let size_max = module_size_max(&device)?;
     let wasm = source.into_wasm(size_max)?;
     read_from(stdio, args.stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
-    let invoke = invocation(None, &program, words_behind, &wasm)?;
     let guest_fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(name, "pipe", errno));
     let ((output, to_output), (error, to_error)) = (pipe()?, pipe()?);
     let mut fds = vec![Stdio::input(), stdio::output(to_output.as_fd(), 1), stdio::output(to_error.as_fd(), 2)];
     fds.extend_from_slice(guest_fds.as_slice());
-    let start = Start { invoke, ..start_of(&args.guest, &args.limits, &program, (file, words_behind), fds)? };
+    let reactor = invoke::exported(&wasm).is_ok_and(|functions| invoke::is_reactor(&functions).is_some());
+    let start = Start { reactor, ..start_of(&args.guest, &args.limits, &program, (file, words_behind), fds)? };
     let Loaded { module, identity } = run::load(&device, &program, &wasm, &start.limits, args.guest.engine.engine)?;
     note_interpreted(&program, &identity);
     let instance = module

@@ -42,7 +42,7 @@ use std::{
     fs::File,
     num::NonZeroU64,
     os::fd::{
-        AsFd as _,
+        AsFd,
         AsRawFd as _,
         BorrowedFd,
         OwnedFd, //
@@ -164,6 +164,12 @@ pub fn services(device: &KernelDevice) -> Result<Vec<Service>, Errno> {
 /// A service fd.
 #[derive(Debug)]
 pub struct KernelService(OwnedFd);
+
+impl AsFd for KernelService {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl KernelService {
     /// Returns the service with this name.

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Turns of a reactor: which task may use the instance.
+//!
+//! One task **serves** the reactor: it is in `KWASMI_IOC_RUN`, initialises the reactor, and then
+//! waits. The tasks that call functions, the **callers**, take turns, in the order in which they
+//! came. A caller runs the function itself. If it must return to userspace before the function
+//! returns, because of a signal for example, it hands the call over to the serving task, which
+//! runs the rest. The caller then waits for the result until a fatal signal or its timeout. If it
+//! leaves earlier, the function still runs to its end, and its result is dropped.
+
+use crate::host::signal;
+use kernel::{
+    error::code::{
+        ECONNRESET,
+        EINPROGRESS,
+        ESHUTDOWN,
+        ETIMEDOUT, //
+    },
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        List,
+        ListArc,
+        ListLinks, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        Mutex, //
+    },
+    task::Task, //
+};
+
+/// Turns of one reactor.
+#[pin_data]
+pub(super) struct Turns {
+    #[pin]
+    state: Mutex<State>,
+    /// Set when the serving task has something to do, or the guest has ended.
+    wakes_server: Atomic<bool>,
+    /// Set when the call that was handed over is finished, or the guest has ended.
+    wakes_caller: Atomic<bool>,
+}
+
+/// State of the turns.
+///
+/// # Invariants
+///
+/// `queue` is empty if `holder` is [`Holder::Nobody`] or `is_over` is set.
+struct State {
+    holder: Holder,
+    /// Callers that wait for their turn.
+    queue: List<Waiter>,
+    /// Set once the guest has ended or is about to be freed. It is never cleared.
+    is_over: bool,
+    /// Task that serves the reactor.
+    server: Option<ARef<Task>>,
+}
+
+/// Task whose turn it is.
+enum Holder {
+    /// The serving task, which is to initialise the reactor.
+    Server,
+    /// No task.
+    Nobody,
+    /// A caller.
+    Caller,
+    /// The serving task, which is to continue the call of this caller; `None` if the caller has
+    /// left.
+    HandedOver(Option<ARef<Task>>),
+    /// The caller of a call that the serving task has finished.
+    Finished,
+}
+
+/// Caller that waits for its turn.
+#[pin_data]
+struct Waiter {
+    task: ARef<Task>,
+    /// Set when it is the caller's turn, or the guest has ended.
+    is_woken: Atomic<bool>,
+    #[pin]
+    links: ListLinks,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Waiter { untracked; }
+}
+
+impl_list_item! {
+    impl ListItem<0> for Waiter { using ListLinks { self.links }; }
+}
+
+impl Waiter {
+    fn wake(&self) {
+        self.is_woken.store(true, Release);
+        signal::wake(&self.task);
+    }
+}
+
+/// Returns a reference to the current task.
+fn current() -> ARef<Task> {
+    ARef::from(&**kernel::current!())
+}
+
+impl State {
+    /// Gives the turn to the caller that has waited longest, if there is one.
+    fn pass_on(&mut self) {
+        // INVARIANT: The queue is empty if no waiter was popped.
+        self.holder = match self.queue.pop_front() {
+            Some(waiter) => {
+                waiter.wake();
+                Holder::Caller
+            }
+            None => Holder::Nobody,
+        };
+    }
+}
+
+/// Work of the serving task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Run the guest: its initialisation, or a call that was handed over.
+    Run,
+    /// Wait.
+    Wait,
+    /// Leave: the guest has ended.
+    Leave,
+}
+
+impl Turns {
+    /// Returns the turns of a reactor that is not initialised.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: The queue is empty.
+            state <- new_mutex!(
+                State {
+                    holder: Holder::Server,
+                    queue: List::new(),
+                    is_over: false,
+                    server: None,
+                },
+                "kwasmi::Turns::state"
+            ),
+            wakes_server: Atomic::new(false),
+            wakes_caller: Atomic::new(false),
+        })
+    }
+
+    /// Waits until it is the current task's turn, or until the monotonic clock shows `until`
+    /// nanoseconds (`u64::MAX`: no timeout).
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if the guest has ended; `ETIMEDOUT`; `ERESTARTSYS` if a signal is pending;
+    /// `ENOMEM`.
+    pub(super) fn enter(&self, until: u64) -> Result<Turn<'_>> {
+        let mut state = self.state.lock();
+        if state.is_over {
+            return Err(ESHUTDOWN);
+        }
+        if matches!(state.holder, Holder::Nobody) {
+            state.holder = Holder::Caller;
+            return Ok(Turn { turns: self });
+        }
+        drop(state);
+        self.enter_queue(until)
+    }
+
+    #[cold]
+    fn enter_queue(&self, until: u64) -> Result<Turn<'_>> {
+        let entry = ListArc::pin_init(
+            try_pin_init!(Waiter {
+                task: current(),
+                is_woken: Atomic::new(false),
+                links <- ListLinks::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        let waiter: Arc<Waiter> = entry.clone_arc();
+        let mut state = self.state.lock();
+        if state.is_over {
+            return Err(ESHUTDOWN);
+        }
+        // INVARIANT: The turn is passed on to the queue if nobody has it.
+        state.queue.push_back(entry);
+        if matches!(state.holder, Holder::Nobody) {
+            state.pass_on();
+        }
+        drop(state);
+        let result = loop {
+            match signal::sleep(until, 0, || waiter.is_woken.load(Acquire)) {
+                _ if waiter.is_woken.load(Acquire) => break Ok(()),
+                Ok(true) => {}
+                Ok(false) => break Err(ETIMEDOUT),
+                Err(_) => break Err(ERESTARTSYS),
+            }
+        };
+        let mut state = self.state.lock();
+        // SAFETY: `remove` requires that the waiter is in no other list. No other list of waiters
+        // exists for these turns, and the waiter was pushed only to this one.
+        if unsafe { state.queue.remove(&waiter) }.is_some() {
+            // Neither a turn nor the end of the guest was signalled.
+            return Err(result.err().unwrap_or(ERESTARTSYS));
+        }
+        if state.is_over {
+            return Err(ESHUTDOWN);
+        }
+        drop(state);
+        let turn = Turn { turns: self };
+        // If the wait failed meanwhile, the drop of the turn passes it on.
+        result.map(|()| turn)
+    }
+
+    /// Returns the turn if no task has it.
+    pub(super) fn try_enter(&self) -> Option<Turn<'_>> {
+        let mut state = self.state.lock();
+        if state.is_over || !matches!(state.holder, Holder::Nobody) {
+            return None;
+        }
+        state.holder = Holder::Caller;
+        Some(Turn { turns: self })
+    }
+
+    /// Makes the current task the one that serves the reactor, until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if another task serves it.
+    pub(super) fn serve(&self) -> Result<Serving<'_>> {
+        let mut state = self.state.lock();
+        if state.server.is_some() {
+            return Err(EBUSY);
+        }
+        state.server = Some(current());
+        Ok(Serving { turns: self })
+    }
+
+    /// Records that the guest has ended, and wakes all waiting tasks. The caller whose call ended
+    /// it learns how.
+    pub(super) fn end(&self) {
+        let mut state = self.close_state();
+        if matches!(state.holder, Holder::HandedOver(Some(_))) {
+            state.holder = Holder::Finished;
+        }
+    }
+
+    /// Records that the instance is about to be freed, and wakes all waiting tasks.
+    pub(super) fn close(&self) {
+        drop(self.close_state());
+    }
+
+    fn close_state(&self) -> Guard<'_, State, MutexBackend> {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        // INVARIANT: All waiters are removed.
+        while let Some(waiter) = state.queue.pop_front() {
+            waiter.wake();
+        }
+        if let Holder::HandedOver(Some(caller)) = &state.holder {
+            self.wakes_caller.store(true, Release);
+            signal::wake(caller);
+        }
+        self.wake_server(&state);
+        state
+    }
+
+    /// Makes the serving task look for work: the guest may have been killed.
+    pub(super) fn rouse(&self) {
+        self.wake_server(&self.state.lock());
+    }
+
+    fn wake_server(&self, state: &State) {
+        self.wakes_server.store(true, Release);
+        if let Some(server) = &state.server {
+            signal::wake(server);
+        }
+    }
+}
+
+/// Turn of a caller: the current task alone may use the instance. The drop passes the turn on.
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+}
+
+impl<'a> Turn<'a> {
+    /// Hands the call over to the serving task, and waits until that task has finished it, or until
+    /// the monotonic clock shows `until` nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS` if the time is over before the call is finished; `EINTR` if a fatal signal is
+    /// pending; `ECONNRESET` if the instance is freed. The turn is lost then.
+    pub(super) fn hand_over(self, until: u64) -> Result<Self> {
+        let turns = self.turns;
+        // The drop would pass the turn on.
+        core::mem::forget(self);
+        let mut state = turns.state.lock();
+        if state.is_over {
+            return Err(ECONNRESET);
+        }
+        turns.wakes_caller.store(false, Release);
+        state.holder = Holder::HandedOver(Some(current()));
+        turns.wake_server(&state);
+        drop(state);
+        let result = loop {
+            match signal::sleep_killable(until, || turns.wakes_caller.load(Acquire)) {
+                _ if turns.wakes_caller.load(Acquire) => break Ok(()),
+                Ok(true) => {}
+                Ok(false) => break Err(EINPROGRESS),
+                Err(_) => break Err(EINTR),
+            }
+        };
+        let mut state = turns.state.lock();
+        match state.holder {
+            Holder::Finished => {
+                state.holder = Holder::Caller;
+                drop(state);
+                Ok(Self { turns })
+            }
+            _ if state.is_over => Err(ECONNRESET),
+            _ => {
+                state.holder = Holder::HandedOver(None);
+                Err(result.err().unwrap_or(EINPROGRESS))
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state.lock();
+        if !state.is_over {
+            state.pass_on();
+        }
+    }
+}
+
+/// Guard of the task that serves a reactor.
+pub(super) struct Serving<'a> {
+    turns: &'a Turns,
+}
+
+impl Serving<'_> {
+    /// Returns what the serving task is to do.
+    pub(super) fn work(&self) -> Work {
+        self.turns.wakes_server.store(false, Release);
+        let state = self.turns.state.lock();
+        match state.holder {
+            _ if state.is_over => Work::Leave,
+            Holder::Server | Holder::HandedOver(_) => Work::Run,
+            Holder::Nobody | Holder::Caller | Holder::Finished => Work::Wait,
+        }
+    }
+
+    /// Records that the reactor is initialised, or that the call that was handed over is finished.
+    pub(super) fn finish(&self) {
+        let mut state = self.turns.state.lock();
+        match &state.holder {
+            Holder::HandedOver(Some(caller)) => {
+                self.turns.wakes_caller.store(true, Release);
+                signal::wake(caller);
+                state.holder = Holder::Finished;
+            }
+            Holder::Server | Holder::HandedOver(None) if !state.is_over => state.pass_on(),
+            _ => {}
+        }
+    }
+
+    /// Waits until there is something to do. Returns false once the monotonic clock shows `until`
+    /// nanoseconds (`u64::MAX`: never).
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if a signal is pending.
+    pub(super) fn wait(&self, until: u64) -> Result<bool> {
+        let turns = self.turns;
+        loop {
+            match signal::sleep(until, 0, || turns.wakes_server.load(Acquire)) {
+                _ if turns.wakes_server.load(Acquire) => return Ok(true),
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(_) => return Err(ERESTARTSYS),
+            }
+        }
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let server = self.turns.state.lock().server.take();
+        // The reference is dropped after the lock is released.
+        drop(server);
+    }
+}

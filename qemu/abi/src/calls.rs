@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `KWASMI_IOC_FUNCTION` and `KWASMI_IOC_CALL`.
+
+use crate::{
+    kernel::{
+        Answer,
+        address,
+        assert_nothing_held,
+        call as ioctl,
+        grant,
+        module,
+        run,
+        start_with, //
+    },
+    ktap::Tests,
+    signals::{
+        self,
+        LOOP_ONCE, //
+    },
+    task::Child,
+};
+use kwasmi::uapi::{
+    self,
+    kwasmi_call,
+    kwasmi_fd,
+    kwasmi_function,
+    kwasmi_invoke,
+    kwasmi_run,
+    kwasmi_start, //
+};
+use std::{
+    io::{
+        Read as _,
+        Write as _,
+        pipe, //
+    },
+    os::fd::{
+        AsRawFd,
+        OwnedFd, //
+    },
+    sync::{
+        Arc,
+        atomic::{
+            AtomicI32,
+            Ordering, //
+        },
+    },
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// Reactor of all tests. `add` changes its state; `wait` reads a byte of descriptor 0 and then adds
+/// it; `echo` copies the input to the output and returns the errno of `output`.
+const REACTOR: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (import "kwasmi_call_1" "input" (func $input (param i32 i32 i32 i32) (result i32)))
+    (import "kwasmi_call_1" "output" (func $output (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $sum (mut i64) (i64.const 0))
+    (global $initialized (mut i32) (i32.const 0))
+    (func (export "_initialize")
+        (i32.store (i32.const 8) (call $output (i32.const 0) (i32.const 0)))
+        (global.set $initialized (i32.const 1)))
+    (func (export "initialized") (result i32 i32) (global.get $initialized) (i32.load (i32.const 8)))
+    (func $add (export "add") (param i64) (result i64)
+        (global.set $sum (i64.add (global.get $sum) (local.get 0)))
+        (global.get $sum))
+    (func (export "nothing"))
+    (func (export "types") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
+        (local.get 3) (local.get 2) (local.get 1) (local.get 0))
+    (func (export "wait") (result i64)
+        (i32.store (i32.const 16) (i32.const 32))
+        (i32.store (i32.const 20) (i32.const 1))
+        (drop (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 24)))
+        (call $add (i64.load8_u (i32.const 32))))
+    (func $compute (export "compute") (param $n i64) (result i64)
+        (loop $more
+            (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+            (br_if $more (i64.gt_s (local.get $n) (i64.const 0))))
+        (call $add (i64.const 1)))
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "echo") (param $len i32) (result i32 i32)
+        (drop (call $input (i32.const 65536) (local.get $len) (i32.const 0) (i32.const 40)))
+        (call $output (i32.const 65536) (i32.load (i32.const 40)))
+        (i32.load (i32.const 40)))
+    (func (export "trap") unreachable)
+    (func (export "exit") (call $exit (i32.const 3)))
+    (func (export "vector") (param v128))
+    (export "imported" (func $exit)))"#;
+
+/// Starts a reactor with these descriptors.
+fn start(text: &str, fds: &[kwasmi_fd]) -> OwnedFd {
+    let request = kwasmi_start {
+        flags: uapi::KWASMI_START_REACTOR,
+        fds: address(fds),
+        fds_len: u32::try_from(fds.len()).expect("few"),
+        ..kwasmi_start::default()
+    };
+    let (instance, log) = start_with(&module(text), request);
+    instance.unwrap_or_else(|errno| panic!("error {errno}: {log}"))
+}
+
+/// Reactor that a thread serves.
+pub(crate) struct Served {
+    pub(crate) instance: Arc<OwnedFd>,
+    thread: Option<thread::JoinHandle<Result<kwasmi_run, i32>>>,
+}
+
+impl Served {
+    /// Starts and serves [`REACTOR`].
+    pub(crate) fn new(fds: &[kwasmi_fd]) -> Self {
+        Self::of(start(REACTOR, fds))
+    }
+
+    fn of(instance: OwnedFd) -> Self {
+        let instance = Arc::new(instance);
+        let served = instance.clone();
+        Self { instance, thread: Some(thread::spawn(move || run(&served))) }
+    }
+
+    /// Waits for the end of the guest.
+    fn end(mut self) -> kwasmi_run {
+        self.thread.take().expect("is served").join().expect("no panic").expect("ends")
+    }
+
+    /// Kills the guest and waits for its end.
+    pub(crate) fn kill(self) {
+        signals::kill(self.instance.as_raw_fd());
+        assert_eq!(self.end().status, uapi::KWASMI_KILLED);
+    }
+}
+
+/// Looks up a function. Returns its number, or the error number.
+fn function(fd: &OwnedFd, name: &[u8]) -> Result<kwasmi_function, i32> {
+    let name_len = u32::try_from(name.len()).expect("short");
+    let mut request = kwasmi_function { name: address(name), name_len, ..kwasmi_function::default() };
+    ioctl(fd, uapi::IOC_FUNCTION, &mut request).map(|_| request)
+}
+
+/// Returns the call of a function, with addresses of `args` and `results`.
+pub(crate) fn request(fd: &OwnedFd, name: &str, args: &[u64], results: &mut [u64]) -> kwasmi_call {
+    kwasmi_call {
+        function: function(fd, name.as_bytes()).expect("exported").function,
+        args: address(args),
+        args_len: u32::try_from(args.len()).expect("few"),
+        results: results.as_mut_ptr().expose_provenance() as u64,
+        results_len: u32::try_from(results.len()).expect("few"),
+        timeout: u64::MAX,
+        ..kwasmi_call::default()
+    }
+}
+
+/// Calls a function. Returns its results, or the error number; panics if the guest ends.
+fn call_for(fd: &OwnedFd, name: &str, args: &[u64], timeout: u64) -> Result<Vec<u64>, i32> {
+    let mut results = [0; 32];
+    let mut request = kwasmi_call { timeout, ..request(fd, name, args, &mut results) };
+    ioctl(fd, uapi::IOC_CALL, &mut request)?;
+    assert_eq!(request.returned, 1, "status {}, code {}", request.status, request.code);
+    Ok(results[..request.results_len as usize].to_vec())
+}
+
+fn call(fd: &OwnedFd, name: &str, args: &[u64]) -> Result<Vec<u64>, i32> {
+    call_for(fd, name, args, u64::MAX)
+}
+
+/// Waits until thread `id` of this process sleeps in a system call.
+fn wait_for_sleep(id: &AtomicI32) {
+    let is_asleep = || {
+        let id = id.load(Ordering::SeqCst);
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{id}/stat")).unwrap_or_default();
+        id != 0 && stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['S', 'D']))
+    };
+    // Twice, since a thread may sleep shortly for a lock.
+    for _ in 0..2 {
+        let begin = Instant::now();
+        while !is_asleep() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no sleep");
+            thread::sleep(Duration::from_millis(2));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs `work` in a thread that stores its id.
+fn with_id<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Arc<AtomicI32>, thread::JoinHandle<T>) {
+    let id = Arc::new(AtomicI32::new(0));
+    let stored = id.clone();
+    let thread = thread::spawn(move || {
+        stored.store(crate::task::id(), Ordering::SeqCst);
+        work()
+    });
+    (id, thread)
+}
+
+/// Starts a thread that calls `name`, and waits until it sleeps.
+fn caller(instance: &Arc<OwnedFd>, name: &'static str, args: &'static [u64]) -> thread::JoinHandle<Result<Vec<u64>, i32>> {
+    let instance = instance.clone();
+    let (id, thread) = with_id(move || call(&instance, name, args));
+    wait_for_sleep(&id);
+    thread
+}
+
+fn raw(fd: &OwnedFd, mut request: kwasmi_call) -> Answer {
+    ioctl(fd, uapi::IOC_CALL, &mut request)
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("FUNCTION returns the types of an exported function, and refuses others", || {
+        let instance = start(REACTOR, &[]);
+        let types = function(&instance, b"types").expect("exported");
+        let expected = [uapi::KWASMI_TYPE_I32, uapi::KWASMI_TYPE_I64, uapi::KWASMI_TYPE_F32, uapi::KWASMI_TYPE_F64];
+        assert_eq!((types.params_len, types.results_len), (4, 4));
+        assert_eq!(types.params[..4].iter().map(|ty| u32::from(*ty)).collect::<Vec<_>>(), expected);
+        assert_eq!(types.results[..4].iter().rev().map(|ty| u32::from(*ty)).collect::<Vec<_>>(), expected);
+        for (name, errno) in [
+            (&b"none"[..], libc::ENOENT),
+            (b"memory", libc::ENOENT),
+            (b"_initialize", libc::ENOENT),
+            (b"vector", libc::EOPNOTSUPP),
+            (b"imported", libc::EOPNOTSUPP),
+            (b"", libc::EINVAL),
+            (b"\xff", libc::EINVAL),
+            (&[b'a'; 4096], libc::ENOENT),
+            (&[b'a'; 4097], libc::E2BIG),
+        ] {
+            assert_eq!(function(&instance, name).err(), Some(errno), "{name:?}");
+        }
+        let mut wild = kwasmi_function { name: 1, name_len: 4, ..kwasmi_function::default() };
+        assert_eq!(ioctl(&instance, uapi::IOC_FUNCTION, &mut wild), Err(libc::EFAULT));
+        let mut text = [0_u8; 64];
+        let log = text.as_mut_ptr().expose_provenance() as u64;
+        let mut none = kwasmi_function { name: address(b"none"), name_len: 4, log, log_size: 64, ..kwasmi_function::default() };
+        assert_eq!(ioctl(&instance, uapi::IOC_FUNCTION, &mut none), Err(libc::ENOENT));
+        assert_eq!(text[..none.log_len as usize], *b"no function none is exported");
+    });
+    tests.add("a reactor is not a program, and a program is not a reactor", || {
+        let reactor = kwasmi_start { flags: uapi::KWASMI_START_REACTOR, ..kwasmi_start::default() };
+        let (refused, log) = start_with(&module(LOOP_ONCE), reactor);
+        assert_eq!(refused.err(), Some(libc::ENOEXEC));
+        assert_eq!(log, "function _start is exported: a program, not a reactor");
+        let invoke = kwasmi_invoke::default();
+        let both = kwasmi_start { invoke: std::ptr::from_ref(&invoke).expose_provenance() as u64, ..reactor };
+        assert_eq!(start_with(&module(REACTOR), both).0.err(), Some(libc::EINVAL));
+        let program = crate::kernel::start(&module(LOOP_ONCE));
+        assert_eq!(function(&program, b"_start").err(), Some(libc::EOPNOTSUPP));
+        assert_eq!(raw(&program, kwasmi_call::default()), Err(libc::EOPNOTSUPP));
+    });
+    tests.add("CALL passes arguments and results, and the reactor keeps its state", || {
+        let served = Served::new(&[]);
+        let instance = &served.instance;
+        assert_eq!(call(instance, "initialized", &[]), Ok(vec![1, 53]));
+        assert_eq!(call(instance, "add", &[40]), Ok(vec![40]));
+        assert_eq!(call(instance, "add", &[u64::MAX]), Ok(vec![39]));
+        assert_eq!(call(instance, "nothing", &[]), Ok(vec![]));
+        let args = [u64::MAX, 1 << 40, 0xdead_0000_3fc0_0000, f64::NAN.to_bits()];
+        assert_eq!(call(instance, "types", &args), Ok(vec![args[3], 0x3fc0_0000, 1 << 40, 0xffff_ffff]));
+        let mut results = [7; 2];
+        let mut request = request(instance, "types", &args, &mut results);
+        assert_eq!(ioctl(&**instance, uapi::IOC_CALL, &mut request), Ok(0));
+        // The first results, and the number of all.
+        assert_eq!((request.results_len, results), (4, [args[3], 0x3fc0_0000]));
+        assert_eq!(run(instance).err(), Some(libc::EBUSY));
+        served.kill();
+    });
+    tests.add("CALL refuses invalid requests without running the function", || {
+        let served = Served::new(&[]);
+        let instance = &*served.instance;
+        let add = function(instance, b"add").expect("exported").function;
+        let args = [1_u64; 33];
+        let valid = kwasmi_call { function: add, args: address(&args), args_len: 1, timeout: u64::MAX, ..kwasmi_call::default() };
+        for (wrong, errno) in [
+            (kwasmi_call { args_len: 0, ..valid }, libc::EINVAL),
+            (kwasmi_call { args_len: 2, ..valid }, libc::EINVAL),
+            (kwasmi_call { args_len: 33, ..valid }, libc::E2BIG),
+            (kwasmi_call { args_len: u32::MAX, ..valid }, libc::E2BIG),
+            (kwasmi_call { args: 1, ..valid }, libc::EFAULT),
+            (kwasmi_call { function: 10_000, ..valid }, libc::EINVAL),
+            (kwasmi_call { function: u32::MAX, ..valid }, libc::EINVAL),
+            (kwasmi_call { flags: 1, ..valid }, libc::EINVAL),
+            (kwasmi_call { input_len: (1 << 20) + 1, ..valid }, libc::E2BIG),
+            (kwasmi_call { output_size: (1 << 20) + 1, ..valid }, libc::E2BIG),
+            (kwasmi_call { output_size: u32::MAX, ..valid }, libc::E2BIG),
+            (kwasmi_call { input: 1, input_len: 1, ..valid }, libc::EFAULT),
+        ] {
+            assert_eq!(raw(instance, wrong), Err(errno), "{wrong:?}");
+        }
+        for number in (0..64).chain([add + (1 << 16)]) {
+            // Numbers of exports that cannot be called.
+            let _ = raw(instance, kwasmi_call { function: number, args_len: 31, ..valid });
+        }
+        assert_eq!(call(instance, "add", &[0]), Ok(vec![0]));
+        // The function runs, and its result is lost.
+        assert_eq!(raw(instance, kwasmi_call { results: 1, results_len: 1, ..valid }), Err(libc::EFAULT));
+        assert_eq!(call(instance, "add", &[0]), Ok(vec![1]));
+        served.kill();
+    });
+    tests.add("a function reads the input and writes the output of its call", || {
+        let served = Served::new(&[]);
+        let instance = &*served.instance;
+        assert_eq!(call(instance, "grow", &[16]), Ok(vec![1]));
+        let input: Vec<u8> = (0..1 << 20).map(|byte| byte as u8).collect();
+        let mut output = vec![0_u8; 1 << 20];
+        for (len, size, errno) in [(0, 0, 0), (5, 5, 0), (5, 4, 42), (1 << 20, 1 << 20, 0), (1 << 20, (1 << 20) - 1, 42)] {
+            output.fill(0);
+            let mut results = [0; 2];
+            let args = [len];
+            let mut request = kwasmi_call {
+                input: address(&input),
+                input_len: u32::try_from(len).expect("small"),
+                output: output.as_mut_ptr().expose_provenance() as u64,
+                output_size: size,
+                ..request(instance, "echo", &args, &mut results)
+            };
+            assert_eq!(ioctl(instance, uapi::IOC_CALL, &mut request), Ok(0));
+            assert_eq!(results, [errno, len], "{len} {size}");
+            let written = if errno == 0 { len as usize } else { 0 };
+            assert_eq!(request.output_len as usize, written);
+            assert_eq!(output[..written], input[..written]);
+            assert!(output[written..].iter().all(|byte| *byte == 0));
+        }
+        served.kill();
+    });
+    tests.add("calls of eight threads and two processes are neither lost nor made twice", || {
+        let served = Served::new(&[]);
+        let times = u64::from(crate::scale::iterations(2_000));
+        let work = |fd: &OwnedFd| {
+            let mut last = 0;
+            for _ in 0..times {
+                let sum = call(fd, "add", &[1]).expect("answers")[0];
+                assert!(sum > last, "{sum} after {last}");
+                last = sum;
+            }
+        };
+        let child = Child::start(|| {
+            work(&served.instance);
+            0
+        });
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| work(&served.instance));
+            }
+        });
+        assert_eq!(child.wait(), 0);
+        assert_eq!(call(&served.instance, "add", &[0]), Ok(vec![9 * times]));
+        served.kill();
+    });
+    tests.add("callers take turns in the order in which they came", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        let first = caller(&served.instance, "wait", &[]);
+        let others: Vec<_> = (0..6).map(|_| caller(&served.instance, "add", &[1])).collect();
+        feed.write_all(&[100]).expect("room");
+        assert_eq!(first.join().expect("no panic"), Ok(vec![100]));
+        for (other, place) in others.into_iter().zip(101..) {
+            assert_eq!(other.join().expect("no panic"), Ok(vec![place]));
+        }
+        served.kill();
+    });
+    tests.add("a call that has not begun within its timeout does not run", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        let first = caller(&served.instance, "wait", &[]);
+        for timeout in [0, 1, 30_000_000] {
+            let begin = Instant::now();
+            assert_eq!(call_for(&served.instance, "add", &[1000], timeout), Err(libc::ETIMEDOUT));
+            assert!(begin.elapsed() >= Duration::from_nanos(timeout));
+        }
+        feed.write_all(&[5]).expect("room");
+        assert_eq!(first.join().expect("no panic"), Ok(vec![5]));
+        assert_eq!(call_for(&served.instance, "add", &[1], 10_000_000_000), Ok(vec![6]));
+        served.kill();
+    });
+    tests.add("a call that has begun runs on after its timeout, and after a kill of its caller", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        assert_eq!(call_for(&served.instance, "wait", &[], 50_000_000), Err(libc::EINPROGRESS));
+        assert_eq!(call_for(&served.instance, "add", &[1000], 1_000_000), Err(libc::ETIMEDOUT));
+        feed.write_all(&[5]).expect("room");
+        assert_eq!(call(&served.instance, "add", &[1]), Ok(vec![6]));
+        assert_eq!(call_for(&served.instance, "compute", &[1 << 62], 50_000_000), Err(libc::EINPROGRESS));
+        served.kill();
+
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        for sum in [1, 2, 3] {
+            let (mut told, mut tell) = pipe().expect("a pipe");
+            let child = Child::start(|| {
+                let _ = tell.write_all(&[1]);
+                let _ = call(&served.instance, "wait", &[]);
+                1
+            });
+            told.read_exact(&mut [0]).expect("begins");
+            thread::sleep(Duration::from_millis(30));
+            // The drop kills the child.
+            drop(child);
+            assert_eq!(call_for(&served.instance, "add", &[1000], 1_000_000), Err(libc::ETIMEDOUT));
+            feed.write_all(&[1]).expect("room");
+            assert_eq!(call(&served.instance, "add", &[0]), Ok(vec![sum]));
+        }
+        served.kill();
+    });
+    tests.add("a signal that is handled neither ends nor repeats a call", || {
+        signals::handle(0);
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        let instance = served.instance.clone();
+        let (id, first) = with_id(move || call(&instance, "wait", &[]));
+        wait_for_sleep(&id);
+        let interrupt = |id: &AtomicI32| {
+            // SAFETY: The signal is handled.
+            let sent = unsafe { libc::tgkill(libc::getpid(), id.load(Ordering::SeqCst), libc::SIGUSR1) };
+            assert_eq!(sent, 0);
+        };
+        for _ in 0..3 {
+            interrupt(&id);
+            thread::sleep(Duration::from_millis(20));
+        }
+        // A caller that waits for its turn leaves: its call has not begun.
+        let instance = served.instance.clone();
+        let (waiting, second) = with_id(move || call_for(&instance, "add", &[1000], 60_000_000_000));
+        wait_for_sleep(&waiting);
+        interrupt(&waiting);
+        assert_eq!(second.join().expect("no panic"), Err(libc::EINTR));
+        feed.write_all(&[7]).expect("room");
+        assert_eq!(first.join().expect("no panic"), Ok(vec![7]));
+        // Signals during computation.
+        let instance = served.instance.clone();
+        let (id, computing) = with_id(move || (0..20).map(|_| call(&instance, "compute", &[200_000])).collect::<Vec<_>>());
+        while !computing.is_finished() {
+            if id.load(Ordering::SeqCst) != 0 {
+                // The thread may have ended.
+                // SAFETY: The signal is handled.
+                unsafe { libc::tgkill(libc::getpid(), id.load(Ordering::SeqCst), libc::SIGUSR1) };
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let sums = computing.join().expect("no panic");
+        // A call that a signal interrupted before it began was refused.
+        let made: Vec<_> = sums.iter().filter(|sum| **sum != Err(libc::EINTR)).collect();
+        for (sum, expected) in made.iter().zip(8..) {
+            assert_eq!(**sum, Ok(vec![expected]));
+        }
+        served.kill();
+    });
+    tests.add("a guest that ends in a call ends the reactor", || {
+        for (name, status, code) in [
+            ("trap", uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE),
+            ("exit", uapi::KWASMI_EXITED, 3),
+        ] {
+            let served = Served::new(&[]);
+            let instance = served.instance.clone();
+            let mut text = [0_u8; 256];
+            let mut request = kwasmi_call {
+                log: text.as_mut_ptr().expose_provenance() as u64,
+                log_size: 256,
+                ..request(&instance, name, &[], &mut [])
+            };
+            assert_eq!(ioctl(&*instance, uapi::IOC_CALL, &mut request), Ok(0));
+            assert_eq!((request.returned, request.status, request.code), (0, status, code));
+            assert_eq!(request.log_len == 0, name == "exit");
+            let end = served.end();
+            assert_eq!((end.status, end.code), (status, code));
+            assert_eq!(raw(&instance, request), Err(libc::ESHUTDOWN));
+        }
+    });
+    tests.add("callers that wait are refused when the reactor ends", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        let first = caller(&served.instance, "wait", &[]);
+        let instance = served.instance.clone();
+        let (id, trap) = with_id(move || raw(&instance, request(&instance, "trap", &[], &mut [])));
+        wait_for_sleep(&id);
+        let others: Vec<_> = (0..4).map(|_| caller(&served.instance, "add", &[1])).collect();
+        feed.write_all(&[1]).expect("room");
+        assert_eq!(first.join().expect("no panic"), Ok(vec![1]));
+        assert_eq!(trap.join().expect("no panic"), Ok(0));
+        for other in others {
+            assert_eq!(other.join().expect("no panic"), Err(libc::ESHUTDOWN));
+        }
+        assert_eq!(served.end().status, uapi::KWASMI_TRAPPED);
+        drop(feed);
+    });
+    tests.add("KILL ends a reactor that is idle, that computes and that waits", || {
+        let served = Served::new(&[]);
+        assert_eq!(call(&served.instance, "nothing", &[]), Ok(vec![]));
+        served.kill();
+        let (input, feed) = pipe().expect("a pipe");
+        for (name, args) in [("compute", vec![1 << 62]), ("wait", vec![])] {
+            let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+            let instance = served.instance.clone();
+            let (_, thread) = with_id(move || {
+                let mut request = request(&instance, name, &args, &mut []);
+                ioctl(&*instance, uapi::IOC_CALL, &mut request).map(|_| (request.returned, request.status))
+            });
+            thread::sleep(Duration::from_millis(50));
+            served.kill();
+            assert_eq!(thread.join().expect("no panic"), Ok((0, uapi::KWASMI_KILLED)));
+        }
+        drop(feed);
+    });
+    tests.add("a limit of the reactor ends it while it is idle", || {
+        let limits = [crate::kernel::limit(uapi::KWASMI_LIMIT_TIME, 200_000_000)];
+        let request = kwasmi_start { flags: uapi::KWASMI_START_REACTOR, ..crate::kernel::limited(&limits) };
+        let instance = start_with(&module(REACTOR), request).0.expect("starts");
+        let end = run(&instance).expect("ends");
+        assert_eq!((end.status, end.code), (uapi::KWASMI_LIMITED, uapi::KWASMI_LIMIT_TIME));
+        assert_eq!(raw(&instance, kwasmi_call::default()), Err(libc::ESHUTDOWN));
+    });
+    tests.add("calls wait until the reactor is initialized, also one whose RUN comes later", || {
+        let instance = Arc::new(start(REACTOR, &[]));
+        let waiting = caller(&instance, "initialized", &[]);
+        let served = instance.clone();
+        let thread = thread::spawn(move || run(&served));
+        assert_eq!(waiting.join().expect("no panic"), Ok(vec![1, 53]));
+        signals::kill(instance.as_raw_fd());
+        assert_eq!(thread.join().expect("no panic").expect("ends").status, uapi::KWASMI_KILLED);
+    });
+    tests.add("the end of the serving process ends the calls of others, whatever they do", || {
+        let (input, feed) = pipe().expect("a pipe");
+        for name in ["wait", "compute", "idle"] {
+            let (mut told, mut tell) = pipe().expect("a pipe");
+            // The child alone has the instance.
+            let child = Child::start(|| {
+                let instance = start(REACTOR, &[grant(input.as_raw_fd(), 0)]);
+                crate::services::publish_named(&instance, "killed");
+                let served = Served::of(instance);
+                let _ = tell.write_all(&[1]);
+                u8::try_from(served.end().status).unwrap_or(255)
+            });
+            told.read_exact(&mut [0]).expect("begins");
+            let service = Arc::new(crate::services::find("killed").expect("there"));
+            let callers: Vec<_> = (0..3)
+                .filter(|_| name != "idle")
+                .map(|_| {
+                    let service = service.clone();
+                    let (_, thread) = with_id(move || {
+                        let args = if name == "compute" { vec![1 << 62] } else { vec![] };
+                        let mut request = request(&service, name, &args, &mut []);
+                        ioctl(&*service, uapi::IOC_CALL, &mut request).map(|_| (request.returned, request.status))
+                    });
+                    thread::sleep(Duration::from_millis(30));
+                    thread
+                })
+                .collect();
+            drop(child);
+            let answers: Vec<_> = callers.into_iter().map(|caller| caller.join().expect("no panic")).collect();
+            for answer in &answers {
+                let is_expected = [Ok((0, uapi::KWASMI_KILLED)), Err(libc::ESHUTDOWN), Err(libc::ECONNRESET)].contains(answer);
+                assert!(is_expected, "{name}: {answers:?}");
+            }
+            let answer = function(&service, b"add").map(|_| ());
+            assert_eq!(answer.err(), Some(libc::ESHUTDOWN));
+            drop(service);
+            assert_nothing_held();
+        }
+        drop(feed);
+    });
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi call`: calls a function of a service.
+
+use super::{
+    complain,
+    device,
+    print,
+    service::{
+        find,
+        refused, //
+    }, //
+};
+use crate::{
+    cli::service::CallArgs,
+    device::words,
+    exit::Exit,
+    failure::{
+        Failure,
+        line, //
+    },
+    invoke::Invocation,
+    service::calls::Called,
+    uapi::KWASMI_CALL_BYTES_MAX, //
+};
+use rustix::io::Errno;
+use std::{
+    fs,
+    io::{
+        self,
+        Read, //
+    },
+    path::Path,
+    time::Duration, //
+};
+
+/// Reads the file with the input; "-" is standard input.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |reason: String| Failure::new(Exit::Failed, path.display().to_string(), reason);
+    let open: io::Result<Box<dyn Read>> =
+        if path == Path::new("-") { Ok(Box::new(io::stdin())) } else { fs::File::open(path).map(|file| Box::new(file) as _) };
+    let mut bytes = Vec::new();
+    let most = u64::from(KWASMI_CALL_BYTES_MAX);
+    open.and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(|error| failed(words(error)))?;
+    if bytes.len() as u64 > most {
+        return Err(failed(format!("input of more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
+    let name = &args.name;
+    let failed = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
+    let service = find(&device()?, name)?;
+    let function = service.function(&args.function).map_err(|refusal| match refusal.errno {
+        Errno::OPNOTSUPP if refusal.text.is_empty() => failed(Exit::Failed, "not a reactor: its functions cannot be called".to_owned()),
+        _ => failed(Exit::Failed, refusal.to_string()),
+    })?;
+    let invocation = Invocation::new(std::slice::from_ref(&function.export), &args.function, &args.args)
+        .map_err(|reason| failed(Exit::Failed, reason))?;
+    let input = args.input.as_deref().map(read).transpose()?.unwrap_or_default();
+    let output_size = if args.output.is_some() { KWASMI_CALL_BYTES_MAX } else { 0 };
+    let called = service.call(&function, &invocation.args, &input, output_size, args.timeout);
+    let timeout = || humantime::format_duration(Duration::from_nanos(args.timeout.map_or(0, std::num::NonZero::get)));
+    let called = called.map_err(|errno| match errno {
+        Errno::SHUTDOWN => failed(Exit::Failed, "the service has ended".to_owned()),
+        Errno::TIMEDOUT => failed(Exit::Limit, format!("the call has not begun within {}", timeout())),
+        Errno::INPROGRESS => {
+            failed(Exit::Limit, format!("the function has not returned within {}, and runs on", timeout()))
+        }
+        Errno::CONNRESET => failed(Exit::Killed, "the service was killed during the call".to_owned()),
+        _ => refused(name, errno),
+    })?;
+    match called {
+        Called::Returned(results, output) => {
+            if let Some(path) = &args.output {
+                write(path, &output)?;
+            }
+            print(&invocation.print(&results))?;
+            Ok(Exit::Guest(0))
+        }
+        Called::Ended(result) => {
+            let exit = result.ending.exit();
+            let reason = result.reason().unwrap_or_else(|| format!("exited with {}", exit.status()));
+            complain(&failed(exit, format!("the service ended during the call: {}", line(&reason))));
+            // A service that exits with 0 has not answered either.
+            Ok(if exit == Exit::Guest(0) { Exit::Failed } else { exit })
+        }
+    }
+}
+
+/// Writes the output to a file; "-" is standard output.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return super::print_bytes(bytes);
+    }
+    fs::write(path, bytes).map_err(|error| Failure::new(Exit::Failed, path.display().to_string(), words(error)))
+}
