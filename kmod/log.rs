@@ -52,6 +52,16 @@ impl LogBuffer {
         })
     }
 
+    /// Returns a buffer without room, for a call that returns no text.
+    pub(crate) fn empty() -> Self {
+        Self {
+            user: UserPtr::from_addr(0),
+            text: KVVec::new(),
+            len: 0,
+            limit: (0, 0),
+        }
+    }
+
     /// Discards the text.
     pub(crate) fn clear(&mut self) {
         self.len = 0;

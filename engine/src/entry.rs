@@ -12,6 +12,7 @@ use crate::{
         Engine,
         EngineOp,
         FunctionArgs,
+        INVOKE_MAX,
         InitArgs,
         LoadArgs,
         Log,
@@ -435,6 +436,8 @@ unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> 
 ///
 /// - `args.instance` came from [`start`], has not been dropped, and no other task runs it.
 /// - `args.log` is valid for the call, and so is `args.call`, with its arguments, unless it is null.
+/// - `args.results` points to [`INVOKE_MAX`] initialised words that no other code accesses during the
+///   call.
 unsafe fn run(args: &mut RunArgs) -> Status {
     // SAFETY: `instance` points to a live `Running` that no other task accesses, by this function's
     // safety requirement.
@@ -458,7 +461,8 @@ unsafe fn run(args: &mut RunArgs) -> Status {
         Outcome::Ended(end) => {
             args.ending = end.ending as u32;
             args.code = end.code;
-            args.results_len = instance.results(&mut args.results);
+            // SAFETY: `results` is valid for the call by this function's safety requirement.
+            args.results_len = instance.results(unsafe { slice::from_raw_parts_mut(args.results, INVOKE_MAX) });
             if end.ending != Ending::Exited {
                 // SAFETY: The log is valid for the call by this function's safety requirement.
                 unsafe { say(args.log, &instance.words()) };
@@ -467,7 +471,8 @@ unsafe fn run(args: &mut RunArgs) -> Status {
         }
         Outcome::Interrupted => Status::Interrupted,
         Outcome::Idle => {
-            args.results_len = instance.results(&mut args.results);
+            // SAFETY: `results` is valid for the call by this function's safety requirement.
+            args.results_len = instance.results(unsafe { slice::from_raw_parts_mut(args.results, INVOKE_MAX) });
             Status::Idle
         }
     }

@@ -12,7 +12,10 @@
 //! Every `repr(C)` structure is plain data. Addresses in them are valid for the duration of the
 //! call that passes them.
 
-use core::ffi::c_void;
+use core::{
+    ffi::c_void,
+    mem::MaybeUninit, //
+};
 
 #[path = "ffi/host_types.rs"]
 mod host_types;
@@ -39,22 +42,44 @@ pub struct Context {
     pub account: *mut c_void,
     /// The host's own data, passed back in each [`HostCall`].
     pub host: *mut c_void,
-    /// Set when the engine aborted, that is, returned without unwinding. The account's contents are
-    /// then in an unknown state.
-    pub aborted: bool,
+    /// Set when the engine aborted.
+    ///
+    /// # Invariants
+    ///
+    /// `fault_text` is initialised if this is set.
+    aborted: bool,
     /// The [`Limit`] that ended the entry, with [`Status::Limited`].
     pub limit: u32,
     /// Bytes of `fault_text` in use.
     pub fault_len: usize,
-    /// The reason for the abort.
-    pub fault_text: [u8; FAULT_TEXT_LEN],
+    /// The reason for the abort. It is not initialised before, which would take more time than a
+    /// short call of a reactor.
+    fault_text: MaybeUninit<[u8; FAULT_TEXT_LEN]>,
 }
 
 impl Context {
     /// Returns the context of an entry that has not begun.
     #[must_use]
     pub const fn new(stack_top: *mut usize, account: *mut c_void, host: *mut c_void) -> Self {
-        Self { stack_top, account, host, aborted: false, limit: 0, fault_len: 0, fault_text: [0; FAULT_TEXT_LEN] }
+        // INVARIANT: `aborted` is not set.
+        Self { stack_top, account, host, aborted: false, limit: 0, fault_len: 0, fault_text: MaybeUninit::uninit() }
+    }
+
+    /// Records that the engine aborts, that is, returns without unwinding. The account's contents
+    /// are then in an unknown state. Returns the place for the reason.
+    pub fn set_aborted(&mut self) -> &mut [u8; FAULT_TEXT_LEN] {
+        let text = self.fault_text.write([0; FAULT_TEXT_LEN]);
+        // INVARIANT: `fault_text` was just written.
+        self.aborted = true;
+        text
+    }
+
+    /// Returns the reason for the abort, of which [`Context::fault_len`] bytes are in use. `None`
+    /// if the engine did not abort.
+    #[must_use]
+    pub fn fault_text(&self) -> Option<&[u8; FAULT_TEXT_LEN]> {
+        // SAFETY: By the invariant of `aborted`, `fault_text` is initialised.
+        self.aborted.then(|| unsafe { self.fault_text.assume_init_ref() })
     }
 }
 
@@ -549,9 +574,9 @@ pub struct RunArgs {
     pub ending: u32,
     /// Out: the ending's `code`.
     pub code: u32,
-    /// Out, with [`Status::Ok`] or [`Status::Idle`]: results of the function that was called, if it
-    /// returned.
-    pub results: [u64; INVOKE_MAX],
+    /// Out, with [`Status::Ok`] or [`Status::Idle`]: place for [`INVOKE_MAX`] results of the
+    /// function that was called, if it returned.
+    pub results: *mut u64,
     /// Out, with [`Status::Ok`] or [`Status::Idle`]: number of `results`.
     pub results_len: usize,
     /// Out, also when the engine aborts: fuel used up to the end of the last slice.

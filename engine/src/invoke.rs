@@ -81,11 +81,7 @@ impl Callable {
             }
             types
         };
-        Ok(Self {
-            number: u32::try_from(number).unwrap_or(u32::MAX),
-            params: types(params),
-            results: types(results),
-        })
+        Ok(Self { number: u32::try_from(number).unwrap_or(u32::MAX), params: types(params), results: types(results) })
     }
 }
 

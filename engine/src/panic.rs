@@ -4,7 +4,6 @@
 
 use crate::{
     ffi::{
-        FAULT_TEXT_LEN,
         Limit,
         Status, //
     },
@@ -47,11 +46,10 @@ fn out_of_memory(layout: Layout) -> ! {
 pub(crate) fn fail(status: Status, limit: Option<Limit>, why: Arguments<'_>) -> ! {
     // SAFETY: The context is valid while the engine runs, and only this task accesses it.
     if let Some(context) = unsafe { context().as_mut() } {
-        let mut text = TruncatingWriter::new(&mut context.fault_text[..FAULT_TEXT_LEN]);
+        let mut text = TruncatingWriter::new(context.set_aborted());
         // `TruncatingWriter` drops the text that does not fit, and writing to it never fails.
         let _ = text.write_fmt(why);
         context.fault_len = text.written();
-        context.aborted = true;
         context.limit = limit.map_or(0, |limit| limit as u32);
     }
     // SAFETY: The context says that the engine aborted, so the host closes the account and uses no

@@ -455,7 +455,8 @@ fn lanes_are_stored_in_their_memory() {
 fn invoke(text: &str, name: &str, args: &[u64]) -> Result<(End, Vec<u64>), (Reason, String)> {
     let module = load(text).expect("loads");
     let functions = Functions::Invoked(Invocation { name, args });
-    let mut instance = match Instance::with_functions(&module, common::context(&TestHost::default()), ROOMY, functions) {
+    let mut instance = match Instance::with_functions(&module, common::context(&TestHost::default()), ROOMY, functions)
+    {
         Ok(instance) => instance,
         Err(refusal) => return Err((refusal.reason(), refusal.to_string())),
     };
@@ -628,8 +629,5 @@ fn a_program_is_no_reactor() {
     let program = load(r#"(module (func (export "_start")) (func (export "f")))"#).expect("loads");
     let refused =
         Instance::with_functions(&program, common::context(&TestHost::default()), ROOMY, Functions::Reactor).err();
-    assert_eq!(
-        refused.expect("no reactor").to_string(),
-        "function _start is exported: a program, not a reactor"
-    );
+    assert_eq!(refused.expect("no reactor").to_string(), "function _start is exported: a program, not a reactor");
 }

@@ -16,10 +16,10 @@ use crate::{
         Bytes,
         Engine,
         EngineOp,
+        FunctionArgs,
         LoadArgs,
         ModuleLimits,
         NotCompiled,
-        FunctionArgs,
         NumberTypes,
         StartArgs,
         Status,
@@ -262,7 +262,13 @@ impl Code {
             // `args.module` is a live module, which `Function` does not change. `name` and `log`
             // outlive the call.
             unsafe {
-                engine::enter(&mut stack, account, ptr::null_mut(), EngineOp::Function, &mut args)
+                engine::enter(
+                    &mut stack,
+                    account,
+                    ptr::null_mut(),
+                    EngineOp::Function,
+                    &mut args,
+                )
             }
         });
         match outcome {

@@ -267,21 +267,15 @@ pub(crate) unsafe fn enter<A>(
     let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), stack_top) };
     drop(guard);
     let status = Status::from_raw(status);
-    if !context.aborted {
-        return Ok(status);
+    match context.fault_text() {
+        None => Ok(status),
+        Some(text) => Err(Failure::Aborted {
+            status,
+            limit: context.limit,
+            text: *text,
+            len: context.fault_len,
+        }),
     }
-    let Context {
-        limit,
-        fault_text: text,
-        fault_len: len,
-        ..
-    } = context;
-    Err(Failure::Aborted {
-        status,
-        limit,
-        text,
-        len,
-    })
 }
 
 /// Drops a module or an instance of the engine.

@@ -86,6 +86,7 @@ use kernel::{
     error::{
         code::{
             self,
+            ENOBUFS,
             ENOTCONN, //
         },
         to_result, //
@@ -135,7 +136,9 @@ pub(crate) struct Host {
     /// Set while the task of a caller of the reactor runs the guest. A signal that ends this task
     /// does not end the guest.
     is_caller: bool,
-    /// Data of the present call of a reactor.
+    /// Set while a call of a reactor runs or its results are not taken.
+    is_called: bool,
+    /// Data of the present call of a reactor; `None` if it has neither input nor room for output.
     call: Option<CallData>,
     /// Set if a write to a pipe or stream socket without readers ends the guest.
     ends_without_reader: bool,
@@ -164,6 +167,7 @@ impl Host {
             memories: KVec::new(),
             ticker: None,
             is_caller: false,
+            is_called: false,
             call: None,
             ends_without_reader: false,
             has_lost_reader: false,
@@ -210,13 +214,15 @@ impl Host {
         }
     }
 
-    /// Sets the data of the present call.
-    pub(crate) fn set_call(&mut self, call: CallData) {
-        self.call = Some(call);
+    /// Begins a call with this data.
+    pub(crate) fn begin_call_data(&mut self, data: Option<CallData>) {
+        self.is_called = true;
+        self.call = data;
     }
 
-    /// Takes the data of the present call.
-    pub(crate) fn take_call(&mut self) -> Option<CallData> {
+    /// Ends the present call. Returns its data.
+    pub(crate) fn end_call_data(&mut self) -> Option<CallData> {
+        self.is_called = false;
         self.call.take()
     }
 
@@ -581,12 +587,22 @@ impl Operations for Caller<'_> {
     }
 
     fn call_input(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
-        let call = self.host()?.call.as_ref().ok_or(ENOTCONN)?;
-        Ok(call.read(usize::try_from(offset)?, bytes))
+        let host = self.host()?;
+        match &host.call {
+            Some(call) => Ok(call.read(usize::try_from(offset)?, bytes)),
+            None if host.is_called => Ok(0),
+            None => Err(ENOTCONN),
+        }
     }
 
     fn call_output(&mut self, bytes: &[u8]) -> Result {
-        self.host()?.call.as_mut().ok_or(ENOTCONN)?.append(bytes)
+        let host = self.host()?;
+        match &mut host.call {
+            Some(call) => call.append(bytes),
+            None if !host.is_called => Err(ENOTCONN),
+            None if bytes.is_empty() => Ok(()),
+            None => Err(ENOBUFS),
+        }
     }
 
     fn shutdown(&mut self, handle: Handle, how: u8) -> Result {

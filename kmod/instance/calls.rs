@@ -13,10 +13,7 @@ use super::{
     Instance, //
 };
 use crate::{
-    ffi::{
-        Call,
-        INVOKE_MAX, //
-    },
+    ffi::Call,
     host::CallData,
     ioctl::{
         self,
@@ -27,6 +24,7 @@ use crate::{
         self,
         LogBuffer, //
     },
+    memory,
     uapi::{
         kwasmi_call,
         kwasmi_function,
@@ -37,12 +35,15 @@ use crate::{
 };
 use core::fmt::Write;
 use kernel::{
-    error::code::{
-        EOPNOTSUPP,
-        ESHUTDOWN, //
-    },
+    error::code::EOPNOTSUPP,
     prelude::*,
-    sync::ArcBorrow,
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        ArcBorrow, //
+    },
     time::{
         hrtimer::HrTimerExpires,
         Delta,
@@ -149,15 +150,15 @@ impl Instance {
         {
             return Err(E2BIG);
         }
-        let mut args = [0; INVOKE_MAX];
-        for (index, place) in args.iter_mut().enumerate().take(request.args_len as usize) {
-            *place = ioctl::element_from_user(request.args, index)?;
-        }
-        let data = CallData::from_user(request.input, request.input_len, request.output_size)?;
+        let args = Arguments::from_user(request.args, request.args_len)?;
+        let data = match (request.input_len, request.output_size) {
+            (0, 0) => None,
+            (len, size) => Some(CallData::from_user(request.input, len, size)?),
+        };
         let call = Call {
             function: request.function,
             args_len: request.args_len,
-            args: args.as_ptr(),
+            args: args.as_slice().as_ptr(),
         };
         let deadline = deadline(request.timeout);
         let until = nanoseconds(deadline);
@@ -167,66 +168,111 @@ impl Instance {
             turn => turn?,
         };
         let mut inner = self.inner.lock();
-        inner.host.set_call(data);
-        let mut log = LogBuffer::new(0, 0)?;
-        let after = match inner.run(self, &Entry::Call(&call, deadline), &mut log) {
+        inner.host.begin_call_data(data);
+        let after = match inner.run(self, &Entry::Call(&call, deadline), &mut LogBuffer::empty()) {
             Ok(after) => after,
             Err(error) if error == ERESTARTSYS => {
                 drop(inner);
-                return self.finish(turn.hand_over(until)?, &request, arg);
+                let turn = turn.hand_over(until)?;
+                return finish(self.inner.lock(), turn, &request, arg);
             }
             Err(error) => {
-                inner.host.take_call();
+                inner.host.end_call_data();
                 return Err(error);
             }
         };
         if after == After::Ended {
             self.turns.end();
         }
-        drop(inner);
-        self.finish(turn, &request, arg)
+        finish(inner, turn, &request, arg)
     }
+}
 
-    /// Answers a call that is finished.
-    fn finish(&self, turn: Turn<'_>, request: &kwasmi_call, arg: &Argument) -> Result<isize> {
-        let mut inner = self.inner.lock();
-        let Inner {
-            live, report, host, ..
-        } = &mut *inner;
-        let data = host.take_call().ok_or(ESHUTDOWN)?;
-        let mut answer = *request;
-        answer.output_len = u32::try_from(data.output().len())?;
-        let mut log = LogBuffer::new(request.log, request.log_size)?;
-        let mut results = [0; INVOKE_MAX];
-        if live.is_some() {
-            answer.returned = 1;
-            for (place, result) in results.iter_mut().zip(&report.results).take(report.results_len) {
-                *place = *result;
-            }
-            answer.results_len = report.results_len as u32;
-        } else {
-            let ended = report.answer();
-            answer.returned = 0;
-            answer.results_len = 0;
-            (answer.status, answer.code) = (ended.status, ended.code);
-            answer.limit_value = ended.limit_value;
-            let _ = log.write_str(log::text(&report.text));
-        }
-        // The copies may wait for a page fault: other callers go on meanwhile.
+/// Answers a call that is finished, after passing the turn on: the copies to the caller may wait for
+/// a page fault.
+fn finish(
+    mut inner: Guard<'_, Inner, MutexBackend>,
+    turn: Turn<'_>,
+    request: &kwasmi_call,
+    arg: &Argument,
+) -> Result<isize> {
+    let mut answer = *request;
+    let data = inner.host.end_call_data();
+    if inner.live.is_none() {
+        let ended = inner.report.answer();
+        let text = memory::copy(&inner.report.text).unwrap_or_default();
         drop(inner);
         drop(turn);
-        let len = answer.results_len.min(request.results_len);
-        for (index, result) in results.iter().enumerate().take(len as usize) {
-            ioctl::element_to_user(request.results, index, result)?;
-        }
-        if !data.output().is_empty() {
-            let output = UserPtr::from_addr(usize::try_from(request.output)?);
-            UserSlice::new(output, data.output().len())
-                .writer()
-                .write_slice(data.output())?;
-        }
+        (answer.returned, answer.results_len, answer.output_len) = (0, 0, 0);
+        (answer.status, answer.code) = (ended.status, ended.code);
+        answer.limit_value = ended.limit_value;
+        let mut log = LogBuffer::new(request.log, request.log_size)?;
+        let _ = log.write_str(log::text(&text));
         answer.log_len = log.give()?;
-        arg.write(&answer)?;
-        Ok(0)
+        return arg.write(&answer).map(|()| 0);
+    }
+    let len = inner.report.results_len;
+    let results = (len > 0).then(|| inner.report.results);
+    drop(inner);
+    drop(turn);
+    (answer.returned, answer.log_len) = (1, 0);
+    answer.results_len = len as u32;
+    let given = results
+        .iter()
+        .flatten()
+        .take(len.min(request.results_len as usize));
+    for (index, result) in given.enumerate() {
+        ioctl::element_to_user(request.results, index, result)?;
+    }
+    answer.output_len = 0;
+    if let Some(data) = data {
+        let output = data.output();
+        answer.output_len = output.len() as u32;
+        if !output.is_empty() {
+            let addr = UserPtr::from_addr(usize::try_from(request.output)?);
+            UserSlice::new(addr, output.len())
+                .writer()
+                .write_slice(output)?;
+        }
+    }
+    arg.write(&answer).map(|()| 0)
+}
+
+/// Number of arguments that are stored without an allocation.
+const INLINE_ARGUMENTS: usize = 4;
+
+/// Arguments of a call.
+enum Arguments {
+    Few([u64; INLINE_ARGUMENTS], usize),
+    Many(KVVec<u64>),
+}
+
+impl Arguments {
+    /// Copies `len` arguments from the caller's address `addr`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if they are not readable; `ENOMEM`.
+    fn from_user(addr: u64, len: u32) -> Result<Self> {
+        let len = len as usize;
+        if len > INLINE_ARGUMENTS {
+            let mut args = KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
+            for index in 0..len {
+                args.push(ioctl::element_from_user(addr, index)?, GFP_KERNEL_ACCOUNT)?;
+            }
+            return Ok(Self::Many(args));
+        }
+        let mut args = [0; INLINE_ARGUMENTS];
+        for (index, place) in args.iter_mut().enumerate().take(len) {
+            *place = ioctl::element_from_user(addr, index)?;
+        }
+        Ok(Self::Few(args, len))
+    }
+
+    fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::Few(args, len) => args.get(..*len).unwrap_or_default(),
+            Self::Many(args) => args,
+        }
     }
 }

@@ -539,7 +539,7 @@ impl Inner {
             call,
             ending: Ending::EngineFault as u32,
             code: 0,
-            results: [0; INVOKE_MAX],
+            results: self.report.results.as_mut_ptr(),
             results_len: 0,
             fuel_used: 0,
             memory_peak: 0,
@@ -575,7 +575,7 @@ impl Inner {
                 })
             }
             Ok(Status::Idle) => {
-                self.report.take_results(&args);
+                self.report.results_len = args.results_len;
                 return Ok(After::Idle);
             }
             Ok(Status::NoFunction | Status::Argument) => return Err(EINVAL),

@@ -22,6 +22,7 @@ pub(super) struct Report {
     pub(super) heap_peak: u64,
     pub(super) stack_peak: u64,
     pub(super) limit_value: u64,
+    /// The engine writes them here.
     pub(super) results: [u64; INVOKE_MAX],
     /// Number of `results`.
     pub(super) results_len: usize,
@@ -51,16 +52,8 @@ impl Report {
     pub(super) fn record(&mut self, args: &RunArgs, text: &[u8]) {
         self.ending = ending(args.ending);
         self.code = args.code;
-        self.take_results(args);
-        self.say(text);
-    }
-
-    /// Stores the results that the engine returned in `args`.
-    pub(super) fn take_results(&mut self, args: &RunArgs) {
-        for (place, result) in self.results.iter_mut().zip(args.results).take(args.results_len) {
-            *place = result;
-        }
         self.results_len = args.results_len;
+        self.say(text);
     }
 
     /// Returns the answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.

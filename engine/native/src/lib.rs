@@ -118,10 +118,10 @@ impl Engine {
         let status = unsafe { kwasmi_stack_enter(op as u32, ptr::from_mut(args).cast(), context.stack_top) };
         host::end();
         let status = Status::from_raw(status);
-        if !context.aborted {
+        let Some(text) = context.fault_text() else {
             return Ok(status);
-        }
-        let text = context.fault_text.get(..context.fault_len).unwrap_or(&[]);
+        };
+        let text = text.get(..context.fault_len).unwrap_or(&[]);
         Err((status, String::from_utf8_lossy(text).into_owned()))
     }
 
@@ -269,12 +269,13 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
 
     let began = Instant::now();
     let mut log = engine.log();
+    let mut results = [0; INVOKE_MAX];
     let mut running = RunArgs {
         instance: start.instance,
         call: ptr::null(),
         ending: 0,
         code: 0,
-        results: [0; INVOKE_MAX],
+        results: results.as_mut_ptr(),
         results_len: 0,
         fuel_used: 0,
         memory_peak: 0,

@@ -292,11 +292,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// # Errors
     ///
     /// [`Refusal`] if that is not possible within the limits, or a segment does not fit.
-    pub(crate) fn new(
-        native: Arc<Native>,
-        state: State<H>,
-        functions: Functions<'_>,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(native: Arc<Native>, state: State<H>, functions: Functions<'_>) -> Result<Self, Refusal> {
         let is_reactor = matches!(functions, Functions::Reactor);
         if is_reactor {
             native.check_initialize()?;

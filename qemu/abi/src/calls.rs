@@ -198,7 +198,11 @@ fn with_id<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Arc
 }
 
 /// Starts a thread that calls `name`, and waits until it sleeps.
-fn caller(instance: &Arc<OwnedFd>, name: &'static str, args: &'static [u64]) -> thread::JoinHandle<Result<Vec<u64>, i32>> {
+fn caller(
+    instance: &Arc<OwnedFd>,
+    name: &'static str,
+    args: &'static [u64],
+) -> thread::JoinHandle<Result<Vec<u64>, i32>> {
     let instance = instance.clone();
     let (id, thread) = with_id(move || call(&instance, name, args));
     wait_for_sleep(&id);
@@ -234,7 +238,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(ioctl(&instance, uapi::IOC_FUNCTION, &mut wild), Err(libc::EFAULT));
         let mut text = [0_u8; 64];
         let log = text.as_mut_ptr().expose_provenance() as u64;
-        let mut none = kwasmi_function { name: address(b"none"), name_len: 4, log, log_size: 64, ..kwasmi_function::default() };
+        let mut none =
+            kwasmi_function { name: address(b"none"), name_len: 4, log, log_size: 64, ..kwasmi_function::default() };
         assert_eq!(ioctl(&instance, uapi::IOC_FUNCTION, &mut none), Err(libc::ENOENT));
         assert_eq!(text[..none.log_len as usize], *b"no function none is exported");
     });
@@ -272,7 +277,13 @@ pub(crate) fn tests(tests: &mut Tests) {
         let instance = &*served.instance;
         let add = function(instance, b"add").expect("exported").function;
         let args = [1_u64; 33];
-        let valid = kwasmi_call { function: add, args: address(&args), args_len: 1, timeout: u64::MAX, ..kwasmi_call::default() };
+        let valid = kwasmi_call {
+            function: add,
+            args: address(&args),
+            args_len: 1,
+            timeout: u64::MAX,
+            ..kwasmi_call::default()
+        };
         for (wrong, errno) in [
             (kwasmi_call { args_len: 0, ..valid }, libc::EINVAL),
             (kwasmi_call { args_len: 2, ..valid }, libc::EINVAL),
@@ -305,7 +316,9 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(call(instance, "grow", &[16]), Ok(vec![1]));
         let input: Vec<u8> = (0..1 << 20).map(|byte| byte as u8).collect();
         let mut output = vec![0_u8; 1 << 20];
-        for (len, size, errno) in [(0, 0, 0), (5, 5, 0), (5, 4, 42), (1 << 20, 1 << 20, 0), (1 << 20, (1 << 20) - 1, 42)] {
+        for (len, size, errno) in
+            [(0, 0, 0), (5, 5, 0), (5, 4, 42), (1 << 20, 1 << 20, 0), (1 << 20, (1 << 20) - 1, 42)]
+        {
             output.fill(0);
             let mut results = [0; 2];
             let args = [len];
@@ -429,7 +442,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(first.join().expect("no panic"), Ok(vec![7]));
         // Signals during computation.
         let instance = served.instance.clone();
-        let (id, computing) = with_id(move || (0..20).map(|_| call(&instance, "compute", &[200_000])).collect::<Vec<_>>());
+        let (id, computing) =
+            with_id(move || (0..20).map(|_| call(&instance, "compute", &[200_000])).collect::<Vec<_>>());
         while !computing.is_finished() {
             if id.load(Ordering::SeqCst) != 0 {
                 // The thread may have ended.
@@ -447,10 +461,9 @@ pub(crate) fn tests(tests: &mut Tests) {
         served.kill();
     });
     tests.add("a guest that ends in a call ends the reactor", || {
-        for (name, status, code) in [
-            ("trap", uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE),
-            ("exit", uapi::KWASMI_EXITED, 3),
-        ] {
+        for (name, status, code) in
+            [("trap", uapi::KWASMI_TRAPPED, uapi::KWASMI_TRAP_UNREACHABLE), ("exit", uapi::KWASMI_EXITED, 3)]
+        {
             let served = Served::new(&[]);
             let instance = served.instance.clone();
             let mut text = [0_u8; 256];
@@ -549,7 +562,8 @@ pub(crate) fn tests(tests: &mut Tests) {
             drop(child);
             let answers: Vec<_> = callers.into_iter().map(|caller| caller.join().expect("no panic")).collect();
             for answer in &answers {
-                let is_expected = [Ok((0, uapi::KWASMI_KILLED)), Err(libc::ESHUTDOWN), Err(libc::ECONNRESET)].contains(answer);
+                let is_expected =
+                    [Ok((0, uapi::KWASMI_KILLED)), Err(libc::ESHUTDOWN), Err(libc::ECONNRESET)].contains(answer);
                 assert!(is_expected, "{name}: {answers:?}");
             }
             let answer = function(&service, b"add").map(|_| ());

@@ -37,8 +37,11 @@ use std::{
 /// Reads the file with the input; "-" is standard input.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |reason: String| Failure::new(Exit::Failed, path.display().to_string(), reason);
-    let open: io::Result<Box<dyn Read>> =
-        if path == Path::new("-") { Ok(Box::new(io::stdin())) } else { fs::File::open(path).map(|file| Box::new(file) as _) };
+    let open: io::Result<Box<dyn Read>> = if path == Path::new("-") {
+        Ok(Box::new(io::stdin()))
+    } else {
+        fs::File::open(path).map(|file| Box::new(file) as _)
+    };
     let mut bytes = Vec::new();
     let most = u64::from(KWASMI_CALL_BYTES_MAX);
     open.and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(|error| failed(words(error)))?;
@@ -53,7 +56,9 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
     let failed = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
     let service = find(&device()?, name)?;
     let function = service.function(&args.function).map_err(|refusal| match refusal.errno {
-        Errno::OPNOTSUPP if refusal.text.is_empty() => failed(Exit::Failed, "not a reactor: its functions cannot be called".to_owned()),
+        Errno::OPNOTSUPP if refusal.text.is_empty() => {
+            failed(Exit::Failed, "not a reactor: its functions cannot be called".to_owned())
+        }
         _ => failed(Exit::Failed, refusal.to_string()),
     })?;
     let invocation = Invocation::new(std::slice::from_ref(&function.export), &args.function, &args.args)
