@@ -139,6 +139,52 @@ setup_root() {
   exec 9>&-
 }
 
+# make_image FILE RELEASE: makes the file system of a Debian with the kernel RELEASE. Neither mmdebstrap
+# nor mke2fs needs root: the file system is made from an archive, by the mke2fs of the image.
+make_image() {
+  local file=$1 release=$2 packages mode=unshare lines work library
+  [ "$(id -u)" = 0 ] && mode=root
+  packages=$(grep -v '^#' "$TOP/qemu/image-debian.packages" | grep . | paste -sd,)
+  mapfile -t lines < <(cat "$ROOT/etc/apt/sources.list" "$ROOT/etc/apt/sources.list.d/backports.list")
+  work=$CACHE/tmp/image
+  rm -rf "$work"
+  mkdir -p "$work"
+  TMPDIR=$CACHE/tmp mmdebstrap --mode=$mode --variant=apt --format=tar --dpkgopt='force-unsafe-io' \
+    --include="$packages,linux-base/$SUITE-backports,linux-image-$release" \
+    --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
+    --customize-hook="$(cat "$TOP/qemu/image-debian.finish")" "$SUITE" - "${lines[@]}" >"$work/tar"
+  tar -C "$work" -xf "$work/tar" --no-same-owner ./usr/lib/x86_64-linux-gnu ./usr/sbin/mke2fs
+  library=$work/usr/lib/x86_64-linux-gnu
+  "$library/ld-linux-x86-64.so.2" --library-path "$library" "$work/usr/sbin/mke2fs" -q -t ext4 -d "$work/tar" "$file" 2G
+  rm -rf "$work"
+}
+
+# setup_image KERNEL: makes the image of Debian with the kernel KERNEL of qemu/kernels if it does not
+# exist, and sets IMAGE to its path in the build root.
+setup_image() {
+  local folder release version key image
+  [ "$(awk -v name="$1" '$1 == name { print $2 }' "$TOP/qemu/kernels")" = debian ] ||
+    die "there is no package of the kernel '$1', so no image with it"
+  enter "$ROOT" scripts/make --kernel "$1" kernel </dev/null
+  folder=$(enter "$ROOT" qemu/kernel "$1" </dev/null)
+  read -r release version <"$CACHE/${folder#/cache/}/release"
+  key=$({ cat "$TOP/qemu/image-debian.packages" "$TOP/qemu/image-debian.finish"; echo "$SUITE $release $version"; } |
+    sha256sum | cut -c1-12)
+  image=$CACHE/image-debian-$key.ext4
+  # shellcheck disable=SC2034 # for the callers
+  IMAGE=/cache/${image##*/}
+  [ ! -e "$image" ] || return 0
+  exec 9>"$CACHE/image.lock"
+  flock -n 9 || { say "another image is being made, waiting"; flock 9; }
+  if [ ! -e "$image" ]; then
+    host_tools
+    host_namespaces
+    progress "image: Debian $SUITE" "$CACHE/log/image-debian.log" make_image "$image.part" "$release"
+    mv "$image.part" "$image"
+  fi
+  exec 9>&-
+}
+
 # enter TREE [--bind OUTSIDE INSIDE]... COMMAND [ARG]...: runs COMMAND in the build root. There the
 # checkout is /kwasmi, the cache is /cache, and OUTSIDE is at /host/INSIDE.
 enter() {

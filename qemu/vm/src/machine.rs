@@ -68,6 +68,7 @@ use crate::{
     },
     qemu::{
         Accelerator,
+        Disk,
         Hardware,
         Qemu, //
     },
@@ -82,6 +83,9 @@ const PROBE_TIME: Duration = Duration::from_secs(15);
 
 /// Time limit for the remaining data of the streams after the VM has closed its control port.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Time limit for the shutdown of a system whose disk is kept.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(180);
 
 /// Time limit for QEMU to exit after it has closed its ports.
 const EXIT_TIME: Duration = Duration::from_secs(10);
@@ -120,6 +124,8 @@ pub struct Machine {
     pub time_limit: Option<Duration>,
     /// Folder on the host that receives the contents of /out.
     pub out: Option<PathBuf>,
+    /// Disk with the system that runs the job. Without it, the initramfs runs the job.
+    pub disk: Option<Disk>,
 }
 
 /// Ending of a job.
@@ -315,13 +321,17 @@ impl Machine {
                 memory: self.memory,
                 kernel: &kernel,
                 initramfs: file.path(),
+                disk: self.disk.as_ref(),
                 kernel_arguments: &kernel_arguments,
             };
             let mut run = Run::start(&hardware, &reports)?;
             let is_last = number == MAX_BOOTS;
             let ending = match run.boot(self.boot_limit, deadline, is_last) {
                 Ok(()) => {
-                    let ending = run.work(streams, self.out.as_deref(), deadline)?;
+                    let mut ending = run.work(streams, self.out.as_deref(), deadline)?;
+                    if job.is_shut_down && matches!(ending, Ending::Command(_)) {
+                        ending = run.await_shutdown(ending)?;
+                    }
                     let (ending, log) = run.end(ending)?;
                     return Ok(Finished { ending, log, failed_boots });
                 }
@@ -361,6 +371,7 @@ fn probe(kernel: &Path, contents: &Contents) -> Result<bool> {
         memory: 512,
         kernel,
         initramfs: file.path(),
+        disk: None,
         kernel_arguments: &[],
     };
     let streams = Streams { stdin: Box::new(io::empty()), stdout: Box::new(io::sink()), stderr: Box::new(io::sink()) };
@@ -456,6 +467,16 @@ impl<'a> Run<'a> {
                 return Ok(Ending::Command(status));
             }
         }
+    }
+
+    /// Waits until the system has powered off, after a command with this ending. Its disk has all
+    /// changes then.
+    fn await_shutdown(&mut self, ending: Ending) -> Result<Ending> {
+        let (ended, _) = self.qemu.end(SHUTDOWN_TIME)?;
+        Ok(match ended {
+            Some(_) => ending,
+            None => Ending::Failed(format!("the system did not shut down within {} s", SHUTDOWN_TIME.as_secs())),
+        })
     }
 
     /// Connects the command's streams. Returns the number of streams whose end must be awaited.

@@ -19,7 +19,10 @@ use std::{
     },
     os::unix::ffi::OsStringExt as _,
     path::PathBuf,
-    process::ExitCode,
+    process::{
+        Command,
+        ExitCode, //
+    },
     sync::Arc,
     time::Duration, //
 };
@@ -49,6 +52,7 @@ use kwasmi_vm::{
         Streams, //
     },
     protocol::Job,
+    qemu::Disk,
     suites,
     terminal::{
         self,
@@ -63,6 +67,12 @@ const SHOWN_LINES: usize = 60;
 /// grow.
 const INSTRUMENTED: (u32, u64) = (2048, 6);
 
+/// Kernel arguments for the system on a disk. Its messages about units are in the journal.
+const SYSTEM_ARGUMENTS: &[&str] = &["systemd.show_status=false"];
+
+/// Factor by which the time limit of a boot grows for the system on a disk.
+const SYSTEM_SLOWNESS: u64 = 3;
+
 /// Boots a kernel in QEMU and runs commands or test suites in it.
 #[derive(Debug, Parser)]
 #[command(args_override_self = true)]
@@ -74,7 +84,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Runs a command in a VM, with the command's output and exit status.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Runs test suites. The last line of the output is "N passed, N failed".
     Test(TestArgs),
     /// Prints the results in KTAP files. The last line of the output is "N passed, N failed".
@@ -138,6 +148,14 @@ struct VmArgs {
     /// Environment variable to pass to the command, if it is set.
     #[arg(long, value_name = "NAME")]
     env: Vec<String>,
+    /// Boots the system in this image of a root file system, and runs the command as a service of
+    /// it. The module and the command are not added.
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Disk that keeps the changes of the run, and is shut down after it. A missing or empty file
+    /// becomes a copy of the image.
+    #[arg(long, value_name = "FILE", requires = "image")]
+    disk: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -202,14 +220,19 @@ impl VmArgs {
             [count, argument] => Some((count.parse().context("--first-boots: N is not a number")?, argument.clone())),
             _ => None,
         };
-        let kernel_modules = kernel.modules();
-        Ok(Machine {
-            kernel,
-            contents: Contents {
-                lock: Some(target.join("made/lock")),
-                init: programs.join("kwasmi-init"),
+        let disk = self.disk()?;
+        let common = Contents {
+            lock: Some(target.join("made/lock")),
+            init: programs.join("kwasmi-init"),
+            added: pairs.collect(),
+            ..Contents::default()
+        };
+        let contents = if disk.is_some() {
+            common
+        } else {
+            Contents {
+                kernel_modules: kernel.modules(),
                 module: Some(target.join("kmod").join(&built.kernel_name).join("kwasmi.ko")),
-                kernel_modules,
                 commands: vec![
                     programs.join("kwasmi"),
                     programs.join("kwasmi-abi"),
@@ -217,23 +240,56 @@ impl VmArgs {
                 ],
                 guests: Some(target.join("guests")),
                 suites: Some(built.top.join("qemu/suites")),
-                added: pairs.collect(),
-            },
+                ..common
+            }
+        };
+        let system_arguments = if disk.is_some() { SYSTEM_ARGUMENTS } else { [].as_slice() };
+        let kernel_arguments =
+            system_arguments.iter().copied().map(str::to_owned).chain(self.kernel_argument.iter().cloned());
+        let boot_factor = slowness.saturating_mul(if disk.is_some() { SYSTEM_SLOWNESS } else { 1 });
+        Ok(Machine {
+            kernel,
+            contents,
             cpus: self.cpus,
             is_counted: self.icount,
             memory: self.memory.max(least_memory),
-            kernel_arguments: self.kernel_argument.clone(),
+            kernel_arguments: kernel_arguments.collect(),
             first_boots,
-            boot_limit: Duration::from_secs(self.boot_timeout.saturating_mul(slowness)),
+            boot_limit: Duration::from_secs(self.boot_timeout.saturating_mul(boot_factor)),
             time_limit: (self.timeout > 0).then(|| Duration::from_secs(self.timeout.saturating_mul(slowness))),
             out: self.out.clone(),
+            disk,
         })
+    }
+
+    /// Returns the disk, if there is one. Copies the image to a missing or empty file.
+    fn disk(&self) -> Result<Option<Disk>> {
+        let Some(image) = &self.image else {
+            return Ok(None);
+        };
+        let Some(file) = &self.disk else {
+            return Ok(Some(Disk { file: image.clone(), is_kept: false }));
+        };
+        if fs::metadata(file).map_or(0, |metadata| metadata.len()) == 0 {
+            let copied = Command::new("cp").args(["--sparse=always", "--"]).arg(image).arg(file).status();
+            let copied = copied.context("cannot run cp")?;
+            anyhow::ensure!(copied.success(), "cannot copy {} to {}", image.display(), file.display());
+        }
+        Ok(Some(Disk { file: file.clone(), is_kept: true }))
     }
 
     fn job(&self, argv: Vec<Vec<u8>>) -> Job {
         let environment = self.env.iter().filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect();
         let parameters = self.param.join(" ");
-        Job { argv, environment, parameters, terminal: None, is_out_wanted: self.out.is_some() }
+        Job {
+            argv,
+            environment,
+            parameters,
+            terminal: None,
+            is_out_wanted: self.out.is_some(),
+            has_disk: self.image.is_some(),
+            is_shut_down: self.disk.is_some(),
+        }
     }
 }
 
@@ -247,7 +303,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Subcommands::Run(args) => run(args),
+        Subcommands::Run(args) => run(*args),
         Subcommands::Test(args) => test(args),
         Subcommands::Ktap { files } => judge(&files),
     };

@@ -25,6 +25,9 @@ use serde::{
 /// Path of the [`Job`] in the VM, encoded by postcard.
 pub const JOB_PATH: &str = "/etc/kwasmi-job";
 
+/// Folder in the root file system of a disk where `init` shows the initramfs.
+pub const INITRAMFS_PATH: &str = "/run/kwasmi-vm";
+
 /// Path of the module in the VM, if there is one to load.
 pub const MODULE_PATH: &str = "/lib/kwasmi/kwasmi.ko";
 
@@ -107,6 +110,10 @@ pub struct Job {
     pub terminal: Option<Terminal>,
     /// Set if [`OUT_PATH`] must be sent to the host.
     pub is_out_wanted: bool,
+    /// Set if the VM has a disk with a system that must be booted.
+    pub has_disk: bool,
+    /// Set if the system on the disk must be shut down after the command.
+    pub is_shut_down: bool,
 }
 
 /// Messages from the host.

@@ -4,6 +4,7 @@
 //! log.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::Read as _,
     net::Shutdown,
@@ -13,11 +14,18 @@ use std::{
             OwnedFd, //
         },
         unix::{
+            ffi::{
+                OsStrExt as _,
+                OsStringExt as _, //
+            },
             net::UnixStream,
             process::CommandExt as _, //
         },
     },
-    path::Path,
+    path::{
+        Path,
+        PathBuf, //
+    },
     process::{
         Child,
         Command,
@@ -144,6 +152,30 @@ pub struct Qemu {
     sockets: Vec<UnixStream>,
 }
 
+/// Disk of a VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// File with the contents of the disk.
+    pub file: PathBuf,
+    /// Set if the file gets the changes that the VM makes. Otherwise QEMU discards them.
+    pub is_kept: bool,
+}
+
+impl Disk {
+    /// Returns QEMU's option for the file.
+    fn option(&self) -> OsString {
+        let mut option = OsString::from("if=none,id=disk,format=raw,cache=unsafe,file=");
+        // QEMU separates options by commas. Two commas are one in a value.
+        let file = self.file.as_os_str().as_bytes();
+        let file = file.split(|byte| *byte == b',').collect::<Vec<_>>().join(b",,".as_slice());
+        option.push(OsString::from_vec(file));
+        if !self.is_kept {
+            option.push(",snapshot=on");
+        }
+        option
+    }
+}
+
 /// Hardware and boot files of a VM.
 #[derive(Clone, Copy, Debug)]
 pub struct Hardware<'a> {
@@ -157,6 +189,8 @@ pub struct Hardware<'a> {
     pub kernel: &'a Path,
     /// File of the initramfs.
     pub initramfs: &'a Path,
+    /// Disk with the root file system, if there is one.
+    pub disk: Option<&'a Disk>,
     /// Kernel arguments, appended to all others.
     pub kernel_arguments: &'a [&'a str],
 }
@@ -199,6 +233,11 @@ impl Qemu {
         command.args(["-add-fd", &format!("fd={},set=1", log_end.as_raw_fd())]);
         // Without append=on QEMU truncates the file, which fails for a pipe.
         command.args(["-chardev", "file,id=log,path=/dev/fdset/1,append=on", "-serial", "chardev:log"]);
+        if let Some(disk) = hardware.disk {
+            // Debian's kernel has the driver of NVMe built in.
+            command.arg("-drive").arg(disk.option());
+            command.args(["-device", "nvme,drive=disk,serial=kwasmi"]);
+        }
         command.args(["-device", "virtio-serial-pci"]);
         for (index, port) in Port::ALL.into_iter().enumerate() {
             let name = port.name();
@@ -280,5 +319,18 @@ impl Drop for Qemu {
             self.child.kill().ok();
             self.child.wait().ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_the_name_of_a_disk_are_doubled() {
+        let disk = Disk { file: "/a,b".into(), is_kept: true };
+        assert_eq!(disk.option(), "if=none,id=disk,format=raw,cache=unsafe,file=/a,,b");
+        let disk = Disk { file: "/a".into(), is_kept: false };
+        assert_eq!(disk.option(), "if=none,id=disk,format=raw,cache=unsafe,file=/a,snapshot=on");
     }
 }

@@ -2,8 +2,12 @@
 
 //! The first process of the VM: sets up the system, loads the module, runs one command, and reports
 //! its exit status to the host.
+//!
+//! In a VM with a disk, the first process mounts the disk and executes its `init`, which starts this
+//! program again as a service. The service runs the command.
 
 mod command;
+mod disk;
 mod ports;
 mod relay;
 mod system;
@@ -15,6 +19,7 @@ use std::{
         self,
         Write as _, //
     },
+    process,
     sync::Arc,
     thread, //
 };
@@ -25,6 +30,7 @@ use anyhow::{
 };
 use kwasmi_vm::protocol::{
     FrameWriter,
+    INITRAMFS_PATH,
     JOB_PATH,
     Job,
     LOG_END,
@@ -46,9 +52,17 @@ use crate::{
 };
 
 fn main() {
-    let result = system::mount().and_then(|()| Ports::open());
+    // In the system of a disk, this program is a service.
+    let is_first = process::id() == 1;
+    let job = read_job(is_first);
+    let result = match &job {
+        Ok(job) if is_first && job.has_disk => disk::boot().map(drop),
+        _ if is_first => system::mount(),
+        _ => Ok(()),
+    };
+    let result = result.and_then(|()| Ok((job?, Ports::open()?)));
     let (control, result) = match result {
-        Ok(ports) => (ports.control(), run(ports)),
+        Ok((job, ports)) => (ports.control(), run(job, ports)),
         Err(error) => (None, Err(error)),
     };
     if let Err(error) = &result {
@@ -64,10 +78,18 @@ fn main() {
     }
 }
 
-fn run(mut ports: Ports) -> Result<()> {
+/// Reads the job from the initramfs. `is_first` is set if this is the first process, whose root file
+/// system is the initramfs.
+fn read_job(is_first: bool) -> Result<Job> {
+    let path = if is_first { JOB_PATH.to_owned() } else { format!("{INITRAMFS_PATH}{JOB_PATH}") };
+    postcard::from_bytes(&fs::read(&path).context(path)?).context("cannot decode the job")
+}
+
+fn run(mut job: Job, mut ports: Ports) -> Result<()> {
     let mut control = ports.take(Port::Control)?;
-    let mut job: Job = postcard::from_bytes(&fs::read(JOB_PATH).context(JOB_PATH)?).context("cannot decode the job")?;
-    system::set_up()?;
+    if !job.has_disk {
+        system::set_up()?;
+    }
     system::start_processors()?;
     write_message(&mut control, &ToHost::Ready)?;
     wait_to_proceed(&mut control, &mut job)?;
@@ -105,6 +127,9 @@ fn run(mut ports: Ports) -> Result<()> {
     // The kernel holds back a record without a newline from the console.
     fs::write("/dev/kmsg", format!("{LOG_END}\n"))?;
     write_message(&mut control, &ToHost::Ended(status))?;
+    if job.is_shut_down {
+        disk::shut_down()?;
+    }
     Ok(())
 }
 
@@ -128,7 +153,8 @@ fn wait_to_proceed(control: &mut PortFile, job: &mut Job) -> io::Result<()> {
 fn send_out(port: PortFile) -> io::Result<()> {
     let mut archive = tar::Builder::new(FrameWriter::new(port));
     archive.follow_symlinks(false);
-    archive.append_dir_all("", OUT_PATH)?;
+    // A link in the system of a disk.
+    archive.append_dir_all("", fs::canonicalize(OUT_PATH)?)?;
     archive.into_inner()?.finish()
 }
 
