@@ -2,10 +2,12 @@
 
 //! The command line of all commands but those in [`service`] and [`signing`].
 
+pub mod boot;
 pub mod service;
 pub mod signing;
 
 use self::{
+    boot::ConfigCommand,
     service::{
         CallArgs,
         LogsArgs,
@@ -127,6 +129,9 @@ pub enum Command {
     Status(ReportArgs),
     /// Show the limits of the kernel module: defaults and ceilings
     Limits(ReportArgs),
+    /// Check the files in /etc/kwasmi that describe services for the boot
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the script that completes this command's words in a shell
     Completions(CompletionsArgs),
     /// Write manual pages into a directory, a file for each command

@@ -2,6 +2,7 @@
 
 //! Execution of the commands: reads their arguments, and prints results and failures.
 
+mod boot;
 mod call;
 mod dump;
 mod help;
@@ -20,6 +21,7 @@ use crate::{
         LoadArgs,
         ReportArgs,
         RunArgs,
+        boot::ConfigCommand,
         signing::KeyCommand, //
     },
     device::{
@@ -102,6 +104,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
             return Exit::Failed;
         }
     };
+    let args: Vec<OsString> = args.collect();
+    if boot::is_generator(&args) {
+        return boot::generate(&args);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -141,6 +147,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Version(args) => version(*args),
         Command::Status(args) => status(*args),
         Command::Limits(args) => limits(*args),
+        Command::Config(ConfigCommand::Check(args)) => boot::check(args),
         Command::Completions(args) => help::completions(*args),
         Command::Man(args) => help::man(args),
     };

@@ -466,3 +466,16 @@ fn sigpipe_ends_the_command_quietly() {
     // 128 + 13: SIGPIPE ended the command, although the shell ignores that signal.
     assert_eq!(stderr(&output), "141\n");
 }
+
+#[test]
+fn mistakes_of_a_service_have_a_file_a_line_and_a_key() {
+    let (folder, path) = file("web.toml", "program = \"/a.wasm\"\nrestart = \"soon\"\n");
+    let reason = "line 2, key restart: expected \"no\", \"on-failure\" or \"always\"";
+    assert_fails(&kwasmi(&["config", "check", &path]), 125, &format!("{path}: {reason}"));
+    let path = write(folder.path(), "Web.toml", "program = \"/a.wasm\"\n");
+    let reason = "the file's name: invalid name 'Web': expected 1 to 64 characters of a-z 0-9 . _ -";
+    assert_fails(&kwasmi(&["config", "check", &path]), 125, &format!("{path}: {reason}"));
+    let path = write(folder.path(), "web.toml", "program = \"/a.wasm\"\n");
+    assert_eq!(kwasmi(&["config", "check", &path]).status.code(), Some(0));
+    assert_fails(&kwasmi(&["config", "check", "/none/x.toml"]), 127, "/none/x.toml: No such file or directory");
+}

@@ -30,7 +30,11 @@ use std::{
 };
 
 /// Parses the size of a log.
-fn log_size(text: &str) -> Result<NonZeroU64, String> {
+///
+/// # Errors
+///
+/// A message if `text` is not a size from [`CAPACITY_MIN`] to [`CAPACITY_MAX`].
+pub fn log_size(text: &str) -> Result<NonZeroU64, String> {
     let size = size::parse(text)?;
     if (CAPACITY_MIN..=CAPACITY_MAX).contains(&size.get()) {
         Ok(size)

@@ -13,6 +13,7 @@ use super::{
     start_of, //
 };
 use crate::{
+    boot::notify,
     cli::service::{
         LogsArgs,
         NameArgs,
@@ -271,6 +272,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     } else {
         // The service does not depend on the readers of its output.
         signals::ignore_broken_pipes();
+        notify::ready();
     }
     let result = run::until_end(&instance);
     if result.is_err() {
