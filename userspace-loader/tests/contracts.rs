@@ -3,6 +3,10 @@
 //! Compares documents and the kernel module's parameters with the tables that they repeat.
 
 use kwasmi::{
+    boot::config::{
+        KEYS,
+        ServiceConfig, //
+    },
     host_functions,
     signing::capability::CAPABILITIES, //
 };
@@ -150,4 +154,18 @@ fn each_limit_of_a_call_has_an_option_with_its_unit() {
         let names: Vec<_> = option.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
         assert_eq!(names, [unit], "--{long}");
     }
+}
+
+#[test]
+fn the_install_document_lists_each_key_of_a_service() {
+    let text = read("docs/install.md");
+    let rows = rows(&text);
+    for key in KEYS {
+        assert!(rows.contains_key(format!("`{key}`").as_str()), "docs/install.md does not list {key}");
+    }
+    // The lines between the command that prints the file and the next command.
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("# cat /etc/kwasmi/")).skip(1);
+    let example: Vec<_> = lines.take_while(|line| !line.starts_with('#')).collect();
+    let config = ServiceConfig::parse(&example.join("\n")).expect("the example is valid");
+    assert_eq!(config.program, "/srv/meminfo.wasm");
 }
