@@ -4,7 +4,15 @@
 //!
 //! C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    ioctl::Argument,
+    watch::{
+        self,
+        Sink,
+        COUNTERS, //
+    }, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -25,6 +33,7 @@ use kernel::{
     },
     module::this_module,
     prelude::*,
+    seq_file::SeqFile,
     sync::{
         aref::ARef,
         Arc,
@@ -48,6 +57,13 @@ pub(crate) trait AnonFile: Send + Sync + Sized + 'static {
 
     /// Called when the last descriptor is closed, before the file's reference is dropped.
     fn close(_this: ArcBorrow<'_, Self>) {}
+
+    /// Passes the counters of the object to `sink`, for `KWASMI_IOC_COUNTERS` and fdinfo.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sink`.
+    fn list_counters(&self, sink: Sink<'_>) -> Result;
 }
 
 /// File operations for objects of type `T`.
@@ -59,6 +75,7 @@ impl<T: AnonFile> Operations<T> {
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::ioctl),
         compat_ioctl: kernel::bindings::compat_ptr_ioctl,
+        show_fdinfo: Some(Self::show_fdinfo),
         ..pin_init::zeroed()
     };
 
@@ -96,10 +113,35 @@ impl<T: AnonFile> Operations<T> {
         // the borrow: `install` stored one for `T`, and `release` converts it back only after the
         // last ioctl.
         let this = unsafe { Arc::<T>::borrow(private) };
-        match T::ioctl(this, cmd, arg) {
+        let result = match cmd {
+            COUNTERS => watch::list(&Argument::new(arg), |sink| this.list_counters(sink)),
+            _ => T::ioctl(this, cmd, arg),
+        };
+        match result {
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,
         }
+    }
+
+    /// Prints the counters of the object in `/proc/PID/fdinfo/FD`.
+    ///
+    /// # Safety
+    ///
+    /// `seq` must be valid and not accessed otherwise during the call. `file` must be a file that
+    /// [`install`] created for `T`, and must stay open during the call.
+    unsafe extern "C" fn show_fdinfo(
+        seq: *mut kernel::bindings::seq_file,
+        file: *mut kernel::bindings::file,
+    ) {
+        // SAFETY: `file` is valid by this function's safety requirement.
+        let private = unsafe { (*file).private_data };
+        // SAFETY: `borrow` requires a pointer of `into_foreign` that is not converted back during
+        // the borrow: `install` stored one for `T`, and `release` converts it back only after the
+        // last reference to the file is dropped.
+        let this = unsafe { Arc::<T>::borrow(private) };
+        // SAFETY: `seq` is valid and not accessed otherwise by this function's safety requirement.
+        let seq = unsafe { SeqFile::from_raw(seq) };
+        watch::show(seq, |sink| this.list_counters(sink));
     }
 }
 

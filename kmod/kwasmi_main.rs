@@ -78,6 +78,7 @@ mod table;
 mod text;
 mod uapi;
 mod user;
+mod watch;
 
 module! {
     type: Kwasmi,

@@ -56,5 +56,7 @@ plain_data!(
     kwasmi_list_services,
     kwasmi_wait,
     kwasmi_function,
-    kwasmi_call
+    kwasmi_call,
+    kwasmi_counter,
+    kwasmi_counters
 );

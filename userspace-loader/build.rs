@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "INFO",
     "LOAD",
     "START",
@@ -36,6 +36,7 @@ const COMMANDS: [&str; 24] = [
     "RESULT",
     "LOG",
     "REMOVE",
+    "COUNTERS",
     "FUNCTION",
     "CALL",
 ];

@@ -23,6 +23,7 @@ use crate::{
         StartArgs,
         Status, //
     },
+    guest_counters::Counters,
     heap::{
         self,
         Account,
@@ -79,6 +80,7 @@ use core::{
     ptr::NonNull,
     slice,
     str::Utf8Error,
+    sync::atomic::Ordering,
 };
 
 /// Performs `op` with `args`. `kwasmi_stack_enter` calls this function on the engine stack.
@@ -209,6 +211,8 @@ unsafe fn account_open(args: &mut AccountArgs) -> Status {
     match Account::open(args.budget, args.limit) {
         Ok(account) => {
             args.account = account.as_ptr().cast();
+            // SAFETY: `open` returned a pointer to an open account.
+            args.counters = unsafe { account.as_ref() }.counters();
             Status::Ok
         }
         Err(error) => {
@@ -304,7 +308,8 @@ unsafe fn unload(args: &mut ObjectArgs) -> Status {
 
 /// # Safety
 ///
-/// - The pointers in `args` are valid for the call.
+/// - The pointers in `args` are valid for the call, and `args.counters` until the instance is
+///   dropped.
 /// - `args.module` came from [`load`] and has not been unloaded.
 unsafe fn start(args: &mut StartArgs) -> Status {
     let module = args.module.cast::<KernelModule>();
@@ -408,7 +413,8 @@ unsafe fn invocation<'a>(args: &StartArgs) -> Result<Option<Invocation<'a>>, Utf
 ///
 /// # Safety
 ///
-/// `args.args`, `args.env`, the descriptors and their names are valid for the call.
+/// - `args.args`, `args.env`, the descriptors and their names are valid for the call.
+/// - `args.counters` is valid until the result is dropped.
 unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> {
     // SAFETY: The arguments are valid for the call by this function's safety requirement.
     let arguments = Strings::new(unsafe { slice_of(args.args) })?;
@@ -429,12 +435,16 @@ unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> 
         let descriptor = Descriptor { preopen, handle: Handle(grant.handle), rights, inheriting, refused };
         fds.insert(grant.guest_fd, descriptor)?;
     }
-    Ok(WasiCtx::new(KernelHost::new(), arguments, environment, fds))
+    // SAFETY: The counters are valid until the instance is dropped, by this function's safety
+    // requirement.
+    let counters = unsafe { Counters::of_host(args.counters) };
+    Ok(WasiCtx::with_counters(KernelHost::new(), (arguments, environment), fds, counters))
 }
 
 /// # Safety
 ///
 /// - `args.instance` came from [`start`], has not been dropped, and no other task runs it.
+/// - `args.counters` is that of [`start`].
 /// - `args.log` is valid for the call, and so is `args.call`, with its arguments, unless it is null.
 /// - `args.results` points to [`INVOKE_MAX`] initialised words that no other code accesses during the
 ///   call.
@@ -453,9 +463,12 @@ unsafe fn run(args: &mut RunArgs) -> Status {
         }
     }
     instance.host_mut().enter();
+    // SAFETY: The counters are valid until the instance is dropped, by this function's safety
+    // requirement.
+    let counters = unsafe { &*args.counters };
     let outcome = instance.run(|usage| {
-        args.fuel_used = usage.fuel;
-        args.memory_peak = usage.memory_peak;
+        counters.fuel.store(usage.fuel, Ordering::Relaxed);
+        counters.memory.store(usage.memory_peak, Ordering::Relaxed);
     });
     match outcome {
         Outcome::Ended(end) => {

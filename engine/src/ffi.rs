@@ -17,12 +17,17 @@ use core::{
     mem::MaybeUninit, //
 };
 
+#[path = "ffi/counters.rs"]
+mod counters;
 #[path = "ffi/host_types.rs"]
 mod host_types;
 #[path = "limit_table.rs"]
 pub(crate) mod limit_table;
 
-pub use self::host_types::*;
+pub use self::{
+    counters::*,
+    host_types::*, //
+};
 
 /// Size of [`Context::fault_text`], in bytes.
 pub const FAULT_TEXT_LEN: usize = 232;
@@ -264,7 +269,7 @@ pub struct ReserveArgs {
     pub peak: usize,
 }
 
-/// Counters of a heap account. The engine maintains them; the host may read them at any time.
+/// Final counters of a heap account.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AccountStats {
@@ -285,6 +290,8 @@ pub struct AccountArgs {
     pub budget: usize,
     /// The [`Limit`] that `budget` stands for. `AccountOpen` only.
     pub limit: u32,
+    /// Out of `AccountOpen`: counters of the account, valid until `AccountClose`.
+    pub counters: *const AccountCounters,
     /// Account that inherits blocks still in use; if null, they are freed. `AccountClose` only.
     pub parent: *mut c_void,
     /// Out of `AccountClose`: the blocks that were still allocated, and the peak.
@@ -464,6 +471,8 @@ pub struct StartArgs {
     pub is_reactor: bool,
     /// Upper bounds of the instance.
     pub limits: InstanceLimits,
+    /// Counters of the guest, valid until the instance is dropped.
+    pub counters: *const GuestCounters,
     /// Out, with [`Status::Limited`]: a [`Limit`].
     pub limit: u32,
     /// Buffer for the reason of a failure.
@@ -570,6 +579,8 @@ pub struct RunArgs {
     /// [`Status::NoFunction`] if the reactor is not idle or has no such function, and
     /// [`Status::Argument`] if the number of arguments is wrong.
     pub call: *const Call,
+    /// The counters in [`StartArgs`]. They are correct also when the engine aborts.
+    pub counters: *const GuestCounters,
     /// Out, with [`Status::Ok`]: an [`Ending`].
     pub ending: u32,
     /// Out: the ending's `code`.
@@ -579,11 +590,6 @@ pub struct RunArgs {
     pub results: *mut u64,
     /// Out, with [`Status::Ok`] or [`Status::Idle`]: number of `results`.
     pub results_len: usize,
-    /// Out, also when the engine aborts: fuel used up to the end of the last slice.
-    pub fuel_used: u64,
-    /// Out, also when the engine aborts: highest number of bytes of linear memory, up to the end of
-    /// the last slice.
-    pub memory_peak: u64,
     /// Buffer for a description of the ending: the trap, or the guest's position at a limit.
     pub log: *mut Log,
 }

@@ -38,6 +38,7 @@ use self::{
 };
 use crate::{
     ffi::{
+        AccountCounters,
         AccountStats,
         Limit,
         Status, //
@@ -188,9 +189,7 @@ pub(crate) struct Account {
     budget: usize,
     /// Value of `alloc_error` once the budget is used up.
     budget_error: AllocError,
-    used: AtomicUsize,
-    peak: AtomicUsize,
-    blocks: AtomicUsize,
+    counters: AccountCounters,
     /// Set once the reserve has served this account.
     exhausted: AtomicBool,
     /// Bytes that the reserve has served to this account, freed ones included.
@@ -228,9 +227,7 @@ impl Account {
             account.write(Account {
                 budget,
                 budget_error,
-                used: AtomicUsize::new(0),
-                peak: AtomicUsize::new(0),
-                blocks: AtomicUsize::new(0),
+                counters: AccountCounters::new(),
                 exhausted: AtomicBool::new(false),
                 from_reserve: AtomicUsize::new(0),
                 alloc_error: AtomicU8::new(AllocError::None as u8),
@@ -281,12 +278,17 @@ impl Account {
         stats
     }
 
-    /// Returns the counters.
-    pub(crate) fn stats(&self) -> AccountStats {
+    /// Returns the counters. They are valid until the account is closed.
+    pub(crate) fn counters(&self) -> &AccountCounters {
+        &self.counters
+    }
+
+    /// Returns the values of the counters.
+    fn stats(&self) -> AccountStats {
         AccountStats {
-            used: self.used.load(Ordering::Relaxed),
-            peak: self.peak.load(Ordering::Relaxed),
-            blocks: self.blocks.load(Ordering::Relaxed),
+            used: self.counters.used.load(Ordering::Relaxed),
+            peak: self.counters.peak.load(Ordering::Relaxed),
+            blocks: self.counters.blocks.load(Ordering::Relaxed),
         }
     }
 
@@ -309,11 +311,11 @@ impl Account {
 
     /// Counts `size` more bytes and returns true, unless that would exceed the budget.
     fn charge(&self, size: usize) -> bool {
-        let before = self.used.fetch_add(size, Ordering::Relaxed);
+        let before = self.counters.used.fetch_add(size, Ordering::Relaxed);
         match before.checked_add(size) {
             Some(now) if now <= self.budget => true,
             _ => {
-                self.used.fetch_sub(size, Ordering::Relaxed);
+                self.counters.used.fetch_sub(size, Ordering::Relaxed);
                 false
             }
         }
@@ -321,19 +323,19 @@ impl Account {
 
     /// Returns the number of bytes that the budget still allows.
     pub(crate) fn remaining(&self) -> usize {
-        self.budget.saturating_sub(self.used.load(Ordering::Relaxed))
+        self.budget.saturating_sub(self.counters.used.load(Ordering::Relaxed))
     }
 
     /// Counts `size` bytes that the host owns, such as machine code: at most [`Account::remaining`]
     /// before they were allocated.
     pub(crate) fn charge_host_memory(&self, size: usize) {
-        let used = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
-        self.peak.fetch_max(used, Ordering::Relaxed);
+        let used = self.counters.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        self.counters.peak.fetch_max(used, Ordering::Relaxed);
     }
 
     /// Ends counting `size` bytes that the host owns.
     pub(crate) fn uncharge_host_memory(&self, size: usize) {
-        self.used.fetch_sub(size, Ordering::Relaxed);
+        self.counters.used.fetch_sub(size, Ordering::Relaxed);
     }
 
     /// Marks the account as exhausted and takes `size` bytes of its share of the reserve. Returns
@@ -345,7 +347,7 @@ impl Account {
     }
 
     fn push(&self, header: NonNull<Header>) {
-        self.blocks.fetch_add(1, Ordering::Relaxed);
+        self.counters.blocks.fetch_add(1, Ordering::Relaxed);
         let mut list = self.list.lock();
         let next = list.first;
         // SAFETY: Callers pass the valid header of a block that is on no list; the list's lock is
@@ -359,7 +361,7 @@ impl Account {
     }
 
     fn unlink(&self, header: NonNull<Header>) {
-        self.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.counters.blocks.fetch_sub(1, Ordering::Relaxed);
         let mut list = self.list.lock();
         // SAFETY: Callers pass a header that is on this list; the list's lock is held.
         let (previous, next) = unsafe { links(header.as_ptr()) };
@@ -383,7 +385,7 @@ impl Account {
         // SAFETY: The header was on the list, so it is valid. It is on no list now, so nothing else
         // accesses it.
         let size = unsafe { first.as_ref() }.size;
-        self.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
+        self.counters.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
         Some(first)
     }
 
@@ -398,17 +400,17 @@ impl Account {
 
     /// Subtracts a slab of `size` bytes from the counters.
     fn uncharge_slab(&self, size: usize) {
-        self.blocks.fetch_sub(1, Ordering::Relaxed);
-        self.used.fetch_sub(size, Ordering::Relaxed);
+        self.counters.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.counters.used.fetch_sub(size, Ordering::Relaxed);
     }
 
     fn adopt_slab(&self, slab: NonNull<Slab>) {
         // SAFETY: The slab was just taken off another account, so it is valid and nothing else
         // accesses it.
         let size = unsafe { slab.as_ref() }.size();
-        let now = self.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
-        self.peak.fetch_max(now, Ordering::Relaxed);
-        self.blocks.fetch_add(1, Ordering::Relaxed);
+        let now = self.counters.used.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        self.counters.peak.fetch_max(now, Ordering::Relaxed);
+        self.counters.blocks.fetch_add(1, Ordering::Relaxed);
         let account = ptr::from_ref(self).cast_mut();
         // SAFETY: The slab is on no list, and `account` is the account that owns these slabs.
         unsafe { self.list.lock().slabs.adopt(slab, account) };
@@ -439,10 +441,10 @@ impl Account {
         let memory =
             Layout::from_size_align(size, align_of::<Slab>()).map_err(|_| AllocError::Memory).and_then(host_alloc);
         let memory = memory.inspect_err(|_| {
-            self.used.fetch_sub(size, Ordering::Relaxed);
+            self.counters.used.fetch_sub(size, Ordering::Relaxed);
         })?;
-        self.peak.fetch_max(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.blocks.fetch_add(1, Ordering::Relaxed);
+        self.counters.peak.fetch_max(self.counters.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.counters.blocks.fetch_add(1, Ordering::Relaxed);
         let account = ptr::from_ref(self).cast_mut();
         let mut list = self.list.lock();
         // SAFETY: `memory` is a fresh allocation of `size` bytes, at least `SLAB_MIN`, aligned for
@@ -456,8 +458,8 @@ impl Account {
         // accesses it.
         let moved = unsafe { header.as_mut() };
         moved.account = ptr::from_ref(self).cast_mut();
-        let now = self.used.fetch_add(moved.size & !IN_RESERVE, Ordering::Relaxed);
-        self.peak.fetch_max(now, Ordering::Relaxed);
+        let now = self.counters.used.fetch_add(moved.size & !IN_RESERVE, Ordering::Relaxed);
+        self.counters.peak.fetch_max(now, Ordering::Relaxed);
         self.push(header);
     }
 }

@@ -185,7 +185,7 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
             #[cfg(feature = "object")]
             Self::Compiled(guest) => (guest.state(), guest.trap(), guest.function()),
         };
-        let place = Place { function, host_calls: state.wasi.calls.count, last_call: state.wasi.calls.last };
+        let place = Place { function, host_calls: state.wasi.calls.counters.calls(), last_call: state.wasi.calls.last };
         fmt::from_fn(move |f| match trap {
             Some(trap) => f.write_str(trap),
             None => place.fmt(f),

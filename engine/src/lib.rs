@@ -41,6 +41,8 @@ pub mod features;
 #[cfg(feature = "runtime")]
 pub mod ffi;
 #[cfg(feature = "runtime")]
+pub mod guest_counters;
+#[cfg(feature = "runtime")]
 pub mod host;
 #[cfg(feature = "runtime")]
 pub mod host_operations;

@@ -112,6 +112,7 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
             return Ok(false);
         }
         if self.memory_bytes.grow(current, desired, self.limits.memory) {
+            self.wasi.calls.counters.set_memory(self.memory_peak());
             Ok(true)
         } else {
             self.deny(Denied::Limit(Limit::Memory))
@@ -120,6 +121,7 @@ impl<H: Send + Sync + 'static> ResourceLimiter for State<H> {
 
     fn memory_grow_failed(&mut self, error: &MemoryError) -> Result<(), LimiterError> {
         self.memory_bytes.fail();
+        self.wasi.calls.counters.set_memory(self.memory_peak());
         match error {
             MemoryError::OutOfSystemMemory => Err(LimiterError::ResourceLimiterDeniedAllocation),
             _ => Ok(()),

@@ -50,6 +50,7 @@ use crate::{
         KWASMI_LIMIT_STACK,
         KWASMI_LIMIT_TIME, //
     },
+    watch::ModuleCounters, //
 };
 use core::{
     ffi::c_void,
@@ -117,6 +118,8 @@ pub(crate) struct Code {
     compiled: Atomic<bool>,
     /// Limit of the Wasm stack of each instance, in bytes.
     stack_max: u64,
+    /// Counters of the instances of all modules that share the code.
+    counters: ModuleCounters,
     /// State that entering the engine for this code requires.
     #[pin]
     resources: Mutex<CodeResources>,
@@ -163,6 +166,7 @@ impl Code {
                 poisoned: Atomic::new(false),
                 compiled: Atomic::new(false),
                 stack_max: limits.get(KWASMI_LIMIT_STACK),
+                counters: ModuleCounters::new(),
                 resources <- new_mutex!(
                     CodeResources { stack, account: None, reason: KVVec::new(), programs: None, resident: Resident::new() },
                     "kwasmi::Code::resources"
@@ -183,6 +187,11 @@ impl Code {
     /// Returns the limit of the Wasm stack of each instance, in bytes.
     pub(crate) fn stack_max(&self) -> u64 {
         self.stack_max
+    }
+
+    /// Returns the counters of the instances of all modules that share the code.
+    pub(crate) fn counters(&self) -> &ModuleCounters {
+        &self.counters
     }
 
     /// Marks the code as unusable: no instance of it may be started any more.

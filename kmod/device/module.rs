@@ -36,6 +36,7 @@ use crate::{
         KWASMI_START_SIGPIPE,
         KWASMI_STRINGS_MAX, //
     },
+    watch::Sink, //
 };
 use core::fmt::Write;
 use kernel::{
@@ -160,5 +161,9 @@ impl AnonFile for Module {
             DUMP => dump::dump(this.code(), &Argument::new(arg)),
             _ => Err(ENOTTY),
         }
+    }
+
+    fn list_counters(&self, sink: Sink<'_>) -> Result {
+        self.code().counters().list(sink)
     }
 }

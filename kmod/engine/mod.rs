@@ -10,6 +10,7 @@ use crate::{
     counters,
     ffi::{
         AccountArgs,
+        AccountCounters,
         AccountStats,
         Context,
         EngineOp,
@@ -137,9 +138,10 @@ type Outcome = Result<Status, Failure>;
 ///
 /// # Invariants
 ///
-/// `account` is an open account of the engine.
+/// `account` is an open account of the engine, and `counters` its counters.
 pub(crate) struct Account {
     account: NonNull<c_void>,
+    counters: NonNull<AccountCounters>,
 }
 
 // SAFETY: An account may be used by any task: the engine protects its list with a lock and uses
@@ -166,6 +168,7 @@ impl Account {
             account: ptr::null_mut(),
             budget: usize::try_from(limits.get(limit))?,
             limit,
+            counters: ptr::null(),
             parent: ptr::null_mut(),
             stats: AccountStats::default(),
         };
@@ -187,7 +190,13 @@ impl Account {
         // INVARIANT: The engine just opened the account.
         Ok(Self {
             account: NonNull::new(args.account).ok_or(ENOMEM)?,
+            counters: NonNull::new(args.counters.cast_mut()).ok_or(ENOMEM)?,
         })
+    }
+
+    /// Returns the counters of the account, which are valid until it is closed.
+    pub(crate) fn counters(&self) -> NonNull<AccountCounters> {
+        self.counters
     }
 
     /// Closes the account and frees the memory that it still holds. Returns the peak in bytes.
@@ -212,6 +221,7 @@ impl Account {
             account: self.account.as_ptr(),
             budget: 0,
             limit: 0,
+            counters: ptr::null(),
             parent: parent.map_or(ptr::null_mut(), |parent| parent.account.as_ptr()),
             stats: AccountStats::default(),
         };

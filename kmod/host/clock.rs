@@ -18,9 +18,14 @@ use kernel::{
 
 /// Returns the CPU time of the current task, in nanoseconds.
 pub(super) fn cpu_time() -> u64 {
-    let task = Task::current_raw();
-    // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs. The
-    // scheduler stores `sum_exec_runtime` as one word.
+    cpu_time_of(kernel::current!())
+}
+
+/// Returns the CPU time of `task`, in nanoseconds, as of its last scheduler tick or context switch.
+pub(super) fn cpu_time_of(task: &Task) -> u64 {
+    let task = task.as_ptr();
+    // SAFETY: `task` is a reference, so the structure is valid. The scheduler stores
+    // `sum_exec_runtime` as one word.
     unsafe { (&raw const (*task).se.sum_exec_runtime).read_volatile() }
 }
 

@@ -20,6 +20,7 @@ mod sockets;
 mod splice;
 mod ticker;
 mod transfer;
+mod usage;
 
 pub(crate) use self::{
     call_data::CallData,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runner of an instance: the task that runs it, and the kill flag.
+//! Runner of an instance: the task that runs it, the kill flag, and the counters.
 
 use super::{
     alarm::Alarm,
-    signal, //
+    clock,
+    signal,
+    usage::Usage, //
 };
+use crate::watch::Sink;
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -28,6 +31,8 @@ use kernel::{
 pub(crate) struct Runner {
     #[pin]
     state: SpinLock<State>,
+    #[pin]
+    usage: Usage,
 }
 
 /// State of a [`Runner`].
@@ -41,6 +46,22 @@ struct State {
     task: Option<ARef<Task>>,
     /// Set by a kill and never cleared. The instance may be killed before it runs.
     is_killed: bool,
+    /// Number of runs that have begun.
+    runs: u64,
+    /// CPU time of `task` when it began to run the instance, in nanoseconds.
+    cpu_began: u64,
+    /// CPU time of the runs that have ended, in nanoseconds.
+    cpu_used: u64,
+}
+
+impl State {
+    /// Returns the CPU time of all runs, in nanoseconds.
+    fn cpu_time(&self) -> u64 {
+        let now = self.task.as_ref().map_or(0, |task| {
+            clock::cpu_time_of(task).saturating_sub(self.cpu_began)
+        });
+        self.cpu_used.saturating_add(now)
+    }
 }
 
 impl Runner {
@@ -53,6 +74,7 @@ impl Runner {
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(State::default(), "kwasmi::Runner::state"),
+                usage <- Usage::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -67,6 +89,23 @@ impl Runner {
         if let Some(task) = &state.task {
             signal::interrupt(task);
         }
+    }
+
+    /// Returns the counters that the engine changes.
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Passes the counters of the instance to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sink`.
+    pub(crate) fn list_counters(&self, sink: Sink<'_>) -> Result {
+        let state = self.state.lock();
+        let totals = (state.runs, state.cpu_time());
+        drop(state);
+        self.usage.list(totals, sink)
     }
 
     /// Returns true if the instance was killed.
@@ -87,8 +126,12 @@ impl Runner {
             Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
             None => None,
         };
+        let mut state = self.state.lock();
+        state.runs = state.runs.wrapping_add(1);
+        state.cpu_began = clock::cpu_time_of(&task);
         // INVARIANT: The `Running` is created below, and nothing in between can fail.
-        self.state.lock().task = Some(task);
+        state.task = Some(task);
+        drop(state);
         Ok(Running {
             runner: self,
             _alarm: alarm,
@@ -104,8 +147,11 @@ pub(crate) struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
+        let mut state = self.runner.state.lock();
+        state.cpu_used = state.cpu_time();
         // INVARIANT: This `Running` is being dropped.
-        let task = self.runner.state.lock().task.take();
+        let task = state.task.take();
+        drop(state);
         // The reference is dropped after the spinlock is released.
         drop(task);
     }

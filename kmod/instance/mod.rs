@@ -80,6 +80,7 @@ use crate::{
         KWASMI_START_SIGPIPE, //
     },
     user::Counted,
+    watch::Sink, //
 };
 use core::{
     ffi::c_void,
@@ -249,6 +250,7 @@ impl Instance {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
+        this.module.code().counters().create();
 
         let invoke = invocation.map(|invocation| Invoke {
             name: Bytes::new(&invocation.name),
@@ -269,15 +271,15 @@ impl Instance {
                 fds: 0,
                 fuel: 0,
             },
+            counters: this.runner.usage().guest(),
             limit: 0,
             log: ptr::null_mut(),
             instance: ptr::null_mut(),
         };
         let entered = this.counted.enter(log)?;
-        this.inner
-            .lock()
-            .instantiate(&this.module, &mut start, log)?;
+        this.inner.lock().instantiate(&this, &mut start, log)?;
         drop(entered);
+        this.module.code().counters().start();
         Ok(this)
     }
 
@@ -365,6 +367,11 @@ impl Instance {
         Ok(0)
     }
 
+    /// Returns the runner, which has the counters.
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
     /// Ends the guest, running or not.
     pub(crate) fn kill(&self) {
         self.runner.kill();
@@ -398,25 +405,30 @@ impl AnonFile for Instance {
             published.close();
         }
     }
+
+    fn list_counters(&self, sink: Sink<'_>) -> Result {
+        self.runner.list_counters(sink)
+    }
 }
 
 #[pinned_drop]
 impl PinnedDrop for Instance {
     fn drop(self: Pin<&mut Self>) {
         self.inner.lock().end(&self);
+        self.module.code().counters().drop_instance();
     }
 }
 
 impl Inner {
-    /// Creates the engine objects of an instance of `module`, on an account of its own. Nothing of
-    /// the guest runs.
+    /// Creates the engine objects of `instance`, on an account of its own. Nothing of the guest
+    /// runs.
     ///
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_START` that the engine reports; `log` gets the reason.
     fn instantiate(
         &mut self,
-        module: &Module,
+        instance: &Instance,
         args: &mut StartArgs,
         log: &mut LogBuffer,
     ) -> Result {
@@ -426,6 +438,7 @@ impl Inner {
             fds: self.limits.get(KWASMI_LIMIT_FDS),
             fuel: self.limits.get(KWASMI_LIMIT_FUEL),
         };
+        let code = instance.module.code();
         let account = Account::open(&mut self.stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
@@ -435,21 +448,20 @@ impl Inner {
             // to outlives the call: `Instance::new` filled it in with pointers to its own variables
             // and arguments, and `log` lives until `lend` returns. `host` points to a live `Host`,
             // which only this task uses.
-            unsafe {
-                module
-                    .code()
-                    .instantiate(&mut self.stack, &account, host, args)
-            }
+            unsafe { code.instantiate(&mut self.stack, &account, host, args) }
         });
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
+                // SAFETY: `Usage::open_heap` requires `close_heap` before the account is closed,
+                // which `end` and `abandon` call. Nothing else takes the account out of `self.live`.
+                unsafe { instance.runner.usage().open_heap(&account) };
                 // INVARIANT: The engine just created `object`, on `account`.
                 self.live = Some(Live { object, account });
                 return Ok(());
             }
             (Ok(status), _) => {
                 // The engine created no instance and dropped all objects of the attempt.
-                module.code().settle(&mut self.stack, account);
+                code.settle(&mut self.stack, account);
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
@@ -460,7 +472,7 @@ impl Inner {
                         ..
                     }
                 ) {
-                    module.code().poison();
+                    code.poison();
                 }
                 failure.report(log, &self.limits)
             }
@@ -537,12 +549,11 @@ impl Inner {
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
             call,
+            counters: instance.runner.usage().guest(),
             ending: Ending::EngineFault as u32,
             code: 0,
             results: self.report.results.as_mut_ptr(),
             results_len: 0,
-            fuel_used: 0,
-            memory_peak: 0,
             log: &mut log,
         };
         let host = ptr::from_mut(&mut self.host).cast();
@@ -565,8 +576,8 @@ impl Inner {
         drop(entered);
         self.host.end(matches!(outcome, Ok(Status::Idle)));
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
-        self.report.fuel_used = args.fuel_used;
-        self.report.memory_peak = args.memory_peak;
+        self.report.fuel_used = instance.runner.usage().fuel();
+        self.report.memory_peak = instance.runner.usage().memory_peak();
         match outcome {
             Ok(Status::Interrupted) => {
                 return Err(match entry {
@@ -600,6 +611,8 @@ impl Inner {
         if self.report.ending == Ending::Limited {
             self.report.limit_value = self.limit_value(instance);
         }
+        let Report { ending, code, .. } = self.report;
+        instance.module.code().counters().end(ending, code);
         if let Some(published) = instance.published.as_ref() {
             published.end(self.report.answer(), &self.report.text);
         }
@@ -628,6 +641,7 @@ impl Inner {
             return;
         };
         self.host.end_ticks();
+        instance.runner.usage().close_heap();
         // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
         // and `self` is behind the lock.
         let outcome = unsafe {
@@ -664,6 +678,7 @@ impl Inner {
         self.report.say(text);
         if let Some(live) = self.live.take() {
             self.host.end_ticks();
+            instance.runner.usage().close_heap();
             // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more.
             // The engine aborted, and the instance was taken out of `self.live`.
             let peak = unsafe { live.account.reclaim(&mut self.stack) };

@@ -15,6 +15,7 @@ use crate::{
         self,
         AnonFile, //
     },
+    host::Runner,
     instance::{
         Instance,
         CALL,
@@ -42,6 +43,7 @@ use crate::{
         KWASMI_SERVICE_REMOVED,
         KWASMI_SERVICE_RUNNING, //
     },
+    watch::Sink, //
 };
 use core::fmt::Write;
 use kernel::{
@@ -90,6 +92,8 @@ pub(crate) struct Service {
     user: Kuid,
     /// Time of the publication: CLOCK_BOOTTIME, in nanoseconds.
     since: u64,
+    /// Has the counters of the instance, which stay when the instance is freed.
+    runner: Arc<Runner>,
     #[pin]
     state: Mutex<State>,
     /// Notified when `state` changes.
@@ -174,6 +178,7 @@ impl Service {
                 identity,
                 user: Kuid::current_euid(),
                 since: Instant::<BootTime>::now().as_nanos() as u64,
+                runner: instance.runner().clone(),
                 state <- new_mutex!(
                     State {
                         phase: Phase::Ready,
@@ -375,6 +380,10 @@ impl AnonFile for Service {
             CALL => this.instance()?.call(&arg),
             _ => Err(ENOTTY),
         }
+    }
+
+    fn list_counters(&self, sink: Sink<'_>) -> Result {
+        self.runner.list_counters(sink)
     }
 }
 

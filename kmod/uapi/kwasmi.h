@@ -688,6 +688,56 @@ struct kwasmi_call {
 /* Upper bound of the input, and of the output, of one call, in bytes. */
 #define KWASMI_CALL_BYTES_MAX		(1U << 20)
 
+/*
+ * Counters of one object.
+ *
+ * KWASMI_IOC_COUNTERS on a module, instance or service fd returns the counters of the object, in
+ * ascending order of `counter` and `index`. The call does not wait for a running guest. A service
+ * that has ended returns the last values. Counters whose value is 0 are left out if they have an
+ * `index`. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its
+ * name as in docs/stats.md, `[label]` if it has one, a colon, a tab, and the value.
+ *
+ * Later versions add counters. A program ignores numbers that it does not know.
+ */
+struct kwasmi_counter {
+	__u32 counter;			/* KWASMI_COUNTER_* */
+	__u32 index;			/* which of several counters of this number; 0 if there is one */
+	__u64 value;
+	char label[48];			/* name of `index`, NUL-terminated; empty if there is one */
+};
+
+struct kwasmi_counters {
+	__u64 counters;			/* address of struct kwasmi_counter[] */
+	__u32 counters_len;		/* in: capacity in elements; out: number of counters */
+	__u32 reserved;
+};
+
+/* Counters of an instance, and of the instance of a service. */
+/* Entries into the guest by KWASMI_IOC_RUN and KWASMI_IOC_CALL, restarted calls included. */
+#define KWASMI_COUNTER_RUNS		1
+#define KWASMI_COUNTER_HOST_CALLS	2	/* calls of imported functions */
+/* Those of one function: `label` is `MODULE.FUNCTION`. */
+#define KWASMI_COUNTER_FUNCTION_CALLS	3
+/*
+ * Fuel used, up to the end of the last slice of at most 100,000 units. For machine code only that
+ * of host calls.
+ */
+#define KWASMI_COUNTER_FUEL		4
+/*
+ * CPU time of the tasks in the guest, in nanoseconds, up to the last scheduler tick or context
+ * switch.
+ */
+#define KWASMI_COUNTER_CPU_TIME		5
+#define KWASMI_COUNTER_MEMORY		6	/* size of the linear memories, in bytes; 0 after the end */
+#define KWASMI_COUNTER_MEMORY_PEAK	7	/* highest value of MEMORY */
+#define KWASMI_COUNTER_HEAP		8	/* memory of the instance, in bytes, MEMORY included */
+#define KWASMI_COUNTER_HEAP_PEAK	9	/* highest value of HEAP */
+/* Counters of a module: of the instances of all modules that share its code */
+#define KWASMI_COUNTER_INSTANCES	10	/* number of instances in memory */
+#define KWASMI_COUNTER_STARTS		11	/* instances that were started */
+#define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
+#define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
+
 #define KWASMI_IOC_TYPE			0xB9
 
 #define KWASMI_IOC_INFO			_IOR(KWASMI_IOC_TYPE, 0x80, struct kwasmi_info)
@@ -711,6 +761,7 @@ struct kwasmi_call {
 #define KWASMI_IOC_RESULT		_IOWR(KWASMI_IOC_TYPE, 0x93, struct kwasmi_run)
 #define KWASMI_IOC_LOG			_IO(KWASMI_IOC_TYPE, 0x94)
 #define KWASMI_IOC_REMOVE		_IO(KWASMI_IOC_TYPE, 0x95)
+#define KWASMI_IOC_COUNTERS		_IOWR(KWASMI_IOC_TYPE, 0x96, struct kwasmi_counters)
 #define KWASMI_IOC_FUNCTION		_IOWR(KWASMI_IOC_TYPE, 0x97, struct kwasmi_function)
 #define KWASMI_IOC_CALL			_IOWR(KWASMI_IOC_TYPE, 0x98, struct kwasmi_call)
 /* KWASMI_IOC_KILL on an instance or service fd: terminates the guest, running or not. */

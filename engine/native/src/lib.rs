@@ -41,6 +41,7 @@ use ffi::{
     Ending,
     EngineOp,
     FdGrant,
+    GuestCounters,
     INVOKE_MAX,
     InitArgs,
     InstanceLimits,
@@ -75,6 +76,7 @@ use std::{
     path::Path,
     process::ExitCode,
     ptr,
+    sync::atomic::Ordering,
     time::Instant, //
 };
 
@@ -102,6 +104,7 @@ impl Engine {
             account: ptr::null_mut(),
             budget: usize::MAX,
             limit: Limit::Heap as u32,
+            counters: ptr::null(),
             parent: ptr::null_mut(),
             stats: AccountStats::default(),
         };
@@ -246,6 +249,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     }
     let load_stack = engine.stack.peak();
 
+    let counters = GuestCounters::new();
     let grants = guest.grants();
     let mut log = engine.log();
     let mut start = StartArgs {
@@ -257,6 +261,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         invoke: ptr::null(),
         is_reactor: false,
         limits: InstanceLimits { memory: 256 << 20, table: 1_000_000, fds: 1024, fuel: u64::MAX },
+        counters: &raw const counters,
         limit: 0,
         log: &raw mut log,
         instance: ptr::null_mut(),
@@ -273,12 +278,11 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     let mut running = RunArgs {
         instance: start.instance,
         call: ptr::null(),
+        counters: &raw const counters,
         ending: 0,
         code: 0,
         results: results.as_mut_ptr(),
         results_len: 0,
-        fuel_used: 0,
-        memory_peak: 0,
         log: &raw mut log,
     };
     if let Err(failure) = engine.enter(EngineOp::Run, &mut running) {
@@ -300,6 +304,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
         account: engine.account,
         budget: 0,
         limit: 0,
+        counters: ptr::null(),
         parent: ptr::null_mut(),
         stats: AccountStats::default(),
     };
@@ -313,8 +318,8 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
              engine stack {load_stack} bytes to load, {} to run",
             loaded.as_secs_f64() * 1e3,
             ran.as_secs_f64() * 1e3,
-            running.fuel_used,
-            running.memory_peak,
+            counters.fuel.load(Ordering::Relaxed),
+            counters.memory.load(Ordering::Relaxed),
             close.stats.peak,
             engine.stack.peak(),
         );

@@ -320,6 +320,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         })?;
         let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
         let memory_peak = instance.memory_size();
+        state.wasi.calls.counters.set_memory(memory_peak);
         let progress = Progress::Call(0);
         let (trap, has_returned, stop) = (None, false, None);
         Ok(Self {
@@ -563,7 +564,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 let native = &*self.native;
                 let limits = self.state.limits;
                 let help = self.instance.help(&native.program, &native.declarations, &Bounds(&limits), helper, args);
-                self.memory_peak = self.memory_peak.max(self.instance.memory_size());
+                let memory = self.instance.memory_size();
+                if memory > self.memory_peak {
+                    self.memory_peak = memory;
+                    self.state.wasi.calls.counters.set_memory(memory);
+                }
                 match help {
                     Ok(value) => {
                         if matches!(helper, Helper::Resolve | Helper::ResolveTail) {

@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Heap {
         let (account, size) = unsafe { owner(header.as_ptr()) };
         // SAFETY: The account is null or open, by the invariant of `Header`.
         if let Some(account) = unsafe { account.as_ref() } {
-            account.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
+            account.counters.used.fetch_sub(size & !IN_RESERVE, Ordering::Relaxed);
             account.unlink(header);
         }
         // SAFETY: The header is on no list any more, and the block is not used again, by the
@@ -116,12 +116,12 @@ fn allocate_alone(
             }
             if size > RESERVE_BLOCK_MAX {
                 if let (true, Some(account)) = (charged, account) {
-                    account.used.fetch_sub(size, Ordering::Relaxed);
+                    account.counters.used.fetch_sub(size, Ordering::Relaxed);
                 }
                 return None;
             }
             if let (false, Some(account)) = (charged, account) {
-                account.used.fetch_add(size, Ordering::Relaxed);
+                account.counters.used.fetch_add(size, Ordering::Relaxed);
             }
             let has_share = account.is_none_or(|account| account.take_share(size));
             (has_share.then(|| reserve_alloc(whole)).flatten(), size | IN_RESERVE)
@@ -129,7 +129,7 @@ fn allocate_alone(
     };
     let Some(start) = start else {
         if let Some(account) = account {
-            account.used.fetch_sub(size, Ordering::Relaxed);
+            account.counters.used.fetch_sub(size, Ordering::Relaxed);
         }
         return None;
     };
@@ -150,7 +150,7 @@ fn allocate_alone(
         });
     }
     if let Some(account) = account {
-        account.peak.fetch_max(account.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        account.counters.peak.fetch_max(account.counters.used.load(Ordering::Relaxed), Ordering::Relaxed);
         account.push(header);
     }
     Some(block)

@@ -11,9 +11,12 @@ use super::{
         FunctionId, //
     },
 };
-use crate::host::{
-    Host,
-    Pause, //
+use crate::{
+    guest_counters::Counters,
+    host::{
+        Host,
+        Pause, //
+    }, //
 };
 
 /// Upper bound of the number of a function's parameters.
@@ -36,13 +39,20 @@ struct Call {
 }
 
 /// Calls of one guest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Calls {
-    /// Number of calls.
-    pub(crate) count: u64,
+    /// Number of calls by function.
+    pub(crate) counters: Counters,
     /// Function of the last call.
     pub(crate) last: Option<FunctionId>,
     interrupted: Option<Call>,
+}
+
+impl Calls {
+    /// Returns the calls of a guest that has not run, which are counted in `counters`.
+    pub(super) fn new(counters: Counters) -> Self {
+        Self { counters, last: None, interrupted: None }
+    }
 }
 
 /// Returns the result in the first of `cells`.
@@ -65,8 +75,7 @@ impl<H: Host> WasiCtx<H> {
         cells: &mut [u64],
         body: impl FnOnce(&mut Self, &mut [u8], &[u64]) -> Result<Errno, Stop>,
     ) -> Result<(), Stop> {
-        // It would take centuries to overflow.
-        self.calls.count = self.calls.count.wrapping_add(1);
+        self.calls.counters.count(function);
         self.calls.last = Some(function);
         let result = match if self.is_checkpoint_due() { self.checkpoint_before_call() } else { Ok(()) } {
             Ok(()) => body(self, memory, cells),
@@ -106,8 +115,8 @@ impl<H: Host> WasiCtx<H> {
     /// Forgets the interrupted call, which the engine repeats itself.
     #[cfg(feature = "object")]
     pub(crate) fn withdraw(&mut self) {
-        if self.calls.interrupted.take().is_some() {
-            self.calls.count = self.calls.count.wrapping_sub(1);
+        if let Some(call) = self.calls.interrupted.take() {
+            self.calls.counters.uncount(call.function);
         }
     }
 
@@ -115,7 +124,7 @@ impl<H: Host> WasiCtx<H> {
     pub(crate) fn repeat(&mut self, memory: &mut [u8]) -> Option<Result<u16, Stop>> {
         let mut call = self.calls.interrupted.take()?;
         // The call has been counted.
-        self.calls.count = self.calls.count.wrapping_sub(1);
+        self.calls.counters.uncount(call.function);
         let done = call.function.entry()(self, memory, &mut call.args);
         Some(done.map(|()| errno(&call.args)))
     }

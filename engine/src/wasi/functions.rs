@@ -77,6 +77,7 @@ use super::{
     },
 };
 use crate::{
+    ffi::HOST_FUNCTIONS_MAX,
     host::{
         End,
         Host, //
@@ -195,6 +196,9 @@ macro_rules! functions {
         }
 
         impl FunctionId {
+            /// Number of functions. A function with two names counts once.
+            const NUMBER: usize = [$($(stringify!($id),)*)*].len();
+
             /// Returns the function's entry.
             pub(crate) fn entry<H: Host>(self) -> WasiFunction<H> {
                 match self {
@@ -255,6 +259,8 @@ macro_rules! functions {
 }
 
 wasi_functions!(functions);
+
+const _: () = assert!(FunctionId::NUMBER <= HOST_FUNCTIONS_MAX);
 
 /// Returns the `errno` of a call, or the reason why it has none.
 fn done(done: Done) -> Result<Errno, Stop> {

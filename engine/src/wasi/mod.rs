@@ -48,6 +48,7 @@ use self::{
 };
 use crate::{
     ffi::Limit,
+    guest_counters::Counters,
     host::{
         End,
         Fail,
@@ -97,6 +98,17 @@ const WORK_PER_CHECKPOINT: u64 = 64 * CALL_WORK;
 impl<H: Host> WasiCtx<H> {
     /// Creates the state of a guest over `host`.
     pub fn new(host: H, args: Strings, env: Strings, fds: Descriptors) -> Self {
+        Self::with_counters(host, (args, env), fds, Counters::new())
+    }
+
+    /// Creates the state of a guest over `host`, whose calls are counted in `counters`. `args` and
+    /// `env` are its arguments and environment.
+    pub(crate) fn with_counters(
+        host: H,
+        (args, env): (Strings, Strings),
+        fds: Descriptors,
+        counters: Counters,
+    ) -> Self {
         Self {
             host,
             args,
@@ -107,7 +119,7 @@ impl<H: Host> WasiCtx<H> {
             fuel: 0,
             fuel_left: u64::MAX,
             batch: batch::Batch::default(),
-            calls: Calls::default(),
+            calls: Calls::new(counters),
         }
     }
 

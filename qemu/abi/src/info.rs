@@ -98,11 +98,12 @@ pub(crate) fn tests(tests: &mut Tests) {
         unknown(device().as_raw_fd(), &ours);
     });
     tests.add("unknown commands on a module are ENOTTY", || {
-        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE, uapi::IOC_DUMP]);
+        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE, uapi::IOC_DUMP, uapi::IOC_COUNTERS]);
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
-        unknown(start(&module).as_raw_fd(), &[uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS, uapi::IOC_PUBLISH]);
+        let ours = [uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS, uapi::IOC_PUBLISH, uapi::IOC_COUNTERS];
+        unknown(start(&module).as_raw_fd(), &ours);
     });
     tests.add("DUMP of a module that is interpreted is EOPNOTSUPP", || {
         let answer = call(&module(PROGRAM), uapi::IOC_DUMP, &mut uapi::kwasmi_dump::default());

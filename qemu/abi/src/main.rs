@@ -10,6 +10,7 @@ mod call_cost;
 mod calls;
 mod cgroup;
 mod command;
+mod counters;
 mod directories;
 mod disk;
 mod fairness;
@@ -48,7 +49,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 28] = [
+const PARTS: [(&str, Part); 29] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -63,6 +64,7 @@ const PARTS: [(&str, Part); 28] = [
     ("services", services::tests),
     ("calls", calls::tests),
     ("call-cost", call_cost::tests),
+    ("counters", counters::tests),
     ("faults", faults::tests),
     ("fuzz", fuzz::tests),
     ("race", race::tests),

@@ -71,7 +71,7 @@ fn chars(name: &str) -> [c_char; 72] {
 }
 
 /// Publishes an instance, with a descriptor of a log file or -1.
-fn publish(instance: &OwnedFd, name: &str, log: i32) -> Answer {
+pub(crate) fn publish(instance: &OwnedFd, name: &str, log: i32) -> Answer {
     call(instance, uapi::IOC_PUBLISH, &mut kwasmi_publish { name: chars(name), log, flags: 0 })
 }
 
@@ -98,7 +98,7 @@ fn wait_for_end(service: &OwnedFd) -> Answer {
     wait(service, uapi::KWASMI_SERVICE_ENDED, u64::MAX)
 }
 
-fn result(service: &OwnedFd) -> Result<kwasmi_run, i32> {
+pub(crate) fn result(service: &OwnedFd) -> Result<kwasmi_run, i32> {
     let mut request = kwasmi_run::default();
     call(service, uapi::IOC_RESULT, &mut request).map(|_| request)
 }

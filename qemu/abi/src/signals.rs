@@ -65,6 +65,7 @@ fn guests() -> (Vec<OwnedFd>, std::io::PipeWriter) {
 
 extern "C" fn handler(_signal: i32) {}
 
+/// Installs a handler of SIGUSR1 that does nothing, with `flags` of sigaction(2).
 pub(crate) fn handle(flags: i32) {
     // SAFETY: `sigaction` consists of integers and addresses, for which zero is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
