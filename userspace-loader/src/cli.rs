@@ -15,6 +15,8 @@ use self::{
         PsArgs,
         RmArgs,
         SpawnArgs,
+        StatsArgs,
+        TopArgs,
         WaitArgs, //
     },
     signing::{
@@ -91,6 +93,10 @@ pub enum Command {
     Spawn(Box<SpawnArgs>),
     /// List the services
     Ps(PsArgs),
+    /// Print the counters of services: runs, host calls, CPU time, memory
+    Stats(StatsArgs),
+    /// Show the counters of services again and again, those that use most CPU time first
+    Top(TopArgs),
     /// Print the output of a service
     Logs(LogsArgs),
     /// Wait until a service has ended, and exit with its status

@@ -10,6 +10,7 @@ mod key;
 mod policy;
 mod service;
 mod sign;
+mod watch;
 
 use crate::{
     cli::{
@@ -127,6 +128,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
         Command::Load(args) => load(args),
         Command::Spawn(args) => service::spawn(args, stdio),
         Command::Ps(args) => service::ps(args),
+        Command::Stats(args) => watch::stats(args),
+        Command::Top(args) => watch::top(args),
         Command::Logs(args) => service::logs(args),
         Command::Wait(args) => service::wait(args),
         Command::Call(args) => call::call(args),

@@ -21,6 +21,7 @@ use crate::{
         manifest::Manifest,
         version::Version, //
     },
+    table::Table,
     uapi::{
         KWASMI_FEATURE_COMPILER,
         KWASMI_FEATURE_FAULT_INJECTION,
@@ -254,14 +255,7 @@ impl fmt::Display for Services<'_> {
                 module.map_or_else(|| row.sha256.to_string().chars().take(12).collect(), |module| line(&module)),
             ]
         });
-        let table: Vec<_> = std::iter::once(heading).chain(rows).collect();
-        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 8] = std::array::from_fn(width);
-        for row in &table {
-            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            writeln!(f, "{}", cells.join("  ").trim_end())?;
-        }
-        Ok(())
+        Table(std::iter::once(heading).chain(rows).map(Vec::from).collect()).fmt(f)
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line of the commands for services: `spawn`, `ps`, `call`, `logs`, `wait`, `stop`,
-//! `kill` and `rm`.
+//! The command line of the commands for services: `spawn`, `ps`, `stats`, `top`, `call`, `logs`,
+//! `wait`, `stop`, `kill` and `rm`.
 
 use super::{
     GuestArgs,
@@ -114,6 +114,44 @@ pub struct PsArgs {
     pub json: bool,
 
     /// Services to list (default: all)
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+}
+
+/// Arguments of `stats`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Prints a table of all services, or all counters of the named ones. docs/stats.md describes the counters.")]
+pub struct StatsArgs {
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Print the counters of the services and the resources of the kernel module in the text format
+    /// of Prometheus
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
+
+    /// Services (default: all)
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+}
+
+/// Arguments of `top`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+%CPU and CALLS/S are those of the last interval. On a terminal, q or Ctrl-C ends the command. Elsewhere it prints one table
+after another.")]
+pub struct TopArgs {
+    /// Time between two tables, such as 500ms; a number without a unit is in seconds
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    pub interval: NonZeroU64,
+
+    /// Number of tables (default: no limit)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub iterations: Option<u64>,
+
+    /// Services (default: all)
     #[arg(value_name = "NAME")]
     pub names: Vec<Name>,
 }

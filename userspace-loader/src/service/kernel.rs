@@ -8,6 +8,10 @@ use super::{
     State, //
 };
 use crate::{
+    counters::{
+        Counters,
+        Value, //
+    },
     kernel_device::{
         Argument,
         KernelDevice,
@@ -26,6 +30,8 @@ use crate::{
     },
     uapi::{
         self,
+        kwasmi_counter,
+        kwasmi_counters,
         kwasmi_find,
         kwasmi_list_services,
         kwasmi_publish,
@@ -74,6 +80,12 @@ unsafe impl Argument for kwasmi_service {
     const OPCODE: Opcode = uapi::IOC_SERVICE;
 }
 
+// SAFETY: The header defines `KWASMI_IOC_COUNTERS` with this structure, which consists of integers
+// only.
+unsafe impl Argument for kwasmi_counters {
+    const OPCODE: Opcode = uapi::IOC_COUNTERS;
+}
+
 // SAFETY: The header defines `KWASMI_IOC_WAIT` with this structure, which consists of integers
 // only.
 unsafe impl Argument for kwasmi_wait {
@@ -111,6 +123,12 @@ no_argument! {
     Kill: IOC_KILL;
     OpenLog: IOC_LOG;
     Remove: IOC_REMOVE;
+}
+
+impl From<&kwasmi_counter> for Value {
+    fn from(raw: &kwasmi_counter) -> Self {
+        Self { counter: raw.counter, label: text(&raw.label), value: raw.value }
+    }
 }
 
 impl From<&kwasmi_service> for Service {
@@ -196,6 +214,26 @@ impl KernelService {
         // SAFETY: `service` has no address fields.
         unsafe { call(&self.0, &mut service) }?;
         Ok(Service::from(&service))
+    }
+
+    /// Returns the counters of the service.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `KWASMI_IOC_COUNTERS`.
+    pub fn counters(&self) -> Result<Counters, Errno> {
+        let counters = list(|counters: &mut [kwasmi_counter]| {
+            let mut argument = kwasmi_counters {
+                counters: counters.as_mut_ptr().expose_provenance() as u64,
+                counters_len: u32::try_from(counters.len()).map_err(|_| Errno::TOOBIG)?,
+                ..kwasmi_counters::default()
+            };
+            // SAFETY: `counters` is a writable array of `counters_len` entries, which is not
+            // accessed during the call.
+            unsafe { call(&self.0, &mut argument) }?;
+            Ok(argument.counters_len)
+        })?;
+        Ok(Counters(counters.iter().map(Value::from).collect()))
     }
 
     /// Waits for a state. Continues after Ctrl-Z and other signals.
@@ -296,6 +334,7 @@ mod tests {
         assert_eq!(kwasmi_service::OPCODE, opcode::read::<kwasmi_service>(0xb9, 0x91));
         assert_eq!(kwasmi_wait::OPCODE, opcode::write::<kwasmi_wait>(0xb9, 0x92));
         assert_eq!(Outcome::OPCODE, opcode::read_write::<kwasmi_run>(0xb9, 0x93));
+        assert_eq!(kwasmi_counters::OPCODE, opcode::read_write::<kwasmi_counters>(0xb9, 0x96));
         assert_eq!(OpenLog::OPCODE, opcode::none(0xb9, 0x94));
         assert_eq!(Remove::OPCODE, opcode::none(0xb9, 0x95));
     }
@@ -307,6 +346,8 @@ mod tests {
         assert_eq!(size_of::<kwasmi_service>(), 224);
         assert_eq!(size_of::<kwasmi_list_services>(), 16);
         assert_eq!(size_of::<kwasmi_wait>(), 16);
+        assert_eq!(size_of::<kwasmi_counter>(), 64);
+        assert_eq!(size_of::<kwasmi_counters>(), 16);
     }
 
     #[test]
