@@ -8,7 +8,11 @@ use super::{
     signal,
     usage::Usage, //
 };
-use crate::watch::Sink;
+use crate::watch::{
+    Counter,
+    CounterId,
+    Sink, //
+};
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -46,8 +50,9 @@ struct State {
     task: Option<ARef<Task>>,
     /// Set by a kill and never cleared. The instance may be killed before it runs.
     is_killed: bool,
-    /// Number of runs that have begun.
+    /// Number of runs that have begun, and those of them that began a call.
     runs: u64,
+    calls: u64,
     /// CPU time of `task` when it began to run the instance, in nanoseconds.
     cpu_began: u64,
     /// CPU time of the runs that have ended, in nanoseconds.
@@ -104,8 +109,10 @@ impl Runner {
     pub(crate) fn list_counters(&self, sink: Sink<'_>) -> Result {
         let state = self.state.lock();
         let totals = (state.runs, state.cpu_time());
+        let calls = state.calls;
         drop(state);
-        self.usage.list(totals, sink)
+        self.usage.list(totals, sink)?;
+        sink(Counter::new(CounterId::Calls, calls))
     }
 
     /// Returns true if the instance was killed.
@@ -114,13 +121,17 @@ impl Runner {
     }
 
     /// Registers the current task as the one that runs the instance, and sets an alarm for
-    /// `deadline`. No other task may run the instance. The task of a killed instance is registered
+    /// `deadline`. `is_call` tells if the task begins a call. No other task may run the instance. The task of a killed instance is registered
     /// too: the next checkpoint ends the guest.
     ///
     /// # Errors
     ///
     /// `ENOMEM` if the timer cannot be allocated.
-    pub(crate) fn begin(&self, deadline: Option<Instant<Monotonic>>) -> Result<Running<'_>> {
+    pub(crate) fn begin(
+        &self,
+        deadline: Option<Instant<Monotonic>>,
+        is_call: bool,
+    ) -> Result<Running<'_>> {
         let task: ARef<Task> = ARef::from(&**kernel::current!());
         let alarm = match deadline {
             Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
@@ -128,6 +139,7 @@ impl Runner {
         };
         let mut state = self.state.lock();
         state.runs = state.runs.wrapping_add(1);
+        state.calls = state.calls.wrapping_add(is_call.into());
         state.cpu_began = clock::cpu_time_of(&task);
         // INVARIANT: The `Running` is created below, and nothing in between can fail.
         state.task = Some(task);

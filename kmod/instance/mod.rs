@@ -80,7 +80,11 @@ use crate::{
         KWASMI_START_SIGPIPE, //
     },
     user::Counted,
-    watch::Sink, //
+    watch::{
+        Counter,
+        CounterId,
+        Sink, //
+    },
 };
 use core::{
     ffi::c_void,
@@ -407,7 +411,11 @@ impl AnonFile for Instance {
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
-        self.runner.list_counters(sink)
+        self.runner.list_counters(sink)?;
+        sink(Counter::new(
+            CounterId::CallsQueued,
+            self.turns.queued().into(),
+        ))
     }
 }
 
@@ -517,7 +525,9 @@ impl Inner {
             (Entry::Call(_, until), None) => *until,
             (_, end) => end,
         };
-        let running = instance.runner.begin(deadline)?;
+        let running = instance
+            .runner
+            .begin(deadline, matches!(entry, Entry::Call(..)))?;
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }

@@ -63,6 +63,8 @@ struct State {
     holder: Holder,
     /// Callers that wait for their turn.
     queue: List<Waiter>,
+    /// Number of `queue`.
+    queued: u32,
     /// Set once the guest has ended or is about to be freed. It is never cleared.
     is_over: bool,
     /// Task that serves the reactor.
@@ -120,6 +122,7 @@ impl State {
         // INVARIANT: The queue is empty if no waiter was popped.
         self.holder = match self.queue.pop_front() {
             Some(waiter) => {
+                self.queued -= 1;
                 waiter.wake();
                 Holder::Caller
             }
@@ -148,6 +151,7 @@ impl Turns {
                 State {
                     holder: Holder::Server,
                     queue: List::new(),
+                    queued: 0,
                     is_over: false,
                     server: None,
                 },
@@ -195,6 +199,7 @@ impl Turns {
         }
         // INVARIANT: The turn is passed on to the queue if nobody has it.
         state.queue.push_back(entry);
+        state.queued += 1;
         if matches!(state.holder, Holder::Nobody) {
             state.pass_on();
         }
@@ -212,6 +217,7 @@ impl Turns {
         // exists for these turns, and the waiter was pushed only to this one.
         if unsafe { state.queue.remove(&waiter) }.is_some() {
             // Neither a turn nor the end of the guest was signalled.
+            state.queued -= 1;
             return Err(result.err().unwrap_or(ERESTARTSYS));
         }
         if state.is_over {
@@ -221,6 +227,11 @@ impl Turns {
         let turn = Turn { turns: self };
         // If the wait failed meanwhile, the drop of the turn passes it on.
         result.map(|()| turn)
+    }
+
+    /// Returns the number of callers that wait for their turn.
+    pub(super) fn queued(&self) -> u32 {
+        self.state.lock().queued
     }
 
     /// Returns the turn if no task has it.
@@ -268,6 +279,7 @@ impl Turns {
         while let Some(waiter) = state.queue.pop_front() {
             waiter.wake();
         }
+        state.queued = 0;
         if let Holder::HandedOver(Some(caller)) = &state.holder {
             self.wakes_caller.store(true, Release);
             signal::wake(caller);

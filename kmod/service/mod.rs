@@ -43,7 +43,11 @@ use crate::{
         KWASMI_SERVICE_REMOVED,
         KWASMI_SERVICE_RUNNING, //
     },
-    watch::Sink, //
+    watch::{
+        Counter,
+        CounterId,
+        Sink, //
+    },
 };
 use core::fmt::Write;
 use kernel::{
@@ -383,7 +387,13 @@ impl AnonFile for Service {
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
-        self.runner.list_counters(sink)
+        match self.instance() {
+            Ok(instance) => instance.list_counters(sink),
+            Err(_) => {
+                self.runner.list_counters(sink)?;
+                sink(Counter::new(CounterId::CallsQueued, 0))
+            }
+        }
     }
 }
 

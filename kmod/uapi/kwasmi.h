@@ -737,6 +737,9 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_STARTS		11	/* instances that were started */
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
 #define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
+/* Of instance fds and service fds. */
+#define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have begun */
+#define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
 
 #define KWASMI_IOC_TYPE			0xB9
 

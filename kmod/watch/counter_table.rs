@@ -42,6 +42,10 @@ macro_rules! counter_table {
                 "guests that have ended in one way";
             Traps = 13: KWASMI_COUNTER_TRAPS, "traps", Count, Total, "trap",
                 "guests that have ended by one trap";
+            Calls = 14: KWASMI_COUNTER_CALLS, "calls", Count, Total, "",
+                "calls of exported functions that have begun";
+            CallsQueued = 15: KWASMI_COUNTER_CALLS_QUEUED, "calls_queued", Count, Gauge, "",
+                "calls of exported functions that wait for their turn";
         }
     };
 }

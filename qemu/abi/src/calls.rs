@@ -3,6 +3,7 @@
 //! Tests of `KWASMI_IOC_FUNCTION` and `KWASMI_IOC_CALL`.
 
 use crate::{
+    counters,
     kernel::{
         Answer,
         address,
@@ -367,11 +368,17 @@ pub(crate) fn tests(tests: &mut Tests) {
         let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
         let first = caller(&served.instance, "wait", &[]);
         let others: Vec<_> = (0..6).map(|_| caller(&served.instance, "add", &[1])).collect();
+        let counted = || {
+            let value = |number| counters::value(&*served.instance, number);
+            (value(uapi::KWASMI_COUNTER_CALLS), value(uapi::KWASMI_COUNTER_CALLS_QUEUED))
+        };
+        assert_eq!(counted(), (1, 6));
         feed.write_all(&[100]).expect("room");
         assert_eq!(first.join().expect("no panic"), Ok(vec![100]));
         for (other, place) in others.into_iter().zip(101..) {
             assert_eq!(other.join().expect("no panic"), Ok(vec![place]));
         }
+        assert_eq!(counted(), (7, 0));
         served.kill();
     });
     tests.add("a call that has not begun within its timeout does not run", || {

@@ -99,7 +99,7 @@ fn label(counter: &kwasmi_counter) -> String {
 }
 
 /// Returns the counter `number` without an index.
-fn value(fd: &impl AsRawFd, number: u32) -> u64 {
+pub(crate) fn value(fd: &impl AsRawFd, number: u32) -> u64 {
     let found: Vec<_> = counters(fd).into_iter().filter(|counter| counter.counter == number).collect();
     assert_eq!((found.len(), found[0].index, label(&found[0])), (1, 0, String::new()), "{number}");
     found[0].value
