@@ -5,8 +5,8 @@
 //! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
 
 use crate::{
+    allocation,
     log::LogBuffer,
-    memory,
     uapi::KWASMI_IOC_TYPE, //
 };
 use kernel::{
@@ -142,7 +142,7 @@ pub(crate) fn element_to_user<T: AsBytes>(addr: u64, index: usize, value: &T) ->
 ///
 /// `EFAULT` if the bytes are not readable; `ENOMEM`.
 pub(crate) fn bytes_from_user(addr: u64, len: usize) -> Result<KVVec<u8>> {
-    let mut bytes = memory::buffer(len)?;
+    let mut bytes = allocation::buffer(len)?;
     if len > 0 {
         let addr = UserPtr::from_addr(usize::try_from(addr)?);
         UserSlice::new(addr, len).read_all(&mut bytes, GFP_KERNEL_ACCOUNT)?;

@@ -21,6 +21,7 @@ use kernel::{
     prelude::*, //
 };
 
+mod allocation;
 mod anon_file;
 mod arch;
 mod bindings;
@@ -45,9 +46,9 @@ mod host;
 mod host_operations;
 mod instance;
 mod ioctl;
+mod jit;
 mod limits;
 mod log;
-mod memory;
 mod module;
 mod name;
 mod policy;
@@ -59,7 +60,6 @@ mod policy;
     reason = "shared with the engine, which uses the rest"
 )]
 mod preview1;
-mod programs;
 mod service;
 #[path = "../engine/src/signing/mod.rs"]
 #[allow(
@@ -216,7 +216,7 @@ struct Kwasmi {
     _users: user::Users,
     _services: service::registry::Registry,
     _reserve: engine::Reserve,
-    _freeing: programs::Freeing,
+    _freeing: jit::Freeing,
     _stacks: engine::stack::Stacks,
 }
 
@@ -244,7 +244,7 @@ impl kernel::InPlaceModule for Kwasmi {
             _stacks: unsafe { engine::stack::Stacks::begin() },
             // SAFETY: `Freeing::begin` must be called once, before any `Programs` are compiled:
             // this is the only call, and the device does not exist yet.
-            _freeing: unsafe { programs::Freeing::begin() },
+            _freeing: unsafe { jit::Freeing::begin() },
             // The engine must be initialised before the device accepts ioctls.
             _reserve: engine::Reserve::new(limits::reserve_bytes())?,
             _device <- MiscDeviceRegistration::register(MiscDeviceOptions { name: c"kwasmi" }),

@@ -579,6 +579,10 @@ pub struct RunArgs {
     /// [`Status::NoFunction`] if the reactor is not idle or has no such function, and
     /// [`Status::Argument`] if the number of arguments is wrong.
     pub call: *const Call,
+    /// Set to begin `call` without running it. The operation returns [`Status::Interrupted`].
+    pub only_begins: bool,
+    /// Set if the ticks that the engine has started go on while the guest runs.
+    pub has_ticks: bool,
     /// The counters in [`StartArgs`]. They are correct also when the engine aborts.
     pub counters: *const GuestCounters,
     /// Out, with [`Status::Ok`]: an [`Ending`].

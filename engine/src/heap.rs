@@ -37,6 +37,11 @@ use self::{
     },
 };
 use crate::{
+    border::{
+        abort_if_ended,
+        context,
+        poll, //
+    },
     ffi::{
         AccountCounters,
         AccountStats,
@@ -47,11 +52,6 @@ use crate::{
         End,
         Fail,
         Operations, //
-    },
-    host_call::{
-        abort_if_ended,
-        context,
-        poll, //
     },
     host_operations::{
         Allocated,

@@ -4,6 +4,10 @@
 //! ([`ffi`](crate::ffi)).
 
 use crate::{
+    border::{
+        call_host,
+        context, //
+    },
     ffi::{
         Checkpoint,
         Context,
@@ -25,10 +29,6 @@ use crate::{
         Pause,
         Received,
         Span, //
-    },
-    host_call::{
-        call_host,
-        context, //
     },
     host_operations::{
         Border,

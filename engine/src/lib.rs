@@ -51,6 +51,8 @@ pub mod instance;
 #[cfg(feature = "runtime")]
 mod interface;
 #[cfg(feature = "runtime")]
+pub mod interpreted;
+#[cfg(feature = "runtime")]
 pub mod invoke;
 #[cfg(feature = "runtime")]
 mod manifest_check;
@@ -81,18 +83,18 @@ pub mod wasi;
 use wasi::abi as preview1;
 
 #[cfg(feature = "object")]
-use host_call::poll;
+use border::poll;
 
 /// Ends a long operation if the host wants that. Only the kernel does.
 #[cfg(not(feature = "object"))]
 fn poll() {}
 
 #[cfg(feature = "object")]
-mod entry;
+mod border;
+#[cfg(feature = "object")]
+mod engine_operations;
 #[cfg(feature = "object")]
 mod heap;
-#[cfg(feature = "object")]
-mod host_call;
 #[cfg(feature = "object")]
 mod kernel_host;
 #[cfg(feature = "object")]

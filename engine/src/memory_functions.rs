@@ -5,7 +5,7 @@
 //! One instruction of a guest can fill or copy gigabytes. The linker's option `--wrap` redirects
 //! all uses of these functions in the engine to this file (see `scripts/build-kmod`).
 
-use crate::host_call::poll;
+use crate::border::poll;
 
 /// Size of a piece in bytes. A piece takes about a tenth of a millisecond at native speed.
 const PIECE: usize = 1 << 20;

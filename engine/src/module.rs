@@ -20,11 +20,11 @@ use crate::{
         NotCompiled, //
     },
     host::Host,
-    instance,
     interface::{
         Interface,
         TEST_MODULE, //
     },
+    interpreted,
     invoke::Callable,
     module_counts::ModuleCounts,
     refusal::Refusal,
@@ -180,7 +180,7 @@ impl<H: Host + 'static> Module<H> {
     /// or one that is not a number.
     pub fn callable(&self, name: &str) -> Result<Callable, Refusal> {
         match &self.code {
-            Code::Translated { module, .. } => instance::callable(module, &self.reexports, name),
+            Code::Translated { module, .. } => interpreted::callable(module, &self.reexports, name),
             #[cfg(feature = "object")]
             Code::Compiled(native) => native.callable(name),
         }

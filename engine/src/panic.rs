@@ -3,6 +3,10 @@
 //! Panic and allocation error handlers of the engine object. Both abort: they end the engine entry.
 
 use crate::{
+    border::{
+        abort,
+        context, //
+    },
     ffi::{
         Limit,
         Status, //
@@ -10,10 +14,6 @@ use crate::{
     heap::{
         Account,
         AllocError, //
-    },
-    host_call::{
-        abort,
-        context, //
     },
     text::TruncatingWriter,
 };

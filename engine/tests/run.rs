@@ -19,6 +19,7 @@ use kwasmi_engine::{
         InstanceLimits,
         Limit,
         ModuleLimits,
+        Status,
         Trap, //
     },
     host::{

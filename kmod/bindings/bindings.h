@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/fs_struct.h>
 #include <linux/namei.h>
 #include <linux/poll.h>
 #include <linux/splice.h>
@@ -43,5 +44,7 @@ const __poll_t KWASMI_CONST_EPOLLERR = EPOLLERR;
 const __poll_t KWASMI_CONST_EPOLLHUP = EPOLLHUP;
 const __poll_t KWASMI_CONST_EPOLLRDNORM = EPOLLRDNORM;
 const __poll_t KWASMI_CONST_EPOLLWRNORM = EPOLLWRNORM;
+/* The `kernel` crate does not bind the fields of struct fs_struct. */
+const size_t KWASMI_CONST_FS_UMASK = offsetof(struct fs_struct, umask);
 const size_t KWASMI_CONST_BPF_PROG_INSNSI = offsetof(struct bpf_prog, insnsi);
 const size_t KWASMI_CONST_BPF_AUX_STACK_DEPTH = offsetof(struct bpf_prog_aux, stack_depth);

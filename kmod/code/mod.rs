@@ -30,12 +30,12 @@ use crate::{
         Host,
         Resident, //
     },
+    jit::Programs,
     limits::{
         self,
         CallLimits, //
     },
     log::LogBuffer,
-    programs::Programs,
     signing::envelope::Envelope,
     uapi::{
         KWASMI_LIMIT_ARITY,
@@ -254,6 +254,8 @@ impl Code {
         log: &mut LogBuffer,
     ) -> Result<(u32, NumberTypes, NumberTypes)> {
         let mut stack = Stack::new()?;
+        let limits = CallLimits::from_user(0, 0, log)?;
+        let account = Account::open(&mut stack, KWASMI_LIMIT_CODE, &limits, log)?;
         let mut args = FunctionArgs {
             module: self.object.load(Relaxed),
             name: Bytes::new(name),
@@ -262,8 +264,6 @@ impl Code {
             results: NumberTypes::default(),
             log: ptr::null_mut(),
         };
-        let resources = self.resources.lock();
-        let account = resources.account.as_ref();
         let outcome = log.lend(|log| {
             args.log = log;
             // SAFETY: `engine::enter` requires the arguments of the operation, which are
@@ -273,13 +273,16 @@ impl Code {
             unsafe {
                 engine::enter(
                     &mut stack,
-                    account,
+                    Some(&account),
                     ptr::null_mut(),
                     EngineOp::Function,
                     &mut args,
                 )
             }
         });
+        // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more. The
+        // operation returns numbers only.
+        unsafe { account.reclaim(&mut stack) };
         match outcome {
             Ok(Status::Ok) => Ok((args.function, args.params, args.results)),
             Ok(Status::NoFunction) => Err(ENOENT),
@@ -292,7 +295,10 @@ impl Code {
                 status: Status::NoMemory,
                 ..
             }) => Err(ENOMEM),
-            Err(Failure::Aborted { .. }) => Err(EIO),
+            Err(Failure::Aborted { .. }) => {
+                self.poison();
+                Err(EIO)
+            }
         }
     }
 

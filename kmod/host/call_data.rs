@@ -3,8 +3,8 @@
 //! Input and output of a call of a reactor.
 
 use crate::{
+    allocation, //
     ioctl,
-    memory, //
 };
 use kernel::{
     error::code::ENOBUFS,
@@ -28,7 +28,7 @@ impl CallData {
     pub(crate) fn from_user(input: u64, len: u32, output_size: u32) -> Result<Self> {
         Ok(Self {
             input: ioctl::bytes_from_user(input, len as usize)?,
-            output: memory::buffer(output_size as usize)?,
+            output: allocation::buffer(output_size as usize)?,
         })
     }
 

@@ -288,7 +288,7 @@ impl Files {
             .into_iter()
             .flatten()
         {
-            let _ = open.flush();
+            let _ = open.close();
         }
     }
 

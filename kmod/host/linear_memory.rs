@@ -15,9 +15,9 @@
 
 use super::signal;
 use crate::{
+    allocation, //
     bindings as vmalloc,
     ffi::SPECULATION_PAD,
-    memory, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -45,7 +45,7 @@ impl Page {
     /// `ENOMEM` if no memory is available.
     fn new() -> Result<Self> {
         // SAFETY: `alloc_pages` accepts all flags in process context.
-        let page = unsafe { bindings::alloc_pages(memory::FLAGS | bindings::__GFP_ZERO, 0) };
+        let page = unsafe { bindings::alloc_pages(allocation::FLAGS | bindings::__GFP_ZERO, 0) };
         // INVARIANT: The page was just allocated.
         Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
     }
@@ -112,15 +112,15 @@ impl LinearMemory {
             None => Page::new()?,
         };
         let filler = &*self.filler.insert(filler);
-        let mut added = memory::buffer(count - before)?;
+        let mut added = allocation::buffer(count - before)?;
         for index in before..count {
             if index % PAGES_PER_CHECK == 0 && !may_continue() {
                 return Err(EINTR);
             }
             added.push(Page::new()?, GFP_KERNEL)?;
         }
-        let mut addresses = memory::buffer(mapped(count))?;
-        let mut pages = memory::buffer(count)?;
+        let mut addresses = allocation::buffer(mapped(count))?;
+        let mut pages = allocation::buffer(count)?;
         for page in Iterator::chain(self.pages.drain_all(), added.drain_all()) {
             // The buffer has room for all pages.
             let _ = pages.push_within_capacity(page);

@@ -147,7 +147,9 @@ pub(crate) fn sleep(until: u64, slack: u64, is_woken: impl FnOnce() -> bool) -> 
 ///
 /// `EINTR` if a fatal signal is pending before the sleep.
 pub(crate) fn sleep_killable(until: u64, is_woken: impl FnOnce() -> bool) -> Result<bool> {
-    set_current_state(bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE);
+    set_current_state(
+        bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE | bindings::TASK_FREEZABLE,
+    );
     let is_pending = is_fatal_signal_pending();
     if is_pending || is_woken() {
         set_current_state(bindings::TASK_RUNNING);

@@ -13,8 +13,13 @@ use super::{
     Instance, //
 };
 use crate::{
+    allocation,
     ffi::Call,
-    host::CallData,
+    host::{
+        signal,
+        CallData,
+        Traits, //
+    },
     ioctl::{
         self,
         Argument, //
@@ -24,7 +29,6 @@ use crate::{
         self,
         LogBuffer, //
     },
-    memory,
     uapi::{
         kwasmi_call,
         kwasmi_function,
@@ -38,6 +42,7 @@ use kernel::{
     error::code::EOPNOTSUPP,
     prelude::*,
     sync::{
+        atomic::Relaxed,
         lock::{
             mutex::MutexBackend,
             Guard, //
@@ -68,6 +73,11 @@ fn nanoseconds(deadline: Option<Instant<Monotonic>>) -> u64 {
     deadline.map_or(u64::MAX, |deadline| deadline.as_nanos() as u64)
 }
 
+/// Returns true if the monotonic clock has reached `until` nanoseconds.
+fn is_past(until: u64) -> bool {
+    until != u64::MAX && Instant::<Monotonic>::now().as_nanos() as u64 >= until
+}
+
 impl Instance {
     /// Serves the reactor until the guest ends.
     ///
@@ -81,26 +91,31 @@ impl Instance {
                 Work::Leave => return Ok(()),
                 Work::Run => {
                     let mut inner = this.inner.lock();
-                    let after = inner.run(&this, &Entry::Own, log)?;
-                    drop(inner);
-                    match after {
+                    match inner.run(&this, &Entry::Own, log)? {
                         After::Ended => this.turns.end(),
-                        After::Idle => serving.finish(),
+                        After::Idle => {
+                            if !serving.finish() {
+                                inner.host.end_call_data();
+                            }
+                        }
                     }
                 }
                 Work::Wait => {
-                    let until = nanoseconds(this.inner.lock().host.deadline);
-                    let is_awake = serving.wait(until)?;
-                    if is_awake && !this.runner.is_killed() {
-                        continue;
+                    let until = this.deadline.load(Relaxed);
+                    // `work` was asked before, so a kill that follows wakes this task.
+                    let mut is_over = this.runner.is_killed() || is_past(until);
+                    if !is_over && signal::is_fatal_signal_pending() {
+                        this.runner.kill();
+                        is_over = true;
                     }
-                    // The guest is to end. A caller that runs it ends it.
-                    if let Some(turn) = this.turns.try_enter() {
-                        let mut inner = this.inner.lock();
-                        if inner.run(&this, &Entry::Own, log)? == After::Ended {
-                            this.turns.end();
+                    if is_over {
+                        // The guest is to end: by a caller that runs it, or by this task.
+                        serving.take_next();
+                        if serving.work() == Work::Wait {
+                            serving.wait(u64::MAX)?;
                         }
-                        drop(turn);
+                    } else {
+                        serving.wait(until)?;
                     }
                 }
             }
@@ -160,6 +175,8 @@ impl Instance {
             args_len: request.args_len,
             args: args.as_slice().as_ptr(),
         };
+        // Allocated before the call, whose results are lost if it fails afterwards.
+        let log = LogBuffer::new(request.log, request.log_size)?;
         let deadline = deadline(request.timeout);
         let until = nanoseconds(deadline);
         let turn = match self.turns.enter(until) {
@@ -169,12 +186,17 @@ impl Instance {
         };
         let mut inner = self.inner.lock();
         inner.host.begin_call_data(data);
-        let after = match inner.run(self, &Entry::Call(&call, deadline), &mut LogBuffer::empty()) {
+        let entry = match &inner.server {
+            // The serving task runs the whole call.
+            Some(server) if *server != Traits::of_current() => Entry::Begin(&call),
+            _ => Entry::Call(&call, deadline),
+        };
+        let after = match inner.run(self, &entry, &mut LogBuffer::empty()) {
             Ok(after) => after,
             Err(error) if error == ERESTARTSYS => {
                 drop(inner);
                 let turn = turn.hand_over(until)?;
-                return finish(self.inner.lock(), turn, &request, arg);
+                return finish(self.inner.lock(), turn, (&request, log), arg);
             }
             Err(error) => {
                 inner.host.end_call_data();
@@ -184,7 +206,7 @@ impl Instance {
         if after == After::Ended {
             self.turns.end();
         }
-        finish(inner, turn, &request, arg)
+        finish(inner, turn, (&request, log), arg)
     }
 }
 
@@ -193,23 +215,24 @@ impl Instance {
 fn finish(
     mut inner: Guard<'_, Inner, MutexBackend>,
     turn: Turn<'_>,
-    request: &kwasmi_call,
+    (request, mut log): (&kwasmi_call, LogBuffer),
     arg: &Argument,
 ) -> Result<isize> {
+    // `EFAULT` means that the function has not run.
+    let lost = |_| EIO;
     let mut answer = *request;
     let data = inner.host.end_call_data();
     if inner.live.is_none() {
         let ended = inner.report.answer();
-        let text = memory::copy(&inner.report.text).unwrap_or_default();
+        let text = allocation::copy(&inner.report.text).unwrap_or_default();
         drop(inner);
         drop(turn);
         (answer.returned, answer.results_len, answer.output_len) = (0, 0, 0);
         (answer.status, answer.code) = (ended.status, ended.code);
         answer.limit_value = ended.limit_value;
-        let mut log = LogBuffer::new(request.log, request.log_size)?;
         let _ = log.write_str(log::text(&text));
-        answer.log_len = log.give()?;
-        return arg.write(&answer).map(|()| 0);
+        answer.log_len = log.give().map_err(lost)?;
+        return arg.write(&answer).map(|()| 0).map_err(lost);
     }
     let len = inner.report.results_len;
     let results = (len > 0).then(|| inner.report.results);
@@ -222,20 +245,21 @@ fn finish(
         .flatten()
         .take(len.min(request.results_len as usize));
     for (index, result) in given.enumerate() {
-        ioctl::element_to_user(request.results, index, result)?;
+        ioctl::element_to_user(request.results, index, result).map_err(lost)?;
     }
     answer.output_len = 0;
     if let Some(data) = data {
         let output = data.output();
         answer.output_len = output.len() as u32;
         if !output.is_empty() {
-            let addr = UserPtr::from_addr(usize::try_from(request.output)?);
+            let addr = UserPtr::from_addr(usize::try_from(request.output).map_err(|_| EIO)?);
             UserSlice::new(addr, output.len())
                 .writer()
-                .write_slice(output)?;
+                .write_slice(output)
+                .map_err(lost)?;
         }
     }
-    arg.write(&answer).map(|()| 0)
+    arg.write(&answer).map(|()| 0).map_err(lost)
 }
 
 /// Number of arguments that are stored without an allocation.

@@ -49,7 +49,8 @@ use crate::{
         },
         Host,
         MemoryCgroup,
-        Runner, //
+        Runner,
+        Traits, //
     },
     ioctl::{
         self,
@@ -100,12 +101,17 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow,
         Mutex,
         SetOnce, //
     },
     time::{
+        hrtimer::HrTimerExpires,
         Instant,
         Monotonic, //
     },
@@ -135,6 +141,9 @@ pub(crate) struct Instance {
     inner: Mutex<Inner>,
     /// Set if the instance is a reactor.
     is_reactor: bool,
+    /// End of the time limit, in nanoseconds of the monotonic clock; `u64::MAX` if there is none.
+    /// The serving task reads it while a caller has `inner`.
+    deadline: Atomic<u64>,
     /// Who runs a reactor.
     #[pin]
     turns: Turns,
@@ -156,6 +165,8 @@ struct Inner {
     limits: CallLimits,
     /// Memory cgroup of the process that serves the reactor.
     memory_cgroup: Option<MemoryCgroup>,
+    /// Traits of the task that serves the reactor.
+    server: Option<Traits>,
     /// Set once the time limits have begun, which happens in the first RUN.
     has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
@@ -171,6 +182,8 @@ enum Entry<'a> {
     Own,
     /// By a caller of the reactor, who begins this call and wants to leave at this time.
     Call(&'a Call, Option<Instant<Monotonic>>),
+    /// By a caller of the reactor, who begins this call and hands it over at once.
+    Begin(&'a Call),
 }
 
 /// State of a guest that has left the engine.
@@ -237,6 +250,7 @@ impl Instance {
                         host,
                         limits,
                         memory_cgroup: None,
+                        server: None,
                         has_run: false,
                         has_entered: false,
                         report: Report::new(),
@@ -245,6 +259,7 @@ impl Instance {
                     "kwasmi::Instance::inner"
                 ),
                 is_reactor: flags & KWASMI_START_REACTOR != 0,
+                deadline: Atomic::new(u64::MAX),
                 turns <- Turns::new(),
                 published: SetOnce::new(),
                 runner: Runner::new()?,
@@ -316,13 +331,15 @@ impl Instance {
             }
         }
         let inner = this.inner.lock();
-        let report = &inner.report;
-        let _ = log.write_str(crate::log::text(&report.text));
+        let answer = inner.report.answer();
+        let _ = log.write_str(crate::log::text(&inner.report.text));
+        // The copies may wait for a page fault, and callers for the lock.
+        drop(inner);
         arg.write(&kwasmi_run {
             log: request.log,
             log_size: request.log_size,
             log_len: log.give()?,
-            ..report.answer()
+            ..answer
         })?;
         Ok(0)
     }
@@ -356,7 +373,13 @@ impl Instance {
             return Err(EINVAL);
         }
         let inner = self.inner.try_lock().ok_or(EBUSY)?;
-        let results = inner.report.results.iter().take(inner.report.results_len);
+        let (values, mut len) = (inner.report.results, inner.report.results_len);
+        drop(inner);
+        if self.is_reactor {
+            // The results of a call are for its caller.
+            len = 0;
+        }
+        let results = values.iter().take(len);
         for (index, result) in results
             .clone()
             .take(request.results_len as usize)
@@ -374,6 +397,11 @@ impl Instance {
     /// Returns the runner, which has the counters.
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.runner
+    }
+
+    /// Returns the number of callers that wait for their turn.
+    pub(crate) fn queued(&self) -> u32 {
+        self.turns.queued()
     }
 
     /// Ends the guest, running or not.
@@ -408,14 +436,18 @@ impl AnonFile for Instance {
         if let Some(published) = this.published.as_ref() {
             published.close();
         }
+        if this.is_reactor {
+            // A caller may hold the instance for a while. One that runs the guest has been
+            // interrupted, and unlocks `inner` soon.
+            let mut inner = this.inner.lock();
+            inner.end(&this);
+            inner.host.end_call_data();
+        }
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
         self.runner.list_counters(sink)?;
-        sink(Counter::new(
-            CounterId::CallsQueued,
-            self.turns.queued().into(),
-        ))
+        sink(Counter::new(CounterId::CallsQueued, self.queued().into()))
     }
 }
 
@@ -517,6 +549,9 @@ impl Inner {
             self.has_run = true;
             self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
             self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
+            if let Some(deadline) = self.host.deadline {
+                instance.deadline.store(deadline.as_nanos() as u64, Relaxed);
+            }
         }
         let deadline = match (entry, self.host.deadline) {
             (Entry::Call(_, Some(until)), Some(end)) if (end - *until).as_nanos() > 0 => {
@@ -527,7 +562,7 @@ impl Inner {
         };
         let running = instance
             .runner
-            .begin(deadline, matches!(entry, Entry::Call(..)))?;
+            .begin(deadline, !matches!(entry, Entry::Own))?;
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }
@@ -536,11 +571,12 @@ impl Inner {
             Entry::Own => {
                 if instance.is_reactor {
                     self.memory_cgroup = MemoryCgroup::of_current();
+                    self.server = Some(Traits::of_current());
                 }
                 self.host.begin();
                 (ptr::null(), None)
             }
-            Entry::Call(call, _) => {
+            Entry::Call(call, _) | Entry::Begin(call) => {
                 self.host.begin_call();
                 // The engine begins a call without a checkpoint. Without a call, it ends a guest
                 // that is to end.
@@ -559,6 +595,8 @@ impl Inner {
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
             call,
+            only_begins: matches!(entry, Entry::Begin(_)),
+            has_ticks: self.host.has_ticks(),
             counters: instance.runner.usage().guest(),
             ending: Ending::EngineFault as u32,
             code: 0,
@@ -584,7 +622,14 @@ impl Inner {
         drop(charged);
         drop(running);
         drop(entered);
-        self.host.end(matches!(outcome, Ok(Status::Idle)));
+        let is_idle = match outcome {
+            Ok(Status::Idle | Status::NoFunction | Status::Argument) | Err(Failure::Refused(_)) => {
+                true
+            }
+            Ok(Status::Interrupted) => args.only_begins,
+            _ => false,
+        };
+        self.host.end(is_idle);
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
         self.report.fuel_used = instance.runner.usage().fuel();
         self.report.memory_peak = instance.runner.usage().memory_peak();
@@ -592,7 +637,7 @@ impl Inner {
             Ok(Status::Interrupted) => {
                 return Err(match entry {
                     Entry::Own => host::signal::restart_syscall(),
-                    Entry::Call(..) => ERESTARTSYS,
+                    Entry::Call(..) | Entry::Begin(_) => ERESTARTSYS,
                 })
             }
             Ok(Status::Idle) => {
@@ -685,6 +730,7 @@ impl Inner {
             }
         };
         self.report.code = limit;
+        self.report.results_len = 0;
         self.report.say(text);
         if let Some(live) = self.live.take() {
             self.host.end_ticks();

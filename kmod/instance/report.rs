@@ -3,12 +3,12 @@
 //! Report of how a guest ended.
 
 use crate::{
+    allocation,
     ffi::{
         Ending,
         RunArgs,
         INVOKE_MAX, //
     },
-    memory,
     uapi::kwasmi_run, //
 };
 use kernel::prelude::*;
@@ -71,10 +71,10 @@ impl Report {
     }
 
     /// Stores the text that explains how the guest ended. Without memory for it, the text is
-    /// dropped. `memory::copy` does not call the out-of-memory killer: the guest may have used up
+    /// dropped. `allocation::copy` does not call the out-of-memory killer: the guest may have used up
     /// its memory cgroup.
     pub(super) fn say(&mut self, text: &[u8]) {
-        self.text = memory::copy(text).unwrap_or_default();
+        self.text = allocation::copy(text).unwrap_or_default();
     }
 }
 

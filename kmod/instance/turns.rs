@@ -67,13 +67,15 @@ struct State {
     queued: u32,
     /// Set once the guest has ended or is about to be freed. It is never cleared.
     is_over: bool,
+    /// Set if the serving task gets the next turn, to end the guest.
+    server_is_next: bool,
     /// Task that serves the reactor.
     server: Option<ARef<Task>>,
 }
 
 /// Task whose turn it is.
 enum Holder {
-    /// The serving task, which is to initialise the reactor.
+    /// The serving task, which is to initialise the reactor, or to end it.
     Server,
     /// No task.
     Nobody,
@@ -116,21 +118,6 @@ fn current() -> ARef<Task> {
     ARef::from(&**kernel::current!())
 }
 
-impl State {
-    /// Gives the turn to the caller that has waited longest, if there is one.
-    fn pass_on(&mut self) {
-        // INVARIANT: The queue is empty if no waiter was popped.
-        self.holder = match self.queue.pop_front() {
-            Some(waiter) => {
-                self.queued -= 1;
-                waiter.wake();
-                Holder::Caller
-            }
-            None => Holder::Nobody,
-        };
-    }
-}
-
 /// Work of the serving task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
@@ -153,6 +140,7 @@ impl Turns {
                     queue: List::new(),
                     queued: 0,
                     is_over: false,
+                    server_is_next: false,
                     server: None,
                 },
                 "kwasmi::Turns::state"
@@ -201,7 +189,7 @@ impl Turns {
         state.queue.push_back(entry);
         state.queued += 1;
         if matches!(state.holder, Holder::Nobody) {
-            state.pass_on();
+            self.pass_on(&mut state);
         }
         drop(state);
         let result = loop {
@@ -234,14 +222,24 @@ impl Turns {
         self.state.lock().queued
     }
 
-    /// Returns the turn if no task has it.
-    pub(super) fn try_enter(&self) -> Option<Turn<'_>> {
-        let mut state = self.state.lock();
-        if state.is_over || !matches!(state.holder, Holder::Nobody) {
-            return None;
+    /// Gives the turn to the serving task if it is next, or else to the caller that has waited
+    /// longest, if there is one.
+    fn pass_on(&self, state: &mut State) {
+        if state.server_is_next {
+            state.server_is_next = false;
+            state.holder = Holder::Server;
+            self.wake_server(state);
+            return;
         }
-        state.holder = Holder::Caller;
-        Some(Turn { turns: self })
+        // INVARIANT: The queue is empty if no waiter was popped.
+        state.holder = match state.queue.pop_front() {
+            Some(waiter) => {
+                state.queued -= 1;
+                waiter.wake();
+                Holder::Caller
+            }
+            None => Holder::Nobody,
+        };
     }
 
     /// Makes the current task the one that serves the reactor, until the result is dropped.
@@ -354,7 +352,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.state.lock();
         if !state.is_over {
-            state.pass_on();
+            self.turns.pass_on(&mut state);
         }
     }
 }
@@ -377,16 +375,30 @@ impl Serving<'_> {
     }
 
     /// Records that the reactor is initialised, or that the call that was handed over is finished.
-    pub(super) fn finish(&self) {
+    /// Returns false if nobody takes the results of a call.
+    pub(super) fn finish(&self) -> bool {
         let mut state = self.turns.state.lock();
         match &state.holder {
             Holder::HandedOver(Some(caller)) => {
                 self.turns.wakes_caller.store(true, Release);
                 signal::wake(caller);
                 state.holder = Holder::Finished;
+                return true;
             }
-            Holder::Server | Holder::HandedOver(None) if !state.is_over => state.pass_on(),
+            Holder::Server | Holder::HandedOver(None) if !state.is_over => {
+                self.turns.pass_on(&mut state);
+            }
             _ => {}
+        }
+        false
+    }
+
+    /// Gives the next turn to this task, before all callers.
+    pub(super) fn take_next(&self) {
+        let mut state = self.turns.state.lock();
+        match state.holder {
+            Holder::Nobody => state.holder = Holder::Server,
+            _ => state.server_is_next = true,
         }
     }
 

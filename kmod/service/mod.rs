@@ -11,6 +11,7 @@
 pub(crate) mod registry;
 
 use crate::{
+    allocation,
     anon_file::{
         self,
         AnonFile, //
@@ -30,7 +31,6 @@ use crate::{
         self,
         LogBuffer, //
     },
-    memory,
     name::Name,
     policy::identity::Identity,
     uapi::{
@@ -154,7 +154,7 @@ impl Outcome {
     fn new(answer: kwasmi_run, text: &[u8]) -> Self {
         Self {
             answer,
-            text: memory::copy(text).unwrap_or_default(),
+            text: allocation::copy(text).unwrap_or_default(),
         }
     }
 
@@ -387,13 +387,14 @@ impl AnonFile for Service {
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
-        match self.instance() {
-            Ok(instance) => instance.list_counters(sink),
-            Err(_) => {
-                self.runner.list_counters(sink)?;
-                sink(Counter::new(CounterId::CallsQueued, 0))
-            }
-        }
+        let state = self.state.lock();
+        let queued = state
+            .instance
+            .as_ref()
+            .map_or(0, |instance| instance.queued());
+        drop(state);
+        self.runner.list_counters(sink)?;
+        sink(Counter::new(CounterId::CallsQueued, queued.into()))
     }
 }
 

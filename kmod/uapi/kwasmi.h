@@ -640,7 +640,10 @@ struct kwasmi_function {
  * by the host functions of `kwasmi_call_1`, see docs/calls.md. Files are accessed as in
  * KWASMI_IOC_RUN, with the credentials of the process that started the instance.
  *
- * A call that has begun does not stop for a signal, unless the signal is fatal. If the function
+ * If the calling thread must return to userspace before the function returns, for example to handle a
+ * signal, the thread in KWASMI_IOC_RUN runs the rest. It runs the whole function if the calling thread
+ * has another umask, RLIMIT_FSIZE, scheduling policy, priority or NUMA memory policy than itself. A
+ * call that has begun does not stop for a signal, unless the signal is fatal. If the function
  * calls proc_exit, traps, or reaches a limit of the instance, the guest ends: the ioctl returns 0,
  * and `returned` is 0.
  *
@@ -654,14 +657,14 @@ struct kwasmi_function {
  * ESHUTDOWN	The guest has ended, or the instance has been freed.
  * ETIMEDOUT	`timeout` has passed.
  * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED.
- * EFAULT	`args` or `input` is not readable.
+ * EFAULT	`args`, `input` or this structure is not readable.
  * ENOMEM	Out of memory.
  *
  * These errors mean that the function may have run, and that its results are lost:
  *
  * EINPROGRESS	`timeout` has passed. The function runs on.
  * ECONNRESET	The instance was freed before the function returned.
- * EFAULT	`results`, `output` or this structure is not writable.
+ * EIO		`results`, `output`, the log buffer or this structure is not writable.
  */
 struct kwasmi_call {
 	__u32 function;			/* number of the function, from KWASMI_IOC_FUNCTION */

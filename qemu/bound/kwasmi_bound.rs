@@ -23,6 +23,9 @@ use kernel::{
 
 #[allow(unreachable_pub, reason = "shared with the bench")]
 mod abi;
+#[path = "../../kmod/allocation.rs"]
+#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
+mod allocation;
 #[path = "../../kmod/bindings.rs"]
 mod bindings;
 #[path = "../../guests/bench/src/kv/command.rs"]
@@ -39,9 +42,6 @@ mod ffi;
 mod files;
 mod http;
 mod kv;
-#[path = "../../kmod/memory.rs"]
-#[allow(dead_code, reason = "shared with kwasmi, which uses the rest")]
-mod memory;
 #[path = "../../guests/bench/src/http/pages.rs"]
 mod pages;
 #[path = "../../engine/src/wasi/abi.rs"]

@@ -9,6 +9,7 @@ use crate::{
         CONNECTIONS_MAX,
         LEN_MAX, //
     },
+    allocation,
     ffi::{
         IoVec,
         Position, //
@@ -19,7 +20,6 @@ use crate::{
     },
     http::Http,
     kv::Cache,
-    memory,
     rules::{
         self,
         REQUEST, //
@@ -91,7 +91,7 @@ pub(crate) fn run(job: &Job) -> Result<u64> {
             *handle = files.open(fd)?.0.into();
         }
     }
-    let mut buffer = memory::buffer(job.len as usize)?;
+    let mut buffer = allocation::buffer(job.len as usize)?;
     buffer.resize(job.len as usize, 0, GFP_KERNEL_ACCOUNT)?;
     let connections = job.connections;
     let result = match work {

@@ -496,7 +496,7 @@ mod tests {
         assert_eq!(
             Inspection::new(&signed(&manifest.encode().expect("can be encoded"))).refused,
             [
-                "the manifest wants interface 99, this is 7",
+                "the manifest wants interface 99, this is 8",
                 "the manifest does not list the import wasi_snapshot_preview1.fd_write",
             ]
         );

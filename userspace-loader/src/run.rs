@@ -299,6 +299,7 @@ mod tests {
                 limits: limits(),
                 sigpipe: true,
                 invoke: None,
+                reactor: false,
             },
             engine: Engine::Auto,
             catches_signals: false,
@@ -394,7 +395,7 @@ mod tests {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
         let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 7");
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 8");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

@@ -375,6 +375,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.results.len()
     }
 
+    /// Records whether the ticks that were started go on.
+    pub(crate) fn keep_ticks(&mut self, has_ticks: bool) {
+        self.has_ticks &= has_ticks;
+    }
+
     /// Begins a call of a reactor that is idle: [`Guest::run`] runs the function with the number
     /// of [`Native::callable`].
     ///

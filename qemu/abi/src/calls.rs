@@ -58,6 +58,9 @@ use std::{
 /// it; `echo` copies the input to the output and returns the errno of `output`.
 const REACTOR: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
     (import "kwasmi_call_1" "input" (func $input (param i32 i32 i32 i32) (result i32)))
     (import "kwasmi_call_1" "output" (func $output (param i32 i32) (result i32)))
@@ -89,6 +92,15 @@ const REACTOR: &str = r#"(module
         (drop (call $input (i32.const 65536) (local.get $len) (i32.const 0) (i32.const 40)))
         (call $output (i32.const 65536) (i32.load (i32.const 40)))
         (i32.load (i32.const 40)))
+    (func (export "create") (result i32)
+        (call $open (i32.const 3) (i32.const 0) (i32.const 48) (i32.const 1) (i32.const 9)
+            (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 60)))
+    (func (export "write") (result i32 i32)
+        (i32.store (i32.const 16) (i32.const 0))
+        (i32.store (i32.const 20) (i32.const 5000))
+        (call $write (i32.load (i32.const 60)) (i32.const 16) (i32.const 1) (i32.const 24))
+        (i32.load (i32.const 24)))
+    (data (i32.const 48) "f")
     (func (export "trap") unreachable)
     (func (export "exit") (call $exit (i32.const 3)))
     (func (export "vector") (param v128))
@@ -307,7 +319,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
         assert_eq!(call(instance, "add", &[0]), Ok(vec![0]));
         // The function runs, and its result is lost.
-        assert_eq!(raw(instance, kwasmi_call { results: 1, results_len: 1, ..valid }), Err(libc::EFAULT));
+        assert_eq!(raw(instance, kwasmi_call { results: 1, results_len: 1, ..valid }), Err(libc::EIO));
         assert_eq!(call(instance, "add", &[0]), Ok(vec![1]));
         served.kill();
     });
@@ -579,5 +591,132 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_nothing_held();
         }
         drop(feed);
+    });
+    tests.add("KILL and a time limit end a computing call that follows a refused one", || {
+        let served = Served::new(&[]);
+        let instance = served.instance.clone();
+        assert_eq!(call(&instance, "add", &[1]), Ok(vec![1]));
+        // The refused call must leave the requests for checkpoints as they are.
+        let add = function(&instance, b"add").expect("exported").function;
+        for args_len in [0, 2] {
+            let args = [1_u64; 2];
+            let wrong = kwasmi_call {
+                function: add,
+                args: address(&args),
+                args_len,
+                timeout: u64::MAX,
+                ..kwasmi_call::default()
+            };
+            assert_eq!(raw(&instance, wrong), Err(libc::EINVAL));
+        }
+        assert_eq!(call_for(&instance, "compute", &[1 << 62], 30_000_000), Err(libc::EINPROGRESS));
+        served.kill();
+    });
+    tests.add("KILL of a reactor takes effect beside callers who never stop", || {
+        let served = Served::new(&[]);
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                let instance = served.instance.clone();
+                thread::spawn(move || {
+                    loop {
+                        match call(&instance, "add", &[1]) {
+                            Ok(_) => {}
+                            Err(errno) => break errno,
+                        }
+                    }
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        signals::kill(served.instance.as_raw_fd());
+        assert_eq!(served.end().status, uapi::KWASMI_KILLED);
+        for caller in callers {
+            // A call that has begun may end by the kill, for which `call` panics.
+            assert!(matches!(caller.join(), Ok(libc::ESHUTDOWN) | Err(_)));
+        }
+    });
+    tests.add("KILL ends a reactor whose serving thread is stopped, once it continues", || {
+        let instance = start(REACTOR, &[]);
+        let child = Child::start(|| run(&instance).map_or(255, |end| u8::try_from(end.status).unwrap_or(254)));
+        assert_eq!(call(&instance, "add", &[1]), Ok(vec![1]));
+        let pid = child.pid();
+        // SAFETY: The process is a child of this one.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGSTOP) }, 0);
+        thread::sleep(Duration::from_millis(50));
+        signals::kill(instance.as_raw_fd());
+        thread::sleep(Duration::from_millis(50));
+        // SAFETY: The process is a child of this one.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
+        assert_eq!(child.wait(), u8::try_from(uapi::KWASMI_KILLED).unwrap_or(253));
+    });
+    tests.add("SIGKILL ends the serving process while a caller computes, also after it was stopped", || {
+        let (mut told, mut tell) = pipe().expect("a pipe");
+        let child = Child::start(|| {
+            let instance = start(REACTOR, &[]);
+            crate::services::publish_named(&instance, "stopped");
+            let _ = tell.write_all(&[1]);
+            run(&instance).map_or(255, |_| 0)
+        });
+        told.read_exact(&mut [0]).expect("begins");
+        let service = Arc::new(crate::services::find("stopped").expect("there"));
+        let caller = {
+            let service = service.clone();
+            thread::spawn(move || {
+                let args = [1 << 62];
+                let mut request = request(&service, "compute", &args, &mut []);
+                ioctl(&*service, uapi::IOC_CALL, &mut request).map(|_| (request.returned, request.status))
+            })
+        };
+        thread::sleep(Duration::from_millis(100));
+        for signal in [libc::SIGSTOP, libc::SIGCONT] {
+            // SAFETY: The process is a child of this one.
+            assert_eq!(unsafe { libc::kill(child.pid(), signal) }, 0);
+            thread::sleep(Duration::from_millis(50));
+        }
+        let begin = Instant::now();
+        // The drop kills the child and waits for its end.
+        drop(child);
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert_eq!(caller.join().expect("no panic"), Ok((0, uapi::KWASMI_KILLED)));
+        drop(service);
+        assert_nothing_held();
+    });
+    tests.add("umask, RLIMIT_FSIZE and nice value of a caller do not apply to the reactor", || {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = std::env::temp_dir().join("calls");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).expect("a new folder");
+        let opened = std::fs::File::open(&folder).expect("there");
+        let all = (1 << 30) - 1;
+        let name = b"/";
+        let granted = kwasmi_fd {
+            rights: all,
+            rights_inheriting: all,
+            name: address(name),
+            name_len: 1,
+            ..grant(opened.as_raw_fd(), 3)
+        };
+        let served = Served::new(&[granted]);
+        let child = Child::start(|| {
+            // SAFETY: The call has no requirements.
+            unsafe { libc::umask(0o777) };
+            let limit = libc::rlimit { rlim_cur: 10, rlim_max: 10 };
+            // SAFETY: `limit` is readable.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+            // SAFETY: The call has no requirements.
+            assert_eq!(unsafe { libc::nice(19) }, 19);
+            assert_eq!(call(&served.instance, "create", &[]), Ok(vec![0]));
+            assert_eq!(call(&served.instance, "write", &[]), Ok(vec![0, 5000]));
+            0
+        });
+        assert_eq!(child.wait(), 0);
+        let created = std::fs::metadata(folder.join("f")).expect("created");
+        // SAFETY: The call has no requirements. The next one restores the mask.
+        let mask = unsafe { libc::umask(0) };
+        // SAFETY: The call has no requirements.
+        unsafe { libc::umask(mask) };
+        assert_eq!((created.size(), created.mode() & 0o777), (5000, 0o666 & !mask));
+        served.kill();
+        std::fs::remove_dir_all(&folder).expect("there");
     });
 }

@@ -67,6 +67,11 @@ impl Child {
         Self(pid)
     }
 
+    /// Returns the process ID of the child.
+    pub(crate) fn pid(&self) -> i32 {
+        self.0
+    }
+
     /// Returns the CPU time that the child has used.
     pub(crate) fn cpu_time(&self) -> Duration {
         let mut clock = 0;

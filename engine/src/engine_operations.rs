@@ -461,7 +461,11 @@ unsafe fn run(args: &mut RunArgs) -> Status {
         if let Err(status) = instance.begin(call.function, arguments) {
             return status;
         }
+        if args.only_begins {
+            return Status::Interrupted;
+        }
     }
+    instance.keep_ticks(args.has_ticks);
     instance.host_mut().enter();
     // SAFETY: The counters are valid until the instance is dropped, by this function's safety
     // requirement.

@@ -13,6 +13,7 @@ use super::{
     Host, //
 };
 use crate::{
+    allocation,
     counters,
     engine::stack::GuestStack,
     ffi::Checkpoint,
@@ -21,7 +22,6 @@ use crate::{
         Block, //
     },
     limits,
-    memory,
     uapi::KWASMI_LIMIT_TOTAL_HEAP, //
 };
 use core::{
@@ -55,7 +55,7 @@ pub(super) fn alloc(mut host: Option<&mut Host>, size: usize, align: usize) -> R
         return Err(EDQUOT);
     }
     let block =
-        memory::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
+        allocation::allocate(layout).inspect_err(|_| counters::HEAP_BYTES.sub(layout.size()))?;
     counters::HEAP_BLOCKS.add(1);
     if let Some(host) = host {
         host.resident.add(layout.size());
@@ -71,9 +71,9 @@ pub(super) fn free(host: Option<&mut Host>, block: Block) {
     }
     counters::HEAP_BLOCKS.sub(1);
     counters::HEAP_BYTES.sub(size);
-    // SAFETY: `memory::free` requires a block of `memory::allocate` that is not freed yet. By the
+    // SAFETY: `allocation::free` requires a block of `allocation::allocate` that is not freed yet. By the
     // invariant of `Block`, `alloc` allocated it there, and this function owns it.
-    unsafe { memory::free(start) };
+    unsafe { allocation::free(start) };
 }
 
 /// Stack of a compiled guest, counted in [`counters::HEAP_BYTES`].
