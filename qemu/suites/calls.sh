@@ -103,7 +103,7 @@ many_callers_at_once() {
 memory_is_charged_to_the_service() {
     echo +memory >/sys/fs/cgroup/cgroup.subtree_control
     mkdir /sys/fs/cgroup/caller /sys/fs/cgroup/service
-    echo 8M >/sys/fs/cgroup/caller/memory.max
+    echo 16M >/sys/fs/cgroup/caller/memory.max
     sh -c 'echo 0 >/sys/fs/cgroup/service/cgroup.procs && kwasmi spawn large sum.wat' || return
     before=$(cat /sys/fs/cgroup/service/memory.current)
     sh -c 'echo 0 >/sys/fs/cgroup/caller/cgroup.procs && kwasmi call large grow 512' || return
