@@ -20,8 +20,8 @@ mod runner;
 pub(crate) mod signal;
 mod sockets;
 mod splice;
+mod task_attributes;
 mod ticker;
-mod traits;
 mod transfer;
 mod usage;
 
@@ -34,7 +34,7 @@ pub(crate) use self::{
     memory_cgroup::MemoryCgroup,
     resident::Resident,
     runner::Runner,
-    traits::Traits, //
+    task_attributes::TaskAttributes, //
 };
 
 use self::{

@@ -56,14 +56,16 @@ struct Timer {
     is_stopped: AtomicBool,
 }
 
-/// Sets words now and then, until it is dropped.
+/// Requests checkpoints of an instance until it is dropped: sets two words every 2 ms
+/// while the instance runs.
 pub(crate) struct Ticker {
     timer: Arc<Timer>,
     handle: Option<ArcHrTimerHandle<Timer>>,
 }
 
 impl Ticker {
-    /// Sets words now and then. `words` has their addresses and values.
+    /// Starts the ticker for an instance that runs. `words` has the addresses and values of the
+    /// words to set.
     ///
     /// # Errors
     ///

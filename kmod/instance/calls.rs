@@ -18,7 +18,7 @@ use crate::{
     host::{
         signal,
         CallData,
-        Traits, //
+        TaskAttributes, //
     },
     ioctl::{
         self,
@@ -102,7 +102,7 @@ impl Instance {
                 }
                 Work::Wait => {
                     let until = this.deadline.load(Relaxed);
-                    // `work` was asked before, so a kill that follows wakes this task.
+                    // `work` has cleared `wakes_server`, so a kill after this check wakes the task.
                     let mut is_over = this.runner.is_killed() || is_past(until);
                     if !is_over && signal::is_fatal_signal_pending() {
                         this.runner.kill();
@@ -175,7 +175,7 @@ impl Instance {
             args_len: request.args_len,
             args: args.as_slice().as_ptr(),
         };
-        // Allocated before the call, whose results are lost if it fails afterwards.
+        // Allocated now: an allocation that fails after the call would lose the results.
         let log = LogBuffer::new(request.log, request.log_size)?;
         let deadline = deadline(request.timeout);
         let until = nanoseconds(deadline);
@@ -188,7 +188,9 @@ impl Instance {
         inner.host.begin_call_data(data);
         let entry = match &inner.server {
             // The serving task runs the whole call.
-            Some(server) if *server != Traits::of_current() => Entry::Begin(&call),
+            Some(server) if !TaskAttributes::of_current().may_run_for(server) => {
+                Entry::Begin(&call)
+            }
             _ => Entry::Call(&call, deadline),
         };
         let after = match inner.run(self, &entry, &mut LogBuffer::empty()) {
@@ -210,8 +212,8 @@ impl Instance {
     }
 }
 
-/// Answers a call that is finished, after passing the turn on: the copies to the caller may wait for
-/// a page fault.
+/// Copies the results of a finished call to the caller. The turn is passed on first, because the
+/// copies may wait for a page fault.
 fn finish(
     mut inner: Guard<'_, Inner, MutexBackend>,
     turn: Turn<'_>,

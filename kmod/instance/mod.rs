@@ -50,7 +50,7 @@ use crate::{
         Host,
         MemoryCgroup,
         Runner,
-        Traits, //
+        TaskAttributes, //
     },
     ioctl::{
         self,
@@ -165,8 +165,8 @@ struct Inner {
     limits: CallLimits,
     /// Memory cgroup of the process that serves the reactor.
     memory_cgroup: Option<MemoryCgroup>,
-    /// Traits of the task that serves the reactor.
-    server: Option<Traits>,
+    /// TaskAttributes of the task that serves the reactor.
+    server: Option<TaskAttributes>,
     /// Set once the time limits have begun, which happens in the first RUN.
     has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
@@ -560,9 +560,7 @@ impl Inner {
             (Entry::Call(_, until), None) => *until,
             (_, end) => end,
         };
-        let running = instance
-            .runner
-            .begin(deadline, !matches!(entry, Entry::Own))?;
+        let running = instance.runner.begin(deadline)?;
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }
@@ -571,7 +569,7 @@ impl Inner {
             Entry::Own => {
                 if instance.is_reactor {
                     self.memory_cgroup = MemoryCgroup::of_current();
-                    self.server = Some(Traits::of_current());
+                    self.server = Some(TaskAttributes::of_current());
                 }
                 self.host.begin();
                 (ptr::null(), None)
@@ -633,6 +631,13 @@ impl Inner {
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
         self.report.fuel_used = instance.runner.usage().fuel();
         self.report.memory_peak = instance.runner.usage().memory_peak();
+        let has_begun = !matches!(
+            outcome,
+            Ok(Status::NoFunction | Status::Argument) | Err(Failure::Refused(_))
+        );
+        if has_begun && !matches!(entry, Entry::Own) {
+            instance.runner.count_call();
+        }
         match outcome {
             Ok(Status::Interrupted) => {
                 return Err(match entry {

@@ -63,7 +63,7 @@ struct State {
     holder: Holder,
     /// Callers that wait for their turn.
     queue: List<Waiter>,
-    /// Number of `queue`.
+    /// Number of callers in `queue`.
     queued: u32,
     /// Set once the guest has ended or is about to be freed. It is never cleared.
     is_over: bool,
@@ -256,8 +256,8 @@ impl Turns {
         Ok(Serving { turns: self })
     }
 
-    /// Records that the guest has ended, and wakes all waiting tasks. The caller whose call ended
-    /// it learns how.
+    /// Records that the guest has ended, and wakes all waiting tasks. A caller whose call was
+    /// handed over gets the turn back, to read the report.
     pub(super) fn end(&self) {
         let mut state = self.close_state();
         if matches!(state.holder, Holder::HandedOver(Some(_))) {
@@ -311,7 +311,8 @@ impl<'a> Turn<'a> {
     /// # Errors
     ///
     /// `EINPROGRESS` if the time is over before the call is finished; `EINTR` if a fatal signal is
-    /// pending; `ECONNRESET` if the instance is freed. The turn is lost then.
+    /// pending; `ECONNRESET` if the instance is freed. In each case the caller no longer has the
+    /// turn.
     pub(super) fn hand_over(self, until: u64) -> Result<Self> {
         let turns = self.turns;
         // The drop would pass the turn on.

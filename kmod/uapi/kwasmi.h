@@ -109,14 +109,14 @@ struct kwasmi_info {
 #define KWASMI_LIMIT_TOTAL_HEAP		18	/* memory of all engines, in bytes */
 #define KWASMI_LIMIT_TOTAL_MODULES	19	/* number of modules */
 #define KWASMI_LIMIT_TOTAL_INSTANCES	20	/* number of instances */
-#define KWASMI_LIMIT_TOTAL_RUNNING	21	/* tasks in LOAD, START or RUN at the same time */
+#define KWASMI_LIMIT_TOTAL_RUNNING	21	/* tasks in LOAD, START, RUN or CALL at one time */
 /*
  * Limits of one user. They have a ceiling only. The user of an instance is the real user of the
  * task that called KWASMI_IOC_START; in a user namespace it is the owner of the outermost one.
  * Callers with CAP_SYS_ADMIN are counted, but not refused.
  */
 #define KWASMI_LIMIT_USER_INSTANCES	22	/* number of instances */
-#define KWASMI_LIMIT_USER_RUNNING	23	/* tasks in START or RUN of the user's instances */
+#define KWASMI_LIMIT_USER_RUNNING	23	/* tasks in START, RUN or CALL of the user's instances */
 
 /* "No limit" as the value of a limit; the default of FUEL, TIME and CPU_TIME. */
 #define KWASMI_UNLIMITED		(~0ULL)
@@ -575,7 +575,8 @@ struct kwasmi_list_services {
  *
  * EINVAL	`state` is neither of these states.
  * ETIMEDOUT	`timeout` has passed.
- * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED.
+ * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED or the handler
+ *		was installed without SA_RESTART.
  */
 struct kwasmi_wait {
 	__u64 timeout;			/* nanoseconds, or KWASMI_UNLIMITED */
@@ -640,23 +641,25 @@ struct kwasmi_function {
  * by the host functions of `kwasmi_call_1`, see docs/calls.md. Files are accessed as in
  * KWASMI_IOC_RUN, with the credentials of the process that started the instance.
  *
- * If the calling thread must return to userspace before the function returns, for example to handle a
- * signal, the thread in KWASMI_IOC_RUN runs the rest. It runs the whole function if the calling thread
- * has another umask, RLIMIT_FSIZE, scheduling policy, priority or NUMA memory policy than itself. A
- * call that has begun does not stop for a signal, unless the signal is fatal. If the function
- * calls proc_exit, traps, or reaches a limit of the instance, the guest ends: the ioctl returns 0,
- * and `returned` is 0.
+ * If the calling thread must return to userspace before the function returns, for example to handle
+ * a signal, the thread in KWASMI_IOC_RUN runs the rest. That thread runs the whole function if the
+ * two threads differ in umask, RLIMIT_FSIZE, scheduling policy or priority, or if the calling
+ * thread has a NUMA memory policy. A signal that is not fatal does not end a call that has begun. A fatal
+ * signal ends the calling thread, and the function runs on. If the function calls proc_exit, traps,
+ * or reaches a limit of the instance, the guest ends: the ioctl returns 0, and `returned` is 0.
  *
  * These errors mean that the function has not run:
  *
  * EOPNOTSUPP	The instance is not a reactor.
- * EINVAL	There is no function with this number, or it has another number of parameters.
+ * EINVAL	No function has this number, or `args_len` is not its number of parameters.
  * E2BIG	`args_len` exceeds KWASMI_INVOKE_MAX, or `input_len` or `output_size` exceeds
  *		KWASMI_CALL_BYTES_MAX.
- * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached.
+ * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached. No field tells
+ *		which.
  * ESHUTDOWN	The guest has ended, or the instance has been freed.
  * ETIMEDOUT	`timeout` has passed.
- * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED.
+ * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED or the handler
+ *		was installed without SA_RESTART.
  * EFAULT	`args`, `input` or this structure is not readable.
  * ENOMEM	Out of memory.
  *
@@ -696,9 +699,9 @@ struct kwasmi_call {
  *
  * KWASMI_IOC_COUNTERS on a module, instance or service fd returns the counters of the object, in
  * ascending order of `counter` and `index`. The call does not wait for a running guest. A service
- * that has ended returns the last values. Counters whose value is 0 are left out if they have an
- * `index`. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its
- * name as in docs/stats.md, `[label]` if it has one, a colon, a tab, and the value.
+ * that has ended returns the last values. A counter with a `label` is left out while its value is
+ * 0. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its name as
+ * in docs/stats.md, `[label]` if it has one, a colon, a tab, and the value.
  *
  * Later versions add counters. A program ignores numbers that it does not know.
  */
@@ -715,7 +718,7 @@ struct kwasmi_counters {
 	__u32 reserved;
 };
 
-/* Counters of an instance, and of the instance of a service. */
+/* Counters of instance fds and service fds. */
 /* Entries into the guest by KWASMI_IOC_RUN and KWASMI_IOC_CALL, restarted calls included. */
 #define KWASMI_COUNTER_RUNS		1
 #define KWASMI_COUNTER_HOST_CALLS	2	/* calls of imported functions */
@@ -740,7 +743,7 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_STARTS		11	/* instances that were started */
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
 #define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
-/* Of instance fds and service fds. */
+/* Further counters of instance fds and service fds. */
 #define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have begun */
 #define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
 

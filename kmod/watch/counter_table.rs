@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The counters of objects: the only list of them.
+//! Table of all counters.
 //!
 //! The kernel module and the `kwasmi` command compile this file. They check the numbers against
 //! `kmod/uapi/kwasmi.h`. A test of the command checks the table in `docs/stats.md`.
@@ -39,9 +39,9 @@ macro_rules! counter_table {
             Starts = 11: KWASMI_COUNTER_STARTS, "starts", Count, Total, "",
                 "instances of the module that were started";
             Ends = 12: KWASMI_COUNTER_ENDS, "ends", Count, Total, "ended",
-                "guests that have ended in one way";
+                "guests that have ended, by kind of ending";
             Traps = 13: KWASMI_COUNTER_TRAPS, "traps", Count, Total, "trap",
-                "guests that have ended by one trap";
+                "guests that have ended by a trap, by trap";
             Calls = 14: KWASMI_COUNTER_CALLS, "calls", Count, Total, "",
                 "calls of exported functions that have begun";
             CallsQueued = 15: KWASMI_COUNTER_CALLS_QUEUED, "calls_queued", Count, Gauge, "",

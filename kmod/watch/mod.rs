@@ -101,7 +101,7 @@ pub(crate) struct Counter {
     id: CounterId,
     index: u32,
     value: u64,
-    /// Parts of the label, which a point separates. No bytes in the first: there is no point.
+    /// Parts of the label, joined by a point. If the first part is empty, the second is the label.
     label: (&'static str, &'static str),
 }
 
@@ -146,7 +146,7 @@ impl Counter {
     }
 }
 
-/// Function that gets the counters of an object, one after another.
+/// Function that receives the counters of an object, one at a time.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Counter) -> Result;
 
 /// Implements `KWASMI_IOC_COUNTERS`. `count` passes the counters of the object to its argument.

@@ -64,7 +64,7 @@ packages_are_reproducible() {
 check "the packages are made" packages_are_made
 check "a key of the owner signs kwasmi.ko" module_is_signed
 check "without a key kwasmi.ko has no signature" module_is_unsigned
-check "the package of the module depends on the very kernel" module_needs_the_kernel
+check "the package of the module depends on the exact version of the kernel's package" module_needs_the_kernel
 check "the same commit makes the same packages" packages_are_reproducible
 check "the guests are signed" sign meminfo target/guests/examples/meminfo.wasm
 check "a guest in the text format is signed" sign arguments "$work/arguments.wat"

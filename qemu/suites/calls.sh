@@ -99,7 +99,7 @@ many_callers_at_once() {
     for caller in $callers; do wait "$caller"; done
     [ ! -e failed ] && sum $((5 * times))
 }
-# The child's cgroup has no room for 32 MiB; that of the service has.
+# The cgroup of the caller has no room for 32 MiB; the cgroup of the service has.
 memory_is_charged_to_the_service() {
     echo +memory >/sys/fs/cgroup/cgroup.subtree_control
     mkdir /sys/fs/cgroup/caller /sys/fs/cgroup/service
@@ -116,7 +116,7 @@ memory_is_charged_to_the_service() {
     equal -1 "$(kwasmi call large grow 2000)" || equal 124 $?
     kwasmi rm -f large && within 10 rmdir /sys/fs/cgroup/service
 }
-# A caller that may compute 1% of the time does not hold others up: the service computes instead.
+# A caller whose cpu.max is 1% of a processor does not delay others: the supervisor runs its call.
 throttled_callers_leave_the_work_to_the_service() {
     echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
     mkdir /sys/fs/cgroup/slow && echo "1000 100000" >/sys/fs/cgroup/slow/cpu.max

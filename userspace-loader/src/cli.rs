@@ -95,7 +95,7 @@ pub enum Command {
     Ps(PsArgs),
     /// Print the counters of services: runs, host calls, CPU time, memory
     Stats(StatsArgs),
-    /// Show the counters of services again and again, those that use most CPU time first
+    /// Show the counters of services periodically, sorted by CPU time
     Top(TopArgs),
     /// Print the output of a service
     Logs(LogsArgs),

@@ -72,9 +72,19 @@ impl fmt::Display for Metrics<'_> {
         let device: [(&str, Kind, u64, &str); 13] = [
             ("modules", Kind::Gauge, info.modules, "Modules in memory."),
             ("instances", Kind::Gauge, info.instances, "Instances in memory."),
-            ("heap_bytes", Kind::Gauge, info.heap_bytes, "Memory of engines, linear memories included."),
-            ("heap_blocks", Kind::Gauge, info.heap_blocks, "Blocks of the memory of engines."),
-            ("reclaimed_bytes_total", Kind::Total, info.reclaimed_bytes, "Memory freed on behalf of engines."),
+            (
+                "heap_bytes",
+                Kind::Gauge,
+                info.heap_bytes,
+                "Memory that the engine has allocated, linear memories included.",
+            ),
+            ("heap_blocks", Kind::Gauge, info.heap_blocks, "Number of blocks that make up kwasmi_heap_bytes."),
+            (
+                "reclaimed_bytes_total",
+                Kind::Total,
+                info.reclaimed_bytes,
+                "Memory freed after the engine failed or leaked it.",
+            ),
             ("compiled_programs", Kind::Gauge, info.compiled, "Compiled programs in memory."),
             ("machine_code_bytes", Kind::Gauge, info.machine_code_bytes, "Machine code in memory."),
             ("unsafe_modules_total", Kind::Total, info.unsafe_modules.into(), "Modules that failed the safety check."),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Input and output of the present call of a reactor, for guests of kwasmi: safe wrappers of the
+//! Input and output of the current call of a reactor, for guests of kwasmi: safe wrappers of the
 //! host functions `input` and `output` of `kwasmi_call_1` (specification: `docs/calls.md`).
 //!
 //! ```no_run
@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! A program that imports these functions runs only in kwasmi. On targets other than Wasm, the
+//! A module that imports these functions runs only in kwasmi. On targets other than Wasm, the
 //! functions of this crate fail with [`Error::OUTSIDE`].
 
 #![no_std]

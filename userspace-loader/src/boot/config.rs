@@ -37,8 +37,8 @@ use toml::{
     }, //
 };
 
-/// Maximum size of a file, in bytes: its words, quoted, fit into a line of a unit, which has at most
-/// 1 MiB.
+/// Maximum size of a file, in bytes. systemd accepts lines of up to 1 MiB, so a command line made of
+/// all words of the file, quoted, fits.
 const FILE_BYTES_MAX: u64 = 1 << 17;
 
 /// Keys of a file. `docs/install.md` describes them.
@@ -74,7 +74,7 @@ pub enum Restart {
 impl Restart {
     const ALL: [Self; 3] = [Self::No, Self::OnFailure, Self::Always];
 
-    /// Returns the word for the condition, which is that of systemd, too.
+    /// Returns the value of the key `restart`, which is also that of `Restart=` in a unit.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -163,7 +163,8 @@ impl ServiceConfig {
     ///
     /// # Errors
     ///
-    /// All mistakes, in the order of their lines. The one of a file that cannot be read has no line.
+    /// All mistakes, in the order of their lines. If the file cannot be read, one mistake without a
+    /// line.
     pub fn read(path: &Path) -> Result<Self, Vec<Mistake>> {
         let text = text_of(path).map_err(|mistake| vec![mistake])?;
         Self::parse(&text)

@@ -24,14 +24,14 @@ use std::{
     time::Duration, //
 };
 
-/// Sections and settings that all units have after their own ones.
+/// Settings of the section `[Service]` at the end of each unit.
 ///
-/// - A service needs the kernel module and its keys, which kwasmi.service loads.
 /// - `kwasmi spawn` reports the start of the guest, so `systemctl start` fails if the module is
-///   refused. A refused module would be refused again, so the service does not restart.
+///   refused. systemd does not restart the service then, because the module would be refused again.
 /// - Exit status 137 is that of `kwasmi stop` and `kwasmi kill`.
 /// - The guest runs in the kernel and has no system calls of its own. The restrictions apply to the
-///   supervisor. Those that change what paths show are left out: `dirs` names paths of the host.
+///   supervisor. Settings that change the file system view, such as `ProtectHome=`, are left out,
+///   because `dirs` names paths of the host.
 const COMMON: &str = "\
 Type=notify
 SuccessExitStatus=137

@@ -107,7 +107,8 @@ impl SpawnArgs {
 /// Arguments of `ps`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Memory and CPU time are those of the process that runs the service, and include those of the guest.")]
+Memory and CPU time are those of the supervisor, and include those of the guest. The CPU time of calls that run in
+their callers is not included; kwasmi stats prints it.")]
 pub struct PsArgs {
     /// Print JSON
     #[arg(short, long)]
@@ -175,7 +176,7 @@ pub struct LogsArgs {
 /// Arguments of `wait`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-A service that has exited with 0 has no name any more: wait must begin before.
+A service that exits with 0 loses its name: start kwasmi wait before that.
 
 Exit status:
   the guest's own, if it exited
@@ -201,11 +202,12 @@ Prints the results of the function, one a line.
 
 Exit status:
   0    the function has returned
-  124  a limit of the service was reached, or the time of --timeout is over
-  125  kwasmi itself failed, the function cannot be called, or the service ended
+  124  a limit of the service was reached, memory ran out, or the time of --timeout is over
+  125  kwasmi itself failed, the function cannot be called, or the service has ended before the call
   127  there is no such service
   134  the guest trapped
-  137  the guest was killed")]
+  137  the guest was killed
+If the guest exits during the call, the exit status is the guest's own; 125 if that is 0.")]
 pub struct CallArgs {
     /// File that the function can read, of at most 1 MiB ("-": standard input)
     #[arg(long, value_name = "FILE")]

@@ -74,6 +74,7 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
             failed(Exit::Limit, format!("the function has not returned within {}, and runs on", timeout()))
         }
         Errno::CONNRESET => failed(Exit::Killed, "the service was killed during the call".to_owned()),
+        Errno::DQUOT => failed(Exit::Limit, "limit reached: total-running or user-running".to_owned()),
         _ => refused(name, errno),
     })?;
     match called {

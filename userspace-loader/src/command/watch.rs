@@ -118,7 +118,7 @@ pub(super) fn top(args: &TopArgs) -> Result<Exit, Failure> {
         let table = Top { before: &before.1, now: &now.1, elapsed: now.0 - before.0 }.table().to_string();
         let info = device_info(&device)?;
         let (instances, modules, heap) = (info.instances, info.modules, info.heap_bytes / 1024);
-        let page = format!("{instances} instances, {modules} modules, {heap}K memory of engines\n\n{table}");
+        let page = format!("{instances} instances, {modules} modules, {heap}K engine memory\n\n{table}");
         match &screen {
             Some(screen) => screen.show(&page, 2).map_err(failed)?,
             None => print(&format!("{page}\n"))?,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Traits of a task that matter for the guest that it runs.
+//! Attributes of a task that affect the guest that it runs: umask, resource limit, scheduling and
+//! NUMA policy.
 //!
 //! C headers: [`include/linux/fs_struct.h`](srctree/include/linux/fs_struct.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
@@ -11,22 +12,28 @@ use kernel::{
     task::Task, //
 };
 
-/// Traits of a task that the kernel applies to the system calls of the task, and which callers of a
-/// reactor must not impose on the reactor.
+/// Attributes of a task that the kernel applies to the task's system calls. A caller of a reactor
+/// must not impose its own on the reactor.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Traits {
+pub(crate) struct TaskAttributes {
     /// Mode bits that new files do not get.
     umask: i32,
     /// `RLIMIT_FSIZE`, in bytes.
     file_size: usize,
-    /// Scheduling policy and priority without boosts: a caller of low priority would hold up others.
+    /// Scheduling policy, and priority without boosts. A caller of low priority would delay others.
     schedule: (u32, i32),
     /// Set if the task has a NUMA policy for its memory.
     has_memory_policy: bool,
 }
 
-impl Traits {
-    /// Returns the traits of the current task.
+impl TaskAttributes {
+    /// Returns true if a task with these attributes may run a call of a reactor that a task with
+    /// the attributes `server` serves.
+    pub(crate) fn may_run_for(&self, server: &Self) -> bool {
+        self == server && !self.has_memory_policy
+    }
+
+    /// Returns the attributes of the current task.
     pub(crate) fn of_current() -> Self {
         let task = Task::current_raw();
         // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
