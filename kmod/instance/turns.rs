@@ -69,6 +69,8 @@ struct State {
     is_over: bool,
     /// Set if the serving task gets the next turn, to end the guest.
     server_is_next: bool,
+    /// Set once the reactor is initialised.
+    is_initialized: bool,
     /// Task that serves the reactor.
     server: Option<ARef<Task>>,
 }
@@ -141,6 +143,7 @@ impl Turns {
                     queued: 0,
                     is_over: false,
                     server_is_next: false,
+                    is_initialized: false,
                     server: None,
                 },
                 "kwasmi::Turns::state"
@@ -387,6 +390,7 @@ impl Serving<'_> {
                 return true;
             }
             Holder::Server | Holder::HandedOver(None) if !state.is_over => {
+                state.is_initialized = true;
                 self.turns.pass_on(&mut state);
             }
             _ => {}
@@ -424,8 +428,15 @@ impl Serving<'_> {
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        let server = self.turns.state.lock().server.take();
+        let mut state = self.turns.state.lock();
+        let server = state.server.take();
+        state.server_is_next = false;
+        // A guest that is to end is ended by the next caller, if no other task serves it.
+        if state.is_initialized && !state.is_over && matches!(state.holder, Holder::Server) {
+            self.turns.pass_on(&mut state);
+        }
         // The reference is dropped after the lock is released.
+        drop(state);
         drop(server);
     }
 }
