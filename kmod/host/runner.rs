@@ -115,25 +115,23 @@ impl Runner {
         sink(Counter::new(CounterId::Calls, calls))
     }
 
-    /// Counts a call that has begun.
-    pub(crate) fn count_call(&self) {
-        let mut state = self.state.lock();
-        state.calls = state.calls.wrapping_add(1);
-    }
-
     /// Returns true if the instance was killed.
     pub(crate) fn is_killed(&self) -> bool {
         self.state.lock().is_killed
     }
 
     /// Registers the current task as the one that runs the instance, and sets an alarm for
-    /// `deadline`. No other task may run the instance. The task of a killed instance is registered
-    /// too: the next checkpoint ends the guest.
+    /// `deadline`. `is_call` is set if the task begins a call. No other task may run the instance.
+    /// The task of a killed instance is registered too: the next checkpoint ends the guest.
     ///
     /// # Errors
     ///
     /// `ENOMEM` if the timer cannot be allocated.
-    pub(crate) fn begin(&self, deadline: Option<Instant<Monotonic>>) -> Result<Running<'_>> {
+    pub(crate) fn begin(
+        &self,
+        deadline: Option<Instant<Monotonic>>,
+        is_call: bool,
+    ) -> Result<Running<'_>> {
         let task: ARef<Task> = ARef::from(&**kernel::current!());
         let alarm = match deadline {
             Some(deadline) => Some(Alarm::set(task.clone(), deadline)?),
@@ -141,6 +139,7 @@ impl Runner {
         };
         let mut state = self.state.lock();
         state.runs = state.runs.wrapping_add(1);
+        state.calls = state.calls.wrapping_add(is_call.into());
         state.cpu_began = clock::cpu_time_of(&task);
         // INVARIANT: The `Running` is created below, and nothing in between can fail.
         state.task = Some(task);

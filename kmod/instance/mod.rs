@@ -560,7 +560,9 @@ impl Inner {
             (Entry::Call(_, until), None) => *until,
             (_, end) => end,
         };
-        let running = instance.runner.begin(deadline)?;
+        let running = instance
+            .runner
+            .begin(deadline, !matches!(entry, Entry::Own))?;
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }
@@ -631,13 +633,6 @@ impl Inner {
         self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
         self.report.fuel_used = instance.runner.usage().fuel();
         self.report.memory_peak = instance.runner.usage().memory_peak();
-        let has_begun = !matches!(
-            outcome,
-            Ok(Status::NoFunction | Status::Argument) | Err(Failure::Refused(_))
-        );
-        if has_begun && !matches!(entry, Entry::Own) {
-            instance.runner.count_call();
-        }
         match outcome {
             Ok(Status::Interrupted) => {
                 return Err(match entry {

@@ -744,7 +744,7 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
 #define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
 /* Further counters of instance fds and service fds. */
-#define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have begun */
+#define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have got their turn */
 #define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
 
 #define KWASMI_IOC_TYPE			0xB9

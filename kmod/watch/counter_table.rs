@@ -43,7 +43,7 @@ macro_rules! counter_table {
             Traps = 13: KWASMI_COUNTER_TRAPS, "traps", Count, Total, "trap",
                 "guests that have ended by a trap, by trap";
             Calls = 14: KWASMI_COUNTER_CALLS, "calls", Count, Total, "",
-                "calls of exported functions that have begun";
+                "calls of exported functions that have got their turn";
             CallsQueued = 15: KWASMI_COUNTER_CALLS_QUEUED, "calls_queued", Count, Gauge, "",
                 "calls of exported functions that wait for their turn";
         }
