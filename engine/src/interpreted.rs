@@ -250,9 +250,9 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         // A reason to end the guest takes effect before the first slice, because the guest may
         // sleep in it. A request for a pause takes effect only after a slice, so that each call
         // makes progress.
-        if let Some(ended @ Outcome::Ended(_)) = self.pause() {
+        if let Some(done @ (Outcome::Ended(_) | Outcome::Idle)) = self.pause() {
             report(self.usage());
-            return ended;
+            return done;
         }
         loop {
             let progress = core::mem::replace(&mut self.progress, Progress::Ended(FAULT));

@@ -382,7 +382,7 @@ fn a_manifest_that_does_not_cover_the_module_is_refused() {
     let mut other = good;
     other.abi = 99;
     signs(&other.encode().expect("can be encoded"));
-    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 7");
+    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 8");
     signs(b"");
     work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest is not accepted: unexpected end");
 }

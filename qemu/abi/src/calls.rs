@@ -327,7 +327,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         let served = Served::new(&[]);
         let instance = &*served.instance;
         assert_eq!(call(instance, "grow", &[16]), Ok(vec![1]));
-        let input: Vec<u8> = (0..1 << 20).map(|byte| byte as u8).collect();
+        let input: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
         let mut output = vec![0_u8; 1 << 20];
         for (len, size, errno) in
             [(0, 0, 0), (5, 5, 0), (5, 4, 42), (1 << 20, 1 << 20, 0), (1 << 20, (1 << 20) - 1, 42)]
@@ -344,7 +344,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             };
             assert_eq!(ioctl(instance, uapi::IOC_CALL, &mut request), Ok(0));
             assert_eq!(results, [errno, len], "{len} {size}");
-            let written = if errno == 0 { len as usize } else { 0 };
+            let written = if errno == 0 { usize::try_from(len).expect("small") } else { 0 };
             assert_eq!(request.output_len as usize, written);
             assert_eq!(output[..written], input[..written]);
             assert!(output[written..].iter().all(|byte| *byte == 0));
@@ -442,20 +442,21 @@ pub(crate) fn tests(tests: &mut Tests) {
         let instance = served.instance.clone();
         let (id, first) = with_id(move || call(&instance, "wait", &[]));
         wait_for_sleep(&id);
+        // SAFETY: The call has no requirements.
+        let process = unsafe { libc::getpid() };
         let interrupt = |id: &AtomicI32| {
             // SAFETY: The signal is handled.
-            let sent = unsafe { libc::tgkill(libc::getpid(), id.load(Ordering::SeqCst), libc::SIGUSR1) };
-            assert_eq!(sent, 0);
+            unsafe { libc::tgkill(process, id.load(Ordering::SeqCst), libc::SIGUSR1) }
         };
         for _ in 0..3 {
-            interrupt(&id);
+            assert_eq!(interrupt(&id), 0);
             thread::sleep(Duration::from_millis(20));
         }
         // A caller that waits for its turn leaves: its call has not begun.
         let instance = served.instance.clone();
         let (waiting, second) = with_id(move || call_for(&instance, "add", &[1000], 60_000_000_000));
         wait_for_sleep(&waiting);
-        interrupt(&waiting);
+        assert_eq!(interrupt(&waiting), 0);
         assert_eq!(second.join().expect("no panic"), Err(libc::EINTR));
         feed.write_all(&[7]).expect("room");
         assert_eq!(first.join().expect("no panic"), Ok(vec![7]));
@@ -466,8 +467,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         while !computing.is_finished() {
             if id.load(Ordering::SeqCst) != 0 {
                 // The thread may have ended.
-                // SAFETY: The signal is handled.
-                unsafe { libc::tgkill(libc::getpid(), id.load(Ordering::SeqCst), libc::SIGUSR1) };
+                let _ = interrupt(&id);
             }
             thread::sleep(Duration::from_millis(1));
         }
