@@ -58,7 +58,8 @@ impl Heap {
         // by the type invariant. `self` is borrowed, so the account is not closed meanwhile.
         let counters = unsafe { open.as_ref() };
         let used = counters.used.load(Ordering::Relaxed);
-        let peak = counters.peak.load(Ordering::Relaxed);
+        // The engine may not have raised the peak yet.
+        let peak = counters.peak.load(Ordering::Relaxed).max(used);
         (used, peak)
     }
 }
