@@ -62,7 +62,7 @@ pub(crate) trait AnonFile: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Those of `sink`.
+    /// The errors of `sink`.
     fn list_counters(&self, sink: Sink<'_>) -> Result;
 }
 

@@ -14,7 +14,7 @@ use kernel::{
 /// Copy of a caller's input, and output for the caller.
 pub(crate) struct CallData {
     input: KVVec<u8>,
-    /// Its capacity is the size of the caller's buffer.
+    /// The capacity is the size of the caller's buffer.
     output: KVVec<u8>,
 }
 

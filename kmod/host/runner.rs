@@ -105,7 +105,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Those of `sink`.
+    /// The errors of `sink`.
     pub(crate) fn list_counters(&self, sink: Sink<'_>) -> Result {
         let state = self.state.lock();
         let totals = (state.runs, state.cpu_time());

@@ -110,7 +110,7 @@ impl Usage {
     ///
     /// # Errors
     ///
-    /// Those of `sink`.
+    /// The errors of `sink`.
     pub(super) fn list(&self, (runs, cpu_time): (u64, u64), sink: Sink<'_>) -> Result {
         let heap = self.heap.lock();
         let is_open = heap.open.is_some();

@@ -85,7 +85,7 @@ impl ModuleCounters {
     ///
     /// # Errors
     ///
-    /// Those of `sink`.
+    /// The errors of `sink`.
     pub(crate) fn list(&self, sink: Sink<'_>) -> Result {
         sink(Counter::new(CounterId::Instances, self.instances.get()))?;
         sink(Counter::new(CounterId::Starts, self.starts.get()))?;
@@ -98,7 +98,7 @@ impl ModuleCounters {
 ///
 /// # Errors
 ///
-/// Those of `sink`.
+/// The errors of `sink`.
 fn labelled(
     id: CounterId,
     first: usize,

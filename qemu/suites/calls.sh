@@ -34,19 +34,6 @@ cat >loop.wat <<'END'
 (module (func (export "_start") (loop (br 0))))
 END
 
-# within SECONDS COMMAND...: repeats COMMAND until it succeeds, for at most SECONDS.
-within() {
-    tries=$(($1 * 10))
-    shift
-    for _ in $(seq "$tries"); do
-        ! "$@" || return 0
-        sleep 0.1
-    done
-    echo "not within $((tries / 10)) s: $*"
-    return 1
-}
-pid_of() { kwasmi ps -j "$1" | sed 's/.*"pid":\([0-9]*\).*/\1/'; }
-has_no_name() { ! kwasmi ps "$1" >/dev/null 2>&1; }
 # fails STATUS WORDS COMMAND...: checks the status of COMMAND, and WORDS in its only line of errors.
 fails() {
     expected=$1 words=$2

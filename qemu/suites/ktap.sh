@@ -59,6 +59,24 @@ guest_runs() {
     return 1
 }
 
+# within SECONDS COMMAND...: repeats COMMAND until it succeeds, for at most SECONDS.
+within() {
+    tries=$(($1 * 10))
+    shift
+    for _ in $(seq "$tries"); do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    echo "not within $((tries / 10)) s: $*"
+    return 1
+}
+
+# pid_of SERVICE: prints the process ID of the supervisor.
+pid_of() { kwasmi ps -j "$1" | sed 's/.*"pid":\([0-9]*\).*/\1/'; }
+
+# has_no_name SERVICE: succeeds if no service has this name.
+has_no_name() { ! kwasmi ps "$1" >/dev/null 2>&1; }
+
 # Makes a kernel with kmemleak report leaks in its log. It ignores blocks younger than five seconds.
 look_for_leaks() {
     if [ -e /sys/kernel/debug/kmemleak ]; then

@@ -24,21 +24,8 @@ cat >three.wat <<'END'
     (call $exit (i32.const 3))))
 END
 
-# within SECONDS COMMAND...: repeats COMMAND until it succeeds, for at most SECONDS.
-within() {
-    tries=$(($1 * 10))
-    shift
-    for _ in $(seq "$tries"); do
-        ! "$@" || return 0
-        sleep 0.1
-    done
-    echo "not within $((tries / 10)) s: $*"
-    return 1
-}
 state() { kwasmi ps "$1" 2>&1 | awk 'NR == 2 { print $2 ($3 ~ /^[0-9]+$/ && $2 == "exited" ? " " $3 : "") }'; }
 has_state() { [ "$(state "$1")" = "$2" ]; }
-pid_of() { kwasmi ps -j "$1" | sed 's/.*"pid":\([0-9]*\).*/\1/'; }
-has_no_name() { ! kwasmi ps "$1" >/dev/null 2>&1; }
 is_gone() { [ ! -e "/proc/$1" ]; }
 instances() { kwasmi status | sed -n 's/^instances: //p'; }
 has_instances() { [ "$(instances)" = "$1" ]; }

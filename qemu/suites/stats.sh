@@ -28,21 +28,9 @@ cat >trap.wat <<'END'
 (module (func (export "_start") unreachable))
 END
 
-# within SECONDS COMMAND...: repeats COMMAND until it succeeds, for at most SECONDS.
-within() {
-    tries=$(($1 * 10))
-    shift
-    for _ in $(seq "$tries"); do
-        ! "$@" || return 0
-        sleep 0.1
-    done
-    echo "not within $((tries / 10)) s: $*"
-    return 1
-}
 # counter SERVICE NAME: prints the value of a counter.
 counter() { kwasmi stats "$1" | sed -n "s/^  $2: //p"; }
 has_counter() { [ "$(counter "$1" "$2")" = "$3" ]; }
-pid_of() { kwasmi ps -j "$1" | sed 's/.*"pid":\([0-9]*\).*/\1/'; }
 # ticks PID: prints the CPU time of the process in ticks, of which a second has 100.
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 preview=wasi_snapshot_preview1
