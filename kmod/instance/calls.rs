@@ -3,13 +3,15 @@
 //! Calls of a reactor: `KWASMI_IOC_FUNCTION` and `KWASMI_IOC_CALL`, and the task that serves it.
 
 use super::{
+    inner::{
+        After,
+        Entry,
+        Inner, //
+    },
     turns::{
         Turn,
         Work, //
     },
-    After,
-    Entry,
-    Inner,
     Instance, //
 };
 use crate::{

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! State of an instance that one task at a time accesses: its engine objects, from their creation to
+//! the end of the guest.
+
+use super::{
+    report::Report,
+    Instance, //
+};
+use crate::{
+    engine::{
+        self,
+        stack::Stack,
+        Account,
+        Failure, //
+    },
+    ffi::{
+        Call,
+        Checkpoint,
+        Ending,
+        EngineOp,
+        InstanceLimits,
+        RunArgs,
+        StartArgs,
+        Status, //
+    },
+    host::{
+        self,
+        credentials::Assumed,
+        Host,
+        MemoryCgroup,
+        TaskAttributes, //
+    },
+    limits::CallLimits,
+    log::LogBuffer,
+    uapi::{
+        KWASMI_LIMIT_CPU_TIME,
+        KWASMI_LIMIT_FDS,
+        KWASMI_LIMIT_FUEL,
+        KWASMI_LIMIT_HEAP,
+        KWASMI_LIMIT_MEMORY,
+        KWASMI_LIMIT_STACK,
+        KWASMI_LIMIT_TABLE,
+        KWASMI_LIMIT_TIME, //
+    },
+};
+use core::{
+    ffi::c_void,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed,
+    time::{
+        hrtimer::HrTimerExpires,
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
+/// asks for its results.
+pub(super) struct Inner {
+    /// Stack of every entry into the engine for this instance.
+    stack: Stack,
+    /// Engine objects; `None` once the guest has ended or the instance is dropped.
+    pub(super) live: Option<Live>,
+    pub(super) host: Host,
+    limits: CallLimits,
+    /// Memory cgroup of the process that serves the reactor.
+    memory_cgroup: Option<MemoryCgroup>,
+    /// Attributes of the task that serves the reactor.
+    pub(super) server: Option<TaskAttributes>,
+    /// Set once the time limits have begun, which happens in the first RUN.
+    pub(super) has_run: bool,
+    /// Set once the guest may have executed code. It then continues even if its module is denied.
+    has_entered: bool,
+    pub(super) report: Report,
+    /// Buffer for the text that explains how the guest ended.
+    text: [u8; TEXT_MAX],
+}
+
+/// Entry of a task into the guest.
+pub(super) enum Entry<'a> {
+    /// By the task that runs or serves the instance.
+    Own,
+    /// By a caller of the reactor, who begins this call and wants to leave at this time.
+    Call(&'a Call, Option<Instant<Monotonic>>),
+    /// By a caller of the reactor, who begins this call and hands it over at once.
+    Begin(&'a Call),
+}
+
+/// State of a guest that has left the engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// It has ended.
+    Ended,
+    /// The reactor waits for its next call.
+    Idle,
+}
+
+/// Instance object of the engine.
+///
+/// # Invariants
+///
+/// `object` is an instance of the engine, allocated on `account`.
+pub(super) struct Live {
+    object: NonNull<c_void>,
+    account: Account,
+}
+
+// SAFETY: An instance of the engine may be used by any task, by one at a time; `Inner` is behind a
+// mutex.
+unsafe impl Send for Live {}
+
+/// Upper bound of the kept text, in bytes.
+const TEXT_MAX: usize = 512;
+
+impl Inner {
+    /// Creates the state of an instance without engine objects.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if the stack cannot be allocated.
+    pub(super) fn new(host: Host, limits: CallLimits) -> Result<Self> {
+        Ok(Self {
+            stack: Stack::new()?,
+            live: None,
+            host,
+            limits,
+            memory_cgroup: None,
+            server: None,
+            has_run: false,
+            has_entered: false,
+            report: Report::new(),
+            text: [0; TEXT_MAX],
+        })
+    }
+
+    /// Creates the engine objects of `instance`, on an account of its own. Nothing of the guest
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `KWASMI_IOC_START` that the engine reports; `log` gets the reason.
+    pub(super) fn instantiate(
+        &mut self,
+        instance: &Instance,
+        args: &mut StartArgs,
+        log: &mut LogBuffer,
+    ) -> Result {
+        args.limits = InstanceLimits {
+            memory: self.limits.get(KWASMI_LIMIT_MEMORY),
+            table: self.limits.get(KWASMI_LIMIT_TABLE),
+            fds: self.limits.get(KWASMI_LIMIT_FDS),
+            fuel: self.limits.get(KWASMI_LIMIT_FUEL),
+        };
+        let code = instance.module.code();
+        let account = Account::open(&mut self.stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
+        self.host.begin();
+        let host = ptr::from_mut(&mut self.host).cast();
+        let outcome = log.lend(|log| {
+            args.log = log;
+            // SAFETY: `Code::instantiate` requires that `args` is filled in, and that all it points
+            // to outlives the call: `Instance::new` filled it in with pointers to its own variables
+            // and arguments, and `log` lives until `lend` returns. `host` points to a live `Host`,
+            // which only this task uses.
+            unsafe { code.instantiate(&mut self.stack, &account, host, args) }
+        });
+        let error = match (outcome, NonNull::new(args.instance)) {
+            (Ok(Status::Ok), Some(object)) => {
+                // SAFETY: `Usage::open_heap` requires `close_heap` before the account is closed,
+                // which `end` and `abandon` call. Nothing else takes the account out of `self.live`.
+                unsafe { instance.runner.usage().open_heap(&account) };
+                // INVARIANT: The engine just created `object`, on `account`.
+                self.live = Some(Live { object, account });
+                return Ok(());
+            }
+            (Ok(status), _) => {
+                // The engine created no instance and dropped all objects of the attempt.
+                code.settle(&mut self.stack, account);
+                return Err(engine::refused(status, args.limit, log, &self.limits));
+            }
+            (Err(failure), _) => {
+                if matches!(
+                    &failure,
+                    Failure::Aborted {
+                        status: Status::Fault,
+                        ..
+                    }
+                ) {
+                    code.poison();
+                }
+                failure.report(log, &self.limits)
+            }
+        };
+        // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more. No
+        // instance was created on it.
+        unsafe { account.reclaim(&mut self.stack) };
+        Err(error)
+    }
+
+    /// Runs the guest until it ends or is idle, and stores the result in `report`.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if the guest must continue in another call; the errors of `KWASMI_IOC_RUN` or
+    /// `KWASMI_IOC_CALL` if the guest did not run.
+    pub(super) fn run(
+        &mut self,
+        instance: &Instance,
+        entry: &Entry<'_>,
+        caller_log: &mut LogBuffer,
+    ) -> Result<After> {
+        let Some(live) = &self.live else {
+            return Ok(After::Ended);
+        };
+        if !self.has_entered {
+            instance.module.check_run(caller_log)?;
+        }
+        let entered = match instance.counted.enter(caller_log) {
+            Err(error) if error == EDQUOT && self.may_wait(entry) => return Err(wait_for_turn()),
+            entered => entered?,
+        };
+        if !self.has_run {
+            self.has_run = true;
+            self.host.set_time(self.limits.get(KWASMI_LIMIT_TIME));
+            self.host.cpu_max = self.limits.get(KWASMI_LIMIT_CPU_TIME);
+            if let Some(deadline) = self.host.deadline {
+                instance.deadline.store(deadline.as_nanos() as u64, Relaxed);
+            }
+        }
+        let deadline = match (entry, self.host.deadline) {
+            (Entry::Call(_, Some(until)), Some(end)) if (end - *until).as_nanos() > 0 => {
+                Some(*until)
+            }
+            (Entry::Call(_, until), None) => *until,
+            (_, end) => end,
+        };
+        let running = instance
+            .runner
+            .begin(deadline, !matches!(entry, Entry::Own))?;
+        if let Some(published) = instance.published.as_ref() {
+            published.run();
+        }
+        self.host.runner = &*instance.runner;
+        let (call, charged) = match entry {
+            Entry::Own => {
+                if instance.is_reactor {
+                    self.memory_cgroup = MemoryCgroup::of_current();
+                    self.server = Some(TaskAttributes::of_current());
+                }
+                self.host.begin();
+                (ptr::null(), None)
+            }
+            Entry::Call(call, _) | Entry::Begin(call) => {
+                self.host.begin_call();
+                // The engine begins a call without a checkpoint. Without a call, it ends a guest
+                // that is to end.
+                let call = match self.host.checkpoint() {
+                    Checkpoint::Continue | Checkpoint::Interrupt => ptr::from_ref(*call),
+                    _ => ptr::null(),
+                };
+                (call, self.memory_cgroup.as_ref().map(MemoryCgroup::charge))
+            }
+        };
+        let mut log = crate::ffi::Log {
+            text: self.text.as_mut_ptr(),
+            size: TEXT_MAX,
+            len: 0,
+        };
+        let mut args = RunArgs {
+            instance: live.object.as_ptr(),
+            call,
+            only_begins: matches!(entry, Entry::Begin(_)),
+            has_ticks: self.host.has_ticks(),
+            counters: instance.runner.usage().guest(),
+            ending: Ending::EngineFault as u32,
+            code: 0,
+            results: self.report.results.as_mut_ptr(),
+            results_len: 0,
+            log: &mut log,
+        };
+        let host = ptr::from_mut(&mut self.host).cast();
+        let assumed = Assumed::new(&instance.credentials);
+        // SAFETY: `engine::enter` requires the arguments of the operation, here `RunArgs` of a live
+        // instance that nothing else uses: `live` holds it, and `self` is behind the lock. `host`
+        // points to a live `Host`, which only this task uses.
+        let outcome = unsafe {
+            engine::enter(
+                &mut self.stack,
+                Some(&live.account),
+                host,
+                EngineOp::Run,
+                &mut args,
+            )
+        };
+        drop(assumed);
+        drop(charged);
+        drop(running);
+        drop(entered);
+        let is_idle = match outcome {
+            Ok(Status::Idle | Status::NoFunction | Status::Argument) | Err(Failure::Refused(_)) => {
+                true
+            }
+            Ok(Status::Interrupted) => args.only_begins,
+            _ => false,
+        };
+        self.host.end(is_idle);
+        self.has_entered |= !matches!(outcome, Err(Failure::Refused(_)));
+        self.report.fuel_used = instance.runner.usage().fuel();
+        self.report.memory_peak = instance.runner.usage().memory_peak();
+        match outcome {
+            Ok(Status::Interrupted) => {
+                return Err(match entry {
+                    Entry::Own => host::signal::restart_syscall(),
+                    Entry::Call(..) | Entry::Begin(_) => ERESTARTSYS,
+                })
+            }
+            Ok(Status::Idle) => {
+                self.report.results_len = args.results_len;
+                return Ok(After::Idle);
+            }
+            Ok(Status::NoFunction | Status::Argument) => return Err(EINVAL),
+            Ok(_) => {
+                let text = self.text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]);
+                self.report.record(&args, text);
+                self.end(instance);
+            }
+            Err(Failure::Refused(error)) if error == EDQUOT && self.may_wait(entry) => {
+                return Err(wait_for_turn())
+            }
+            Err(failure @ Failure::Refused(_)) => {
+                return Err(failure.report(caller_log, &self.limits))
+            }
+            Err(Failure::Aborted {
+                status,
+                limit,
+                text,
+                len,
+            }) => self.abandon(instance, status, limit, text.get(..len).unwrap_or(&[])),
+        }
+        if self.report.ending == Ending::Limited {
+            self.report.limit_value = self.limit_value(instance);
+        }
+        let Report { ending, code, .. } = self.report;
+        instance.module.code().counters().end(ending, code);
+        if let Some(published) = instance.published.as_ref() {
+            published.end(self.report.answer(), &self.report.text);
+        }
+        Ok(After::Ended)
+    }
+
+    /// Returns true if the entry is to be repeated later instead of failing because of the number
+    /// of tasks that run.
+    fn may_wait(&self, entry: &Entry<'_>) -> bool {
+        self.has_entered && matches!(entry, Entry::Own)
+    }
+
+    /// Returns the value of the limit that the guest reached.
+    fn limit_value(&self, instance: &Instance) -> u64 {
+        // The Wasm stack is a limit of the module.
+        if self.report.code == KWASMI_LIMIT_STACK {
+            instance.module.code().stack_max()
+        } else {
+            self.limits.get(self.report.code)
+        }
+    }
+
+    /// Drops the engine objects of a guest that has ended or that will not run any more.
+    pub(super) fn end(&mut self, instance: &Instance) {
+        let Some(live) = self.live.take() else {
+            return;
+        };
+        self.host.end_ticks();
+        instance.runner.usage().close_heap();
+        // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
+        // and `self` is behind the lock.
+        let outcome = unsafe {
+            engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object)
+        };
+        let peak = match outcome {
+            Ok(_) => instance.module.code().settle(&mut self.stack, live.account),
+            Err(_) => {
+                instance.module.code().poison();
+                // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any
+                // more. The engine aborted while it dropped the instance, which was taken out of
+                // `self.live`.
+                unsafe { live.account.reclaim(&mut self.stack) }
+            }
+        };
+        self.report.heap_peak = peak as u64;
+        self.finish();
+    }
+
+    /// Stores the ending of a guest in which the engine aborted with `status`, and reclaims the
+    /// memory of its engine objects without dropping them: they may be inconsistent. `limit` is the
+    /// `KWASMI_LIMIT_*` of [`Status::Limited`]; `text` explains the abort.
+    fn abandon(&mut self, instance: &Instance, status: Status, limit: u32, text: &[u8]) {
+        self.report.ending = match status {
+            Status::NoMemory => Ending::OutOfMemory,
+            Status::Limited => Ending::Limited,
+            Status::Killed => Ending::Killed,
+            _ => {
+                instance.module.code().poison();
+                Ending::EngineFault
+            }
+        };
+        self.report.code = limit;
+        self.report.results_len = 0;
+        self.report.say(text);
+        if let Some(live) = self.live.take() {
+            self.host.end_ticks();
+            instance.runner.usage().close_heap();
+            // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more.
+            // The engine aborted, and the instance was taken out of `self.live`.
+            let peak = unsafe { live.account.reclaim(&mut self.stack) };
+            self.report.heap_peak = peak as u64;
+        }
+        self.finish();
+    }
+
+    /// Completes the report of a guest that has ended, and closes the guest's files.
+    fn finish(&mut self) {
+        self.report.stack_peak = self.stack.peak() as u64;
+        self.host.close_all();
+    }
+}
+
+/// Sleeps for a moment and returns the error that restarts the call. A guest that has left its
+/// ioctl in the middle of its run waits so if other tasks have filled `KWASMI_LIMIT_TOTAL_RUNNING`
+/// or `KWASMI_LIMIT_USER_RUNNING` in the meantime.
+fn wait_for_turn() -> Error {
+    host::signal::pause();
+    host::signal::restart_syscall()
+}
