@@ -5,9 +5,7 @@
 # target/fuzz/artifacts. `run`, `control` and `compiled` compare with wasmtime, which is built for
 # that.
 # Without libFuzzer and wasmtime, which take long to build: cargo run --no-default-features --bin compiled-loop.
-# KWASMI_FUZZ_KEEP=FILE target/fuzz/build/*/release/control INPUT writes the program of an input to
-# FILE.
-. qemu/suites/ktap.sh
+# KWASMI_FUZZ_KEEP=FILE target/fuzz/bin/control INPUT writes the program of an input to FILE.
 export PATH=/opt/rust/bin:$PATH
 
 seconds=${KWASMI_FUZZ_SECONDS:-30}
@@ -28,10 +26,20 @@ build() {
     done
     scripts/wasmi >/dev/null
     RUSTC_WRAPPER=$PWD/engine/fuzz/rustc \
-        cargo build --locked --quiet --release --manifest-path engine/fuzz/Cargo.toml "${programs[@]}" \
-        --target-dir "$work/build" --target "$triple" \
-        --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
+        cargo build --locked --quiet --release --manifest-path engine/fuzz/Cargo.toml "${programs[@]}" --target "$triple" \
+        --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]" &&
+        mkdir -p "$work/bin" &&
+        for target in $targets; do
+            cp "$CARGO_TARGET_DIR/$triple/release/$target" "$work/bin" || return
+        done
 }
+# The target folder is in the cache, since wasmtime takes minutes to compile.
+if [ "${1:-}" = build ]; then
+    set -e
+    build
+    exit
+fi
+. qemu/suites/ktap.sh
 
 # The guests except large ones, which take long and of whose bytes few matter.
 seeds() {
@@ -49,7 +57,7 @@ fuzz() {
         control | compiled) inputs=("$work/corpus/$1") length=4096 ;;
     esac
     mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
-    "$work/build/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len="$length" \
+    "$work/bin/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len="$length" \
         -print_final_stats=1 -artifact_prefix="$work/artifacts/$target/" "${inputs[@]}" \
         >"$work/$target.log" 2>&1 || status=$?
     [ "$status" = 0 ] || tail -n 40 "$work/$target.log"
@@ -63,7 +71,7 @@ tell() {
     grep -E '^#[0-9]+' "$log" | tail -n 1 | sed -E "s/^/# $1: /"
 }
 
-check "the fuzz targets are built" build
+check "the fuzz targets are built" scripts/cached-target fuzz engine/fuzz bash "$0" build
 check "there are guests to begin with" seeds
 for target in $targets; do
     check "$target finds no failure in $seconds s" fuzz "$target"

@@ -3,6 +3,7 @@
 # sources only
 # Tests of the crates by cargo test, including kwasmi-vm and the engine on the host.
 . qemu/suites/ktap.sh
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
 
 log=$(mktemp)
 status=0

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --cpus 4 --memory 4096 --add target/hostile hostile
+# options: --param verify=off --cpus 4 --memory 4096 --env KWASMI_TEST_PERCENT --add target/hostile hostile
 # Hostile guests (guests/hostile): each ends as its line in the list says, alone and with all others
 # at the same time, and leaves nothing behind.
 . /suites/ktap.sh >/dev/null
