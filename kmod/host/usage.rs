@@ -17,7 +17,10 @@ use crate::{
 };
 use core::{
     ptr::NonNull,
-    sync::atomic::Ordering, //
+    sync::atomic::{
+        AtomicU64,
+        Ordering, //
+    }, //
 };
 use kernel::{
     new_spinlock,
@@ -25,10 +28,50 @@ use kernel::{
     sync::SpinLock, //
 };
 
+/// Upper bounds of the times that the histogram of calls distinguishes, in nanoseconds.
+const DURATIONS: [&str; 26] = [
+    "1024",
+    "2048",
+    "4096",
+    "8192",
+    "16384",
+    "32768",
+    "65536",
+    "131072",
+    "262144",
+    "524288",
+    "1048576",
+    "2097152",
+    "4194304",
+    "8388608",
+    "16777216",
+    "33554432",
+    "67108864",
+    "134217728",
+    "268435456",
+    "536870912",
+    "1073741824",
+    "2147483648",
+    "4294967296",
+    "8589934592",
+    "17179869184",
+    "+Inf",
+];
+
+/// Returns the index in [`DURATIONS`] of a time in nanoseconds.
+fn duration_index(time: u64) -> usize {
+    let doublings = u64::BITS - (time.saturating_sub(1) >> 10).leading_zeros();
+    (doublings as usize).min(DURATIONS.len() - 1)
+}
+
 /// Counters of an instance. They stay after its end.
 #[pin_data]
 pub(crate) struct Usage {
     guest: GuestCounters,
+    /// Number of calls that have returned, by [`duration_index`] of their time.
+    durations: [AtomicU64; DURATIONS.len()],
+    /// Sum of the times, in nanoseconds.
+    call_time: AtomicU64,
     #[pin]
     heap: SpinLock<Heap>,
 }
@@ -69,6 +112,8 @@ impl Usage {
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             guest: GuestCounters::new(),
+            durations: [const { AtomicU64::new(0) }; DURATIONS.len()],
+            call_time: AtomicU64::new(0),
             heap <- new_spinlock!(Heap::default(), "kwasmi::Usage::heap"),
         })
     }
@@ -76,6 +121,37 @@ impl Usage {
     /// Returns the counters that the engine changes.
     pub(crate) fn guest(&self) -> &GuestCounters {
         &self.guest
+    }
+
+    /// Counts a call that has returned after `time` nanoseconds.
+    pub(crate) fn count_call(&self, time: u64) {
+        if let Some(count) = self.durations.get(duration_index(time)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.call_time.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// Passes the counters of the calls that have returned to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `sink`.
+    pub(crate) fn list_calls(&self, sink: Sink<'_>) -> Result {
+        for (index, (label, count)) in DURATIONS.iter().zip(&self.durations).enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                sink(Counter::labelled(
+                    CounterId::CallDuration,
+                    index,
+                    count,
+                    ("", label),
+                ))?;
+            }
+        }
+        sink(Counter::new(
+            CounterId::CallTime,
+            self.call_time.load(Ordering::Relaxed),
+        ))
     }
 
     /// Returns the fuel that the guest has used.

@@ -91,6 +91,10 @@ impl Instance {
         loop {
             match serving.work() {
                 Work::Leave => return Ok(()),
+                Work::Retire => {
+                    this.inner.lock().retire(&this);
+                    this.turns.end();
+                }
                 Work::Run => {
                     let mut inner = this.inner.lock();
                     match inner.run(&this, &Entry::Own, log)? {
@@ -154,6 +158,7 @@ impl Instance {
 
     /// Implements `KWASMI_IOC_CALL`.
     pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
+        let begin = Instant::<Monotonic>::now();
         let request: kwasmi_call = arg.read()?;
         if !self.is_reactor {
             return Err(EOPNOTSUPP);
@@ -200,7 +205,7 @@ impl Instance {
             Err(error) if error == ERESTARTSYS => {
                 drop(inner);
                 let turn = turn.hand_over(until)?;
-                return finish(self.inner.lock(), turn, (&request, log), arg);
+                return self.finish(self.inner.lock(), turn, (&request, log, begin), arg);
             }
             Err(error) => {
                 inner.host.end_call_data();
@@ -210,60 +215,64 @@ impl Instance {
         if after == After::Ended {
             self.turns.end();
         }
-        finish(inner, turn, (&request, log), arg)
+        self.finish(inner, turn, (&request, log, begin), arg)
     }
-}
 
-/// Copies the results of a finished call to the caller. The turn is passed on first, because the
-/// copies may wait for a page fault.
-fn finish(
-    mut inner: Guard<'_, Inner, MutexBackend>,
-    turn: Turn<'_>,
-    (request, mut log): (&kwasmi_call, LogBuffer),
-    arg: &Argument,
-) -> Result<isize> {
-    // `EFAULT` means that the function has not run.
-    let lost = |_| EIO;
-    let mut answer = *request;
-    let data = inner.host.end_call_data();
-    if inner.live.is_none() {
-        let ended = inner.report.answer();
-        let text = allocation::copy(&inner.report.text).unwrap_or_default();
+    /// Copies the results of a finished call, which the caller began at `begin`, to the caller. The
+    /// turn is passed on first, because the copies may wait for a page fault.
+    fn finish(
+        &self,
+        mut inner: Guard<'_, Inner, MutexBackend>,
+        turn: Turn<'_>,
+        (request, mut log, begin): (&kwasmi_call, LogBuffer, Instant<Monotonic>),
+        arg: &Argument,
+    ) -> Result<isize> {
+        // `EFAULT` means that the function has not run.
+        let lost = |_| EIO;
+        let mut answer = *request;
+        let data = inner.host.end_call_data();
+        if inner.live.is_none() {
+            let ended = inner.report.answer();
+            let text = allocation::copy(&inner.report.text).unwrap_or_default();
+            drop(inner);
+            drop(turn);
+            (answer.returned, answer.results_len, answer.output_len) = (0, 0, 0);
+            (answer.status, answer.code) = (ended.status, ended.code);
+            answer.limit_value = ended.limit_value;
+            let _ = log.write_str(log::text(&text));
+            answer.log_len = log.give().map_err(lost)?;
+            return arg.write(&answer).map(|()| 0).map_err(lost);
+        }
+        let len = inner.report.results_len;
+        let results = (len > 0).then(|| inner.report.results);
         drop(inner);
         drop(turn);
-        (answer.returned, answer.results_len, answer.output_len) = (0, 0, 0);
-        (answer.status, answer.code) = (ended.status, ended.code);
-        answer.limit_value = ended.limit_value;
-        let _ = log.write_str(log::text(&text));
-        answer.log_len = log.give().map_err(lost)?;
-        return arg.write(&answer).map(|()| 0).map_err(lost);
-    }
-    let len = inner.report.results_len;
-    let results = (len > 0).then(|| inner.report.results);
-    drop(inner);
-    drop(turn);
-    (answer.returned, answer.log_len) = (1, 0);
-    answer.results_len = len as u32;
-    let given = results
-        .iter()
-        .flatten()
-        .take(len.min(request.results_len as usize));
-    for (index, result) in given.enumerate() {
-        ioctl::element_to_user(request.results, index, result).map_err(lost)?;
-    }
-    answer.output_len = 0;
-    if let Some(data) = data {
-        let output = data.output();
-        answer.output_len = output.len() as u32;
-        if !output.is_empty() {
-            let addr = UserPtr::from_addr(usize::try_from(request.output).map_err(|_| EIO)?);
-            UserSlice::new(addr, output.len())
-                .writer()
-                .write_slice(output)
-                .map_err(lost)?;
+        self.runner
+            .usage()
+            .count_call(begin.elapsed().as_nanos() as u64);
+        (answer.returned, answer.log_len) = (1, 0);
+        answer.results_len = len as u32;
+        let given = results
+            .iter()
+            .flatten()
+            .take(len.min(request.results_len as usize));
+        for (index, result) in given.enumerate() {
+            ioctl::element_to_user(request.results, index, result).map_err(lost)?;
         }
+        answer.output_len = 0;
+        if let Some(data) = data {
+            let output = data.output();
+            answer.output_len = output.len() as u32;
+            if !output.is_empty() {
+                let addr = UserPtr::from_addr(usize::try_from(request.output).map_err(|_| EIO)?);
+                UserSlice::new(addr, output.len())
+                    .writer()
+                    .write_slice(output)
+                    .map_err(lost)?;
+            }
+        }
+        arg.write(&answer).map(|()| 0).map_err(lost)
     }
-    arg.write(&answer).map(|()| 0).map_err(lost)
 }
 
 /// Number of arguments that are stored without an allocation.

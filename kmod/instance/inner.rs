@@ -346,12 +346,32 @@ impl Inner {
         if self.report.ending == Ending::Limited {
             self.report.limit_value = self.limit_value(instance);
         }
+        self.tell_end(instance);
+        Ok(After::Ended)
+    }
+
+    /// Ends a reactor whose name another instance has, and which has finished its calls, as if it
+    /// had exited with 0.
+    pub(super) fn retire(&mut self, instance: &Instance) {
+        if self.live.is_none() {
+            return;
+        }
+        self.report.ending = Ending::Exited;
+        self.report.code = 0;
+        self.report.results_len = 0;
+        self.end(instance);
+        self.tell_end(instance);
+    }
+
+    /// Counts the ending in the report, and tells it to the service that the instance is, if it is
+    /// one.
+    fn tell_end(&self, instance: &Instance) {
         let Report { ending, code, .. } = self.report;
         instance.module.code().counters().end(ending, code);
+        *instance.has_ended.lock() = true;
         if let Some(published) = instance.published.as_ref() {
             published.end(self.report.answer(), &self.report.text);
         }
-        Ok(After::Ended)
     }
 
     /// Returns true if the entry is to be repeated later instead of failing because of the number

@@ -47,7 +47,10 @@ use crate::{
     log::LogBuffer,
     module::Module,
     name::Name,
-    service::Published,
+    service::{
+        Published,
+        Service, //
+    },
     uapi::{
         kwasmi_call,
         kwasmi_fd,
@@ -56,6 +59,7 @@ use crate::{
         kwasmi_results,
         kwasmi_run,
         KWASMI_INVOKE_MAX,
+        KWASMI_PUBLISH_REPLACE,
         KWASMI_START_REACTOR,
         KWASMI_START_SIGPIPE, //
     },
@@ -72,6 +76,7 @@ use core::{
 };
 use kernel::{
     cred::Credential,
+    error::code::ESHUTDOWN,
     new_mutex,
     prelude::*,
     sync::{
@@ -114,6 +119,10 @@ pub(crate) struct Instance {
     /// Who runs a reactor.
     #[pin]
     turns: Turns,
+    /// Set once the guest has ended. `published` is set while the lock is held, so that the service
+    /// learns of the end, whichever comes first.
+    #[pin]
+    has_ended: Mutex<bool>,
     /// Name of the instance, if it is a service.
     published: SetOnce<Published>,
     /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
@@ -156,6 +165,7 @@ impl Instance {
                 is_reactor: flags & KWASMI_START_REACTOR != 0,
                 deadline: Atomic::new(u64::MAX),
                 turns <- Turns::new(),
+                has_ended <- new_mutex!(false, "kwasmi::Instance::has_ended"),
                 published: SetOnce::new(),
                 runner: Runner::new()?,
                 credentials: credentials::current(),
@@ -244,21 +254,44 @@ impl Instance {
         ioctl::require_sys_admin()?;
         let request: kwasmi_publish = arg.read()?;
         let name = Name::from_chars(&request.name)?;
-        if request.flags != 0 {
+        if request.flags & !KWASMI_PUBLISH_REPLACE != 0 {
             return Err(EINVAL);
         }
+        let replaces = request.flags & KWASMI_PUBLISH_REPLACE != 0;
         let log = match request.log {
             -1 => None,
             fd => Some(host::regular_file(fd)?),
         };
-        let inner = this.inner.try_lock().ok_or(EBUSY)?;
-        if inner.has_run || this.published.as_ref().is_some() {
+        // Whoever runs the guest has the lock.
+        let inner = this.inner.try_lock();
+        let has_run = inner.as_ref().is_none_or(|inner| inner.has_run);
+        if has_run && !replaces {
             return Err(EBUSY);
         }
-        let published = Published::new(name, this.module.shared_identity(), this.into(), log)?;
-        // `inner` is locked, so no other task publishes the instance.
+        let has_ended = this.has_ended.lock();
+        if *has_ended {
+            return Err(ESHUTDOWN);
+        }
+        if this.published.as_ref().is_some() {
+            return Err(EBUSY);
+        }
+        let service = Service::new(
+            name,
+            this.module.shared_identity(),
+            this.into(),
+            log,
+            has_run,
+        )?;
+        let published = Published::new(service, replaces)?;
+        // `has_ended` is locked, so no other task publishes the instance.
         this.published.populate(published);
         Ok(0)
+    }
+
+    /// Ends a reactor once its calls are finished, and refuses further calls: another instance has
+    /// its name.
+    pub(crate) fn drain(&self) {
+        self.turns.drain();
     }
 
     /// Implements `KWASMI_IOC_RESULTS`.
@@ -342,7 +375,8 @@ impl AnonFile for Instance {
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
         self.runner.list_counters(sink)?;
-        sink(Counter::new(CounterId::CallsQueued, self.queued().into()))
+        sink(Counter::new(CounterId::CallsQueued, self.queued().into()))?;
+        self.runner.usage().list_calls(sink)
     }
 }
 

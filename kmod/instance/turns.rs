@@ -15,6 +15,7 @@ use kernel::{
         ECONNRESET,
         EINPROGRESS,
         ESHUTDOWN,
+        ESTALE,
         ETIMEDOUT, //
     },
     list::{
@@ -67,12 +68,32 @@ struct State {
     queued: u32,
     /// Set once the guest has ended or is about to be freed. It is never cleared.
     is_over: bool,
+    /// Set once another instance has the name of this one. No further callers may enter, and the
+    /// guest ends once nobody has the turn. It is never cleared.
+    is_draining: bool,
     /// Set if the serving task gets the next turn, to end the guest.
     server_is_next: bool,
     /// Set once the reactor is initialised.
     is_initialized: bool,
     /// Task that serves the reactor.
     server: Option<ARef<Task>>,
+}
+
+impl State {
+    /// Checks that a further caller may enter.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE` if another instance has the name of this one; `ESHUTDOWN` if the guest has ended.
+    fn check_entry(&self) -> Result {
+        match self {
+            Self {
+                is_draining: true, ..
+            } => Err(ESTALE),
+            Self { is_over: true, .. } => Err(ESHUTDOWN),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Task whose turn it is.
@@ -127,6 +148,8 @@ pub(super) enum Work {
     Run,
     /// Wait.
     Wait,
+    /// End the guest: another instance has its name, and the last call is finished.
+    Retire,
     /// Leave: the guest has ended.
     Leave,
 }
@@ -142,6 +165,7 @@ impl Turns {
                     queue: List::new(),
                     queued: 0,
                     is_over: false,
+                    is_draining: false,
                     server_is_next: false,
                     is_initialized: false,
                     server: None,
@@ -158,13 +182,11 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if the guest has ended; `ETIMEDOUT`; `ERESTARTSYS` if a signal is pending;
-    /// `ENOMEM`.
+    /// `ESTALE` if another instance has the name of this one; `ESHUTDOWN` if the guest has ended;
+    /// `ETIMEDOUT`; `ERESTARTSYS` if a signal is pending; `ENOMEM`.
     pub(super) fn enter(&self, until: u64) -> Result<Turn<'_>> {
         let mut state = self.state.lock();
-        if state.is_over {
-            return Err(ESHUTDOWN);
-        }
+        state.check_entry()?;
         if matches!(state.holder, Holder::Nobody) {
             state.holder = Holder::Caller;
             return Ok(Turn { turns: self });
@@ -185,9 +207,7 @@ impl Turns {
         )?;
         let waiter: Arc<Waiter> = entry.clone_arc();
         let mut state = self.state.lock();
-        if state.is_over {
-            return Err(ESHUTDOWN);
-        }
+        state.check_entry()?;
         // INVARIANT: The turn is passed on to the queue if nobody has it.
         state.queue.push_back(entry);
         state.queued += 1;
@@ -243,6 +263,17 @@ impl Turns {
             }
             None => Holder::Nobody,
         };
+        if state.is_draining && matches!(state.holder, Holder::Nobody) {
+            self.wake_server(state);
+        }
+    }
+
+    /// Lets no further callers enter. The serving task ends the guest once the callers that have
+    /// entered are finished.
+    pub(super) fn drain(&self) {
+        let mut state = self.state.lock();
+        state.is_draining = true;
+        self.wake_server(&state);
     }
 
     /// Makes the current task the one that serves the reactor, until the result is dropped.
@@ -374,6 +405,7 @@ impl Serving<'_> {
         match state.holder {
             _ if state.is_over => Work::Leave,
             Holder::Server | Holder::HandedOver(_) => Work::Run,
+            Holder::Nobody if state.is_draining => Work::Retire,
             Holder::Nobody | Holder::Caller | Holder::Finished => Work::Wait,
         }
     }

@@ -54,6 +54,7 @@ use kernel::{
     error::code::{
         EAGAIN,
         ESHUTDOWN,
+        ESTALE,
         ETIMEDOUT, //
     },
     fs::File,
@@ -105,11 +106,13 @@ pub(crate) struct Service {
     changed: CondVar,
 }
 
-/// State of a service. `is_removed` is never cleared, and `phase` never goes back.
+/// State of a service. The flags are never cleared, and `phase` never goes back.
 struct State {
     phase: Phase,
     /// Set once the name no longer belongs to the service.
     is_removed: bool,
+    /// Set once another instance of the same process has taken over the name.
+    is_replaced: bool,
     /// Process that published the service; `None` once the instance is freed.
     process: Option<ARef<Task>>,
     /// The instance; `None` once its last descriptor is closed.
@@ -169,12 +172,24 @@ impl Outcome {
 }
 
 impl Service {
-    fn new(
+    /// Returns the service `name`, which is `instance` with `identity`. `log` is the file that
+    /// `KWASMI_IOC_LOG` returns. `has_run` is set if the guest has begun to run.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
         name: Name,
         identity: Arc<Identity>,
         instance: Arc<Instance>,
         log: Option<ARef<File>>,
+        has_run: bool,
     ) -> Result<Arc<Self>> {
+        let phase = if has_run {
+            Phase::Running
+        } else {
+            Phase::Ready
+        };
         let process = ARef::from(kernel::current!().group_leader());
         Arc::pin_init(
             pin_init!(Self {
@@ -185,8 +200,9 @@ impl Service {
                 runner: instance.runner().clone(),
                 state <- new_mutex!(
                     State {
-                        phase: Phase::Ready,
+                        phase,
                         is_removed: false,
+                        is_replaced: false,
                         process: Some(process),
                         instance: Some(instance),
                         log,
@@ -223,6 +239,37 @@ impl Service {
     fn set_removed(&self) {
         self.state.lock().is_removed = true;
         self.changed.notify_all();
+    }
+
+    /// Records that another instance has taken over the name, wakes waiting tasks, and lets no
+    /// further calls in.
+    fn set_replaced(&self) {
+        let mut state = self.state.lock();
+        state.is_removed = true;
+        state.is_replaced = true;
+        let instance = state.instance.clone();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(instance) = instance {
+            instance.drain();
+        }
+    }
+
+    /// Checks that the current process may give the name of this service to another instance.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if another process published the service; `ESHUTDOWN` if the guest has ended.
+    fn check_replace(&self) -> Result {
+        let state = self.state.lock();
+        if matches!(state.phase, Phase::Ended(_)) {
+            return Err(ESHUTDOWN);
+        }
+        let current = kernel::current!();
+        match &state.process {
+            Some(process) if core::ptr::eq::<Task>(&**process, current.group_leader()) => Ok(()),
+            _ => Err(EPERM),
+        }
     }
 
     /// Records how the guest ended, unless an end is recorded already, and wakes waiting tasks.
@@ -271,9 +318,9 @@ impl Service {
     fn wait(&self, arg: &Argument) -> Result<isize> {
         let request: kwasmi_wait = arg.read()?;
         let is_over: fn(&State) -> bool = match request.state {
-            KWASMI_SERVICE_ENDED => {
-                |state| state.is_removed || matches!(state.phase, Phase::Ended(_))
-            }
+            KWASMI_SERVICE_ENDED => |state| {
+                matches!(state.phase, Phase::Ended(_)) || state.is_removed && !state.is_replaced
+            },
             KWASMI_SERVICE_REMOVED => |state| state.is_removed,
             _ => return Err(EINVAL),
         };
@@ -345,9 +392,12 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if its last descriptor is closed.
+    /// `ESTALE` if its last descriptor is closed, and another instance has its name; `ESHUTDOWN` if
+    /// its last descriptor is closed.
     fn instance(&self) -> Result<Arc<Instance>> {
-        self.state.lock().instance.clone().ok_or(ESHUTDOWN)
+        let state = self.state.lock();
+        let error = if state.is_replaced { ESTALE } else { ESHUTDOWN };
+        state.instance.clone().ok_or(error)
     }
 
     /// Implements `KWASMI_IOC_LOG`.
@@ -394,7 +444,8 @@ impl AnonFile for Service {
             .map_or(0, |instance| instance.queued());
         drop(state);
         self.runner.list_counters(sink)?;
-        sink(Counter::new(CounterId::CallsQueued, queued.into()))
+        sink(Counter::new(CounterId::CallsQueued, queued.into()))?;
+        self.runner.usage().list_calls(sink)
     }
 }
 
@@ -402,20 +453,18 @@ impl AnonFile for Service {
 pub(crate) struct Published(Arc<Service>);
 
 impl Published {
-    /// Publishes `instance`, which has `identity`, under `name`. `log` is the file that
-    /// `KWASMI_IOC_LOG` returns. The service holds the instance until [`Published::close`].
+    /// Gives `service` its name; if `replaces` is set, that of a service of the same process. The
+    /// service holds its instance until [`Published::close`].
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the name belongs to a service that has not ended; `ENOMEM`.
-    pub(crate) fn new(
-        name: Name,
-        identity: Arc<Identity>,
-        instance: Arc<Instance>,
-        log: Option<ARef<File>>,
-    ) -> Result<Self> {
-        let service = Service::new(name, identity, instance, log)?;
-        registry::add(service.clone())?;
+    /// The errors of [`registry::add`] or [`registry::replace`].
+    pub(crate) fn new(service: Arc<Service>, replaces: bool) -> Result<Self> {
+        if replaces {
+            registry::replace(service.clone())?;
+        } else {
+            registry::add(service.clone())?;
+        }
         Ok(Self(service))
     }
 

@@ -80,6 +80,23 @@ pub(super) fn add(service: Arc<Service>) -> Result {
     Ok(())
 }
 
+/// Gives `service` the name of another service, which the current process published. The name
+/// belongs to one of them at any time.
+///
+/// # Errors
+///
+/// `ENOENT` if no service has the name; `EPERM` if another process published it; `ESHUTDOWN` if its
+/// guest has ended.
+pub(super) fn replace(service: Arc<Service>) -> Result {
+    let mut services = SERVICES.lock();
+    let before = services.get(&service.name).cloned().ok_or(ENOENT)?;
+    before.check_replace()?;
+    services.set(service.name, service, usize::MAX)?;
+    drop(services);
+    before.set_replaced();
+    Ok(())
+}
+
 /// Removes `service` from the table, unless another service has its name.
 pub(super) fn withdraw(service: &Service) {
     let mut services = SERVICES.lock();

@@ -31,7 +31,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			8
+#define KWASMI_ABI			9
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -510,9 +510,18 @@ struct kwasmi_list_policy {
  * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service, before its first
  * KWASMI_IOC_RUN. A service that has the name and has ended loses the name.
  *
- * EPERM	The caller lacks CAP_SYS_ADMIN.
+ * With KWASMI_PUBLISH_REPLACE the instance, which may have run, takes over the name of a running
+ * service of the same process, in one step: every KWASMI_IOC_FIND finds one of the two. The state of
+ * the former service is KWASMI_SERVICE_REMOVED. If it is a reactor, its calls that run or wait are
+ * finished, further calls fail with ESTALE, and its KWASMI_IOC_RUN then returns as if the guest had
+ * exited with 0. Any other guest runs on until it ends.
+ *
+ * EPERM	The caller lacks CAP_SYS_ADMIN, or with KWASMI_PUBLISH_REPLACE another process
+ *		published the service that has the name.
  * EINVAL	The name is not 1 to 64 characters of a-z 0-9 . _ -, or `log` is not a regular file.
  * EEXIST	The name belongs to a service that has not ended.
+ * ENOENT	With KWASMI_PUBLISH_REPLACE: no service has the name.
+ * ESHUTDOWN	The guest has ended, or with KWASMI_PUBLISH_REPLACE that of the other service.
  * EBADF	`log` is not open.
  * EBUSY	The instance has run, or is a service already.
  * ENOMEM	Out of memory.
@@ -521,8 +530,10 @@ struct kwasmi_publish {
 	char name[72];			/* NUL-terminated, padded with zeros */
 	/* Descriptor of the regular file that KWASMI_IOC_LOG returns (the guest's output); or -1. */
 	__s32 log;
-	__u32 flags;			/* none defined */
+	__u32 flags;			/* KWASMI_PUBLISH_* */
 };
+
+#define KWASMI_PUBLISH_REPLACE	(1U << 0)	/* take over the name of a service of this process */
 
 /*
  * KWASMI_IOC_FIND on /dev/kwasmi: returns a service fd (close-on-exec).
@@ -611,6 +622,7 @@ struct kwasmi_wait {
  * EINVAL	The name is empty or not UTF-8.
  * E2BIG	`name_len` exceeds KWASMI_INVOKE_NAME_MAX, or the function has more than
  *		KWASMI_INVOKE_MAX parameters or results.
+ * ESTALE	The instance has been freed, and another instance has taken over its name.
  * ESHUTDOWN	The instance has been freed.
  * ENOMEM	Out of memory.
  */
@@ -656,6 +668,8 @@ struct kwasmi_function {
  *		KWASMI_CALL_BYTES_MAX.
  * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached. No field tells
  *		which.
+ * ESTALE	Another instance has taken over the name of the service (KWASMI_PUBLISH_REPLACE):
+ *		KWASMI_IOC_FIND finds it.
  * ESHUTDOWN	The guest has ended, or the instance has been freed.
  * ETIMEDOUT	`timeout` has passed.
  * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED or the handler
@@ -746,6 +760,14 @@ struct kwasmi_counters {
 /* Further counters of instance fds and service fds. */
 #define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have got their turn */
 #define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
+/*
+ * Calls by KWASMI_IOC_CALL whose functions have returned to their callers, by the time that this
+ * took, waiting included. Number `index` counts times of more than 512 << `index` nanoseconds, or 0
+ * if `index` is 0, up to 1024 << `index` nanoseconds. `label` is the upper bound in decimal; for 25,
+ * the last `index`, it is "+Inf".
+ */
+#define KWASMI_COUNTER_CALL_DURATION	16
+#define KWASMI_COUNTER_CALL_TIME	17	/* sum of these times, in nanoseconds */
 
 #define KWASMI_IOC_TYPE			0xB9
 

@@ -10,7 +10,9 @@
 ///
 /// - The name is that of JSON and of fdinfo.
 /// - UNIT is `Bytes`, `Nanoseconds` or `Count`.
-/// - KIND is `Total` for a value that never decreases, otherwise `Gauge`.
+/// - KIND is `Total` for a value that never decreases, `Histogram` for a number of events by size,
+///   otherwise `Gauge`. The unit of a histogram is that of the sizes; the label of each number is the
+///   upper bound of its sizes.
 /// - The label tells what `index` of `struct kwasmi_counter` distinguishes; it is empty if there is
 ///   one counter of this number.
 macro_rules! counter_table {
@@ -46,6 +48,10 @@ macro_rules! counter_table {
                 "calls of exported functions that have got their turn";
             CallsQueued = 15: KWASMI_COUNTER_CALLS_QUEUED, "calls_queued", Count, Gauge, "",
                 "calls of exported functions that wait for their turn";
+            CallDuration = 16: KWASMI_COUNTER_CALL_DURATION, "call_duration_ns", Nanoseconds, Histogram, "le",
+                "time from the begin of KWASMI_IOC_CALL until the function has returned";
+            CallTime = 17: KWASMI_COUNTER_CALL_TIME, "call_time_ns", Nanoseconds, Total, "",
+                "sum of these times";
         }
     };
 }

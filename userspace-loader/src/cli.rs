@@ -17,6 +17,7 @@ use self::{
         SpawnArgs,
         StatsArgs,
         TopArgs,
+        UpgradeArgs,
         WaitArgs, //
     },
     signing::{
@@ -103,6 +104,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// Call a function of a service
     Call(CallArgs),
+    /// Replace the program of a running service
+    Upgrade(UpgradeArgs),
     /// End a service and remove its name
     Stop(NameArgs),
     /// End a service; its name, its output and its exit status stay until `rm`

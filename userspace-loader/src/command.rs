@@ -10,6 +10,8 @@ mod key;
 mod policy;
 mod service;
 mod sign;
+mod supervisor;
+mod upgrade;
 mod watch;
 
 use crate::{
@@ -126,13 +128,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Run(args) => run(args, stdio),
         Command::Load(args) => load(args),
-        Command::Spawn(args) => service::spawn(args, stdio),
+        Command::Spawn(args) => supervisor::spawn(args, stdio),
         Command::Ps(args) => service::ps(args),
         Command::Stats(args) => watch::stats(args),
         Command::Top(args) => watch::top(args),
         Command::Logs(args) => service::logs(args),
         Command::Wait(args) => service::wait(args),
         Command::Call(args) => call::call(args),
+        Command::Upgrade(args) => upgrade::upgrade(args),
         Command::Stop(args) => service::stop(args),
         Command::Kill(args) => service::kill(args),
         Command::Rm(args) => service::rm(args),
@@ -352,13 +355,15 @@ fn invocation(
     }
 }
 
-/// Prints on standard error why the module is interpreted, if it is.
-fn note_interpreted(name: &str, identity: &Identity) {
-    if !identity.engine_reason.is_empty() {
-        let text = format!("kwasmi: {}: interpreted: {}\n", line(name), line(&identity.engine_reason));
-        // Without standard error, nobody reads the notice.
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
+/// Returns a note with the reason why the module is interpreted, if it is.
+fn interpreted(name: &str, identity: &Identity) -> Option<String> {
+    let reason = &identity.engine_reason;
+    (!reason.is_empty()).then(|| format!("{}: interpreted: {}", line(name), line(reason)))
+}
+
+/// Prints a note on standard error. Without standard error, nobody reads it.
+fn print_note(note: &str) {
+    let _ = writeln!(io::stderr(), "kwasmi: {note}");
 }
 
 fn load(args: &LoadArgs) -> Result<Exit, Failure> {
@@ -371,7 +376,9 @@ fn load(args: &LoadArgs) -> Result<Exit, Failure> {
         source.check()?;
         let name = source::name(file);
         let loaded = run::load(&device, &name, &source.into_wasm(size_max)?, &limits, args.engine.engine)?;
-        note_interpreted(&name, &loaded.identity);
+        if let Some(note) = interpreted(&name, &loaded.identity) {
+            print_note(&note);
+        }
         print(&format!("{} {}\n", loaded.identity.sha256, line(&name)))?;
         kept.push(loaded);
     }

@@ -34,6 +34,9 @@ pub enum Kind {
     Total,
     /// The value goes up and down.
     Gauge,
+    /// The values are numbers of events, which never decrease. Each has the upper bound of a size,
+    /// in the unit of the row, or `+Inf` as its label.
+    Histogram,
 }
 
 /// Row of the table of counters.

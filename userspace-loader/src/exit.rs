@@ -42,6 +42,15 @@ impl Exit {
         }
     }
 
+    /// Returns the end of a command that could not do its work, with the exit status `status`.
+    #[must_use]
+    pub fn of_status(status: u8) -> Self {
+        [Self::Limit, Self::Refused, Self::NotFound, Self::Trapped, Self::Killed]
+            .into_iter()
+            .find(|exit| exit.status() == status)
+            .unwrap_or(Self::Failed)
+    }
+
     /// Returns the word for JSON output if there was no run.
     /// [`Ending::name`](crate::run_result::Ending::name) has the words for a run.
     #[must_use]

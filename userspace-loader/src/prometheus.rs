@@ -11,6 +11,7 @@ use crate::{
         Unit, //
     },
     device::Info,
+    uapi,
     watch::Watched, //
 };
 use std::fmt::{
@@ -46,6 +47,7 @@ fn describe(f: &mut fmt::Formatter<'_>, name: &str, kind: Kind, text: &str) -> f
     let kind = match kind {
         Kind::Total => "counter",
         Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
     };
     writeln!(f, "# HELP {name} {text}\n# TYPE {name} {kind}")
 }
@@ -64,6 +66,31 @@ fn value(unit: Unit, value: u64) -> String {
         Unit::Nanoseconds => format!("{}.{:09}", value / 1_000_000_000, value % 1_000_000_000),
         Unit::Bytes | Unit::Count => value.to_string(),
     }
+}
+
+/// Writes the histogram of the durations of calls: for each bound the number of calls that took at
+/// most as long, the sum of the durations, and the number of calls.
+fn histogram(f: &mut fmt::Formatter<'_>, row: &Row, name: &str, services: &[Watched]) -> fmt::Result {
+    let mut has_description = false;
+    for service in services {
+        let mut count = 0;
+        let of = format!("{{service=\"{}\"", Label(&service.name));
+        for counter in service.counters.of(row.number) {
+            if !has_description {
+                describe(f, name, row.kind, row.about)?;
+                has_description = true;
+            }
+            count += counter.value;
+            if let Ok(bound) = counter.label.parse() {
+                writeln!(f, "{name}_bucket{of},le=\"{}\"}} {count}", value(row.unit, bound))?;
+            }
+        }
+        if count > 0 {
+            let sum = value(Unit::Nanoseconds, service.counters.get(uapi::KWASMI_COUNTER_CALL_TIME));
+            writeln!(f, "{name}_bucket{of},le=\"+Inf\"}} {count}\n{name}_sum{of}}} {sum}\n{name}_count{of}}} {count}")?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Metrics<'_> {
@@ -117,8 +144,13 @@ impl fmt::Display for Metrics<'_> {
                 Label(module),
             )?;
         }
-        for row in COUNTERS {
+        // The sum is part of the histogram.
+        for row in COUNTERS.iter().filter(|row| row.number != uapi::KWASMI_COUNTER_CALL_TIME) {
             let name = metric(row);
+            if row.kind == Kind::Histogram {
+                histogram(f, row, &name, services)?;
+                continue;
+            }
             let mut has_description = false;
             for service in *services {
                 for counter in service.counters.of(row.number) {
@@ -141,7 +173,13 @@ impl fmt::Display for Metrics<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::tests::example;
+    use crate::{
+        counters::{
+            Counters,
+            Value, //
+        },
+        watch::tests::example, //
+    };
 
     #[test]
     fn services_are_metrics() {
@@ -162,6 +200,26 @@ kwasmi_service_function_calls_total{service=\"web\",function=\"wasi_snapshot_pre
 # HELP kwasmi_service_cpu_time_seconds_total CPU time of the guest
 # TYPE kwasmi_service_cpu_time_seconds_total counter
 kwasmi_service_cpu_time_seconds_total{service=\"web\"} 1.500000001
+";
+        assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn durations_are_a_histogram() {
+        let calls =
+            |label: &str, value| Value { counter: uapi::KWASMI_COUNTER_CALL_DURATION, label: label.to_owned(), value };
+        let sum = Value { counter: uapi::KWASMI_COUNTER_CALL_TIME, label: String::new(), value: 40_000_000_000 };
+        let counters = Counters(vec![calls("4096", 5), calls("1048576", 2), calls("+Inf", 1), sum]);
+        let services = [Watched { counters, ..example() }];
+        let text = Metrics { info: &Info::default(), services: &services }.to_string();
+        let end = "\
+# HELP kwasmi_service_call_duration_seconds time from the begin of KWASMI_IOC_CALL until the function has returned
+# TYPE kwasmi_service_call_duration_seconds histogram
+kwasmi_service_call_duration_seconds_bucket{service=\"web\",le=\"0.000004096\"} 5
+kwasmi_service_call_duration_seconds_bucket{service=\"web\",le=\"0.001048576\"} 7
+kwasmi_service_call_duration_seconds_bucket{service=\"web\",le=\"+Inf\"} 8
+kwasmi_service_call_duration_seconds_sum{service=\"web\"} 40.000000000
+kwasmi_service_call_duration_seconds_count{service=\"web\"} 8
 ";
         assert!(text.ends_with(end), "{text}");
     }

@@ -394,8 +394,8 @@ mod tests {
     fn another_interface_version_is_refused() {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
-        let failure = with(Some(9)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 9, this command has 8");
+        let failure = with(Some(10)).expect_err("another one");
+        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 10, this command has 9");
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

@@ -4,6 +4,7 @@
 
 #[expect(unsafe_code, reason = "calls ioctl(2)")]
 pub mod calls;
+pub mod control;
 #[expect(unsafe_code, reason = "calls close(2)")]
 pub mod inherited;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]

@@ -175,7 +175,8 @@ fn begins_text(head: &[u8]) -> bool {
     head.starts_with(b"(") || head.starts_with(b";;")
 }
 
-fn too_large(max: u64) -> String {
+/// Returns the reason for the refusal of a module that is larger than `max` bytes.
+pub(crate) fn too_large(max: u64) -> String {
     let limit = Limit(uapi::KWASMI_LIMIT_MODULE_SIZE);
     format!("{} (the module is larger)", Reached { limit, value: max })
 }

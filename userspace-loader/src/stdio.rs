@@ -73,6 +73,12 @@ pub fn output(fd: BorrowedFd<'_>, guest_fd: u32) -> GuestFd {
     guest_stream(fd, guest_fd, OUTPUT)
 }
 
+/// Returns `fd` as the guest's standard input.
+#[must_use]
+pub fn input(fd: BorrowedFd<'_>) -> GuestFd {
+    guest_stream(fd, 0, INPUT)
+}
+
 /// Returns `fd` as a descriptor for the guest.
 fn guest_stream(fd: BorrowedFd<'_>, guest_fd: u32, mut rights: u64) -> GuestFd {
     if is_seekable(fd) {
@@ -134,12 +140,6 @@ impl Stdio {
             }
         }
         fds
-    }
-
-    /// Returns standard input as a descriptor for the guest.
-    #[must_use]
-    pub fn input() -> GuestFd {
-        guest_stream(stdin(), 0, INPUT)
     }
 }
 

@@ -343,7 +343,7 @@ fn a_missing_device_exits_with_127() {
     let version = env!("CARGO_PKG_VERSION");
     let output = kwasmi(&["version"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 8\nkernel module: {line}\n"));
+    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 9\nkernel module: {line}\n"));
     let output = kwasmi(&["version", "--json"]);
     assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":8,\"kernel\":null}}\n"));
     assert_eq!(output.status.code(), Some(0));

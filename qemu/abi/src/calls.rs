@@ -107,7 +107,7 @@ const REACTOR: &str = r#"(module
     (export "imported" (func $exit)))"#;
 
 /// Starts a reactor with these descriptors.
-fn start(text: &str, fds: &[kwasmi_fd]) -> OwnedFd {
+pub(crate) fn start_reactor(text: &str, fds: &[kwasmi_fd]) -> OwnedFd {
     let request = kwasmi_start {
         flags: uapi::KWASMI_START_REACTOR,
         fds: address(fds),
@@ -127,17 +127,18 @@ pub(crate) struct Served {
 impl Served {
     /// Starts and serves [`REACTOR`].
     pub(crate) fn new(fds: &[kwasmi_fd]) -> Self {
-        Self::of(start(REACTOR, fds))
+        Self::of(start_reactor(REACTOR, fds))
     }
 
-    fn of(instance: OwnedFd) -> Self {
+    /// Serves `instance`.
+    pub(crate) fn of(instance: OwnedFd) -> Self {
         let instance = Arc::new(instance);
         let served = instance.clone();
         Self { instance, thread: Some(thread::spawn(move || run(&served))) }
     }
 
     /// Waits for the end of the guest.
-    fn end(mut self) -> kwasmi_run {
+    pub(crate) fn end(mut self) -> kwasmi_run {
         self.thread.take().expect("is served").join().expect("no panic").expect("ends")
     }
 
@@ -148,11 +149,37 @@ impl Served {
     }
 }
 
+impl Drop for Served {
+    /// Ends the guest after a failure, so that later tests can use its name.
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            signals::kill(self.instance.as_raw_fd());
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Looks up a function. Returns its number, or the error number.
-fn function(fd: &OwnedFd, name: &[u8]) -> Result<kwasmi_function, i32> {
+pub(crate) fn function(fd: &OwnedFd, name: &[u8]) -> Result<kwasmi_function, i32> {
     let name_len = u32::try_from(name.len()).expect("short");
     let mut request = kwasmi_function { name: address(name), name_len, ..kwasmi_function::default() };
     ioctl(fd, uapi::IOC_FUNCTION, &mut request).map(|_| request)
+}
+
+/// Calls a function without arguments that returns a number. Returns the result, or the error number
+/// of the lookup or the call.
+pub(crate) fn try_call(fd: &OwnedFd, name: &str) -> Result<[u64; 1], i32> {
+    let mut results = [0];
+    let mut request = kwasmi_call {
+        function: function(fd, name.as_bytes())?.function,
+        results: results.as_mut_ptr().expose_provenance() as u64,
+        results_len: 1,
+        timeout: u64::MAX,
+        ..kwasmi_call::default()
+    };
+    ioctl(fd, uapi::IOC_CALL, &mut request)?;
+    assert_eq!(request.returned, 1, "status {}, code {}", request.status, request.code);
+    Ok(results)
 }
 
 /// Returns the call of a function, with addresses of `args` and `results`.
@@ -177,7 +204,7 @@ fn call_for(fd: &OwnedFd, name: &str, args: &[u64], timeout: u64) -> Result<Vec<
     Ok(results[..request.results_len as usize].to_vec())
 }
 
-fn call(fd: &OwnedFd, name: &str, args: &[u64]) -> Result<Vec<u64>, i32> {
+pub(crate) fn call(fd: &OwnedFd, name: &str, args: &[u64]) -> Result<Vec<u64>, i32> {
     call_for(fd, name, args, u64::MAX)
 }
 
@@ -211,7 +238,7 @@ fn with_id<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Arc
 }
 
 /// Starts a thread that calls `name`, and waits until it sleeps.
-fn caller(
+pub(crate) fn caller(
     instance: &Arc<OwnedFd>,
     name: &'static str,
     args: &'static [u64],
@@ -228,7 +255,7 @@ fn raw(fd: &OwnedFd, mut request: kwasmi_call) -> Answer {
 
 pub(crate) fn tests(tests: &mut Tests) {
     tests.add("FUNCTION returns the types of an exported function, and refuses others", || {
-        let instance = start(REACTOR, &[]);
+        let instance = start_reactor(REACTOR, &[]);
         let types = function(&instance, b"types").expect("exported");
         let expected = [uapi::KWASMI_TYPE_I32, uapi::KWASMI_TYPE_I64, uapi::KWASMI_TYPE_F32, uapi::KWASMI_TYPE_F64];
         assert_eq!((types.params_len, types.results_len), (4, 4));
@@ -393,6 +420,28 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(counted(), (7, 0));
         served.kill();
     });
+    tests.add("calls that return are counted by the time that they took", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
+        let begin = Instant::now();
+        let waiting = caller(&served.instance, "wait", &[]);
+        assert_eq!(call_for(&served.instance, "add", &[1], 1_000_000), Err(libc::ETIMEDOUT));
+        thread::sleep(Duration::from_millis(100));
+        feed.write_all(&[5]).expect("room");
+        waiting.join().expect("no panic").expect("answers");
+        let slowest = begin.elapsed();
+        for _ in 0..10 {
+            call(&served.instance, "nothing", &[]).expect("answers");
+        }
+        let counts = counters::labelled(&*served.instance, uapi::KWASMI_COUNTER_CALL_DURATION);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 11, "{counts:?}");
+        let (slow, count) = counts.last().expect("there");
+        let bound = Duration::from_nanos(slow.parse().expect("a number"));
+        assert!(*count == 1 && bound > Duration::from_millis(100) && bound < 2 * slowest, "{counts:?} {slowest:?}");
+        let sum = counters::value(&*served.instance, uapi::KWASMI_COUNTER_CALL_TIME);
+        assert!(Duration::from_nanos(sum) > Duration::from_millis(100), "{sum}");
+        served.kill();
+    });
     tests.add("a call that has not begun within its timeout does not run", || {
         let (input, mut feed) = pipe().expect("a pipe");
         let served = Served::new(&[grant(input.as_raw_fd(), 0)]);
@@ -543,7 +592,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(raw(&instance, kwasmi_call::default()), Err(libc::ESHUTDOWN));
     });
     tests.add("calls wait until the reactor is initialized, also one whose RUN comes later", || {
-        let instance = Arc::new(start(REACTOR, &[]));
+        let instance = Arc::new(start_reactor(REACTOR, &[]));
         let waiting = caller(&instance, "initialized", &[]);
         let served = instance.clone();
         let thread = thread::spawn(move || run(&served));
@@ -557,7 +606,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             let (mut told, mut tell) = pipe().expect("a pipe");
             // The child alone has the instance.
             let child = Child::start(|| {
-                let instance = start(REACTOR, &[grant(input.as_raw_fd(), 0)]);
+                let instance = start_reactor(REACTOR, &[grant(input.as_raw_fd(), 0)]);
                 crate::services::publish_named(&instance, "killed");
                 let served = Served::of(instance);
                 let _ = tell.write_all(&[1]);
@@ -636,7 +685,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         }
     });
     tests.add("KILL ends a reactor whose serving thread is stopped, once it continues", || {
-        let instance = start(REACTOR, &[]);
+        let instance = start_reactor(REACTOR, &[]);
         let child = Child::start(|| run(&instance).map_or(255, |end| u8::try_from(end.status).unwrap_or(254)));
         assert_eq!(call(&instance, "add", &[1]), Ok(vec![1]));
         let pid = child.pid();
@@ -652,7 +701,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("SIGKILL ends the serving process while a caller computes, also after it was stopped", || {
         let (mut told, mut tell) = pipe().expect("a pipe");
         let child = Child::start(|| {
-            let instance = start(REACTOR, &[]);
+            let instance = start_reactor(REACTOR, &[]);
             crate::services::publish_named(&instance, "stopped");
             let _ = tell.write_all(&[1]);
             run(&instance).map_or(255, |_| 0)

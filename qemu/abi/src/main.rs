@@ -41,6 +41,7 @@ mod soak;
 mod start;
 mod task;
 mod traces;
+mod upgrade;
 
 use ktap::Tests;
 use std::process::ExitCode;
@@ -49,7 +50,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 29] = [
+const PARTS: [(&str, Part); 30] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -63,6 +64,7 @@ const PARTS: [(&str, Part); 29] = [
     ("kill", kill::tests),
     ("services", services::tests),
     ("calls", calls::tests),
+    ("upgrade", upgrade::tests),
     ("call-cost", call_cost::tests),
     ("counters", counters::tests),
     ("faults", faults::tests),

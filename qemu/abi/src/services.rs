@@ -75,6 +75,12 @@ pub(crate) fn publish(instance: &OwnedFd, name: &str, log: i32) -> Answer {
     call(instance, uapi::IOC_PUBLISH, &mut kwasmi_publish { name: chars(name), log, flags: 0 })
 }
 
+/// Gives the name of a service of this process to an instance.
+pub(crate) fn replace(instance: &OwnedFd, name: &str) -> Answer {
+    let flags = uapi::KWASMI_PUBLISH_REPLACE;
+    call(instance, uapi::IOC_PUBLISH, &mut kwasmi_publish { name: chars(name), log: -1, flags })
+}
+
 /// Publishes an instance without a log. Panics if it is refused.
 pub(crate) fn publish_named(instance: &OwnedFd, name: &str) {
     assert_eq!(publish(instance, name, -1), Ok(0));
@@ -84,17 +90,17 @@ pub(crate) fn find(name: &str) -> Result<OwnedFd, i32> {
     owned(call(&device(), uapi::IOC_FIND, &mut kwasmi_find { name: chars(name) }))
 }
 
-fn describe(service: &OwnedFd) -> kwasmi_service {
+pub(crate) fn describe(service: &OwnedFd) -> kwasmi_service {
     let mut answer = kwasmi_service::default();
     assert_eq!(call(service, uapi::IOC_SERVICE, &mut answer), Ok(0));
     answer
 }
 
-fn wait(service: &OwnedFd, state: u32, timeout: u64) -> Answer {
+pub(crate) fn wait(service: &OwnedFd, state: u32, timeout: u64) -> Answer {
     call(service, uapi::IOC_WAIT, &mut kwasmi_wait { timeout, state, reserved: 0 })
 }
 
-fn wait_for_end(service: &OwnedFd) -> Answer {
+pub(crate) fn wait_for_end(service: &OwnedFd) -> Answer {
     wait(service, uapi::KWASMI_SERVICE_ENDED, u64::MAX)
 }
 
@@ -174,8 +180,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         let mut garbage = kwasmi_publish { name: chars("a"), log: -1, flags: 0 };
         garbage.name[2] = 1;
         assert_eq!(call(&instance, uapi::IOC_PUBLISH, &mut garbage), Err(libc::EINVAL));
-        let mut flags = kwasmi_publish { name: chars("a"), log: -1, flags: 1 };
-        assert_eq!(call(&instance, uapi::IOC_PUBLISH, &mut flags), Err(libc::EINVAL));
+        for flags in [2, 3, 1 << 31] {
+            let mut flags = kwasmi_publish { name: chars("a"), log: -1, flags };
+            assert_eq!(call(&instance, uapi::IOC_PUBLISH, &mut flags), Err(libc::EINVAL));
+        }
         for fd in [-2, 1_000, i32::MAX] {
             assert_eq!(publish(&instance, "a", fd), Err(libc::EBADF), "{fd}");
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The command line of the commands for services: `spawn`, `ps`, `stats`, `top`, `call`, `logs`,
-//! `wait`, `stop`, `kill` and `rm`.
+//! `wait`, `upgrade`, `stop`, `kill` and `rm`.
 
 use super::{
     GuestArgs,
@@ -232,6 +232,43 @@ pub struct CallArgs {
     /// Arguments of the function: numbers
     #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<OsString>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+The supervisor of the service loads and starts the new program with the options of kwasmi spawn, and then gives it the
+name of the service. Until then the former program serves all calls. It finishes the calls that have begun or wait, and
+ends. If the new program is refused, traps, or its function kwasmi_health does not return 0, the former one keeps the
+name.
+
+Exit status:
+  0    the new program has the name
+  124  a limit was reached, memory ran out, or a time is over
+  125  kwasmi itself failed, or the new program ended or is not healthy
+  126  the new program was refused, or the file is not a module
+  127  the file or the service does not exist")]
+pub struct UpgradeArgs {
+    /// Longest time for _initialize and kwasmi_health of a reactor
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub health_timeout: NonZeroU64,
+
+    /// Time for which a new program with _start must run before it gets the name
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    pub settle: NonZeroU64,
+
+    /// Longest time for which the former program runs on (default: 30s for a reactor, which ends after
+    /// its last call; other programs end at once)
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub drain: Option<NonZeroU64>,
+
+    /// Name of the service
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+
+    /// New program, in Wasm or its text format ("-": standard input)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Arguments of `rm`.

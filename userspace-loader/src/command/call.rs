@@ -20,7 +20,15 @@ use crate::{
         line, //
     },
     invoke::Invocation,
-    service::calls::Called,
+    kernel_device::KernelDevice,
+    service::{
+        calls::{
+            Called,
+            Function,
+            Reactor as _, //
+        },
+        kernel::KernelService, //
+    },
     uapi::KWASMI_CALL_BYTES_MAX, //
 };
 use rustix::io::Errno;
@@ -30,8 +38,12 @@ use std::{
         self,
         Read, //
     },
+    num::NonZeroU64,
     path::Path,
-    time::Duration, //
+    time::{
+        Duration,
+        Instant, //
+    }, //
 };
 
 /// Reads the file with the input; "-" is standard input.
@@ -51,22 +63,52 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// Returns the service and its function.
+fn find_function(device: &KernelDevice, args: &CallArgs) -> Result<(KernelService, Function), Failure> {
+    let name = &args.name;
+    let failed = |reason: String| Failure::new(Exit::Failed, name.to_string(), reason);
+    loop {
+        let service = find(device, name)?;
+        match service.function(&args.function) {
+            // The program was replaced.
+            Err(refusal) if refusal.errno == Errno::STALE => {}
+            Err(refusal) if refusal.errno == Errno::OPNOTSUPP && refusal.text.is_empty() => {
+                return Err(failed("not a reactor: its functions cannot be called".to_owned()));
+            }
+            function => {
+                return function.map(|function| (service, function)).map_err(|refusal| failed(refusal.to_string()));
+            }
+        }
+    }
+}
+
 pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     let failed = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
-    let service = find(&device()?, name)?;
-    let function = service.function(&args.function).map_err(|refusal| match refusal.errno {
-        Errno::OPNOTSUPP if refusal.text.is_empty() => {
-            failed(Exit::Failed, "not a reactor: its functions cannot be called".to_owned())
-        }
-        _ => failed(Exit::Failed, refusal.to_string()),
-    })?;
+    let device = device()?;
+    let begin = Instant::now();
+    let (mut service, mut function) = find_function(&device, args)?;
     let invocation = Invocation::new(std::slice::from_ref(&function.export), &args.function, &args.args)
         .map_err(|reason| failed(Exit::Failed, reason))?;
     let input = args.input.as_deref().map(read).transpose()?.unwrap_or_default();
     let output_size = if args.output.is_some() { KWASMI_CALL_BYTES_MAX } else { 0 };
-    let called = service.call(&function, &invocation.args, &input, output_size, args.timeout);
-    let timeout = || humantime::format_duration(Duration::from_nanos(args.timeout.map_or(0, std::num::NonZero::get)));
+    let called = loop {
+        let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let rest = args.timeout.map(|timeout| timeout.get().saturating_sub(elapsed));
+        let rest = rest.map(|rest| NonZeroU64::new(rest).unwrap_or(NonZeroU64::MIN));
+        let called = service.call(&function, &invocation.args, &input, output_size, rest);
+        if called != Err(Errno::STALE) {
+            break called;
+        }
+        // The program was replaced, and the function has not run.
+        let before = function.export;
+        (service, function) = find_function(&device, args)?;
+        if function.export != before {
+            let reason = format!("the service was upgraded, and {} has another type now", line(&before.name));
+            return Err(failed(Exit::Failed, reason));
+        }
+    };
+    let timeout = || humantime::format_duration(Duration::from_nanos(args.timeout.map_or(0, NonZeroU64::get)));
     let called = called.map_err(|errno| match errno {
         Errno::SHUTDOWN => failed(Exit::Failed, "the service has ended".to_owned()),
         Errno::TIMEDOUT => failed(Exit::Limit, format!("the call has not begun within {}", timeout())),

@@ -9,6 +9,7 @@ use crate::{
     invoke::ExportedFunction,
     kernel_device::{
         Argument,
+        KernelInstance,
         Log,
         call, //
     },
@@ -26,7 +27,7 @@ use rustix::{
 };
 use std::{
     num::NonZeroU64,
-    os::fd::AsFd as _,
+    os::fd::AsFd,
     time::Instant, //
 };
 use wasmparser::{
@@ -49,10 +50,19 @@ unsafe impl Argument for kwasmi_call {
 /// Exported function of a reactor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Number for [`KernelService::call`].
+    /// Number for [`Reactor::call`].
     pub number: u32,
     /// Name and type.
     pub export: ExportedFunction,
+}
+
+impl Function {
+    /// Returns a function that no reactor has. A call of it waits until the reactor is initialised,
+    /// and fails with `EINVAL`.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { number: u32::MAX, export: ExportedFunction { name: String::new(), ty: FuncType::new([], []) } }
+    }
 }
 
 /// Result of a call.
@@ -80,13 +90,14 @@ fn value_types(raw: &[u8], len: u32) -> Result<Vec<ValType>, Errno> {
     raw.iter().take(len as usize).map(|raw| value_type(*raw)).collect()
 }
 
-impl KernelService {
+/// Functions of a reactor, behind a service fd or an instance fd.
+pub trait Reactor: AsFd {
     /// Looks up the exported function `name`.
     ///
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_FUNCTION`, with its text.
-    pub fn function(&self, name: &str) -> Result<Function, Refusal> {
+    fn function(&self, name: &str) -> Result<Function, Refusal> {
         let mut log = Log::new();
         let mut function = kwasmi_function {
             name: name.as_ptr().expose_provenance() as u64,
@@ -97,7 +108,7 @@ impl KernelService {
         };
         // SAFETY: `name` is readable for its length, and `log` is an owned buffer of `log_size`
         // writable bytes; both live until the call returns. The kernel writes only the log.
-        let result = unsafe { call(self.as_fd(), &mut function) };
+        let result = unsafe { call(self, &mut function) };
         result.map_err(|errno| Refusal { errno, text: log.text(function.log_len), reached: None })?;
         let params = value_types(&function.params, function.params_len)?;
         let results = value_types(&function.results, function.results_len)?;
@@ -111,7 +122,7 @@ impl KernelService {
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_CALL`.
-    pub fn call(
+    fn call(
         &self,
         function: &Function,
         args: &[u64],
@@ -144,7 +155,7 @@ impl KernelService {
             // SAFETY: `args` and `input` are readable arrays of the given lengths; `results`,
             // `output` and `log` are owned buffers of the given sizes. All of them live until the
             // call returns, and are not accessed meanwhile.
-            match unsafe { call(self.as_fd(), &mut argument) } {
+            match unsafe { call(self, &mut argument) } {
                 // The function has not run.
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -161,6 +172,10 @@ impl KernelService {
         }
     }
 }
+
+impl Reactor for KernelService {}
+
+impl Reactor for KernelInstance {}
 
 #[cfg(test)]
 mod tests {

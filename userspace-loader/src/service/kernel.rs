@@ -153,9 +153,33 @@ impl From<&kwasmi_service> for Service {
 ///
 /// The errors of `KWASMI_IOC_PUBLISH`.
 pub fn publish(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut publish = kwasmi_publish { name: chars(&name.0)?, log: log.as_raw_fd(), ..kwasmi_publish::default() };
+    give_name(instance, name, log, 0)
+}
+
+/// Gives the name of a running service of this process to `instance`.
+///
+/// # Errors
+///
+/// The errors of `KWASMI_IOC_PUBLISH` with `KWASMI_PUBLISH_REPLACE`.
+pub fn replace(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
+    give_name(instance, name, log, uapi::KWASMI_PUBLISH_REPLACE)
+}
+
+fn give_name(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>, flags: u32) -> Result<(), Errno> {
+    let mut publish = kwasmi_publish { name: chars(&name.0)?, log: log.as_raw_fd(), flags };
     // SAFETY: `publish` has no address fields.
     unsafe { call(instance.as_fd(), &mut publish) }?;
+    Ok(())
+}
+
+/// Ends the guest of `instance`, running or not.
+///
+/// # Errors
+///
+/// The errors of `KWASMI_IOC_KILL`; none on an instance fd.
+pub fn kill(instance: &KernelInstance) -> Result<(), Errno> {
+    // SAFETY: The ioctl takes no argument.
+    unsafe { call(instance.as_fd(), &mut Kill) }?;
     Ok(())
 }
 

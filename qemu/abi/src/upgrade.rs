@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `KWASMI_PUBLISH_REPLACE`: an instance takes over the name of a service.
+
+use crate::{
+    calls::{
+        self,
+        Served,
+        call,
+        caller,
+        start_reactor, //
+    },
+    kernel::{
+        grant,
+        module,
+        run,
+        start, //
+    },
+    ktap::Tests,
+    scale,
+    services::{
+        describe,
+        find,
+        publish_named,
+        replace,
+        result,
+        wait,
+        wait_for_end, //
+    },
+    signals::{
+        self,
+        LOOP, //
+    },
+    task::Child,
+};
+use kwasmi::uapi;
+use rustix::thread::{
+    CapabilitySet,
+    capabilities,
+    set_capabilities, //
+};
+use std::{
+    io::{
+        Read as _,
+        Write as _,
+        pipe, //
+    },
+    os::fd::{
+        AsRawFd as _,
+        OwnedFd, //
+    },
+    sync::atomic::{
+        AtomicBool,
+        AtomicUsize,
+        Ordering, //
+    },
+    thread, //
+};
+
+/// Reactor that writes a byte to descriptor 1 in each call.
+const MARK: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+    (func (export "mark") (result i32)
+        (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))"#;
+
+/// Reactor whose initialisation does not end.
+const SLOW: &str = r#"(module (func (export "_initialize") (loop (br 0))) (func (export "add")))"#;
+
+/// Publishes a reactor as the service "name". Returns it and its service.
+fn published(served: Served) -> (Served, OwnedFd) {
+    // A served instance has run, so it is published by taking over the name of another one.
+    let first = start_reactor(SLOW, &[]);
+    publish_named(&first, "name");
+    assert_eq!(replace(&served.instance, "name"), Ok(0));
+    let service = find("name").expect("there");
+    (served, service)
+}
+
+/// Checks that a guest has ended as if it had exited with 0.
+fn assert_retired(served: Served) {
+    let end = served.end();
+    assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 0));
+}
+
+pub(crate) fn tests(tests: &mut Tests) {
+    tests.add("another instance takes over the name of a service, which ends", || {
+        let (first, of_first) = published(Served::new(&[]));
+        assert_eq!(call(&of_first, "add", &[5]), Ok(vec![5]));
+        let second = Served::new(&[]);
+        // It begins to run.
+        assert_eq!(call(&second.instance, "add", &[0]), Ok(vec![0]));
+        assert_eq!(replace(&second.instance, "name"), Ok(0));
+        let of_second = find("name").expect("there");
+        assert_eq!(describe(&of_second).state, uapi::KWASMI_SERVICE_RUNNING);
+        assert_eq!(describe(&of_first).state, uapi::KWASMI_SERVICE_REMOVED);
+        assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_REMOVED, 0), Ok(0));
+        assert_eq!(wait_for_end(&of_first), Ok(0));
+        let end = result(&of_first).expect("ended");
+        assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 0));
+        assert_eq!(call(&of_first, "add", &[5]), Err(libc::ESTALE));
+        assert_eq!(call(&first.instance, "add", &[5]), Err(libc::ESTALE));
+        assert_retired(first);
+        // The former instance is freed.
+        assert_eq!(calls::function(&of_first, b"add").err(), Some(libc::ESTALE));
+        assert_eq!(call(&of_second, "add", &[1]), Ok(vec![1]));
+        second.kill();
+        assert_eq!(find("name").err(), Some(libc::ENOENT));
+    });
+    tests.add("calls that run or wait are finished by the former instance", || {
+        let (input, mut feed) = pipe().expect("a pipe");
+        let (first, of_first) = published(Served::new(&[grant(input.as_raw_fd(), 0)]));
+        let running = caller(&first.instance, "wait", &[]);
+        let waiting: Vec<_> = (0..4).map(|_| caller(&first.instance, "add", &[1])).collect();
+        let second = Served::new(&[]);
+        assert_eq!(replace(&second.instance, "name"), Ok(0));
+        assert_eq!(call(&of_first, "add", &[1000]), Err(libc::ESTALE));
+        assert_eq!(call(&find("name").expect("there"), "add", &[7]), Ok(vec![7]));
+        assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_ENDED, 50_000_000), Err(libc::ETIMEDOUT));
+        feed.write_all(&[10]).expect("room");
+        assert_eq!(running.join().expect("no panic"), Ok(vec![10]));
+        for (waiting, sum) in waiting.into_iter().zip(11..) {
+            assert_eq!(waiting.join().expect("no panic"), Ok(vec![sum]));
+        }
+        assert_retired(first);
+        second.kill();
+    });
+    tests.add("the former instance can be killed while it finishes its calls", || {
+        let (input, _feed) = pipe().expect("a pipe");
+        let (first, of_first) = published(Served::new(&[grant(input.as_raw_fd(), 0)]));
+        let running = caller(&first.instance, "wait", &[]);
+        let second = Served::new(&[]);
+        assert_eq!(replace(&second.instance, "name"), Ok(0));
+        signals::kill(first.instance.as_raw_fd());
+        assert!(running.join().is_err(), "the guest ended during the call");
+        assert_eq!(first.end().status, uapi::KWASMI_KILLED);
+        assert_eq!(wait_for_end(&of_first), Ok(0));
+        assert_eq!(call(&find("name").expect("there"), "add", &[7]), Ok(vec![7]));
+        second.kill();
+    });
+    tests.add("a name is not taken over from or by an instance that has ended, or by another process", || {
+        let second = Served::new(&[]);
+        assert_eq!(replace(&second.instance, "name"), Err(libc::ENOENT));
+        let (first, of_first) = published(Served::new(&[]));
+        assert_eq!(replace(&first.instance, "name"), Err(libc::EBUSY));
+        let child = Child::start(|| u8::from(replace(&second.instance, "name") != Err(libc::EPERM)));
+        assert_eq!(child.wait(), 0);
+        let child = Child::start(|| {
+            let Ok(mut sets) = capabilities(None) else { return 1 };
+            sets.effective.remove(CapabilitySet::SYS_ADMIN);
+            if set_capabilities(None, sets).is_err() {
+                return 2;
+            }
+            3 * u8::from(replace(&second.instance, "name") != Err(libc::EPERM))
+        });
+        assert_eq!(child.wait(), 0);
+        let third = Served::new(&[]);
+        signals::kill(third.instance.as_raw_fd());
+        let (instance, ended) = (third.instance.clone(), third.end());
+        assert_eq!(ended.status, uapi::KWASMI_KILLED);
+        assert_eq!(replace(&instance, "name"), Err(libc::ESHUTDOWN));
+        assert_eq!(describe(&of_first).state, uapi::KWASMI_SERVICE_RUNNING);
+        assert_eq!(call(&of_first, "add", &[3]), Ok(vec![3]));
+        first.kill();
+        // The service of the dropped instance has lost its name.
+        assert_eq!(replace(&second.instance, "name"), Err(libc::ENOENT));
+        let ends = start(&module(r#"(module (func (export "_start") unreachable))"#));
+        publish_named(&ends, "name");
+        run(&ends).expect("runs");
+        assert_eq!(replace(&second.instance, "name"), Err(libc::ESHUTDOWN));
+        second.kill();
+    });
+    tests.add("a running program takes over the name of another one, which runs on", || {
+        let module = module(LOOP);
+        let (first, second) = (start(&module), start(&module));
+        publish_named(&first, "name");
+        let of_first = find("name").expect("there");
+        thread::scope(|scope| {
+            let runners = [&first, &second].map(|instance| scope.spawn(move || run(instance)));
+            thread::sleep(std::time::Duration::from_millis(100));
+            assert_eq!(replace(&second, "name"), Ok(0));
+            assert_eq!(describe(&find("name").expect("there")).state, uapi::KWASMI_SERVICE_RUNNING);
+            assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_ENDED, 50_000_000), Err(libc::ETIMEDOUT));
+            for instance in [&first, &second] {
+                signals::kill(instance.as_raw_fd());
+            }
+            for runner in runners {
+                assert_eq!(runner.join().expect("no panic").expect("ends").status, uapi::KWASMI_KILLED);
+            }
+        });
+        assert_eq!(result(&of_first).expect("ended").status, uapi::KWASMI_KILLED);
+        assert_eq!(result(&find("name").expect("there")).expect("ended").status, uapi::KWASMI_KILLED);
+    });
+    tests.add("no call is lost or made twice while the name moves through many instances", || {
+        let (mut marks, to_marks) = pipe().expect("a pipe");
+        let reactor = || Served::of(start_reactor(MARK, &[grant(to_marks.as_raw_fd(), 1)]));
+        let (mut served, _) = published(reactor());
+        let (is_over, returned) = (AtomicBool::new(false), AtomicUsize::new(0));
+        // Each mark is a byte, of which the pipe holds 65,536.
+        let counter = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            marks.read_to_end(&mut bytes).map(|len| len)
+        });
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let service = find("name").expect("the name always exists");
+                        match calls::try_call(&service, "mark") {
+                            Ok(results) => {
+                                assert_eq!(results, [0]);
+                                returned.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(errno) => assert_eq!(errno, libc::ESTALE),
+                        }
+                    }
+                });
+            }
+            for _ in 0..scale::iterations(200) {
+                let next = reactor();
+                assert_eq!(replace(&next.instance, "name"), Ok(0));
+                assert_retired(std::mem::replace(&mut served, next));
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        served.kill();
+        drop(to_marks);
+        let returned = returned.into_inner();
+        assert!(returned > 100, "{returned}");
+        assert_eq!(counter.join().expect("no panic").expect("a pipe"), returned);
+    });
+}

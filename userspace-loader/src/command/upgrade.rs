@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kwasmi upgrade`: asks the supervisor of a service to replace the program.
+
+use super::{
+    complain,
+    device,
+    module_size_max,
+    service::find, //
+};
+use crate::{
+    cli::service::UpgradeArgs,
+    device::words,
+    exit::Exit,
+    failure::Failure,
+    service::control::{
+        self,
+        Answer,
+        Upgrade, //
+    },
+    source::{
+        self,
+        Source, //
+    }, //
+};
+use std::{
+    io::ErrorKind,
+    num::NonZeroU64,
+    time::Duration, //
+};
+
+pub(super) fn upgrade(args: &UpgradeArgs) -> Result<Exit, Failure> {
+    let name = &args.name;
+    let failed = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
+    let source = Source::open(&args.file)?;
+    source.check()?;
+    let device = device()?;
+    let wasm = source.into_wasm(module_size_max(&device)?)?;
+    // The name must exist, whatever is in the folder of the sockets.
+    find(&device, name)?;
+    let request = Upgrade {
+        program: source::name(&args.file),
+        file_name: args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy().into_owned(),
+        health_timeout: duration(args.health_timeout),
+        settle: duration(args.settle),
+        drain: args.drain.map(duration),
+    };
+    let answer = control::upgrade(name, &request, &wasm).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => failed(
+            Exit::Failed,
+            "the service cannot be upgraded: its supervisor has no socket in /run/kwasmi".to_owned(),
+        ),
+        ErrorKind::PermissionDenied => {
+            failed(Exit::Failed, "not permitted: the service belongs to another user".to_owned())
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+            failed(Exit::Failed, "the supervisor ended during the upgrade".to_owned())
+        }
+        _ => failed(Exit::Failed, format!("upgrade: {}", words(error))),
+    })?;
+    match answer {
+        Answer::Done { notes } => {
+            for note in notes {
+                complain(&failed(Exit::Guest(0), note));
+            }
+            Ok(Exit::Guest(0))
+        }
+        Answer::Refused { status, reason } => Err(failed(Exit::of_status(status), reason)),
+    }
+}
+
+fn duration(nanoseconds: NonZeroU64) -> Duration {
+    Duration::from_nanos(nanoseconds.get())
+}
