@@ -60,6 +60,8 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl std::error::Error for Refusal {}
+
 /// Returns the text of a system error without its number.
 #[must_use]
 pub fn words(error: io::Error) -> String {
