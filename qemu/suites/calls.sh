@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off
+# not on the debug kernel: it tests the command, and `abi` calls functions, too
 # Calls of services that are reactors, by the command.
 . /suites/ktap.sh
 

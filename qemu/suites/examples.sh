@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off
+# not on the debug kernel: it tests the guests
 # The guests of examples/ do in the kernel what their comments say.
 . /suites/ktap.sh
 

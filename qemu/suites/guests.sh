@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off
+# not on the debug kernel: it takes minutes there
 # Guests in the kernel behave as their native twins do. The command reports limits, refusals and
 # signals.
 . /suites/ktap.sh

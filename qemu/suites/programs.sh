@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --memory 2048 --add target/programs programs --env KWASMI_ENGINE
+# not on the debug kernel: it takes ten minutes there
 # Programs by other authors behave in the kernel as their native twins do, including the files that
 # they write.
 . /suites/ktap.sh

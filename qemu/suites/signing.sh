@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --env KWASMI_TEST_PERCENT
+# not on the debug kernel: it takes minutes there
 # Only modules signed by a trusted key run in the kernel, unless root says otherwise. kwasmi.ko has
 # its default, verify=enforce.
 . /suites/ktap.sh

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --cpus 2
+# not on the debug kernel: it tests the command
 # Counters of services: kwasmi stats, kwasmi top and fdinfo, compared with other sources.
 . /suites/ktap.sh
 

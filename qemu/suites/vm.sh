@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# not on the debug kernel: it tests the VM
 # Environment of a command in the VM.
 . /suites/ktap.sh
 
