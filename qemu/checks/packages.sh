@@ -42,7 +42,7 @@ sign() { "$kwasmi" sign --key "$work/signer.key" --cert "$work/signer.pem" -o "$
 packages_are_made() {
     packages/build "$work/old" 0.1.0-1 "$work/owner.key" "$work/owner.pem" >"$work/made" &&
         packages/build "$work/new" 0.1.1-1 >/dev/null || return
-    equal "$work/old/kwasmi-module-${release}_0.1.0-1_amd64.deb $work/old/kwasmi_0.1.0-1_amd64.deb $work/old/kwasmi-dev_0.1.0-1_all.deb" \
+    equal "$work/old/kwasmi-module-${release}_0.1.0-1_amd64.deb $work/old/kwasmi_0.1.0-1_amd64.deb $work/old/kwasmi-dev_0.1.0-1_amd64.deb $work/old/python3-kwasmi_0.1.0-1_all.deb" \
         "$(paste -sd' ' "$work/made")"
 }
 # extract_module FOLDER: unpacks kwasmi.ko from the packages in FOLDER.
@@ -68,6 +68,7 @@ check "the package of the module depends on the exact version of the kernel's pa
 check "the same commit makes the same packages" packages_are_reproducible
 check "the guests are signed" sign meminfo target/guests/examples/meminfo.wasm
 check "a guest in the text format is signed" sign arguments "$work/arguments.wat"
+check "a reactor in the text format is signed" sign sum guests/fixtures/calls.wat
 
 # boot SCRIPT: runs qemu/packages/SCRIPT in a VM whose disk is that of the last boot, and reports its
 # results as those of this suite.
@@ -75,7 +76,8 @@ boot() {
     local status=0 name outcome
     "$tool" run --timeout=900 --image "$KWASMI_IMAGE" --disk "$work/disk" --add qemu/suites/ktap.sh ktap.sh \
         --add "qemu/packages/$1" "$1" --add "$work/old" old --add "$work/new" new --add "$work/guests" guests \
-        --add "$work/signer.pem" signer.pem -- sh "/host/$1" </dev/null >"$work/results" 2>"$work/errors" || status=$?
+        --add "$work/signer.pem" signer.pem --add libraries/python/tests/vm.py vm.py \
+        --add libraries/python/examples/call.py call.py -- sh "/host/$1" </dev/null >"$work/results" 2>"$work/errors" || status=$?
     while IFS=$'\t' read -r outcome name; do
         if [ "$outcome" = ok ]; then check "$name" true; else check "$name" report "$name"; fi
     done < <(sed -n 's/^ok [0-9]* - /ok\t/p; s/^not ok [0-9]* - /not ok\t/p' "$work/results")

@@ -32,10 +32,11 @@ logged() { journalctl -b -u "kwasmi-$1" -o cat --no-pager | grep -aqF -e "$2" ||
 
 installs() {
     add old || return
-    for name in kwasmi kwasmi-dev "kwasmi-module-$(uname -r)"; do
+    for name in kwasmi kwasmi-dev python3-kwasmi "kwasmi-module-$(uname -r)"; do
         dpkg-query -L "$name" >>/var/tmp/files
     done
-    for file in /usr/share/man/man1/kwasmi-spawn.1.gz /usr/share/bash-completion/completions/kwasmi /usr/include/kwasmi.h; do
+    for file in /usr/share/man/man1/kwasmi-spawn.1.gz /usr/share/bash-completion/completions/kwasmi /usr/include/kwasmi.h \
+        /usr/include/kwasmi_client.h /usr/lib/x86_64-linux-gnu/libkwasmi.a; do
         [ -s $file ] || { echo "no $file"; return 1; }
     done
 }
@@ -136,6 +137,11 @@ kwasmi_stop() {
     kwasmi stop as-tester && within 10 has_property as-tester ActiveState inactive && has_property as-tester Result success &&
         systemctl start kwasmi-as-tester
 }
+python_calls() { python3 /host/vm.py /srv/kwasmi; }
+python_example() {
+    kwasmi spawn sum /srv/kwasmi/sum.wasm && equal 40 "$(python3 /host/call.py)" && kwasmi kill sum &&
+        equal "sum: the service has ended; did the function run: no" "$(python3 /host/call.py)" && kwasmi rm sum
+}
 upgrades() {
     before=$(property meminfo MainPID)
     add new || return
@@ -158,5 +164,7 @@ check "the start of a refused module fails, and is not repeated" refused_module_
 check "a service that was killed starts again" restarts
 check "systemctl stop ends a service" stops
 check "kwasmi stop ends a service, which does not start again" kwasmi_stop
+check "a program in Python loads modules, and calls services" python_calls
+check "the example in Python calls a function" python_example
 check "a running service goes on during an upgrade" upgrades
 finish

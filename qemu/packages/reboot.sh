@@ -29,8 +29,8 @@ mistake_is_told() {
 disabled_is_down() { equal inactive "$(systemctl is-active kwasmi-manual)"; }
 device_has_group() { equal "660 root kwasmi" "$(stat -c '%a %U %G' /dev/kwasmi)"; }
 purges() {
-    apt-get -q -y purge kwasmi kwasmi-dev "kwasmi-module-$(uname -r)" || return
-    ! dpkg-query -W 'kwasmi*' 2>/dev/null | grep . || return
+    apt-get -q -y purge kwasmi kwasmi-dev python3-kwasmi "kwasmi-module-$(uname -r)" || return
+    ! dpkg-query -W '*kwasmi*' 2>/dev/null | grep . || return
     left=$(while IFS= read -r file; do
         # Directories belong to other packages, too.
         [ -d "$file" ] || [ ! -e "$file" ] || echo "$file"
