@@ -3,7 +3,10 @@
 use kwasmi::{
     kernel_device::KernelDevice,
     service::{
-        calls::Called,
+        calls::{
+            Called,
+            Reactor as _, //
+        },
         kernel::KernelService, //
     }, //
 };

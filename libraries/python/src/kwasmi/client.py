@@ -517,7 +517,7 @@ class Module(_Counted):
 class Service(_Callable):
     """A service.
 
-    If another instance takes over its name (`kwasmi spawn --replace`), calls go to that instance.
+    If another instance takes over its name (`kwasmi upgrade`), calls go to that instance.
     """
 
     def __init__(self, device: Device, name: str, fd: int) -> None:

@@ -17,8 +17,10 @@ NAMES = {
     13: "traps",
     14: "calls",
     15: "calls_queued",
+    16: "call_duration_ns",
+    17: "call_time_ns",
 }
 """Names of docs/stats.md by the numbers KWASMI_COUNTER_*."""
 
-LABELLED = frozenset({3, 12, 13})
+LABELLED = frozenset({3, 12, 13, 16})
 """Numbers of the counters with labels."""
