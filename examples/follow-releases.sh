@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Keeps a service at the newest release in a directory, for example of a mounted share: new code for
-# a fleet of devices, without a reboot.
+# Keeps a service at the newest release in a directory. The directory can be a mounted share: the
+# devices that mount it run new releases without a reboot.
 #
 #     follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...
 #
-# A release is a file DIRECTORY/NAME-VERSION.wasm: a signed module whose manifest has this name and
-# version. The publisher copies it under another name, and then renames it. The script starts the
-# service with the newest release, looks for a newer one every INTERVAL seconds (default: 10), and
-# upgrades the service to it. The kernel refuses a release that no accepted key has signed
-# (docs/signing.md). A release that is refused or cannot serve is not tried again. After an upgrade
-# the script sets the minimum version, so that the kernel refuses older releases.
+# A release is a file DIRECTORY/NAME-X.Y.Z.wasm: a signed module whose manifest has this name and
+# version. The publisher copies it under another name, and then renames it. Every INTERVAL seconds
+# (default: 10) the script looks for the newest release. It starts the service if it does not run,
+# with the options SPAWN-OPTION, and upgrades it otherwise. The kernel refuses a release that no
+# accepted key has signed (docs/signing.md). The script does not try a release again that was refused
+# or could not serve. After each start it sets the minimum version, so that the kernel refuses older
+# releases.
 set -u
 name=${1:?usage: follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...}
 directory=${2:?usage: follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...}
@@ -26,9 +27,11 @@ versions() {
 }
 # is_newer VERSION OTHER
 is_newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -t . -n -k 1,1 -k 2,2 -k 3,3 | tail -n 1)" = "$1" ]; }
+is_running() { kwasmi ps -j "$name" 2>/dev/null | grep -q '"state":"running"'; }
 
 while :; do
-  # The newest release that has not been refused.
+  is_running || running=0
+  # The newest release that was not refused.
   newest=0
   for version in $(versions); do
     case " $refused " in
@@ -38,20 +41,23 @@ while :; do
   done
   if is_newer "$newest" "$running"; then
     file=$directory/$name-$newest.wasm
-    if kwasmi ps "$name" >/dev/null 2>&1; then
+    if is_running; then
       kwasmi upgrade "$name" "$file"
     else
       kwasmi spawn "$@" "$name" "$file"
     fi
-    if [ $? = 0 ]; then
+    case $? in
+    0)
       running=$newest
       echo "$name runs version $running"
       kwasmi min-version "$name" "$running"
-    else
+      ;;
+    126)
       refused="$refused $newest"
-      # An older release may be newer than the running one.
+      # The next older release may still be newer than the running version.
       continue
-    fi
+      ;;
+    esac
   fi
   sleep "${INTERVAL:-10}"
 done

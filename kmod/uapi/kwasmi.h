@@ -507,23 +507,25 @@ struct kwasmi_list_policy {
 #define KWASMI_SERVICE_REMOVED	3	/* the service has lost its name */
 
 /*
- * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service, before its first
- * KWASMI_IOC_RUN. A service that has the name and has ended loses the name.
+ * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service. Without
+ * KWASMI_PUBLISH_REPLACE the instance must not have run, and a service that has the name and has
+ * ended loses the name.
  *
  * With KWASMI_PUBLISH_REPLACE the instance, which may have run, takes over the name of a running
  * service of the same process, in one step: every KWASMI_IOC_FIND finds one of the two. The state of
- * the former service is KWASMI_SERVICE_REMOVED. If it is a reactor, its calls that run or wait are
- * finished, further calls fail with ESTALE, and its KWASMI_IOC_RUN then returns as if the guest had
- * exited with 0. Any other guest runs on until it ends.
+ * the former service is KWASMI_SERVICE_REMOVED. A former reactor finishes its running and queued
+ * calls; further calls fail with ESTALE. Its KWASMI_IOC_RUN then returns KWASMI_EXITED with `code` 0.
+ * A former program with `_start` only loses the name.
  *
  * EPERM	The caller lacks CAP_SYS_ADMIN, or with KWASMI_PUBLISH_REPLACE another process
  *		published the service that has the name.
  * EINVAL	The name is not 1 to 64 characters of a-z 0-9 . _ -, or `log` is not a regular file.
- * EEXIST	The name belongs to a service that has not ended.
+ * EEXIST	Without KWASMI_PUBLISH_REPLACE: the name belongs to a service that has not ended.
  * ENOENT	With KWASMI_PUBLISH_REPLACE: no service has the name.
- * ESHUTDOWN	The guest has ended, or with KWASMI_PUBLISH_REPLACE that of the other service.
+ * ESHUTDOWN	The guest of the instance has ended; or, with KWASMI_PUBLISH_REPLACE, the guest of
+ *		the service that has the name.
  * EBADF	`log` is not open.
- * EBUSY	The instance has run, or is a service already.
+ * EBUSY	The instance is a service already; or it has run, without KWASMI_PUBLISH_REPLACE.
  * ENOMEM	Out of memory.
  */
 struct kwasmi_publish {
@@ -669,7 +671,7 @@ struct kwasmi_function {
  * EDQUOT	KWASMI_LIMIT_TOTAL_RUNNING or KWASMI_LIMIT_USER_RUNNING is reached. No field tells
  *		which.
  * ESTALE	Another instance has taken over the name of the service (KWASMI_PUBLISH_REPLACE):
- *		KWASMI_IOC_FIND finds it.
+ *		KWASMI_IOC_FIND returns its service fd.
  * ESHUTDOWN	The guest has ended, or the instance has been freed.
  * ETIMEDOUT	`timeout` has passed.
  * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED or the handler
@@ -761,13 +763,13 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have got their turn */
 #define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
 /*
- * Calls by KWASMI_IOC_CALL whose functions have returned to their callers, by the time that this
- * took, waiting included. Number `index` counts times of more than 512 << `index` nanoseconds, or 0
- * if `index` is 0, up to 1024 << `index` nanoseconds. `label` is the upper bound in decimal; for 25,
- * the last `index`, it is "+Inf".
+ * Histogram of the durations of calls by KWASMI_IOC_CALL whose functions have returned, from the
+ * entry of the ioctl to the result, waiting included. Number `index` counts durations of more than
+ * 512 << index and at most 1024 << index nanoseconds; number 0 counts all of at most 1024; number
+ * 25, the last one, has no upper bound. `label` is the upper bound in decimal, or "+Inf".
  */
 #define KWASMI_COUNTER_CALL_DURATION	16
-#define KWASMI_COUNTER_CALL_TIME	17	/* sum of these times, in nanoseconds */
+#define KWASMI_COUNTER_CALL_TIME	17	/* sum of these durations, in nanoseconds */
 
 #define KWASMI_IOC_TYPE			0xB9
 

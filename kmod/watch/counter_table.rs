@@ -49,9 +49,9 @@ macro_rules! counter_table {
             CallsQueued = 15: KWASMI_COUNTER_CALLS_QUEUED, "calls_queued", Count, Gauge, "",
                 "calls of exported functions that wait for their turn";
             CallDuration = 16: KWASMI_COUNTER_CALL_DURATION, "call_duration_ns", Nanoseconds, Histogram, "le",
-                "time from the begin of KWASMI_IOC_CALL until the function has returned";
+                "durations of calls whose functions have returned, waiting included";
             CallTime = 17: KWASMI_COUNTER_CALL_TIME, "call_time_ns", Nanoseconds, Total, "",
-                "sum of these times";
+                "sum of the durations of these calls";
         }
     };
 }

@@ -525,7 +525,7 @@ const char *kwasmi_call_text(int result)
 	case KWASMI_CALL_ENDED:
 		return "the service ended during the call";
 	case -ETIMEDOUT:
-		return "the call has not begun within the timeout";
+		return "the call has not begun within the timeout, and the function did not run";
 	case -EINPROGRESS:
 		return "the function has not returned within the timeout, and runs on";
 	case -ECONNRESET:
@@ -533,13 +533,13 @@ const char *kwasmi_call_text(int result)
 	case -ESHUTDOWN:
 		return "the service has ended";
 	case -ESTALE:
-		return "another instance has taken over the name of the service";
+		return "the service was upgraded: find it again";
 	case -EINVAL:
-		return "the function has other parameters";
+		return "wrong number or types of arguments";
 	case -E2BIG:
-		return "the input or the output is too large";
+		return "the input or the output is larger than 1 MiB";
 	case -EDQUOT:
-		return "too many calls run";
+		return "limit total-running or user-running reached";
 	case -EOPNOTSUPP:
 		return "the service is not a reactor";
 	default:

@@ -12,10 +12,10 @@
  *      |  |  kwasmi_function_find()         looks up an exported function
  *      |  |  kwasmi_function_call()         calls the function
  *
- * Each object is a descriptor (close-on-exec), which close(2) closes. Functions return 0 or a
- * descriptor, and a negative error number if they fail, such as -ENOENT. kwasmi.h states the errors
- * of each ioctl. All functions may be called by several threads at once. A signal that the process
- * handles does not end a function; a function with a timeout continues with the rest of it.
+ * Each object is a descriptor (close-on-exec), which close(2) closes. Functions that
+ * can fail return 0 or a positive value on success, and a negative error number such as -ENOENT on
+ * failure. kwasmi.h states the errors of each ioctl. All functions may be called by several threads
+ * at once. Functions repeat an ioctl after EINTR, without a longer timeout.
  *
  * A service runs in the thread that calls kwasmi_instance_run(), and ends with the process. The
  * command `kwasmi spawn` starts services with a process of their own.
@@ -218,13 +218,13 @@ struct kwasmi_exchange {
  * A call is one ioctl. It is repeated only if a signal interrupted it before the function began.
  *
  * result		meaning				did the function run?
- * KWASMI_CALL_RETURNED	It returned.			yes, to its end
- * KWASMI_CALL_ENDED	It trapped, exited or reached	yes, until the guest ended
- *			a limit.
- * -ETIMEDOUT		It has not begun within the	no
- *			timeout.
- * -EINPROGRESS		It has not returned within the	it runs to its end
- *			timeout.
+ * KWASMI_CALL_RETURNED	The function returned.		yes, to its end
+ * KWASMI_CALL_ENDED	The guest trapped, exited or	yes, until the guest ended
+ *			reached a limit.
+ * -ETIMEDOUT		The call did not begin within	no
+ *			the timeout.
+ * -EINPROGRESS		The function did not return	yes; it continues to its end
+ *			within the timeout.
  * -ECONNRESET		The service was killed.		perhaps in part
  * -EIO			A buffer is not writable.	perhaps, to its end
  * -ESHUTDOWN		The guest has ended.		no
@@ -236,7 +236,7 @@ struct kwasmi_exchange {
  *			not one of this reactor.
  * -E2BIG		Input or output is too large.	no
  * -EDQUOT		Too many calls run.		no
- * -EOPNOTSUPP		It is not a reactor.		no
+ * -EOPNOTSUPP		The service is not a reactor.	no
  * -ENOMEM, -EFAULT					no
  */
 int kwasmi_function_call(int service, const struct kwasmi_export *function, const struct kwasmi_value *args,
@@ -244,8 +244,8 @@ int kwasmi_function_call(int service, const struct kwasmi_export *function, cons
 
 /* Whether a function ran. */
 enum kwasmi_ran {
-	KWASMI_RAN_NO,			/* it did not begin, so that the call can be repeated */
-	KWASMI_RAN_YES,			/* it began, and ran to its end, to that of the guest, or still runs */
+	KWASMI_RAN_NO,			/* it did not begin; the call is safe to repeat */
+	KWASMI_RAN_YES,			/* it began; it returned, the guest ended, or it still runs */
 	KWASMI_RAN_PERHAPS		/* it may have run, wholly or in part */
 };
 

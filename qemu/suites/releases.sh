@@ -35,7 +35,10 @@ older_ones_are_refused() {
     kwasmi upgrade web releases/web-1.10.2.wasm 2>err
     equal 126 $? && grep -q "web: .*minimum version" err || { cat err; return 1; }
 }
-continues() { release 2.0.3 && runs 3 && equal 5 "$(grep -c 'web runs version' follow.log)"; }
+continues() { release 2.0.3 && runs 3 && equal 4 "$(grep -c 'web runs version' follow.log)"; }
+restarts() {
+    kwasmi kill web && runs 3 && equal 5 "$(grep -c 'web runs version' follow.log)" && equal "web runs version 2.0.3" "$(tail -n 1 follow.log)"
+}
 
 INTERVAL=1 sh /host/follow-releases.sh web releases >follow.log 2>&1 &
 follower=$!
@@ -44,5 +47,6 @@ check "the service is upgraded to newer releases" follows
 check "releases that are unhealthy, trap or have another signer are refused" refuses
 check "older releases are refused" older_ones_are_refused
 check "the service is upgraded after refused releases" continues
+check "a service that has ended is started again" restarts
 kill $follower
 finish

@@ -94,17 +94,17 @@ bad_programs_are_refused() {
     fails 126 "garbage.wasm: " kwasmi upgrade web garbage.wasm &&
         fails 127 "missing.wasm: No such file" kwasmi upgrade web missing.wasm &&
         fails 127 "none: no service has this name" kwasmi upgrade none 1.wat &&
-        fails 125 "web: traps.wat: the new program ended: trap: " kwasmi upgrade web traps.wat &&
-        fails 124 "web: hangs.wat: the new program is not ready after 500ms" \
+        fails 126 "web: traps.wat: the new program ended: trap: " kwasmi upgrade web traps.wat &&
+        fails 124 "web: hangs.wat: _initialize or kwasmi_health did not return within 500ms" \
             kwasmi upgrade --health-timeout 0.5 web hangs.wat &&
-        fails 125 "web: unhealthy.wat: the new program is not healthy: kwasmi_health has returned -7" \
+        fails 126 "web: unhealthy.wat: the new program is not healthy: kwasmi_health has returned -7" \
             kwasmi upgrade web unhealthy.wat &&
-        fails 125 "web: health-traps.wat: the new program ended: trap: " kwasmi upgrade web health-traps.wat &&
-        fails 124 "web: health-hangs.wat: the new program is not ready after 500ms" \
+        fails 126 "web: health-traps.wat: the new program ended: trap: " kwasmi upgrade web health-traps.wat &&
+        fails 124 "web: health-hangs.wat: _initialize or kwasmi_health did not return within 500ms" \
             kwasmi upgrade --health-timeout 0.5 web health-hangs.wat &&
-        fails 125 "web: health-type.wat: kwasmi_health: its type is not [] -> [i32]" kwasmi upgrade web health-type.wat &&
-        fails 125 "web: start-traps.wat: the new program ended: trap: " kwasmi upgrade web start-traps.wat &&
-        fails 125 "web: ends.wat: the new program ended: exited with 0" kwasmi upgrade web ends.wat || return
+        fails 126 "web: health-type.wat: kwasmi_health: its type is not [] -> [i32]" kwasmi upgrade web health-type.wat &&
+        fails 126 "web: start-traps.wat: the new program ended: trap: " kwasmi upgrade web start-traps.wat &&
+        fails 126 "web: ends.wat: the new program ended: exited with 0" kwasmi upgrade web ends.wat || return
     # The former program has noticed nothing.
     version 2 && equal 42 "$(kwasmi call web add 2)" && instances 1
 }
@@ -185,6 +185,10 @@ services_end_during_upgrades() {
     equal 124 $? && kwasmi wait --timeout 20 web 2>/dev/null
     equal 137 $? && kwasmi rm web && instances 0
 }
+ended_services_are_told() {
+    kwasmi spawn web 1.wat && kwasmi kill web && kwasmi wait web 2>/dev/null
+    fails 125 "web: the service has ended; kwasmi spawn starts it again" kwasmi upgrade web 2.wat && kwasmi rm web
+}
 users_may_not() {
     kwasmi spawn web 1.wat && chmod 666 /dev/kwasmi || return
     fails 125 "web: not permitted: the service belongs to another user" su -s /bin/sh nobody -c 'kwasmi upgrade web 2.wat'
@@ -205,6 +209,7 @@ check "two upgrades at once are taken in turn" two_at_once_are_taken_in_turn
 check "a killed upgrade leaves one program" killed_commands_leave_one_program
 check "a killed supervisor frees both programs" killed_supervisors_free_both
 check "a service that ends during an upgrade stays ended" services_end_during_upgrades
+check "the message tells that a service has ended" ended_services_are_told
 check "another user may not upgrade" users_may_not
 check "the socket of a service is removed" sockets_are_removed
 finish

@@ -213,7 +213,7 @@ kwasmi_service_cpu_time_seconds_total{service=\"web\"} 1.500000001
         let services = [Watched { counters, ..example() }];
         let text = Metrics { info: &Info::default(), services: &services }.to_string();
         let end = "\
-# HELP kwasmi_service_call_duration_seconds time from the begin of KWASMI_IOC_CALL until the function has returned
+# HELP kwasmi_service_call_duration_seconds durations of calls whose functions have returned, waiting included
 # TYPE kwasmi_service_call_duration_seconds histogram
 kwasmi_service_call_duration_seconds_bucket{service=\"web\",le=\"0.000004096\"} 5
 kwasmi_service_call_duration_seconds_bucket{service=\"web\",le=\"0.001048576\"} 7

@@ -237,19 +237,19 @@ pub struct CallArgs {
 /// Arguments of `upgrade`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The supervisor of the service loads and starts the new program with the options of kwasmi spawn, and then gives it the
-name of the service. Until then the former program serves all calls. It finishes the calls that have begun or wait, and
-ends. If the new program is refused, traps, or its function kwasmi_health does not return 0, the former one keeps the
-name.
+The supervisor of the service loads and starts the new program with the options that kwasmi spawn was given, and then
+gives it the name of the service. Until then the former program serves all calls. The former program then finishes its
+running and queued calls, and ends. If the new program is refused or traps, or its function kwasmi_health does not return
+0, the former program keeps the name.
 
 Exit status:
   0    the new program has the name
-  124  a limit was reached, memory ran out, or a time is over
-  125  kwasmi itself failed, or the new program ended or is not healthy
-  126  the new program was refused, or the file is not a module
+  124  a limit was reached, memory ran out, or the time of --health-timeout is over
+  125  kwasmi itself failed, or the service has ended
+  126  the new program was refused, ended or is not healthy, or the file is not a module
   127  the file or the service does not exist")]
 pub struct UpgradeArgs {
-    /// Longest time for _initialize and kwasmi_health of a reactor
+    /// Longest time for _initialize and kwasmi_health of a reactor to return
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub health_timeout: NonZeroU64,
 
@@ -257,8 +257,8 @@ pub struct UpgradeArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub settle: NonZeroU64,
 
-    /// Longest time for which the former program runs on (default: 30s for a reactor, which ends after
-    /// its last call; other programs end at once)
+    /// Time after which the former program is killed (default: 30s for a reactor, which ends earlier
+    /// after its last call; at once for other programs)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub drain: Option<NonZeroU64>,
 

@@ -155,8 +155,8 @@ pub(super) fn spawn(args: &SpawnArgs, stdio: Stdio) -> Result<Exit, Failure> {
     if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(args) }
 }
 
-/// Starts a process of this command with the same arguments that runs the service. Returns once the
-/// service is started, or with the exit status of the process.
+/// Starts the supervisor: a process of this command with the same arguments. Returns once the service
+/// is started, or with the exit status of the process.
 fn start_supervisor(args: &SpawnArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     if args.guest.fd.contains(&1) {
@@ -201,7 +201,7 @@ fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
     Ok((writer, reading))
 }
 
-/// Settings of a service, with which each of its programs starts.
+/// Settings of a service. Each of its programs starts with them.
 struct Settings {
     args: SpawnArgs,
     env: Vec<u8>,
@@ -271,7 +271,8 @@ struct Shared {
 struct State {
     /// `None` once the guest has ended.
     running: Option<Running>,
-    /// Thread that runs the program that has replaced the one for whose end the main thread waits.
+    /// Thread of the new program after an upgrade. The main thread joins it when the former program
+    /// has ended.
     successor: Option<JoinHandle<Ended>>,
 }
 
@@ -314,12 +315,12 @@ impl Shared {
         };
         let settings = &running.settings;
         let started = settings.start(&request.program, OsStr::new(&request.file_name), wasm)?;
-        let candidate =
-            Candidate::run(started).map_err(|error| failure(Exit::Failed, format!("thread: {}", words(error))))?;
+        let candidate = Candidate::run(started)
+            .map_err(|error| failure(Exit::Failed, format!("cannot start a thread: {}", words(error))))?;
         let switched = candidate.check(request).and_then(|()| {
             kernel::replace(&candidate.started.instance, name, settings.log.as_fd()).map_err(|errno| match errno {
                 Errno::SHUTDOWN | Errno::NOENT => {
-                    failure(Exit::Failed, "the service or the new program has ended".to_owned())
+                    failure(Exit::Failed, "the service or the new program ended during the upgrade".to_owned())
                 }
                 _ => refused(name, errno),
             })
@@ -336,14 +337,17 @@ impl Shared {
         let former = mem::replace(&mut running.instance, instance);
         let former_service = mem::replace(&mut running.service, service);
         let was_reactor = mem::replace(&mut running.is_reactor, is_reactor);
-        // If the main thread has not looked for the former program yet, it now finds the new one.
+        // A main thread that has not taken an earlier successor joins the newest one.
         *successor = Some(thread);
         drop(state);
         let drain = request.drain.unwrap_or(if was_reactor { DRAIN } else { Duration::ZERO });
         if !has_ended(&former_service, drain) {
             let _ = kernel::kill(&former);
             if was_reactor || request.drain.is_some() {
-                notes.push(format!("the former program was killed after {}", humantime::format_duration(drain)));
+                notes.push(format!(
+                    "the former program was killed after {}, and its unfinished calls failed (--drain)",
+                    humantime::format_duration(drain)
+                ));
             }
             has_ended(&former_service, KILL_TIME);
         }
@@ -383,12 +387,12 @@ impl Candidate {
     /// has run for some time.
     fn check(&self, request: &Upgrade) -> Result<(), Failure> {
         let failure = |exit, reason: String| Failure::new(exit, request.program.as_str(), reason);
-        let died = |reason: String| failure(Exit::Failed, format!("the new program ended: {reason}"));
+        let died = |reason: String| failure(Exit::Refused, format!("the new program ended: {reason}"));
         if !self.started.is_reactor {
             return match self.ended.recv_timeout(request.settle) {
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Ok(reason) => Err(died(reason)),
-                Err(RecvTimeoutError::Disconnected) => Err(died("its thread has ended".to_owned())),
+                Err(RecvTimeoutError::Disconnected) => Err(died("internal error".to_owned())),
             };
         }
         let instance = &*self.started.instance;
@@ -397,7 +401,7 @@ impl Candidate {
                 instance.function(HEALTH).map_err(|refusal| failure(Exit::Failed, format!("{HEALTH}: {refusal}")))?;
             let ty = &function.export.ty;
             if !ty.params().is_empty() || ty.results() != [wasmparser::ValType::I32] {
-                return Err(failure(Exit::Failed, format!("{HEALTH}: its type is not [] -> [i32]")));
+                return Err(failure(Exit::Refused, format!("{HEALTH}: its type is not [] -> [i32]")));
             }
             function
         } else {
@@ -410,7 +414,7 @@ impl Candidate {
                 // An i32 is in the lower half.
                 let result =
                     results.first().map_or(0, |bits| u32::try_from(bits & 0xffff_ffff).unwrap_or(0).cast_signed());
-                Err(failure(Exit::Failed, format!("the new program is not healthy: {HEALTH} has returned {result}")))
+                Err(failure(Exit::Refused, format!("the new program is not healthy: {HEALTH} has returned {result}")))
             }
             Ok(Called::Ended(result)) => Err(died(reason_of(&Ok(result)))),
             // The reactor is initialised, and has no function with that number.
@@ -420,7 +424,10 @@ impl Candidate {
             }
             Err(Errno::TIMEDOUT | Errno::INPROGRESS) => {
                 let timeout = humantime::format_duration(request.health_timeout);
-                Err(failure(Exit::Limit, format!("the new program is not ready after {timeout}")))
+                Err(failure(
+                    Exit::Limit,
+                    format!("_initialize or {HEALTH} did not return within {timeout} (--health-timeout)"),
+                ))
             }
             Err(errno) => Err(failure(Exit::Failed, words(errno.into()))),
         }
@@ -452,10 +459,11 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<(Settings, Started, [Own
     let wasm = source.into_wasm(module_size_max(&device()?)?)?;
     read_from(stdio, args.stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
     let fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(name, "pipe", errno));
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(name, "cannot create a pipe", errno));
     let ((from_output, output), (from_error, error)) = (pipe()?, pipe()?);
-    let (writer, log) = make_log(args)
-        .map_err(|error| Failure::new(Exit::Failed, name.to_string(), format!("log: {}", words(error))))?;
+    let (writer, log) = make_log(args).map_err(|error| {
+        Failure::new(Exit::Failed, name.to_string(), format!("cannot create the log: {}", words(error)))
+    })?;
     let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
         .map_err(|errno| failed(name, "standard input", errno))?;
     let env = guest_env(&args.guest)
@@ -489,8 +497,9 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     // Without the socket, for example without a writable /run, the service cannot be upgraded.
     let listener = Listener::new(name).ok().map(Arc::new);
     let is_copied = args.foreground;
-    let thread_failed =
-        |error: io::Error| Failure::new(Exit::Failed, name.to_string(), format!("thread: {}", words(error)));
+    let thread_failed = |error: io::Error| {
+        Failure::new(Exit::Failed, name.to_string(), format!("cannot start a thread: {}", words(error)))
+    };
     let copier =
         thread::Builder::new().spawn(move || output::copy(output, error, writer, is_copied)).map_err(thread_failed)?;
     let running = Running { settings, instance: Arc::clone(&instance), service, is_reactor };
@@ -506,8 +515,8 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         // From here on, the caller's terminal and its signals are not those of the service. Until
         // here, Ctrl-C ends the supervisor, which may be compiling or waiting for a file. The
         // leader of a session must also not open a terminal, which would become that of the session.
-        process::setsid().map_err(|errno| failed(name, "session", errno))?;
-        process::chdir("/").map_err(|errno| failed(name, "/", errno))?;
+        process::setsid().map_err(|errno| failed(name, "cannot create a session", errno))?;
+        process::chdir("/").map_err(|errno| failed(name, "cannot change to /", errno))?;
         inherited::close().map_err(|error| {
             Failure::new(Exit::Failed, name.to_string(), format!("inherited descriptors: {}", words(error)))
         })?;
@@ -550,7 +559,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
 }
 
 /// Runs `instance`, and then waits for the programs that replace it. Returns how the last one ended,
-/// and what has the name of the service.
+/// and the program that has the name.
 fn until_end(instance: Arc<KernelInstance>, shared: &Shared) -> (Ended, Option<Running>) {
     let mut result = run::until_end(&*instance);
     drop(instance);

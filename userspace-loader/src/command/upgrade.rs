@@ -6,17 +6,23 @@ use super::{
     complain,
     device,
     module_size_max,
-    service::find, //
+    service::{
+        find,
+        refused, //
+    }, //
 };
 use crate::{
     cli::service::UpgradeArgs,
     device::words,
     exit::Exit,
     failure::Failure,
-    service::control::{
-        self,
-        Answer,
-        Upgrade, //
+    service::{
+        State,
+        control::{
+            self,
+            Answer,
+            Upgrade, //
+        }, //
     },
     source::{
         self,
@@ -36,8 +42,11 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<Exit, Failure> {
     source.check()?;
     let device = device()?;
     let wasm = source.into_wasm(module_size_max(&device)?)?;
-    // The name must exist, whatever is in the folder of the sockets.
-    find(&device, name)?;
+    // Whatever is in the folder of the sockets.
+    let service = find(&device, name)?.describe().map_err(|errno| refused(name, errno))?;
+    if matches!(service.state, State::Ended(_)) {
+        return Err(failed(Exit::Failed, "the service has ended; kwasmi spawn starts it again".to_owned()));
+    }
     let request = Upgrade {
         program: source::name(&args.file),
         file_name: args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy().into_owned(),
@@ -48,15 +57,20 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<Exit, Failure> {
     let answer = control::upgrade(name, &request, &wasm).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => failed(
             Exit::Failed,
-            "the service cannot be upgraded: its supervisor has no socket in /run/kwasmi".to_owned(),
+            "the supervisor has no socket in /run/kwasmi; stop the service and spawn it again when /run is writable"
+                .to_owned(),
         ),
         ErrorKind::PermissionDenied => {
-            failed(Exit::Failed, "not permitted: the service belongs to another user".to_owned())
+            failed(Exit::Failed, "not permitted: run as root or as the user of the supervisor".to_owned())
         }
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
             failed(Exit::Failed, "the supervisor ended during the upgrade".to_owned())
         }
-        _ => failed(Exit::Failed, format!("upgrade: {}", words(error))),
+        ErrorKind::InvalidData | ErrorKind::Other => failed(
+            Exit::Failed,
+            "unexpected answer of the supervisor, which may have another version: spawn it again".to_owned(),
+        ),
+        _ => failed(Exit::Failed, format!("socket of the supervisor: {}", words(error))),
     })?;
     match answer {
         Answer::Done { notes } => {

@@ -2,7 +2,7 @@
 
 //! Requests to a supervisor, over a stream socket in `/run/kwasmi`.
 //!
-//! A connection carries one request and one answer. Each is a JSON object behind its length, a
+//! A connection carries one request and one answer. Each is a JSON object, preceded by its length, a
 //! little-endian u32. The module follows the request, up to the end of the stream. Only the user of
 //! the supervisor and root can connect: the socket has the mode 0600.
 
@@ -50,9 +50,9 @@ const CLIENT_TIME: Duration = Duration::from_secs(10);
 /// Request to replace the program of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgrade {
-    /// Name of the new program in messages.
+    /// File of the new program, for messages.
     pub program: String,
-    /// File name of the new program: its first argument.
+    /// First argument of the new program (`argv[0]`).
     pub file_name: String,
     /// Longest time for the initialisation of a reactor and its health check.
     pub health_timeout: Duration,
@@ -70,7 +70,7 @@ pub enum Answer {
         /// Notes, such as the reason for which the program is interpreted.
         notes: Vec<String>,
     },
-    /// The service runs its former program, or has ended.
+    /// The upgrade failed. The former program keeps the name, unless the service has ended.
     Refused {
         /// Exit status of the command.
         status: u8,
@@ -139,8 +139,8 @@ impl Listener {
         Ok(Self { socket, path, id: (file.dev(), file.ino()) })
     }
 
-    /// Waits for requests and answers them with `serve`, which gets a request and at most `size_max`
-    /// + 1 bytes of the module. A client that sends no valid request gets no answer.
+    /// Waits for requests and answers them with `serve`, which gets a request and the
+    /// module, or its first `size_max + 1` bytes. A client that sends no valid request gets no answer.
     ///
     /// # Errors
     ///
