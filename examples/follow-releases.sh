@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Keeps a service at the newest release in a directory. The directory can be a mounted share: the
-# devices that mount it run new releases without a reboot.
+# devices that mount it run new releases without a reboot. Files whose manifest has another name or
+# version are ignored.
 #
 #     follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...
 #
@@ -16,7 +17,7 @@ set -u
 name=${1:?usage: follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...}
 directory=${2:?usage: follow-releases.sh NAME DIRECTORY [SPAWN-OPTION]...}
 shift 2
-running=0 refused=
+refused=
 
 # versions: prints the versions of the releases in ascending order.
 versions() {
@@ -27,28 +28,34 @@ versions() {
 }
 # is_newer VERSION OTHER
 is_newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -t . -n -k 1,1 -k 2,2 -k 3,3 | tail -n 1)" = "$1" ]; }
-is_running() { kwasmi ps -j "$name" 2>/dev/null | grep -q '"state":"running"'; }
+# field NAME: prints a field of the service, such as its version.
+field() { kwasmi ps -j "$name" 2>/dev/null | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+# is_release VERSION: checks that the manifest has the name and the version of the file's name.
+is_release() {
+  kwasmi inspect -j "$directory/$name-$1.wasm" 2>/dev/null | grep -qF "\"manifest\":{\"name\":\"$name\",\"version\":\"$1\""
+}
 
 while :; do
-  is_running || running=0
+  running=0
+  [ "$(field state)" != running ] || running=$(field version)
   # The newest release that was not refused.
   newest=0
   for version in $(versions); do
     case " $refused " in
     *" $version "*) ;;
-    *) newest=$version ;;
+    *) ! is_release "$version" || newest=$version ;;
     esac
   done
   if is_newer "$newest" "$running"; then
     file=$directory/$name-$newest.wasm
-    if is_running; then
+    if [ "$running" != 0 ]; then
       kwasmi upgrade "$name" "$file"
     else
       kwasmi spawn "$@" "$name" "$file"
     fi
     case $? in
     0)
-      running=$newest
+      running=$(field version)
       echo "$name runs version $running"
       kwasmi min-version "$name" "$running"
       ;;

@@ -232,7 +232,7 @@ impl Turns {
             return Err(result.err().unwrap_or(ERESTARTSYS));
         }
         if state.is_over {
-            return Err(ESHUTDOWN);
+            state.check_entry()?;
         }
         drop(state);
         let turn = Turn { turns: self };

@@ -241,34 +241,34 @@ impl Service {
         self.changed.notify_all();
     }
 
-    /// Records that another instance has taken over the name, wakes waiting tasks, and lets no
-    /// further calls in.
-    fn set_replaced(&self) {
-        let mut state = self.state.lock();
-        state.is_removed = true;
-        state.is_replaced = true;
-        let instance = state.instance.clone();
-        drop(state);
-        self.changed.notify_all();
-        if let Some(instance) = instance {
-            instance.drain();
-        }
-    }
-
-    /// Checks that the current process may give the name of this service to another instance.
+    /// Records that the current process gives the name to another instance. From then on, KILL and
+    /// REMOVE fail: they are meant for what has the name.
     ///
     /// # Errors
     ///
-    /// `EPERM` if another process published the service; `ESHUTDOWN` if the guest has ended.
-    fn check_replace(&self) -> Result {
-        let state = self.state.lock();
-        if matches!(state.phase, Phase::Ended(_)) {
+    /// `EPERM` if another process published the service; `ESHUTDOWN` if the guest has ended or was
+    /// killed.
+    fn begin_replace(&self) -> Result {
+        let mut state = self.state.lock();
+        if matches!(state.phase, Phase::Ended(_)) || self.runner.is_killed() {
             return Err(ESHUTDOWN);
         }
         let current = kernel::current!();
         match &state.process {
-            Some(process) if core::ptr::eq::<Task>(&**process, current.group_leader()) => Ok(()),
-            _ => Err(EPERM),
+            Some(process) if core::ptr::eq::<Task>(&**process, current.group_leader()) => {}
+            _ => return Err(EPERM),
+        }
+        state.is_removed = true;
+        state.is_replaced = true;
+        Ok(())
+    }
+
+    /// Wakes the tasks that wait for the service, whose name another instance has, and lets no
+    /// further calls in.
+    fn drain(&self) {
+        self.changed.notify_all();
+        if let Ok(instance) = self.instance() {
+            instance.drain();
         }
     }
 
@@ -318,9 +318,9 @@ impl Service {
     fn wait(&self, arg: &Argument) -> Result<isize> {
         let request: kwasmi_wait = arg.read()?;
         let is_over: fn(&State) -> bool = match request.state {
-            KWASMI_SERVICE_ENDED => |state| {
-                matches!(state.phase, Phase::Ended(_)) || state.is_removed && !state.is_replaced
-            },
+            KWASMI_SERVICE_ENDED => {
+                |state| state.is_removed || matches!(state.phase, Phase::Ended(_))
+            }
             KWASMI_SERVICE_REMOVED => |state| state.is_removed,
             _ => return Err(EINVAL),
         };
@@ -349,6 +349,9 @@ impl Service {
             {
                 return Err(EINTR);
             }
+        }
+        if state.is_replaced && request.state == KWASMI_SERVICE_ENDED {
+            return Err(ESTALE);
         }
         Ok(0)
     }
@@ -382,7 +385,12 @@ impl Service {
     /// Implements `KWASMI_IOC_KILL` on a service descriptor.
     fn kill(&self) -> Result<isize> {
         self.check_caller()?;
-        if let Ok(instance) = self.instance() {
+        // The lock is held meanwhile, so that a service that was killed gives its name to no other.
+        let state = self.state.lock();
+        if state.is_replaced {
+            return Err(ESTALE);
+        }
+        if let Some(instance) = &state.instance {
             instance.kill();
         }
         Ok(0)
@@ -410,9 +418,14 @@ impl Service {
     /// Implements `KWASMI_IOC_REMOVE`.
     fn remove(this: ArcBorrow<'_, Self>) -> Result<isize> {
         this.check_caller()?;
-        if !this.has_ended() {
+        let state = this.state.lock();
+        if state.is_replaced {
+            return Err(ESTALE);
+        }
+        if !matches!(state.phase, Phase::Ended(_)) {
             return Err(EBUSY);
         }
+        drop(state);
         registry::withdraw(&this);
         Ok(0)
     }
@@ -449,23 +462,38 @@ impl AnonFile for Service {
     }
 }
 
+/// Service whose name another instance has taken over. The drop lets no further calls in. It may
+/// drop the last reference to the instance, so no lock of another instance may be held.
+pub(crate) struct Former(Arc<Service>);
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        self.0.drain();
+    }
+}
+
 /// Handle of an instance on its service.
 pub(crate) struct Published(Arc<Service>);
 
 impl Published {
-    /// Gives `service` its name; if `replaces` is set, that of a service of the same process. The
-    /// service holds its instance until [`Published::close`].
+    /// Gives `service` its name. The service holds its instance until [`Published::close`].
     ///
     /// # Errors
     ///
-    /// The errors of [`registry::add`] or [`registry::replace`].
-    pub(crate) fn new(service: Arc<Service>, replaces: bool) -> Result<Self> {
-        if replaces {
-            registry::replace(service.clone())?;
-        } else {
-            registry::add(service.clone())?;
-        }
+    /// `EEXIST` if the name belongs to a service that has not ended; `ENOMEM`.
+    pub(crate) fn new(service: Arc<Service>) -> Result<Self> {
+        registry::add(service.clone())?;
         Ok(Self(service))
+    }
+
+    /// Gives `service` the name of another service of the current process, which is also returned.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`registry::replace`].
+    pub(crate) fn in_place(service: Arc<Service>) -> Result<(Self, Former)> {
+        let former = registry::replace(service.clone())?;
+        Ok((Self(service), Former(former)))
     }
 
     /// Records that the guest has begun to run.

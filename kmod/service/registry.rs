@@ -80,21 +80,20 @@ pub(super) fn add(service: Arc<Service>) -> Result {
     Ok(())
 }
 
-/// Gives `service` the name of another service, which the current process published. The name
-/// belongs to one of them at any time.
+/// Gives `service` the name of another service, which the current process published, and returns the
+/// other one. The name belongs to one of them at any time.
 ///
 /// # Errors
 ///
 /// `ENOENT` if no service has the name; `EPERM` if another process published it; `ESHUTDOWN` if its
-/// guest has ended.
-pub(super) fn replace(service: Arc<Service>) -> Result {
+/// guest has ended or was killed.
+pub(super) fn replace(service: Arc<Service>) -> Result<Arc<Service>> {
     let mut services = SERVICES.lock();
     let before = services.get(&service.name).cloned().ok_or(ENOENT)?;
-    before.check_replace()?;
+    before.begin_replace()?;
+    // This needs no memory and does not fail, as the table has the name.
     services.set(service.name, service, usize::MAX)?;
-    drop(services);
-    before.set_replaced();
-    Ok(())
+    Ok(before)
 }
 
 /// Removes `service` from the table, unless another service has its name.

@@ -586,6 +586,8 @@ struct kwasmi_list_services {
  * the service has lost its name (KWASMI_SERVICE_REMOVED). A signal that the process handles
  * interrupts the call; the kernel restarts it only if `timeout` is KWASMI_UNLIMITED.
  *
+ * ESTALE	`state` is KWASMI_SERVICE_ENDED, and another instance has taken over the name:
+ *		KWASMI_IOC_FIND returns its service fd.
  * EINVAL	`state` is neither of these states.
  * ETIMEDOUT	`timeout` has passed.
  * EINTR	A signal was handled, and `timeout` is not KWASMI_UNLIMITED or the handler
@@ -604,7 +606,8 @@ struct kwasmi_wait {
  *
  * KWASMI_IOC_KILL, KWASMI_IOC_LOG and KWASMI_IOC_REMOVE fail with EPERM on a service fd unless the
  * caller has CAP_SYS_ADMIN, or its effective user is that of the process that published the
- * service and is not root of the machine.
+ * service and is not root of the machine. KWASMI_IOC_KILL and KWASMI_IOC_REMOVE fail with ESTALE if
+ * another instance has taken over the name.
  *
  * KWASMI_IOC_KILL on a service fd terminates the guest, running or not.
  *

@@ -102,8 +102,9 @@ struct kwasmi_fd kwasmi_stream(int fd, uint32_t guest_fd);
 int kwasmi_instance_start(int module, const struct kwasmi_start_options *options, struct kwasmi_error *error);
 
 /*
- * Makes an instance that has not run a service. KWASMI_IOC_LOG returns the regular file `log`; -1:
- * none. The errors are those of KWASMI_IOC_PUBLISH. The caller needs CAP_SYS_ADMIN.
+ * Publishes an instance as the service `name`. The instance must not have run. `log` is a descriptor
+ * of a regular file, which KWASMI_IOC_LOG returns to other processes, or -1. The errors are those of
+ * KWASMI_IOC_PUBLISH. The caller needs CAP_SYS_ADMIN.
  */
 int kwasmi_instance_publish(int instance, const char *name, int log);
 
@@ -130,6 +131,7 @@ int kwasmi_service_describe(int service, struct kwasmi_service *description);
  * KWASMI_UNLIMITED.
  *
  * -ETIMEDOUT	`timeout` has passed.
+ * -ESTALE	`state` is KWASMI_SERVICE_ENDED, and the service was upgraded: find it again.
  */
 int kwasmi_service_wait(int service, uint32_t state, uint64_t timeout);
 
@@ -144,6 +146,7 @@ int kwasmi_service_ending(int service, struct kwasmi_ending *ending);
  * Ends the guest of a service or an instance. The guest may still run when this function returns.
  *
  * -EPERM	The service belongs to another user.
+ * -ESTALE	The service was upgraded: find it again.
  */
 int kwasmi_service_kill(int service);
 
@@ -152,6 +155,7 @@ int kwasmi_service_kill(int service);
  *
  * -EBUSY	The guest has not ended.
  * -EPERM	The service belongs to another user.
+ * -ESTALE	The service was upgraded: find it again.
  */
 int kwasmi_service_remove(int service);
 

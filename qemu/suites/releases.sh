@@ -25,6 +25,9 @@ says() { within 20 grep -qF "$1" follow.log || { cat follow.log; return 1; }; }
 
 starts_the_newest() { release 1.9.8 && release 1.10.1 && runs 1 && equal "web runs version 1.10.1" "$(cat follow.log)"; }
 follows() { release 1.10.2 && runs 2 && release 1.10.10 && runs 10; }
+ignores_renamed_files() {
+    cp releases/web-1.10.10.wasm releases/web-999.0.0.wasm && sleep 3 && runs 10 && equal 3 "$(grep -c 'web runs version' follow.log)"
+}
 refuses() {
     release 2.0.0 "(i32.const 1)" && says "web-2.0.0.wasm: the new program is not healthy: kwasmi_health has returned 1" &&
         release 2.0.1 "" other && says "web-2.0.1.wasm: " && release 2.0.2 unreachable && says "web-2.0.2.wasm: the new program ended: trap" &&
@@ -33,17 +36,20 @@ refuses() {
 older_ones_are_refused() {
     rm releases/* && release 1.10.2 && sleep 3 && runs 10 || return
     kwasmi upgrade web releases/web-1.10.2.wasm 2>err
-    equal 126 $? && grep -q "web: .*minimum version" err || { cat err; return 1; }
+    equal 126 $? && grep -q "older than the minimum version" err || { cat err; return 1; }
 }
-continues() { release 2.0.3 && runs 3 && equal 4 "$(grep -c 'web runs version' follow.log)"; }
+# started COUNT: waits until the service was started or upgraded COUNT times.
+started() { within 20 sh -c "[ \"\$(grep -c 'web runs version' follow.log)\" = $1 ]"; }
+continues() { release 2.0.3 && runs 3 && started 4; }
 restarts() {
-    kwasmi kill web && runs 3 && equal 5 "$(grep -c 'web runs version' follow.log)" && equal "web runs version 2.0.3" "$(tail -n 1 follow.log)"
+    kwasmi kill web && runs 3 && started 5 && equal "web runs version 2.0.3" "$(tail -n 1 follow.log)"
 }
 
 INTERVAL=1 sh /host/follow-releases.sh web releases >follow.log 2>&1 &
 follower=$!
 check "the service starts with the newest release" starts_the_newest
 check "the service is upgraded to newer releases" follows
+check "a file with another version in its manifest is ignored" ignores_renamed_files
 check "releases that are unhealthy, trap or have another signer are refused" refuses
 check "older releases are refused" older_ones_are_refused
 check "the service is upgraded after refused releases" continues

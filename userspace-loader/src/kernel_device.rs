@@ -356,6 +356,19 @@ impl Device for KernelDevice {
 #[derive(Debug)]
 pub struct KernelModule(OwnedFd);
 
+impl AsFd for KernelModule {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for KernelModule {
+    /// Takes over a module fd. Any other descriptor fails in its ioctls.
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
 /// Highest number of helpers.
 const HELPERS_MAX: usize = 1024;
 

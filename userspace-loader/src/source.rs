@@ -176,7 +176,7 @@ fn begins_text(head: &[u8]) -> bool {
 }
 
 /// Returns the reason for the refusal of a module that is larger than `max` bytes.
-pub(crate) fn too_large(max: u64) -> String {
+fn too_large(max: u64) -> String {
     let limit = Limit(uapi::KWASMI_LIMIT_MODULE_SIZE);
     format!("{} (the module is larger)", Reached { limit, value: max })
 }

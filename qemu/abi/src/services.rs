@@ -110,7 +110,7 @@ pub(crate) fn result(service: &OwnedFd) -> Result<kwasmi_run, i32> {
 }
 
 /// Calls an ioctl without an argument.
-fn plain(service: &OwnedFd, command: u32) -> Answer {
+pub(crate) fn plain(service: &OwnedFd, command: u32) -> Answer {
     // SAFETY: The commands that the tests pass take no argument: the kernel writes no memory.
     unsafe { ioctl(service.as_raw_fd(), u64::from(command), 0) }
 }

@@ -21,6 +21,7 @@ use crate::{
     services::{
         describe,
         find,
+        plain,
         publish_named,
         replace,
         result,
@@ -96,12 +97,17 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(describe(&of_second).state, uapi::KWASMI_SERVICE_RUNNING);
         assert_eq!(describe(&of_first).state, uapi::KWASMI_SERVICE_REMOVED);
         assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_REMOVED, 0), Ok(0));
-        assert_eq!(wait_for_end(&of_first), Ok(0));
+        assert_eq!(wait_for_end(&of_first), Err(libc::ESTALE));
+        for command in [uapi::IOC_KILL, uapi::IOC_REMOVE] {
+            assert_eq!(plain(&of_first, command), Err(libc::ESTALE));
+        }
+        let instance = first.instance.clone();
+        assert_retired(first);
         let end = result(&of_first).expect("ended");
         assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 0));
         assert_eq!(call(&of_first, "add", &[5]), Err(libc::ESTALE));
-        assert_eq!(call(&first.instance, "add", &[5]), Err(libc::ESTALE));
-        assert_retired(first);
+        assert_eq!(call(&instance, "add", &[5]), Err(libc::ESTALE));
+        drop(instance);
         // The former instance is freed.
         assert_eq!(calls::function(&of_first, b"add").err(), Some(libc::ESTALE));
         assert_eq!(call(&of_second, "add", &[1]), Ok(vec![1]));
@@ -117,7 +123,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(replace(&second.instance, "name"), Ok(0));
         assert_eq!(call(&of_first, "add", &[1000]), Err(libc::ESTALE));
         assert_eq!(call(&find("name").expect("there"), "add", &[7]), Ok(vec![7]));
-        assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_ENDED, 50_000_000), Err(libc::ETIMEDOUT));
+        assert_eq!(result(&of_first).err(), Some(libc::EAGAIN));
         feed.write_all(&[10]).expect("room");
         assert_eq!(running.join().expect("no panic"), Ok(vec![10]));
         for (waiting, sum) in waiting.into_iter().zip(11..) {
@@ -130,12 +136,15 @@ pub(crate) fn tests(tests: &mut Tests) {
         let (input, _feed) = pipe().expect("a pipe");
         let (first, of_first) = published(Served::new(&[grant(input.as_raw_fd(), 0)]));
         let running = caller(&first.instance, "wait", &[]);
+        let waiting = caller(&first.instance, "add", &[1]);
         let second = Served::new(&[]);
         assert_eq!(replace(&second.instance, "name"), Ok(0));
         signals::kill(first.instance.as_raw_fd());
         assert!(running.join().is_err(), "the guest ended during the call");
+        // A call that waits has not run, so it can be repeated.
+        assert_eq!(waiting.join().expect("no panic"), Err(libc::ESTALE));
         assert_eq!(first.end().status, uapi::KWASMI_KILLED);
-        assert_eq!(wait_for_end(&of_first), Ok(0));
+        assert_eq!(result(&of_first).expect("ended").status, uapi::KWASMI_KILLED);
         assert_eq!(call(&find("name").expect("there"), "add", &[7]), Ok(vec![7]));
         second.kill();
     });
@@ -171,6 +180,29 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(replace(&second.instance, "name"), Err(libc::ESHUTDOWN));
         second.kill();
     });
+    tests.add("a service that is to end gives its name to no other instance", || {
+        let (input, _feed) = pipe().expect("a pipe");
+        let (first, of_first) = published(Served::new(&[grant(input.as_raw_fd(), 0)]));
+        // Its serving task waits, and ends the guest soon after the kill.
+        assert_eq!(plain(&of_first, uapi::IOC_KILL), Ok(0));
+        let second = Served::new(&[]);
+        assert_eq!(replace(&second.instance, "name"), Err(libc::ESHUTDOWN));
+        assert_eq!(first.end().status, uapi::KWASMI_KILLED);
+        assert_eq!(wait_for_end(&of_first), Ok(0));
+        second.kill();
+    });
+    tests.add("tasks that wait for the end of a service learn that its name has moved", || {
+        let (first, of_first) = published(Served::new(&[]));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait_for_end(&of_first));
+            thread::sleep(std::time::Duration::from_millis(50));
+            let second = Served::new(&[]);
+            assert_eq!(replace(&second.instance, "name"), Ok(0));
+            assert_eq!(waiter.join().expect("no panic"), Err(libc::ESTALE));
+            second.kill();
+        });
+        assert_retired(first);
+    });
     tests.add("a running program takes over the name of another one, which runs on", || {
         let module = module(LOOP);
         let (first, second) = (start(&module), start(&module));
@@ -181,7 +213,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             thread::sleep(std::time::Duration::from_millis(100));
             assert_eq!(replace(&second, "name"), Ok(0));
             assert_eq!(describe(&find("name").expect("there")).state, uapi::KWASMI_SERVICE_RUNNING);
-            assert_eq!(wait(&of_first, uapi::KWASMI_SERVICE_ENDED, 50_000_000), Err(libc::ETIMEDOUT));
+            assert_eq!(result(&of_first).err(), Some(libc::EAGAIN));
             for instance in [&first, &second] {
                 signals::kill(instance.as_raw_fd());
             }

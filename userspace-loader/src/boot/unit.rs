@@ -162,7 +162,8 @@ pub fn service_unit(name: &Name, source: &Path, config: &ServiceConfig) -> Strin
         line(format_args!("AmbientCapabilities=CAP_SYS_ADMIN{low_port}"));
         line(format_args!("CapabilityBoundingSet=CAP_SYS_ADMIN{low_port}"));
     }
-    text + COMMON
+    // The supervisor makes the socket for kwasmi upgrade there.
+    text + COMMON + &format!("RuntimeDirectory=kwasmi/{name}\n")
 }
 
 /// Returns the unit of a service whose file has mistakes. Its start fails and prints them, so that

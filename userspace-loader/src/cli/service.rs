@@ -4,6 +4,7 @@
 //! `wait`, `upgrade`, `stop`, `kill` and `rm`.
 
 use super::{
+    EngineArg,
     GuestArgs,
     LimitArgs,
     file_and_args, //
@@ -237,8 +238,8 @@ pub struct CallArgs {
 /// Arguments of `upgrade`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The supervisor of the service loads and starts the new program with the options that kwasmi spawn was given, and then
-gives it the name of the service. Until then the former program serves all calls. The former program then finishes its
+Loads the new program. The supervisor of the service starts it with the options that kwasmi spawn was given, and then gives
+it the name of the service. The limits below apply to the load; those of kwasmi spawn apply to the guest. Until then the former program serves all calls. The former program then finishes its
 running and queued calls, and ends. If the new program is refused or traps, or its function kwasmi_health does not return
 0, the former program keeps the name.
 
@@ -269,6 +270,14 @@ pub struct UpgradeArgs {
     /// New program, in Wasm or its text format ("-": standard input)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// Engine.
+    #[command(flatten)]
+    pub engine: EngineArg,
+
+    /// Limits of the load. This is the last field, as in [`SpawnArgs`].
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Arguments of `rm`.

@@ -86,16 +86,14 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     let failed = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
     let device = device()?;
-    let begin = Instant::now();
     let (mut service, mut function) = find_function(&device, args)?;
     let invocation = Invocation::new(std::slice::from_ref(&function.export), &args.function, &args.args)
         .map_err(|reason| failed(Exit::Failed, reason))?;
     let input = args.input.as_deref().map(read).transpose()?.unwrap_or_default();
     let output_size = if args.output.is_some() { KWASMI_CALL_BYTES_MAX } else { 0 };
+    let begin = Instant::now();
+    let mut rest = args.timeout;
     let called = loop {
-        let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let rest = args.timeout.map(|timeout| timeout.get().saturating_sub(elapsed));
-        let rest = rest.map(|rest| NonZeroU64::new(rest).unwrap_or(NonZeroU64::MIN));
         let called = service.call(&function, &invocation.args, &input, output_size, rest);
         if called != Err(Errno::STALE) {
             break called;
@@ -106,6 +104,13 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
         if function.export != before {
             let reason = format!("the service was upgraded, and {} has another type now", line(&before.name));
             return Err(failed(Exit::Failed, reason));
+        }
+        let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if let Some(timeout) = args.timeout {
+            rest = NonZeroU64::new(timeout.get().saturating_sub(elapsed));
+            if rest.is_none() {
+                break Err(Errno::TIMEDOUT);
+            }
         }
     };
     let timeout = || humantime::format_duration(Duration::from_nanos(args.timeout.map_or(0, NonZeroU64::get)));

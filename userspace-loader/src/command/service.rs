@@ -188,30 +188,21 @@ pub(super) fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     let device = device()?;
     let begin = Instant::now();
-    let mut service = find(&device, name)?;
     let result = loop {
-        let pid = service.describe().map_err(|errno| refused(name, errno))?.pid;
+        let service = find(&device, name)?;
         let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let rest = args.timeout.map(|timeout| timeout.get().saturating_sub(elapsed));
         // Even without time left, the service may have ended.
-        service.wait_for_end(rest.map(|rest| NonZeroU64::new(rest).unwrap_or(NonZeroU64::MIN))).map_err(|errno| {
-            match errno {
-                Errno::TIMEDOUT => {
-                    let timeout = Duration::from_nanos(args.timeout.map_or(0, NonZeroU64::get));
-                    let reason = format!("has not ended within {}", humantime::format_duration(timeout));
-                    Failure::new(Exit::Limit, name.to_string(), reason)
-                }
-                _ => refused(name, errno),
+        match service.wait_for_end(rest.map(|rest| NonZeroU64::new(rest).unwrap_or(NonZeroU64::MIN))) {
+            Ok(()) => break service.result().map_err(|errno| refused(name, errno))?,
+            // The program was replaced.
+            Err(Errno::STALE) => {}
+            Err(Errno::TIMEDOUT) => {
+                let timeout = Duration::from_nanos(args.timeout.map_or(0, NonZeroU64::get));
+                let reason = format!("has not ended within {}", humantime::format_duration(timeout));
+                return Err(Failure::new(Exit::Limit, name.to_string(), reason));
             }
-        })?;
-        let result = service.result().map_err(|errno| refused(name, errno))?;
-        let is_removed = service.describe().map_err(|errno| refused(name, errno))?.state == State::Removed;
-        match find(&device, name) {
-            // The program was replaced: the supervisor is the same.
-            Ok(next) if is_removed && pid.is_some() && next.describe().is_ok_and(|service| service.pid == pid) => {
-                service = next;
-            }
-            _ => break result,
+            Err(errno) => return Err(refused(name, errno)),
         }
     };
     let exit = result.ending.exit();
@@ -221,18 +212,35 @@ pub(super) fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Calls `f` with the service `name`, again if its program was replaced meanwhile.
+fn with_service<T>(
+    device: &KernelDevice,
+    name: &Name,
+    f: impl Fn(&KernelService) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    loop {
+        match f(&KernelService::find(device, name)?) {
+            Err(Errno::STALE) => {}
+            result => return result,
+        }
+    }
+}
+
 /// Ends a service, waits for its end, and removes its name.
 fn end(device: &KernelDevice, name: &Name) -> Result<(), Failure> {
-    let service = find(device, name)?;
-    service.kill().map_err(|errno| refused(name, errno))?;
-    service.wait_for_end(Some(STOP_TIME)).map_err(|errno| match errno {
+    // A service that was killed gives its name to no other instance.
+    let ended = with_service(device, name, |service| {
+        service.kill()?;
+        service.wait_for_end(Some(STOP_TIME))?;
+        service.remove()
+    });
+    ended.map_err(|errno| match errno {
         Errno::TIMEDOUT => {
             let reason = "was killed, but has not ended within a minute: is its process stopped?";
             Failure::new(Exit::Limit, name.to_string(), reason)
         }
         _ => refused(name, errno),
-    })?;
-    service.remove().map_err(|errno| refused(name, errno))
+    })
 }
 
 /// Calls `f` for each name, and prints its failures. Returns the exit status of the last failure,
@@ -254,7 +262,9 @@ pub(super) fn stop(args: &NameArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) fn kill(args: &NameArgs) -> Result<Exit, Failure> {
-    each(&args.names, |device, name| find(device, name)?.kill().map_err(|errno| refused(name, errno)))
+    each(&args.names, |device, name| {
+        with_service(device, name, KernelService::kill).map_err(|errno| refused(name, errno))
+    })
 }
 
 pub(super) fn rm(args: &RmArgs) -> Result<Exit, Failure> {
@@ -262,7 +272,7 @@ pub(super) fn rm(args: &RmArgs) -> Result<Exit, Failure> {
         if args.force {
             return end(device, name);
         }
-        find(device, name)?.remove().map_err(|errno| match errno {
+        with_service(device, name, KernelService::remove).map_err(|errno| match errno {
             Errno::BUSY => Failure::new(Exit::Failed, name.to_string(), "has not ended; kwasmi rm -f ends it"),
             _ => refused(name, errno),
         })

@@ -28,11 +28,11 @@ use crate::{
     exit::Exit,
     failure::Failure,
     guest_fds::GuestFds,
-    invoke::{
-        self,
-        ExportedFunction, //
+    invoke,
+    kernel_device::{
+        KernelInstance,
+        KernelModule, //
     },
-    kernel_device::KernelInstance,
     run::{
         self,
         Loaded, //
@@ -64,8 +64,7 @@ use crate::{
     signals,
     source::{
         self,
-        Source,
-        too_large, //
+        Source, //
     },
     stdio::{
         self,
@@ -89,6 +88,7 @@ use rustix::{
     process, //
 };
 use std::{
+    collections::BTreeMap,
     env,
     ffi::{
         OsStr,
@@ -116,20 +116,16 @@ use std::{
     },
     sync::{
         Arc,
+        Condvar,
         Mutex,
         MutexGuard,
         PoisonError,
-        mpsc::{
-            self,
-            RecvTimeoutError, //
-        }, //
+        mpsc, //
     },
-    thread::{
-        self,
-        JoinHandle, //
-    },
+    thread,
     time::Duration, //
 };
+use wasmparser::ValType;
 
 /// Line that the supervisor prints on standard output once the service has its name.
 const STARTED: &str = "started\n";
@@ -142,6 +138,9 @@ const HEALTH: &str = "kwasmi_health";
 
 /// Default of the longest time for the calls of a former program to finish.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// Longest time to wait for the end of the output after the end of the guest.
+const COPY_TIME: Duration = Duration::from_secs(5);
 
 /// Longest time to wait for a guest that was killed.
 const KILL_TIME: Duration = Duration::from_secs(10);
@@ -214,21 +213,16 @@ struct Settings {
     log: OwnedFd,
 }
 
-/// Program of a service, loaded and started, but not running.
-struct Started {
-    instance: Arc<KernelInstance>,
-    /// Exported functions.
-    functions: Vec<ExportedFunction>,
-    is_reactor: bool,
-    /// Note for the user: the reason why the program is interpreted.
-    note: Option<String>,
-}
-
 impl Settings {
-    /// Loads and starts the module `wasm`. `program` is its name in messages, and `file_name` the
-    /// first argument of the guest.
-    fn start(&self, program: &str, file_name: &OsStr, wasm: &[u8]) -> Result<Started, Failure> {
-        let failure = |what: &str, reason: String| Failure::new(Exit::Failed, program, format!("{what}: {reason}"));
+    /// Starts a program of `module`. `program` is its name in messages, and `file_name` the first
+    /// argument of the guest.
+    fn start(
+        &self,
+        module: &KernelModule,
+        program: &str,
+        file_name: &OsStr,
+        is_reactor: bool,
+    ) -> Result<KernelInstance, Failure> {
         let (_, words) = self.args.file_and_args();
         let args = [file_name].into_iter().chain(words.iter().map(OsString::as_os_str));
         let mut fds = vec![
@@ -237,50 +231,53 @@ impl Settings {
             stdio::output(self.error.as_fd(), 2),
         ];
         fds.extend_from_slice(self.fds.as_slice());
-        let functions = invoke::exported(wasm).unwrap_or_default();
-        let is_reactor = invoke::is_reactor(&functions).is_some();
         let start = Start {
-            args: strings::join(args).map_err(|reason| failure("arguments", reason))?,
+            args: strings::join(args)
+                .map_err(|reason| Failure::new(Exit::Failed, program, format!("arguments: {reason}")))?,
             env: self.env.clone(),
             fds,
             limits: self.args.limits.requested(),
             reactor: is_reactor,
             ..Start::default()
         };
-        let Loaded { module, identity } =
-            run::load(&device()?, program, wasm, &start.limits, self.args.guest.engine.engine)?;
-        let instance = module
+        module
             .start(&start)
-            .map_err(|refusal| Failure::new(Exit::of_start(refusal.errno), program, refusal.to_string()))?;
-        let note = interpreted(program, &identity);
-        Ok(Started { instance: Arc::new(instance), functions, is_reactor, note })
+            .map_err(|refusal| Failure::new(Exit::of_start(refusal.errno), program, refusal.to_string()))
     }
 }
 
 /// Result of a guest's run.
 type Ended = Result<RunResult, Refusal>;
 
-/// State that the main thread and the thread that serves upgrades share.
+/// Number of a program of this process, in the order of their starts.
+type Number = u64;
+
+/// State that the threads of a supervisor share: the main thread, which waits for the end of the
+/// program that has the name; a thread for each program; and a thread that makes upgrades.
 struct Shared {
     name: Name,
     state: Mutex<State>,
+    /// Notified when a program has ended, or another one has the name.
+    changed: Condvar,
 }
 
-/// State of a supervisor. A thread that replaces the program holds the lock until the new one has
-/// the name.
+/// State of a supervisor.
 struct State {
-    /// `None` once the guest has ended.
+    /// Program that has the name; `None` once the service has ended.
     running: Option<Running>,
-    /// Thread of the new program after an upgrade. The main thread joins it when the former program
-    /// has ended.
-    successor: Option<JoinHandle<Ended>>,
+    /// Program that is checked before it gets the name.
+    candidate: Option<Arc<KernelInstance>>,
+    /// How the other programs and this one have ended.
+    ended: BTreeMap<Number, Ended>,
 }
 
 /// Program that has the name of the service.
 struct Running {
-    settings: Settings,
+    number: Number,
+    settings: Arc<Settings>,
     instance: Arc<KernelInstance>,
-    service: KernelService,
+    /// `None` if no descriptor was free.
+    service: Option<KernelService>,
     is_reactor: bool,
 }
 
@@ -290,153 +287,175 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the answer to a request for an upgrade.
-    fn upgrade(&self, request: &Upgrade, wasm: &[u8], size_max: u64) -> Answer {
-        if wasm.len() as u64 > size_max {
-            return Answer::Refused { status: Exit::Limit.status(), reason: too_large(size_max) };
+    /// Runs a program in a new thread, which stores how it has ended.
+    fn run(self: &Arc<Self>, number: Number, instance: Arc<KernelInstance>) -> Result<(), Failure> {
+        let shared = Arc::clone(self);
+        let run = move || {
+            let ended = run::until_end(&*instance);
+            drop(instance);
+            shared.lock().ended.insert(number, ended);
+            shared.changed.notify_all();
+        };
+        let thread = thread::Builder::new().spawn(run);
+        thread.map(drop).map_err(|error| {
+            Failure::new(Exit::Failed, self.name.to_string(), format!("cannot start a thread: {}", words(error)))
+        })
+    }
+
+    /// Waits until the program that has the name has ended. Returns it and how it has ended. A
+    /// program that is being checked is killed.
+    fn wait(&self) -> (Option<Running>, Ended) {
+        let mut state = self.lock();
+        loop {
+            let number = state.running.as_ref().map(|running| running.number);
+            if let Some(ended) = number.and_then(|number| state.ended.remove(&number)) {
+                if let Some(candidate) = &state.candidate {
+                    let _ = kernel::kill(candidate);
+                }
+                return (state.running.take(), ended);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        match self.replace(request, wasm) {
+    }
+
+    /// Waits for the end of a program, for at most `time`. Returns how it has ended, once.
+    fn wait_for_end(&self, number: Number, time: Duration) -> Option<Ended> {
+        let is_running = |state: &mut State| !state.ended.contains_key(&number);
+        let waited = self.changed.wait_timeout_while(self.lock(), time, is_running);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.ended.remove(&number)
+    }
+
+    /// Returns the answer to a request for an upgrade. `number` is that of the new program.
+    fn upgrade(self: &Arc<Self>, number: Number, request: &Upgrade, module: OwnedFd) -> Answer {
+        match self.replace(number, request, &KernelModule::from(module)) {
             Ok(notes) => Answer::Done { notes },
             Err(failure) => {
-                let reason =
-                    if failure.subject == self.name.to_string() { failure.reason } else { failure.to_string() };
+                let is_own = failure.subject == self.name.to_string();
+                let reason = if is_own { failure.reason } else { failure.to_string() };
                 Answer::Refused { status: failure.exit.status(), reason }
             }
         }
     }
 
     /// Starts a new program, gives it the name, and ends the former one. Returns notes for the user.
-    fn replace(&self, request: &Upgrade, wasm: &[u8]) -> Result<Vec<String>, Failure> {
+    fn replace(
+        self: &Arc<Self>,
+        number: Number,
+        request: &Upgrade,
+        module: &KernelModule,
+    ) -> Result<Vec<String>, Failure> {
         let name = &self.name;
-        let failure = |exit, reason: String| Failure::new(exit, name.to_string(), reason);
+        let over = || Failure::new(Exit::Failed, name.to_string(), "the service has ended");
+        // Nothing that follows the switch may fail.
+        let device = device()?;
+        let settings = Arc::clone(&self.lock().running.as_ref().ok_or_else(over)?.settings);
+        let instance = settings.start(module, &request.program, OsStr::new(&request.file_name), request.is_reactor)?;
+        let instance = Arc::new(instance);
         let mut state = self.lock();
-        let State { running: Some(running), successor } = &mut *state else {
-            return Err(failure(Exit::Failed, "the service has ended".to_owned()));
+        if state.running.is_none() {
+            return Err(over());
+        }
+        state.candidate = Some(Arc::clone(&instance));
+        drop(state);
+        let checked = self.run(number, Arc::clone(&instance)).and_then(|()| self.check(number, &instance, request));
+        let mut state = self.lock();
+        state.candidate = None;
+        let switched = match (checked, &mut state.running) {
+            (Err(failure), _) => Err(failure),
+            (Ok(()), None) => Err(over()),
+            (Ok(()), Some(running)) => {
+                kernel::replace(&instance, name, settings.log.as_fd()).map(|()| running).map_err(|errno| match errno {
+                    Errno::SHUTDOWN | Errno::NOENT => Failure::new(
+                        Exit::Failed,
+                        name.to_string(),
+                        "the service or the new program ended during the upgrade",
+                    ),
+                    _ => refused(name, errno),
+                })
+            }
         };
-        let settings = &running.settings;
-        let started = settings.start(&request.program, OsStr::new(&request.file_name), wasm)?;
-        let candidate = Candidate::run(started)
-            .map_err(|error| failure(Exit::Failed, format!("cannot start a thread: {}", words(error))))?;
-        let switched = candidate.check(request).and_then(|()| {
-            kernel::replace(&candidate.started.instance, name, settings.log.as_fd()).map_err(|errno| match errno {
-                Errno::SHUTDOWN | Errno::NOENT => {
-                    failure(Exit::Failed, "the service or the new program ended during the upgrade".to_owned())
-                }
-                _ => refused(name, errno),
-            })
-        });
-        let service = match switched.and_then(|()| find(&device()?, name)) {
-            Ok(service) => service,
+        let running = match switched {
+            Ok(running) => running,
             Err(failure) => {
-                candidate.kill();
+                drop(state);
+                let _ = kernel::kill(&instance);
+                self.wait_for_end(number, KILL_TIME);
                 return Err(failure);
             }
         };
-        let Candidate { started: Started { instance, is_reactor, note, .. }, thread, .. } = candidate;
-        let mut notes: Vec<_> = note.into_iter().collect();
-        let former = mem::replace(&mut running.instance, instance);
-        let former_service = mem::replace(&mut running.service, service);
-        let was_reactor = mem::replace(&mut running.is_reactor, is_reactor);
-        // A main thread that has not taken an earlier successor joins the newest one.
-        *successor = Some(thread);
+        let service = KernelService::find(&device, name).ok();
+        let running =
+            mem::replace(running, Running { number, settings, instance, service, is_reactor: request.is_reactor });
         drop(state);
-        let drain = request.drain.unwrap_or(if was_reactor { DRAIN } else { Duration::ZERO });
-        if !has_ended(&former_service, drain) {
-            let _ = kernel::kill(&former);
-            if was_reactor || request.drain.is_some() {
+        // The new program may have ended already.
+        self.changed.notify_all();
+        Ok(self.retire(running, request.drain))
+    }
+
+    /// Ends the former program. Returns notes for the user.
+    fn retire(&self, former: Running, drain: Option<Duration>) -> Vec<String> {
+        let mut notes = Vec::new();
+        let time = drain.unwrap_or(if former.is_reactor { DRAIN } else { Duration::ZERO });
+        if self.wait_for_end(former.number, time).is_none() {
+            let _ = kernel::kill(&former.instance);
+            if former.is_reactor || drain.is_some() {
+                let time = humantime::format_duration(time);
                 notes.push(format!(
-                    "the former program was killed after {}, and its unfinished calls failed (--drain)",
-                    humantime::format_duration(drain)
+                    "the former program was killed after {time}, and its unfinished calls failed (--drain)"
                 ));
             }
-            has_ended(&former_service, KILL_TIME);
-        }
-        Ok(notes)
-    }
-}
-
-/// Waits until the guest of `service` has ended, for at most `time`. Returns false if it has not.
-fn has_ended(service: &KernelService, time: Duration) -> bool {
-    let time = u64::try_from(time.as_nanos()).ok().and_then(NonZeroU64::new).unwrap_or(NonZeroU64::MIN);
-    service.wait_for_end(Some(time)) != Err(Errno::TIMEDOUT)
-}
-
-/// Program that runs, but does not have the name of the service yet.
-struct Candidate {
-    started: Started,
-    thread: JoinHandle<Ended>,
-    /// Gets the reason for the end of the guest.
-    ended: mpsc::Receiver<String>,
-}
-
-impl Candidate {
-    /// Runs the program in a new thread.
-    fn run(started: Started) -> io::Result<Self> {
-        let (sender, ended) = mpsc::channel();
-        let instance = Arc::clone(&started.instance);
-        let thread = thread::Builder::new().spawn(move || {
-            let ended = run::until_end(&*instance);
-            // Nobody receives it after the program has got the name.
-            let _ = sender.send(reason_of(&ended));
-            ended
-        })?;
-        Ok(Self { started, thread, ended })
-    }
-
-    /// Checks that the program can serve: a reactor is initialised and healthy, and another program
-    /// has run for some time.
-    fn check(&self, request: &Upgrade) -> Result<(), Failure> {
-        let failure = |exit, reason: String| Failure::new(exit, request.program.as_str(), reason);
-        let died = |reason: String| failure(Exit::Refused, format!("the new program ended: {reason}"));
-        if !self.started.is_reactor {
-            return match self.ended.recv_timeout(request.settle) {
-                Err(RecvTimeoutError::Timeout) => Ok(()),
-                Ok(reason) => Err(died(reason)),
-                Err(RecvTimeoutError::Disconnected) => Err(died("internal error".to_owned())),
-            };
-        }
-        let instance = &*self.started.instance;
-        let function = if self.started.functions.iter().any(|function| function.name == HEALTH) {
-            let function =
-                instance.function(HEALTH).map_err(|refusal| failure(Exit::Failed, format!("{HEALTH}: {refusal}")))?;
-            let ty = &function.export.ty;
-            if !ty.params().is_empty() || ty.results() != [wasmparser::ValType::I32] {
-                return Err(failure(Exit::Refused, format!("{HEALTH}: its type is not [] -> [i32]")));
+            if self.wait_for_end(former.number, KILL_TIME).is_none() {
+                notes.push("the former program was killed, and has not ended yet".to_owned());
             }
-            function
-        } else {
-            Function::none()
+        }
+        notes
+    }
+
+    /// Checks that a program can serve: a reactor is initialised and healthy, and another program has
+    /// run for some time.
+    fn check(&self, number: Number, instance: &KernelInstance, request: &Upgrade) -> Result<(), Failure> {
+        let failure = |exit, reason: String| Failure::new(exit, request.program.as_str(), reason);
+        let died = |ended: &Ended| failure(Exit::Refused, format!("the new program ended: {}", reason_of(ended)));
+        if !request.is_reactor {
+            return self.wait_for_end(number, request.settle).map_or(Ok(()), |ended| Err(died(&ended)));
+        }
+        let function = match instance.function(HEALTH) {
+            Ok(function) => function,
+            Err(refusal) if refusal.errno == Errno::NOENT => Function::none(),
+            Err(refusal) => return Err(failure(Exit::Refused, format!("{HEALTH}: {refusal}"))),
         };
+        let is_known = function != Function::none();
+        let ty = &function.export.ty;
+        if is_known && (!ty.params().is_empty() || ty.results() != [ValType::I32]) {
+            return Err(failure(Exit::Refused, format!("{HEALTH}: its type is not [] -> [i32]")));
+        }
         let timeout = u64::try_from(request.health_timeout.as_nanos()).ok().and_then(NonZeroU64::new);
         match instance.call(&function, &[], &[], 0, timeout) {
             Ok(Called::Returned(results, _)) if results == [0] => Ok(()),
             Ok(Called::Returned(results, _)) => {
                 // An i32 is in the lower half.
-                let result =
-                    results.first().map_or(0, |bits| u32::try_from(bits & 0xffff_ffff).unwrap_or(0).cast_signed());
+                let bits = results.first().map_or(0, |bits| bits & 0xffff_ffff);
+                let result = u32::try_from(bits).unwrap_or(0).cast_signed();
                 Err(failure(Exit::Refused, format!("the new program is not healthy: {HEALTH} has returned {result}")))
             }
-            Ok(Called::Ended(result)) => Err(died(reason_of(&Ok(result)))),
+            Ok(Called::Ended(result)) => Err(died(&Ok(result))),
             // The reactor is initialised, and has no function with that number.
-            Err(Errno::INVAL) if function == Function::none() => Ok(()),
-            Err(Errno::SHUTDOWN | Errno::CONNRESET) => {
-                Err(died(self.ended.recv_timeout(KILL_TIME).unwrap_or_else(|error| error.to_string())))
-            }
-            Err(Errno::TIMEDOUT | Errno::INPROGRESS) => {
-                let timeout = humantime::format_duration(request.health_timeout);
-                Err(failure(
-                    Exit::Limit,
-                    format!("_initialize or {HEALTH} did not return within {timeout} (--health-timeout)"),
-                ))
-            }
-            Err(errno) => Err(failure(Exit::Failed, words(errno.into()))),
+            Err(Errno::INVAL) if !is_known => Ok(()),
+            Err(errno) => match self.wait_for_end(number, Duration::ZERO) {
+                Some(ended) => Err(died(&ended)),
+                None if matches!(errno, Errno::TIMEDOUT | Errno::INPROGRESS) => {
+                    let timeout = humantime::format_duration(request.health_timeout);
+                    let reason = format!("_initialize or {HEALTH} did not return within {timeout} (--health-timeout)");
+                    Err(failure(Exit::Limit, reason))
+                }
+                None if matches!(errno, Errno::SHUTDOWN | Errno::CONNRESET) => {
+                    let ended = self.wait_for_end(number, KILL_TIME);
+                    Err(died(&ended.unwrap_or_else(|| Err(errno.into()))))
+                }
+                None => Err(failure(Exit::Failed, words(errno.into()))),
+            },
         }
-    }
-
-    /// Ends the program.
-    fn kill(self) {
-        let _ = kernel::kill(&self.started.instance);
-        let _ = self.thread.join();
     }
 }
 
@@ -448,15 +467,26 @@ fn reason_of(ended: &Ended) -> String {
     }
 }
 
-/// Starts the program of the command line. Returns the settings, the program, the read ends of the
-/// pipes with its output, and the writer of the log.
-fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<(Settings, Started, [OwnedFd; 2], Writer), Failure> {
+/// Program of the command line, started, and what belongs to it.
+struct Started {
+    settings: Settings,
+    instance: KernelInstance,
+    is_reactor: bool,
+    /// Read ends of the pipes with the output.
+    pipes: [OwnedFd; 2],
+    /// Writer of the log.
+    writer: Writer,
+}
+
+/// Loads and starts the program of the command line.
+fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     let name = &args.name;
     let (file, _) = args.file_and_args();
     let program = source::name(file);
     let source = Source::open(file)?;
     source.check()?;
-    let wasm = source.into_wasm(module_size_max(&device()?)?)?;
+    let device = device()?;
+    let wasm = source.into_wasm(module_size_max(&device)?)?;
     read_from(stdio, args.stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
     let fds = GuestFds::open(&args.guest.dir, &args.guest.tcp_listen, &args.guest.fd)?;
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(name, "cannot create a pipe", errno));
@@ -469,8 +499,19 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<(Settings, Started, [Own
     let env = guest_env(&args.guest)
         .map_err(|reason| Failure::new(Exit::Failed, program.as_str(), format!("environment: {reason}")))?;
     let settings = Settings { args: args.clone(), env, input, output, error, fds, log };
-    let started = settings.start(&program, file.file_name().unwrap_or(file.as_os_str()), &wasm)?;
-    Ok((settings, started, [from_output, from_error], writer))
+    let is_reactor = is_reactor(&wasm);
+    let limits = args.limits.requested();
+    let Loaded { module, identity } = run::load(&device, &program, &wasm, &limits, args.guest.engine.engine)?;
+    if let Some(note) = interpreted(&program, &identity) {
+        print_note(&note);
+    }
+    let instance = settings.start(&module, &program, file.file_name().unwrap_or(file.as_os_str()), is_reactor)?;
+    Ok(Started { settings, instance, is_reactor, pipes: [from_output, from_error], writer })
+}
+
+/// Returns true if `wasm` is a reactor. The kernel module tells what is wrong with a malformed module.
+pub(super) fn is_reactor(wasm: &[u8]) -> bool {
+    invoke::exported(wasm).is_ok_and(|functions| invoke::is_reactor(&functions).is_some())
 }
 
 /// Runs the service in this process.
@@ -480,37 +521,39 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         // Otherwise the name of the process is that of the link in procfs, "exe".
         let _ = std::fs::write("/proc/self/comm", "kwasmi");
     }
-    let (settings, Started { instance, is_reactor, note, .. }, [output, error], writer) = start(args, &mut stdio)?;
-    if let Some(note) = note {
-        print_note(&note);
-    }
+    let Started { settings, instance, is_reactor, pipes: [output, error], writer } = start(args, &mut stdio)?;
     kernel::publish(&instance, name, settings.log.as_fd()).map_err(|errno| match errno {
         Errno::EXIST => {
             Failure::new(Exit::Failed, name.to_string(), "the name belongs to a service that has not ended")
         }
         _ => refused(name, errno),
     })?;
-    let device = device()?;
-    let size_max = module_size_max(&device)?;
-    let service = find(&device, name)?;
-    drop(device);
+    let service = find(&device()?, name)?;
     // Without the socket, for example without a writable /run, the service cannot be upgraded.
     let listener = Listener::new(name).ok().map(Arc::new);
+    let instance = Arc::new(instance);
+    let running = Running {
+        number: 0,
+        settings: Arc::new(settings),
+        instance: Arc::clone(&instance),
+        service: Some(service),
+        is_reactor,
+    };
+    let state = State { running: Some(running), candidate: None, ended: BTreeMap::new() };
+    let shared = Arc::new(Shared { name: name.clone(), state: Mutex::new(state), changed: Condvar::new() });
     let is_copied = args.foreground;
-    let thread_failed = |error: io::Error| {
+    let (sender, copied) = mpsc::channel();
+    let no_thread = |error: io::Error| {
         Failure::new(Exit::Failed, name.to_string(), format!("cannot start a thread: {}", words(error)))
     };
-    let copier =
-        thread::Builder::new().spawn(move || output::copy(output, error, writer, is_copied)).map_err(thread_failed)?;
-    let running = Running { settings, instance: Arc::clone(&instance), service, is_reactor };
-    let state = Mutex::new(State { running: Some(running), successor: None });
-    let shared = Arc::new(Shared { name: name.clone(), state });
-    if let Some(listener) = listener.clone() {
-        let shared = Arc::clone(&shared);
-        thread::Builder::new()
-            .spawn(move || listener.serve(size_max, |request, wasm| shared.upgrade(request, &wasm, size_max)))
-            .map_err(thread_failed)?;
-    }
+    thread::Builder::new()
+        .spawn(move || {
+            if let Ok(writer) = output::copy(output, error, writer, is_copied) {
+                // The receiver may have given up.
+                let _ = sender.send(writer);
+            }
+        })
+        .map_err(no_thread)?;
     if args.supervisor {
         // From here on, the caller's terminal and its signals are not those of the service. Until
         // here, Ctrl-C ends the supervisor, which may be compiling or waiting for a file. The
@@ -528,9 +571,17 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         signals::ignore_broken_pipes();
         notify::ready();
     }
-    let (result, running) = until_end(instance, &shared);
-    // The pipes with the output have no writers any more, so `copier` ends. The name stays while the
-    // instance is open. After an error the guest has not ended, and its instance is a writer.
+    shared.run(0, instance)?;
+    if let Some(listener) = listener.clone() {
+        let shared = Arc::clone(&shared);
+        let mut numbers = 1..;
+        let serve =
+            move |request: &Upgrade, module| shared.upgrade(numbers.next().unwrap_or(Number::MAX), request, module);
+        thread::Builder::new().spawn(move || listener.serve(serve)).map_err(no_thread)?;
+    }
+    let (running, result) = shared.wait();
+    // The pipes with the output have no writers any more, except those of a program that does not end
+    // soon. The name stays while the instance is open. After an error the guest has not ended.
     let kept = running.map(|Running { instance, service, .. }| (result.is_ok().then_some(instance), service));
     if let Some(listener) = listener {
         listener.remove();
@@ -540,7 +591,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         Err(refusal) => Exit::of_start(refusal.errno),
     };
     let ended = reason_of(&result);
-    if let Ok(Ok(mut writer)) = copier.join() {
+    if let Ok(mut writer) = copied.recv_timeout(COPY_TIME) {
         // The status does not depend on the log.
         let _ = writer.append(output::now(), Stream::Supervisor, ended.as_bytes());
     }
@@ -550,26 +601,10 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         }
         return Ok(exit);
     }
-    if let Some((Some(_instance), service)) = kept
+    if let Some((Some(_instance), Some(service))) = kept
         && exit != Exit::Guest(0)
     {
         let _ = service.wait_for_removal();
     }
     Ok(exit)
-}
-
-/// Runs `instance`, and then waits for the programs that replace it. Returns how the last one ended,
-/// and the program that has the name.
-fn until_end(instance: Arc<KernelInstance>, shared: &Shared) -> (Ended, Option<Running>) {
-    let mut result = run::until_end(&*instance);
-    drop(instance);
-    loop {
-        // A thread that replaces the program holds the lock.
-        let mut state = shared.lock();
-        let Some(successor) = state.successor.take() else {
-            return (result, state.running.take());
-        };
-        drop(state);
-        result = successor.join().unwrap_or_else(|_| Err(Errno::CANCELED.into()));
-    }
 }

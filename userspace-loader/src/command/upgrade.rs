@@ -5,17 +5,24 @@
 use super::{
     complain,
     device,
+    interpreted,
     module_size_max,
+    print_note,
     service::{
         find,
         refused, //
-    }, //
+    },
+    supervisor::is_reactor, //
 };
 use crate::{
     cli::service::UpgradeArgs,
     device::words,
     exit::Exit,
     failure::Failure,
+    run::{
+        self,
+        Loaded, //
+    },
     service::{
         State,
         control::{
@@ -32,6 +39,7 @@ use crate::{
 use std::{
     io::ErrorKind,
     num::NonZeroU64,
+    os::fd::AsFd as _,
     time::Duration, //
 };
 
@@ -47,14 +55,21 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<Exit, Failure> {
     if matches!(service.state, State::Ended(_)) {
         return Err(failed(Exit::Failed, "the service has ended; kwasmi spawn starts it again".to_owned()));
     }
+    let program = source::name(&args.file);
+    let Loaded { module, identity } =
+        run::load(&device, &program, &wasm, &args.limits.requested(), args.engine.engine)?;
+    if let Some(note) = interpreted(&program, &identity) {
+        print_note(&note);
+    }
     let request = Upgrade {
-        program: source::name(&args.file),
+        program,
         file_name: args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy().into_owned(),
+        is_reactor: is_reactor(&wasm),
         health_timeout: duration(args.health_timeout),
         settle: duration(args.settle),
         drain: args.drain.map(duration),
     };
-    let answer = control::upgrade(name, &request, &wasm).map_err(|error| match error.kind() {
+    let answer = control::upgrade(name, &request, module.as_fd()).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => failed(
             Exit::Failed,
             "the supervisor has no socket in /run/kwasmi; stop the service and spawn it again when /run is writable"

@@ -416,7 +416,8 @@ class _Callable(_Counted):
     def kill(self) -> None:
         """Ends the guest, which may still run when this method returns.
 
-        Raises Error with EPERM if the service belongs to another user.
+        Raises Error with EPERM if the service belongs to another user, and with ESTALE if the service
+        was upgraded: find it again.
         """
         _check(_control(self._handle.fd, _uapi.KWASMI_IOC_KILL))
 
@@ -542,7 +543,8 @@ class Service(_Callable):
     def wait(self, timeout: float | None = None, state: State = State.ENDED) -> None:
         """Waits until the guest has ended, or with `State.REMOVED` until the service has lost its name.
 
-        Raises TimeoutError if `timeout`, in seconds, has passed.
+        Raises TimeoutError if `timeout`, in seconds, has passed. With `State.ENDED`, raises Error with
+        ESTALE if the service is upgraded meanwhile: find it again.
         """
         argument = _uapi.kwasmi_wait(state=state)
         result = _control_within(self._handle.fd, _uapi.KWASMI_IOC_WAIT, argument, _nanoseconds(timeout))
@@ -566,8 +568,8 @@ class Service(_Callable):
     def remove(self) -> None:
         """Removes the name of a service that has ended.
 
-        Raises Error with EBUSY if the guest has not ended, and with EPERM if the service belongs to
-        another user.
+        Raises Error with EBUSY if the guest has not ended, with EPERM if the service belongs to
+        another user, and with ESTALE if the service was upgraded.
         """
         _check(_control(self._handle.fd, _uapi.KWASMI_IOC_REMOVE))
 
