@@ -72,6 +72,7 @@ fn find_function(device: &KernelDevice, args: &CallArgs) -> Result<(KernelServic
         match service.function(&args.function) {
             // The program was replaced.
             Err(refusal) if refusal.errno == Errno::STALE => {}
+            Err(refusal) if refusal.errno == Errno::SHUTDOWN => return Err(failed("the service has ended".to_owned())),
             Err(refusal) if refusal.errno == Errno::OPNOTSUPP && refusal.text.is_empty() => {
                 return Err(failed("not a reactor: its functions cannot be called".to_owned()));
             }
