@@ -17,7 +17,8 @@ use core::{
     ptr::{
         self,
         NonNull, //
-    }, //
+    },
+    slice, //
 };
 use kernel::{
     alloc::{
@@ -35,6 +36,20 @@ compile_error!("the kernel needs CONFIG_TASKS_RCU, which tracing and BPF select"
 
 /// Size of an engine stack, in bytes: more than twice the highest use that the tests have measured.
 pub(crate) const SIZE: usize = 64 * 1024;
+
+/// Words that are compared with zero at once.
+type Chunk = [u64; 8];
+
+fn is_zero(chunk: &Chunk) -> bool {
+    let [a, b, c, d, e, f, g, h] = chunk;
+    a | b | c | d | e | f | g | h == 0
+}
+
+/// Upper bound of the zero bytes between two words of a guest stack that are in use: each frame holds
+/// a return address, and is smaller. The largest frame of machine code has 32,760 bytes (`FRAME_MAX`
+/// in `engine/src/vmctx.rs`), and functions that machine code calls on the guest stack use at most
+/// 16 KiB (`QUICK_HELPERS` in `engine/src/compiled/native.rs`).
+const GUEST_GAP: usize = 64 * 1024;
 
 /// Memory of a stack, with unmapped guard pages above and below, as it is vmalloc memory.
 ///
@@ -70,25 +85,40 @@ impl Memory {
         })
     }
 
-    /// Returns the number of bytes from the lowest non-zero word to the end. No task runs on the
-    /// stack.
-    fn used(&self) -> usize {
-        let mut unused = 0;
-        while unused < self.size {
-            // SAFETY: By the type invariant the `size` bytes are initialised, and `unused` is below
-            // `size`, a multiple of 8.
-            let word = unsafe { self.start.as_ptr().add(unused).cast::<u64>().read() };
-            if word != 0 {
-                break;
-            }
-            unused += size_of::<u64>();
-        }
-        self.size - unused
+    /// Returns the memory in chunks, except for the last bytes if they are no whole chunk. No task
+    /// runs on the stack.
+    fn chunks(&self) -> &[Chunk] {
+        // SAFETY: `from_raw_parts` requires initialised memory that nothing changes during the
+        // borrow. By the type invariant the `size` bytes are initialised, and vmalloc memory is
+        // aligned. The caller ensures that no task runs on the stack.
+        unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.size / size_of::<Chunk>()) }
     }
 
-    /// Zeroes the used part. No task runs on the stack.
-    fn clear(&mut self) {
-        let used = self.used();
+    /// Returns the number of bytes from the lowest chunk that is not zero to the end. No task runs on
+    /// the stack.
+    fn used(&self) -> usize {
+        let unused = self.chunks().iter().take_while(|chunk| is_zero(chunk));
+        self.size - unused.count() * size_of::<Chunk>()
+    }
+
+    /// As [`used`](Self::used), if no `gap` bytes between two words in use are zero.
+    fn used_above(&self, gap: usize) -> usize {
+        let rest = self.size % size_of::<Chunk>();
+        let (mut used, mut seen) = (rest, rest);
+        for chunk in self.chunks().iter().rev() {
+            seen += size_of::<Chunk>();
+            if !is_zero(chunk) {
+                used = seen;
+            } else if seen - used >= gap {
+                break;
+            }
+        }
+        used
+    }
+
+    /// Zeroes the last `used` bytes. No task runs on the stack.
+    fn clear(&mut self, used: usize) {
+        let used = used.min(self.size);
         let start = self.start.as_ptr().wrapping_add(self.size - used);
         // SAFETY: By the type invariant the memory has `size` bytes, and `start` is `used` bytes
         // below its end.
@@ -145,7 +175,8 @@ impl Stack {
         self.memory.start.as_ptr().wrapping_add(SIZE - 16).cast()
     }
 
-    /// Returns the number of bytes that were ever in use: from the lowest non-zero word to the top.
+    /// Returns the number of bytes that were ever in use, from the lowest chunk that is not zero to
+    /// the top.
     pub(crate) fn peak(&self) -> usize {
         // `engine::enter` borrows the stack exclusively while a task runs on it.
         self.memory.used()
@@ -154,8 +185,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        counters::STACK_PEAK.raise(self.peak());
-        self.memory.clear();
+        let used = self.memory.used();
+        counters::STACK_PEAK.raise(used);
+        self.memory.clear(used);
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
         retire(
             Memory {
@@ -194,7 +226,7 @@ impl GuestStack {
 impl Drop for GuestStack {
     fn drop(&mut self) {
         // The next guest must not read what this one left.
-        self.memory.clear();
+        self.memory.clear(self.memory.used_above(GUEST_GAP));
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.
         retire(
             Memory {

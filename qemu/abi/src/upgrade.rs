@@ -232,7 +232,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         // Each mark is a byte, of which the pipe holds 65,536.
         let counter = thread::spawn(move || {
             let mut bytes = Vec::new();
-            marks.read_to_end(&mut bytes).map(|len| len)
+            marks.read_to_end(&mut bytes)
         });
         thread::scope(|scope| {
             for _ in 0..4 {
