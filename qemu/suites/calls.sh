@@ -46,7 +46,8 @@ sum() { equal "$1" "$(kwasmi call sum add "${2:-0}")"; }
 
 keeps_its_state() {
     kwasmi spawn sum sum.wat && sum 40 40 && sum 42 2 && sum 39 -3 || return
-    equal "1.5 -0.25 -1 7" "$(kwasmi call sum types 7 0xffffffffffffffff -0.25 1.5 | tr '\n' ' ' | sed 's/ $//')"
+    equal '{"results":[1.5,"inf",-1,7]}' "$(kwasmi call -j sum types 7 0xffffffffffffffff inf 1.5)" &&
+        equal "1.5 -0.25 -1 7" "$(kwasmi call sum types 7 0xffffffffffffffff -0.25 1.5 | tr '\n' ' ' | sed 's/ $//')"
 }
 output_is_in_the_log() { kwasmi call sum log && within 5 sh -c 'kwasmi logs sum | grep -qx call'; }
 wrong_calls_are_refused() {

@@ -394,8 +394,10 @@ mod tests {
     fn another_interface_version_is_refused() {
         let with = |abi| info(&fake(State { abi, ..State::default() }));
         assert_eq!(with(Some(KWASMI_ABI)).expect("this one").abi, KWASMI_ABI);
-        let failure = with(Some(10)).expect_err("another one");
-        assert_eq!(failure.to_string(), "/dev/kwasmi: the kernel module has interface 10, this command has 9");
+        let other = KWASMI_ABI + 1;
+        let failure = with(Some(other)).expect_err("another one");
+        let reason = format!("/dev/kwasmi: the kernel module has interface {other}, this command has {KWASMI_ABI}");
+        assert_eq!(failure.to_string(), reason);
         assert_eq!(with(None).expect_err("none").exit, Exit::Failed);
     }
 }

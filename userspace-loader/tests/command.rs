@@ -2,6 +2,7 @@
 
 //! Tests of the `kwasmi` binary that need no device.
 
+use kwasmi::uapi::KWASMI_ABI;
 use std::{
     fs,
     path::{
@@ -343,9 +344,9 @@ fn a_missing_device_exits_with_127() {
     let version = env!("CARGO_PKG_VERSION");
     let output = kwasmi(&["version"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(stdout(&output), format!("kwasmi {version}, interface 9\nkernel module: {line}\n"));
+    assert_eq!(stdout(&output), format!("kwasmi {version}, interface {KWASMI_ABI}\nkernel module: {line}\n"));
     let output = kwasmi(&["version", "--json"]);
-    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":8,\"kernel\":null}}\n"));
+    assert_eq!(stdout(&output), format!("{{\"version\":\"{version}\",\"abi\":{KWASMI_ABI},\"kernel\":null}}\n"));
     assert_eq!(output.status.code(), Some(0));
 }
 

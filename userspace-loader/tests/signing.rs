@@ -13,7 +13,8 @@ use kwasmi::{
         manifest::Manifest,
         verdict,
     },
-    source, //
+    source,
+    uapi::KWASMI_ABI, //
 };
 use std::{
     fs,
@@ -382,7 +383,11 @@ fn a_manifest_that_does_not_cover_the_module_is_refused() {
     let mut other = good;
     other.abi = 99;
     signs(&other.encode().expect("can be encoded"));
-    work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest wants interface 99, this is 8");
+    work.fails(
+        "verify --cert cert m.wasm",
+        126,
+        &format!("m.wasm: the manifest wants interface 99, this is {KWASMI_ABI}"),
+    );
     signs(b"");
     work.fails("verify --cert cert m.wasm", 126, "m.wasm: the manifest is not accepted: unexpected end");
 }

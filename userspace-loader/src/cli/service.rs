@@ -199,7 +199,7 @@ pub struct WaitArgs {
 /// Arguments of `call`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints the results of the function, one a line.
+Prints the results of the function, one per line; with -j as JSON (docs/calls.md).
 
 Exit status:
   0    the function has returned
@@ -210,6 +210,10 @@ Exit status:
   137  the guest was killed
 If the guest exits during the call, the exit status is the guest's own; 125 if that is 0.")]
 pub struct CallArgs {
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+
     /// File that the function can read, of at most 1 MiB ("-": standard input)
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,

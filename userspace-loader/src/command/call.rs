@@ -5,6 +5,7 @@
 use super::{
     complain,
     device,
+    json,
     print,
     service::{
         find,
@@ -32,6 +33,8 @@ use crate::{
     uapi::KWASMI_CALL_BYTES_MAX, //
 };
 use rustix::io::Errno;
+use serde::Serialize;
+use serde_json::Value;
 use std::{
     fs,
     io::{
@@ -61,6 +64,21 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(failed(format!("input of more than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// Result of a call, as JSON.
+#[derive(Serialize)]
+struct Report {
+    results: Vec<Value>,
+}
+
+impl Report {
+    /// Returns the report of the results in `text`, one per line. Infinities and NaN, which JSON does
+    /// not have as numbers, are strings.
+    fn new(text: &str) -> Self {
+        let value = |line: &str| serde_json::from_str(line).map_or_else(|_| Value::from(line), Value::Number);
+        Self { results: text.lines().map(value).collect() }
+    }
 }
 
 /// Returns the service and its function.
@@ -130,7 +148,8 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
             if let Some(path) = &args.output {
                 write(path, &output)?;
             }
-            print(&invocation.print(&results))?;
+            let text = invocation.print(&results);
+            print(&if args.json { json(&Report::new(&text))? } else { text })?;
             Ok(Exit::Guest(0))
         }
         Called::Ended(result) => {
@@ -149,4 +168,17 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         return super::print_bytes(bytes);
     }
     fs::write(path, bytes).map_err(|error| Failure::new(Exit::Failed, path.display().to_string(), words(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_json() {
+        let text = |lines: &str| json(&Report::new(lines)).expect("is plain data");
+        assert_eq!(text(""), "{\"results\":[]}\n");
+        assert_eq!(text("-1\n9223372036854775807\n1.5\n"), "{\"results\":[-1,9223372036854775807,1.5]}\n");
+        assert_eq!(text("inf\n-inf\nNaN\n"), "{\"results\":[\"inf\",\"-inf\",\"NaN\"]}\n");
+    }
 }

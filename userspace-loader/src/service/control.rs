@@ -9,7 +9,6 @@
 
 use super::Name;
 use rustix::{
-    fs::Mode,
     io::{
         Errno,
         IoSlice,
@@ -31,8 +30,7 @@ use rustix::{
             self,
             Timeout, //
         }, //
-    },
-    process::umask, //
+    }, //
 };
 use serde::{
     Deserialize,
@@ -42,7 +40,8 @@ use serde::{
 use std::{
     fs::{
         self,
-        DirBuilder, //
+        DirBuilder,
+        Permissions, //
     },
     io,
     mem::MaybeUninit,
@@ -55,7 +54,8 @@ use std::{
         },
         unix::fs::{
             DirBuilderExt as _,
-            MetadataExt as _, //
+            MetadataExt as _,
+            PermissionsExt as _, //
         }, //
     },
     path::{
@@ -175,18 +175,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Makes the socket of the service `name`, in place of that of an earlier service. Must be
-    /// called before the process has a second thread that makes files: it changes the umask for a
-    /// moment.
+    /// Makes the socket of the service `name`, in place of that of an earlier service.
     ///
     /// # Errors
     ///
     /// The errors of making the folders and the socket.
     pub fn new(name: &Name) -> io::Result<Self> {
-        let before = umask(Mode::WGRP | Mode::WOTH);
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(folder(name));
-        umask(before);
-        made?;
+        DirBuilder::new().recursive(true).mode(0o755).create(folder(name))?;
         Self::at(folder(name))
     }
 
@@ -197,10 +192,9 @@ impl Listener {
             _ => {}
         }
         let socket = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let before = umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
-        let bound = net::bind(&socket, &SocketAddrUnix::new(&path)?);
-        umask(before);
-        bound?;
+        net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
+        // Nobody can connect before listen(2).
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         net::listen(&socket, BACKLOG)?;
         let file = fs::symlink_metadata(&path)?;
         Ok(Self { socket, folder, path, id: (file.dev(), file.ino()) })
@@ -264,7 +258,6 @@ mod tests {
     use super::*;
     use std::{
         fs::File,
-        os::unix::fs::PermissionsExt as _,
         sync::Arc, //
     };
 
@@ -297,7 +290,8 @@ mod tests {
         send(client.as_fd(), &request(), Some(file.as_fd())).expect("sent");
         let (received, fd) = receive::<Upgrade>(server.as_fd()).expect("received");
         assert_eq!(received, request());
-        let path = format!("/proc/self/fd/{}", fd.expect("sent").as_raw_fd());
+        let fd = fd.expect("sent");
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         assert_eq!(fs::read_link(path).expect("open"), Path::new("/dev/null"));
         drop(client);
         let error = receive::<Upgrade>(server.as_fd()).expect_err("closed");
