@@ -23,10 +23,12 @@ release() {
 runs() { within 20 sh -c "kwasmi call web version 2>/dev/null | grep -qx $1"; }
 says() { within 20 grep -qF "$1" follow.log || { cat follow.log; return 1; }; }
 
-starts_the_newest() { release 1.9.8 && release 1.10.1 && runs 1 && equal "web runs version 1.10.1" "$(cat follow.log)"; }
+# started COUNT: waits until the service was started or upgraded COUNT times.
+started() { within 20 sh -c "[ \"\$(grep -c 'web runs version' follow.log)\" = $1 ]"; }
+starts_the_newest() { runs 1 && started 1 && equal "web runs version 1.10.1" "$(cat follow.log)"; }
 follows() { release 1.10.2 && runs 2 && release 1.10.10 && runs 10; }
 ignores_renamed_files() {
-    cp releases/web-1.10.10.wasm releases/web-999.0.0.wasm && sleep 3 && runs 10 && equal 3 "$(grep -c 'web runs version' follow.log)"
+    cp releases/web-1.10.10.wasm releases/web-999.0.0.wasm && sleep 3 && runs 10 && started 3
 }
 refuses() {
     release 2.0.0 "(i32.const 1)" && says "web-2.0.0.wasm: the new program is not healthy: kwasmi_health has returned 1" &&
@@ -38,13 +40,12 @@ older_ones_are_refused() {
     kwasmi upgrade web releases/web-1.10.2.wasm 2>err
     equal 126 $? && grep -q "older than the minimum version" err || { cat err; return 1; }
 }
-# started COUNT: waits until the service was started or upgraded COUNT times.
-started() { within 20 sh -c "[ \"\$(grep -c 'web runs version' follow.log)\" = $1 ]"; }
 continues() { release 2.0.3 && runs 3 && started 4; }
 restarts() {
     kwasmi kill web && runs 3 && started 5 && equal "web runs version 2.0.3" "$(tail -n 1 follow.log)"
 }
 
+release 1.9.8 && release 1.10.1 || exit
 INTERVAL=1 sh /host/follow-releases.sh web releases >follow.log 2>&1 &
 follower=$!
 check "the service starts with the newest release" starts_the_newest
