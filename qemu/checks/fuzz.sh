@@ -27,13 +27,14 @@ build() {
     scripts/wasmi >/dev/null
     RUSTC_WRAPPER=$PWD/engine/fuzz/rustc \
         cargo build --locked --quiet --release --manifest-path engine/fuzz/Cargo.toml "${programs[@]}" --target "$triple" \
-        --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]" &&
-        mkdir -p "$work/bin" &&
-        for target in $targets; do
-            cp "$CARGO_TARGET_DIR/$triple/release/$target" "$work/bin" || return
-        done
+        --config "target.$triple.rustflags=[$(printf "'%s'," "${instrument[@]}")]"
+    mkdir -p "$work/bin"
+    for target in $targets; do
+        cp "$CARGO_TARGET_DIR/$triple/release/$target" "$work/bin"
+    done
 }
-# The target folder is in the cache, since wasmtime takes minutes to compile.
+# scripts/cached-target runs this script as `fuzz.sh build`: the target folder is in the cache, since
+# wasmtime takes minutes to compile.
 if [ "${1:-}" = build ]; then
     set -e
     build

@@ -5,10 +5,6 @@
 //! hardly vary.
 
 use crate::{
-    calls::{
-        Served,
-        request, //
-    },
     kernel::{
         call,
         module,
@@ -16,6 +12,10 @@ use crate::{
         start, //
     },
     ktap::Tests,
+    reactor::{
+        Served,
+        request, //
+    },
 };
 use kwasmi::uapi;
 use std::{

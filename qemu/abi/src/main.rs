@@ -30,6 +30,7 @@ mod probes;
 mod process_limits;
 mod quotas;
 mod race;
+mod reactor;
 mod rebuilt;
 mod run;
 mod scale;

@@ -20,7 +20,10 @@ use crate::{
         self,
         LOOP, //
     },
-    task::Child,
+    task::{
+        self,
+        Child, //
+    },
 };
 use kwasmi::uapi::{
     self,
@@ -30,11 +33,6 @@ use kwasmi::uapi::{
     kwasmi_run,
     kwasmi_service,
     kwasmi_wait, //
-};
-use rustix::thread::{
-    CapabilitySet,
-    capabilities,
-    set_capabilities, //
 };
 use std::{
     ffi::c_char,
@@ -333,9 +331,7 @@ pub(crate) fn tests(tests: &mut Tests) {
     tests.add("root without CAP_SYS_ADMIN may look at a service, and neither end it nor read its output", || {
         let (_instance, service) = service(SHORT, "name");
         let child = Child::start(move || {
-            let Ok(mut sets) = capabilities(None) else { return 1 };
-            sets.effective.remove(CapabilitySet::SYS_ADMIN);
-            if set_capabilities(None, sets).is_err() {
+            if task::drop_sys_admin().is_err() {
                 return 2;
             }
             if describe(&service).name != chars("name") {

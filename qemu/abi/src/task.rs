@@ -3,6 +3,14 @@
 //! Threads and processes: processor affinity, child processes and their CPU time.
 
 use crate::signals;
+use rustix::{
+    io::Errno,
+    thread::{
+        CapabilitySet,
+        capabilities,
+        set_capabilities, //
+    }, //
+};
 use std::{
     mem::MaybeUninit,
     time::Duration, //
@@ -46,6 +54,13 @@ pub(crate) fn pin(processor: usize) {
 pub(crate) fn refuse_huge_pages() {
     // SAFETY: `PR_SET_THP_DISABLE` reads no memory of the caller.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1_u64, 0_u64, 0_u64, 0_u64) }, 0);
+}
+
+/// Takes CAP_SYS_ADMIN from the current thread.
+pub(crate) fn drop_sys_admin() -> Result<(), Errno> {
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(CapabilitySet::SYS_ADMIN);
+    set_capabilities(None, sets)
 }
 
 /// Child process, killed when this is dropped.

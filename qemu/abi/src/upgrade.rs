@@ -3,13 +3,6 @@
 //! Tests of `KWASMI_PUBLISH_REPLACE`: an instance takes over the name of a service.
 
 use crate::{
-    calls::{
-        self,
-        Served,
-        call,
-        caller,
-        start_reactor, //
-    },
     kernel::{
         grant,
         module,
@@ -17,6 +10,14 @@ use crate::{
         start, //
     },
     ktap::Tests,
+    reactor::{
+        Served,
+        call,
+        caller,
+        function,
+        start_reactor,
+        try_call, //
+    },
     scale,
     services::{
         describe,
@@ -32,14 +33,12 @@ use crate::{
         self,
         LOOP, //
     },
-    task::Child,
+    task::{
+        self,
+        Child, //
+    },
 };
 use kwasmi::uapi;
-use rustix::thread::{
-    CapabilitySet,
-    capabilities,
-    set_capabilities, //
-};
 use std::{
     io::{
         Read as _,
@@ -109,7 +108,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(call(&instance, "add", &[5]), Err(libc::ESTALE));
         drop(instance);
         // The former instance is freed.
-        assert_eq!(calls::function(&of_first, b"add").err(), Some(libc::ESTALE));
+        assert_eq!(function(&of_first, b"add").err(), Some(libc::ESTALE));
         assert_eq!(call(&of_second, "add", &[1]), Ok(vec![1]));
         second.kill();
         assert_eq!(find("name").err(), Some(libc::ENOENT));
@@ -156,12 +155,10 @@ pub(crate) fn tests(tests: &mut Tests) {
         let child = Child::start(|| u8::from(replace(&second.instance, "name") != Err(libc::EPERM)));
         assert_eq!(child.wait(), 0);
         let child = Child::start(|| {
-            let Ok(mut sets) = capabilities(None) else { return 1 };
-            sets.effective.remove(CapabilitySet::SYS_ADMIN);
-            if set_capabilities(None, sets).is_err() {
+            if task::drop_sys_admin().is_err() {
                 return 2;
             }
-            3 * u8::from(replace(&second.instance, "name") != Err(libc::EPERM))
+            u8::from(replace(&second.instance, "name") != Err(libc::EPERM))
         });
         assert_eq!(child.wait(), 0);
         let third = Served::new(&[]);
@@ -239,7 +236,7 @@ pub(crate) fn tests(tests: &mut Tests) {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
                         let service = find("name").expect("the name always exists");
-                        match calls::try_call(&service, "mark") {
+                        match try_call(&service, "mark") {
                             Ok(results) => {
                                 assert_eq!(results, [0]);
                                 returned.fetch_add(1, Ordering::Relaxed);
