@@ -262,8 +262,8 @@ impl Instance {
             -1 => None,
             fd => Some(host::regular_file(fd)?),
         };
-        // Dropped after the locks.
-        let mut former = None;
+        // Declared before the guards of the locks, so that it is dropped after them.
+        let _former;
         // Whoever runs the guest has the lock.
         let inner = this.inner.try_lock();
         let has_run = inner.as_ref().is_none_or(|inner| inner.has_run);
@@ -285,17 +285,14 @@ impl Instance {
             has_run,
         )?;
         let published = if replaces {
-            let (published, before) = Published::in_place(service)?;
-            former = Some(before);
+            let (published, former) = Published::in_place(service)?;
+            _former = former;
             published
         } else {
             Published::new(service)?
         };
         // `has_ended` is locked, so no other task publishes the instance.
         this.published.populate(published);
-        drop(has_ended);
-        drop(inner);
-        drop(former);
         Ok(0)
     }
 
