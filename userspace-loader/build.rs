@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "INFO",
     "LOAD",
     "START",
@@ -39,6 +39,8 @@ const COMMANDS: [&str; 25] = [
     "COUNTERS",
     "FUNCTION",
     "CALL",
+    "POOL",
+    "FINISH",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

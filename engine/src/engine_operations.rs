@@ -120,6 +120,7 @@ unsafe extern "C" fn kwasmi_engine_entry(op: u32, args: *mut c_void) -> i32 {
         Drop => drop_instance,
         Reserve => reserve,
         Function => function,
+        Rest => rest,
     };
     status as i32
 }
@@ -493,6 +494,16 @@ unsafe fn run(args: &mut RunArgs) -> Status {
             Status::Idle
         }
     }
+}
+
+/// # Safety
+///
+/// `args.object` came from [`start`], has not been dropped, and no task runs it.
+unsafe fn rest(args: &mut ObjectArgs) -> Status {
+    // SAFETY: `object` points to a live `Running` that no other task accesses, by this function's
+    // safety requirement.
+    let running = unsafe { &mut *args.object.cast::<Running>() };
+    if running.instance.rest() { Status::Ok } else { Status::Interrupted }
 }
 
 /// # Safety

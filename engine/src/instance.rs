@@ -163,12 +163,23 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
     /// # Errors
     ///
     /// [`Status::NoFunction`] if the instance is not an idle reactor or there is no such function;
-    /// [`Status::Argument`] if the number of arguments is wrong.
+    /// [`Status::Argument`] if the number of arguments is wrong; [`Status::NoMemory`] or
+    /// [`Status::Limited`] if the reactor rests and its stack cannot be allocated.
     pub fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
         match self {
             Self::Interpreted(instance) => instance.begin(number, args),
             #[cfg(feature = "object")]
             Self::Compiled(guest) => guest.begin(number, args),
+        }
+    }
+
+    /// Lets an idle reactor rest: it does not use its stack until the next call. Returns false if the
+    /// instance is not an idle reactor.
+    #[cfg(feature = "object")]
+    pub(crate) fn rest(&mut self) -> bool {
+        match self {
+            Self::Interpreted(instance) => instance.is_idle(),
+            Self::Compiled(guest) => guest.rest(),
         }
     }
 

@@ -224,6 +224,12 @@ impl<H: Host + Send + Sync + 'static> Interpreted<H> {
         &mut self.store.data_mut().wasi.host
     }
 
+    /// Returns true if it is an idle reactor.
+    #[cfg(feature = "object")]
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.progress, Progress::Idle)
+    }
+
     /// Implements [`Instance::begin`](crate::instance::Instance::begin).
     pub(crate) fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
         let Progress::Idle = self.progress else { return Err(Status::NoFunction) };

@@ -313,6 +313,59 @@ impl Code {
             None => unsafe { account.reclaim(stack) },
         }
     }
+
+    /// Frees an instance: drops `object`, unless it is abandoned and may be inconsistent, and closes
+    /// `account`. This happens on `stack`, that of the instance. An instance that rests has none; the
+    /// stack of the code is used then, so that freeing needs no memory. Returns the peak in bytes.
+    ///
+    /// # Safety
+    ///
+    /// `account` must be that of an instance, and `object` this instance, if it is given. Nothing may
+    /// use the instance during the call or after it.
+    pub(crate) unsafe fn free_instance(
+        &self,
+        stack: Option<&mut Stack>,
+        account: Account,
+        object: Option<NonNull<c_void>>,
+    ) -> usize {
+        let drop_on = |stack: &mut Stack| match object {
+            // SAFETY: `engine::drop_object` requires a live instance that nothing uses, which this
+            // function's safety requirement ensures.
+            Some(object) => unsafe {
+                engine::drop_object(stack, &account, EngineOp::Drop, object).is_ok()
+            },
+            None => false,
+        };
+        let close = |is_dropped, stack: &mut Stack, account: Account, own: Option<&Account>| {
+            match own {
+                Some(own) if is_dropped => account.settle(stack, own),
+                _ => {
+                    if object.is_some() {
+                        self.poison();
+                    }
+                    // SAFETY: `reclaim` requires that nothing uses memory of the account any more,
+                    // which this function's safety requirement ensures.
+                    unsafe { account.reclaim(stack) }
+                }
+            }
+        };
+        match stack {
+            Some(stack) => {
+                let is_dropped = drop_on(stack);
+                close(is_dropped, stack, account, self.resources.lock().account.as_ref())
+            }
+            None => {
+                let mut resources = self.resources.lock();
+                let CodeResources {
+                    stack,
+                    account: own,
+                    ..
+                } = &mut *resources;
+                let is_dropped = drop_on(stack);
+                close(is_dropped, stack, account, own.as_ref())
+            }
+        }
+    }
 }
 
 impl CodeResources {

@@ -4,6 +4,7 @@
 
 mod dump;
 mod module;
+mod pool;
 
 use crate::{
     anon_file,

@@ -2,7 +2,10 @@
 
 //! Ioctls of module descriptors.
 
-use super::dump;
+use super::{
+    dump,
+    pool::PoolFile, //
+};
 use crate::{
     anon_file::{
         self,
@@ -10,7 +13,8 @@ use crate::{
     },
     instance::{
         Instance,
-        Invocation, //
+        Invocation,
+        Pool, //
     },
     ioctl::{
         self,
@@ -49,8 +53,9 @@ use kernel::{
     uaccess::UserSlice, //
 };
 
-const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
+pub(super) const START: u32 = ioctl::iowr::<kwasmi_start>(0x82);
 const MODULE: u32 = ioctl::ior::<kwasmi_module>(0x86);
+const POOL: u32 = ioctl::io(0x99);
 const DUMP: u32 = ioctl::iowr::<kwasmi_dump>(0x8C);
 
 /// Implements `KWASMI_IOC_MODULE`.
@@ -73,7 +78,9 @@ fn info(module: &Module, arg: &Argument) -> Result<isize> {
 }
 
 /// Implements `KWASMI_IOC_START`.
-fn start(module: ArcBorrow<'_, Module>, arg: &Argument) -> Result<isize> {
+///
+/// The instance belongs to `pool` if it is given.
+pub(super) fn start(module: &Arc<Module>, pool: Option<&Arc<Pool>>, arg: &Argument) -> Result<isize> {
     let mut request: kwasmi_start = arg.read()?;
     let is_reactor = request.flags & KWASMI_START_REACTOR != 0;
     if request.flags & !(KWASMI_START_SIGPIPE | KWASMI_START_REACTOR) != 0
@@ -83,7 +90,7 @@ fn start(module: ArcBorrow<'_, Module>, arg: &Argument) -> Result<isize> {
         return Err(EINVAL);
     }
     let mut log = LogBuffer::new(request.log, request.log_size)?;
-    let instance = start_instance(module, &request, &mut log);
+    let instance = start_instance(module, pool, &request, &mut log);
     audit::record(
         Event::Start,
         module.identity(),
@@ -94,11 +101,14 @@ fn start(module: ArcBorrow<'_, Module>, arg: &Argument) -> Result<isize> {
         (request.limit, request.limit_value) = limit;
         arg.write(&request)
     })
-    .and_then(|instance| anon_file::install(instance))
+    .and_then(|instance| {
+        anon_file::install(instance.clone()).inspect_err(|_| instance.give_up())
+    })
 }
 
 fn start_instance(
-    module: ArcBorrow<'_, Module>,
+    module: &Arc<Module>,
+    pool: Option<&Arc<Pool>>,
     request: &kwasmi_start,
     log: &mut LogBuffer,
 ) -> Result<Arc<Instance>> {
@@ -132,7 +142,7 @@ fn start_instance(
         addr => Some(Invocation::from_user(addr, log)?),
     };
     Instance::new(
-        module.into(),
+        (module.clone(), pool),
         (&args, &env, &fds),
         invocation.as_ref(),
         limits,
@@ -156,7 +166,8 @@ impl AnonFile for Module {
 
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
-            START => start(this, &Argument::new(arg)),
+            START => start(&this.into(), None, &Argument::new(arg)),
+            POOL => PoolFile::create(this.into()),
             MODULE => info(&this, &Argument::new(arg)),
             DUMP => dump::dump(this.code(), &Argument::new(arg)),
             _ => Err(ENOTTY),

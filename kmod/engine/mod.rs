@@ -310,6 +310,33 @@ pub(crate) unsafe fn drop_object(
     unsafe { enter(stack, Some(account), ptr::null_mut(), op, &mut args) }
 }
 
+/// Lets an instance rest: see [`EngineOp::Rest`].
+///
+/// # Safety
+///
+/// `object` must be a live instance that nothing uses during the call.
+pub(crate) unsafe fn rest(
+    stack: &mut Stack,
+    account: &Account,
+    object: NonNull<c_void>,
+) -> Outcome {
+    let mut args = ObjectArgs {
+        object: object.as_ptr(),
+    };
+    // SAFETY: `enter` requires the arguments of the operation, which are `ObjectArgs` with a live
+    // instance that nothing else uses, by this function's safety requirement. It accepts a null
+    // host.
+    unsafe {
+        enter(
+            stack,
+            Some(account),
+            ptr::null_mut(),
+            EngineOp::Rest,
+            &mut args,
+        )
+    }
+}
+
 /// Memory that serves small allocations when no other memory is available.
 pub(crate) struct Reserve {
     _memory: Vec<u8, Vmalloc>,

@@ -82,6 +82,13 @@ pub(super) struct CountedStack {
     size: usize,
 }
 
+impl CountedStack {
+    /// Returns the size in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
+
 impl Drop for CountedStack {
     fn drop(&mut self) {
         counters::HEAP_BLOCKS.sub(1);
@@ -90,7 +97,8 @@ impl Drop for CountedStack {
 }
 
 /// Allocates the stack of a compiled guest: `size` bytes of virtually contiguous memory between
-/// guard pages. Returns its address. `host` owns the stack until [`Host::close_all`].
+/// guard pages. Returns its address. `host` owns the stack until [`Host::close_all`] or
+/// [`Host::free_stack`].
 ///
 /// # Errors
 ///

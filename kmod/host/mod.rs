@@ -280,6 +280,17 @@ impl Host {
         self.ticker = None;
     }
 
+    /// Frees the stack of a compiled guest.
+    ///
+    /// # Safety
+    ///
+    /// The engine must not use the stack any more.
+    pub(crate) unsafe fn free_stack(&mut self) {
+        if let Some(stack) = self.guest_stack.take() {
+            self.resident.sub(stack.size());
+        }
+    }
+
     /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at
     /// the end of the guest.
     pub(crate) fn close_all(&mut self) {

@@ -9,6 +9,7 @@ use super::{
         Inner, //
     },
     turns::{
+        Serving,
         Turn,
         Work, //
     },
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     allocation,
+    code::Code,
     ffi::Call,
     host::{
         signal,
@@ -75,6 +77,15 @@ fn nanoseconds(deadline: Option<Instant<Monotonic>>) -> u64 {
     deadline.map_or(u64::MAX, |deadline| deadline.as_nanos() as u64)
 }
 
+/// Time without calls after which a reactor rests.
+const IDLE_TIME: Delta = Delta::from_secs(1);
+
+/// Returns the time at which a reactor rests that gets no calls from now on, in nanoseconds of the
+/// monotonic clock.
+fn rest_time() -> u64 {
+    (Instant::<Monotonic>::now() + IDLE_TIME).as_nanos() as u64
+}
+
 /// Returns true if the monotonic clock has reached `until` nanoseconds.
 fn is_past(until: u64) -> bool {
     until != u64::MAX && Instant::<Monotonic>::now().as_nanos() as u64 >= until
@@ -88,6 +99,7 @@ impl Instance {
     /// `EBUSY` if another task serves it; the errors of [`Inner::run`].
     pub(super) fn serve(this: ArcBorrow<'_, Self>, log: &mut LogBuffer) -> Result {
         let serving = this.turns.serve()?;
+        let mut turns_seen = 0;
         loop {
             match serving.work() {
                 Work::Leave => return Ok(()),
@@ -120,92 +132,81 @@ impl Instance {
                         if serving.work() == Work::Wait {
                             serving.wait(u64::MAX)?;
                         }
-                    } else {
+                    } else if serving.is_resting() {
                         serving.wait(until)?;
+                    } else if !serving.wait(until.min(rest_time()))?
+                        && !is_past(until)
+                        && serving.take_idle(&mut turns_seen)
+                    {
+                        this.rest(&serving);
                     }
                 }
             }
         }
     }
 
+    /// Frees the stacks of the reactor until the next call. The serving task has the turn.
+    fn rest(&self, serving: &Serving<'_>) {
+        let mut inner = self.inner.lock();
+        inner.rest(self);
+        let has_ended = inner.live.is_none();
+        drop(inner);
+        if has_ended {
+            self.turns.end();
+        } else {
+            serving.rest();
+        }
+    }
+
     /// Implements `KWASMI_IOC_FUNCTION`.
     pub(crate) fn function(&self, arg: &Argument) -> Result<isize> {
-        let request: kwasmi_function = arg.read()?;
         if !self.is_reactor {
             return Err(EOPNOTSUPP);
         }
-        if request.name_len == 0 {
-            return Err(EINVAL);
-        }
-        if request.name_len > KWASMI_INVOKE_NAME_MAX {
-            return Err(E2BIG);
-        }
-        let name = ioctl::bytes_from_user(request.name, request.name_len as usize)?;
-        let mut log = LogBuffer::new(request.log, request.log_size)?;
-        let function = self.module.code().function(&name, &mut log);
-        let mut answer = request;
-        if let Ok((number, params, results)) = &function {
-            answer.function = *number;
-            (answer.params, answer.params_len) = (params.types, params.len);
-            (answer.results, answer.results_len) = (results.types, results.len);
-        }
-        ioctl::with_log(function, &log, |len, _| {
-            answer.log_len = len;
-            arg.write(&answer)
-        })?;
-        Ok(0)
+        function(self.module.code(), arg)
     }
 
     /// Implements `KWASMI_IOC_CALL`.
     pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
-        let begin = Instant::<Monotonic>::now();
-        let request: kwasmi_call = arg.read()?;
         if !self.is_reactor {
             return Err(EOPNOTSUPP);
         }
-        if request.flags != 0 {
-            return Err(EINVAL);
-        }
-        if request.args_len > KWASMI_INVOKE_MAX
-            || request.input_len > KWASMI_CALL_BYTES_MAX
-            || request.output_size > KWASMI_CALL_BYTES_MAX
-        {
-            return Err(E2BIG);
-        }
-        let args = Arguments::from_user(request.args, request.args_len)?;
-        let data = match (request.input_len, request.output_size) {
-            (0, 0) => None,
-            (len, size) => Some(CallData::from_user(request.input, len, size)?),
-        };
-        let call = Call {
-            function: request.function,
-            args_len: request.args_len,
-            args: args.as_slice().as_ptr(),
-        };
-        // Allocated now: an allocation that fails after the call would lose the results.
-        let log = LogBuffer::new(request.log, request.log_size)?;
-        let deadline = deadline(request.timeout);
-        let until = nanoseconds(deadline);
-        let turn = match self.turns.enter(until) {
-            // The kernel would restart the call with the whole timeout.
-            Err(error) if error == ERESTARTSYS && deadline.is_some() => return Err(EINTR),
-            turn => turn?,
-        };
+        let call = PendingCall::from_user(arg)?;
+        let turn = self
+            .turns
+            .enter(call.until())
+            .map_err(|error| call.refused(error))?;
+        self.run_call(turn, call, arg)
+    }
+
+    /// Runs `call`, whose turn is `turn`, and stores its results in `arg`.
+    pub(super) fn run_call(
+        &self,
+        turn: Turn<'_>,
+        mut pending: PendingCall,
+        arg: &Argument,
+    ) -> Result<isize> {
+        let until = pending.until();
         let mut inner = self.inner.lock();
-        inner.host.begin_call_data(data);
+        inner.host.begin_call_data(pending.data.take());
+        let call = Call {
+            function: pending.request.function,
+            args_len: pending.request.args_len,
+            args: pending.args.as_slice().as_ptr(),
+        };
         let entry = match &inner.server {
             // The serving task runs the whole call.
             Some(server) if !TaskAttributes::of_current().may_run_for(server) => {
                 Entry::Begin(&call)
             }
-            _ => Entry::Call(&call, deadline),
+            _ => Entry::Call(&call, pending.deadline),
         };
         let after = match inner.run(self, &entry, &mut LogBuffer::empty()) {
             Ok(after) => after,
             Err(error) if error == ERESTARTSYS => {
                 drop(inner);
                 let turn = turn.hand_over(until)?;
-                return self.finish(self.inner.lock(), turn, (&request, log, begin), arg);
+                return self.finish(self.inner.lock(), turn, pending, arg);
             }
             Err(error) => {
                 inner.host.end_call_data();
@@ -215,21 +216,26 @@ impl Instance {
         if after == After::Ended {
             self.turns.end();
         }
-        self.finish(inner, turn, (&request, log, begin), arg)
+        self.finish(inner, turn, pending, arg)
     }
 
-    /// Copies the results of a finished call, which the caller began at `begin`, to the caller. The
-    /// turn is passed on first, because the copies may wait for a page fault.
+    /// Copies the results of a finished call to the caller. The turn is passed on first, because the copies may wait for a page fault.
     fn finish(
         &self,
         mut inner: Guard<'_, Inner, MutexBackend>,
         turn: Turn<'_>,
-        (request, mut log, begin): (&kwasmi_call, LogBuffer, Instant<Monotonic>),
+        call: PendingCall,
         arg: &Argument,
     ) -> Result<isize> {
         // `EFAULT` means that the function has not run.
         let lost = |_| EIO;
-        let mut answer = *request;
+        let PendingCall {
+            request,
+            mut log,
+            begin,
+            ..
+        } = call;
+        let mut answer = request;
         let data = inner.host.end_call_data();
         if inner.live.is_none() {
             let ended = inner.report.answer();
@@ -272,6 +278,96 @@ impl Instance {
             }
         }
         arg.write(&answer).map(|()| 0).map_err(lost)
+    }
+}
+
+/// Looks up an exported function of `code` for `KWASMI_IOC_FUNCTION`.
+pub(super) fn function(code: &Code, arg: &Argument) -> Result<isize> {
+    let request: kwasmi_function = arg.read()?;
+    if request.name_len == 0 {
+        return Err(EINVAL);
+    }
+    if request.name_len > KWASMI_INVOKE_NAME_MAX {
+        return Err(E2BIG);
+    }
+    let name = ioctl::bytes_from_user(request.name, request.name_len as usize)?;
+    let mut log = LogBuffer::new(request.log, request.log_size)?;
+    let function = code.function(&name, &mut log);
+    let mut answer = request;
+    if let Ok((number, params, results)) = &function {
+        answer.function = *number;
+        (answer.params, answer.params_len) = (params.types, params.len);
+        (answer.results, answer.results_len) = (results.types, results.len);
+    }
+    ioctl::with_log(function, &log, |len, _| {
+        answer.log_len = len;
+        arg.write(&answer)
+    })?;
+    Ok(0)
+}
+
+/// Call of an exported function, copied from its caller.
+pub(super) struct PendingCall {
+    request: kwasmi_call,
+    args: Arguments,
+    /// Input and room for the output; `None` if the call has neither.
+    data: Option<CallData>,
+    /// Allocated before the call: an allocation that fails after it would lose the results.
+    log: LogBuffer,
+    begin: Instant<Monotonic>,
+    deadline: Option<Instant<Monotonic>>,
+}
+
+impl PendingCall {
+    /// Copies the call from its caller.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if a flag is set; `E2BIG` if there are too many arguments, or too much data;
+    /// `EFAULT`; `ENOMEM`.
+    pub(super) fn from_user(arg: &Argument) -> Result<Self> {
+        let begin = Instant::<Monotonic>::now();
+        let request: kwasmi_call = arg.read()?;
+        if request.flags != 0 {
+            return Err(EINVAL);
+        }
+        if request.args_len > KWASMI_INVOKE_MAX
+            || request.input_len > KWASMI_CALL_BYTES_MAX
+            || request.output_size > KWASMI_CALL_BYTES_MAX
+        {
+            return Err(E2BIG);
+        }
+        let args = Arguments::from_user(request.args, request.args_len)?;
+        let data = match (request.input_len, request.output_size) {
+            (0, 0) => None,
+            (len, size) => Some(CallData::from_user(request.input, len, size)?),
+        };
+        let log = LogBuffer::new(request.log, request.log_size)?;
+        let deadline = deadline(request.timeout);
+        Ok(Self {
+            request,
+            args,
+            data,
+            log,
+            begin,
+            deadline,
+        })
+    }
+
+    /// Returns the end of the timeout in nanoseconds of the monotonic clock; `u64::MAX` if there is
+    /// none.
+    pub(super) fn until(&self) -> u64 {
+        nanoseconds(self.deadline)
+    }
+
+    /// Returns the error of the call if waiting for a turn has failed with `error`.
+    pub(super) fn refused(&self, error: Error) -> Error {
+        if error == ERESTARTSYS && self.deadline.is_some() {
+            // The kernel would restart the call with the whole timeout.
+            EINTR
+        } else {
+            error
+        }
     }
 }
 

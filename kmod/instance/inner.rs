@@ -4,6 +4,7 @@
 //! the end of the guest.
 
 use super::{
+    outcome::Outcome,
     report::Report,
     Instance, //
 };
@@ -64,8 +65,10 @@ use kernel::{
 /// State of an instance that one task at a time accesses: the one that starts, runs or drops it, or
 /// asks for its results.
 pub(super) struct Inner {
-    /// Stack of every entry into the engine for this instance.
-    stack: Stack,
+    /// Stack of every entry into the engine for this instance; `None` while it rests.
+    stack: Option<Stack>,
+    /// Number of bytes that were ever in use on earlier stacks.
+    stack_peak: usize,
     /// Engine objects; `None` once the guest has ended or the instance is dropped.
     pub(super) live: Option<Live>,
     pub(super) host: Host,
@@ -127,7 +130,8 @@ impl Inner {
     /// `ENOMEM` if the stack cannot be allocated.
     pub(super) fn new(host: Host, limits: CallLimits) -> Result<Self> {
         Ok(Self {
-            stack: Stack::new()?,
+            stack: Some(Stack::new()?),
+            stack_peak: 0,
             live: None,
             host,
             limits,
@@ -159,7 +163,8 @@ impl Inner {
             fuel: self.limits.get(KWASMI_LIMIT_FUEL),
         };
         let code = instance.module.code();
-        let account = Account::open(&mut self.stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
+        let stack = self.stack.as_mut().ok_or(ENOMEM)?;
+        let account = Account::open(stack, KWASMI_LIMIT_HEAP, &self.limits, log)?;
         self.host.begin();
         let host = ptr::from_mut(&mut self.host).cast();
         let outcome = log.lend(|log| {
@@ -168,7 +173,7 @@ impl Inner {
             // to outlives the call: `Instance::new` filled it in with pointers to its own variables
             // and arguments, and `log` lives until `lend` returns. `host` points to a live `Host`,
             // which only this task uses.
-            unsafe { code.instantiate(&mut self.stack, &account, host, args) }
+            unsafe { code.instantiate(stack, &account, host, args) }
         });
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
@@ -181,7 +186,7 @@ impl Inner {
             }
             (Ok(status), _) => {
                 // The engine created no instance and dropped all objects of the attempt.
-                code.settle(&mut self.stack, account);
+                code.settle(stack, account);
                 return Err(engine::refused(status, args.limit, log, &self.limits));
             }
             (Err(failure), _) => {
@@ -199,7 +204,7 @@ impl Inner {
         };
         // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more. No
         // instance was created on it.
-        unsafe { account.reclaim(&mut self.stack) };
+        unsafe { account.reclaim(stack) };
         Err(error)
     }
 
@@ -246,6 +251,21 @@ impl Inner {
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }
+        if let Some(membership) = &instance.membership {
+            membership.run();
+        }
+        let stack = match &mut self.stack {
+            Some(stack) => stack,
+            none => {
+                let cgroup = match entry {
+                    Entry::Own => None,
+                    Entry::Call(..) | Entry::Begin(_) => self.memory_cgroup.as_ref(),
+                };
+                let _charged = cgroup.map(MemoryCgroup::charge);
+                instance.turns.end_rest();
+                none.insert(Stack::new()?)
+            }
+        };
         self.host.runner = &*instance.runner;
         let (call, charged) = match entry {
             Entry::Own => {
@@ -291,7 +311,7 @@ impl Inner {
         // points to a live `Host`, which only this task uses.
         let outcome = unsafe {
             engine::enter(
-                &mut self.stack,
+                stack,
                 Some(&live.account),
                 host,
                 EngineOp::Run,
@@ -303,9 +323,14 @@ impl Inner {
         drop(running);
         drop(entered);
         let is_idle = match outcome {
-            Ok(Status::Idle | Status::NoFunction | Status::Argument) | Err(Failure::Refused(_)) => {
-                true
-            }
+            Ok(
+                Status::Idle
+                | Status::NoFunction
+                | Status::Argument
+                | Status::NoMemory
+                | Status::Limited,
+            )
+            | Err(Failure::Refused(_)) => true,
             Ok(Status::Interrupted) => args.only_begins,
             _ => false,
         };
@@ -325,6 +350,8 @@ impl Inner {
                 return Ok(After::Idle);
             }
             Ok(Status::NoFunction | Status::Argument) => return Err(EINVAL),
+            // The reactor has rested, and its stack cannot be allocated.
+            Ok(Status::NoMemory | Status::Limited) => return Err(ENOMEM),
             Ok(_) => {
                 let text = self.text.get(..log.len.min(TEXT_MAX)).unwrap_or(&[]);
                 self.report.record(&args, text);
@@ -363,14 +390,46 @@ impl Inner {
         self.tell_end(instance);
     }
 
-    /// Counts the ending in the report, and tells it to the service that the instance is, if it is
-    /// one.
+    /// Frees the stacks of an idle reactor until the next call.
+    pub(super) fn rest(&mut self, instance: &Instance) {
+        let (Some(live), Some(stack)) = (&self.live, &mut self.stack) else {
+            return;
+        };
+        // SAFETY: `engine::rest` requires a live instance that nothing uses. `live` holds it, and
+        // `self` is behind the lock.
+        match unsafe { engine::rest(stack, &live.account, live.object) } {
+            Ok(Status::Ok) => {
+                // SAFETY: `Host::free_stack` requires that the guest does not use its stack, which
+                // the engine has just given up.
+                unsafe { self.host.free_stack() };
+                self.stack_peak = self.stack_peak.max(stack.peak());
+                self.stack = None;
+            }
+            Err(Failure::Aborted {
+                status,
+                limit,
+                text,
+                len,
+            }) => {
+                self.abandon(instance, status, limit, text.get(..len).unwrap_or(&[]));
+                self.tell_end(instance);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts the ending in the report, and tells it to the service or pool of the instance.
     fn tell_end(&self, instance: &Instance) {
         let Report { ending, code, .. } = self.report;
-        instance.module.code().counters().end(ending, code);
+        for counters in instance.counters() {
+            counters.end(ending, code);
+        }
         *instance.has_ended.lock() = true;
         if let Some(published) = instance.published.as_ref() {
-            published.end(self.report.answer(), &self.report.text);
+            published.end(Outcome::new(self.report.answer(), &self.report.text));
+        }
+        if let Some(membership) = &instance.membership {
+            membership.end(Outcome::new(self.report.answer(), &self.report.text));
         }
     }
 
@@ -397,21 +456,11 @@ impl Inner {
         };
         self.host.end_ticks();
         instance.runner.usage().close_heap();
-        // SAFETY: `engine::drop_object` requires a live instance that nothing uses. `live` held it,
-        // and `self` is behind the lock.
-        let outcome = unsafe {
-            engine::drop_object(&mut self.stack, &live.account, EngineOp::Drop, live.object)
-        };
-        let peak = match outcome {
-            Ok(_) => instance.module.code().settle(&mut self.stack, live.account),
-            Err(_) => {
-                instance.module.code().poison();
-                // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any
-                // more. The engine aborted while it dropped the instance, which was taken out of
-                // `self.live`.
-                unsafe { live.account.reclaim(&mut self.stack) }
-            }
-        };
+        let code = instance.module.code();
+        // SAFETY: `Code::free_instance` requires the account of an instance, and this instance, which
+        // nothing uses any more. `live` held both, and `self` is behind the lock.
+        let peak =
+            unsafe { code.free_instance(self.stack.as_mut(), live.account, Some(live.object)) };
         self.report.heap_peak = peak as u64;
         self.finish();
     }
@@ -435,9 +484,10 @@ impl Inner {
         if let Some(live) = self.live.take() {
             self.host.end_ticks();
             instance.runner.usage().close_heap();
-            // SAFETY: `Account::reclaim` requires that nothing uses memory of the account any more.
-            // The engine aborted, and the instance was taken out of `self.live`.
-            let peak = unsafe { live.account.reclaim(&mut self.stack) };
+            let code = instance.module.code();
+            // SAFETY: `Code::free_instance` requires the account of an instance that nothing uses any
+            // more. The engine aborted, and the instance was taken out of `self.live`.
+            let peak = unsafe { code.free_instance(self.stack.as_mut(), live.account, None) };
             self.report.heap_peak = peak as u64;
         }
         self.finish();
@@ -445,7 +495,8 @@ impl Inner {
 
     /// Completes the report of a guest that has ended, and closes the guest's files.
     fn finish(&mut self) {
-        self.report.stack_peak = self.stack.peak() as u64;
+        let peak = self.stack.as_ref().map_or(0, Stack::peak);
+        self.report.stack_peak = self.stack_peak.max(peak) as u64;
         self.host.close_all();
     }
 }

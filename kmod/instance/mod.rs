@@ -11,16 +11,24 @@ mod calls;
 mod descriptors;
 mod inner;
 mod invocation;
+mod outcome;
+mod pool;
+mod queue;
 mod report;
 mod turns;
 
-pub(crate) use self::invocation::Invocation;
+pub(crate) use self::{
+    invocation::Invocation,
+    outcome::Outcome,
+    pool::Pool, //
+};
 
 use self::{
     inner::{
         Entry,
         Inner, //
     },
+    pool::Membership,
     turns::Turns, //
 };
 
@@ -49,7 +57,8 @@ use crate::{
     name::Name,
     service::{
         Published,
-        Service, //
+        Service,
+        Target, //
     },
     uapi::{
         kwasmi_call,
@@ -67,6 +76,7 @@ use crate::{
     watch::{
         Counter,
         CounterId,
+        ModuleCounters,
         Sink, //
     },
 };
@@ -90,9 +100,9 @@ use kernel::{
 };
 
 const RUN: u32 = ioctl::iowr::<kwasmi_run>(0x83);
-const KILL: u32 = ioctl::io(0x84);
+pub(crate) const KILL: u32 = ioctl::io(0x84);
 const RESULTS: u32 = ioctl::iowr::<kwasmi_results>(0x8D);
-const PUBLISH: u32 = ioctl::iow::<kwasmi_publish>(0x8E);
+pub(crate) const PUBLISH: u32 = ioctl::iow::<kwasmi_publish>(0x8E);
 pub(crate) const FUNCTION: u32 = ioctl::iowr::<kwasmi_function>(0x97);
 pub(crate) const CALL: u32 = ioctl::iowr::<kwasmi_call>(0x98);
 
@@ -123,6 +133,8 @@ pub(crate) struct Instance {
     /// learns of the end, whichever comes first.
     #[pin]
     has_ended: Mutex<bool>,
+    /// Pool of the instance, if it has one.
+    membership: Option<Membership>,
     /// Name of the instance, if it is a service.
     published: SetOnce<Published>,
     /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
@@ -131,14 +143,14 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Creates an instance of `module`, which runs `invocation` or is a program. `flags` are
-    /// `KWASMI_START_*`.
+    /// Creates an instance of `module`, which runs `invocation` or is a program, and adds it to `pool`
+    /// if there is one. `flags` are `KWASMI_START_*`.
     ///
     /// # Errors
     ///
     /// The errors of `KWASMI_IOC_START`, see `uapi/kwasmi.h`; `log` gets the reason.
     pub(crate) fn new(
-        module: Arc<Module>,
+        (module, pool): (Arc<Module>, Option<&Arc<Pool>>),
         (args, env, fds): (&[u8], &[u8], &[kwasmi_fd]),
         invocation: Option<&Invocation>,
         limits: CallLimits,
@@ -149,6 +161,7 @@ impl Instance {
         check_strings(env, log)?;
         let (files, grants, _names) =
             descriptors::open_files(fds, module.identity().capabilities(), log)?;
+        let membership = pool.map(Pool::join).transpose()?;
         let counted = Counted::new(log)?;
 
         let host = Host::new(files);
@@ -164,8 +177,9 @@ impl Instance {
                 inner <- new_mutex!(Inner::new(host, limits)?, "kwasmi::Instance::inner"),
                 is_reactor: flags & KWASMI_START_REACTOR != 0,
                 deadline: Atomic::new(u64::MAX),
-                turns <- Turns::new(),
+                turns <- Turns::new(membership.clone()),
                 has_ended <- new_mutex!(false, "kwasmi::Instance::has_ended"),
+                membership,
                 published: SetOnce::new(),
                 runner: Runner::new()?,
                 credentials: credentials::current(),
@@ -174,7 +188,9 @@ impl Instance {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        this.module.code().counters().create();
+        for counters in this.counters() {
+            counters.create();
+        }
 
         let invoke = invocation.map(|invocation| Invoke {
             name: Bytes::new(&invocation.name),
@@ -203,8 +219,27 @@ impl Instance {
         let entered = this.counted.enter(log)?;
         this.inner.lock().instantiate(&this, &mut start, log)?;
         drop(entered);
-        this.module.code().counters().start();
+        if let Some(membership) = &this.membership {
+            membership.begin(this.clone())?;
+        }
+        for counters in this.counters() {
+            counters.start();
+        }
         Ok(this)
+    }
+
+    /// Returns the counters that count the instance: those of its module, and of its pool if it has
+    /// one.
+    fn counters(&self) -> impl Iterator<Item = &ModuleCounters> {
+        let of_pool = self.membership.as_ref().map(|membership| &membership.pool.counters);
+        [Some(self.module.code().counters()), of_pool].into_iter().flatten()
+    }
+
+    /// Gives up an instance that gets no descriptor.
+    pub(crate) fn give_up(&self) {
+        if let Some(membership) = &self.membership {
+            membership.leave();
+        }
     }
 
     /// Implements `KWASMI_IOC_RUN`.
@@ -274,13 +309,13 @@ impl Instance {
         if *has_ended {
             return Err(ESHUTDOWN);
         }
-        if this.published.as_ref().is_some() {
+        if this.published.as_ref().is_some() || this.membership.is_some() {
             return Err(EBUSY);
         }
         let service = Service::new(
             name,
             this.module.shared_identity(),
-            this.into(),
+            Target::Instance(this.into()),
             log,
             has_run,
         )?;
@@ -372,6 +407,7 @@ impl AnonFile for Instance {
         if let Some(published) = this.published.as_ref() {
             published.close();
         }
+        this.give_up();
         if this.is_reactor {
             // A caller may hold the instance for a while. One that runs the guest has been
             // interrupted, and unlocks `inner` soon.
@@ -392,7 +428,9 @@ impl AnonFile for Instance {
 impl PinnedDrop for Instance {
     fn drop(self: Pin<&mut Self>) {
         self.inner.lock().end(&self);
-        self.module.code().counters().drop_instance();
+        for counters in self.counters() {
+            counters.drop_instance();
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! runs the rest. The caller then waits for the result until a fatal signal or its timeout. If it
 //! leaves earlier, the function still runs to its end, and its result is dropped.
 
+use super::pool::Membership;
 use crate::host::signal;
 use kernel::{
     error::code::{
@@ -53,6 +54,8 @@ pub(super) struct Turns {
     wakes_server: Atomic<bool>,
     /// Set when the call that was handed over is finished, or the guest has ended.
     wakes_caller: Atomic<bool>,
+    /// Pool of the reactor, whose callers come after those of the reactor itself.
+    membership: Option<Membership>,
 }
 
 /// State of the turns.
@@ -66,6 +69,10 @@ struct State {
     queue: List<Waiter>,
     /// Number of callers in `queue`.
     queued: u32,
+    /// Number of turns that callers have had. It may wrap around.
+    turns: u32,
+    /// Set while the reactor rests: it has no stacks until the next call.
+    is_resting: bool,
     /// Set once the guest has ended or is about to be freed. It is never cleared.
     is_over: bool,
     /// Set once another instance has the name of this one. No further callers may enter, and the
@@ -137,7 +144,7 @@ impl Waiter {
 }
 
 /// Returns a reference to the current task.
-fn current() -> ARef<Task> {
+pub(super) fn current() -> ARef<Task> {
     ARef::from(&**kernel::current!())
 }
 
@@ -156,7 +163,7 @@ pub(super) enum Work {
 
 impl Turns {
     /// Returns the turns of a reactor that is not initialised.
-    pub(super) fn new() -> impl PinInit<Self> {
+    pub(super) fn new(membership: Option<Membership>) -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: The queue is empty.
             state <- new_mutex!(
@@ -164,6 +171,8 @@ impl Turns {
                     holder: Holder::Server,
                     queue: List::new(),
                     queued: 0,
+                    turns: 0,
+                    is_resting: false,
                     is_over: false,
                     is_draining: false,
                     server_is_next: false,
@@ -174,6 +183,7 @@ impl Turns {
             ),
             wakes_server: Atomic::new(false),
             wakes_caller: Atomic::new(false),
+            membership,
         })
     }
 
@@ -188,6 +198,7 @@ impl Turns {
         let mut state = self.state.lock();
         state.check_entry()?;
         if matches!(state.holder, Holder::Nobody) {
+            state.turns = state.turns.wrapping_add(1);
             state.holder = Holder::Caller;
             return Ok(Turn { turns: self });
         }
@@ -240,6 +251,23 @@ impl Turns {
         result.map(|()| turn)
     }
 
+    /// Gives the turn to the current task if nobody has it. [`Turns::turn`] returns the turn.
+    pub(super) fn try_enter(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_free = matches!(state.holder, Holder::Nobody) && state.check_entry().is_ok();
+        if is_free {
+            state.turns = state.turns.wrapping_add(1);
+            state.holder = Holder::Caller;
+        }
+        is_free
+    }
+
+    /// Returns the turn that the current task has got by [`Turns::try_enter`] or from the queue of
+    /// the pool.
+    pub(super) fn turn(&self) -> Turn<'_> {
+        Turn { turns: self }
+    }
+
     /// Returns the number of callers that wait for their turn.
     pub(super) fn queued(&self) -> u32 {
         self.state.lock().queued
@@ -258,7 +286,12 @@ impl Turns {
         state.holder = match state.queue.pop_front() {
             Some(waiter) => {
                 state.queued -= 1;
+                state.turns = state.turns.wrapping_add(1);
                 waiter.wake();
+                Holder::Caller
+            }
+            None if self.membership.as_ref().is_some_and(Membership::give) => {
+                state.turns = state.turns.wrapping_add(1);
                 Holder::Caller
             }
             None => Holder::Nobody,
@@ -318,6 +351,14 @@ impl Turns {
         }
         self.wake_server(&state);
         state
+    }
+
+    /// Records that the reactor has stacks again.
+    pub(super) fn end_rest(&self) {
+        let mut state = self.state.lock();
+        state.is_resting = false;
+        // The task waits without a timeout while the reactor rests.
+        self.wake_server(&state);
     }
 
     /// Makes the serving task look for work: the guest may have been killed.
@@ -428,6 +469,32 @@ impl Serving<'_> {
             _ => {}
         }
         false
+    }
+
+    /// Returns true if the reactor rests.
+    pub(super) fn is_resting(&self) -> bool {
+        self.turns.state.lock().is_resting
+    }
+
+    /// Gives the turn to this task if nobody has it and no caller has had it since `seen` was set;
+    /// otherwise sets `seen`. Returns true in the first case.
+    pub(super) fn take_idle(&self, seen: &mut u32) -> bool {
+        let mut state = self.turns.state.lock();
+        let is_idle = matches!(state.holder, Holder::Nobody) && state.turns == *seen && !state.is_over;
+        if is_idle {
+            state.holder = Holder::Server;
+        }
+        *seen = state.turns;
+        is_idle
+    }
+
+    /// Records that the reactor rests, and passes the turn of [`take_idle`](Self::take_idle) on.
+    pub(super) fn rest(&self) {
+        let mut state = self.turns.state.lock();
+        if !state.is_over {
+            state.is_resting = true;
+            self.turns.pass_on(&mut state);
+        }
     }
 
     /// Gives the next turn to this task, before all callers.

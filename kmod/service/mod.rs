@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Services: instances with a name, and the descriptors by which other processes watch and end
+//! Services: instances and pools with a name, and the descriptors by which other processes watch and end
 //! them.
 //!
-//! `KWASMI_IOC_PUBLISH` on an instance descriptor makes a service of the instance, and
+//! `KWASMI_IOC_PUBLISH` on an instance or pool descriptor makes a service of it, and
 //! `KWASMI_IOC_FIND` on the device returns a service descriptor. A service descriptor refers to the
-//! [`Service`], not to the instance. When the process that holds the instance ends, the instance is
-//! freed and the name is removed, even while service descriptors are open.
+//! [`Service`], not to the instance or pool. When the process that holds it ends, it is freed and the name is removed, even while service descriptors are open.
 
 pub(crate) mod registry;
 
 use crate::{
-    allocation,
     anon_file::{
         self,
         AnonFile, //
@@ -19,6 +17,8 @@ use crate::{
     host::Runner,
     instance::{
         Instance,
+        Outcome,
+        Pool,
         CALL,
         FUNCTION, //
     },
@@ -37,7 +37,6 @@ use crate::{
         kwasmi_run,
         kwasmi_service,
         kwasmi_wait,
-        KWASMI_KILLED,
         KWASMI_SERVICE_ENDED,
         KWASMI_SERVICE_READY,
         KWASMI_SERVICE_REMOVED,
@@ -88,7 +87,7 @@ const RESULT: u32 = ioctl::iowr::<kwasmi_run>(0x93);
 const LOG: u32 = ioctl::io(0x94);
 const REMOVE: u32 = ioctl::io(0x95);
 
-/// Service: the name, state and result of an instance. It can outlive the instance.
+/// Service: the name, state and result of an instance or pool, which it can outlive.
 #[pin_data]
 pub(crate) struct Service {
     name: Name,
@@ -97,8 +96,7 @@ pub(crate) struct Service {
     user: Kuid,
     /// Time of the publication: CLOCK_BOOTTIME, in nanoseconds.
     since: u64,
-    /// Has the counters of the instance, which stay when the instance is freed.
-    runner: Arc<Runner>,
+    counters: Counters,
     #[pin]
     state: Mutex<State>,
     /// Notified when `state` changes.
@@ -115,8 +113,8 @@ struct State {
     is_replaced: bool,
     /// Process that published the service; `None` once the instance is freed.
     process: Option<ARef<Task>>,
-    /// The instance; `None` once its last descriptor is closed.
-    instance: Option<Arc<Instance>>,
+    /// The instance or pool; `None` once its last descriptor is closed.
+    target: Option<Target>,
     /// File to which the process writes the guest's output. `None` if the process passed no file,
     /// and once the instance is freed: a service descriptor does not keep the file open.
     log: Option<ARef<File>>,
@@ -143,36 +141,72 @@ impl Phase {
     }
 }
 
-/// Result of a guest's run.
-struct Outcome {
-    /// Answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.
-    answer: kwasmi_run,
-    /// Text for the log buffer of `KWASMI_IOC_RESULT`.
-    text: KVVec<u8>,
+/// What runs the guest of a service.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// One instance.
+    Instance(Arc<Instance>),
+    /// Several instances.
+    Pool(Arc<Pool>),
 }
 
-impl Outcome {
-    /// Returns the outcome with `answer` and a copy of `text`. If no memory is available, the text
-    /// is left out.
-    fn new(answer: kwasmi_run, text: &[u8]) -> Self {
-        Self {
-            answer,
-            text: allocation::copy(text).unwrap_or_default(),
+impl Target {
+    /// Returns the counters, which stay when the instances are freed.
+    fn counters(&self) -> Counters {
+        match self {
+            Self::Instance(instance) => Counters::Instance(instance.runner().clone()),
+            Self::Pool(pool) => Counters::Pool(pool.clone()),
         }
     }
 
-    /// Returns the outcome of a guest whose instance was freed before it ended.
-    fn killed() -> Self {
-        let answer = kwasmi_run {
-            status: KWASMI_KILLED,
-            ..kwasmi_run::default()
-        };
-        Self::new(answer, &[])
+    fn kill(&self) {
+        match self {
+            Self::Instance(instance) => instance.kill(),
+            Self::Pool(pool) => pool.kill(),
+        }
+    }
+
+    /// Lets no further calls in, and ends the reactors once their calls are finished.
+    fn drain(&self) {
+        match self {
+            Self::Instance(instance) => instance.drain(),
+            Self::Pool(pool) => pool.drain(),
+        }
+    }
+
+    fn function(&self, arg: &Argument) -> Result<isize> {
+        match self {
+            Self::Instance(instance) => instance.function(arg),
+            Self::Pool(pool) => pool.function(arg),
+        }
+    }
+
+    fn call(&self, arg: &Argument) -> Result<isize> {
+        match self {
+            Self::Instance(instance) => instance.call(arg),
+            Self::Pool(pool) => pool.call(arg),
+        }
+    }
+}
+
+/// Counters of a service.
+enum Counters {
+    Instance(Arc<Runner>),
+    Pool(Arc<Pool>),
+}
+
+impl Counters {
+    /// Returns true if the guest was killed.
+    fn is_killed(&self) -> bool {
+        match self {
+            Self::Instance(runner) => runner.is_killed(),
+            Self::Pool(pool) => pool.is_killed(),
+        }
     }
 }
 
 impl Service {
-    /// Returns the service `name`, which is `instance` with `identity`. `log` is the file that
+    /// Returns the service `name`, which is `target` with `identity`. `log` is the file that
     /// `KWASMI_IOC_LOG` returns. `has_run` is set if the guest has begun to run.
     ///
     /// # Errors
@@ -181,7 +215,7 @@ impl Service {
     pub(crate) fn new(
         name: Name,
         identity: Arc<Identity>,
-        instance: Arc<Instance>,
+        target: Target,
         log: Option<ARef<File>>,
         has_run: bool,
     ) -> Result<Arc<Self>> {
@@ -197,14 +231,14 @@ impl Service {
                 identity,
                 user: Kuid::current_euid(),
                 since: Instant::<BootTime>::now().as_nanos() as u64,
-                runner: instance.runner().clone(),
+                counters: target.counters(),
                 state <- new_mutex!(
                     State {
                         phase,
                         is_removed: false,
                         is_replaced: false,
                         process: Some(process),
-                        instance: Some(instance),
+                        target: Some(target),
                         log,
                     },
                     "kwasmi::Service::state"
@@ -250,7 +284,7 @@ impl Service {
     /// killed.
     fn begin_replace(&self) -> Result {
         let mut state = self.state.lock();
-        if matches!(state.phase, Phase::Ended(_)) || self.runner.is_killed() {
+        if matches!(state.phase, Phase::Ended(_)) || self.counters.is_killed() {
             return Err(ESHUTDOWN);
         }
         let current = kernel::current!();
@@ -267,8 +301,8 @@ impl Service {
     /// further calls in.
     fn drain(&self) {
         self.changed.notify_all();
-        if let Ok(instance) = self.instance() {
-            instance.drain();
+        if let Ok(target) = self.target() {
+            target.drain();
         }
     }
 
@@ -284,6 +318,10 @@ impl Service {
 
     /// Returns the description of the service for the caller.
     fn info(&self) -> kwasmi_service {
+        let pool = match &self.counters {
+            Counters::Instance(_) => None,
+            Counters::Pool(pool) => Some(pool.info()),
+        };
         let state = self.state.lock();
         let (status, code) = match &state.phase {
             Phase::Ended(outcome) => (outcome.answer.status, outcome.answer.code),
@@ -292,10 +330,10 @@ impl Service {
         let module = self.identity.module_info();
         kwasmi_service {
             name: self.name.to_chars(),
-            state: if state.is_removed {
-                KWASMI_SERVICE_REMOVED
-            } else {
-                state.phase.number()
+            state: match (&state.phase, pool) {
+                _ if state.is_removed => KWASMI_SERVICE_REMOVED,
+                (Phase::Ready, Some(pool)) if pool.has_run => KWASMI_SERVICE_RUNNING,
+                (phase, _) => phase.number(),
             },
             status,
             code,
@@ -305,7 +343,10 @@ impl Service {
                 .as_ref()
                 .map_or(0, |process| process.tgid_nr_ns(None)),
             uid: self.user.into_uid_in_current_ns(),
-            reserved: 0,
+            instances: match pool {
+                Some(pool) => pool.instances,
+                None => state.target.is_some().into(),
+            },
             since: self.since,
             sha256: module.sha256,
             module: module.name,
@@ -390,22 +431,22 @@ impl Service {
         if state.is_replaced {
             return Err(ESTALE);
         }
-        if let Some(instance) = &state.instance {
-            instance.kill();
+        if let Some(target) = &state.target {
+            target.kill();
         }
         Ok(0)
     }
 
-    /// Returns the instance.
+    /// Returns the instance or pool.
     ///
     /// # Errors
     ///
     /// `ESTALE` if its last descriptor is closed, and another instance has its name; `ESHUTDOWN` if
     /// its last descriptor is closed.
-    fn instance(&self) -> Result<Arc<Instance>> {
+    fn target(&self) -> Result<Target> {
         let state = self.state.lock();
         let error = if state.is_replaced { ESTALE } else { ESHUTDOWN };
-        state.instance.clone().ok_or(error)
+        state.target.clone().ok_or(error)
     }
 
     /// Implements `KWASMI_IOC_LOG`.
@@ -443,22 +484,26 @@ impl AnonFile for Service {
             RESULT => this.result(&arg),
             LOG => this.open_log(),
             REMOVE => Self::remove(this),
-            FUNCTION => this.instance()?.function(&arg),
-            CALL => this.instance()?.call(&arg),
+            FUNCTION => this.target()?.function(&arg),
+            CALL => this.target()?.call(&arg),
             _ => Err(ENOTTY),
         }
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {
+        let runner = match &self.counters {
+            Counters::Instance(runner) => runner,
+            Counters::Pool(pool) => return pool.list_counters(sink),
+        };
         let state = self.state.lock();
-        let queued = state
-            .instance
-            .as_ref()
-            .map_or(0, |instance| instance.queued());
+        let queued = match &state.target {
+            Some(Target::Instance(instance)) => instance.queued(),
+            _ => 0,
+        };
         drop(state);
-        self.runner.list_counters(sink)?;
+        runner.list_counters(sink)?;
         sink(Counter::new(CounterId::CallsQueued, queued.into()))?;
-        self.runner.usage().list_calls(sink)
+        runner.usage().list_calls(sink)
     }
 }
 
@@ -504,9 +549,9 @@ impl Published {
         }
     }
 
-    /// Records how the guest ended: the answer of `KWASMI_IOC_RUN`, and the text of the log buffer.
-    pub(crate) fn end(&self, answer: kwasmi_run, text: &[u8]) {
-        self.0.set_ended(Outcome::new(answer, text));
+    /// Records how the guest ended.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        self.0.set_ended(outcome);
     }
 
     /// Removes the name, and drops what the service holds. The instance has no descriptors any
@@ -517,7 +562,7 @@ impl Published {
         let mut state = self.0.state.lock();
         let held = (
             state.process.take(),
-            state.instance.take(),
+            state.target.take(),
             state.log.take(),
         );
         // The references are dropped after the lock is released.

@@ -31,7 +31,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			9
+#define KWASMI_ABI			10
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -491,13 +491,15 @@ struct kwasmi_list_policy {
 };
 
 /*
- * Services: instances with a name, which other processes find, watch and stop.
+ * Services: instances and pools with a name, which other processes find, watch and stop.
  *
  *     instance fd  --KWASMI_IOC_PUBLISH-->  the instance is a service
+ *     pool fd      --KWASMI_IOC_PUBLISH-->  the pool is a service
  *     /dev/kwasmi  --KWASMI_IOC_FIND-->     service fd
  *
  * A service fd does not keep the instance alive. The kernel frees the instance and removes its name
- * when the last instance fd is closed, at the latest when the processes that have it end.
+ * when the last instance fd is closed, at the latest when the processes that have it end. The same
+ * holds for a pool and its fd.
  */
 
 /* Values of `state` of struct kwasmi_service. */
@@ -563,7 +565,7 @@ struct kwasmi_service {
 	__s32 pid;
 	/* Its effective user at that call, in the caller's user namespace; 0xffffffff if not in it. */
 	__u32 uid;
-	__u32 reserved;
+	__u32 instances;		/* number of instances in memory */
 	__u64 since;			/* time of that call: CLOCK_BOOTTIME, in nanoseconds */
 	__u8 sha256[32];		/* of the module, as in struct kwasmi_module */
 	char module[72];		/* name in the manifest of the module */
@@ -616,6 +618,41 @@ struct kwasmi_wait {
  *
  * KWASMI_IOC_REMOVE on a service fd removes the name of a service that has ended. It fails with
  * EBUSY if the guest has not ended.
+ */
+
+/*
+ * Pools: several instances of one module, which share a queue of calls and may share a name.
+ *
+ *     module fd  --KWASMI_IOC_POOL-->     pool fd (close-on-exec)
+ *     pool fd    --KWASMI_IOC_START-->    instance fd of an instance of the pool
+ *     pool fd    --KWASMI_IOC_FINISH-->   the pool has ended
+ *
+ * KWASMI_IOC_START, KWASMI_IOC_PUBLISH, KWASMI_IOC_FUNCTION, KWASMI_IOC_CALL, KWASMI_IOC_KILL and
+ * KWASMI_IOC_COUNTERS work on a pool fd as on a module fd or an instance fd. An instance of a pool
+ * cannot be published itself. Each instance needs a thread in KWASMI_IOC_RUN.
+ *
+ * A call on the pool fd or on the service fd of the pool runs on an idle instance. If there is none, it
+ * waits for the instance that is idle first, in the order in which the calls came. It also waits
+ * while the pool has no instances. A call on an instance fd runs on this instance, before those on the
+ * pool. If the guest ends during a call, only this call fails, and the pool goes on without the
+ * instance, whose process can start another one.
+ *
+ * The service of a pool has the state KWASMI_SERVICE_READY until an instance has begun to run, and ends
+ * with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool may take over
+ * the name of a pool or an instance, and an instance that of a pool.
+ *
+ * KWASMI_IOC_START on a pool fd fails with ESHUTDOWN if the pool was killed or has ended, and with
+ * ESTALE if it has lost its name by KWASMI_PUBLISH_REPLACE. KWASMI_IOC_PUBLISH fails with EBUSY if
+ * the pool is a service already. If an instance of the pool is not a reactor, calls fail with
+ * EOPNOTSUPP.
+ *
+ * KWASMI_IOC_FINISH on a pool fd ends the pool: its result, for KWASMI_IOC_RESULT, is that of the
+ * instance that ended last, or KWASMI_KILLED if there was none. The ioctl fails with EBUSY if an instance
+ * has not ended.
+ *
+ * The counters of a pool are the sums of those of its instances, of which the freed ones count too.
+ * Of MEMORY_PEAK and HEAP_PEAK they have the highest of one instance. They include INSTANCES,
+ * STARTS, ENDS and TRAPS, for the instances of the pool.
  */
 
 /*
@@ -800,6 +837,8 @@ struct kwasmi_counters {
 #define KWASMI_IOC_COUNTERS		_IOWR(KWASMI_IOC_TYPE, 0x96, struct kwasmi_counters)
 #define KWASMI_IOC_FUNCTION		_IOWR(KWASMI_IOC_TYPE, 0x97, struct kwasmi_function)
 #define KWASMI_IOC_CALL			_IOWR(KWASMI_IOC_TYPE, 0x98, struct kwasmi_call)
+#define KWASMI_IOC_POOL			_IO(KWASMI_IOC_TYPE, 0x99)
+#define KWASMI_IOC_FINISH		_IO(KWASMI_IOC_TYPE, 0x9A)
 /* KWASMI_IOC_KILL on an instance or service fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

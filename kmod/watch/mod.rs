@@ -6,8 +6,12 @@ mod counter_table;
 #[path = "../../engine/src/wasi/table.rs"]
 mod function_table;
 mod module;
+mod sums;
 
-pub(crate) use self::module::ModuleCounters;
+pub(crate) use self::{
+    module::ModuleCounters,
+    sums::CounterSums, //
+};
 
 use crate::{
     ioctl::{
@@ -97,6 +101,7 @@ const _: () = {
 };
 
 /// Value of a counter.
+#[derive(Clone, Copy)]
 pub(crate) struct Counter {
     id: CounterId,
     index: u32,

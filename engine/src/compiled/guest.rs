@@ -34,6 +34,7 @@ use crate::{
         Status,
         Trap, //
     },
+    heap::Account,
     host::{
         End,
         Host,
@@ -239,7 +240,8 @@ pub struct Guest<H: Host + 'static> {
     imports: Vec<WasiFunction<H>>,
     state: State<H>,
     instance: HostInstance,
-    stack: GuestStack,
+    /// `None` while a reactor rests: see [`Guest::rest`].
+    stack: Option<GuestStack>,
     progress: Progress,
     /// Largest size of the linear memories so far, in bytes.
     memory_peak: u64,
@@ -318,7 +320,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
             instance::InstanceStop::OutOfMemory => Refusal::from(String::from("cannot be instantiated: no memory")),
         })?;
-        let stack = GuestStack::new(native.stack).map_err(|error| Refusal::from(error.to_string()))?;
+        let stack = GuestStack::new(native.stack).map_err(|error| {
+            if let Some(account) = Account::current() {
+                account.note_alloc_error(error);
+            }
+            Refusal::from(Error::Memory.to_string())
+        })?;
+        let stack = Some(stack);
         let memory_peak = instance.memory_size();
         state.wasi.calls.counters.set_memory(memory_peak);
         let progress = Progress::Call(0);
@@ -375,6 +383,21 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.results.len()
     }
 
+    /// Frees the stack of a reactor that is idle, until the next call. Returns false if the guest is
+    /// not an idle reactor.
+    pub(crate) fn rest(&mut self) -> bool {
+        let is_idle = matches!(self.progress, Progress::Idle);
+        if is_idle {
+            self.stack = None;
+        }
+        is_idle
+    }
+
+    /// Returns the limit of the stack, for compiled code. Without a stack every function is above it.
+    fn stack_limit(&self) -> u64 {
+        self.stack.as_ref().map_or(u64::MAX, GuestStack::limit)
+    }
+
     /// Records whether the ticks that were started go on.
     pub(crate) fn keep_ticks(&mut self, has_ticks: bool) {
         self.has_ticks &= has_ticks;
@@ -386,12 +409,16 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// # Errors
     ///
     /// [`Status::NoFunction`] if the guest is not idle or there is no such function;
-    /// [`Status::Argument`] if the number of arguments is wrong.
+    /// [`Status::Argument`] if the number of arguments is wrong; [`Status::NoMemory`] or
+    /// [`Status::Limited`] if the reactor rests and its stack cannot be allocated.
     pub(crate) fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
         let Progress::Idle = self.progress else { return Err(Status::NoFunction) };
         let (index, ty) = self.native.called(number).ok_or(Status::NoFunction)?;
         if ty.params.len() != args.len() {
             return Err(Status::Argument);
+        }
+        if self.stack.is_none() {
+            self.stack = Some(GuestStack::new(self.native.stack).map_err(|error| error.status().0)?);
         }
         let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
         self.args.clear();
@@ -427,7 +454,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 return Outcome::Ended(end);
             }
         }
-        self.instance.clear_requests(self.stack.limit());
+        self.instance.clear_requests(self.stack_limit());
         if !self.has_ticks {
             let [flag, limit] = self.instance.request_words();
             // SAFETY: The words are in the instance's context, which stays where it is until the
@@ -475,7 +502,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                                 self.instance.set_arg(index, *arg);
                             }
                         }
-                        self.stack.prepare(&self.native.code, function, imported, &mut self.instance);
+                        let Some(stack) = &mut self.stack else {
+                            self.progress = Progress::Ended(FAULT);
+                            continue;
+                        };
+                        stack.prepare(&self.native.code, function, imported, &mut self.instance);
                         (entry, self.resume(0))
                     }
                 },
@@ -541,14 +572,14 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         match helper {
             Helper::Trap if number == TrapReason::Stack as u64 => {
                 // The host raises the limit to request a checkpoint.
-                if self.instance.clear_requests(self.stack.limit()) == STACK_LIMIT_RAISED {
+                if self.instance.clear_requests(self.stack_limit()) == STACK_LIMIT_RAISED {
                     return self.checkpoint(report);
                 }
                 Answer::End(End::limited(Limit::Stack))
             }
             Helper::Trap => self.trapped(TrapReason::from_number(number)),
             Helper::Checkpoint => {
-                self.instance.clear_requests(self.stack.limit());
+                self.instance.clear_requests(self.stack_limit());
                 self.checkpoint(report)
             }
             Helper::CallImport => match self.stop.take() {
@@ -558,13 +589,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             // Compiled code on its way out of deep recursion may call helpers for minutes without a
             // checkpoint of its own.
             _ if self.instance.is_checkpoint_requested() => {
-                self.instance.clear_requests(self.stack.limit());
+                self.instance.clear_requests(self.stack_limit());
                 Answer::Again
             }
             _ => {
                 if helper == Helper::Throw && self.instance.is_collection_due() {
-                    let words = self.stack.words(&self.instance);
-                    self.instance.collect(words);
+                    let words = self.stack.as_ref().map(|stack| stack.words(&self.instance));
+                    self.instance.collect(words.into_iter().flatten());
                 }
                 let native = &*self.native;
                 let limits = self.state.limits;

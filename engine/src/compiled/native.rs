@@ -270,8 +270,8 @@ pub(crate) enum Request {
 ///
 /// # Invariants
 ///
-/// The host has allocated the stack at `start` with `size` bytes, keeps it as long as the instance,
-/// and this value alone uses it.
+/// The host has allocated the stack at `start` with `size` bytes and keeps it as long as this value,
+/// which alone uses it.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
     start: NonNull<u8>,
@@ -304,16 +304,13 @@ impl GuestStack {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if no memory is available or a limit is reached; the account notes which.
-    pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
-        let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(Error::Memory)?;
-        let size = usize::try_from(size).map_err(|_| Error::Memory)?;
+    /// [`AllocError::Total`] if the limit on the memory of all engines is reached;
+    /// [`AllocError::Memory`] if no memory is available.
+    pub(crate) fn new(bytes: u64) -> Result<Self, AllocError> {
+        let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(AllocError::Memory)?;
+        let size = usize::try_from(size).map_err(|_| AllocError::Memory)?;
         let start = KernelHost::new().alloc_stack(size).map_err(|fail| {
-            let error = if fail == Fail::Errno(Errno::DQuot) { AllocError::Total } else { AllocError::Memory };
-            if let Some(account) = Account::current() {
-                account.note_alloc_error(error);
-            }
-            Error::Memory
+            if fail == Fail::Errno(Errno::DQuot) { AllocError::Total } else { AllocError::Memory }
         })?;
         // INVARIANT: The host has just allocated the stack with this size, for this instance's
         // account.

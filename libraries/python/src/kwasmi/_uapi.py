@@ -137,7 +137,7 @@ class kwasmi_service(Structure):
         ("code", u32),
         ("pid", s32),
         ("uid", u32),
-        ("reserved", u32),
+        ("instances", u32),
         ("since", u64),
         ("sha256", u8 * 32),
         ("module", c_char * 72),

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ioctls of pool descriptors.
+
+use super::module;
+use crate::{
+    anon_file::{
+        self,
+        AnonFile, //
+    },
+    host,
+    instance::{
+        Outcome,
+        Pool,
+        CALL,
+        FUNCTION,
+        KILL,
+        PUBLISH, //
+    },
+    ioctl::{
+        self,
+        Argument, //
+    },
+    module::Module,
+    name::Name,
+    service::{
+        Published,
+        Service,
+        Target, //
+    },
+    uapi::{
+        kwasmi_publish,
+        KWASMI_PUBLISH_REPLACE, //
+    },
+    watch::Sink, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow,
+        Mutex,
+        SetOnce, //
+    },
+};
+
+const FINISH: u32 = ioctl::io(0x9A);
+
+/// Object behind a pool descriptor.
+#[pin_data]
+pub(super) struct PoolFile {
+    pool: Arc<Pool>,
+    /// Name of the pool, if it is a service.
+    published: SetOnce<Published>,
+    /// Held while `published` is set.
+    #[pin]
+    publishing: Mutex<()>,
+}
+
+impl PoolFile {
+    /// Implements `KWASMI_IOC_POOL`.
+    pub(super) fn create(module: Arc<Module>) -> Result<isize> {
+        let pool = Pool::new(module)?;
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                pool,
+                published: SetOnce::new(),
+                publishing <- new_mutex!((), "kwasmi::PoolFile::publishing"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        anon_file::install(this)
+    }
+
+    /// Implements `KWASMI_IOC_PUBLISH`.
+    fn publish(&self, arg: &Argument) -> Result<isize> {
+        ioctl::require_sys_admin()?;
+        let request: kwasmi_publish = arg.read()?;
+        let name = Name::from_chars(&request.name)?;
+        if request.flags & !KWASMI_PUBLISH_REPLACE != 0 {
+            return Err(EINVAL);
+        }
+        let log = match request.log {
+            -1 => None,
+            fd => Some(host::regular_file(fd)?),
+        };
+        // Declared before the guard of the lock, so that it is dropped after it.
+        let _former;
+        let _guard = self.publishing.lock();
+        if self.published.as_ref().is_some() {
+            return Err(EBUSY);
+        }
+        let service = Service::new(
+            name,
+            self.pool.module()?.shared_identity(),
+            Target::Pool(self.pool.clone()),
+            log,
+            false,
+        )?;
+        let published = if request.flags & KWASMI_PUBLISH_REPLACE != 0 {
+            let (published, former) = Published::in_place(service)?;
+            _former = former;
+            published
+        } else {
+            Published::new(service)?
+        };
+        self.published.populate(published);
+        Ok(0)
+    }
+
+    /// Implements `KWASMI_IOC_FINISH`.
+    fn finish(&self) -> Result<isize> {
+        let last = self.pool.finish()?;
+        if let Some(published) = self.published.as_ref() {
+            published.end(last.unwrap_or_else(Outcome::killed));
+        }
+        Ok(0)
+    }
+}
+
+impl AnonFile for PoolFile {
+    const NAME: &'static CStr = c"[kwasmi-pool]";
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = Argument::new(arg);
+        match cmd {
+            module::START => module::start(&this.pool.module()?, Some(&this.pool), &arg),
+            PUBLISH => this.publish(&arg),
+            FINISH => this.finish(),
+            KILL => {
+                this.pool.kill();
+                Ok(0)
+            }
+            FUNCTION => this.pool.function(&arg),
+            CALL => this.pool.call(&arg),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    /// Ends the instances, and removes the name.
+    fn close(this: ArcBorrow<'_, Self>) {
+        this.pool.close();
+        if let Some(published) = this.published.as_ref() {
+            published.close();
+        }
+    }
+
+    fn list_counters(&self, sink: Sink<'_>) -> Result {
+        self.pool.list_counters(sink)
+    }
+}

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pools: instances of one module that share a queue of calls and, if the pool is a service, a name.
+//!
+//! The process that holds the pool starts the instances and replaces those that end. Callers wait
+//! while the pool has no idle instance, also while it has none at all.
+
+use super::{
+    calls::PendingCall,
+    outcome::Outcome,
+    queue::{
+        Member,
+        Queue, //
+    },
+    Instance, //
+};
+use crate::{
+    anon_file::AnonFile as _,
+    ioctl::Argument,
+    module::Module,
+    watch::{
+        Counter,
+        CounterId,
+        CounterSums,
+        ModuleCounters,
+        Sink, //
+    },
+};
+use kernel::{
+    error::code::{
+        EOPNOTSUPP,
+        ESHUTDOWN,
+        ESTALE, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// Pool of instances.
+#[pin_data]
+pub(crate) struct Pool {
+    #[pin]
+    state: Mutex<State>,
+    #[pin]
+    pub(super) queue: Queue,
+    /// Counters of the instances that belong or have belonged to the pool.
+    pub(super) counters: ModuleCounters,
+}
+
+/// State of a pool. Its lock is taken before those of [`Turns`](super::turns::Turns) and of [`Queue`].
+struct State {
+    /// Module of the instances; `None` once the pool is closed.
+    module: Option<Arc<Module>>,
+    entries: KVVec<Entry>,
+    /// Number of the next instance.
+    next: Member,
+    /// Set once an instance has begun to run.
+    has_run: bool,
+    is_killed: bool,
+    /// Set once another pool or instance has the name of this one.
+    is_draining: bool,
+    /// Result of the instance that has ended last.
+    last: Option<Outcome>,
+    /// Counters of the instances that are freed.
+    past: CounterSums,
+}
+
+/// Instance of a pool.
+struct Entry {
+    number: Member,
+    instance: Arc<Instance>,
+    has_ended: bool,
+}
+
+/// Place of an instance in its pool.
+#[derive(Clone)]
+pub(super) struct Membership {
+    pub(super) pool: Arc<Pool>,
+    number: Member,
+}
+
+impl Membership {
+    /// Gives the turn of the instance to the caller of the pool that has waited longest. Returns
+    /// false if nobody waits.
+    pub(super) fn give(&self) -> bool {
+        self.pool.queue.give(self.number)
+    }
+
+    /// Adds the instance to the pool.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; those of [`Pool::join`].
+    pub(super) fn begin(&self, instance: Arc<Instance>) -> Result {
+        if !instance.is_reactor {
+            self.pool.queue.close(EOPNOTSUPP);
+        }
+        self.pool.add(Entry {
+            number: self.number,
+            instance,
+            has_ended: false,
+        })
+    }
+
+    /// Records that the instance has begun to run.
+    pub(super) fn run(&self) {
+        self.pool.state.lock().has_run = true;
+    }
+
+    /// Records how the instance has ended.
+    pub(super) fn end(&self, outcome: Outcome) {
+        let mut state = self.pool.state.lock();
+        let former = state.last.replace(outcome);
+        if let Some(entry) = state.find(self.number) {
+            entry.has_ended = true;
+        }
+        self.pool.check_drained(&state);
+        drop(state);
+        drop(former);
+    }
+
+    /// Removes the instance, whose descriptor is closed, from the pool, which keeps its counters.
+    pub(super) fn leave(&self) {
+        let mut state = self.pool.state.lock();
+        let mut entries = state.entries.iter();
+        let found = entries.position(|entry| entry.number == self.number);
+        let removed = found.and_then(|index| state.entries.remove(index).ok());
+        if let Some(Entry { instance, .. }) = &removed {
+            let past = &mut state.past;
+            // There is room for every counter.
+            let _ = instance.list_counters(&mut |counter| past.add(counter));
+        }
+        self.pool.check_drained(&state);
+        drop(state);
+        drop(removed);
+    }
+}
+
+/// Number and state of the instances of a pool.
+#[derive(Clone, Copy)]
+pub(crate) struct PoolInfo {
+    /// Number of instances in memory.
+    pub(crate) instances: u32,
+    /// Set once an instance has begun to run.
+    pub(crate) has_run: bool,
+}
+
+impl Pool {
+    /// Returns a pool without instances, for instances of `module`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(module: Arc<Module>) -> Result<Arc<Self>> {
+        let past = CounterSums::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(
+                    State {
+                        module: Some(module),
+                        entries: KVVec::new(),
+                        next: 0,
+                        has_run: false,
+                        is_killed: false,
+                        is_draining: false,
+                        last: None,
+                        past,
+                    },
+                    "kwasmi::Pool::state"
+                ),
+                queue <- Queue::new(),
+                counters: ModuleCounters::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Returns the module of the instances.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if the pool is closed.
+    pub(crate) fn module(&self) -> Result<Arc<Module>> {
+        self.state.lock().module.clone().ok_or(ESHUTDOWN)
+    }
+
+    /// Returns the place of a new instance.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if the pool has ended or was killed; `ESTALE` if another pool or instance has its
+    /// name.
+    pub(super) fn join(pool: &Arc<Self>) -> Result<Membership> {
+        let mut state = pool.state.lock();
+        state.check_open()?;
+        let number = state.next;
+        state.next += 1;
+        drop(state);
+        Ok(Membership {
+            pool: pool.clone(),
+            number,
+        })
+    }
+
+    fn add(&self, entry: Entry) -> Result {
+        loop {
+            let mut state = self.state.lock();
+            state.check_open()?;
+            let len = state.entries.len();
+            if len < state.entries.capacity() {
+                return state.entries.push_within_capacity(entry).map_err(|_| ENOMEM);
+            }
+            drop(state);
+            // Without the lock, as an allocation waits if the caller's memory cgroup is full.
+            let mut larger = KVVec::with_capacity(len * 2 + 4, GFP_KERNEL_ACCOUNT)?;
+            let mut state = self.state.lock();
+            if state.entries.len() < larger.capacity() {
+                for entry in state.entries.drain_all() {
+                    larger.push_within_capacity(entry).map_err(|_| ENOMEM)?;
+                }
+                core::mem::swap(&mut state.entries, &mut larger);
+            }
+        }
+    }
+
+    /// Sends the callers of a pool that has lost its name away, if no instance is left for them.
+    fn check_drained(&self, state: &State) {
+        if state.is_draining && state.entries.iter().all(|entry| entry.has_ended) {
+            self.queue.close(ESTALE);
+        }
+    }
+
+    /// Kills all instances. No further ones can be started.
+    pub(crate) fn kill(&self) {
+        let mut state = self.state.lock();
+        state.is_killed = true;
+        for entry in state.entries.iter() {
+            entry.instance.kill();
+        }
+    }
+
+    /// Returns true if the pool was killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state.lock().is_killed
+    }
+
+    /// Refuses further callers, and ends the instances once the calls are finished: another pool or
+    /// instance has the name of this one.
+    pub(crate) fn drain(&self) {
+        self.queue.refuse(ESTALE);
+        let mut state = self.state.lock();
+        state.is_draining = true;
+        for entry in state.entries.iter() {
+            entry.instance.drain();
+        }
+        self.check_drained(&state);
+    }
+
+    /// Refuses all callers, and returns the result of the instance that has ended last.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if an instance has not ended.
+    pub(crate) fn finish(&self) -> Result<Option<Outcome>> {
+        let mut state = self.state.lock();
+        if state.entries.iter().any(|entry| !entry.has_ended) {
+            return Err(EBUSY);
+        }
+        state.is_killed = true;
+        let last = state.last.take();
+        drop(state);
+        self.queue.close(ESHUTDOWN);
+        Ok(last)
+    }
+
+    /// Kills all instances and gives them up: the last descriptor of the pool is closed.
+    pub(crate) fn close(&self) {
+        self.kill();
+        self.queue.close(ESHUTDOWN);
+        let mut state = self.state.lock();
+        let entries = core::mem::take(&mut state.entries);
+        let module = state.module.take();
+        // The instances are dropped after the lock is released.
+        drop(state);
+        drop((entries, module));
+    }
+
+    /// Returns number and state of the instances.
+    pub(crate) fn info(&self) -> PoolInfo {
+        let state = self.state.lock();
+        PoolInfo {
+            instances: state.entries.len() as u32,
+            has_run: state.has_run,
+        }
+    }
+
+    /// Returns an instance that is idle, whose turn the caller gets.
+    fn take_idle(&self) -> Option<Arc<Instance>> {
+        let state = self.state.lock();
+        let mut instances = state.entries.iter().map(|entry| &entry.instance);
+        instances.find(|instance| instance.turns.try_enter()).cloned()
+    }
+
+    /// Waits for an instance, whose turn the caller gets, or until the monotonic clock shows `until`
+    /// nanoseconds (`u64::MAX`: no timeout).
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE` if another pool or instance has the name of this one; `ESHUTDOWN` if the pool has
+    /// ended; `EOPNOTSUPP` if its instances are not reactors; `ETIMEDOUT`; `ERESTARTSYS` if a signal
+    /// is pending; `ENOMEM`.
+    fn enter(&self, until: u64) -> Result<Arc<Instance>> {
+        self.queue.check()?;
+        if self.queue.len() == 0 {
+            if let Some(instance) = self.take_idle() {
+                return Ok(instance);
+            }
+        }
+        loop {
+            let waiter = self.queue.push()?;
+            // An instance that became idle before does not look into the queue.
+            if let Some(instance) = self.take_idle() {
+                if self.queue.remove(&waiter) {
+                    return Ok(instance);
+                }
+                // The caller has got another instance meanwhile, or the queue was closed.
+                drop(instance.turns.turn());
+            }
+            let waited = waiter.wait(until);
+            if self.queue.remove(&waiter) {
+                return Err(waited.err().unwrap_or(ERESTARTSYS));
+            }
+            let Some(number) = waiter.member() else {
+                self.queue.check()?;
+                return Err(ESHUTDOWN);
+            };
+            let mut state = self.state.lock();
+            let instance = state.find(number).map(|entry| entry.instance.clone());
+            drop(state);
+            let Some(instance) = instance else {
+                // It was freed meanwhile. The function has not run.
+                waited?;
+                continue;
+            };
+            if let Err(error) = waited {
+                drop(instance.turns.turn());
+                return Err(error);
+            }
+            return Ok(instance);
+        }
+    }
+
+    /// Implements `KWASMI_IOC_CALL` on the pool or its service.
+    pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
+        let call = PendingCall::from_user(arg)?;
+        let instance = self.enter(call.until()).map_err(|error| call.refused(error))?;
+        let turn = instance.turns.turn();
+        instance.run_call(turn, call, arg)
+    }
+
+    /// Implements `KWASMI_IOC_FUNCTION` on the pool or its service.
+    pub(crate) fn function(&self, arg: &Argument) -> Result<isize> {
+        self.queue.check()?;
+        super::calls::function(self.module()?.code(), arg)
+    }
+
+    /// Passes the sums of the counters of all instances to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; the errors of `sink`.
+    pub(crate) fn list_counters(&self, sink: Sink<'_>) -> Result {
+        let mut sums = CounterSums::new()?;
+        sums.add(Counter::new(CounterId::CallsQueued, self.queue.len().into()))?;
+        self.counters.list(&mut |counter| sums.add(counter))?;
+        let state = self.state.lock();
+        state.past.list(&mut |counter| sums.add(counter))?;
+        for entry in state.entries.iter() {
+            entry.instance.list_counters(&mut |counter| sums.add(counter))?;
+        }
+        drop(state);
+        sums.list(sink)
+    }
+}
+
+impl State {
+    /// Returns the instance with this number.
+    fn find(&mut self, number: Member) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.number == number)
+    }
+
+    /// Checks that instances may be added.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::join`].
+    fn check_open(&self) -> Result {
+        if self.is_draining {
+            return Err(ESTALE);
+        }
+        if self.is_killed || self.module.is_none() {
+            return Err(ESHUTDOWN);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sums of the counters of several instances.
+
+use super::{
+    Counter,
+    CounterId,
+    Sink,
+    FUNCTIONS, //
+};
+use kernel::prelude::*;
+
+/// Upper bound of the counters of an instance and of a module: one for each function, the 26 times of
+/// the histogram, 6 endings, 9 traps and 17 others.
+const COUNTERS_MAX: usize = FUNCTIONS.len() + 64;
+
+/// Sums of the counters of several instances, in ascending order of their numbers.
+pub(crate) struct CounterSums(KVVec<Counter>);
+
+impl CounterSums {
+    /// Returns sums without counters, with room for all.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(KVVec::with_capacity(COUNTERS_MAX, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Adds a counter of an instance. Of the peaks, the highest is kept.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there are more counters than any instance has.
+    pub(crate) fn add(&mut self, counter: Counter) -> Result {
+        let key = |counter: &Counter| (counter.id as u32, counter.index);
+        let wanted = key(&counter);
+        match self.0.binary_search_by_key(&wanted, key) {
+            Ok(index) => {
+                let Some(sum) = self.0.get_mut(index) else {
+                    return Ok(());
+                };
+                sum.value = match counter.id {
+                    CounterId::MemoryPeak | CounterId::HeapPeak => sum.value.max(counter.value),
+                    _ => sum.value.saturating_add(counter.value),
+                };
+                Ok(())
+            }
+            Err(index) => self
+                .0
+                .insert_within_capacity(index, counter)
+                .map_err(|_| ENOMEM),
+        }
+    }
+
+    /// Passes the sums to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `sink`.
+    pub(crate) fn list(&self, sink: Sink<'_>) -> Result {
+        self.0.iter().try_for_each(|counter| sink(*counter))
+    }
+}
