@@ -111,7 +111,7 @@ impl PoolFile {
 
     /// Implements `KWASMI_IOC_FINISH`.
     fn finish(&self) -> Result<isize> {
-        let last = self.pool.finish()?;
+        let last = self.pool.finish();
         if let Some(published) = self.published.as_ref() {
             published.end(last.unwrap_or_else(Outcome::killed));
         }

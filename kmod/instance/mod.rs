@@ -231,8 +231,13 @@ impl Instance {
     /// Returns the counters that count the instance: those of its module, and of its pool if it has
     /// one.
     fn counters(&self) -> impl Iterator<Item = &ModuleCounters> {
-        let of_pool = self.membership.as_ref().map(|membership| &membership.pool.counters);
-        [Some(self.module.code().counters()), of_pool].into_iter().flatten()
+        let of_pool = self
+            .membership
+            .as_ref()
+            .map(|membership| &membership.pool.counters);
+        [Some(self.module.code().counters()), of_pool]
+            .into_iter()
+            .flatten()
     }
 
     /// Gives up an instance that gets no descriptor.

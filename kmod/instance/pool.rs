@@ -260,21 +260,15 @@ impl Pool {
         self.check_drained(&state);
     }
 
-    /// Refuses all callers, and returns the result of the instance that has ended last.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if an instance has not ended.
-    pub(crate) fn finish(&self) -> Result<Option<Outcome>> {
+    /// Refuses all callers, kills all instances, and returns the result of the instance that ended
+    /// last before. `None` if there was none.
+    pub(crate) fn finish(&self) -> Option<Outcome> {
         let mut state = self.state.lock();
-        if state.entries.iter().any(|entry| !entry.has_ended) {
-            return Err(EBUSY);
-        }
-        state.is_killed = true;
         let last = state.last.take();
         drop(state);
+        self.kill();
         self.queue.close(ESHUTDOWN);
-        Ok(last)
+        last
     }
 
     /// Kills all instances and gives them up: the last descriptor of the pool is closed.

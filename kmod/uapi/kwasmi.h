@@ -646,9 +646,9 @@ struct kwasmi_wait {
  * the pool is a service already. If an instance of the pool is not a reactor, calls fail with
  * EOPNOTSUPP.
  *
- * KWASMI_IOC_FINISH on a pool fd ends the pool: its result, for KWASMI_IOC_RESULT, is that of the
- * instance that ended last, or KWASMI_KILLED if there was none. The ioctl fails with EBUSY if an instance
- * has not ended.
+ * KWASMI_IOC_FINISH on a pool fd kills the remaining instances and ends the pool. The result of its
+ * service, for KWASMI_IOC_RESULT, is that of the instance that ended last before, or KWASMI_KILLED if
+ * none had ended.
  *
  * The counters of a pool are the sums of those of its instances, of which the freed ones count too.
  * Of MEMORY_PEAK and HEAP_PEAK they have the highest of one instance. They include INSTANCES,

@@ -195,6 +195,7 @@ pub struct ServiceRow {
     state: State,
     pid: Option<i32>,
     uid: u32,
+    instances: u32,
     memory_bytes: Option<u64>,
     cpu_time_ns: Option<u64>,
     age_ns: u64,
@@ -215,6 +216,7 @@ impl ServiceRow {
             state: service.state,
             pid: service.pid,
             uid: service.uid,
+            instances: service.instances,
             memory_bytes: usage.map(|usage| usage.memory),
             cpu_time_ns: usage.map(|usage| u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX)),
             age_ns: now.saturating_sub(service.since),
@@ -239,12 +241,13 @@ pub struct Services<'a>(pub &'a [ServiceRow]);
 impl fmt::Display for Services<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let heading = ["NAME", "STATE", "PID", "UID", "MEMORY", "CPU", "AGE", "MODULE"].map(str::to_owned);
+        let heading = ["NAME", "STATE", "INSTANCES", "PID", "UID", "MEMORY", "CPU", "AGE", "MODULE"].map(str::to_owned);
         let rows = self.0.iter().map(|row| {
             let module = row.module.as_ref().zip(row.version).map(|(name, version)| format!("{name} {version}"));
             [
                 line(&row.name),
                 row.state.to_string(),
+                row.instances.to_string(),
                 or_none(row.pid.map(|pid| pid.to_string())),
                 row.uid.to_string(),
                 or_none(row.memory_bytes.map(|bytes| format!("{}K", bytes / 1024))),
@@ -358,6 +361,7 @@ mod tests {
             state: State::Running,
             pid: None,
             uid: 0,
+            instances: 3,
             since: u64::MAX,
             sha256: Sha256([0xab; 32]),
             module: None,
@@ -375,13 +379,15 @@ mod tests {
         };
         assert_eq!(
             Services(&[first, second.clone()]).to_string(),
-            "NAME      STATE     PID  UID  MEMORY  CPU    AGE  MODULE\n\
-             web       running   -    0    -       -      0s   abababababab\n\
-             worker-1  exited 3  7    0    2048K   1.23s  1m   worker 1.2.3\n"
+            "NAME      STATE     INSTANCES  PID  UID  MEMORY  CPU    AGE  MODULE\n\
+             web       running   3          -    0    -       -      0s   abababababab\n\
+             worker-1  exited 3  3          7    0    2048K   1.23s  1m   worker 1.2.3\n"
         );
         let json = serde_json::to_string(&second).expect("JSON");
         assert!(
-            json.starts_with(r#"{"name":"worker-1","state":"exited 3","pid":7,"uid":0,"memory_bytes":2097152,"#),
+            json.starts_with(
+                r#"{"name":"worker-1","state":"exited 3","pid":7,"uid":0,"instances":3,"memory_bytes":2097152,"#
+            ),
             "{json}"
         );
         assert!(json.ends_with(r#""module":"worker","version":"1.2.3"}"#), "{json}");

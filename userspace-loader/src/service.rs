@@ -10,6 +10,8 @@ pub mod inherited;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]
 pub mod kernel;
 pub mod output;
+#[expect(unsafe_code, reason = "calls ioctl(2)")]
+pub mod pool;
 pub mod process;
 pub mod ring;
 
@@ -109,6 +111,8 @@ pub struct Service {
     pub pid: Option<i32>,
     /// Effective user of the supervisor when the service got its name.
     pub uid: u32,
+    /// Number of its instances in memory.
+    pub instances: u32,
     /// Time at which the service got its name: CLOCK_BOOTTIME, in nanoseconds.
     pub since: u64,
     /// SHA-256 of the module without its signature.

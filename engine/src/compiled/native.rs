@@ -309,9 +309,9 @@ impl GuestStack {
     pub(crate) fn new(bytes: u64) -> Result<Self, AllocError> {
         let size = bytes.saturating_add(RESERVE).checked_next_multiple_of(KERNEL_PAGE).ok_or(AllocError::Memory)?;
         let size = usize::try_from(size).map_err(|_| AllocError::Memory)?;
-        let start = KernelHost::new().alloc_stack(size).map_err(|fail| {
-            if fail == Fail::Errno(Errno::DQuot) { AllocError::Total } else { AllocError::Memory }
-        })?;
+        let start = KernelHost::new()
+            .alloc_stack(size)
+            .map_err(|fail| if fail == Fail::Errno(Errno::DQuot) { AllocError::Total } else { AllocError::Memory })?;
         // INVARIANT: The host has just allocated the stack with this size, for this instance's
         // account.
         Ok(Self { start, size })

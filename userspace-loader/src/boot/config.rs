@@ -6,7 +6,10 @@
 //! has its line and its key, and a file can have several.
 
 use crate::{
-    cli::service::log_size,
+    cli::service::{
+        instances,
+        log_size, //
+    },
     device::{
         self,
         Engine, //
@@ -25,7 +28,10 @@ use std::{
     fs::File,
     io::Read as _,
     net::SocketAddr,
-    num::NonZeroU64,
+    num::{
+        NonZeroU32,
+        NonZeroU64, //
+    },
     ops::Range,
     path::Path, //
 };
@@ -42,7 +48,7 @@ use toml::{
 const FILE_BYTES_MAX: u64 = 1 << 17;
 
 /// Keys of a file. `docs/install.md` describes them.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 16] = [
     "program",
     "args",
     "env",
@@ -52,6 +58,8 @@ pub const KEYS: [&str; 14] = [
     "limits",
     "engine",
     "log-size",
+    "instances",
+    "max-restarts",
     "user",
     "restart",
     "restart-delay",
@@ -106,6 +114,10 @@ pub struct ServiceConfig {
     pub stdin: Option<String>,
     /// Size of the log's ring buffer, in bytes.
     pub log_size: Option<NonZeroU64>,
+    /// Number of instances.
+    pub instances: Option<NonZeroU32>,
+    /// Value of `--max-restarts`.
+    pub max_restarts: Option<u32>,
     /// Engine.
     pub engine: Option<Engine>,
     /// User that the supervisor runs as; root by default.
@@ -286,12 +298,7 @@ impl Reader<'_> {
     }
 
     /// Converts a number, or a string with a number and a unit, with `f`.
-    fn amount(
-        &mut self,
-        key: &str,
-        value: &Value<'_>,
-        f: impl Fn(&str) -> Result<NonZeroU64, String>,
-    ) -> Option<NonZeroU64> {
+    fn amount<T>(&mut self, key: &str, value: &Value<'_>, f: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
@@ -335,6 +342,8 @@ impl Reader<'_> {
                 "tcp-listen" => config.tcp_listen = self.list(key, value, guest_fds::parse_address),
                 "stdin" => config.stdin = self.parsed(key, value, absolute),
                 "log-size" => config.log_size = self.amount(key, value, log_size),
+                "instances" => config.instances = self.amount(key, value, instances),
+                "max-restarts" => config.max_restarts = self.amount(key, value, number),
                 "engine" => config.engine = self.parsed(key, value, engine),
                 "user" => config.user = self.parsed(key, value, user),
                 "restart" => config.restart = self.parsed(key, value, restart).unwrap_or_default(),
@@ -353,6 +362,9 @@ impl Reader<'_> {
         if !table.contains_key("program") {
             let key = Some("program".to_owned());
             self.mistakes.push(Mistake { line: None, key, reason: "the key is missing".to_owned() });
+        }
+        if let (Some(value), false) = (table.get("max-restarts"), table.contains_key("instances")) {
+            self.mistake(&value.span(), "max-restarts", "without the key instances no instance is replaced");
         }
         config
     }
@@ -379,6 +391,10 @@ fn variable_name(name: &str) -> Result<String, String> {
 fn directory(text: &str) -> Result<String, String> {
     let directory = Directory::parse(OsStr::new(text))?;
     if directory.host.is_absolute() { Ok(text.to_owned()) } else { Err("expected an absolute path".to_owned()) }
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("expected a number from 0 to {}", u32::MAX))
 }
 
 fn engine(text: &str) -> Result<Engine, String> {
@@ -434,6 +450,8 @@ mod tests {
             tcp-listen = ["[::1]:80"]
             stdin = "/etc/hosts"
             log-size = "1M"
+            instances = 4
+            max-restarts = 0
             engine = "compiler"
             user = "www-data"
             restart = "always"
@@ -454,6 +472,8 @@ mod tests {
         assert_eq!(config.tcp_listen, ["[::1]:80".parse().expect("an address")]);
         assert_eq!(config.stdin.as_deref(), Some("/etc/hosts"));
         assert_eq!(config.log_size.map(NonZeroU64::get), Some(1 << 20));
+        assert_eq!(config.instances.map(NonZeroU32::get), Some(4));
+        assert_eq!(config.max_restarts, Some(0));
         assert_eq!(config.engine, Some(Engine::Compiler));
         assert_eq!(config.user.as_deref(), Some("www-data"));
         assert_eq!(config.restart, Restart::Always);
@@ -481,6 +501,9 @@ mod tests {
             ("dirs = [\"/srv::/a:rx\"]", "line 2, key dirs: unknown suffix ':rx'"),
             ("tcp-listen = [\"localhost:80\"]", "line 2, key tcp-listen: expected an address and a port"),
             ("stdin = \"x\"", "line 2, key stdin: expected an absolute path"),
+            ("max-restarts = 1", "line 2, key max-restarts: without the key instances no instance is replaced"),
+            ("instances = 0", "line 2, key instances: expected a number from 1 to 4096"),
+            ("instances = 1\nmax-restarts = -1", "line 3, key max-restarts: expected a number from 0 to 4294967295"),
             ("log-size = 5", "line 2, key log-size: expected a size from 4K to 1G"),
             ("engine = \"fast\"", "line 2, key engine: expected \"auto\", \"compiler\""),
             ("user = \"a b\"", "line 2, key user: expected the name of a user"),

@@ -99,6 +99,12 @@ fn command_line(name: &Name, config: &ServiceConfig) -> Vec<String> {
     if let Some(size) = config.log_size {
         option("log-size", &size);
     }
+    if let Some(instances) = config.instances {
+        option("instances", &instances);
+    }
+    if let Some(number) = config.max_restarts {
+        option("max-restarts", &number);
+    }
     if let Some(engine) = config.engine.and_then(|engine| engine.to_possible_value()) {
         option("engine", &engine.get_name());
     }
@@ -269,6 +275,8 @@ mod tests {
             tcp-listen = ["127.0.0.1:80"]
             stdin = "/dev/zero"
             log-size = "1M"
+            instances = 4
+            max-restarts = 0
             engine = "interpreter"
             [env]
             A = "-b =c"
@@ -288,6 +296,7 @@ mod tests {
         assert_eq!(args.guest.env[0].value, "-b =c");
         assert_eq!(args.guest.engine.engine, crate::device::Engine::Interpreter);
         assert_eq!(args.log_size.get(), 1 << 20);
+        assert_eq!((args.instances, args.max_restarts), (config.instances, 0));
         let mut requested = args.limits.requested();
         requested.sort_by_key(|(limit, _)| limit.0);
         assert_eq!(requested, config.limits);

@@ -23,12 +23,21 @@ use crate::{
 use clap::Args;
 use std::{
     ffi::OsString,
-    num::NonZeroU64,
+    num::{
+        NonZeroU32,
+        NonZeroU64, //
+    },
     path::{
         Path,
         PathBuf, //
     }, //
 };
+
+/// Upper bound of the instances of a service: that of the kernel module.
+const INSTANCES_MAX: u32 = 4096;
+
+/// Default of `--max-restarts`.
+const MAX_RESTARTS: u32 = 10;
 
 /// Parses the size of a log.
 ///
@@ -42,6 +51,16 @@ pub fn log_size(text: &str) -> Result<NonZeroU64, String> {
     } else {
         Err("expected a size from 4K to 1G".to_owned())
     }
+}
+
+/// Parses the number of instances of a service.
+///
+/// # Errors
+///
+/// A message if `text` is not a number from 1 to [`INSTANCES_MAX`].
+pub fn instances(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse::<NonZeroU32>().ok().filter(|number| number.get() <= INSTANCES_MAX);
+    number.ok_or_else(|| format!("expected a number from 1 to {INSTANCES_MAX}"))
 }
 
 /// Arguments of `spawn`.
@@ -72,6 +91,16 @@ pub struct SpawnArgs {
     /// Size of the ring buffer that keeps the guest's last output for kwasmi logs
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = log_size)]
     pub log_size: NonZeroU64,
+
+    /// Run N instances of the program, which share the calls and the sockets of the service, and
+    /// replace those that fail
+    #[arg(long, value_name = "N", value_parser = instances)]
+    pub instances: Option<NonZeroU32>,
+
+    /// Largest number of times in a row that a failed instance is replaced; the next failure ends the
+    /// service. An instance that has run for 10 s begins a new row
+    #[arg(long, value_name = "N", default_value_t = MAX_RESTARTS, requires = "instances")]
+    pub max_restarts: u32,
 
     /// Run the service in this process, copy its output to standard output and standard error, and
     /// exit with its status; for service managers such as systemd
@@ -329,17 +358,24 @@ mod tests {
         assert_eq!(file, Path::new("a.wasm"));
         assert_eq!(rest, ["--dir", "x"]);
         assert_eq!(args.log_size.get(), 64 << 10);
+        assert_eq!((args.instances, args.max_restarts), (None, 10));
+        let args = spawn(&["--instances", "4", "--max-restarts", "0", "web", "a.wasm"]).expect("valid");
+        assert_eq!((args.instances.map(NonZeroU32::get), args.max_restarts), (Some(4), 0));
     }
 
     #[test]
     fn values_are_checked() {
-        let wrong: [&[&str]; 7] = [
+        let wrong: [&[&str]; 11] = [
             &[],
             &["web"],
             &["Web", "a.wasm"],
             &["", "a.wasm"],
             &["--log-size", "1K", "web", "a.wasm"],
             &["--log-size", "2G", "web", "a.wasm"],
+            &["--instances", "0", "web", "a.wasm"],
+            &["--instances", "4097", "web", "a.wasm"],
+            &["--instances", "two", "web", "a.wasm"],
+            &["--max-restarts", "3", "web", "a.wasm"],
             &["--foreground", "--supervisor", "web", "a.wasm"],
         ];
         for args in wrong {

@@ -2,14 +2,18 @@
 
 //! `kwasmi spawn`: the supervisor of a service, which runs the guest and replaces its program.
 
+mod guests;
 mod programs;
 
-use self::programs::{
-    Number,
-    Programs,
-    Running,
-    Settings,
-    reason_of, //
+use self::{
+    guests::Guests,
+    programs::{
+        Number,
+        Programs,
+        Running,
+        Settings,
+        reason_of, //
+    },
 };
 use super::{
     complain,
@@ -33,7 +37,6 @@ use crate::{
     failure::Failure,
     guest_fds::GuestFds,
     invoke,
-    kernel_device::KernelInstance,
     run::{
         self,
         Loaded, //
@@ -45,7 +48,6 @@ use crate::{
             Upgrade, //
         },
         inherited,
-        kernel,
         output,
         ring::{
             Stream,
@@ -171,8 +173,8 @@ fn make_log(args: &SpawnArgs) -> io::Result<(Writer, OwnedFd)> {
 
 /// Program of the command line, started, and what belongs to it.
 struct Started {
-    settings: Settings,
-    instance: KernelInstance,
+    settings: Arc<Settings>,
+    guests: Arc<Guests>,
     is_reactor: bool,
     /// Read ends of the pipes with the output.
     pipes: [OwnedFd; 2],
@@ -200,15 +202,16 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
         .map_err(|errno| failed(name, "standard input", errno))?;
     let env = guest_env(&args.guest)
         .map_err(|reason| Failure::new(Exit::Failed, program.as_str(), format!("environment: {reason}")))?;
-    let settings = Settings { args: args.clone(), env, input, output, error, fds, log };
+    let settings = Arc::new(Settings { args: args.clone(), env, input, output, error, fds, log });
     let is_reactor = is_reactor(&wasm);
     let limits = args.limits.requested();
     let Loaded { module, identity } = run::load(&device, &program, &wasm, &limits, args.guest.engine.engine)?;
     if let Some(note) = interpreted(&program, &identity) {
         print_note(&note);
     }
-    let instance = settings.start(&module, &program, file.file_name().unwrap_or(file.as_os_str()), is_reactor)?;
-    Ok(Started { settings, instance, is_reactor, pipes: [from_output, from_error], writer })
+    let file_name = file.file_name().unwrap_or(file.as_os_str());
+    let guests = Arc::new(Guests::start(&settings, &module, &program, file_name, is_reactor)?);
+    Ok(Started { settings, guests, is_reactor, pipes: [from_output, from_error], writer })
 }
 
 /// Returns true if `wasm` is a reactor. The kernel module tells what is wrong with a malformed module.
@@ -223,8 +226,8 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         // Otherwise the name of the process is that of the link in procfs, "exe".
         let _ = std::fs::write("/proc/self/comm", "kwasmi");
     }
-    let Started { settings, instance, is_reactor, pipes: [output, error], writer } = start(args, &mut stdio)?;
-    kernel::publish(&instance, name, settings.log.as_fd()).map_err(|errno| match errno {
+    let Started { settings, guests, is_reactor, pipes: [output, error], writer } = start(args, &mut stdio)?;
+    guests.publish(name, settings.log.as_fd()).map_err(|errno| match errno {
         Errno::EXIST => {
             Failure::new(Exit::Failed, name.to_string(), "the name belongs to a service that has not ended")
         }
@@ -233,14 +236,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let service = find(&device()?, name)?;
     // Without the socket, for example without a writable /run, the service cannot be upgraded.
     let listener = Listener::new(name).ok().map(Arc::new);
-    let instance = Arc::new(instance);
-    let running = Running {
-        number: 0,
-        settings: Arc::new(settings),
-        instance: Arc::clone(&instance),
-        service: Some(service),
-        is_reactor,
-    };
+    let running = Running { number: 0, settings, guests: Arc::clone(&guests), service: Some(service), is_reactor };
     let programs = Programs::new(name.clone(), running);
     let is_copied = args.foreground;
     let (sender, copied) = mpsc::channel();
@@ -261,6 +257,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         // leader of a session must also not open a terminal, which would become that of the session.
         process::setsid().map_err(|errno| failed(name, "cannot create a session", errno))?;
         process::chdir("/").map_err(|errno| failed(name, "cannot change to /", errno))?;
+        signals::ignore_broken_pipes();
         inherited::close().map_err(|error| {
             Failure::new(Exit::Failed, name.to_string(), format!("inherited descriptors: {}", words(error)))
         })?;
@@ -272,7 +269,8 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         signals::ignore_broken_pipes();
         notify::ready();
     }
-    programs.run(0, instance)?;
+    guests.accept();
+    programs.run(0, guests)?;
     if let Some(listener) = listener.clone() {
         let programs = Arc::clone(&programs);
         let mut numbers = 1..;
@@ -283,7 +281,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     let (running, result) = programs.wait();
     // The pipes with the output have no writers any more, except those of a program that does not end
     // soon. The name stays while the instance is open. After an error the guest has not ended.
-    let kept = running.map(|Running { instance, service, .. }| (result.is_ok().then_some(instance), service));
+    let kept = running.map(|Running { guests, service, .. }| (result.is_ok().then_some(guests), service));
     if let Some(listener) = listener {
         listener.remove();
     }
@@ -302,7 +300,7 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         }
         return Ok(exit);
     }
-    if let Some((Some(_instance), Some(service))) = kept
+    if let Some((Some(_guests), Some(service))) = kept
         && exit != Exit::Guest(0)
     {
         let _ = service.wait_for_removal();

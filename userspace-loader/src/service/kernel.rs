@@ -15,7 +15,6 @@ use crate::{
     kernel_device::{
         Argument,
         KernelDevice,
-        KernelInstance,
         Log,
         call,
         chars,
@@ -139,6 +138,7 @@ impl From<&kwasmi_service> for Service {
             state: State::from_raw(raw.state, raw.status, raw.code),
             pid: Some(raw.pid).filter(|pid| *pid != 0),
             uid: raw.uid,
+            instances: raw.instances,
             since: raw.since,
             sha256: Sha256(raw.sha256),
             module: (!module.is_empty()).then_some((module, Version(raw.version))),
@@ -146,40 +146,40 @@ impl From<&kwasmi_service> for Service {
     }
 }
 
-/// Publishes an instance that has not run as the service `name`. `log` is the file that
+/// Publishes an instance that has not run, or a pool, as the service `name`. `log` is the file that
 /// [`KernelService::log`] returns.
 ///
 /// # Errors
 ///
 /// The errors of `KWASMI_IOC_PUBLISH`.
-pub fn publish(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
-    give_name(instance, name, log, 0)
+pub fn publish(target: &impl AsFd, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
+    give_name(target, name, log, 0)
 }
 
-/// Gives the name of a running service of this process to `instance`.
+/// Gives the name of a running service of this process to `target`, an instance or a pool.
 ///
 /// # Errors
 ///
 /// The errors of `KWASMI_IOC_PUBLISH` with `KWASMI_PUBLISH_REPLACE`.
-pub fn replace(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
-    give_name(instance, name, log, uapi::KWASMI_PUBLISH_REPLACE)
+pub fn replace(target: &impl AsFd, name: &Name, log: BorrowedFd<'_>) -> Result<(), Errno> {
+    give_name(target, name, log, uapi::KWASMI_PUBLISH_REPLACE)
 }
 
-fn give_name(instance: &KernelInstance, name: &Name, log: BorrowedFd<'_>, flags: u32) -> Result<(), Errno> {
+fn give_name(target: &impl AsFd, name: &Name, log: BorrowedFd<'_>, flags: u32) -> Result<(), Errno> {
     let mut publish = kwasmi_publish { name: chars(&name.0)?, log: log.as_raw_fd(), flags };
     // SAFETY: `publish` has no address fields.
-    unsafe { call(instance.as_fd(), &mut publish) }?;
+    unsafe { call(target.as_fd(), &mut publish) }?;
     Ok(())
 }
 
-/// Ends the guest of `instance`, running or not.
+/// Ends the guests of `target`, an instance or a pool, running or not.
 ///
 /// # Errors
 ///
-/// The errors of `KWASMI_IOC_KILL`; none on an instance fd.
-pub fn kill(instance: &KernelInstance) -> Result<(), Errno> {
+/// The errors of `KWASMI_IOC_KILL`; none on these descriptors.
+pub fn kill(target: &impl AsFd) -> Result<(), Errno> {
     // SAFETY: The ioctl takes no argument.
-    unsafe { call(instance.as_fd(), &mut Kill) }?;
+    unsafe { call(target.as_fd(), &mut Kill) }?;
     Ok(())
 }
 

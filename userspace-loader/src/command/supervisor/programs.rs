@@ -2,14 +2,16 @@
 
 //! Programs of a service: running them, and replacing one by another.
 
-use super::super::{
-    device,
-    service::refused, //
+use super::{
+    super::{
+        device,
+        service::refused, //
+    },
+    guests::Guests, //
 };
 use crate::{
     cli::service::SpawnArgs,
     device::{
-        Module as _,
         Refusal,
         Start,
         words, //
@@ -21,7 +23,6 @@ use crate::{
         KernelInstance,
         KernelModule, //
     },
-    run,
     run_result::RunResult,
     service::{
         Name,
@@ -34,10 +35,7 @@ use crate::{
             Answer,
             Upgrade, //
         },
-        kernel::{
-            self,
-            KernelService, //
-        }, //
+        kernel::KernelService, //
     },
     stdio,
     strings, //
@@ -90,15 +88,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Starts a program of `module`. `program` is its name in messages, and `file_name` the first
-    /// argument of the guest.
-    pub(super) fn start(
-        &self,
-        module: &KernelModule,
-        program: &str,
-        file_name: &OsStr,
-        is_reactor: bool,
-    ) -> Result<KernelInstance, Failure> {
+    /// Returns the request for an instance. `file_name` is the first argument of the guest.
+    ///
+    /// # Errors
+    ///
+    /// A message if an argument has a NUL.
+    pub(super) fn request(&self, file_name: &OsStr, is_reactor: bool) -> Result<Start, String> {
         let (_, words) = self.args.file_and_args();
         let args = [file_name].into_iter().chain(words.iter().map(OsString::as_os_str));
         let mut fds = vec![
@@ -107,18 +102,14 @@ impl Settings {
             stdio::output(self.error.as_fd(), 2),
         ];
         fds.extend_from_slice(self.fds.as_slice());
-        let start = Start {
-            args: strings::join(args)
-                .map_err(|reason| Failure::new(Exit::Failed, program, format!("arguments: {reason}")))?,
+        Ok(Start {
+            args: strings::join(args)?,
             env: self.env.clone(),
             fds,
             limits: self.args.limits.requested(),
             reactor: is_reactor,
             ..Start::default()
-        };
-        module
-            .start(&start)
-            .map_err(|refusal| Failure::new(Exit::of_start(refusal.errno), program, refusal.to_string()))
+        })
     }
 }
 
@@ -143,7 +134,7 @@ struct State {
     /// Program that has the name; `None` once the service has ended.
     running: Option<Running>,
     /// Program that is checked before it gets the name.
-    candidate: Option<Arc<KernelInstance>>,
+    candidate: Option<Arc<Guests>>,
     /// Results of the programs that have ended.
     ended: BTreeMap<Number, Ended>,
 }
@@ -152,7 +143,7 @@ struct State {
 pub(super) struct Running {
     pub(super) number: Number,
     pub(super) settings: Arc<Settings>,
-    pub(super) instance: Arc<KernelInstance>,
+    pub(super) guests: Arc<Guests>,
     /// `None` if no descriptor was free.
     pub(super) service: Option<KernelService>,
     pub(super) is_reactor: bool,
@@ -171,11 +162,11 @@ impl Programs {
     }
 
     /// Runs a program in a new thread, which stores how it has ended.
-    pub(super) fn run(self: &Arc<Self>, number: Number, instance: Arc<KernelInstance>) -> Result<(), Failure> {
+    pub(super) fn run(self: &Arc<Self>, number: Number, guests: Arc<Guests>) -> Result<(), Failure> {
         let programs = Arc::clone(self);
         let run = move || {
-            let ended = run::until_end(&*instance);
-            drop(instance);
+            let ended = guests.run();
+            drop(guests);
             programs.lock().ended.insert(number, ended);
             programs.changed.notify_all();
         };
@@ -193,7 +184,7 @@ impl Programs {
             let number = state.running.as_ref().map(|running| running.number);
             if let Some(ended) = number.and_then(|number| state.ended.remove(&number)) {
                 if let Some(candidate) = &state.candidate {
-                    let _ = kernel::kill(candidate);
+                    candidate.kill();
                 }
                 return (state.running.take(), ended);
             }
@@ -241,22 +232,23 @@ impl Programs {
         // Nothing that follows the switch may fail.
         let device = device()?;
         let settings = Arc::clone(&self.lock().running.as_ref().ok_or_else(over)?.settings);
-        let instance = settings.start(module, &request.program, OsStr::new(&request.file_name), request.is_reactor)?;
-        let instance = Arc::new(instance);
-        self.run(number, Arc::clone(&instance))?;
+        let file_name = OsStr::new(&request.file_name);
+        let guests = Guests::start(&settings, module, &request.program, file_name, request.is_reactor)?;
+        let guests = Arc::new(guests);
+        self.run(number, Arc::clone(&guests))?;
         let mut state = self.lock();
         // The main thread kills it when the service ends.
-        state.candidate = Some(Arc::clone(&instance));
+        state.candidate = Some(Arc::clone(&guests));
         let is_over = state.running.is_none();
         drop(state);
-        let checked = if is_over { Err(over()) } else { self.check(number, &instance, request) };
+        let checked = if is_over { Err(over()) } else { self.check(number, &guests, request) };
         let mut state = self.lock();
         state.candidate = None;
         let switched = match (checked, &mut state.running) {
             (Err(failure), _) => Err(failure),
             (Ok(()), None) => Err(over()),
             (Ok(()), Some(running)) => {
-                kernel::replace(&instance, name, settings.log.as_fd()).map(|()| running).map_err(|errno| match errno {
+                guests.replace(name, settings.log.as_fd()).map(|()| running).map_err(|errno| match errno {
                     Errno::SHUTDOWN | Errno::NOENT => Failure::new(
                         Exit::Failed,
                         name.to_string(),
@@ -270,15 +262,18 @@ impl Programs {
             Ok(running) => running,
             Err(failure) => {
                 drop(state);
-                let _ = kernel::kill(&instance);
+                guests.kill();
                 self.reap(number);
                 return Err(failure);
             }
         };
         let service = KernelService::find(&device, name).ok();
-        let running =
-            mem::replace(running, Running { number, settings, instance, service, is_reactor: request.is_reactor });
+        let running = mem::replace(
+            running,
+            Running { number, settings, guests: Arc::clone(&guests), service, is_reactor: request.is_reactor },
+        );
         drop(state);
+        guests.accept();
         // The new program may have ended already.
         self.changed.notify_all();
         Ok(self.retire(running, request.drain))
@@ -290,7 +285,7 @@ impl Programs {
         let time = drain.unwrap_or(if former.is_reactor { DRAIN } else { Duration::ZERO });
         let is_late = self.wait_for_end(former.number, time).is_none();
         if is_late {
-            let _ = kernel::kill(&former.instance);
+            former.guests.kill();
             if former.is_reactor || drain.is_some() {
                 let time = humantime::format_duration(time);
                 notes.push(format!(
@@ -306,12 +301,20 @@ impl Programs {
 
     /// Checks that a program can serve: a reactor is initialised and healthy, and another program has
     /// run for some time.
-    fn check(&self, number: Number, instance: &KernelInstance, request: &Upgrade) -> Result<(), Failure> {
-        let failure = |exit, reason: String| Failure::new(exit, request.program.as_str(), reason);
-        let died = |reason: String| failure(Exit::Refused, format!("the new program ended: {reason}"));
-        if !request.is_reactor {
-            return self.wait_for_end(number, request.settle).map_or(Ok(()), |reason| Err(died(reason)));
+    fn check(&self, number: Number, guests: &Guests, request: &Upgrade) -> Result<(), Failure> {
+        if request.is_reactor {
+            let mut instances = guests.instances().into_iter();
+            return instances.try_for_each(|instance| self.check_reactor(number, &instance, request));
         }
+        match self.wait_for_end(number, request.settle) {
+            None => Ok(()),
+            Some(reason) => Err(died(request, &reason)),
+        }
+    }
+
+    fn check_reactor(&self, number: Number, instance: &KernelInstance, request: &Upgrade) -> Result<(), Failure> {
+        let failure = |exit, reason: String| Failure::new(exit, request.program.as_str(), reason);
+        let died = |reason: String| died(request, &reason);
         let function = match instance.function(HEALTH) {
             Ok(function) => function,
             Err(refusal) if refusal.errno == Errno::NOENT => Function::none(),
@@ -349,6 +352,11 @@ impl Programs {
             },
         }
     }
+}
+
+/// Returns the failure of an upgrade whose new program has ended.
+fn died(request: &Upgrade, reason: &str) -> Failure {
+    Failure::new(Exit::Refused, request.program.as_str(), format!("the new program ended: {reason}"))
 }
 
 /// Describes how a guest ended.
