@@ -523,7 +523,7 @@ const char *kwasmi_call_text(int result)
 	case KWASMI_CALL_RETURNED:
 		return "the function returned";
 	case KWASMI_CALL_ENDED:
-		return "the service ended during the call";
+		return "the guest ended during the call";
 	case -ETIMEDOUT:
 		return "the call has not begun within the timeout, and the function did not run";
 	case -EINPROGRESS:

@@ -116,15 +116,15 @@ throttled_callers_leave_the_work_to_the_service() {
     [ "$spent" -ge 3 ] && equal $(($(cat one) + 1)) "$(cat two)" || echo "the service computed $spent ticks"
 }
 traps_end_the_service() {
-    fails 134 "sum: the service ended during the call: trap: " kwasmi call sum trap &&
+    fails 134 "sum: the guest ended during the call: trap: " kwasmi call sum trap &&
         fails 125 "sum: the service has ended" kwasmi call sum add 1 || return
     kwasmi wait sum 2>/dev/null
     equal 134 $? && kwasmi rm sum
 }
 exits_end_the_service() {
-    kwasmi spawn sum sum.wat && fails 3 "sum: the service ended during the call: exited with 3" kwasmi call sum exit 3 &&
+    kwasmi spawn sum sum.wat && fails 3 "sum: the guest ended during the call: exited with 3" kwasmi call sum exit 3 &&
         kwasmi rm sum && kwasmi spawn sum sum.wat &&
-        fails 125 "sum: the service ended during the call: exited with 0" kwasmi call sum exit 0 && within 5 has_no_name sum
+        fails 125 "sum: the guest ended during the call: exited with 0" kwasmi call sum exit 0 && within 5 has_no_name sum
 }
 initialization_may_trap() {
     kwasmi spawn sum trap.wat && kwasmi wait sum 2>/dev/null

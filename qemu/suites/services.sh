@@ -96,6 +96,14 @@ has_times() {
     year=$(date +%Y)
     kwasmi logs -t three | grep -Eqx "$year-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z out" || { kwasmi logs -t three; return 1; }
 }
+has_json() {
+    kwasmi logs -j three >out 2>err && equal "" "$(cat err)" && equal '"stream":"stdout","text":"out"}
+"stream":"stderr","text":"err"}
+"stream":"kwasmi","text":"exited with 3"}' "$(sed 's/^{"time":"[0-9T:.-]*Z",//' out)" || return
+    kwasmi wait -j three >out 2>err
+    equal 3 $? && equal "" "$(cat err)" &&
+        grep -qx '{"name":"three","ended":"exited","exit_status":3,"reason":null,"fuel_used":[0-9]*,"memory_peak_bytes":65536,"heap_peak_bytes":[0-9]*,"engine_stack_peak_bytes":[0-9]*}' out || { cat out; return 1; }
+}
 removes() { kwasmi rm three && has_no_name three && within 5 is_gone "$pid" && within 5 has_instances 0; }
 gives_up_the_name() {
     kwasmi spawn again trap.wat && within 5 has_state again trapped || return
@@ -229,6 +237,7 @@ check "stop ends a service, its process and its name" stops
 check "a service that failed keeps its name and its status" keeps_a_failure
 check "a service that failed keeps its output" has_its_output
 check "logs shows times" has_times
+check "the log and the end of a service are printed as JSON" has_json
 check "rm removes it, and its process ends" removes
 check "logs shows the last output once wait has returned" output_is_whole_after_the_end
 check "logs ends although the service writes all the time" logs_ends_beside_a_fast_writer

@@ -84,7 +84,7 @@ options_are_kept() {
 END
     kwasmi spawn --env A=1 --env B=2 --dir /tmp --memory 256K env env.wat && kwasmi upgrade env env.wat &&
         equal "2 0" "$(kwasmi call env count | tr '\n' ' ' | sed 's/ $//')" &&
-        fails 124 "env: the service ended during the call: limit reached: memory 256K" kwasmi call env grow 10
+        fails 124 "env: the guest ended during the call: limit reached: memory 256K" kwasmi call env grow 10
     status=$?
     kwasmi stop env
     return $status

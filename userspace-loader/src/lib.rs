@@ -31,6 +31,7 @@ pub mod kernel_device;
 #[expect(unsafe_code, reason = "calls keyctl(2)")]
 pub mod keyring;
 pub mod limits;
+pub mod log_line;
 pub mod machine_code;
 pub mod policy;
 mod progress;

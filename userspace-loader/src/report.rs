@@ -11,7 +11,9 @@ use crate::{
     },
     limits::LimitInfo,
     policy::Policy,
+    run_result::RunResult,
     service::{
+        Name,
         Service,
         State,
         process::Usage, //
@@ -227,6 +229,36 @@ impl ServiceRow {
     }
 }
 
+/// Output of `wait -j`: how the guest of a service ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceEnd<'a> {
+    name: &'a Name,
+    ended: &'static str,
+    exit_status: u8,
+    reason: Option<String>,
+    fuel_used: u64,
+    memory_peak_bytes: u64,
+    heap_peak_bytes: u64,
+    engine_stack_peak_bytes: u64,
+}
+
+impl<'a> ServiceEnd<'a> {
+    /// Returns the end of the service `name` with the result `result`.
+    #[must_use]
+    pub fn new(name: &'a Name, result: &RunResult) -> Self {
+        Self {
+            name,
+            ended: result.ending.name(),
+            exit_status: result.ending.exit().status(),
+            reason: result.reason(),
+            fuel_used: result.fuel_used,
+            memory_peak_bytes: result.memory_peak,
+            heap_peak_bytes: result.heap_peak,
+            engine_stack_peak_bytes: result.stack_peak,
+        }
+    }
+}
+
 /// Returns the largest unit of a duration, such as `5m`.
 fn age(nanoseconds: u64) -> String {
     let duration = Duration::from_secs(nanoseconds / 1_000_000_000);
@@ -351,6 +383,26 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&policy).expect("JSON"),
             r#"{"verify":"enforce","locked_down":false,"kernel_keys":true,"keyring":305419896,"denied":2,"min_versions":1}"#
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_service_is_json() {
+        let run = crate::uapi::kwasmi_run {
+            status: crate::uapi::KWASMI_TRAPPED,
+            code: crate::uapi::KWASMI_TRAP_UNREACHABLE,
+            fuel_used: 1,
+            memory_peak: 2,
+            heap_peak: 3,
+            stack_peak: 4,
+            ..crate::uapi::kwasmi_run::default()
+        };
+        let name = "web".parse().expect("valid");
+        let end = ServiceEnd::new(&name, &RunResult::from_raw(&run, String::new())).clone();
+        assert_eq!(
+            serde_json::to_string(&end).expect("JSON"),
+            "{\"name\":\"web\",\"ended\":\"trapped\",\"exit_status\":134,\"reason\":\"trap: unreachable\",\
+             \"fuel_used\":1,\"memory_peak_bytes\":2,\"heap_peak_bytes\":3,\"engine_stack_peak_bytes\":4}"
         );
     }
 

@@ -190,6 +190,10 @@ pub struct TopArgs {
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
+    /// Print a line of JSON on standard output for each line of the log
+    #[arg(short, long, conflicts_with = "timestamps")]
+    pub json: bool,
+
     /// Print new output, too, until the service ends
     #[arg(short, long)]
     pub follow: bool,
@@ -216,6 +220,10 @@ Exit status:
   134  the guest trapped
   137  the guest was killed")]
 pub struct WaitArgs {
+    /// Print how the guest ended as JSON
+    #[arg(short, long)]
+    pub json: bool,
+
     /// Longest time to wait, such as 1.5s or 500ms; a number without a unit is in seconds
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<NonZeroU64>,

@@ -155,7 +155,7 @@ pub(super) fn call(args: &CallArgs) -> Result<Exit, Failure> {
         Called::Ended(result) => {
             let exit = result.ending.exit();
             let reason = result.reason().unwrap_or_else(|| format!("exited with {}", exit.status()));
-            complain(&failed(exit, format!("the service ended during the call: {}", line(&reason))));
+            complain(&failed(exit, format!("the guest ended during the call: {}", line(&reason))));
             // A service that exits with 0 has not answered either.
             Ok(if exit == Exit::Guest(0) { Exit::Failed } else { exit })
         }

@@ -26,7 +26,9 @@ use crate::{
         self,
         KernelDevice, //
     },
+    log_line::LogLine,
     report::{
+        ServiceEnd,
         ServiceRow,
         Services, //
     },
@@ -161,10 +163,15 @@ pub(super) fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
         while !reader.is_at(end) {
             match reader.read().map_err(unreadable)? {
                 Found::Record(record) => {
-                    show(&record, name, args.timestamps)?;
+                    if args.json {
+                        print(&json(&LogLine::new(&record))?)?;
+                    } else {
+                        show(&record, name, args.timestamps)?;
+                    }
                     // The last record of a service.
                     has_ended |= record.stream == Stream::Supervisor;
                 }
+                Found::Dropped(dropped) if args.json => print(&json(&LogLine::Dropped { dropped })?)?,
                 Found::Dropped(count) => {
                     complain(&Failure::new(Exit::Failed, name.to_string(), format!("{count} lines were dropped")));
                 }
@@ -206,7 +213,9 @@ pub(super) fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
         }
     };
     let exit = result.ending.exit();
-    if let Some(reason) = result.reason() {
+    if args.json {
+        print(&json(&ServiceEnd::new(name, &result))?)?;
+    } else if let Some(reason) = result.reason() {
         complain(&Failure::new(exit, name.to_string(), reason));
     }
     Ok(exit)

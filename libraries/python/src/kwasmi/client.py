@@ -406,7 +406,7 @@ class _Callable(_Counted):
             raise call_error(-result)
         if not argument.returned:
             ending = Ending(argument.status, argument.code, argument.limit_value, log.text(argument))
-            raise ServiceEnded(f"the service ended during the call: {ending}", ending)
+            raise ServiceEnded(f"the guest ended during the call: {ending}", ending)
         numbers = tuple(map(values.from_word, results, function.results))
         value = numbers if len(numbers) > 1 else numbers[0] if numbers else None
         if output_size is None:
