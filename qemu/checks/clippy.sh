@@ -8,19 +8,21 @@
 
 wasmi=$(scripts/wasmi)
 
-workspace() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --workspace --all-targets -- -D warnings; }
+cached() { PATH=/opt/rust/bin:$PATH scripts/cached-target --in-ci "$@"; }
+workspace() { cached target clippy . cargo clippy --locked --quiet "$wasmi" --workspace --all-targets -- -D warnings; }
 # Code that only the engine object has.
-object() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet "$wasmi" --package kwasmi-engine --features object -- -D warnings; }
+object() { cached target clippy . cargo clippy --locked --quiet "$wasmi" --package kwasmi-engine --features object -- -D warnings; }
 # Code that is only linked with the engine object.
-native() { PATH=/opt/rust/bin:$PATH cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
+native() { cached target clippy . cargo clippy --locked --quiet --package kwasmi-native --features object -- -D warnings; }
 guests() {
-    cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --target-dir target/guests-clippy \
-        --all-targets -- -D warnings
+    scripts/cached-target --in-ci target/guests-clippy guests-clippy guests \
+        cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --target wasm32-wasip1 --all-targets -- -D warnings
 }
 # Code that only the native twins have.
 twins() {
-    cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --package bench --target x86_64-unknown-linux-gnu \
-        --target-dir target/guests-clippy --all-targets -- -D warnings
+    scripts/cached-target --in-ci target/guests-clippy guests-clippy guests \
+        cargo clippy --locked --quiet --manifest-path guests/Cargo.toml --package bench --target x86_64-unknown-linux-gnu \
+        --all-targets -- -D warnings
 }
 # The target folder is in the cache, since wasmtime takes minutes to check.
 fuzz_targets() {

@@ -7,10 +7,12 @@
 
 log=$(mktemp)
 status=0
-PATH=/opt/rust/bin:$PATH cargo test --locked "$(scripts/wasmi)" --workspace --features kwasmi-engine/simulator --no-fail-fast >"$log" 2>&1 ||
+export PATH=/opt/rust/bin:$PATH
+cached() { scripts/cached-target --in-ci target unit . "$@"; }
+cached cargo test --locked "$(scripts/wasmi)" --workspace --features kwasmi-engine/simulator --no-fail-fast >"$log" 2>&1 ||
     status=$?
 # wasmi without the patches.
-PATH=/opt/rust/bin:$PATH cargo test --locked --package kwasmi-engine --no-default-features --test patches programs_go_wrong >>"$log" 2>&1 ||
+cached cargo test --locked --package kwasmi-engine --no-default-features --test patches programs_go_wrong >>"$log" 2>&1 ||
     status=$?
 
 # Each line is a test: its program, its name, and its result.

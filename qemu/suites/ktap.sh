@@ -21,8 +21,11 @@ check() {
     shift
     ktap_count=$((ktap_count + 1))
     ktap_status=0
+    read -r ktap_begin _ </proc/uptime
     # Without the suite's standard input, which may be data of the suite.
     "$@" >"$ktap_output" 2>&1 </dev/null || ktap_status=$?
+    read -r ktap_end _ </proc/uptime
+    echo "# $((${ktap_end%.*} - ${ktap_begin%.*})) s"
     if [ "$ktap_status" = 0 ]; then
         echo "ok $ktap_count - $ktap_name"
     else

@@ -55,16 +55,6 @@ instances() { equal "$1" "$(kwasmi ps -j pool | sed 's/.*"instances":\([0-9]*\).
 total() { equal "$2" "$(kwasmi status | sed -n "s/^$1: //p")"; }
 logged() { equal "$1" "$(kwasmi logs pool 2>/dev/null | xargs)"; }
 starts_are() { equal "$1" "$(counter starts)"; }
-# within SECONDS COMMAND...: COMMAND succeeds within this time.
-within() {
-    tries=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || { "$@"; return; }
-        sleep 0.1
-    done
-}
 # fails STATUS WORDS COMMAND...: checks the status of COMMAND, and WORDS in its only line of errors.
 fails() {
     expected=$1 words=$2
@@ -141,7 +131,7 @@ gives_up_at_once() {
 # All instances have exited with 0: the name is gone.
 all_exit() {
     kwasmi spawn --instances 2 pool 1.wat && { kwasmi call pool exit 0; kwasmi call pool exit 0; true; } >out 2>err &&
-        within 10 fails 127 "no service" kwasmi ps pool
+        within 10 has_no_name pool
 }
 programs() {
     kwasmi spawn --instances 2 pool start.wat && within 10 instances 2 &&
@@ -150,8 +140,8 @@ programs() {
 }
 # kill -9 of the supervisor frees all instances.
 supervisor_killed() {
-    kwasmi spawn --instances 8 pool 1.wat && pid=$(kwasmi ps -j pool | sed 's/.*"pid":\([0-9]*\).*/\1/') &&
-        kill -9 "$pid" && within 10 fails 127 "no service" kwasmi ps pool &&
+    kwasmi spawn --instances 8 pool 1.wat && pid=$(pid_of pool) &&
+        kill -9 "$pid" && within 10 has_no_name pool &&
         within 10 total instances 0
 }
 too_many() {
