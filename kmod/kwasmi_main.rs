@@ -76,6 +76,7 @@ mod table;
     reason = "shared with the engine, which uses the rest"
 )]
 mod text;
+mod trace;
 mod uapi;
 mod user;
 mod watch;

@@ -305,6 +305,19 @@ macro_rules! operations {
                     _ => None,
                 }
             }
+
+            /// Returns the name of the method.
+            #[must_use]
+            pub fn name(self) -> &'static CStr {
+                match self {
+                    $($(Self::$op => const {
+                        match CStr::from_bytes_with_nul(concat!(stringify!($method), "\0").as_bytes()) {
+                            Ok(name) => name,
+                            Err(_) => c"",
+                        }
+                    },)*)*
+                }
+            }
         }
 
         $(

@@ -15,6 +15,7 @@
 #include <linux/splice.h>
 #include <linux/verification.h>
 #include <linux/vmalloc.h>
+#include "../trace/events.h"
 
 /* bindgen skips `union pipe_index` in struct pipe_inode_info, as the member has no name. */
 const size_t KWASMI_CONST_PIPE_INDEX = offsetof(struct pipe_inode_info, head_tail);

@@ -352,7 +352,12 @@ impl Code {
         match stack {
             Some(stack) => {
                 let is_dropped = drop_on(stack);
-                close(is_dropped, stack, account, self.resources.lock().account.as_ref())
+                close(
+                    is_dropped,
+                    stack,
+                    account,
+                    self.resources.lock().account.as_ref(),
+                )
             }
             None => {
                 let mut resources = self.resources.lock();

@@ -36,6 +36,7 @@ use crate::{
     },
     service::registry,
     signing::envelope::Envelope,
+    trace,
     uapi::{
         kwasmi_deny,
         kwasmi_find,
@@ -256,6 +257,12 @@ fn load_module(
             )
         }
     };
-    audit::record(Event::Load, &identity, module.as_ref().err().copied());
+    let error = module.as_ref().err().copied();
+    trace::load(
+        identity.sha256(),
+        request.wasm_len,
+        error.map_or(0, Error::to_errno),
+    );
+    audit::record(Event::Load, &identity, error);
     module
 }

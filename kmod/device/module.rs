@@ -27,6 +27,10 @@ use crate::{
         self,
         Event, //
     },
+    trace::{
+        self,
+        InstanceNumber, //
+    },
     uapi::{
         kwasmi_dump,
         kwasmi_fd,
@@ -80,7 +84,11 @@ fn info(module: &Module, arg: &Argument) -> Result<isize> {
 /// Implements `KWASMI_IOC_START`.
 ///
 /// The instance belongs to `pool` if it is given.
-pub(super) fn start(module: &Arc<Module>, pool: Option<&Arc<Pool>>, arg: &Argument) -> Result<isize> {
+pub(super) fn start(
+    module: &Arc<Module>,
+    pool: Option<&Arc<Pool>>,
+    arg: &Argument,
+) -> Result<isize> {
     let mut request: kwasmi_start = arg.read()?;
     let is_reactor = request.flags & KWASMI_START_REACTOR != 0;
     if request.flags & !(KWASMI_START_SIGPIPE | KWASMI_START_REACTOR) != 0
@@ -91,6 +99,13 @@ pub(super) fn start(module: &Arc<Module>, pool: Option<&Arc<Pool>>, arg: &Argume
     }
     let mut log = LogBuffer::new(request.log, request.log_size)?;
     let instance = start_instance(module, pool, &request, &mut log);
+    trace::start(
+        instance
+            .as_ref()
+            .map_or(InstanceNumber(0), |instance| instance.runner().number()),
+        module.identity().sha256(),
+        instance.as_ref().err().map_or(0, |error| error.to_errno()),
+    );
     audit::record(
         Event::Start,
         module.identity(),
@@ -101,9 +116,7 @@ pub(super) fn start(module: &Arc<Module>, pool: Option<&Arc<Pool>>, arg: &Argume
         (request.limit, request.limit_value) = limit;
         arg.write(&request)
     })
-    .and_then(|instance| {
-        anon_file::install(instance.clone()).inspect_err(|_| instance.give_up())
-    })
+    .and_then(|instance| anon_file::install(instance.clone()).inspect_err(|_| instance.give_up()))
 }
 
 fn start_instance(

@@ -49,7 +49,8 @@ use crate::{
     },
     host_operations::RelativePath,
     jit::Programs,
-    limits::UNLIMITED, //
+    limits::UNLIMITED,
+    trace::InstanceNumber, //
 };
 use core::ptr;
 use kernel::{
@@ -142,6 +143,13 @@ impl Host {
     pub(crate) fn end_without_reader(mut self) -> Self {
         self.ends_without_reader = true;
         self
+    }
+
+    /// Returns the number of the instance that runs; 0 if none does.
+    fn instance_number(&self) -> InstanceNumber {
+        // SAFETY: The pointer is null, or the instance, which contains the runner, runs and so is
+        // alive.
+        unsafe { self.runner.as_ref() }.map_or(InstanceNumber(0), Runner::number)
     }
 
     /// Returns true if checkpoints of compiled code are requested, or will be once the guest runs.

@@ -55,6 +55,10 @@ use crate::{
         FdFlags,
         Whence, //
     },
+    trace::{
+        self,
+        InstanceNumber, //
+    },
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -85,6 +89,15 @@ unsafe extern "C" fn kwasmi_host_entry(op: u32, call: *mut HostCall) -> i32 {
     // SAFETY: The host is null or valid, and only this task uses it, by the safety requirement of
     // this function.
     let mut caller = Caller(unsafe { call.host.cast::<Host>().as_mut() });
+    trace::host_operation(
+        || {
+            caller
+                .0
+                .as_ref()
+                .map_or(InstanceNumber(0), |host| host.instance_number())
+        },
+        || HostOp::from_raw(op).map_or(c"unknown", HostOp::name),
+    );
     let result = if op == HostOp::Transfer as u32 {
         // The most frequent operation has a path of its own, which takes less stack than the code
         // of all the others together.

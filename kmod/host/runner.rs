@@ -8,16 +8,23 @@ use super::{
     signal,
     usage::Usage, //
 };
-use crate::watch::{
-    Counter,
-    CounterId,
-    Sink, //
+use crate::{
+    trace::InstanceNumber,
+    watch::{
+        Counter,
+        CounterId,
+        Sink, //
+    },
 };
 use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         SpinLock, //
     },
@@ -37,7 +44,12 @@ pub(crate) struct Runner {
     state: SpinLock<State>,
     #[pin]
     usage: Usage,
+    /// Number of the instance in trace events.
+    number: InstanceNumber,
 }
+
+/// Number of runners so far.
+static RUNNERS: Atomic<u64> = Atomic::new(0);
 
 /// State of a [`Runner`].
 ///
@@ -80,9 +92,15 @@ impl Runner {
             pin_init!(Self {
                 state <- new_spinlock!(State::default(), "kwasmi::Runner::state"),
                 usage <- Usage::new(),
+                number: InstanceNumber(RUNNERS.fetch_add(1, Relaxed) + 1),
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    /// Returns the number of the instance in trace events.
+    pub(crate) fn number(&self) -> InstanceNumber {
+        self.number
     }
 
     /// Kills the instance: a task that runs it leaves the engine soon.

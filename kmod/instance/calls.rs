@@ -171,19 +171,19 @@ impl Instance {
         if !self.is_reactor {
             return Err(EOPNOTSUPP);
         }
-        let call = PendingCall::from_user(arg)?;
+        let mut call = PendingCall::from_user(arg)?;
         let turn = self
             .turns
             .enter(call.until())
             .map_err(|error| call.refused(error))?;
-        self.run_call(turn, call, arg)
+        self.run_call(turn, &mut call, arg)
     }
 
     /// Runs `call`, whose turn is `turn`, and stores its results in `arg`.
     pub(super) fn run_call(
         &self,
         turn: Turn<'_>,
-        mut pending: PendingCall,
+        pending: &mut PendingCall,
         arg: &Argument,
     ) -> Result<isize> {
         let until = pending.until();
@@ -224,18 +224,18 @@ impl Instance {
         &self,
         mut inner: Guard<'_, Inner, MutexBackend>,
         turn: Turn<'_>,
-        call: PendingCall,
+        call: &mut PendingCall,
         arg: &Argument,
     ) -> Result<isize> {
         // `EFAULT` means that the function has not run.
         let lost = |_| EIO;
         let PendingCall {
-            request,
-            mut log,
+            request: answer,
+            log,
             begin,
             ..
         } = call;
-        let mut answer = request;
+        let room = answer.results_len as usize;
         let data = inner.host.end_call_data();
         if inner.live.is_none() {
             let ended = inner.report.answer();
@@ -247,7 +247,7 @@ impl Instance {
             answer.limit_value = ended.limit_value;
             let _ = log.write_str(log::text(&text));
             answer.log_len = log.give().map_err(lost)?;
-            return arg.write(&answer).map(|()| 0).map_err(lost);
+            return arg.write(answer).map(|()| 0).map_err(lost);
         }
         let len = inner.report.results_len;
         let results = (len > 0).then(|| inner.report.results);
@@ -258,26 +258,23 @@ impl Instance {
             .count_call(begin.elapsed().as_nanos() as u64);
         (answer.returned, answer.log_len) = (1, 0);
         answer.results_len = len as u32;
-        let given = results
-            .iter()
-            .flatten()
-            .take(len.min(request.results_len as usize));
+        let given = results.iter().flatten().take(len.min(room));
         for (index, result) in given.enumerate() {
-            ioctl::element_to_user(request.results, index, result).map_err(lost)?;
+            ioctl::element_to_user(answer.results, index, result).map_err(lost)?;
         }
         answer.output_len = 0;
         if let Some(data) = data {
             let output = data.output();
             answer.output_len = output.len() as u32;
             if !output.is_empty() {
-                let addr = UserPtr::from_addr(usize::try_from(request.output).map_err(|_| EIO)?);
+                let addr = UserPtr::from_addr(usize::try_from(answer.output).map_err(|_| EIO)?);
                 UserSlice::new(addr, output.len())
                     .writer()
                     .write_slice(output)
                     .map_err(lost)?;
             }
         }
-        arg.write(&answer).map(|()| 0).map_err(lost)
+        arg.write(answer).map(|()| 0).map_err(lost)
     }
 }
 

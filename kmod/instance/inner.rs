@@ -34,6 +34,7 @@ use crate::{
     },
     limits::CallLimits,
     log::LogBuffer,
+    trace,
     uapi::{
         KWASMI_LIMIT_CPU_TIME,
         KWASMI_LIMIT_FDS,
@@ -305,20 +306,19 @@ impl Inner {
             log: &mut log,
         };
         let host = ptr::from_mut(&mut self.host).cast();
+        let number = instance.runner.number();
+        if let Entry::Call(call, _) | Entry::Begin(call) = entry {
+            trace::call(number, call.function);
+        }
+        trace::enter(number);
         let assumed = Assumed::new(&instance.credentials);
         // SAFETY: `engine::enter` requires the arguments of the operation, here `RunArgs` of a live
         // instance that nothing else uses: `live` holds it, and `self` is behind the lock. `host`
         // points to a live `Host`, which only this task uses.
-        let outcome = unsafe {
-            engine::enter(
-                stack,
-                Some(&live.account),
-                host,
-                EngineOp::Run,
-                &mut args,
-            )
-        };
+        let outcome =
+            unsafe { engine::enter(stack, Some(&live.account), host, EngineOp::Run, &mut args) };
         drop(assumed);
+        trace::leave(number);
         drop(charged);
         drop(running);
         drop(entered);
@@ -421,6 +421,7 @@ impl Inner {
     /// Counts the ending in the report, and tells it to the service or pool of the instance.
     fn tell_end(&self, instance: &Instance) {
         let Report { ending, code, .. } = self.report;
+        trace::end(instance.runner.number(), ending, code);
         for counters in instance.counters() {
             counters.end(ending, code);
         }

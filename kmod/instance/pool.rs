@@ -212,7 +212,10 @@ impl Pool {
             state.check_open()?;
             let len = state.entries.len();
             if len < state.entries.capacity() {
-                return state.entries.push_within_capacity(entry).map_err(|_| ENOMEM);
+                return state
+                    .entries
+                    .push_within_capacity(entry)
+                    .map_err(|_| ENOMEM);
             }
             drop(state);
             // Without the lock, as an allocation waits if the caller's memory cgroup is full.
@@ -296,7 +299,9 @@ impl Pool {
     fn take_idle(&self) -> Option<Arc<Instance>> {
         let state = self.state.lock();
         let mut instances = state.entries.iter().map(|entry| &entry.instance);
-        instances.find(|instance| instance.turns.try_enter()).cloned()
+        instances
+            .find(|instance| instance.turns.try_enter())
+            .cloned()
     }
 
     /// Waits for an instance, whose turn the caller gets, or until the monotonic clock shows `until`
@@ -350,10 +355,12 @@ impl Pool {
 
     /// Implements `KWASMI_IOC_CALL` on the pool or its service.
     pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
-        let call = PendingCall::from_user(arg)?;
-        let instance = self.enter(call.until()).map_err(|error| call.refused(error))?;
+        let mut call = PendingCall::from_user(arg)?;
+        let instance = self
+            .enter(call.until())
+            .map_err(|error| call.refused(error))?;
         let turn = instance.turns.turn();
-        instance.run_call(turn, call, arg)
+        instance.run_call(turn, &mut call, arg)
     }
 
     /// Implements `KWASMI_IOC_FUNCTION` on the pool or its service.
@@ -369,12 +376,17 @@ impl Pool {
     /// `ENOMEM`; the errors of `sink`.
     pub(crate) fn list_counters(&self, sink: Sink<'_>) -> Result {
         let mut sums = CounterSums::new()?;
-        sums.add(Counter::new(CounterId::CallsQueued, self.queue.len().into()))?;
+        sums.add(Counter::new(
+            CounterId::CallsQueued,
+            self.queue.len().into(),
+        ))?;
         self.counters.list(&mut |counter| sums.add(counter))?;
         let state = self.state.lock();
         state.past.list(&mut |counter| sums.add(counter))?;
         for entry in state.entries.iter() {
-            entry.instance.list_counters(&mut |counter| sums.add(counter))?;
+            entry
+                .instance
+                .list_counters(&mut |counter| sums.add(counter))?;
         }
         drop(state);
         sums.list(sink)

@@ -480,7 +480,8 @@ impl Serving<'_> {
     /// otherwise sets `seen`. Returns true in the first case.
     pub(super) fn take_idle(&self, seen: &mut u32) -> bool {
         let mut state = self.turns.state.lock();
-        let is_idle = matches!(state.holder, Holder::Nobody) && state.turns == *seen && !state.is_over;
+        let is_idle =
+            matches!(state.holder, Holder::Nobody) && state.turns == *seen && !state.is_over;
         if is_idle {
             state.holder = Holder::Server;
         }

@@ -560,11 +560,7 @@ impl Published {
         self.0.set_ended(Outcome::killed());
         registry::withdraw(&self.0);
         let mut state = self.0.state.lock();
-        let held = (
-            state.process.take(),
-            state.target.take(),
-            state.log.take(),
-        );
+        let held = (state.process.take(), state.target.take(), state.log.take());
         // The references are dropped after the lock is released.
         drop(state);
         drop(held);

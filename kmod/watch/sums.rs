@@ -24,7 +24,10 @@ impl CounterSums {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self(KVVec::with_capacity(COUNTERS_MAX, GFP_KERNEL_ACCOUNT)?))
+        Ok(Self(KVVec::with_capacity(
+            COUNTERS_MAX,
+            GFP_KERNEL_ACCOUNT,
+        )?))
     }
 
     /// Adds a counter of an instance. Of the peaks, the highest is kept.
