@@ -322,6 +322,7 @@ impl PendingCall {
     ///
     /// `EINVAL` if a flag is set; `E2BIG` if there are too many arguments, or too much data;
     /// `EFAULT`; `ENOMEM`.
+    #[inline(always)]
     pub(super) fn from_user(arg: &Argument) -> Result<Self> {
         let begin = Instant::<Monotonic>::now();
         let request: kwasmi_call = arg.read()?;
