@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --timeout 9000 --cpus 2 --env KWASMI_SOAK_SECONDS
 # on demand
-# Spawns, calls, upgrades and kills services at random for KWASMI_SOAK_SECONDS, by default 60. Each
-# call appends a byte to a file, so that lost and repeated calls are found. The memory in use must
+# Spawns, calls, upgrades and kills services at random for KWASMI_SOAK_SECONDS, by default 60. Service b
+# has several instances. Each call appends a byte to a file, so that lost and repeated calls are found. The memory in use must
 # not grow.
 . /suites/ktap.sh
 
@@ -18,6 +18,7 @@ reactor() {
   (data (i32.const 0) "\\10\\00\\00\\00\\01\\00\\00\\00")
   (func (export "_initialize") $1)
   (func (export "kwasmi_health") (result i32) ${2:-(i32.const 0)})
+  (func (export "trap") unreachable)
   (func (export "mark") (result i32) (call \$write (i32.const 3) (i32.const 0) (i32.const 1) (i32.const 8))))
 END
 }
@@ -29,7 +30,11 @@ reactor "(loop (br 0))" >hangs.wat
 echo garbage >garbage.wat
 # below COUNT: prints a random number from 0 to COUNT - 1.
 below() { echo $(($(od -An -N2 -tu2 /dev/urandom) % $1)); }
-start() { kwasmi spawn --fd 5 "$1" 1.wat 5>>"marks.$1" 2>>spawn.err; }
+start() {
+    [ "$1" = a ] || set -- --instances $((1 + $(below 4))) --max-restarts 1000 "$1"
+    for service; do :; done
+    kwasmi spawn --fd 5 "$@" 1.wat 5>>"marks.$service" 2>>spawn.err
+}
 
 # calls SERVICE NUMBER: calls the service until the end. Counts calls that have returned, that have not
 # run, and that may have run.
@@ -75,11 +80,12 @@ killer() {
     kills=0
     while [ ! -e over ]; do
         sleep "$(below 4)"
-        case $(below 5) in
+        case $(below 7) in
         0) kwasmi stop "$1" ;;
         1) kwasmi kill "$1" ;;
         2) kwasmi rm -f "$1" ;;
-        3) kill -9 "$(pid_of "$1")" ;;
+        3 | 4) kwasmi call "$1" trap ;;
+        5) kill -9 "$(pid_of "$1")" ;;
         *) pkill -9 -f "kwasmi upgrade.* $1 " ;;
         esac 2>>kill.err
         kills=$((kills + 1))
