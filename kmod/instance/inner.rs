@@ -390,6 +390,17 @@ impl Inner {
         self.tell_end(instance);
     }
 
+    /// Ends a reactor whose last descriptor is closed. A caller who has the turn and has not run the
+    /// guest yet learns that it was killed.
+    pub(super) fn close(&mut self, instance: &Instance) {
+        if self.live.is_some() {
+            self.report.ending = Ending::Killed;
+            self.report.code = 0;
+            self.report.results_len = 0;
+            self.end(instance);
+        }
+    }
+
     /// Frees the stacks of an idle reactor until the next call.
     pub(super) fn rest(&mut self, instance: &Instance) {
         let (Some(live), Some(stack)) = (&self.live, &mut self.stack) else {

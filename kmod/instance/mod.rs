@@ -417,7 +417,7 @@ impl AnonFile for Instance {
             // A caller may hold the instance for a while. One that runs the guest has been
             // interrupted, and unlocks `inner` soon.
             let mut inner = this.inner.lock();
-            inner.end(&this);
+            inner.close(&this);
             inner.host.end_call_data();
         }
     }
