@@ -91,6 +91,7 @@ impl PoolFile {
         if self.published.as_ref().is_some() {
             return Err(EBUSY);
         }
+        self.pool.check_open()?;
         let service = Service::new(
             name,
             self.pool.module()?.shared_identity(),

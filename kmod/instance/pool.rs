@@ -183,9 +183,19 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if the pool is closed.
+    /// If the pool is closed: `ESTALE` if another pool or instance has its name, `ESHUTDOWN` otherwise.
     pub(crate) fn module(&self) -> Result<Arc<Module>> {
-        self.state.lock().module.clone().ok_or(ESHUTDOWN)
+        let state = self.state.lock();
+        state.module.clone().ok_or(state.refusal())
+    }
+
+    /// Checks that the pool may get a name.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if the pool has ended or was killed.
+    pub(crate) fn check_open(&self) -> Result {
+        self.state.lock().check_open()
     }
 
     /// Returns the place of a new instance.
@@ -237,13 +247,14 @@ impl Pool {
         }
     }
 
-    /// Kills all instances. No further ones can be started.
+    /// Kills all instances, and refuses all callers. No further instances can be started.
     pub(crate) fn kill(&self) {
         let mut state = self.state.lock();
         state.is_killed = true;
         for entry in state.entries.iter() {
             entry.instance.kill();
         }
+        self.queue.close(state.refusal());
     }
 
     /// Returns true if the pool was killed.
@@ -270,20 +281,16 @@ impl Pool {
         let last = state.last.take();
         drop(state);
         self.kill();
-        self.queue.close(ESHUTDOWN);
         last
     }
 
-    /// Kills all instances and gives them up: the last descriptor of the pool is closed.
+    /// Kills all instances: the last descriptor of the pool is closed. Each one leaves the pool when
+    /// its own descriptor is closed.
     pub(crate) fn close(&self) {
         self.kill();
-        self.queue.close(ESHUTDOWN);
-        let mut state = self.state.lock();
-        let entries = core::mem::take(&mut state.entries);
-        let module = state.module.take();
-        // The instances are dropped after the lock is released.
-        drop(state);
-        drop((entries, module));
+        let module = self.state.lock().module.take();
+        // The module is dropped after the lock is released.
+        drop(module);
     }
 
     /// Returns number and state of the instances.
@@ -399,17 +406,24 @@ impl State {
         self.entries.iter_mut().find(|entry| entry.number == number)
     }
 
+    /// Returns the error of callers whom no instance will serve: `ESTALE` if another pool or instance
+    /// has the name of this one, `ESHUTDOWN` otherwise.
+    fn refusal(&self) -> Error {
+        if self.is_draining {
+            ESTALE
+        } else {
+            ESHUTDOWN
+        }
+    }
+
     /// Checks that instances may be added.
     ///
     /// # Errors
     ///
     /// Those of [`Pool::join`].
     fn check_open(&self) -> Result {
-        if self.is_draining {
-            return Err(ESTALE);
-        }
-        if self.is_killed || self.module.is_none() {
-            return Err(ESHUTDOWN);
+        if self.is_draining || self.is_killed || self.module.is_none() {
+            return Err(self.refusal());
         }
         Ok(())
     }

@@ -635,7 +635,8 @@ struct kwasmi_wait {
  * waits for the instance that is idle first, in the order in which the calls came. It also waits
  * while the pool has no instances. A call on an instance fd runs on this instance, before those on the
  * pool. If the guest ends during a call, only this call fails, and the pool goes on without the
- * instance, whose process can start another one.
+ * instance, whose process can start another one. KWASMI_IOC_KILL ends all instances, and the callers
+ * that wait fail with ESHUTDOWN.
  *
  * The service of a pool has the state KWASMI_SERVICE_READY until an instance has begun to run, and ends
  * with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool may take over
@@ -643,8 +644,8 @@ struct kwasmi_wait {
  *
  * KWASMI_IOC_START on a pool fd fails with ESHUTDOWN if the pool was killed or has ended, and with
  * ESTALE if it has lost its name by KWASMI_PUBLISH_REPLACE. KWASMI_IOC_PUBLISH fails with EBUSY if
- * the pool is a service already. If an instance of the pool is not a reactor, calls fail with
- * EOPNOTSUPP.
+ * the pool is a service already, and with ESHUTDOWN if it was killed or has ended. If an instance of
+ * the pool is not a reactor, calls fail with EOPNOTSUPP.
  *
  * KWASMI_IOC_FINISH on a pool fd kills the remaining instances and ends the pool. The result of its
  * service, for KWASMI_IOC_RESULT, is that of the instance that ended last before, or KWASMI_KILLED if
