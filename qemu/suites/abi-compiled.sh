@@ -4,7 +4,7 @@
 # Tests of ioctls with compiled guests, with fault injection: those of the suite `abi` that do not limit fuel.
 . /suites/ktap.sh >/dev/null
 
-kwasmi-abi load start run invoke calls upgrade counters faults fuzz race
+kwasmi-abi load start run invoke calls upgrade pool rest counters faults fuzz race
 status=$?
 look_for_leaks
 exit "$status"

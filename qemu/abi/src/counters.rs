@@ -131,8 +131,13 @@ fn check_calls(fd: &impl AsRawFd) {
     assert_eq!(value(fd, uapi::KWASMI_COUNTER_MEMORY_PEAK), 4 << 16);
 }
 
+/// Returns number and index of each counter.
+pub(crate) fn numbers(fd: &impl AsRawFd) -> Vec<(u32, u32)> {
+    counters(fd).iter().map(|counter| (counter.counter, counter.index)).collect()
+}
+
 /// Returns the lines of fdinfo that the object prints.
-fn fdinfo(fd: &OwnedFd) -> Vec<String> {
+pub(crate) fn fdinfo(fd: &OwnedFd) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).expect("is open");
     let of_kernel = ["pos:", "flags:", "mnt_id:", "ino:"];
     text.lines().filter(|line| !of_kernel.iter().any(|name| line.starts_with(name))).map(str::to_owned).collect()
@@ -289,7 +294,7 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(labelled(&module, uapi::KWASMI_COUNTER_ENDS), ends);
         assert_eq!(labelled(&module, uapi::KWASMI_COUNTER_TRAPS), [("unreachable".to_owned(), 2)]);
         assert_eq!(labelled(&twin, uapi::KWASMI_COUNTER_ENDS), ends);
-        let indices: Vec<_> = counters(&module).iter().map(|counter| (counter.counter, counter.index)).collect();
+        let indices = numbers(&module);
         let (of_ends, of_traps) = (uapi::KWASMI_COUNTER_ENDS, uapi::KWASMI_COUNTER_TRAPS);
         let (trapped, killed) = (uapi::KWASMI_TRAPPED, uapi::KWASMI_KILLED);
         assert_eq!(indices[2..], [(of_ends, trapped), (of_ends, killed), (of_traps, uapi::KWASMI_TRAP_UNREACHABLE)]);

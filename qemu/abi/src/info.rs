@@ -12,6 +12,11 @@ use crate::{
         start, //
     },
     ktap::Tests,
+    pool::pool_of,
+    services::{
+        find,
+        publish_named, //
+    },
 };
 use kwasmi::uapi;
 use std::os::{
@@ -98,7 +103,36 @@ pub(crate) fn tests(tests: &mut Tests) {
         unknown(device().as_raw_fd(), &ours);
     });
     tests.add("unknown commands on a module are ENOTTY", || {
-        unknown(module(PROGRAM).as_raw_fd(), &[uapi::IOC_START, uapi::IOC_MODULE, uapi::IOC_DUMP, uapi::IOC_COUNTERS]);
+        let ours = [uapi::IOC_START, uapi::IOC_MODULE, uapi::IOC_DUMP, uapi::IOC_COUNTERS, uapi::IOC_POOL];
+        unknown(module(PROGRAM).as_raw_fd(), &ours);
+    });
+    tests.add("unknown commands on a pool are ENOTTY", || {
+        let ours = [
+            uapi::IOC_START,
+            uapi::IOC_KILL,
+            uapi::IOC_PUBLISH,
+            uapi::IOC_COUNTERS,
+            uapi::IOC_FUNCTION,
+            uapi::IOC_CALL,
+            uapi::IOC_FINISH,
+        ];
+        unknown(pool_of(&module(PROGRAM)).as_raw_fd(), &ours);
+    });
+    tests.add("unknown commands on a service are ENOTTY", || {
+        let instance = start(&module(PROGRAM));
+        publish_named(&instance, "name");
+        let ours = [
+            uapi::IOC_KILL,
+            uapi::IOC_SERVICE,
+            uapi::IOC_WAIT,
+            uapi::IOC_RESULT,
+            uapi::IOC_LOG,
+            uapi::IOC_REMOVE,
+            uapi::IOC_COUNTERS,
+            uapi::IOC_FUNCTION,
+            uapi::IOC_CALL,
+        ];
+        unknown(find("name").expect("there").as_raw_fd(), &ours);
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
@@ -109,10 +143,11 @@ pub(crate) fn tests(tests: &mut Tests) {
         let answer = call(&module(PROGRAM), uapi::IOC_DUMP, &mut uapi::kwasmi_dump::default());
         assert_eq!(answer, Err(libc::EOPNOTSUPP));
     });
-    tests.add("module and instance descriptors cannot be read, written or mapped", || {
+    tests.add("module, pool and instance descriptors cannot be read, written or mapped", || {
         let module = module(PROGRAM);
         let instance = start(&module);
-        for fd in [module.as_raw_fd(), instance.as_raw_fd()] {
+        let pool = pool_of(&module);
+        for fd in [module.as_raw_fd(), instance.as_raw_fd(), pool.as_raw_fd()] {
             let mut byte = 0_u8;
             // SAFETY: `byte` is writable and has the length that is passed.
             assert_eq!(unsafe { libc::read(fd, (&raw mut byte).cast(), 1) }, -1);

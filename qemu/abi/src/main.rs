@@ -17,6 +17,7 @@ mod fairness;
 mod faults;
 mod fuzz;
 mod hostile;
+mod idle;
 mod info;
 mod invoke;
 mod io_limits;
@@ -25,6 +26,8 @@ mod kill;
 mod ktap;
 mod limits;
 mod load;
+mod pool;
+mod pool_services;
 mod privilege;
 mod probes;
 mod process_limits;
@@ -32,6 +35,7 @@ mod quotas;
 mod race;
 mod reactor;
 mod rebuilt;
+mod rest;
 mod run;
 mod scale;
 mod services;
@@ -51,7 +55,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 30] = [
+const PARTS: [(&str, Part); 33] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -66,6 +70,9 @@ const PARTS: [(&str, Part); 30] = [
     ("services", services::tests),
     ("calls", calls::tests),
     ("upgrade", upgrade::tests),
+    ("pool", pool::tests),
+    ("rest", rest::tests),
+    ("idle", idle::tests),
     ("call-cost", call_cost::tests),
     ("counters", counters::tests),
     ("faults", faults::tests),
@@ -85,7 +92,7 @@ const PARTS: [(&str, Part); 30] = [
 ];
 
 /// Parts that run only if named: they have their own suites.
-const ALONE: [&str; 7] = ["call-cost", "hostile", "soak", "signing", "process-limits", "io-limits", "rebuilt"];
+const ALONE: [&str; 8] = ["call-cost", "hostile", "idle", "soak", "signing", "process-limits", "io-limits", "rebuilt"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

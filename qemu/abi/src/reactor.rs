@@ -211,6 +211,13 @@ pub(crate) fn wait_for_sleep(id: &AtomicI32) {
     }
 }
 
+/// Sends SIGUSR1, which must be handled, to thread `id` of this process.
+pub(crate) fn interrupt(id: &AtomicI32) {
+    let process = i32::try_from(std::process::id()).expect("fits");
+    // SAFETY: The call has no memory requirements.
+    assert_eq!(unsafe { libc::tgkill(process, id.load(Ordering::SeqCst), libc::SIGUSR1) }, 0);
+}
+
 /// Runs `work` in a thread that stores its id.
 pub(crate) fn with_id<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

@@ -60,7 +60,7 @@ const SHORT: &str = r#"(module (func (export "_start")))"#;
 const TRAP: &str = r#"(module (func (export "_start") unreachable))"#;
 
 /// Returns a name, padded with zeros.
-fn chars(name: &str) -> [c_char; 72] {
+pub(crate) fn chars(name: &str) -> [c_char; 72] {
     let mut chars = [0; 72];
     for (place, byte) in chars.iter_mut().zip(name.bytes()) {
         *place = byte.cast_signed();

@@ -58,7 +58,7 @@ use std::{
 };
 
 /// Reactor that writes a byte to descriptor 1 in each call.
-const MARK: &str = r#"(module
+pub(crate) const MARK: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 0) "\10\00\00\00\01\00\00\00")
@@ -79,7 +79,7 @@ fn published(served: Served) -> (Served, OwnedFd) {
 }
 
 /// Checks that a guest has ended as if it had exited with 0.
-fn assert_retired(served: Served) {
+pub(crate) fn assert_retired(served: Served) {
     let end = served.end();
     assert_eq!((end.status, end.code), (uapi::KWASMI_EXITED, 0));
 }
