@@ -111,12 +111,18 @@ pub(super) fn start(
         module.identity(),
         instance.as_ref().err().copied(),
     );
+    let started = instance.as_ref().ok().cloned();
     ioctl::with_log(instance, &log, |len, limit| {
         request.log_len = len;
         (request.limit, request.limit_value) = limit;
         arg.write(&request)
     })
-    .and_then(|instance| anon_file::install(instance.clone()).inspect_err(|_| instance.give_up()))
+    .and_then(|instance| anon_file::install(instance))
+    .inspect_err(|_| {
+        if let Some(instance) = started {
+            instance.give_up();
+        }
+    })
 }
 
 fn start_instance(

@@ -53,7 +53,7 @@ pub(super) struct PoolFile {
     pool: Arc<Pool>,
     /// Name of the pool, if it is a service.
     published: SetOnce<Published>,
-    /// Held while `published` is set.
+    /// Held while `published` is set, and while the pool ends.
     #[pin]
     publishing: Mutex<()>,
 }
@@ -112,6 +112,8 @@ impl PoolFile {
 
     /// Implements `KWASMI_IOC_FINISH`.
     fn finish(&self) -> Result<isize> {
+        // A pool that has ended gets no name.
+        let _guard = self.publishing.lock();
         let last = self.pool.finish();
         if let Some(published) = self.published.as_ref() {
             published.end(last.unwrap_or_else(Outcome::killed));

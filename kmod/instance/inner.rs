@@ -23,7 +23,8 @@ use crate::{
         InstanceLimits,
         RunArgs,
         StartArgs,
-        Status, //
+        Status,
+        SIGPIPE, //
     },
     host::{
         self,
@@ -224,6 +225,9 @@ impl Inner {
         let Some(live) = &self.live else {
             return Ok(After::Ended);
         };
+        if self.stack.is_none() && matches!(entry, Entry::Own) {
+            return Ok(self.run_resting(instance));
+        }
         if !self.has_entered {
             instance.module.check_run(caller_log)?;
         }
@@ -375,6 +379,30 @@ impl Inner {
         }
         self.tell_end(instance);
         Ok(After::Ended)
+    }
+
+    /// Ends a reactor that rests, if it is to end. Nothing of it is on a stack, so this needs no
+    /// memory.
+    fn run_resting(&mut self, instance: &Instance) -> After {
+        self.host.begin();
+        let checkpoint = self.host.checkpoint();
+        self.host.end(true);
+        let (ending, code) = match checkpoint {
+            Checkpoint::Continue | Checkpoint::Interrupt => return After::Idle,
+            Checkpoint::Killed => (Ending::Killed, 0),
+            Checkpoint::BrokenPipe => (Ending::Killed, SIGPIPE),
+            Checkpoint::Time => (Ending::Limited, KWASMI_LIMIT_TIME),
+            Checkpoint::CpuTime => (Ending::Limited, KWASMI_LIMIT_CPU_TIME),
+        };
+        (self.report.ending, self.report.code) = (ending, code);
+        self.report.results_len = 0;
+        self.report.say(b"in no function");
+        self.end(instance);
+        if ending == Ending::Limited {
+            self.report.limit_value = self.limit_value(instance);
+        }
+        self.tell_end(instance);
+        After::Ended
     }
 
     /// Ends a reactor whose name another instance has, and which has finished its calls, as if it

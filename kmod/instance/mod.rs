@@ -412,7 +412,6 @@ impl AnonFile for Instance {
         if let Some(published) = this.published.as_ref() {
             published.close();
         }
-        this.give_up();
         if this.is_reactor {
             // A caller may hold the instance for a while. One that runs the guest has been
             // interrupted, and unlocks `inner` soon.
@@ -420,6 +419,7 @@ impl AnonFile for Instance {
             inner.close(&this);
             inner.host.end_call_data();
         }
+        this.give_up();
     }
 
     fn list_counters(&self, sink: Sink<'_>) -> Result {

@@ -35,6 +35,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -47,6 +51,8 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     #[pin]
     pub(super) queue: Queue,
+    /// Set once an instance has begun to run.
+    has_run: Atomic<bool>,
     /// Counters of the instances that belong or have belonged to the pool.
     pub(super) counters: ModuleCounters,
 }
@@ -58,8 +64,6 @@ struct State {
     entries: KVVec<Entry>,
     /// Number of the next instance.
     next: Member,
-    /// Set once an instance has begun to run.
-    has_run: bool,
     is_killed: bool,
     /// Set once another pool or instance has the name of this one.
     is_draining: bool,
@@ -96,19 +100,21 @@ impl Membership {
     ///
     /// `ENOMEM`; those of [`Pool::join`].
     pub(super) fn begin(&self, instance: Arc<Instance>) -> Result {
-        if !instance.is_reactor {
-            self.pool.queue.close(EOPNOTSUPP);
-        }
+        let is_reactor = instance.is_reactor;
         self.pool.add(Entry {
             number: self.number,
             instance,
             has_ended: false,
-        })
+        })?;
+        if !is_reactor {
+            self.pool.queue.close(EOPNOTSUPP);
+        }
+        Ok(())
     }
 
     /// Records that the instance has begun to run.
     pub(super) fn run(&self) {
-        self.pool.state.lock().has_run = true;
+        self.pool.has_run.store(true, Relaxed);
     }
 
     /// Records how the instance has ended.
@@ -132,7 +138,7 @@ impl Membership {
         if let Some(Entry { instance, .. }) = &removed {
             let past = &mut state.past;
             // There is room for every counter.
-            let _ = instance.list_counters(&mut |counter| past.add(counter));
+            let _ = instance.list_counters(&mut |counter| past.add_past(counter));
         }
         self.pool.check_drained(&state);
         drop(state);
@@ -164,7 +170,6 @@ impl Pool {
                         module: Some(module),
                         entries: KVVec::new(),
                         next: 0,
-                        has_run: false,
                         is_killed: false,
                         is_draining: false,
                         last: None,
@@ -173,6 +178,7 @@ impl Pool {
                     "kwasmi::Pool::state"
                 ),
                 queue <- Queue::new(),
+                has_run: Atomic::new(false),
                 counters: ModuleCounters::new(),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -298,7 +304,7 @@ impl Pool {
         let state = self.state.lock();
         PoolInfo {
             instances: state.entries.len() as u32,
-            has_run: state.has_run,
+            has_run: self.has_run.load(Relaxed),
         }
     }
 
@@ -388,14 +394,28 @@ impl Pool {
             self.queue.len().into(),
         ))?;
         self.counters.list(&mut |counter| sums.add(counter))?;
-        let state = self.state.lock();
-        state.past.list(&mut |counter| sums.add(counter))?;
-        for entry in state.entries.iter() {
-            entry
-                .instance
-                .list_counters(&mut |counter| sums.add(counter))?;
+        // Memory is allocated without the lock, and the counters are read without it, as that takes
+        // milliseconds for thousands of instances.
+        let mut instances = KVVec::new();
+        loop {
+            let len = self.state.lock().entries.len();
+            instances.reserve(len, GFP_KERNEL_ACCOUNT)?;
+            let state = self.state.lock();
+            if state.entries.len() > instances.capacity() {
+                continue;
+            }
+            // An instance that leaves from now on is in `instances`, and not in `past`.
+            state.past.list(&mut |counter| sums.add(counter))?;
+            for entry in state.entries.iter() {
+                instances
+                    .push_within_capacity(entry.instance.clone())
+                    .map_err(|_| ENOMEM)?;
+            }
+            break;
         }
-        drop(state);
+        for instance in instances.iter() {
+            instance.list_counters(&mut |counter| sums.add(counter))?;
+        }
         sums.list(sink)
     }
 }

@@ -166,7 +166,8 @@ impl Queue {
         Ok(waiter)
     }
 
-    /// Takes a caller of this queue out of it. Returns false if something was given to the caller.
+    /// Takes a caller of this queue out of it. Returns false if something was given to the caller;
+    /// [`Waiter::member`] tells what.
     pub(super) fn remove(&self, waiter: &Waiter) -> bool {
         let mut state = self.state.lock();
         // SAFETY: `remove` requires that the waiter is in no other list. `push` adds a waiter to one
@@ -188,8 +189,10 @@ impl Queue {
             return false;
         };
         state.len -= 1;
-        drop(state);
+        // With the lock held, so that a caller that is not in the queue any more knows what it has got.
         waiter.give(member);
+        // The waiter may be dropped after the lock is released.
+        drop(state);
         true
     }
 
@@ -203,11 +206,9 @@ impl Queue {
         let mut state = self.state.lock();
         // INVARIANT: The queue is emptied.
         state.closed = Some(error);
-        let mut waiters = core::mem::replace(&mut state.waiters, List::new());
-        state.len = 0;
-        drop(state);
-        while let Some(waiter) = waiters.pop_front() {
+        while let Some(waiter) = state.waiters.pop_front() {
             waiter.give(CLOSED);
         }
+        state.len = 0;
     }
 }

@@ -56,6 +56,19 @@ impl CounterSums {
         }
     }
 
+    /// Adds a counter of an instance that is about to be freed: it holds no memory any more, and nobody
+    /// waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CounterSums::add`].
+    pub(crate) fn add_past(&mut self, counter: Counter) -> Result {
+        match counter.id {
+            CounterId::Memory | CounterId::Heap | CounterId::CallsQueued => Ok(()),
+            _ => self.add(counter),
+        }
+    }
+
     /// Passes the sums to `sink`.
     ///
     /// # Errors

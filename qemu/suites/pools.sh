@@ -121,6 +121,7 @@ gives_up() {
     kwasmi spawn --instances 2 --max-restarts 2 pool traps.wat
     within 20 state trapped && instances 0 && kwasmi logs pool >out 2>&1
     grep -qF "the next one starts in 200ms" out && ! grep -qF "400ms" out || { cat out; return 1; }
+    within 3 sh -c 'kwasmi logs pool 2>&1 | tail -n 1 | grep -q "^kwasmi: pool: trap: wasm"' || { kwasmi logs pool; return 1; }
     kwasmi wait pool 2>err
     equal 134 $? && kwasmi rm pool
 }

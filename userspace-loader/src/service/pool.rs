@@ -2,6 +2,7 @@
 
 //! The ioctls for pools: section "Pools" of `kmod/uapi/kwasmi.h`.
 
+use super::calls::Reactor;
 use crate::{
     device::{
         Module as _,
@@ -81,6 +82,14 @@ impl KernelPool {
         self.0.start(start)
     }
 
+    /// Returns false if the pool was killed, has ended or has lost its name.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        // A pool that is open refuses the empty name, or calls of a program.
+        let refused = self.function("").err().map(|refusal| refusal.errno);
+        !matches!(refused, Some(Errno::SHUTDOWN | Errno::STALE))
+    }
+
     /// Ends the pool, with the result of the instance that ended last.
     ///
     /// # Errors
@@ -92,6 +101,8 @@ impl KernelPool {
         Ok(())
     }
 }
+
+impl Reactor for KernelPool {}
 
 #[cfg(test)]
 mod tests {

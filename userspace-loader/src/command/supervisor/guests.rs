@@ -56,6 +56,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// Upper bound of the time before a replacement.
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
+/// Longest time until a thread that waits notices that its pool was killed.
+const KILLED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Stack of a thread that serves an instance of a pool, in bytes.
 const THREAD_STACK: usize = 128 * 1024;
 
@@ -108,7 +111,10 @@ impl Guests {
         // The ioctl does not fail.
         let _ = match self {
             Self::One(instance) => kernel::kill(&**instance),
-            Self::Pool(pool) => kernel::kill(&pool.kernel),
+            Self::Pool(pool) => {
+                pool.stop();
+                kernel::kill(&pool.kernel)
+            }
         };
     }
 
@@ -139,23 +145,33 @@ impl Guests {
 /// Pool of instances.
 pub(super) struct Pool {
     kernel: KernelPool,
-    settings: Arc<Settings>,
-    request: Start,
+    name: Name,
+    max_restarts: u32,
     state: Mutex<State>,
     /// Notified when the pool is over.
     over: Condvar,
 }
 
+/// What the instances of a [`Pool`] are started with.
+struct Source {
+    settings: Arc<Settings>,
+    request: Start,
+}
+
 /// State of a [`Pool`].
 struct State {
+    /// `None` once the pool has ended, so that the output of the guests has no writer then.
+    source: Option<Arc<Source>>,
     /// Instances that were started first, until the pool is accepted.
     first: Vec<Arc<KernelInstance>>,
     /// Set once the instances run.
     has_begun: bool,
     /// Set once failed instances are replaced.
     is_accepted: bool,
-    /// Set once the pool has ended or was killed.
+    /// Set once no further instance is started.
     is_over: bool,
+    /// Set once an instance has failed too often.
+    has_failed: bool,
     /// How the pool has ended.
     result: Option<Ended>,
 }
@@ -170,9 +186,18 @@ impl Pool {
     ) -> Result<Self, Refusal> {
         let kernel = KernelPool::new(module)?;
         let first = (0..instances.get()).map(|_| kernel.start(&request).map(Arc::new)).collect::<Result<_, _>>()?;
-        let state = State { first, has_begun: false, is_accepted: false, is_over: false, result: None };
+        let (name, max_restarts) = (settings.args.name.clone(), settings.args.max_restarts);
+        let state = State {
+            source: Some(Arc::new(Source { settings: Arc::clone(settings), request })),
+            first,
+            has_begun: false,
+            is_accepted: false,
+            is_over: false,
+            has_failed: false,
+            result: None,
+        };
         let (state, over) = (Mutex::new(state), Condvar::new());
-        Ok(Self { kernel, settings: Arc::clone(settings), request, state, over })
+        Ok(Self { kernel, name, max_restarts, state, over })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -206,8 +231,12 @@ impl Pool {
         });
         // It does not fail. Without it, the service would seem to run on.
         let _ = self.kernel.finish();
-        let killed = || Err(Refusal::from(Errno::SHUTDOWN));
-        self.lock().result.take().unwrap_or_else(killed)
+        let mut state = self.lock();
+        let source = state.source.take();
+        let result = state.result.take();
+        drop(state);
+        drop(source);
+        result.unwrap_or_else(|| Err(Refusal::from(Errno::SHUTDOWN)))
     }
 
     /// Runs an instance, and those that replace it.
@@ -233,18 +262,21 @@ impl Pool {
     fn next(&self, failures: &mut u32, mut ended: Ended) -> Option<Arc<KernelInstance>> {
         loop {
             *failures = failures.saturating_add(1);
-            let is_accepted = self.lock().is_accepted;
-            if !is_accepted || *failures > self.settings.args.max_restarts {
+            let state = self.lock();
+            let source = state.source.clone().filter(|_| state.is_accepted && *failures <= self.max_restarts);
+            drop(state);
+            let Some(source) = source else {
                 self.end(ended);
                 return None;
-            }
+            };
             let doublings = failures.saturating_sub(1).min(31);
             let delay = FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY);
-            self.note(&ended, delay);
+            self.note(&source.settings, &ended, delay);
             if !self.pause(delay) {
+                self.leave(ended);
                 return None;
             }
-            match self.kernel.start(&self.request) {
+            match self.kernel.start(&source.request) {
                 Ok(instance) => return Some(Arc::new(instance)),
                 // The pool was killed or has lost its name.
                 Err(refusal) if matches!(refusal.errno, Errno::SHUTDOWN | Errno::STALE) => {
@@ -256,23 +288,41 @@ impl Pool {
         }
     }
 
-    /// Waits, unless the pool is over. Returns false if it is.
+    /// Waits, unless the pool is over. Returns false if it is. If another process has killed the pool,
+    /// or the pool has lost its name, the wait ends within [`KILLED_INTERVAL`].
     fn pause(&self, delay: Duration) -> bool {
-        let waited = self.over.wait_timeout_while(self.lock(), delay, |state| !state.is_over);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !state.is_over
+        let begin = Instant::now();
+        loop {
+            let rest = delay.saturating_sub(begin.elapsed());
+            let step = rest.min(KILLED_INTERVAL);
+            let waited = self.over.wait_timeout_while(self.lock(), step, |state| !state.is_over);
+            let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if state.is_over {
+                return false;
+            }
+            drop(state);
+            if rest.is_zero() {
+                return true;
+            }
+            if !self.kernel.is_open() {
+                return false;
+            }
+        }
     }
 
     /// Prints how an instance has ended to the service's log.
-    fn note(&self, ended: &Ended, delay: Duration) {
+    fn note(&self, settings: &Settings, ended: &Ended, delay: Duration) {
         let delay = humantime::format_duration(delay);
-        let line = format!(
-            "kwasmi: {}: instance: {}; the next one starts in {delay}\n",
-            self.settings.args.name,
-            reason_of(ended)
-        );
-        // The service does not depend on its log.
-        let _ = rustix::io::write(&self.settings.error, line.as_bytes());
+        let reason = reason_of(ended);
+        let line = format!("kwasmi: {}: instance: {reason}; the next one starts in {delay}\n", self.name);
+        // The service does not depend on its log. A full pipe delays the replacement.
+        let _ = rustix::io::write(&settings.error, line.as_bytes());
+    }
+
+    /// Lets no further instance start.
+    fn stop(&self) {
+        self.lock().is_over = true;
+        self.over.notify_all();
     }
 
     /// Records that an instance has ended that is not replaced. A killed one means that the pool was
@@ -280,7 +330,7 @@ impl Pool {
     fn leave(&self, ended: Ended) {
         let is_killed = matches!(&ended, Ok(result) if result.ending == Ending::Killed);
         let mut state = self.lock();
-        if !state.is_over && (is_killed || state.result.is_none()) {
+        if !state.has_failed {
             state.result = Some(ended);
         }
         state.is_over |= is_killed;
@@ -291,10 +341,11 @@ impl Pool {
     /// Ends the pool, because an instance has failed too often.
     fn end(&self, ended: Ended) {
         let mut state = self.lock();
-        if !state.is_over {
-            state.is_over = true;
+        if !state.has_failed {
+            state.has_failed = true;
             state.result = Some(ended);
         }
+        state.is_over = true;
         drop(state);
         self.over.notify_all();
         // The kernel keeps the result of the instance, and kills the others.

@@ -248,6 +248,8 @@ impl Programs {
             (Err(failure), _) => Err(failure),
             (Ok(()), None) => Err(over()),
             (Ok(()), Some(running)) => {
+                // A failure of the new program after the switch must not end the service.
+                guests.accept();
                 guests.replace(name, settings.log.as_fd()).map(|()| running).map_err(|errno| match errno {
                     Errno::SHUTDOWN | Errno::NOENT => Failure::new(
                         Exit::Failed,
@@ -273,7 +275,6 @@ impl Programs {
             Running { number, settings, guests: Arc::clone(&guests), service, is_reactor: request.is_reactor },
         );
         drop(state);
-        guests.accept();
         // The new program may have ended already.
         self.changed.notify_all();
         Ok(self.retire(running, request.drain))
