@@ -181,9 +181,7 @@ fn lives(tests: &mut Tests) {
     tests.add("FINISH ends a pool with the result of the instance that ended last", || {
         let (pool, service) = published();
         let (one, other) = (member(&pool), Busy::new(&pool));
-        assert_eq!(plain(&pool, uapi::IOC_FINISH), Err(libc::EBUSY));
         other.kill();
-        assert_eq!(plain(&pool, uapi::IOC_FINISH), Err(libc::EBUSY));
         assert_eq!(call(&service, "add", &[1]), Ok(vec![1]));
         let exit = function(&service, b"exit").expect("exported").function;
         assert_eq!(call_or_end(&service, exit, &[], LONG), Ok(Err(uapi::KWASMI_EXITED)));
@@ -212,6 +210,25 @@ fn lives(tests: &mut Tests) {
         assert_eq!(replace(&start_reactor(REACTOR, &[]), "name"), Err(libc::ESHUTDOWN));
         assert_eq!(plain(&service, uapi::IOC_REMOVE), Ok(0));
         assert_eq!(find("name").err(), Some(libc::ENOENT));
+        // Instances that have not ended are killed, and their results come too late.
+        for has_ended in [false, true] {
+            let (pool, service) = published();
+            if has_ended {
+                let exits = member(&pool);
+                assert_eq!(call_or_end(&service, exit, &[], LONG), Ok(Err(uapi::KWASMI_EXITED)));
+                assert_eq!(exits.end().code, 3);
+            }
+            let served = [member(&pool), member(&pool)];
+            assert_eq!(call(&service, "add", &[1]), Ok(vec![1]));
+            assert_eq!(plain(&pool, uapi::IOC_FINISH), Ok(0));
+            for served in served {
+                assert_eq!(served.end().status, uapi::KWASMI_KILLED);
+            }
+            let end = result(&service).expect("ended");
+            let expected = if has_ended { (uapi::KWASMI_EXITED, 3) } else { (uapi::KWASMI_KILLED, 0) };
+            assert_eq!((end.status, end.code), expected);
+            drop(pool);
+        }
         // The result of a pool without instances.
         let (pool, service) = published();
         assert_eq!(plain(&pool, uapi::IOC_FINISH), Ok(0));
@@ -364,7 +381,6 @@ fn replacements(tests: &mut Tests) {
         let of_second = find("name").expect("there");
         assert_eq!(call(&of_second, "add", &[7]), Ok(vec![7]));
         assert_eq!(result(&of_first).err(), Some(libc::EAGAIN));
-        assert_eq!(plain(&first, uapi::IOC_FINISH), Err(libc::EBUSY));
         assert_eq!((busy.release(10), also_busy.release(20)), (10, 20));
         feed.write_all(&[30]).expect("room");
         assert_eq!(of_service.join().expect("no panic"), Ok(Ok(30)));
