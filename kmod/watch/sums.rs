@@ -64,7 +64,10 @@ impl CounterSums {
     /// Those of [`CounterSums::add`].
     pub(crate) fn add_past(&mut self, counter: Counter) -> Result {
         match counter.id {
-            CounterId::Memory | CounterId::Heap | CounterId::CallsQueued => Ok(()),
+            CounterId::Memory | CounterId::Heap | CounterId::CallsQueued => self.add(Counter {
+                value: 0,
+                ..counter
+            }),
             _ => self.add(counter),
         }
     }
