@@ -10,6 +10,7 @@ use crate::{
         address,
         call as ioctl,
         grant,
+        ioctl as raw_ioctl,
         module,
         owned,
         run,
@@ -45,6 +46,7 @@ use kwasmi::uapi::{
     kwasmi_start, //
 };
 use std::{
+    ffi::c_int,
     io::{
         PipeWriter,
         Read as _,
@@ -191,6 +193,24 @@ fn set_descriptors(max: u64) -> u64 {
     // SAFETY: `limit` is readable.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
     before
+}
+
+/// Starts an instance with a request in memory that cannot be written. Returns the error number.
+fn start_of_read_only(pool: &OwnedFd, request: kwasmi_start) -> Result<c_int, i32> {
+    const SIZE: usize = 4096;
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
+    let map = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, protection, flags, -1, 0) };
+    assert_ne!(map, libc::MAP_FAILED);
+    // SAFETY: The mapping is writable, aligned and large enough.
+    unsafe { map.cast::<kwasmi_start>().write(request) };
+    // SAFETY: No reference to the mapping exists.
+    assert_eq!(unsafe { libc::mprotect(map, SIZE, libc::PROT_READ) }, 0);
+    // SAFETY: The kernel fails to write to the mapping, and reads it while it exists.
+    let answer = unsafe { raw_ioctl(pool.as_raw_fd(), u64::from(uapi::IOC_START), map.expose_provenance()) };
+    // SAFETY: No reference to the mapping exists.
+    assert_eq!(unsafe { libc::munmap(map, SIZE) }, 0);
+    answer
 }
 
 fn order(tests: &mut Tests) {
@@ -346,6 +366,27 @@ fn many(tests: &mut Tests) {
         assert_eq!(queued(&pool), 0);
         served.into_iter().for_each(Served::kill);
     });
+    tests.add("callers whose timeouts end when their pool ends are answered", || {
+        let module = module(REACTOR);
+        for round in 0..scale::iterations(100) {
+            let pool = pool_of(&module);
+            let add = function(&pool, b"add").expect("exported").function;
+            let timeout = 3_000_000;
+            thread::scope(|scope| {
+                for _ in 0..50 {
+                    let work = || match call_or_end(&pool, add, &[1], timeout) {
+                        Err(libc::ETIMEDOUT | libc::ESHUTDOWN) => {}
+                        other => panic!("{other:?}"),
+                    };
+                    thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, work).expect("a thread");
+                }
+                // About when the timeouts end.
+                thread::sleep(Duration::from_micros(1000 + 50 * u64::from(round % 50)));
+                assert_eq!(plain(&pool, uapi::IOC_FINISH), Ok(0));
+            });
+            assert_eq!(queued(&pool), 0);
+        }
+    });
     tests.add("an instance that traps fails one call, and another one can replace it", || {
         let pool = pool();
         let (mut one, mut other) = (Busy::new(&pool), Busy::new(&pool));
@@ -481,6 +522,7 @@ fn instances(tests: &mut Tests) {
         ] {
             assert_eq!(start_with(&pool, wrong).0.err(), Some(errno), "{wrong:?}");
         }
+        assert_eq!(start_of_read_only(&pool, reactor), Err(libc::EFAULT));
         let before = set_descriptors(0);
         let refused = try_member(&pool, &[]).map(drop);
         let no_pool = plain(&module, uapi::IOC_POOL);
