@@ -179,6 +179,11 @@ impl Instance {
         self.run_call(turn, &mut call, arg)
     }
 
+    /// Returns true if the guest has not ended. The caller has the turn.
+    pub(super) fn has_guest(&self) -> bool {
+        self.inner.lock().live.is_some()
+    }
+
     /// Runs `call`, whose turn is `turn`, and stores its results in `arg`.
     pub(super) fn run_call(
         &self,

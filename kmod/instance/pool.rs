@@ -369,11 +369,16 @@ impl Pool {
     /// Implements `KWASMI_IOC_CALL` on the pool or its service.
     pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
         let mut call = PendingCall::from_user(arg)?;
-        let instance = self
-            .enter(call.until())
-            .map_err(|error| call.refused(error))?;
-        let turn = instance.turns.turn();
-        instance.run_call(turn, &mut call, arg)
+        loop {
+            let instance = self
+                .enter(call.until())
+                .map_err(|error| call.refused(error))?;
+            let turn = instance.turns.turn();
+            if instance.has_guest() {
+                return instance.run_call(turn, &mut call, arg);
+            }
+            // The instance was closed after the caller got its turn. The function has not run.
+        }
     }
 
     /// Implements `KWASMI_IOC_FUNCTION` on the pool or its service.

@@ -69,6 +69,11 @@ program = "/srv/kwasmi/arguments.wasm"
 args = ["50% %n", "$HOME ${HOME} $$", "a \"quoted\" \\ word", "", ";", "größe"]
 restart = "no"
 END
+    cat >$config/pool.toml <<'END'
+program = "/srv/kwasmi/sum.wasm"
+instances = 2
+max-restarts = 1
+END
     cat >$config/broken.toml <<'END'
 program = "/srv/kwasmi/meminfo.wasm"
 # The next line has a mistake.
@@ -109,7 +114,7 @@ starts() {
         kwasmi ps meminfo | grep -q ' running '
 }
 runs_as_user() {
-    systemctl start kwasmi-as-tester && answers 9101 && equal "$(id -u tester)" "$(kwasmi ps as-tester | awk 'NR == 2 { print $4 }')" &&
+    systemctl start kwasmi-as-tester && answers 9101 && equal "$(id -u tester)" "$(kwasmi ps as-tester | awk 'NR == 2 { print $5 }')" &&
         equal tester "$(stat -c %U "/proc/$(property as-tester MainPID)")"
 }
 words_arrive() {
@@ -136,6 +141,18 @@ stops() {
 kwasmi_stop() {
     kwasmi stop as-tester && within 10 has_property as-tester ActiveState inactive && has_property as-tester Result success &&
         systemctl start kwasmi-as-tester
+}
+has_instances() { equal "$1" "$(kwasmi ps pool | awk 'NR == 2 { print $3 }')"; }
+# A service of two instances is called and upgraded, and replaces an instance that traps. The failure
+# of its last one is a failure of the unit.
+runs_instances() {
+    systemctl start kwasmi-pool && has_instances 2 || return
+    before=$(property pool MainPID)
+    equal 40 "$(kwasmi call pool add 40)" && kwasmi upgrade pool /srv/kwasmi/sum.wasm && equal 2 "$(kwasmi call pool add 2)" &&
+        equal "$before" "$(property pool MainPID)" && has_property pool ActiveState active || return
+    kwasmi call pool trap 2>err
+    equal 134 $? && within 5 logged pool 'kwasmi: pool: instance: trap: ' && sleep 1 && within 5 has_instances 2 && has_property pool NRestarts 0 && systemctl stop kwasmi-pool &&
+        has_property pool Result success
 }
 python_calls() { python3 /host/vm.py /srv/kwasmi; }
 python_example() {
@@ -164,6 +181,7 @@ check "the start of a refused module fails, and is not repeated" refused_module_
 check "a service that was killed starts again" restarts
 check "systemctl stop ends a service" stops
 check "kwasmi stop ends a service, which does not start again" kwasmi_stop
+check "a service with two instances is called, upgraded and stopped" runs_instances
 check "a program in Python loads modules, and calls services" python_calls
 check "the example in Python calls a function" python_example
 check "a running service goes on during an upgrade" upgrades
