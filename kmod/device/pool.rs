@@ -53,7 +53,7 @@ pub(super) struct PoolFile {
     pool: Arc<Pool>,
     /// Name of the pool, if it is a service.
     published: SetOnce<Published>,
-    /// Held while `published` is set, and while the pool ends.
+    /// Serialises `KWASMI_IOC_PUBLISH` and `KWASMI_IOC_FINISH`.
     #[pin]
     publishing: Mutex<()>,
 }
@@ -112,7 +112,7 @@ impl PoolFile {
 
     /// Implements `KWASMI_IOC_FINISH`.
     fn finish(&self) -> Result<isize> {
-        // A pool that has ended gets no name.
+        // With the lock held, so that `KWASMI_IOC_PUBLISH` does not name a pool that has ended.
         let _guard = self.publishing.lock();
         let last = self.pool.finish();
         if let Some(published) = self.published.as_ref() {

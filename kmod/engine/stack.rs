@@ -154,6 +154,8 @@ struct Link {
 /// `memory` has [`SIZE`] bytes.
 pub(crate) struct Stack {
     memory: Memory,
+    /// Number of bytes that were ever in use, if it was counted after the last use.
+    peak: Option<usize>,
 }
 
 impl Stack {
@@ -167,25 +169,27 @@ impl Stack {
         // INVARIANT: Engine stacks are retired and allocated with `SIZE` bytes.
         Ok(Self {
             memory: retired.map_or_else(|| Memory::new(SIZE), Ok)?,
+            peak: None,
         })
     }
 
-    /// Returns the address of the highest usable word, aligned to 16 bytes.
+    /// Returns the address of the highest usable word, aligned to 16 bytes, for a use of the stack.
     pub(crate) fn top(&mut self) -> *mut usize {
+        self.peak = None;
         self.memory.start.as_ptr().wrapping_add(SIZE - 16).cast()
     }
 
     /// Returns the number of bytes that were ever in use, from the lowest chunk that is not zero to
     /// the top.
-    pub(crate) fn peak(&self) -> usize {
+    pub(crate) fn peak(&mut self) -> usize {
         // `engine::enter` borrows the stack exclusively while a task runs on it.
-        self.memory.used()
+        *self.peak.get_or_insert_with(|| self.memory.used())
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let used = self.memory.used();
+        let used = self.peak();
         counters::STACK_PEAK.raise(used);
         self.memory.clear(used);
         // INVARIANT: The new value takes over the memory; `self` does not use it afterwards.

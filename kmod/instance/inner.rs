@@ -535,7 +535,7 @@ impl Inner {
 
     /// Completes the report of a guest that has ended, and closes the guest's files.
     fn finish(&mut self) {
-        let peak = self.stack.as_ref().map_or(0, Stack::peak);
+        let peak = self.stack.as_mut().map_or(0, Stack::peak);
         self.report.stack_peak = self.stack_peak.max(peak) as u64;
         self.host.close_all();
     }

@@ -3,7 +3,7 @@
 //! Pools: instances of one module that share a queue of calls and, if the pool is a service, a name.
 //!
 //! The process that holds the pool starts the instances and replaces those that end. Callers wait
-//! while the pool has no idle instance, also while it has none at all.
+//! while no instance is idle, and while the pool has no instances.
 
 use super::{
     calls::PendingCall,
@@ -246,7 +246,7 @@ impl Pool {
         }
     }
 
-    /// Sends the callers of a pool that has lost its name away, if no instance is left for them.
+    /// Closes the queue with ESTALE if the pool has lost its name and all its instances have ended.
     fn check_drained(&self, state: &State) {
         if state.is_draining && state.entries.iter().all(|entry| entry.has_ended) {
             self.queue.close(ESTALE);
@@ -280,8 +280,8 @@ impl Pool {
         self.check_drained(&state);
     }
 
-    /// Refuses all callers, kills all instances, and returns the result of the instance that ended
-    /// last before. `None` if there was none.
+    /// Refuses all callers, kills all instances, and returns the result of the last instance that had
+    /// ended before, if any.
     pub(crate) fn finish(&self) -> Option<Outcome> {
         let mut state = self.state.lock();
         let last = state.last.take();
@@ -308,7 +308,7 @@ impl Pool {
         }
     }
 
-    /// Returns an instance that is idle, whose turn the caller gets.
+    /// Takes the turn of an idle instance for the current task, and returns the instance.
     fn take_idle(&self) -> Option<Arc<Instance>> {
         let state = self.state.lock();
         let mut instances = state.entries.iter().map(|entry| &entry.instance);
@@ -334,7 +334,7 @@ impl Pool {
         }
         loop {
             let waiter = self.queue.push()?;
-            // An instance that became idle before does not look into the queue.
+            // An instance that became idle before the `push` has found an empty queue.
             if let Some(instance) = self.take_idle() {
                 if self.queue.remove(&waiter) {
                     return Ok(instance);
@@ -399,8 +399,8 @@ impl Pool {
             self.queue.len().into(),
         ))?;
         self.counters.list(&mut |counter| sums.add(counter))?;
-        // Memory is allocated without the lock, and the counters are read without it, as that takes
-        // milliseconds for thousands of instances.
+        // Memory is allocated without the lock. The counters of the instances are read without it,
+        // because reading thousands of instances takes milliseconds.
         let mut instances = KVVec::new();
         loop {
             let len = self.state.lock().entries.len();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queue of the callers of a pool: each gets the instance of the pool that is idle first.
+//! Queue of the callers of a pool: each gets the first instance of the pool that becomes idle.
+//!
+//! A turn is the exclusive right to use an instance, see [`turns`](super::turns).
 
 use super::turns::current;
 use crate::host::signal;
@@ -30,7 +32,7 @@ use kernel::{
 /// Number of an instance in its pool.
 pub(super) type Member = u64;
 
-/// Value of [`Waiter::given`] of a caller that has nothing yet.
+/// Value of [`Waiter::given`] of a caller that still waits.
 const NOTHING: Member = u64::MAX;
 
 /// Value of [`Waiter::given`] of a caller that waited when the queue was closed.
@@ -52,9 +54,9 @@ struct State {
     waiters: List<Waiter>,
     /// Number of callers in `waiters`.
     len: u32,
-    /// Error of further callers, if there must be none.
+    /// Error for new callers, once the queue accepts none.
     refusal: Option<Error>,
-    /// Error of all callers, once no instance will serve any.
+    /// Error for all callers, once no instance will serve one.
     closed: Option<Error>,
 }
 
@@ -82,8 +84,8 @@ impl Waiter {
         signal::wake(&self.task);
     }
 
-    /// Waits until the caller has got something, or until the monotonic clock shows `until`
-    /// nanoseconds (`u64::MAX`: no timeout).
+    /// Waits until an instance is given to the caller, or the queue is closed, or the monotonic clock
+    /// shows `until` nanoseconds (`u64::MAX`: no timeout).
     ///
     /// # Errors
     ///
@@ -166,12 +168,12 @@ impl Queue {
         Ok(waiter)
     }
 
-    /// Takes a caller of this queue out of it. Returns false if something was given to the caller;
-    /// [`Waiter::member`] tells what.
+    /// Removes a caller of this queue. Returns false if [`give`](Self::give) or
+    /// [`close`](Self::close) has removed it; [`Waiter::member`] then returns the instance.
     pub(super) fn remove(&self, waiter: &Waiter) -> bool {
         let mut state = self.state.lock();
-        // SAFETY: `remove` requires that the waiter is in no other list. `push` adds a waiter to one
-        // queue, and the caller has got it from this one.
+        // SAFETY: `remove` requires that the waiter is in no other list. Only `push` makes waiters, each
+        // for its own queue. A pool has one queue, to which `Pool::enter` passes the waiter.
         let removed = unsafe { state.waiters.remove(waiter) };
         if removed.is_some() {
             state.len -= 1;

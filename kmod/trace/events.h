@@ -55,7 +55,7 @@ TRACE_EVENT(kwasmi_start,
 		  __print_hex_str(__entry->sha256, 32), __entry->error)
 );
 
-/* A task enters a guest: by KWASMI_IOC_RUN, or to run a call. */
+/* A task begins or continues to run a guest, for KWASMI_IOC_RUN or a call. */
 TRACE_EVENT(kwasmi_enter,
 	TP_PROTO(u64 instance),
 	TP_ARGS(instance),
@@ -68,7 +68,7 @@ TRACE_EVENT(kwasmi_enter,
 	TP_printk("instance=%llu", __entry->instance)
 );
 
-/* A task enters a reactor to begin KWASMI_IOC_CALL. */
+/* A task begins KWASMI_IOC_CALL, directly before kwasmi_enter. */
 TRACE_EVENT(kwasmi_call,
 	TP_PROTO(u64 instance, u32 function),
 	TP_ARGS(instance, function),
@@ -83,7 +83,7 @@ TRACE_EVENT(kwasmi_call,
 	TP_printk("instance=%llu function=%u", __entry->instance, __entry->function)
 );
 
-/* A task has left a guest, which has ended, is idle, or continues later. */
+/* A task no longer runs a guest, which has ended, waits for the next call, or was interrupted. */
 TRACE_EVENT(kwasmi_leave,
 	TP_PROTO(u64 instance),
 	TP_ARGS(instance),
@@ -96,8 +96,10 @@ TRACE_EVENT(kwasmi_leave,
 	TP_printk("instance=%llu", __entry->instance)
 );
 
-/* The engine asks the kernel side for an operation. `instance` is 0 while a module is loaded or an
- * instance is started or freed.
+/*
+ * The engine calls a host operation, a function of the kernel side that it needs. `instance` is 0 if no
+ * guest makes the call: at the load of a module, and when an instance is started, gives its stacks back
+ * or is freed.
  */
 TRACE_EVENT(kwasmi_host_operation,
 	TP_PROTO(u64 instance, const char *operation),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trace events, for perf, bpftrace and `/sys/kernel/tracing`. An event that is off costs one
-//! instruction, which does nothing (a static branch).
+//! Trace events, for perf, bpftrace and `/sys/kernel/tracing`. A disabled event costs one no-op
+//! instruction (static branch).
 //!
-//! `events.h` defines the events. [`kernel::tracepoint::declare_trace`] is only for events that the
-//! `kernel` crate binds.
+//! `events.h` defines the events. [`kernel::tracepoint::declare_trace`] cannot be used: it takes the
+//! tracepoints from the bindings of the `kernel` crate.
 //!
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
@@ -37,8 +37,8 @@ macro_rules! event {
                 static_branch_unlikely!(bindings::$tracepoint, kernel::bindings::tracepoint, key)
             };
             if is_on {
-                // SAFETY: The event copies what its arguments point to. They are references, valid
-                // during the call, to 32 bytes or to a string with a NUL.
+                // SAFETY: The function requires that its pointer arguments are valid during the call.
+                // They come from references: to 32 bytes, or to a NUL-terminated string.
                 unsafe { bindings::$record($($value),*) };
             }
         }

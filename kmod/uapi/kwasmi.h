@@ -509,7 +509,7 @@ struct kwasmi_list_policy {
 #define KWASMI_SERVICE_REMOVED	3	/* the service has lost its name */
 
 /*
- * KWASMI_IOC_PUBLISH on an instance fd: makes the instance a service. Without
+ * KWASMI_IOC_PUBLISH on an instance fd or pool fd: makes the instance or pool a service. Without
  * KWASMI_PUBLISH_REPLACE the instance must not have run, and a service that has the name and has
  * ended loses the name.
  *
@@ -627,37 +627,44 @@ struct kwasmi_wait {
  *     pool fd    --KWASMI_IOC_START-->    instance fd of an instance of the pool
  *     pool fd    --KWASMI_IOC_FINISH-->   the pool has ended
  *
+ * KWASMI_IOC_POOL and KWASMI_IOC_FINISH have no argument. Any process that has a module fd may call
+ * KWASMI_IOC_POOL. It fails with ENOMEM if the machine is out of memory.
+ *
  * KWASMI_IOC_START, KWASMI_IOC_PUBLISH, KWASMI_IOC_FUNCTION, KWASMI_IOC_CALL, KWASMI_IOC_KILL and
- * KWASMI_IOC_COUNTERS work on a pool fd as on a module fd or an instance fd. An instance of a pool
- * cannot be published itself. Each instance needs a thread in KWASMI_IOC_RUN.
+ * KWASMI_IOC_COUNTERS work on a pool fd as on a module fd or an instance fd. A pool can be published
+ * after its instances have run; an instance of a pool cannot be published itself (EBUSY). Each
+ * instance needs a thread in KWASMI_IOC_RUN.
  *
- * A call on the pool fd or on the service fd of the pool runs on an idle instance. If there is none, it
- * waits for the instance that is idle first, in the order in which the calls came. It also waits
- * while the pool has no instances. A call on an instance fd runs on this instance, before those on the
- * pool. If the guest ends during a call, only this call fails, and the pool goes on without the
- * instance, whose process can start another one. KWASMI_IOC_KILL ends all instances, and the callers
- * that wait fail with ESHUTDOWN.
+ * A call on the pool fd, or on the service fd of the pool, runs on an idle instance. If no instance is
+ * idle, the call waits for the first instance that becomes idle; the queue is first in, first out.
+ * Calls also wait while the pool has no instances. A call on an instance fd runs on this instance,
+ * before the calls on the pool. If the guest ends during a call, only this call fails, and the pool
+ * continues without the instance. Its process can start another one.
  *
- * The service of a pool has the state KWASMI_SERVICE_READY until an instance has begun to run, and ends
- * with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool may take over
- * the name of a pool or an instance, and an instance that of a pool.
+ * KWASMI_IOC_KILL on a pool fd ends all instances of the pool, and waiting calls fail with ESHUTDOWN.
+ * On an instance fd it ends this instance only. Closing the last pool fd also ends all instances, and
+ * removes the name. An instance is freed when its own fd is closed.
+ *
+ * The service of a pool has the state KWASMI_SERVICE_READY until an instance has begun to run. The
+ * service ends with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool may
+ * take over the name of a pool or an instance, and an instance that of a pool.
  *
  * KWASMI_IOC_START on a pool fd fails with ESHUTDOWN if the pool was killed or has ended, and with
  * ESTALE if it has lost its name by KWASMI_PUBLISH_REPLACE. KWASMI_IOC_PUBLISH fails with EBUSY if
  * the pool is a service already, and with ESHUTDOWN if it was killed or has ended. If an instance of
  * the pool is not a reactor, calls fail with EOPNOTSUPP.
  *
- * KWASMI_IOC_FINISH on a pool fd kills the remaining instances and ends the pool. The result of its
- * service, for KWASMI_IOC_RESULT, is that of the instance that ended last before, or KWASMI_KILLED if
- * none had ended.
+ * KWASMI_IOC_FINISH kills the remaining instances and ends the pool. The result of its service, for
+ * KWASMI_IOC_RESULT, is that of the last instance that had ended before, or KWASMI_KILLED if none had
+ * ended.
  *
- * The counters of a pool are the sums of those of its instances, of which the freed ones count too.
- * Of MEMORY_PEAK and HEAP_PEAK they have the highest of one instance. They include INSTANCES,
- * STARTS, ENDS and TRAPS, for the instances of the pool.
+ * The counters of a pool are the sums over its instances, including freed ones. MEMORY_PEAK and
+ * HEAP_PEAK are the maxima over the instances. A pool also has the counters INSTANCES, STARTS, ENDS
+ * and TRAPS of its instances.
  */
 
 /*
- * KWASMI_IOC_FUNCTION on an instance fd or service fd of a reactor: looks up an exported function.
+ * KWASMI_IOC_FUNCTION on an instance fd, pool fd or service fd of a reactor: looks up an exported function.
  *
  * EOPNOTSUPP	The instance is not a reactor, or the function has a parameter or result that is not a
  *		number, or the module imports it.
@@ -688,7 +695,7 @@ struct kwasmi_function {
 #define KWASMI_TYPE_F64			4
 
 /*
- * KWASMI_IOC_CALL on an instance fd or service fd of a reactor: calls an exported function.
+ * KWASMI_IOC_CALL on an instance fd, pool fd or service fd of a reactor: calls an exported function.
  *
  * The function runs in the calling thread, one call of an instance at a time, in the order in which
  * the calls came. Calls wait until KWASMI_IOC_RUN has initialised the reactor. Arguments and
@@ -754,7 +761,7 @@ struct kwasmi_call {
 /*
  * Counters of one object.
  *
- * KWASMI_IOC_COUNTERS on a module, instance or service fd returns the counters of the object, in
+ * KWASMI_IOC_COUNTERS on a module, instance, pool or service fd returns the counters of the object, in
  * ascending order of `counter` and `index`. The call does not wait for a running guest. A service
  * that has ended returns the last values. A counter with a `label` is left out while its value is
  * 0. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its name as
@@ -795,7 +802,8 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_MEMORY_PEAK	7	/* highest value of MEMORY */
 #define KWASMI_COUNTER_HEAP		8	/* memory of the instance, in bytes, MEMORY included */
 #define KWASMI_COUNTER_HEAP_PEAK	9	/* highest value of HEAP */
-/* Counters of a module: of the instances of all modules that share its code */
+/* Counters of a module, of the instances of all modules that share its code; and of a pool, of its
+ * instances. */
 #define KWASMI_COUNTER_INSTANCES	10	/* number of instances in memory */
 #define KWASMI_COUNTER_STARTS		11	/* instances that were started */
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
@@ -840,7 +848,7 @@ struct kwasmi_counters {
 #define KWASMI_IOC_CALL			_IOWR(KWASMI_IOC_TYPE, 0x98, struct kwasmi_call)
 #define KWASMI_IOC_POOL			_IO(KWASMI_IOC_TYPE, 0x99)
 #define KWASMI_IOC_FINISH		_IO(KWASMI_IOC_TYPE, 0x9A)
-/* KWASMI_IOC_KILL on an instance or service fd: terminates the guest, running or not. */
+/* KWASMI_IOC_KILL on an instance, pool or service fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 
 #endif /* _UAPI_KWASMI_H */

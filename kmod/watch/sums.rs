@@ -10,8 +10,8 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// Upper bound of the counters of an instance and of a module: one for each function, the 26 times of
-/// the histogram, 6 endings, 9 traps and 17 others.
+/// Upper bound of the number of counters: one for each function, 26 of the histogram, 6 of the
+/// endings, 9 of the traps, 13 others, and some room.
 const COUNTERS_MAX: usize = FUNCTIONS.len() + 64;
 
 /// Sums of the counters of several instances, in ascending order of their numbers.
@@ -30,7 +30,7 @@ impl CounterSums {
         )?))
     }
 
-    /// Adds a counter of an instance. Of the peaks, the highest is kept.
+    /// Adds a counter of an instance to its sum. For a peak, keeps the maximum.
     ///
     /// # Errors
     ///
@@ -56,8 +56,8 @@ impl CounterSums {
         }
     }
 
-    /// Adds a counter of an instance that is about to be freed: it holds no memory any more, and nobody
-    /// waits for it.
+    /// Adds a counter of an instance that is about to be freed. Memory, heap and queued calls count
+    /// as 0.
     ///
     /// # Errors
     ///

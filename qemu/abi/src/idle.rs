@@ -38,7 +38,7 @@ use std::{
 /// Number of instances.
 const INSTANCES: usize = 2_000;
 
-/// Number of instances that are started at once: each has its stacks for a second.
+/// Number of instances that are started at once. Each keeps its stacks until it rests.
 const AT_ONCE: usize = 100;
 
 /// Upper bound of the memory of an idle instance besides its linear memory, in bytes.

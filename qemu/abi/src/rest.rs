@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of idle reactors, which rest: after a second without calls they have no stacks until the next
+//! Tests of idle reactors, which rest: after 1 to 2 s without calls they have no stacks until the next
 //! call.
 
 use crate::{
@@ -73,10 +73,10 @@ use std::{
 /// Size of the stack of a compiled guest, without what the engine adds for itself.
 const GUEST_STACK: u64 = 1 << 20;
 
-/// Time after which a reactor rests that gets no calls, with a margin.
+/// Upper bound of the time until a reactor without calls rests.
 const REST: Duration = Duration::from_millis(2_500);
 
-/// Returns true if modules are compiled. Only compiled guests have stacks that are counted.
+/// Returns true if modules are compiled. `heap_bytes` includes the stacks of compiled guests only.
 pub(crate) fn are_compiled() -> bool {
     is_compiled(&module(REACTOR))
 }
@@ -87,7 +87,8 @@ fn is_compiled(module: &OwnedFd) -> bool {
     info.flags & uapi::KWASMI_MODULE_COMPILED != 0
 }
 
-/// Waits until one more reactor rests than `before`, the memory of all engines, was taken.
+/// Waits until another reactor rests: until `heap_bytes` is below `before` by at least one stack. Waits
+/// for [`REST`] if guests are interpreted.
 fn wait_for_rest(before: u64) {
     if are_compiled() {
         until(|| info().heap_bytes + GUEST_STACK <= before);
@@ -103,7 +104,7 @@ fn call_and_rest(fd: &OwnedFd) -> u64 {
     sum
 }
 
-/// Returns the resident memory of this process that is not of files, in bytes.
+/// Returns the anonymous resident memory of this process, in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("there");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("there");

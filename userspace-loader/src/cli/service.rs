@@ -92,13 +92,13 @@ pub struct SpawnArgs {
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = log_size)]
     pub log_size: NonZeroU64,
 
-    /// Run N instances of the program, which share the calls and the sockets of the service, and
-    /// replace those that fail
+    /// Run N instances of the program (1 to 4096), and replace instances that fail. All instances
+    /// serve the calls and the sockets of the service
     #[arg(long, value_name = "N", value_parser = instances)]
     pub instances: Option<NonZeroU32>,
 
-    /// Largest number of times in a row that a failed instance is replaced; the next failure ends the
-    /// service. An instance that has run for 10 s begins a new row
+    /// How often in a row a failed instance is replaced, counted for each of the N instances; the
+    /// next failure ends the service. An instance that has run for 10 s resets the count
     #[arg(long, value_name = "N", default_value_t = MAX_RESTARTS, requires = "instances")]
     pub max_restarts: u32,
 
@@ -279,10 +279,11 @@ pub struct CallArgs {
 /// Arguments of `upgrade`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Loads the new program. The supervisor of the service starts it with the options that kwasmi spawn was given, and then gives
-it the name of the service. The limits below apply to the load; those of kwasmi spawn apply to the guest. Until then the former program serves all calls. The former program then finishes its
-running and queued calls, and ends. If the new program is refused or traps, or its function kwasmi_health does not return
-0, the former program keeps the name.
+Loads the new program. The supervisor of the service starts it with the options that kwasmi spawn was given, and then
+gives it the name of the service. Until the new program has the name, the former program serves all calls. The former
+program then finishes its running and queued calls, and ends. If the new program is refused or traps, or its function
+kwasmi_health does not return 0, the former program keeps the name. The limits below apply to the load; those of
+kwasmi spawn apply to the guest.
 
 Exit status:
   0    the new program has the name

@@ -47,7 +47,7 @@ use std::{
     },
 };
 
-/// Time after which an instance counts as running well: its next failure is its first one.
+/// Running time after which the count of consecutive failures restarts at 0.
 const STABLE_TIME: Duration = Duration::from_secs(10);
 
 /// Time before the first replacement of an instance. It doubles with each further failure.
@@ -133,7 +133,8 @@ impl Guests {
         }
     }
 
-    /// Runs the guests until they end. Returns how the last one that matters has ended.
+    /// Runs the guests until they end. Returns the result of the service: the failure that ended it, or
+    /// else the end of the last instance.
     pub(super) fn run(&self) -> Ended {
         match self {
             Self::One(instance) => run::until_end(&**instance),
@@ -142,7 +143,8 @@ impl Guests {
     }
 }
 
-/// Pool of instances.
+/// Pool of instances in this process: the kernel's pool, the threads that run the instances, and the
+/// replacement of failed instances.
 pub(super) struct Pool {
     kernel: KernelPool,
     name: Name,
@@ -160,13 +162,14 @@ struct Source {
 
 /// State of a [`Pool`].
 struct State {
-    /// `None` once the pool has ended, so that the output of the guests has no writer then.
+    /// `None` once the pool has ended: the drop closes the write ends of the output pipes.
     source: Option<Arc<Source>>,
     /// Instances that were started first, until the pool is accepted.
     first: Vec<Arc<KernelInstance>>,
     /// Set once the instances run.
     has_begun: bool,
-    /// Set once failed instances are replaced.
+    /// Set once failed instances are replaced: the service has started, or the upgrade has passed its
+    /// checks.
     is_accepted: bool,
     /// Set once no further instance is started.
     is_over: bool,
@@ -314,7 +317,7 @@ impl Pool {
     fn note(&self, settings: &Settings, ended: &Ended, delay: Duration) {
         let delay = humantime::format_duration(delay);
         let reason = reason_of(ended);
-        let line = format!("kwasmi: {}: instance: {reason}; the next one starts in {delay}\n", self.name);
+        let line = format!("kwasmi: {}: an instance has failed: {reason}; it is replaced in {delay}\n", self.name);
         // The service does not depend on its log. A full pipe delays the replacement.
         let _ = rustix::io::write(&settings.error, line.as_bytes());
     }
@@ -325,8 +328,7 @@ impl Pool {
         self.over.notify_all();
     }
 
-    /// Records that an instance has ended that is not replaced. A killed one means that the pool was
-    /// killed.
+    /// Records the end of an instance that is not replaced. If it was killed, the pool is over.
     fn leave(&self, ended: Ended) {
         let is_killed = matches!(&ended, Ok(result) if result.ending == Ending::Killed);
         let mut state = self.lock();
