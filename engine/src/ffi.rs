@@ -113,8 +113,8 @@ pub enum EngineOp {
     /// [`FunctionArgs`]: looks up an exported function of a module.
     Function = 9,
     /// [`ObjectArgs`]: lets an instance rest. If it is an idle reactor, the operation returns
-    /// [`Status::Ok`], and the instance does not use its stack until [`EngineOp::Run`] begins a call
-    /// and allocates another one; otherwise it returns [`Status::Interrupted`].
+    /// [`Status::Ok`], and the instance does not use its stack until [`EngineOp::Run`] begins a
+    /// call and allocates another one; otherwise it returns [`Status::Interrupted`].
     Rest = 10,
 }
 
@@ -581,8 +581,8 @@ pub struct RunArgs {
     pub instance: *mut c_void,
     /// Call to begin, of a reactor that is idle; null to continue. The operation returns
     /// [`Status::NoFunction`] if the reactor is not idle or has no such function, and
-    /// [`Status::Argument`] if the number of arguments is wrong. After [`EngineOp::Rest`] it returns
-    /// [`Status::NoMemory`] or [`Status::Limited`] if the stack cannot be allocated.
+    /// [`Status::Argument`] if the number of arguments is wrong. After [`EngineOp::Rest`] it
+    /// returns [`Status::NoMemory`] or [`Status::Limited`] if the stack cannot be allocated.
     pub call: *const Call,
     /// Set to begin `call` without running it. The operation returns [`Status::Interrupted`].
     pub only_begins: bool,

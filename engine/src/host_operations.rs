@@ -208,9 +208,9 @@ impl<'a> Uncompiled<'a> {
 ///
 /// # Invariants
 ///
-/// Until the next [`RawOperations::tick`], the drop of the instance, or the end of an entry into the
-/// engine that does not return [`Status::Idle`](crate::ffi::Status::Idle), both addresses are those
-/// of aligned words that are valid for reads and writes, and are accessed atomically.
+/// Until the next [`RawOperations::tick`], the drop of the instance, or the end of an entry into
+/// the engine that does not return [`Status::Idle`](crate::ffi::Status::Idle), both addresses are
+/// those of aligned words that are valid for reads and writes, and are accessed atomically.
 #[derive(Debug)]
 pub struct Ticks {
     flag: *mut u64,

@@ -173,8 +173,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Lets an idle reactor rest: it does not use its stack until the next call. Returns false if the
-    /// instance is not an idle reactor.
+    /// Lets an idle reactor rest: it does not use its stack until the next call. Returns false if
+    /// the instance is not an idle reactor.
     #[cfg(feature = "object")]
     pub(crate) fn rest(&mut self) -> bool {
         match self {

@@ -314,14 +314,15 @@ impl Code {
         }
     }
 
-    /// Frees an instance: drops `object`, unless it is abandoned and may be inconsistent, and closes
-    /// `account`. This happens on `stack`, that of the instance. An instance that rests has none; the
-    /// stack of the code is used then, so that freeing needs no memory. Returns the peak in bytes.
+    /// Frees an instance: drops `object`, unless it is abandoned and may be inconsistent, and
+    /// closes `account`. This happens on `stack`, that of the instance. An instance that rests has
+    /// none; the stack of the code is used then, so that freeing needs no memory. Returns the peak
+    /// in bytes.
     ///
     /// # Safety
     ///
-    /// `account` must be that of an instance, and `object` this instance, if it is given. Nothing may
-    /// use the instance during the call or after it.
+    /// `account` must be that of an instance, and `object` this instance, if it is given. Nothing
+    /// may use the instance during the call or after it.
     pub(crate) unsafe fn free_instance(
         &self,
         stack: Option<&mut Stack>,

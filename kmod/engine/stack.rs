@@ -45,10 +45,10 @@ fn is_zero(chunk: &Chunk) -> bool {
     a | b | c | d | e | f | g | h == 0
 }
 
-/// Upper bound of the zero bytes between two words of a guest stack that are in use: each frame holds
-/// a return address, and is smaller. The largest frame of machine code has 32,760 bytes (`FRAME_MAX`
-/// in `engine/src/vmctx.rs`), and functions that machine code calls on the guest stack use at most
-/// 16 KiB (`QUICK_HELPERS` in `engine/src/compiled/native.rs`).
+/// Upper bound of the zero bytes between two words of a guest stack that are in use: each frame
+/// holds a return address, and is smaller. The largest frame of machine code has 32,760 bytes
+/// (`FRAME_MAX` in `engine/src/vmctx.rs`), and functions that machine code calls on the guest stack
+/// use at most 16 KiB (`QUICK_HELPERS` in `engine/src/compiled/native.rs`).
 const GUEST_GAP: usize = 64 * 1024;
 
 /// Memory of a stack, with unmapped guard pages above and below, as it is vmalloc memory.
@@ -94,8 +94,8 @@ impl Memory {
         unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.size / size_of::<Chunk>()) }
     }
 
-    /// Returns the number of bytes from the lowest chunk that is not zero to the end. No task runs on
-    /// the stack.
+    /// Returns the number of bytes from the lowest chunk that is not zero to the end. No task runs
+    /// on the stack.
     fn used(&self) -> usize {
         let unused = self.chunks().iter().take_while(|chunk| is_zero(chunk));
         self.size - unused.count() * size_of::<Chunk>()

@@ -71,8 +71,8 @@ pub(super) fn free(host: Option<&mut Host>, block: Block) {
     }
     counters::HEAP_BLOCKS.sub(1);
     counters::HEAP_BYTES.sub(size);
-    // SAFETY: `allocation::free` requires a block of `allocation::allocate` that is not freed yet. By the
-    // invariant of `Block`, `alloc` allocated it there, and this function owns it.
+    // SAFETY: `allocation::free` requires a block of `allocation::allocate` that is not freed yet.
+    // By the invariant of `Block`, `alloc` allocated it there, and this function owns it.
     unsafe { allocation::free(start) };
 }
 

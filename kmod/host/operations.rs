@@ -428,9 +428,9 @@ impl RawOperations for Caller<'_> {
                 .into_parts()
                 .map(|(word, value)| (word as usize, value));
             // SAFETY: `Ticker::start` requires words that live, and are accessed atomically, until
-            // it is dropped. By the invariant of `Ticks` they do so until the next `tick`, or the end
-            // of the engine entry unless a reactor is idle then, or the drop of the instance. This
-            // function, `Host::end` and `Host::end_ticks` drop it there.
+            // it is dropped. By the invariant of `Ticks` they do so until the next `tick`, or the
+            // end of the engine entry unless a reactor is idle then, or the drop of the instance.
+            // This function, `Host::end` and `Host::end_ticks` drop it there.
             host.ticker = Some(unsafe { Ticker::start(words) }?);
         }
         Ok(())

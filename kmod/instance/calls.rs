@@ -224,7 +224,8 @@ impl Instance {
         self.finish(inner, turn, pending, arg)
     }
 
-    /// Copies the results of a finished call to the caller. The turn is passed on first, because the copies may wait for a page fault.
+    /// Copies the results of a finished call to the caller. The turn is passed on first, because
+    /// the copies may wait for a page fault.
     fn finish(
         &self,
         mut inner: Guard<'_, Inner, MutexBackend>,

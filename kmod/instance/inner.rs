@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! State of an instance that one task at a time accesses: its engine objects, from their creation to
-//! the end of the guest.
+//! State of an instance that one task at a time accesses: its engine objects, from their creation
+//! to the end of the guest.
 
 use super::{
     outcome::Outcome,
@@ -180,7 +180,8 @@ impl Inner {
         let error = match (outcome, NonNull::new(args.instance)) {
             (Ok(Status::Ok), Some(object)) => {
                 // SAFETY: `Usage::open_heap` requires `close_heap` before the account is closed,
-                // which `end` and `abandon` call. Nothing else takes the account out of `self.live`.
+                // which `end` and `abandon` call. Nothing else takes the account out of
+                // `self.live`.
                 unsafe { instance.runner.usage().open_heap(&account) };
                 // INVARIANT: The engine just created `object`, on `account`.
                 self.live = Some(Live { object, account });
@@ -418,8 +419,8 @@ impl Inner {
         self.tell_end(instance);
     }
 
-    /// Ends a reactor whose last descriptor is closed. A caller who has the turn and has not run the
-    /// guest yet learns that it was killed.
+    /// Ends a reactor whose last descriptor is closed. A caller who has the turn and has not run
+    /// the guest yet learns that it was killed.
     pub(super) fn close(&mut self, instance: &Instance) {
         if self.live.is_some() {
             self.report.ending = Ending::Killed;
@@ -497,8 +498,8 @@ impl Inner {
         self.host.end_ticks();
         instance.runner.usage().close_heap();
         let code = instance.module.code();
-        // SAFETY: `Code::free_instance` requires the account of an instance, and this instance, which
-        // nothing uses any more. `live` held both, and `self` is behind the lock.
+        // SAFETY: `Code::free_instance` requires the account of an instance, and this instance,
+        // which nothing uses any more. `live` held both, and `self` is behind the lock.
         let peak =
             unsafe { code.free_instance(self.stack.as_mut(), live.account, Some(live.object)) };
         self.report.heap_peak = peak as u64;
@@ -525,8 +526,8 @@ impl Inner {
             self.host.end_ticks();
             instance.runner.usage().close_heap();
             let code = instance.module.code();
-            // SAFETY: `Code::free_instance` requires the account of an instance that nothing uses any
-            // more. The engine aborted, and the instance was taken out of `self.live`.
+            // SAFETY: `Code::free_instance` requires the account of an instance that nothing uses
+            // any more. The engine aborted, and the instance was taken out of `self.live`.
             let peak = unsafe { code.free_instance(self.stack.as_mut(), live.account, None) };
             self.report.heap_peak = peak as u64;
         }

@@ -143,8 +143,8 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Creates an instance of `module`, which runs `invocation` or is a program, and adds it to `pool`
-    /// if there is one. `flags` are `KWASMI_START_*`.
+    /// Creates an instance of `module`, which runs `invocation` or is a program, and adds it to
+    /// `pool` if there is one. `flags` are `KWASMI_START_*`.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pools: instances of one module that share a queue of calls and, if the pool is a service, a name.
+//! Pools: instances of one module that share a queue of calls and, if the pool is a service, a
+//! name.
 //!
 //! The process that holds the pool starts the instances and replaces those that end. Callers wait
 //! while no instance is idle, and while the pool has no instances.
@@ -57,7 +58,8 @@ pub(crate) struct Pool {
     pub(super) counters: ModuleCounters,
 }
 
-/// State of a pool. Its lock is taken before those of [`Turns`](super::turns::Turns) and of [`Queue`].
+/// State of a pool. Its lock is taken before those of [`Turns`](super::turns::Turns) and of
+/// [`Queue`].
 struct State {
     /// Module of the instances; `None` once the pool is closed.
     module: Option<Arc<Module>>,
@@ -189,7 +191,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// If the pool is closed: `ESTALE` if another pool or instance has its name, `ESHUTDOWN` otherwise.
+    /// If the pool is closed: `ESTALE` if another pool or instance has its name, `ESHUTDOWN`
+    /// otherwise.
     pub(crate) fn module(&self) -> Result<Arc<Module>> {
         let state = self.state.lock();
         state.module.clone().ok_or(state.refusal())
@@ -208,8 +211,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if the pool has ended or was killed; `ESTALE` if another pool or instance has its
-    /// name.
+    /// `ESHUTDOWN` if the pool has ended or was killed; `ESTALE` if another pool or instance has
+    /// its name.
     pub(super) fn join(pool: &Arc<Self>) -> Result<Membership> {
         let mut state = pool.state.lock();
         state.check_open()?;
@@ -280,8 +283,8 @@ impl Pool {
         self.check_drained(&state);
     }
 
-    /// Refuses all callers, kills all instances, and returns the result of the last instance that had
-    /// ended before, if any.
+    /// Refuses all callers, kills all instances, and returns the result of the last instance that
+    /// had ended before, if any.
     pub(crate) fn finish(&self) -> Option<Outcome> {
         let mut state = self.state.lock();
         let last = state.last.take();
@@ -290,8 +293,8 @@ impl Pool {
         last
     }
 
-    /// Kills all instances: the last descriptor of the pool is closed. Each one leaves the pool when
-    /// its own descriptor is closed.
+    /// Kills all instances: the last descriptor of the pool is closed. Each one leaves the pool
+    /// when its own descriptor is closed.
     pub(crate) fn close(&self) {
         self.kill();
         let module = self.state.lock().module.take();
@@ -317,14 +320,14 @@ impl Pool {
             .cloned()
     }
 
-    /// Waits for an instance, whose turn the caller gets, or until the monotonic clock shows `until`
-    /// nanoseconds (`u64::MAX`: no timeout).
+    /// Waits for an instance, whose turn the caller gets, or until the monotonic clock shows
+    /// `until` nanoseconds (`u64::MAX`: no timeout).
     ///
     /// # Errors
     ///
     /// `ESTALE` if another pool or instance has the name of this one; `ESHUTDOWN` if the pool has
-    /// ended; `EOPNOTSUPP` if its instances are not reactors; `ETIMEDOUT`; `ERESTARTSYS` if a signal
-    /// is pending; `ENOMEM`.
+    /// ended; `EOPNOTSUPP` if its instances are not reactors; `ETIMEDOUT`; `ERESTARTSYS` if a
+    /// signal is pending; `ENOMEM`.
     fn enter(&self, until: u64) -> Result<Arc<Instance>> {
         self.queue.check()?;
         if self.queue.len() == 0 {
@@ -431,8 +434,8 @@ impl State {
         self.entries.iter_mut().find(|entry| entry.number == number)
     }
 
-    /// Returns the error of callers whom no instance will serve: `ESTALE` if another pool or instance
-    /// has the name of this one, `ESHUTDOWN` otherwise.
+    /// Returns the error of callers whom no instance will serve: `ESTALE` if another pool or
+    /// instance has the name of this one, `ESHUTDOWN` otherwise.
     fn refusal(&self) -> Error {
         if self.is_draining {
             ESTALE

@@ -84,8 +84,8 @@ impl Waiter {
         signal::wake(&self.task);
     }
 
-    /// Waits until an instance is given to the caller, or the queue is closed, or the monotonic clock
-    /// shows `until` nanoseconds (`u64::MAX`: no timeout).
+    /// Waits until an instance is given to the caller, or the queue is closed, or the monotonic
+    /// clock shows `until` nanoseconds (`u64::MAX`: no timeout).
     ///
     /// # Errors
     ///
@@ -172,8 +172,8 @@ impl Queue {
     /// [`close`](Self::close) has removed it; [`Waiter::member`] then returns the instance.
     pub(super) fn remove(&self, waiter: &Waiter) -> bool {
         let mut state = self.state.lock();
-        // SAFETY: `remove` requires that the waiter is in no other list. Only `push` makes waiters, each
-        // for its own queue. A pool has one queue, to which `Pool::enter` passes the waiter.
+        // SAFETY: `remove` requires that the waiter is in no other list. Only `push` makes waiters,
+        // each for its own queue. A pool has one queue, to which `Pool::enter` passes the waiter.
         let removed = unsafe { state.waiters.remove(waiter) };
         if removed.is_some() {
             state.len -= 1;
@@ -191,7 +191,8 @@ impl Queue {
             return false;
         };
         state.len -= 1;
-        // With the lock held, so that a caller that is not in the queue any more knows what it has got.
+        // With the lock held, so that a caller that is not in the queue any more knows what it has
+        // got.
         waiter.give(member);
         // The waiter may be dropped after the lock is released.
         drop(state);

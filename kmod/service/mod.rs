@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Services: instances and pools with a name, and the descriptors by which other processes watch and end
-//! them.
+//! Services: instances and pools with a name, and the descriptors by which other processes watch
+//! and end them.
 //!
 //! `KWASMI_IOC_PUBLISH` on an instance or pool descriptor makes a service of it, and
 //! `KWASMI_IOC_FIND` on the device returns a service descriptor. A service descriptor refers to the
-//! [`Service`], not to the instance or pool. When the process that holds it ends, it is freed and the name is removed, even while service descriptors are open.
+//! [`Service`], not to the instance or pool. When the process that holds it ends, it is freed and
+//! the name is removed, even while service descriptors are open.
 
 pub(crate) mod registry;
 

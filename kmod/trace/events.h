@@ -97,9 +97,9 @@ TRACE_EVENT(kwasmi_leave,
 );
 
 /*
- * The engine calls a host operation, a function of the kernel side that it needs. `instance` is 0 if no
- * guest makes the call: at the load of a module, and when an instance is started, gives its stacks back
- * or is freed.
+ * The engine calls a host operation, a function of the kernel side that it needs. `instance` is 0
+ * if no guest makes the call: at the load of a module, and when an instance is started, gives its
+ * stacks back or is freed.
  */
 TRACE_EVENT(kwasmi_host_operation,
 	TP_PROTO(u64 instance, const char *operation),

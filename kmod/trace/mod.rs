@@ -3,8 +3,8 @@
 //! Trace events, for perf, bpftrace and `/sys/kernel/tracing`. A disabled event costs one no-op
 //! instruction (static branch).
 //!
-//! `events.h` defines the events. [`kernel::tracepoint::declare_trace`] cannot be used: it takes the
-//! tracepoints from the bindings of the `kernel` crate.
+//! `events.h` defines the events. [`kernel::tracepoint::declare_trace`] cannot be used: it takes
+//! the tracepoints from the bindings of the `kernel` crate.
 //!
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
@@ -37,8 +37,8 @@ macro_rules! event {
                 static_branch_unlikely!(bindings::$tracepoint, kernel::bindings::tracepoint, key)
             };
             if is_on {
-                // SAFETY: The function requires that its pointer arguments are valid during the call.
-                // They come from references: to 32 bytes, or to a NUL-terminated string.
+                // SAFETY: The function requires that its pointer arguments are valid during the
+                // call. They come from references: to 32 bytes, or to a NUL-terminated string.
                 unsafe { bindings::$record($($value),*) };
             }
         }

@@ -185,7 +185,8 @@ struct kwasmi_load {
  * Choice of the engine. Without a flag, a module is compiled to machine code if the kernel module's
  * parameter `compiler` is set, `limits` and the manifest do not limit fuel, and the module can be
  * compiled; KWASMI_IOC_MODULE tells whether it was. Machine code counts no fuel: KWASMI_IOC_START
- * on a compiled module fails with ENOEXEC if `limits` there limit fuel. At most one flag may be set.
+ * on a compiled module fails with ENOEXEC if `limits` there limit fuel. At most one flag may be
+ * set.
  */
 #define KWASMI_LOAD_COMPILE		0x1	/* fail unless the module is compiled */
 #define KWASMI_LOAD_INTERPRET		0x2	/* do not compile */
@@ -294,9 +295,9 @@ struct kwasmi_start {
  */
 #define KWASMI_START_SIGPIPE		(1U << 0)
 /*
- * The instance is a reactor. KWASMI_IOC_RUN runs the start function of the module and `_initialize`,
- * if the module exports it, and then waits until the guest ends. Meanwhile KWASMI_IOC_CALL calls
- * functions of the reactor.
+ * The instance is a reactor. KWASMI_IOC_RUN runs the start function of the module and
+ * `_initialize`, if the module exports it, and then waits until the guest ends. Meanwhile
+ * KWASMI_IOC_CALL calls functions of the reactor.
  */
 #define KWASMI_START_REACTOR		(1U << 1)
 
@@ -514,10 +515,10 @@ struct kwasmi_list_policy {
  * ended loses the name.
  *
  * With KWASMI_PUBLISH_REPLACE the instance, which may have run, takes over the name of a running
- * service of the same process, in one step: every KWASMI_IOC_FIND finds one of the two. The state of
- * the former service is KWASMI_SERVICE_REMOVED. A former reactor finishes its running and queued
- * calls; further calls fail with ESTALE. Its KWASMI_IOC_RUN then returns KWASMI_EXITED with `code` 0.
- * A former program with `_start` only loses the name.
+ * service of the same process, in one step: every KWASMI_IOC_FIND finds one of the two. The state
+ * of the former service is KWASMI_SERVICE_REMOVED. A former reactor finishes its running and queued
+ * calls; further calls fail with ESTALE. Its KWASMI_IOC_RUN then returns KWASMI_EXITED with `code`
+ * 0. A former program with `_start` only loses the name.
  *
  * EPERM	The caller lacks CAP_SYS_ADMIN, or with KWASMI_PUBLISH_REPLACE another process
  *		published the service that has the name.
@@ -631,32 +632,32 @@ struct kwasmi_wait {
  * KWASMI_IOC_POOL. It fails with ENOMEM if the machine is out of memory.
  *
  * KWASMI_IOC_START, KWASMI_IOC_PUBLISH, KWASMI_IOC_FUNCTION, KWASMI_IOC_CALL, KWASMI_IOC_KILL and
- * KWASMI_IOC_COUNTERS work on a pool fd as on a module fd or an instance fd. A pool can be published
- * after its instances have run; an instance of a pool cannot be published itself (EBUSY). Each
- * instance needs a thread in KWASMI_IOC_RUN.
+ * KWASMI_IOC_COUNTERS work on a pool fd as on a module fd or an instance fd. A pool can be
+ * published after its instances have run; an instance of a pool cannot be published itself (EBUSY).
+ * Each instance needs a thread in KWASMI_IOC_RUN.
  *
- * A call on the pool fd, or on the service fd of the pool, runs on an idle instance. If no instance is
- * idle, the call waits for the first instance that becomes idle; the queue is first in, first out.
- * Calls also wait while the pool has no instances. A call on an instance fd runs on this instance,
- * before the calls on the pool. If the guest ends during a call, only this call fails, and the pool
- * continues without the instance. Its process can start another one.
+ * A call on the pool fd, or on the service fd of the pool, runs on an idle instance. If no instance
+ * is idle, the call waits for the first instance that becomes idle; the queue is first in, first
+ * out. Calls also wait while the pool has no instances. A call on an instance fd runs on this
+ * instance, before the calls on the pool. If the guest ends during a call, only this call fails,
+ * and the pool continues without the instance. Its process can start another one.
  *
- * KWASMI_IOC_KILL on a pool fd ends all instances of the pool, and waiting calls fail with ESHUTDOWN.
- * On an instance fd it ends this instance only. Closing the last pool fd also ends all instances, and
- * removes the name. An instance is freed when its own fd is closed.
+ * KWASMI_IOC_KILL on a pool fd ends all instances of the pool, and waiting calls fail with
+ * ESHUTDOWN. On an instance fd it ends this instance only. Closing the last pool fd also ends all
+ * instances, and removes the name. An instance is freed when its own fd is closed.
  *
  * The service of a pool has the state KWASMI_SERVICE_READY until an instance has begun to run. The
- * service ends with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool may
- * take over the name of a pool or an instance, and an instance that of a pool.
+ * service ends with KWASMI_IOC_FINISH, not with its instances. With KWASMI_PUBLISH_REPLACE a pool
+ * may take over the name of a pool or an instance, and an instance that of a pool.
  *
  * KWASMI_IOC_START on a pool fd fails with ESHUTDOWN if the pool was killed or has ended, and with
  * ESTALE if it has lost its name by KWASMI_PUBLISH_REPLACE. KWASMI_IOC_PUBLISH fails with EBUSY if
- * the pool is a service already, and with ESHUTDOWN if it was killed or has ended. If an instance of
- * the pool is not a reactor, calls fail with EOPNOTSUPP.
+ * the pool is a service already, and with ESHUTDOWN if it was killed or has ended. If an instance
+ * of the pool is not a reactor, calls fail with EOPNOTSUPP.
  *
  * KWASMI_IOC_FINISH kills the remaining instances and ends the pool. The result of its service, for
- * KWASMI_IOC_RESULT, is that of the last instance that had ended before, or KWASMI_KILLED if none had
- * ended.
+ * KWASMI_IOC_RESULT, is that of the last instance that had ended before, or KWASMI_KILLED if none
+ * had ended.
  *
  * The counters of a pool are the sums over its instances, including freed ones. MEMORY_PEAK and
  * HEAP_PEAK are the maxima over the instances. A pool also has the counters INSTANCES, STARTS, ENDS
@@ -664,7 +665,8 @@ struct kwasmi_wait {
  */
 
 /*
- * KWASMI_IOC_FUNCTION on an instance fd, pool fd or service fd of a reactor: looks up an exported function.
+ * KWASMI_IOC_FUNCTION on an instance fd, pool fd or service fd of a reactor: looks up an exported
+ * function.
  *
  * EOPNOTSUPP	The instance is not a reactor, or the function has a parameter or result that is not a
  *		number, or the module imports it.
@@ -695,7 +697,8 @@ struct kwasmi_function {
 #define KWASMI_TYPE_F64			4
 
 /*
- * KWASMI_IOC_CALL on an instance fd, pool fd or service fd of a reactor: calls an exported function.
+ * KWASMI_IOC_CALL on an instance fd, pool fd or service fd of a reactor: calls an exported
+ * function.
  *
  * The function runs in the calling thread, one call of an instance at a time, in the order in which
  * the calls came. Calls wait until KWASMI_IOC_RUN has initialised the reactor. Arguments and
@@ -706,9 +709,10 @@ struct kwasmi_function {
  * If the calling thread must return to userspace before the function returns, for example to handle
  * a signal, the thread in KWASMI_IOC_RUN runs the rest. That thread runs the whole function if the
  * two threads differ in umask, RLIMIT_FSIZE, scheduling policy or priority, or if the calling
- * thread has a NUMA memory policy. A signal that is not fatal does not end a call that has begun. A fatal
- * signal ends the calling thread, and the function runs on. If the function calls proc_exit, traps,
- * or reaches a limit of the instance, the guest ends: the ioctl returns 0, and `returned` is 0.
+ * thread has a NUMA memory policy. A signal that is not fatal does not end a call that has begun. A
+ * fatal signal ends the calling thread, and the function runs on. If the function calls proc_exit,
+ * traps, or reaches a limit of the instance, the guest ends: the ioctl returns 0, and `returned` is
+ * 0.
  *
  * These errors mean that the function has not run:
  *
@@ -761,10 +765,10 @@ struct kwasmi_call {
 /*
  * Counters of one object.
  *
- * KWASMI_IOC_COUNTERS on a module, instance, pool or service fd returns the counters of the object, in
- * ascending order of `counter` and `index`. The call does not wait for a running guest. A service
- * that has ended returns the last values. A counter with a `label` is left out while its value is
- * 0. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its name as
+ * KWASMI_IOC_COUNTERS on a module, instance, pool or service fd returns the counters of the object,
+ * in ascending order of `counter` and `index`. The call does not wait for a running guest. A
+ * service that has ended returns the last values. A counter with a `label` is left out while its
+ * value is 0. /proc/PID/fdinfo/FD of the fd has the same values as text: a line for each counter, its name as
  * in docs/stats.md, `[label]` if it has one, a colon, a tab, and the value.
  *
  * Later versions add counters. A program ignores numbers that it does not know.

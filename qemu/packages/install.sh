@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
-# First boot of the check `packages`, inside Debian: installs the packages, starts services, upgrades
-# the packages.
+# First boot of the check `packages`, inside Debian: installs the packages, starts services,
+# upgrades the packages.
 . /host/ktap.sh
 
 cd /tmp || exit

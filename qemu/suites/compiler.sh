@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --env KWASMI_LOADS --env KWASMI_TEST_PERCENT
 # options: --add target/x86_64-unknown-linux-gnu/release/kwasmi-spec kwasmi-spec
-# Guests that run as machine code, made by the kernel's eBPF JIT. KWASMI_LOADS is the number of loads
-# after which no machine code may be left.
+# Guests that run as machine code, made by the kernel's eBPF JIT. KWASMI_LOADS is the number of
+# loads after which no machine code may be left.
 . /suites/ktap.sh
 
 cd /tmp || exit
@@ -24,8 +24,8 @@ cat >fibonacci.wat <<'EOF'
     (func (export "_start") (drop (call $fibonacci (i32.const 60)))))
 EOF
 
-# Grows two memories page by page, and writes the number of each page to its start. Checks all pages, and
-# that the rest of the last one is zero. Exit status 0 if they are right.
+# Grows two memories page by page, and writes the number of each page to its start. Checks all
+# pages, and that the rest of the last one is zero. Exit status 0 if they are right.
 cat >pages.wat <<'EOF'
 (module
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -223,10 +223,10 @@ host_calls_in_recursion() {
         equal 124 $? && grep -q 'stack' err || { cat err; return 1; }
     done
 }
-# loads N SIGNAL: loads a module N times, ends the loader after 0 to 0.7 seconds, and checks that the
-# machine code is freed. Without that, each four loads would take another pack. The kernel's cache of
-# executable memory may keep one pack for later use, if the address is not a multiple of 2 MiB
-# (execmem_cache_clean in mm/execmem.c).
+# loads N SIGNAL: loads a module N times, ends the loader after 0 to 0.7 seconds, and checks that
+# the machine code is freed. Without that, each four loads would take another pack. The kernel's
+# cache of executable memory may keep one pack for later use, if the address is not a multiple of 2
+# MiB (execmem_cache_clean in mm/execmem.c).
 loads() {
     before=$(machine_code)
     for n in $(seq "$1"); do
@@ -244,8 +244,8 @@ loads() {
     echo "bytes for machine code: $before before, $(machine_code) after"
     return 1
 }
-# Checks that a memory is never held twice while it grows, nor more than an eighth too much. 8 MiB are for
-# the command and its module.
+# Checks that a memory is never held twice while it grows, nor more than an eighth too much. 8 MiB
+# are for the command and its module.
 grows_in_place() {
     group=/sys/fs/cgroup/kwasmi-test
     echo +memory >/sys/fs/cgroup/cgroup.subtree_control
@@ -331,7 +331,8 @@ exceptions_without_jit() {
     echo 1 >/proc/sys/net/core/bpf_jit_enable
     return $code
 }
-# With more and more code, a module with exceptions first reaches the limit, the last time in the JIT.
+# With more and more code, a module with exceptions first reaches the limit, the last time in the
+# JIT.
 exceptions_at_code_limit() {
     named=''
     for code in 16K 24K 32K 40K 48K 56K 64K 72K 80K 96K 112K 128K 160K 192K 256K; do

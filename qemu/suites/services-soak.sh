@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # options: --param verify=off --timeout 9000 --cpus 2 --env KWASMI_SOAK_SECONDS
 # on demand
-# Spawns, calls, upgrades and kills services at random for KWASMI_SOAK_SECONDS, by default 60. Service b
-# has several instances. Each call appends a byte to a file, so that lost and repeated calls are found. The memory in use must
-# not grow.
+# Spawns, calls, upgrades and kills services at random for KWASMI_SOAK_SECONDS, by default 60.
+# Service b has several instances. Each call appends a byte to a file, so that lost and repeated
+# calls are found. The memory in use must not grow.
 . /suites/ktap.sh
 
 cd /tmp || exit
 seconds=${KWASMI_SOAK_SECONDS:-60}
-# reactor [INITIALIZE] [HEALTH]: prints a reactor whose function `mark` writes a byte to descriptor 3.
+# reactor [INITIALIZE] [HEALTH]: prints a reactor whose function `mark` writes a byte to descriptor
+# 3.
 reactor() {
     cat <<END
 (module
@@ -36,8 +37,8 @@ start() {
     kwasmi spawn --fd 5 "$@" 1.wat 5>>"marks.$service" 2>>spawn.err
 }
 
-# calls SERVICE NUMBER: calls the service until the end. Counts calls that have returned, that have not
-# run, and that may have run.
+# calls SERVICE NUMBER: calls the service until the end. Counts calls that have returned, that have
+# not run, and that may have run.
 calls() {
     returned=0 not_run=0 perhaps=0
     while [ ! -e over ]; do

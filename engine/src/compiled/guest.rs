@@ -383,8 +383,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.results.len()
     }
 
-    /// Frees the stack of a reactor that is idle, until the next call. Returns false if the guest is
-    /// not an idle reactor.
+    /// Frees the stack of a reactor that is idle, until the next call. Returns false if the guest
+    /// is not an idle reactor.
     pub(crate) fn rest(&mut self) -> bool {
         let is_idle = matches!(self.progress, Progress::Idle);
         if is_idle {
@@ -393,7 +393,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         is_idle
     }
 
-    /// Returns the limit of the stack, for compiled code. Without a stack every function is above it.
+    /// Returns the limit of the stack, for compiled code. Without a stack every function is above
+    /// it.
     fn stack_limit(&self) -> u64 {
         self.stack.as_ref().map_or(u64::MAX, GuestStack::limit)
     }

@@ -5,8 +5,9 @@
 //! Compiled functions run on the guest's own stack. A helper that may end or pause the guest is a
 //! switch: its thunk saves the guest's registers on the guest's stack and continues on the engine's
 //! stack, where [`resume`] returns the request. The next [`resume`] goes back with the result, in
-//! another engine entry if need be. The routines are in `arch/`. Before a switch some thunks try a quick form of the helper on
-//! the guest's stack ([`quick`](super::quick)). Helpers that only compute are called directly.
+//! another engine entry if need be. The routines are in `arch/`. Before a switch some thunks try a
+//! quick form of the helper on the guest's stack ([`quick`](super::quick)). Helpers that only
+//! compute are called directly.
 //!
 //! The words below the context that the contract describes are these routines' own; no compiled
 //! code can name them.
@@ -270,8 +271,8 @@ pub(crate) enum Request {
 ///
 /// # Invariants
 ///
-/// The host has allocated the stack at `start` with `size` bytes and keeps it as long as this value,
-/// which alone uses it.
+/// The host has allocated the stack at `start` with `size` bytes and keeps it as long as this
+/// value, which alone uses it.
 #[derive(Debug)]
 pub(crate) struct GuestStack {
     start: NonNull<u8>,

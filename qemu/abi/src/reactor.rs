@@ -39,8 +39,8 @@ use std::{
     },
 };
 
-/// Reactor of most tests. `add` changes its state; `wait` reads a byte of descriptor 0 and then adds
-/// it; `echo` copies the input to the output and returns the errno of `output`.
+/// Reactor of most tests. `add` changes its state; `wait` reads a byte of descriptor 0 and then
+/// adds it; `echo` copies the input to the output and returns the errno of `output`.
 pub(crate) const REACTOR: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -151,8 +151,8 @@ pub(crate) fn function(fd: &OwnedFd, name: &[u8]) -> Result<kwasmi_function, i32
     ioctl(fd, uapi::IOC_FUNCTION, &mut request).map(|_| request)
 }
 
-/// Calls a function without arguments that returns a number. Returns the result, or the error number
-/// of the lookup or the call.
+/// Calls a function without arguments that returns a number. Returns the result, or the error
+/// number of the lookup or the call.
 pub(crate) fn try_call(fd: &OwnedFd, name: &str) -> Result<[u64; 1], i32> {
     let mut results = [0];
     let mut request = kwasmi_call {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of idle reactors, which rest: after 1 to 2 s without calls they have no stacks until the next
-//! call.
+//! Tests of idle reactors, which rest: after 1 to 2 s without calls they have no stacks until the
+//! next call.
 
 use crate::{
     counters,
@@ -87,8 +87,8 @@ fn is_compiled(module: &OwnedFd) -> bool {
     info.flags & uapi::KWASMI_MODULE_COMPILED != 0
 }
 
-/// Waits until another reactor rests: until `heap_bytes` is below `before` by at least one stack. Waits
-/// for [`REST`] if guests are interpreted.
+/// Waits until another reactor rests: until `heap_bytes` is below `before` by at least one stack.
+/// Waits for [`REST`] if guests are interpreted.
 fn wait_for_rest(before: u64) {
     if are_compiled() {
         until(|| info().heap_bytes + GUEST_STACK <= before);

@@ -43,8 +43,8 @@ use toml::{
     }, //
 };
 
-/// Maximum size of a file, in bytes. systemd accepts lines of up to 1 MiB, so a command line made of
-/// all words of the file, quoted, fits.
+/// Maximum size of a file, in bytes. systemd accepts lines of up to 1 MiB, so a command line made
+/// of all words of the file, quoted, fits.
 const FILE_BYTES_MAX: u64 = 1 << 17;
 
 /// Keys of a file. `docs/install.md` describes them.

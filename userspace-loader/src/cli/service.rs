@@ -300,8 +300,8 @@ pub struct UpgradeArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub settle: NonZeroU64,
 
-    /// Time after which the former program is killed (default: 30s for a reactor, which ends earlier
-    /// after its last call; at once for other programs)
+    /// Time after which the former program is killed (default: 30s for a reactor, which ends
+    /// earlier after its last call; at once for other programs)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub drain: Option<NonZeroU64>,
 

@@ -73,8 +73,8 @@ struct Report {
 }
 
 impl Report {
-    /// Returns the report of the results in `text`, one per line. Infinities and NaN, which JSON does
-    /// not have as numbers, are strings.
+    /// Returns the report of the results in `text`, one per line. Infinities and NaN, which JSON
+    /// does not have as numbers, are strings.
     fn new(text: &str) -> Self {
         let value = |line: &str| serde_json::from_str(line).map_or_else(|_| Value::from(line), Value::Number);
         Self { results: text.lines().map(value).collect() }

@@ -66,8 +66,8 @@ use std::{
     }, //
 };
 
-/// Longest time to wait for a service that was killed, in nanoseconds: a minute. A guest ends within
-/// milliseconds, unless its task waits for a device or is not running it.
+/// Longest time to wait for a service that was killed, in nanoseconds: a minute. A guest ends
+/// within milliseconds, unless its task waits for a device or is not running it.
 const STOP_TIME: NonZeroU64 = NonZeroU64::new(60_000_000_000).unwrap();
 
 /// Interval at which `logs --follow` looks for new output.

@@ -125,8 +125,8 @@ pub(super) fn spawn(args: &SpawnArgs, stdio: Stdio) -> Result<Exit, Failure> {
     if args.foreground || args.supervisor { supervise(args, stdio) } else { start_supervisor(args) }
 }
 
-/// Starts the supervisor: a process of this command with the same arguments. Returns once the service
-/// is started, or with the exit status of the process.
+/// Starts the supervisor: a process of this command with the same arguments. Returns once the
+/// service is started, or with the exit status of the process.
 fn start_supervisor(args: &SpawnArgs) -> Result<Exit, Failure> {
     let name = &args.name;
     if args.guest.fd.contains(&1) {
@@ -214,7 +214,8 @@ fn start(args: &SpawnArgs, stdio: &mut Stdio) -> Result<Started, Failure> {
     Ok(Started { settings, guests, is_reactor, pipes: [from_output, from_error], writer })
 }
 
-/// Returns true if `wasm` is a reactor. The kernel module tells what is wrong with a malformed module.
+/// Returns true if `wasm` is a reactor. The kernel module tells what is wrong with a malformed
+/// module.
 pub(super) fn is_reactor(wasm: &[u8]) -> bool {
     invoke::exported(wasm).is_ok_and(|functions| invoke::is_reactor(&functions).is_some())
 }
@@ -254,7 +255,8 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
     if args.supervisor {
         // From here on, the caller's terminal and its signals are not those of the service. Until
         // here, Ctrl-C ends the supervisor, which may be compiling or waiting for a file. The
-        // leader of a session must also not open a terminal, which would become that of the session.
+        // leader of a session must also not open a terminal, which would become that of the
+        // session.
         process::setsid().map_err(|errno| failed(name, "cannot create a session", errno))?;
         process::chdir("/").map_err(|errno| failed(name, "cannot change to /", errno))?;
         signals::ignore_broken_pipes();
@@ -279,8 +281,8 @@ fn supervise(args: &SpawnArgs, mut stdio: Stdio) -> Result<Exit, Failure> {
         thread::Builder::new().spawn(move || listener.serve(serve)).map_err(no_thread)?;
     }
     let (running, result) = programs.wait();
-    // The pipes with the output have no writers any more, except those of a program that does not end
-    // soon. The name stays while the instance is open. After an error the guest has not ended.
+    // The pipes with the output have no writers any more, except those of a program that does not
+    // end soon. The name stays while the instance is open. After an error the guest has not ended.
     let kept = running.map(|Running { guests, service, .. }| (result.is_ok().then_some(guests), service));
     if let Some(listener) = listener {
         listener.remove();

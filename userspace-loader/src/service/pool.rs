@@ -31,7 +31,8 @@ use std::os::fd::{
 #[derive(Default)]
 struct New;
 
-// SAFETY: The header defines `KWASMI_IOC_POOL` without an argument, so the kernel accesses no memory.
+// SAFETY: The header defines `KWASMI_IOC_POOL` without an argument, so the kernel accesses no
+// memory.
 unsafe impl Argument for New {
     const OPCODE: Opcode = uapi::IOC_POOL;
 }

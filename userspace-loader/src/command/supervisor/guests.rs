@@ -71,8 +71,8 @@ pub(super) enum Guests {
 }
 
 impl Guests {
-    /// Starts the guests of a program of `module`. `program` is its name in messages, and `file_name`
-    /// the first argument of the guests.
+    /// Starts the guests of a program of `module`. `program` is its name in messages, and
+    /// `file_name` the first argument of the guests.
     pub(super) fn start(
         settings: &Arc<Settings>,
         module: &KernelModule,
@@ -133,8 +133,8 @@ impl Guests {
         }
     }
 
-    /// Runs the guests until they end. Returns the result of the service: the failure that ended it, or
-    /// else the end of the last instance.
+    /// Runs the guests until they end. Returns the result of the service: the failure that ended
+    /// it, or else the end of the last instance.
     pub(super) fn run(&self) -> Ended {
         match self {
             Self::One(instance) => run::until_end(&**instance),
@@ -143,8 +143,8 @@ impl Guests {
     }
 }
 
-/// Pool of instances in this process: the kernel's pool, the threads that run the instances, and the
-/// replacement of failed instances.
+/// Pool of instances in this process: the kernel's pool, the threads that run the instances, and
+/// the replacement of failed instances.
 pub(super) struct Pool {
     kernel: KernelPool,
     name: Name,
@@ -168,8 +168,8 @@ struct State {
     first: Vec<Arc<KernelInstance>>,
     /// Set once the instances run.
     has_begun: bool,
-    /// Set once failed instances are replaced: the service has started, or the upgrade has passed its
-    /// checks.
+    /// Set once failed instances are replaced: the service has started, or the upgrade has passed
+    /// its checks.
     is_accepted: bool,
     /// Set once no further instance is started.
     is_over: bool,
@@ -291,8 +291,8 @@ impl Pool {
         }
     }
 
-    /// Waits, unless the pool is over. Returns false if it is. If another process has killed the pool,
-    /// or the pool has lost its name, the wait ends within [`KILLED_INTERVAL`].
+    /// Waits, unless the pool is over. Returns false if it is. If another process has killed the
+    /// pool, or the pool has lost its name, the wait ends within [`KILLED_INTERVAL`].
     fn pause(&self, delay: Duration) -> bool {
         let begin = Instant::now();
         loop {

@@ -119,8 +119,8 @@ pub(super) type Ended = Result<RunResult, Refusal>;
 /// Number of a program of this process, in the order of their starts.
 pub(super) type Number = u64;
 
-/// Programs of a service, which the threads of the supervisor share: the main thread, which waits for
-/// the end of the program that has the name; a thread for each program; and a thread that makes
+/// Programs of a service, which the threads of the supervisor share: the main thread, which waits
+/// for the end of the program that has the name; a thread for each program; and a thread that makes
 /// upgrades.
 pub(super) struct Programs {
     name: Name,
@@ -220,7 +220,8 @@ impl Programs {
         }
     }
 
-    /// Starts a new program, gives it the name, and ends the former one. Returns notes for the user.
+    /// Starts a new program, gives it the name, and ends the former one. Returns notes for the
+    /// user.
     fn replace(
         self: &Arc<Self>,
         number: Number,
@@ -300,8 +301,8 @@ impl Programs {
         notes
     }
 
-    /// Checks that a program can serve: a reactor is initialised and healthy, and another program has
-    /// run for some time.
+    /// Checks that a program can serve: a reactor is initialised and healthy, and another program
+    /// has run for some time.
     fn check(&self, number: Number, guests: &Guests, request: &Upgrade) -> Result<(), Failure> {
         if request.is_reactor {
             let mut instances = guests.instances().into_iter();
