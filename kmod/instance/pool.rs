@@ -345,14 +345,7 @@ impl Pool {
                 // The caller has got another instance meanwhile, or the queue was closed.
                 drop(instance.turns.turn());
             }
-            let waited = waiter.wait(until);
-            if self.queue.remove(&waiter) {
-                return Err(waited.err().unwrap_or(ERESTARTSYS));
-            }
-            let Some(number) = waiter.member() else {
-                self.queue.check()?;
-                return Err(ESHUTDOWN);
-            };
+            let (number, waited) = self.queue.wait(&waiter, until)?;
             let mut state = self.state.lock();
             let instance = state.find(number).map(|entry| entry.instance.clone());
             drop(state);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queue of the callers of a pool: each gets the first instance of the pool that becomes idle.
+//! Queue of the callers of a reactor or of a pool: each gets the first instance that becomes idle.
 //!
 //! A turn is the exclusive right to use an instance, see [`turns`](super::turns).
 
 use super::turns::current;
 use crate::host::signal;
 use kernel::{
+    error::code::{
+        ESHUTDOWN,
+        ETIMEDOUT, //
+    },
     list::{
         impl_list_arc_safe,
         impl_list_item,
@@ -21,6 +25,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Relaxed,
             Release, //
         },
         Arc,
@@ -38,11 +43,13 @@ const NOTHING: Member = u64::MAX;
 /// Value of [`Waiter::given`] of a caller that waited when the queue was closed.
 const CLOSED: Member = u64::MAX - 1;
 
-/// Queue of the callers of a pool.
+/// Queue of callers.
 #[pin_data]
 pub(super) struct Queue {
     #[pin]
     state: Mutex<State>,
+    /// Number of callers that wait. It changes with `state` locked.
+    len: Atomic<u32>,
 }
 
 /// State of the queue.
@@ -52,8 +59,6 @@ pub(super) struct Queue {
 /// `waiters` is empty if `closed` is set.
 struct State {
     waiters: List<Waiter>,
-    /// Number of callers in `waiters`.
-    len: u32,
     /// Error for new callers, once the queue accepts none.
     refusal: Option<Error>,
     /// Error for all callers, once no instance will serve one.
@@ -83,30 +88,6 @@ impl Waiter {
         self.given.store(member, Release);
         signal::wake(&self.task);
     }
-
-    /// Waits until an instance is given to the caller, or the queue is closed, or the monotonic
-    /// clock shows `until` nanoseconds (`u64::MAX`: no timeout).
-    ///
-    /// # Errors
-    ///
-    /// `ETIMEDOUT`; `ERESTARTSYS` if a signal is pending.
-    pub(super) fn wait(&self, until: u64) -> Result {
-        let has_something = || self.given.load(Acquire) != NOTHING;
-        loop {
-            match signal::sleep(until, 0, has_something) {
-                _ if has_something() => return Ok(()),
-                Ok(true) => {}
-                Ok(false) => return Err(kernel::error::code::ETIMEDOUT),
-                Err(_) => return Err(ERESTARTSYS),
-            }
-        }
-    }
-
-    /// Returns the instance whose turn is the caller's. `None` if the queue was closed, or nothing
-    /// was given to the caller.
-    pub(super) fn member(&self) -> Option<Member> {
-        Some(self.given.load(Acquire)).filter(|member| *member < CLOSED)
-    }
 }
 
 impl Queue {
@@ -117,12 +98,12 @@ impl Queue {
             state <- new_mutex!(
                 State {
                     waiters: List::new(),
-                    len: 0,
                     refusal: None,
                     closed: None,
                 },
                 "kwasmi::Queue::state"
             ),
+            len: Atomic::new(0),
         })
     }
 
@@ -138,7 +119,7 @@ impl Queue {
 
     /// Returns the number of callers that wait.
     pub(super) fn len(&self) -> u32 {
-        self.state.lock().len
+        self.len.load(Relaxed)
     }
 
     /// Lets the current task wait.
@@ -164,19 +145,47 @@ impl Queue {
         }
         // INVARIANT: The queue is not closed.
         state.waiters.push_back(entry);
-        state.len += 1;
+        self.len.store(self.len() + 1, Relaxed);
         Ok(waiter)
     }
 
+    /// Waits until an instance is given to a caller of this queue, or until the monotonic clock
+    /// shows `until` nanoseconds (`u64::MAX`: no timeout). Returns the instance, whose turn is the
+    /// caller's, and the error of a wait that failed while the instance was given.
+    ///
+    /// # Errors
+    ///
+    /// No instance was given: `ETIMEDOUT`; `ERESTARTSYS` if a signal is pending; the error of
+    /// [`Queue::close`].
+    pub(super) fn wait(&self, waiter: &Waiter, until: u64) -> Result<(Member, Result)> {
+        let has_something = || waiter.given.load(Acquire) != NOTHING;
+        let waited = loop {
+            match signal::sleep(until, 0, has_something) {
+                _ if has_something() => break Ok(()),
+                Ok(true) => {}
+                Ok(false) => break Err(ETIMEDOUT),
+                Err(_) => break Err(ERESTARTSYS),
+            }
+        };
+        if self.remove(waiter) {
+            return Err(waited.err().unwrap_or(ERESTARTSYS));
+        }
+        match waiter.given.load(Acquire) {
+            // A queue that is closed stays closed.
+            CLOSED => Err(self.check().err().unwrap_or(ESHUTDOWN)),
+            member => Ok((member, waited)),
+        }
+    }
+
     /// Removes a caller of this queue. Returns false if [`give`](Self::give) or
-    /// [`close`](Self::close) has removed it; [`Waiter::member`] then returns the instance.
+    /// [`close`](Self::close) has removed it.
     pub(super) fn remove(&self, waiter: &Waiter) -> bool {
         let mut state = self.state.lock();
         // SAFETY: `remove` requires that the waiter is in no other list. Only `push` makes waiters,
-        // each for its own queue. A pool has one queue, to which `Pool::enter` passes the waiter.
+        // each for its own queue, to which `Turns::enter_queue` and `Pool::enter` pass it.
         let removed = unsafe { state.waiters.remove(waiter) };
         if removed.is_some() {
-            state.len -= 1;
+            self.len.store(self.len() - 1, Relaxed);
         }
         // The list's reference is dropped after the lock is released.
         drop(state);
@@ -186,11 +195,15 @@ impl Queue {
     /// Gives the turn of `member` to the caller that has waited longest. Returns false if nobody
     /// waits.
     pub(super) fn give(&self, member: Member) -> bool {
+        // A caller that comes now looks for an idle instance after the `push`.
+        if self.len() == 0 {
+            return false;
+        }
         let mut state = self.state.lock();
         let Some(waiter) = state.waiters.pop_front() else {
             return false;
         };
-        state.len -= 1;
+        self.len.store(self.len() - 1, Relaxed);
         // With the lock held, so that a caller that is not in the queue any more knows what it has
         // got.
         waiter.give(member);
@@ -212,6 +225,6 @@ impl Queue {
         while let Some(waiter) = state.waiters.pop_front() {
             waiter.give(CLOSED);
         }
-        state.len = 0;
+        self.len.store(0, Relaxed);
     }
 }

@@ -9,22 +9,20 @@
 //! runs the rest. The caller then waits for the result until a fatal signal or its timeout. If it
 //! leaves earlier, the function still runs to its end, and its result is dropped.
 
-use super::pool::Membership;
+use super::{
+    pool::Membership,
+    queue::{
+        Member,
+        Queue, //
+    },
+};
 use crate::host::signal;
 use kernel::{
     error::code::{
         ECONNRESET,
         EINPROGRESS,
         ESHUTDOWN,
-        ESTALE,
-        ETIMEDOUT, //
-    },
-    list::{
-        impl_list_arc_safe,
-        impl_list_item,
-        List,
-        ListArc,
-        ListLinks, //
+        ESTALE, //
     },
     new_mutex,
     prelude::*,
@@ -39,17 +37,22 @@ use kernel::{
             mutex::MutexBackend,
             Guard, //
         },
-        Arc,
         Mutex, //
     },
     task::Task, //
 };
+
+/// Number of the reactor in its own queue, which has one instance.
+const OWN: Member = 0;
 
 /// Turns of one reactor.
 #[pin_data]
 pub(super) struct Turns {
     #[pin]
     state: Mutex<State>,
+    /// Callers that wait for their turn. It is closed once `is_over` is set.
+    #[pin]
+    queue: Queue,
     /// Set when the serving task has something to do, or the guest has ended.
     wakes_server: Atomic<bool>,
     /// Set when the call that was handed over is finished, or the guest has ended.
@@ -58,17 +61,9 @@ pub(super) struct Turns {
     membership: Option<Membership>,
 }
 
-/// State of the turns.
-///
-/// # Invariants
-///
-/// `queue` is empty if `holder` is [`Holder::Nobody`] or `is_over` is set.
+/// State of the turns. Its lock is taken before that of the queue.
 struct State {
     holder: Holder,
-    /// Callers that wait for their turn.
-    queue: List<Waiter>,
-    /// Number of callers in `queue`.
-    queued: u32,
     /// Number of turns that callers have had. It may wrap around.
     turns: u32,
     /// Set while the reactor rests: it has no stacks until the next call.
@@ -101,6 +96,21 @@ impl State {
             _ => Ok(()),
         }
     }
+
+    /// Gives the turn to a caller.
+    fn give(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+        self.holder = Holder::Caller;
+    }
+
+    /// Gives the turn to a caller if nobody has it. Returns false if a task has it.
+    fn take(&mut self) -> bool {
+        let is_free = matches!(self.holder, Holder::Nobody);
+        if is_free {
+            self.give();
+        }
+        is_free
+    }
 }
 
 /// Task whose turn it is.
@@ -116,31 +126,6 @@ enum Holder {
     HandedOver(Option<ARef<Task>>),
     /// The caller of a call that the serving task has finished.
     Finished,
-}
-
-/// Caller that waits for its turn.
-#[pin_data]
-struct Waiter {
-    task: ARef<Task>,
-    /// Set when it is the caller's turn, or the guest has ended.
-    is_woken: Atomic<bool>,
-    #[pin]
-    links: ListLinks,
-}
-
-impl_list_arc_safe! {
-    impl ListArcSafe<0> for Waiter { untracked; }
-}
-
-impl_list_item! {
-    impl ListItem<0> for Waiter { using ListLinks { self.links }; }
-}
-
-impl Waiter {
-    fn wake(&self) {
-        self.is_woken.store(true, Release);
-        signal::wake(&self.task);
-    }
 }
 
 /// Returns a reference to the current task.
@@ -165,12 +150,9 @@ impl Turns {
     /// Returns the turns of a reactor that is not initialised.
     pub(super) fn new(membership: Option<Membership>) -> impl PinInit<Self> {
         pin_init!(Self {
-            // INVARIANT: The queue is empty.
             state <- new_mutex!(
                 State {
                     holder: Holder::Server,
-                    queue: List::new(),
-                    queued: 0,
                     turns: 0,
                     is_resting: false,
                     is_over: false,
@@ -181,6 +163,7 @@ impl Turns {
                 },
                 "kwasmi::Turns::state"
             ),
+            queue <- Queue::new(),
             wakes_server: Atomic::new(false),
             wakes_caller: Atomic::new(false),
             membership,
@@ -197,10 +180,8 @@ impl Turns {
     pub(super) fn enter(&self, until: u64) -> Result<Turn<'_>> {
         let mut state = self.state.lock();
         state.check_entry()?;
-        if matches!(state.holder, Holder::Nobody) {
-            state.turns = state.turns.wrapping_add(1);
-            state.holder = Holder::Caller;
-            return Ok(Turn { turns: self });
+        if state.take() {
+            return Ok(self.turn());
         }
         drop(state);
         self.enter_queue(until)
@@ -208,58 +189,28 @@ impl Turns {
 
     #[cold]
     fn enter_queue(&self, until: u64) -> Result<Turn<'_>> {
-        let entry = ListArc::pin_init(
-            try_pin_init!(Waiter {
-                task: current(),
-                is_woken: Atomic::new(false),
-                links <- ListLinks::new(),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        let waiter: Arc<Waiter> = entry.clone_arc();
+        let waiter = self.queue.push()?;
         let mut state = self.state.lock();
-        state.check_entry()?;
-        // INVARIANT: The turn is passed on to the queue if nobody has it.
-        state.queue.push_back(entry);
-        state.queued += 1;
+        // The task that had the turn before the `push` has found an empty queue.
         if matches!(state.holder, Holder::Nobody) {
             self.pass_on(&mut state);
         }
         drop(state);
-        let result = loop {
-            match signal::sleep(until, 0, || waiter.is_woken.load(Acquire)) {
-                _ if waiter.is_woken.load(Acquire) => break Ok(()),
-                Ok(true) => {}
-                Ok(false) => break Err(ETIMEDOUT),
-                Err(_) => break Err(ERESTARTSYS),
-            }
-        };
-        let mut state = self.state.lock();
-        // SAFETY: `remove` requires that the waiter is in no other list. No other list of waiters
-        // exists for these turns, and the waiter was pushed only to this one.
-        if unsafe { state.queue.remove(&waiter) }.is_some() {
-            // Neither a turn nor the end of the guest was signalled.
-            state.queued -= 1;
-            return Err(result.err().unwrap_or(ERESTARTSYS));
-        }
+        let (_, waited) = self.queue.wait(&waiter, until)?;
+        let state = self.state.lock();
         if state.is_over {
             state.check_entry()?;
         }
         drop(state);
-        let turn = Turn { turns: self };
+        let turn = self.turn();
         // If the wait failed meanwhile, the drop of the turn passes it on.
-        result.map(|()| turn)
+        waited.map(|()| turn)
     }
 
     /// Gives the turn to the current task if nobody has it. [`Turns::turn`] returns the turn.
     pub(super) fn try_enter(&self) -> bool {
         let mut state = self.state.lock();
-        let is_free = matches!(state.holder, Holder::Nobody) && state.check_entry().is_ok();
-        if is_free {
-            state.turns = state.turns.wrapping_add(1);
-            state.holder = Holder::Caller;
-        }
-        is_free
+        state.check_entry().is_ok() && state.take()
     }
 
     /// Returns the turn that the current task has got by [`Turns::try_enter`] or from the queue of
@@ -270,11 +221,11 @@ impl Turns {
 
     /// Returns the number of callers that wait for their turn.
     pub(super) fn queued(&self) -> u32 {
-        self.state.lock().queued
+        self.queue.len()
     }
 
     /// Gives the turn to the serving task if it is next, or else to the caller that has waited
-    /// longest, if there is one.
+    /// longest for this reactor, or else for its pool.
     fn pass_on(&self, state: &mut State) {
         if state.server_is_next {
             state.server_is_next = false;
@@ -282,20 +233,13 @@ impl Turns {
             self.wake_server(state);
             return;
         }
-        // INVARIANT: The queue is empty if no waiter was popped.
-        state.holder = match state.queue.pop_front() {
-            Some(waiter) => {
-                state.queued -= 1;
-                state.turns = state.turns.wrapping_add(1);
-                waiter.wake();
-                Holder::Caller
-            }
-            None if self.membership.as_ref().is_some_and(Membership::give) => {
-                state.turns = state.turns.wrapping_add(1);
-                Holder::Caller
-            }
-            None => Holder::Nobody,
-        };
+        let is_given =
+            self.queue.give(OWN) || self.membership.as_ref().is_some_and(Membership::give);
+        if is_given {
+            state.give();
+        } else {
+            state.holder = Holder::Nobody;
+        }
         if state.is_draining && matches!(state.holder, Holder::Nobody) {
             self.wake_server(state);
         }
@@ -306,6 +250,7 @@ impl Turns {
     pub(super) fn drain(&self) {
         let mut state = self.state.lock();
         state.is_draining = true;
+        self.queue.refuse(ESTALE);
         self.wake_server(&state);
     }
 
@@ -340,11 +285,8 @@ impl Turns {
     fn close_state(&self) -> Guard<'_, State, MutexBackend> {
         let mut state = self.state.lock();
         state.is_over = true;
-        // INVARIANT: All waiters are removed.
-        while let Some(waiter) = state.queue.pop_front() {
-            waiter.wake();
-        }
-        state.queued = 0;
+        self.queue
+            .close(state.check_entry().err().unwrap_or(ESHUTDOWN));
         if let Holder::HandedOver(Some(caller)) = &state.holder {
             self.wakes_caller.store(true, Release);
             signal::wake(caller);
