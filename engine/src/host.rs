@@ -6,7 +6,6 @@ use crate::{
     ffi::{
         Ending,
         Limit,
-        SIGPIPE, //
     },
     wasi::abi::Errno,
 };
@@ -59,10 +58,6 @@ pub struct End {
 }
 
 impl End {
-    /// The guest was killed.
-    pub const KILLED: Self = Self { ending: Ending::Killed, code: 0 };
-    /// The guest wrote to a pipe without readers, and such a write ends it.
-    pub const BROKEN_PIPE: Self = Self { ending: Ending::Killed, code: SIGPIPE };
     /// No memory was available for the guest.
     pub const OUT_OF_MEMORY: Self = Self { ending: Ending::OutOfMemory, code: 0 };
 

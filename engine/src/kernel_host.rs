@@ -13,7 +13,6 @@ use crate::{
         Context,
         HOST_INTERRUPTED,
         IoVec,
-        Limit,
         Position, //
     },
     heap::{
@@ -139,13 +138,11 @@ impl Host for KernelHost {
         if Account::current().is_some_and(Account::is_exhausted) {
             return Pause::End(self.refused_memory());
         }
-        match RawOperations::checkpoint(self) {
-            Ok(Checkpoint::Continue) => Pause::Continue,
-            Ok(Checkpoint::Killed) => Pause::End(End::KILLED),
-            Ok(Checkpoint::BrokenPipe) => Pause::End(End::BROKEN_PIPE),
-            Ok(Checkpoint::Time) => Pause::End(End::limited(Limit::Time)),
-            Ok(Checkpoint::CpuTime) => Pause::End(End::limited(Limit::CpuTime)),
-            Ok(Checkpoint::Interrupt) | Err(_) => Pause::Interrupt,
+        let checkpoint = RawOperations::checkpoint(self).unwrap_or(Checkpoint::Interrupt);
+        match checkpoint.ending() {
+            Some((ending, code)) => Pause::End(End { ending, code }),
+            None if checkpoint == Checkpoint::Continue => Pause::Continue,
+            None => Pause::Interrupt,
         }
     }
 

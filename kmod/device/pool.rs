@@ -8,7 +8,6 @@ use crate::{
         self,
         AnonFile, //
     },
-    host,
     instance::{
         Outcome,
         Pool,
@@ -22,15 +21,10 @@ use crate::{
         Argument, //
     },
     module::Module,
-    name::Name,
     service::{
+        Publication,
         Published,
-        Service,
         Target, //
-    },
-    uapi::{
-        kwasmi_publish,
-        KWASMI_PUBLISH_REPLACE, //
     },
     watch::Sink, //
 };
@@ -75,16 +69,7 @@ impl PoolFile {
 
     /// Implements `KWASMI_IOC_PUBLISH`.
     fn publish(&self, arg: &Argument) -> Result<isize> {
-        ioctl::require_sys_admin()?;
-        let request: kwasmi_publish = arg.read()?;
-        let name = Name::from_chars(&request.name)?;
-        if request.flags & !KWASMI_PUBLISH_REPLACE != 0 {
-            return Err(EINVAL);
-        }
-        let log = match request.log {
-            -1 => None,
-            fd => Some(host::regular_file(fd)?),
-        };
+        let publication = Publication::from_user(arg)?;
         // Declared before the guard of the lock, so that it is dropped after it.
         let _former;
         let _guard = self.publishing.lock();
@@ -92,20 +77,10 @@ impl PoolFile {
             return Err(EBUSY);
         }
         self.pool.check_open()?;
-        let service = Service::new(
-            name,
-            self.pool.module()?.shared_identity(),
-            Target::Pool(self.pool.clone()),
-            log,
-            false,
-        )?;
-        let published = if request.flags & KWASMI_PUBLISH_REPLACE != 0 {
-            let (published, former) = Published::in_place(service)?;
-            _former = former;
-            published
-        } else {
-            Published::new(service)?
-        };
+        let identity = self.pool.module()?.shared_identity();
+        let target = Target::Pool(self.pool.clone());
+        let (published, former) = publication.publish(identity, target, false)?;
+        _former = former;
         self.published.populate(published);
         Ok(0)
     }

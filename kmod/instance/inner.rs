@@ -23,8 +23,7 @@ use crate::{
         InstanceLimits,
         RunArgs,
         StartArgs,
-        Status,
-        SIGPIPE, //
+        Status, //
     },
     host::{
         self,
@@ -386,17 +385,12 @@ impl Inner {
     /// memory.
     fn run_resting(&mut self, instance: &Instance) -> After {
         self.host.begin();
-        let checkpoint = self.host.checkpoint();
+        let ending = self.host.checkpoint().ending();
         self.host.end(true);
-        let (ending, code) = match checkpoint {
-            Checkpoint::Continue | Checkpoint::Interrupt => return After::Idle,
-            Checkpoint::Killed => (Ending::Killed, 0),
-            Checkpoint::BrokenPipe => (Ending::Killed, SIGPIPE),
-            Checkpoint::Time => (Ending::Limited, KWASMI_LIMIT_TIME),
-            Checkpoint::CpuTime => (Ending::Limited, KWASMI_LIMIT_CPU_TIME),
+        let Some((ending, code)) = ending else {
+            return After::Idle;
         };
-        (self.report.ending, self.report.code) = (ending, code);
-        self.report.results_len = 0;
+        self.report.set_ending(ending, code);
         self.report.say(b"in no function");
         self.end(instance);
         if ending == Ending::Limited {
@@ -412,9 +406,7 @@ impl Inner {
         if self.live.is_none() {
             return;
         }
-        self.report.ending = Ending::Exited;
-        self.report.code = 0;
-        self.report.results_len = 0;
+        self.report.set_ending(Ending::Exited, 0);
         self.end(instance);
         self.tell_end(instance);
     }
@@ -423,9 +415,7 @@ impl Inner {
     /// the guest yet learns that it was killed.
     pub(super) fn close(&mut self, instance: &Instance) {
         if self.live.is_some() {
-            self.report.ending = Ending::Killed;
-            self.report.code = 0;
-            self.report.results_len = 0;
+            self.report.set_ending(Ending::Killed, 0);
             self.end(instance);
         }
     }
@@ -510,7 +500,7 @@ impl Inner {
     /// memory of its engine objects without dropping them: they may be inconsistent. `limit` is the
     /// `KWASMI_LIMIT_*` of [`Status::Limited`]; `text` explains the abort.
     fn abandon(&mut self, instance: &Instance, status: Status, limit: u32, text: &[u8]) {
-        self.report.ending = match status {
+        let ending = match status {
             Status::NoMemory => Ending::OutOfMemory,
             Status::Limited => Ending::Limited,
             Status::Killed => Ending::Killed,
@@ -519,8 +509,7 @@ impl Inner {
                 Ending::EngineFault
             }
         };
-        self.report.code = limit;
-        self.report.results_len = 0;
+        self.report.set_ending(ending, limit);
         self.report.say(text);
         if let Some(live) = self.live.take() {
             self.host.end_ticks();

@@ -42,7 +42,6 @@ use crate::{
         INVOKE_MAX, //
     },
     host::{
-        self,
         credentials,
         Host,
         Runner, //
@@ -54,10 +53,9 @@ use crate::{
     limits::CallLimits,
     log::LogBuffer,
     module::Module,
-    name::Name,
     service::{
+        Publication,
         Published,
-        Service,
         Target, //
     },
     uapi::{
@@ -68,7 +66,6 @@ use crate::{
         kwasmi_results,
         kwasmi_run,
         KWASMI_INVOKE_MAX,
-        KWASMI_PUBLISH_REPLACE,
         KWASMI_START_REACTOR,
         KWASMI_START_SIGPIPE, //
     },
@@ -291,23 +288,13 @@ impl Instance {
 
     /// Implements `KWASMI_IOC_PUBLISH`.
     fn publish(this: ArcBorrow<'_, Self>, arg: &Argument) -> Result<isize> {
-        ioctl::require_sys_admin()?;
-        let request: kwasmi_publish = arg.read()?;
-        let name = Name::from_chars(&request.name)?;
-        if request.flags & !KWASMI_PUBLISH_REPLACE != 0 {
-            return Err(EINVAL);
-        }
-        let replaces = request.flags & KWASMI_PUBLISH_REPLACE != 0;
-        let log = match request.log {
-            -1 => None,
-            fd => Some(host::regular_file(fd)?),
-        };
+        let publication = Publication::from_user(arg)?;
         // Declared before the guards of the locks, so that it is dropped after them.
         let _former;
         // Whoever runs the guest has the lock.
         let inner = this.inner.try_lock();
         let has_run = inner.as_ref().is_none_or(|inner| inner.has_run);
-        if has_run && !replaces {
+        if has_run && !publication.replaces() {
             return Err(EBUSY);
         }
         let has_ended = this.has_ended.lock();
@@ -317,20 +304,10 @@ impl Instance {
         if this.published.as_ref().is_some() || this.membership.is_some() {
             return Err(EBUSY);
         }
-        let service = Service::new(
-            name,
-            this.module.shared_identity(),
-            Target::Instance(this.into()),
-            log,
-            has_run,
-        )?;
-        let published = if replaces {
-            let (published, former) = Published::in_place(service)?;
-            _former = former;
-            published
-        } else {
-            Published::new(service)?
-        };
+        let identity = this.module.shared_identity();
+        let target = Target::Instance(this.into());
+        let (published, former) = publication.publish(identity, target, has_run)?;
+        _former = former;
         // `has_ended` is locked, so no other task publishes the instance.
         this.published.populate(published);
         Ok(0)

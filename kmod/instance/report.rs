@@ -56,6 +56,14 @@ impl Report {
         self.say(text);
     }
 
+    /// Stores the ending of a guest that has no results. `code` is the detail that [`Ending`]
+    /// describes.
+    pub(super) fn set_ending(&mut self, ending: Ending, code: u32) {
+        self.ending = ending;
+        self.code = code;
+        self.results_len = 0;
+    }
+
     /// Returns the answer of `KWASMI_IOC_RUN`; the fields of the log buffer are 0.
     pub(super) fn answer(&self) -> kwasmi_run {
         kwasmi_run {

@@ -15,7 +15,10 @@ use crate::{
         self,
         AnonFile, //
     },
-    host::Runner,
+    host::{
+        self,
+        Runner, //
+    },
     instance::{
         Instance,
         Outcome,
@@ -35,9 +38,11 @@ use crate::{
     name::Name,
     policy::identity::Identity,
     uapi::{
+        kwasmi_publish,
         kwasmi_run,
         kwasmi_service,
         kwasmi_wait,
+        KWASMI_PUBLISH_REPLACE,
         KWASMI_SERVICE_ENDED,
         KWASMI_SERVICE_READY,
         KWASMI_SERVICE_REMOVED,
@@ -142,7 +147,7 @@ impl Phase {
     }
 }
 
-/// What runs the guest of a service.
+/// Instances that a service stands for.
 #[derive(Clone)]
 pub(crate) enum Target {
     /// One instance.
@@ -213,7 +218,7 @@ impl Service {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(
+    fn new(
         name: Name,
         identity: Arc<Identity>,
         target: Target,
@@ -518,7 +523,65 @@ impl Drop for Former {
     }
 }
 
-/// Handle of an instance on its service.
+/// Argument of `KWASMI_IOC_PUBLISH`.
+pub(crate) struct Publication {
+    name: Name,
+    log: Option<ARef<File>>,
+    replaces: bool,
+}
+
+impl Publication {
+    /// Checks the caller, and copies the argument from it.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`, `EINVAL` and `EBADF` as documented for `KWASMI_IOC_PUBLISH`; `EFAULT`.
+    pub(crate) fn from_user(arg: &Argument) -> Result<Self> {
+        ioctl::require_sys_admin()?;
+        let request: kwasmi_publish = arg.read()?;
+        let name = Name::from_chars(&request.name)?;
+        if request.flags & !KWASMI_PUBLISH_REPLACE != 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            name,
+            log: match request.log {
+                -1 => None,
+                fd => Some(host::regular_file(fd)?),
+            },
+            replaces: request.flags & KWASMI_PUBLISH_REPLACE != 0,
+        })
+    }
+
+    /// Returns true if the service takes over the name of another one.
+    pub(crate) fn replaces(&self) -> bool {
+        self.replaces
+    }
+
+    /// Makes a service of `target` with `identity`. `has_run` is set if the guest has begun to run.
+    /// Returns the handle of the target, and the service that has lost its name, if there was one,
+    /// which must be dropped without locks.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; those of [`Published::new`] and [`Published::in_place`].
+    pub(crate) fn publish(
+        self,
+        identity: Arc<Identity>,
+        target: Target,
+        has_run: bool,
+    ) -> Result<(Published, Option<Former>)> {
+        let service = Service::new(self.name, identity, target, self.log, has_run)?;
+        if self.replaces {
+            let (published, former) = Published::in_place(service)?;
+            Ok((published, Some(former)))
+        } else {
+            Ok((Published::new(service)?, None))
+        }
+    }
+}
+
+/// Handle of an instance or pool on its service.
 pub(crate) struct Published(Arc<Service>);
 
 impl Published {
@@ -527,7 +590,7 @@ impl Published {
     /// # Errors
     ///
     /// `EEXIST` if the name belongs to a service that has not ended; `ENOMEM`.
-    pub(crate) fn new(service: Arc<Service>) -> Result<Self> {
+    fn new(service: Arc<Service>) -> Result<Self> {
         registry::add(service.clone())?;
         Ok(Self(service))
     }
@@ -537,7 +600,7 @@ impl Published {
     /// # Errors
     ///
     /// The errors of [`registry::replace`].
-    pub(crate) fn in_place(service: Arc<Service>) -> Result<(Self, Former)> {
+    fn in_place(service: Arc<Service>) -> Result<(Self, Former)> {
         let former = registry::replace(service.clone())?;
         Ok((Self(service), Former(former)))
     }

@@ -55,8 +55,7 @@ TRACE_EVENT(kwasmi_start,
 		  __print_hex_str(__entry->sha256, 32), __entry->error)
 );
 
-/* A task begins or continues to run a guest, for KWASMI_IOC_RUN or a call. */
-TRACE_EVENT(kwasmi_enter,
+DECLARE_EVENT_CLASS(kwasmi_instance,
 	TP_PROTO(u64 instance),
 	TP_ARGS(instance),
 	TP_STRUCT__entry(
@@ -66,6 +65,18 @@ TRACE_EVENT(kwasmi_enter,
 		__entry->instance = instance;
 	),
 	TP_printk("instance=%llu", __entry->instance)
+);
+
+/* A task begins or continues to run a guest, for KWASMI_IOC_RUN or a call. */
+DEFINE_EVENT(kwasmi_instance, kwasmi_enter,
+	TP_PROTO(u64 instance),
+	TP_ARGS(instance)
+);
+
+/* A task no longer runs a guest, which has ended, waits for the next call, or was interrupted. */
+DEFINE_EVENT(kwasmi_instance, kwasmi_leave,
+	TP_PROTO(u64 instance),
+	TP_ARGS(instance)
 );
 
 /* A task begins KWASMI_IOC_CALL, directly before kwasmi_enter. */
@@ -81,19 +92,6 @@ TRACE_EVENT(kwasmi_call,
 		__entry->function = function;
 	),
 	TP_printk("instance=%llu function=%u", __entry->instance, __entry->function)
-);
-
-/* A task no longer runs a guest, which has ended, waits for the next call, or was interrupted. */
-TRACE_EVENT(kwasmi_leave,
-	TP_PROTO(u64 instance),
-	TP_ARGS(instance),
-	TP_STRUCT__entry(
-		__field(u64, instance)
-	),
-	TP_fast_assign(
-		__entry->instance = instance;
-	),
-	TP_printk("instance=%llu", __entry->instance)
 );
 
 /*

@@ -2,6 +2,11 @@
 
 //! C types of host operations: arguments, results, and [`HostCall`], which carries them.
 
+use super::{
+    Ending,
+    Limit,
+    SIGPIPE, //
+};
 use core::ffi::c_void;
 
 /// The host's number of a file that a guest has a descriptor of.
@@ -177,6 +182,18 @@ impl Checkpoint {
             4 => Self::CpuTime,
             5 => Self::BrokenPipe,
             _ => Self::Killed,
+        }
+    }
+
+    /// Returns the ending of the guest and its detail, if the guest is to end.
+    #[must_use]
+    pub const fn ending(self) -> Option<(Ending, u32)> {
+        match self {
+            Self::Continue | Self::Interrupt => None,
+            Self::Killed => Some((Ending::Killed, 0)),
+            Self::BrokenPipe => Some((Ending::Killed, SIGPIPE)),
+            Self::Time => Some((Ending::Limited, Limit::Time as u32)),
+            Self::CpuTime => Some((Ending::Limited, Limit::CpuTime as u32)),
         }
     }
 }
