@@ -3,10 +3,7 @@
 //! The host as the engine sees it: the trait [`Host`], its failures and answers.
 
 use crate::{
-    ffi::{
-        Ending,
-        Limit,
-    },
+    ffi::{Ending, Limit},
     wasi::abi::Errno,
 };
 

@@ -8,7 +8,7 @@
 
 #[cfg(feature = "object")]
 use crate::{
-    compiled::guest::Native,
+    compiled::native_module::Native,
     compiler,
     ffi::Limit, //
 };

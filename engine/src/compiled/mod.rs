@@ -9,6 +9,8 @@ pub mod instance;
 pub mod linear_memory;
 #[cfg(feature = "object")]
 pub(crate) mod native;
+#[cfg(feature = "object")]
+pub(crate) mod native_module;
 pub mod numeric;
 pub mod program;
 #[cfg(feature = "object")]
