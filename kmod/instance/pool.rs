@@ -441,7 +441,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::join`].
+    /// `ESHUTDOWN` or `ESTALE`, as documented for [`Pool::join`].
     fn check_open(&self) -> Result {
         if self.is_draining || self.is_killed || self.module.is_none() {
             return Err(self.refusal());

@@ -61,7 +61,7 @@ impl CounterSums {
     ///
     /// # Errors
     ///
-    /// Those of [`CounterSums::add`].
+    /// The error of [`CounterSums::add`].
     pub(crate) fn add_past(&mut self, counter: Counter) -> Result {
         match counter.id {
             CounterId::Memory | CounterId::Heap | CounterId::CallsQueued => self.add(Counter {

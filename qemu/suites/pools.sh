@@ -129,13 +129,14 @@ gives_up() {
     equal 134 $? && kwasmi rm pool
 }
 gives_up_at_once() {
-    kwasmi spawn --instances 4 --max-restarts 0 pool 1.wat && { kwasmi call pool trap >out 2>err || true; } &&
-        within 10 state trapped && fails 125 "" kwasmi call pool version && kwasmi rm pool
+    kwasmi spawn --instances 4 --max-restarts 0 pool 1.wat || return
+    kwasmi call pool trap >out 2>err
+    equal 134 $? && within 10 state trapped && fails 125 "" kwasmi call pool version && kwasmi rm pool
 }
 # All instances have exited with 0: the name is gone.
 all_exit() {
-    kwasmi spawn --instances 2 pool 1.wat && { kwasmi call pool exit 0; kwasmi call pool exit 0; true; } >out 2>err &&
-        within 10 has_no_name pool
+    kwasmi spawn --instances 2 pool 1.wat && fails 125 "the guest ended during the call: exited with 0" kwasmi call pool exit 0 &&
+        fails 125 "the guest ended during the call: exited with 0" kwasmi call pool exit 0 && within 10 has_no_name pool
 }
 programs() {
     kwasmi spawn --instances 2 pool start.wat && within 10 instances 2 &&

@@ -23,6 +23,7 @@ use crate::{
         manifest::Manifest,
         version::Version, //
     },
+    stats::GuestEnd,
     table::Table,
     uapi::{
         KWASMI_FEATURE_COMPILER,
@@ -233,29 +234,15 @@ impl ServiceRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServiceEnd<'a> {
     name: &'a Name,
-    ended: &'static str,
-    exit_status: u8,
-    reason: Option<String>,
-    fuel_used: u64,
-    memory_peak_bytes: u64,
-    heap_peak_bytes: u64,
-    engine_stack_peak_bytes: u64,
+    #[serde(flatten)]
+    end: GuestEnd,
 }
 
 impl<'a> ServiceEnd<'a> {
     /// Returns the end of the service `name` with the result `result`.
     #[must_use]
     pub fn new(name: &'a Name, result: &RunResult) -> Self {
-        Self {
-            name,
-            ended: result.ending.name(),
-            exit_status: result.ending.exit().status(),
-            reason: result.reason(),
-            fuel_used: result.fuel_used,
-            memory_peak_bytes: result.memory_peak,
-            heap_peak_bytes: result.heap_peak,
-            engine_stack_peak_bytes: result.stack_peak,
-        }
+        Self { name, end: GuestEnd::new(result, result.ending.exit().status()) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     },
     policy::Verdict,
     run::Run,
-    run_result::Ending,
+    run_result::RunResult,
     signing::hash::Sha256, //
 };
 use serde::Serialize;
@@ -25,6 +25,14 @@ pub struct Stats {
     shared: Option<bool>,
     compiled: Option<bool>,
     interpreted_because: Option<String>,
+    #[serde(flatten)]
+    end: GuestEnd,
+    time_ns: u128,
+}
+
+/// How a guest ended, and the resources that it used. `docs/stats.md` describes the fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuestEnd {
     ended: &'static str,
     exit_status: u8,
     reason: Option<String>,
@@ -32,14 +40,28 @@ pub struct Stats {
     memory_peak_bytes: u64,
     heap_peak_bytes: u64,
     engine_stack_peak_bytes: u64,
-    time_ns: u128,
+}
+
+impl GuestEnd {
+    /// Returns the end with the result `result`. `exit_status` is that of the command.
+    #[must_use]
+    pub fn new(result: &RunResult, exit_status: u8) -> Self {
+        Self {
+            ended: result.ending.name(),
+            exit_status,
+            reason: result.reason(),
+            fuel_used: result.fuel_used,
+            memory_peak_bytes: result.memory_peak,
+            heap_peak_bytes: result.heap_peak,
+            engine_stack_peak_bytes: result.stack_peak,
+        }
+    }
 }
 
 impl Stats {
     /// Returns the statistics of a run of `file`.
     #[must_use]
     pub fn new(file: &str, run: &Run) -> Self {
-        let ending: Ending = run.result.ending;
         Self {
             file: file.to_owned(),
             sha256: Some(run.identity.sha256),
@@ -48,13 +70,7 @@ impl Stats {
             shared: Some(run.identity.shared),
             compiled: Some(run.identity.compiled),
             interpreted_because: Some(run.identity.engine_reason.clone()).filter(|reason| !reason.is_empty()),
-            ended: ending.name(),
-            exit_status: run.exit_status(),
-            reason: run.result.reason(),
-            fuel_used: run.result.fuel_used,
-            memory_peak_bytes: run.result.memory_peak,
-            heap_peak_bytes: run.result.heap_peak,
-            engine_stack_peak_bytes: run.result.stack_peak,
+            end: GuestEnd::new(&run.result, run.exit_status()),
             time_ns: run.time.as_nanos(),
         }
     }
@@ -70,13 +86,15 @@ impl Stats {
             shared: None,
             compiled: None,
             interpreted_because: None,
-            ended: failure.exit.name(),
-            exit_status: failure.exit.status(),
-            reason: Some(if failure.subject == file { line(&failure.reason) } else { failure.to_string() }),
-            fuel_used: 0,
-            memory_peak_bytes: 0,
-            heap_peak_bytes: 0,
-            engine_stack_peak_bytes: 0,
+            end: GuestEnd {
+                ended: failure.exit.name(),
+                exit_status: failure.exit.status(),
+                reason: Some(if failure.subject == file { line(&failure.reason) } else { failure.to_string() }),
+                fuel_used: 0,
+                memory_peak_bytes: 0,
+                heap_peak_bytes: 0,
+                engine_stack_peak_bytes: 0,
+            },
             time_ns: 0,
         }
     }
@@ -93,10 +111,10 @@ impl fmt::Display for Stats {
         write!(
             f,
             "fuel {}, memory peak {} bytes, heap peak {} bytes, engine stack peak {} bytes, time {}.{:03} ms",
-            self.fuel_used,
-            self.memory_peak_bytes,
-            self.heap_peak_bytes,
-            self.engine_stack_peak_bytes,
+            self.end.fuel_used,
+            self.end.memory_peak_bytes,
+            self.end.heap_peak_bytes,
+            self.end.engine_stack_peak_bytes,
             self.time_ns / 1_000_000,
             self.time_ns / 1_000 % 1_000,
         )
@@ -109,7 +127,7 @@ mod tests {
     use crate::{
         device::Identity,
         exit::Exit,
-        run_result::RunResult, //
+        run_result::Ending, //
     };
     use std::time::Duration;
 

@@ -33,8 +33,7 @@ use crate::{
         call_for,
         caller,
         function,
-        start_reactor,
-        try_call, //
+        start_reactor, //
     },
     scale,
     services::{
@@ -56,6 +55,7 @@ use crate::{
     },
     upgrade::{
         MARK,
+        Marks,
         assert_retired, //
     },
 };
@@ -73,14 +73,7 @@ use std::{
         AsRawFd as _,
         OwnedFd, //
     },
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            AtomicUsize,
-            Ordering, //
-        },
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -464,32 +457,15 @@ fn replacements(tests: &mut Tests) {
         }
     });
     tests.add("no call is lost or made twice while the name moves through pools and instances", || {
-        let (mut marks, to_marks) = pipe().expect("a pipe");
-        let fds = [grant(to_marks.as_raw_fd(), 1)];
+        let marks = Marks::new();
+        let fds = marks.fds();
         let mark = module(MARK);
         let first = start_reactor(MARK, &fds);
         publish_named(&first, "name");
         let mut former: (Option<Arc<OwnedFd>>, Vec<Served>) = (None, vec![Served::of(first)]);
-        let (is_over, returned) = (AtomicBool::new(false), AtomicUsize::new(0));
-        // Each mark is a byte, of which the pipe holds 65,536.
-        let counter = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            marks.read_to_end(&mut bytes)
-        });
         thread::scope(|scope| {
             for _ in 0..6 {
-                scope.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        let service = find("name").expect("the name always exists");
-                        match try_call(&service, "mark") {
-                            Ok(results) => {
-                                assert_eq!(results, [0]);
-                                returned.fetch_add(1, Ordering::Relaxed);
-                            }
-                            Err(errno) => assert_eq!(errno, libc::ESTALE),
-                        }
-                    }
-                });
+                scope.spawn(|| marks.call());
             }
             for round in 0..scale::iterations(100) {
                 let next = if round % 4 == 3 {
@@ -511,16 +487,13 @@ fn replacements(tests: &mut Tests) {
                     assert_eq!(plain(&pool, uapi::IOC_FINISH), Ok(0));
                 }
             }
-            is_over.store(true, Ordering::Relaxed);
+            marks.end();
         });
         // Callers have returned, so that no call runs.
         let (pool, served) = former;
         served.into_iter().for_each(Served::kill);
-        drop((pool, to_marks));
-        let returned = returned.into_inner();
-        println!("# {returned} calls");
-        assert!(returned > 100, "{returned}");
-        assert_eq!(counter.join().expect("no panic").expect("a pipe"), returned);
+        drop(pool);
+        marks.check();
     });
 }
 

@@ -38,9 +38,14 @@ use crate::{
         Child, //
     },
 };
-use kwasmi::uapi;
+use kwasmi::uapi::{
+    self,
+    kwasmi_fd, //
+};
 use std::{
     io::{
+        self,
+        PipeWriter,
         Read as _,
         Write as _,
         pipe, //
@@ -64,6 +69,59 @@ pub(crate) const MARK: &str = r#"(module
     (data (i32.const 0) "\10\00\00\00\01\00\00\00")
     (func (export "mark") (result i32)
         (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))"#;
+
+/// Calls of `mark` of the service "name", counted by their callers and by the guests.
+pub(crate) struct Marks {
+    is_over: AtomicBool,
+    returned: AtomicUsize,
+    /// Each mark is a byte, of which the pipe holds 65,536.
+    writer: PipeWriter,
+    reader: thread::JoinHandle<io::Result<usize>>,
+}
+
+impl Marks {
+    pub(crate) fn new() -> Self {
+        let (mut marks, writer) = pipe().expect("a pipe");
+        let reader = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            marks.read_to_end(&mut bytes)
+        });
+        Self { is_over: AtomicBool::new(false), returned: AtomicUsize::new(0), writer, reader }
+    }
+
+    /// Returns the descriptors of the guests.
+    pub(crate) fn fds(&self) -> [kwasmi_fd; 1] {
+        [grant(self.writer.as_raw_fd(), 1)]
+    }
+
+    /// Calls the service until [`end`](Self::end).
+    pub(crate) fn call(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let service = find("name").expect("the name always exists");
+            match try_call(&service, "mark") {
+                Ok(results) => {
+                    assert_eq!(results, [0]);
+                    self.returned.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(errno) => assert_eq!(errno, libc::ESTALE),
+            }
+        }
+    }
+
+    /// Ends [`call`](Self::call).
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks that each call that has returned was made once. All guests have ended.
+    pub(crate) fn check(self) {
+        drop(self.writer);
+        let returned = self.returned.into_inner();
+        println!("# {returned} calls");
+        assert!(returned > 100, "{returned}");
+        assert_eq!(self.reader.join().expect("no panic").expect("a pipe"), returned);
+    }
+}
 
 /// Reactor whose initialisation does not end.
 const SLOW: &str = r#"(module (func (export "_initialize") (loop (br 0))) (func (export "add")))"#;
@@ -222,41 +280,21 @@ pub(crate) fn tests(tests: &mut Tests) {
         assert_eq!(result(&find("name").expect("there")).expect("ended").status, uapi::KWASMI_KILLED);
     });
     tests.add("no call is lost or made twice while the name moves through many instances", || {
-        let (mut marks, to_marks) = pipe().expect("a pipe");
-        let reactor = || Served::of(start_reactor(MARK, &[grant(to_marks.as_raw_fd(), 1)]));
+        let marks = Marks::new();
+        let reactor = || Served::of(start_reactor(MARK, &marks.fds()));
         let (mut served, _) = published(reactor());
-        let (is_over, returned) = (AtomicBool::new(false), AtomicUsize::new(0));
-        // Each mark is a byte, of which the pipe holds 65,536.
-        let counter = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            marks.read_to_end(&mut bytes)
-        });
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        let service = find("name").expect("the name always exists");
-                        match try_call(&service, "mark") {
-                            Ok(results) => {
-                                assert_eq!(results, [0]);
-                                returned.fetch_add(1, Ordering::Relaxed);
-                            }
-                            Err(errno) => assert_eq!(errno, libc::ESTALE),
-                        }
-                    }
-                });
+                scope.spawn(|| marks.call());
             }
             for _ in 0..scale::iterations(200) {
                 let next = reactor();
                 assert_eq!(replace(&next.instance, "name"), Ok(0));
                 assert_retired(std::mem::replace(&mut served, next));
             }
-            is_over.store(true, Ordering::Relaxed);
+            marks.end();
         });
         served.kill();
-        drop(to_marks);
-        let returned = returned.into_inner();
-        assert!(returned > 100, "{returned}");
-        assert_eq!(counter.join().expect("no panic").expect("a pipe"), returned);
+        marks.check();
     });
 }

@@ -97,8 +97,8 @@ pub struct SpawnArgs {
     #[arg(long, value_name = "N", value_parser = instances)]
     pub instances: Option<NonZeroU32>,
 
-    /// How often in a row a failed instance is replaced, counted for each of the N instances; the
-    /// next failure ends the service. An instance that has run for 10 s resets the count
+    /// Maximum number of consecutive replacements of each of the N instances; the next failure ends
+    /// the service. An instance that has run for 10 s resets the count
     #[arg(long, value_name = "N", default_value_t = MAX_RESTARTS, requires = "instances")]
     pub max_restarts: u32,
 

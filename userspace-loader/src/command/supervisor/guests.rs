@@ -154,7 +154,7 @@ pub(super) struct Pool {
     over: Condvar,
 }
 
-/// What the instances of a [`Pool`] are started with.
+/// Descriptors and arguments of the instances of a [`Pool`].
 struct Source {
     settings: Arc<Settings>,
     request: Start,
@@ -175,7 +175,7 @@ struct State {
     is_over: bool,
     /// Set once an instance has failed too often.
     has_failed: bool,
-    /// How the pool has ended.
+    /// Result of the pool, once an instance has ended that is not replaced.
     result: Option<Ended>,
 }
 
