@@ -467,7 +467,7 @@ fn replacements(tests: &mut Tests) {
             for _ in 0..6 {
                 scope.spawn(|| marks.call());
             }
-            for round in 0..scale::iterations(100) {
+            for round in marks.rounds(scale::iterations(100)) {
                 let next = if round % 4 == 3 {
                     let served = Served::of(start_reactor(MARK, &fds));
                     assert_eq!(replace(&served.instance, "name"), Ok(0));

@@ -70,6 +70,9 @@ pub(crate) const MARK: &str = r#"(module
     (func (export "mark") (result i32)
         (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))"#;
 
+/// Number of calls below which [`Marks`] tell nothing.
+const CALLS_MIN: usize = 100;
+
 /// Calls of `mark` of the service "name", counted by their callers and by the guests.
 pub(crate) struct Marks {
     is_over: AtomicBool,
@@ -108,6 +111,12 @@ impl Marks {
         }
     }
 
+    /// Returns the numbers of the rounds in which the name moves: `count`, and further ones until
+    /// enough calls have returned.
+    pub(crate) fn rounds(&self, count: u32) -> impl Iterator<Item = u32> {
+        (0..).take_while(move |round| *round < count || self.returned.load(Ordering::Relaxed) <= CALLS_MIN)
+    }
+
     /// Ends [`call`](Self::call).
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
@@ -118,7 +127,7 @@ impl Marks {
         drop(self.writer);
         let returned = self.returned.into_inner();
         println!("# {returned} calls");
-        assert!(returned > 100, "{returned}");
+        assert!(returned > CALLS_MIN, "{returned}");
         assert_eq!(self.reader.join().expect("no panic").expect("a pipe"), returned);
     }
 }
@@ -287,7 +296,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             for _ in 0..4 {
                 scope.spawn(|| marks.call());
             }
-            for _ in 0..scale::iterations(200) {
+            for _ in marks.rounds(scale::iterations(200)) {
                 let next = reactor();
                 assert_eq!(replace(&next.instance, "name"), Ok(0));
                 assert_retired(std::mem::replace(&mut served, next));
