@@ -41,6 +41,9 @@ use kwasmi_engine::{
     refusal::Reason,
 };
 
+/// End of a guest that is killed without a signal's number.
+const KILLED: End = End { ending: Ending::Killed, code: 0 };
+
 fn trap(body: &str) -> u32 {
     let end = run(body, &TestHost::default());
     assert_eq!(end.ending, Ending::Trapped, "{body}");
@@ -146,7 +149,7 @@ fn fuel_ends_an_endless_loop() {
 #[test]
 fn a_checkpoint_ends_an_endless_loop_and_a_start_function() {
     for (text, end) in [
-        (LOOP, End::KILLED),
+        (LOOP, KILLED),
         (r#"(module (func $f (loop (br 0))) (func (export "_start")) (start $f))"#, End::limited(Limit::Time)),
     ] {
         let host = TestHost::default();
@@ -164,9 +167,9 @@ fn usage_is_reported_for_a_guest_that_ends_while_paused() {
     let mut instance = start(&module, &host, ROOMY).expect("starts");
     host.world().pauses = vec![Pause::Interrupt, Pause::Continue];
     assert!(matches!(instance.run(|_| {}), Outcome::Interrupted));
-    host.world().pauses = vec![Pause::End(End::KILLED)];
+    host.world().pauses = vec![Pause::End(KILLED)];
     let mut told = None;
-    assert!(matches!(instance.run(|usage| told = Some(usage.fuel)), Outcome::Ended(End::KILLED)));
+    assert!(matches!(instance.run(|usage| told = Some(usage.fuel)), Outcome::Ended(KILLED)));
     assert!(told.is_some_and(|fuel| fuel > 0), "{told:?}");
 }
 
@@ -343,7 +346,7 @@ fn many_host_calls_cause_checkpoints() {
     )
     .expect("loads");
     let mut instance = start(&module, &host, ROOMY).expect("starts");
-    host.world().pauses = vec![Pause::End(End::KILLED), Pause::End(End::KILLED), Pause::Continue];
+    host.world().pauses = vec![Pause::End(KILLED), Pause::End(KILLED), Pause::Continue];
     assert_eq!(finish(&mut instance).ending, Ending::Killed);
     assert!(instance.usage().fuel < 2_000, "{:?}", instance.usage());
     assert!(instance.words().to_string().ends_with("host calls, the last one sched_yield"), "{}", instance.words());
