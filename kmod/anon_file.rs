@@ -31,6 +31,7 @@ use kernel::{
         file::FileDescriptorReservation,
         File, //
     },
+    mm::virt::VmaNew,
     module::this_module,
     prelude::*,
     seq_file::SeqFile,
@@ -48,12 +49,24 @@ pub(crate) trait AnonFile: Send + Sync + Sized + 'static {
     /// Name of the file in `/proc/PID/fd`.
     const NAME: &'static CStr;
 
+    /// Set if [`AnonFile::mmap`] is implemented.
+    const MAPS: bool = false;
+
     /// Handles an ioctl on the file.
     ///
     /// # Errors
     ///
     /// `ENOTTY` for an unknown command; errors of the command.
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// Maps the object to `vma`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it cannot be mapped.
+    fn mmap(&self, _vma: &VmaNew) -> Result {
+        Err(ENODEV)
+    }
 
     /// Called when the last descriptor is closed, before the file's reference is dropped.
     fn close(_this: ArcBorrow<'_, Self>) {}
@@ -76,6 +89,7 @@ impl<T: AnonFile> Operations<T> {
         unlocked_ioctl: Some(Self::ioctl),
         compat_ioctl: kernel::bindings::compat_ptr_ioctl,
         show_fdinfo: Some(Self::show_fdinfo),
+        mmap: if T::MAPS { Some(Self::mmap) } else { None },
         ..pin_init::zeroed()
     };
 
@@ -120,6 +134,30 @@ impl<T: AnonFile> Operations<T> {
         match result {
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// Maps the object to memory of a process.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be a file that [`install`] created for `T`, and must stay open during the call.
+    /// `vma` must be undergoing its initial setup.
+    unsafe extern "C" fn mmap(
+        file: *mut kernel::bindings::file,
+        vma: *mut kernel::bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: `file` is valid by this function's safety requirement.
+        let private = unsafe { (*file).private_data };
+        // SAFETY: `borrow` requires a pointer of `into_foreign` that is not converted back during
+        // the borrow: `install` stored one for `T`, and `release` converts it back only after the
+        // file is closed.
+        let this = unsafe { Arc::<T>::borrow(private) };
+        // SAFETY: `vma` is undergoing its initial setup by this function's safety requirement.
+        let vma = unsafe { VmaNew::from_raw(vma) };
+        match this.mmap(vma) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
         }
     }
 

@@ -51,6 +51,7 @@ mod limits;
 mod log;
 mod module;
 mod name;
+mod pages;
 mod policy;
 #[path = "../engine/src/wasi/abi.rs"]
 #[allow(

@@ -57,6 +57,8 @@ plain_data!(
     kwasmi_wait,
     kwasmi_function,
     kwasmi_call,
+    kwasmi_ring,
+    kwasmi_ring_run,
     kwasmi_counter,
     kwasmi_counters
 );

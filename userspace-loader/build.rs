@@ -13,7 +13,7 @@ const HEADER: &str = "../kmod/uapi/kwasmi.h";
 
 /// Commands of the interface. Their macros contain a cast, which bindgen evaluates only in
 /// constants.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "INFO",
     "LOAD",
     "START",
@@ -41,6 +41,8 @@ const COMMANDS: [&str; 27] = [
     "CALL",
     "POOL",
     "FINISH",
+    "RING",
+    "RING_RUN",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -7,6 +7,7 @@ use crate::{
     compiler,
     ffi::{
         AccountArgs,
+        Batch,
         Bytes,
         Ending,
         Engine,
@@ -32,7 +33,8 @@ use crate::{
     host::Handle,
     instance::{
         Instance,
-        Outcome, //
+        Outcome,
+        Usage, //
     },
     invoke::{
         Functions,
@@ -446,7 +448,8 @@ unsafe fn guest_context(args: &StartArgs) -> Result<WasiCtx<KernelHost>, Errno> 
 ///
 /// - `args.instance` came from [`start`], has not been dropped, and no other task runs it.
 /// - `args.counters` is that of [`start`].
-/// - `args.log` is valid for the call, and so is `args.call`, with its arguments, unless it is null.
+/// - `args.log` is valid for the call. So is `args.call`, with its arguments, unless it is null, and
+///   `args.batch`, with its calls, which no other code accesses, unless it is null.
 /// - `args.results` points to [`INVOKE_MAX`] initialised words that no other code accesses during the
 ///   call.
 unsafe fn run(args: &mut RunArgs) -> Status {
@@ -471,10 +474,20 @@ unsafe fn run(args: &mut RunArgs) -> Status {
     // SAFETY: The counters are valid until the instance is dropped, by this function's safety
     // requirement.
     let counters = unsafe { &*args.counters };
-    let outcome = instance.run(|usage| {
+    let report = |usage: Usage| {
         counters.fuel.store(usage.fuel, Ordering::Relaxed);
         counters.memory.store(usage.memory_peak, Ordering::Relaxed);
-    });
+    };
+    // SAFETY: `batch` is null or valid by this function's safety requirement.
+    let outcome = match unsafe { args.batch.as_ref() } {
+        // SAFETY: The batch is valid by this function's safety requirement.
+        Some(batch) => match unsafe { run_batch(instance, batch, report) } {
+            Ok(Outcome::Idle) => return Status::Idle,
+            Ok(outcome) => outcome,
+            Err(status) => return status,
+        },
+        None => instance.run(report),
+    };
     match outcome {
         Outcome::Ended(end) => {
             args.ending = end.ending as u32;
@@ -494,6 +507,53 @@ unsafe fn run(args: &mut RunArgs) -> Status {
             Status::Idle
         }
     }
+}
+
+/// Makes the calls of `batch` until the host requests a checkpoint, or one does not return.
+///
+/// # Errors
+///
+/// The errors of [`Instance::begin`] that are no fault of the call.
+///
+/// # Safety
+///
+/// `batch.calls` points to `batch.len` calls that no other code accesses, and `batch.done` to a
+/// valid number.
+unsafe fn run_batch(
+    instance: &mut KernelInstance,
+    batch: &Batch,
+    mut report: impl FnMut(Usage),
+) -> Result<Outcome, Status> {
+    // SAFETY: `calls` points to `len` calls by this function's safety requirement.
+    let calls = unsafe { slice::from_raw_parts_mut(batch.calls, batch.len as usize) };
+    // SAFETY: `done` is valid by this function's safety requirement.
+    let done = unsafe { &*batch.done };
+    for (call, next) in calls.iter_mut().zip(1..) {
+        let args = match call.values.get(..call.args_len as usize) {
+            Some(args) if call.status == Status::Ok as i32 => args,
+            _ => {
+                done.store(next, Ordering::Relaxed);
+                continue;
+            }
+        };
+        match instance.begin(call.function, args) {
+            Ok(()) => {
+                let outcome = instance.run(&mut report);
+                if outcome != Outcome::Idle {
+                    return Ok(outcome);
+                }
+                call.results_len = u32::try_from(instance.results(&mut call.values)).unwrap_or(u32::MAX);
+                call.status = Status::Idle as i32;
+            }
+            Err(status @ (Status::NoFunction | Status::Argument)) => call.status = status as i32,
+            Err(status) => return Err(status),
+        }
+        done.store(next, Ordering::Relaxed);
+        if instance.is_checkpoint_requested() {
+            break;
+        }
+    }
+    Ok(Outcome::Idle)
 }
 
 /// # Safety

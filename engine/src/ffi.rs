@@ -14,7 +14,8 @@
 
 use core::{
     ffi::c_void,
-    mem::MaybeUninit, //
+    mem::MaybeUninit,
+    sync::atomic::AtomicU32, //
 };
 
 #[path = "ffi/counters.rs"]
@@ -574,6 +575,39 @@ pub struct Call {
     pub args: *const u64,
 }
 
+/// Number of arguments and results of a [`BatchCall`].
+pub const BATCH_VALUES: usize = 10;
+
+/// Call of an exported function of a reactor in a [`Batch`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BatchCall {
+    /// Number of the function, from [`FunctionArgs::function`].
+    pub function: u32,
+    /// Number of arguments, at most [`BATCH_VALUES`] unless the call is skipped.
+    pub args_len: u32,
+    /// Out: number of results.
+    pub results_len: u32,
+    /// In: [`Status::Ok`], or another status to skip the call. Out, for the calls before
+    /// [`Batch::done`] that are not skipped: [`Status::Idle`] if the function returned; otherwise
+    /// [`Status::NoFunction`] or [`Status::Argument`], and the function has not run.
+    pub status: i32,
+    /// The arguments, as in [`Call::args`]. Out: the first results.
+    pub values: [u64; BATCH_VALUES],
+}
+
+/// Calls that one entry makes one after another.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Batch {
+    /// The calls.
+    pub calls: *mut BatchCall,
+    /// Number of elements of `calls`.
+    pub len: u32,
+    /// Number of calls that are finished. While a function runs, it is the index of its call.
+    pub done: *const AtomicU32,
+}
+
 /// Argument of [`EngineOp::Run`].
 #[repr(C)]
 pub struct RunArgs {
@@ -584,6 +618,9 @@ pub struct RunArgs {
     /// [`Status::Argument`] if the number of arguments is wrong. After [`EngineOp::Rest`] it
     /// returns [`Status::NoMemory`] or [`Status::Limited`] if the stack cannot be allocated.
     pub call: *const Call,
+    /// Calls to begin in place of `call`, of a reactor that is idle; null for none. The operation
+    /// returns [`Status::Idle`] before the last call if the host requests a checkpoint.
+    pub batch: *const Batch,
     /// Set to begin `call` without running it. The operation returns [`Status::Interrupted`].
     pub only_begins: bool,
     /// Set if the ticks that the engine has started go on while the guest runs.

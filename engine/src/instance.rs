@@ -183,6 +183,16 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
+    /// Returns true if the host requests a checkpoint. The interpreter makes one before each
+    /// function.
+    #[cfg(feature = "object")]
+    pub(crate) fn is_checkpoint_requested(&mut self) -> bool {
+        match self {
+            Self::Interpreted(_) => false,
+            Self::Compiled(guest) => guest.is_checkpoint_requested(),
+        }
+    }
+
     /// Records whether the ticks that the engine has started go on.
     #[cfg(feature = "object")]
     pub(crate) fn keep_ticks(&mut self, has_ticks: bool) {

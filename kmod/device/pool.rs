@@ -9,12 +9,15 @@ use crate::{
         AnonFile, //
     },
     instance::{
+        Callee,
         Outcome,
         Pool,
+        Ring,
         CALL,
         FUNCTION,
         KILL,
-        PUBLISH, //
+        PUBLISH,
+        RING, //
     },
     ioctl::{
         self,
@@ -112,6 +115,7 @@ impl AnonFile for PoolFile {
             }
             FUNCTION => this.pool.function(&arg),
             CALL => this.pool.call(&arg),
+            RING => Ring::create(Callee::Target(Target::Pool(this.pool.clone())), &arg),
             _ => Err(ENOTTY),
         }
     }

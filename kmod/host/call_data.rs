@@ -2,6 +2,7 @@
 
 //! Input and output of a call of a reactor.
 
+use super::ring_memory::Lent;
 use crate::{
     allocation, //
     ioctl,
@@ -11,14 +12,53 @@ use kernel::{
     prelude::*, //
 };
 
+/// Input of a call, and output for its caller.
+pub(crate) enum CallData {
+    /// Of one call by `KWASMI_IOC_CALL`.
+    Copied(CopiedData),
+    /// Of the calls of a ring.
+    Shared(Lent),
+}
+
+impl CallData {
+    /// Copies the input from `offset` on into `bytes`, as far as both reach. Returns the length of
+    /// the whole input.
+    pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
+        match self {
+            Self::Copied(data) => data.read(offset, bytes),
+            Self::Shared(ring) => ring.read(offset, bytes),
+        }
+    }
+
+    /// Appends `bytes` to the output.
+    ///
+    /// # Errors
+    ///
+    /// `ENOBUFS` if they do not fit.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result {
+        match self {
+            Self::Copied(data) => data.append(bytes),
+            Self::Shared(ring) => ring.append(bytes),
+        }
+    }
+
+    /// Returns the output that is to be copied to the caller.
+    pub(crate) fn output(&self) -> &[u8] {
+        match self {
+            Self::Copied(data) => &data.output,
+            Self::Shared(_) => &[],
+        }
+    }
+}
+
 /// Copy of a caller's input, and output for the caller.
-pub(crate) struct CallData {
+pub(crate) struct CopiedData {
     input: KVVec<u8>,
     /// The capacity is the size of the caller's buffer.
     output: KVVec<u8>,
 }
 
-impl CallData {
+impl CopiedData {
     /// Copies the `len` bytes at the caller's address `input`, and allocates `output_size` bytes
     /// for the output.
     ///
@@ -32,9 +72,7 @@ impl CallData {
         })
     }
 
-    /// Copies the input from `offset` on into `bytes`, as far as both reach. Returns the length of
-    /// the whole input.
-    pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
+    fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
         let rest = self.input.get(offset..).unwrap_or_default();
         let len = rest.len().min(bytes.len());
         if let (Some(to), Some(from)) = (bytes.get_mut(..len), rest.get(..len)) {
@@ -43,20 +81,10 @@ impl CallData {
         self.input.len()
     }
 
-    /// Appends `bytes` to the output.
-    ///
-    /// # Errors
-    ///
-    /// `ENOBUFS` if they do not fit.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result {
+    fn append(&mut self, bytes: &[u8]) -> Result {
         if bytes.len() > self.output.capacity() - self.output.len() {
             return Err(ENOBUFS);
         }
         Ok(self.output.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?)
-    }
-
-    /// Returns the output.
-    pub(crate) fn output(&self) -> &[u8] {
-        &self.output
     }
 }

@@ -9,19 +9,18 @@
 //! Behind the memory lies padding, up to the next power of two of its size plus
 //! [`SPECULATION_PAD`]. If the processor speculates past a bounds check of compiled code, it does
 //! not get beyond the padding, which is one page of zeros, mapped many times.
-//!
-//! C headers: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h),
-//! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
 use super::signal;
 use crate::{
     allocation, //
-    bindings as vmalloc,
     ffi::SPECULATION_PAD,
+    pages::{
+        Mapping,
+        Page, //
+    },
 };
 use core::ptr::NonNull;
 use kernel::{
-    bindings,
     error::code::EINTR,
     page::PAGE_SIZE,
     prelude::*, //
@@ -30,48 +29,21 @@ use kernel::{
 /// Number of pages that are allocated between two checkpoints.
 const PAGES_PER_CHECK: usize = 256;
 
-/// Page of a linear memory.
-///
-/// # Invariants
-///
-/// The pointer is that of an allocated page of order 0, which this value owns.
-struct Page(NonNull<bindings::page>);
-
-impl Page {
-    /// Allocates a page of zeros.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if no memory is available.
-    fn new() -> Result<Self> {
-        // SAFETY: `alloc_pages` accepts all flags in process context.
-        let page = unsafe { bindings::alloc_pages(allocation::FLAGS | bindings::__GFP_ZERO, 0) };
-        // INVARIANT: The page was just allocated.
-        Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant this value owns the page, which has order 0.
-        unsafe { bindings::__free_pages(self.0.as_ptr(), 0) };
-    }
-}
-
 /// Linear memory.
 ///
 /// # Invariants
 ///
-/// If there are pages, `vm_map_ram` has mapped all of them, in order, to `start`, and behind them
-/// `filler`: [`mapped`] pages in all.
+/// If there are pages, `mapping` maps all of them, in order, and behind them `filler`: [`mapped`]
+/// pages in all.
 pub(crate) struct LinearMemory {
+    /// Declared before the pages, so that it is dropped before them.
+    mapping: Option<Mapping>,
     pages: KVVec<Page>,
     /// Page of zeros, from the first growth on.
     filler: Option<Page>,
-    start: NonNull<u8>,
 }
 
-// SAFETY: Any task may use, map and free the pages.
+// SAFETY: Any task may use and free the pages.
 unsafe impl Send for LinearMemory {}
 
 impl LinearMemory {
@@ -79,9 +51,9 @@ impl LinearMemory {
     pub(crate) fn new() -> Self {
         // INVARIANT: There are no pages.
         Self {
+            mapping: None,
             pages: KVVec::new(),
             filler: None,
-            start: NonNull::dangling(),
         }
     }
 
@@ -92,7 +64,9 @@ impl LinearMemory {
 
     /// Returns the address of the first byte. [`LinearMemory::grow`] changes it.
     pub(crate) fn start(&self) -> NonNull<u8> {
-        self.start
+        self.mapping
+            .as_ref()
+            .map_or(NonNull::dangling(), Mapping::start)
     }
 
     /// Grows the memory to `size` bytes, rounded up to whole pages. New bytes are zero. Every few
@@ -127,37 +101,30 @@ impl LinearMemory {
         }
         let padding = core::iter::repeat_n(filler, mapped(count) - count);
         for page in Iterator::chain(pages.iter(), padding) {
-            let _ = addresses.push_within_capacity(page.0);
+            let _ = addresses.push_within_capacity(page.as_ptr());
         }
-        let start = map(&mut addresses);
-        match start {
-            Ok(start) => {
-                self.unmap(before);
-                self.start = start;
+        // SAFETY: `Mapping::new` requires that the pages stay allocated until the mapping is
+        // dropped. `pages` and `filler` keep them, or are freed below if there is no mapping.
+        match unsafe { Mapping::new(&mut addresses) } {
+            Ok(mapping) => {
+                // INVARIANT: All pages have just been mapped, with the padding.
+                self.mapping = Some(mapping);
+                self.pages = pages;
+                Ok(())
             }
-            Err(_) => pages.truncate(before),
-        }
-        // INVARIANT: The pages are those that were mapped to `start` just now, or else before.
-        self.pages = pages;
-        start.map(|_| ())
-    }
-
-    /// Unmaps the memory, which must be mapped with `count` pages.
-    fn unmap(&mut self, count: usize) {
-        if count > 0 {
-            // `map` has checked that the number fits.
-            let mapped = mapped(count) as u32;
-            // SAFETY: `vm_unmap_ram` requires the address that `vm_map_ram` returned, and its
-            // number of pages, which these are by the type invariant. Nothing uses the addresses
-            // any more.
-            unsafe { vmalloc::vm_unmap_ram(self.start.as_ptr().cast(), mapped) };
+            Err(error) => {
+                pages.truncate(before);
+                // INVARIANT: The pages are those of the former mapping.
+                self.pages = pages;
+                Err(error)
+            }
         }
     }
 }
 
 impl Drop for LinearMemory {
     fn drop(&mut self) {
-        self.unmap(self.pages.len());
+        self.mapping = None;
         // Freeing gigabytes takes a while.
         while self.pages.pop().is_some() {
             if self.pages.len() % PAGES_PER_CHECK == 0 {
@@ -171,19 +138,4 @@ impl Drop for LinearMemory {
 /// two, and [`SPECULATION_PAD`].
 fn mapped(count: usize) -> usize {
     count.next_power_of_two() + SPECULATION_PAD / PAGE_SIZE
-}
-
-/// Maps `pages` to consecutive addresses, and returns the first.
-///
-/// # Errors
-///
-/// `ENOMEM`, also for 16 TiB and more.
-fn map(pages: &mut KVVec<NonNull<bindings::page>>) -> Result<NonNull<u8>> {
-    let count = u32::try_from(pages.len()).map_err(|_| ENOMEM)?;
-    // A `NonNull` has the representation of a pointer.
-    let array = pages.as_mut_ptr().cast::<*mut bindings::page>();
-    // SAFETY: `vm_map_ram` requires an array of pointers to `count` pages, which it only reads. The
-    // caller passes pages that it owns.
-    let start = unsafe { vmalloc::vm_map_ram(array, count, bindings::NUMA_NO_NODE) };
-    NonNull::new(start.cast()).ok_or(ENOMEM)
 }

@@ -16,6 +16,7 @@ mod operations;
 mod paths;
 mod readiness;
 mod resident;
+mod ring_memory;
 mod runner;
 pub(crate) mod signal;
 mod sockets;
@@ -26,13 +27,21 @@ mod transfer;
 mod usage;
 
 pub(crate) use self::{
-    call_data::CallData,
+    call_data::{
+        CallData,
+        CopiedData, //
+    },
     files::{
         regular_file,
         Files, //
     },
     memory_cgroup::MemoryCgroup,
     resident::Resident,
+    ring_memory::{
+        Lent,
+        RingMemory,
+        BATCH_MAX, //
+    },
     runner::Runner,
     task_attributes::TaskAttributes, //
 };

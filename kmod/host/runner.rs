@@ -133,6 +133,12 @@ impl Runner {
         sink(Counter::new(CounterId::Calls, calls))
     }
 
+    /// Counts `calls` that have begun in one run.
+    pub(crate) fn count_calls(&self, calls: u32) {
+        let mut state = self.state.lock();
+        state.calls = state.calls.wrapping_add(calls.into());
+    }
+
     /// Returns true if the instance was killed.
     pub(crate) fn is_killed(&self) -> bool {
         self.state.lock().is_killed

@@ -75,7 +75,7 @@ unsafe fn thread_flags<'a>(task: *mut bindings::task_struct) -> &'a AtomicUsize 
 }
 
 /// Returns true if the kernel has work to do before the current task returns to userspace.
-pub(super) fn is_return_work_pending() -> bool {
+pub(crate) fn is_return_work_pending() -> bool {
     // SAFETY: `Task::current_raw` points to the current task, which is valid while it runs.
     let flags = unsafe { thread_flags(Task::current_raw()) };
     flags.load(Ordering::Relaxed) & RETURN_WORK != 0

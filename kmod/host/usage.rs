@@ -123,10 +123,11 @@ impl Usage {
         &self.guest
     }
 
-    /// Counts a call that has returned after `time` nanoseconds.
-    pub(crate) fn count_call(&self, time: u64) {
-        if let Some(count) = self.durations.get(duration_index(time)) {
-            count.fetch_add(1, Ordering::Relaxed);
+    /// Counts `calls` that have returned after `time` nanoseconds in all.
+    pub(crate) fn count_calls(&self, calls: u32, time: u64) {
+        let mean = time / u64::from(calls).max(1);
+        if let Some(count) = self.durations.get(duration_index(mean)) {
+            count.fetch_add(calls.into(), Ordering::Relaxed);
         }
         self.call_time.fetch_add(time, Ordering::Relaxed);
     }

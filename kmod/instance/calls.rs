@@ -22,6 +22,7 @@ use crate::{
     host::{
         signal,
         CallData,
+        CopiedData,
         TaskAttributes, //
     },
     ioctl::{
@@ -63,7 +64,7 @@ use kernel::{
 };
 
 /// Returns the time `timeout` nanoseconds from now; `None` for [`UNLIMITED`].
-fn deadline(timeout: u64) -> Option<Instant<Monotonic>> {
+pub(super) fn deadline(timeout: u64) -> Option<Instant<Monotonic>> {
     if timeout == UNLIMITED {
         return None;
     }
@@ -73,7 +74,7 @@ fn deadline(timeout: u64) -> Option<Instant<Monotonic>> {
 }
 
 /// Returns `deadline` in nanoseconds of the monotonic clock; `u64::MAX` if there is none.
-fn nanoseconds(deadline: Option<Instant<Monotonic>>) -> u64 {
+pub(super) fn nanoseconds(deadline: Option<Instant<Monotonic>>) -> u64 {
     deadline.map_or(u64::MAX, |deadline| deadline.as_nanos() as u64)
 }
 
@@ -261,7 +262,7 @@ impl Instance {
         drop(turn);
         self.runner
             .usage()
-            .count_call(begin.elapsed().as_nanos() as u64);
+            .count_calls(1, begin.elapsed().as_nanos() as u64);
         (answer.returned, answer.log_len) = (1, 0);
         answer.results_len = len as u32;
         let given = results.iter().flatten().take(len.min(room));
@@ -344,7 +345,11 @@ impl PendingCall {
         let args = Arguments::from_user(request.args, request.args_len)?;
         let data = match (request.input_len, request.output_size) {
             (0, 0) => None,
-            (len, size) => Some(CallData::from_user(request.input, len, size)?),
+            (len, size) => Some(CallData::Copied(CopiedData::from_user(
+                request.input,
+                len,
+                size,
+            )?)),
         };
         let log = LogBuffer::new(request.log, request.log_size)?;
         let deadline = deadline(request.timeout);
@@ -366,12 +371,17 @@ impl PendingCall {
 
     /// Returns the error of the call if waiting for a turn has failed with `error`.
     pub(super) fn refused(&self, error: Error) -> Error {
-        if error == ERESTARTSYS && self.deadline.is_some() {
-            // The kernel would restart the call with the whole timeout.
-            EINTR
-        } else {
-            error
-        }
+        refused(error, self.deadline)
+    }
+}
+
+/// Returns the error of an ioctl with `deadline` if waiting for a turn has failed with `error`.
+pub(super) fn refused(error: Error, deadline: Option<Instant<Monotonic>>) -> Error {
+    if error == ERESTARTSYS && deadline.is_some() {
+        // The kernel would restart the ioctl with the whole timeout.
+        EINTR
+    } else {
+        error
     }
 }
 

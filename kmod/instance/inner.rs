@@ -16,8 +16,8 @@ use crate::{
         Failure, //
     },
     ffi::{
+        Batch,
         Call,
-        Checkpoint,
         Ending,
         EngineOp,
         InstanceLimits,
@@ -93,6 +93,8 @@ pub(super) enum Entry<'a> {
     Own,
     /// By a caller of the reactor, who begins this call and wants to leave at this time.
     Call(&'a Call, Option<Instant<Monotonic>>),
+    /// By a caller of the reactor, who makes these calls and wants to leave at this time.
+    Batch(&'a Batch, Option<Instant<Monotonic>>),
     /// By a caller of the reactor, who begins this call and hands it over at once.
     Begin(&'a Call),
 }
@@ -244,15 +246,17 @@ impl Inner {
             }
         }
         let deadline = match (entry, self.host.deadline) {
-            (Entry::Call(_, Some(until)), Some(end)) if (end - *until).as_nanos() > 0 => {
+            (Entry::Call(_, Some(until)) | Entry::Batch(_, Some(until)), Some(end))
+                if (end - *until).as_nanos() > 0 =>
+            {
                 Some(*until)
             }
-            (Entry::Call(_, until), None) => *until,
+            (Entry::Call(_, until) | Entry::Batch(_, until), None) => *until,
             (_, end) => end,
         };
         let running = instance
             .runner
-            .begin(deadline, !matches!(entry, Entry::Own))?;
+            .begin(deadline, matches!(entry, Entry::Call(..) | Entry::Begin(_)))?;
         if let Some(published) = instance.published.as_ref() {
             published.run();
         }
@@ -264,7 +268,7 @@ impl Inner {
             none => {
                 let cgroup = match entry {
                     Entry::Own => None,
-                    Entry::Call(..) | Entry::Begin(_) => self.memory_cgroup.as_ref(),
+                    _ => self.memory_cgroup.as_ref(),
                 };
                 let _charged = cgroup.map(MemoryCgroup::charge);
                 instance.turns.end_rest();
@@ -272,25 +276,27 @@ impl Inner {
             }
         };
         self.host.runner = &*instance.runner;
-        let (call, charged) = match entry {
+        let charged = match entry {
             Entry::Own => {
                 if instance.is_reactor {
                     self.memory_cgroup = MemoryCgroup::of_current();
                     self.server = Some(TaskAttributes::of_current());
                 }
                 self.host.begin();
-                (ptr::null(), None)
+                None
             }
-            Entry::Call(call, _) | Entry::Begin(call) => {
+            Entry::Call(..) | Entry::Batch(..) | Entry::Begin(_) => {
                 self.host.begin_call();
-                // The engine begins a call without a checkpoint. Without a call, it ends a guest
-                // that is to end.
-                let call = match self.host.checkpoint() {
-                    Checkpoint::Continue | Checkpoint::Interrupt => ptr::from_ref(*call),
-                    _ => ptr::null(),
-                };
-                (call, self.memory_cgroup.as_ref().map(MemoryCgroup::charge))
+                self.memory_cgroup.as_ref().map(MemoryCgroup::charge)
             }
+        };
+        let (call, batch) = match entry {
+            Entry::Own => (ptr::null(), ptr::null()),
+            // The engine begins a call without a checkpoint. Without a call, it ends a guest that
+            // is to end.
+            _ if self.host.checkpoint().ending().is_some() => (ptr::null(), ptr::null()),
+            Entry::Call(call, _) | Entry::Begin(call) => (ptr::from_ref(*call), ptr::null()),
+            Entry::Batch(batch, _) => (ptr::null(), ptr::from_ref(*batch)),
         };
         let mut log = crate::ffi::Log {
             text: self.text.as_mut_ptr(),
@@ -300,6 +306,7 @@ impl Inner {
         let mut args = RunArgs {
             instance: live.object.as_ptr(),
             call,
+            batch,
             only_begins: matches!(entry, Entry::Begin(_)),
             has_ticks: self.host.has_ticks(),
             counters: instance.runner.usage().guest(),
@@ -346,7 +353,7 @@ impl Inner {
             Ok(Status::Interrupted) => {
                 return Err(match entry {
                     Entry::Own => host::signal::restart_syscall(),
-                    Entry::Call(..) | Entry::Begin(_) => ERESTARTSYS,
+                    _ => ERESTARTSYS,
                 })
             }
             Ok(Status::Idle) => {

@@ -15,12 +15,18 @@ mod outcome;
 mod pool;
 mod queue;
 mod report;
+mod ring;
 mod turns;
 
 pub(crate) use self::{
     invocation::Invocation,
     outcome::Outcome,
-    pool::Pool, //
+    pool::Pool,
+    ring::{
+        Callee,
+        Ring,
+        RING, //
+    }, //
 };
 
 use self::{
@@ -378,6 +384,10 @@ impl AnonFile for Instance {
             PUBLISH => Self::publish(this, &Argument::new(arg)),
             FUNCTION => this.function(&Argument::new(arg)),
             CALL => this.call(&Argument::new(arg)),
+            RING => {
+                let target = Target::Instance(this.into());
+                Ring::create(Callee::Target(target), &Argument::new(arg))
+            }
             _ => Err(ENOTTY),
         }
     }

@@ -362,19 +362,29 @@ impl Pool {
         }
     }
 
+    /// Waits for an instance whose guest has not ended, as [`Pool::enter`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::enter`].
+    pub(super) fn enter_guest(&self, until: u64) -> Result<Arc<Instance>> {
+        loop {
+            let instance = self.enter(until)?;
+            if instance.has_guest() {
+                return Ok(instance);
+            }
+            // The instance was closed after the caller got its turn.
+            drop(instance.turns.turn());
+        }
+    }
+
     /// Implements `KWASMI_IOC_CALL` on the pool or its service.
     pub(crate) fn call(&self, arg: &Argument) -> Result<isize> {
         let mut call = PendingCall::from_user(arg)?;
-        loop {
-            let instance = self
-                .enter(call.until())
-                .map_err(|error| call.refused(error))?;
-            let turn = instance.turns.turn();
-            if instance.has_guest() {
-                return instance.run_call(turn, &mut call, arg);
-            }
-            // The instance was closed after the caller got its turn. The function has not run.
-        }
+        let instance = self
+            .enter_guest(call.until())
+            .map_err(|error| call.refused(error))?;
+        instance.run_call(instance.turns.turn(), &mut call, arg)
     }
 
     /// Implements `KWASMI_IOC_FUNCTION` on the pool or its service.

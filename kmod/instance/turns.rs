@@ -170,6 +170,15 @@ impl Turns {
         })
     }
 
+    /// Checks that a further caller may enter.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Turns::enter`].
+    pub(super) fn check(&self) -> Result {
+        self.state.lock().check_entry()
+    }
+
     /// Waits until it is the current task's turn, or until the monotonic clock shows `until`
     /// nanoseconds (`u64::MAX`: no timeout).
     ///

@@ -20,11 +20,14 @@ use crate::{
         Runner, //
     },
     instance::{
+        Callee,
         Instance,
         Outcome,
         Pool,
+        Ring,
         CALL,
-        FUNCTION, //
+        FUNCTION,
+        RING, //
     },
     ioctl::{
         self,
@@ -449,7 +452,7 @@ impl Service {
     ///
     /// `ESTALE` if its last descriptor is closed, and another instance has its name; `ESHUTDOWN` if
     /// its last descriptor is closed.
-    fn target(&self) -> Result<Target> {
+    pub(crate) fn target(&self) -> Result<Target> {
         let state = self.state.lock();
         let error = if state.is_replaced { ESTALE } else { ESHUTDOWN };
         state.target.clone().ok_or(error)
@@ -492,6 +495,7 @@ impl AnonFile for Service {
             REMOVE => Self::remove(this),
             FUNCTION => this.target()?.function(&arg),
             CALL => this.target()?.call(&arg),
+            RING => Ring::create(Callee::Service(this.into()), &arg),
             _ => Err(ENOTTY),
         }
     }

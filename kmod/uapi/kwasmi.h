@@ -31,7 +31,7 @@
 #include <linux/types.h>
 
 /* Version of this interface: `abi` of struct kwasmi_info. */
-#define KWASMI_ABI			10
+#define KWASMI_ABI			11
 
 /* Bits of `features` of struct kwasmi_info. */
 #define KWASMI_FEATURE_WASI_PREVIEW1	(1ULL << 0)
@@ -763,6 +763,114 @@ struct kwasmi_call {
 #define KWASMI_CALL_BYTES_MAX		(1U << 20)
 
 /*
+ * Call rings: memory that a process shares with the kernel, to make many calls with one ioctl.
+ *
+ *     instance fd, pool fd or service fd  --KWASMI_IOC_RING-->      ring fd (close-on-exec)
+ *     ring fd                             --mmap(2)-->              header, entries and data
+ *     ring fd                             --KWASMI_IOC_RING_RUN-->  the calls in the ring have run
+ *
+ * KWASMI_IOC_RING creates a ring of calls of one reactor, pool or service. The memory is charged to
+ * the memory cgroup of the process. A ring does not keep its reactor: after the end of the reactor,
+ * KWASMI_IOC_RING_RUN fails.
+ *
+ * EOPNOTSUPP	The instance is not a reactor.
+ * EINVAL	`entries` is not a power of two, or it or `data_size` is out of range; or a reserved
+ *		field is not 0.
+ * ESTALE	Another instance has taken over the name of the service.
+ * ESHUTDOWN	The service has ended.
+ * ENOMEM	Out of memory.
+ *
+ * mmap(2) maps the whole ring: offset 0, `map_size` bytes, with MAP_SHARED. It fails with EINVAL
+ * otherwise, and with EPERM for PROT_EXEC. The mapping keeps the memory after the fd is closed.
+ */
+struct kwasmi_ring {
+	__u32 entries;			/* number of entries, 1 to KWASMI_RING_ENTRIES_MAX */
+	__u32 data_size;		/* bytes for input and output, 0 to KWASMI_RING_DATA_MAX */
+	__u64 map_size;			/* out: size of the mapping, in bytes */
+	__u32 data_offset;		/* out: offset of the data in the mapping, in bytes */
+	__u32 reserved;
+};
+
+#define KWASMI_RING_ENTRIES_MAX		4096
+#define KWASMI_RING_DATA_MAX		(1U << 24)
+
+/*
+ * Header, at offset 0 of the mapping. `head` and `tail` count calls and may wrap around. The process
+ * stores the number of calls that it has added in `tail`, with release order, after it has filled in
+ * their entries. Call number N is in entry N modulo the number of entries. The kernel stores the
+ * number of calls that have finished in `head`, with release order, after it has stored their
+ * results; it does not read `head`. At most the number of entries of calls may be between `head`
+ * and `tail`.
+ */
+struct kwasmi_ring_header {
+	__u32 head;			/* out: calls that have finished */
+	__u32 tail;			/* calls that the process has added */
+};
+
+/* Offset of the first entry in the mapping, in bytes. */
+#define KWASMI_RING_ENTRIES_OFFSET	4096
+
+#define KWASMI_RING_VALUES		10
+
+/*
+ * Entry of a ring: one call. Input and output are ranges of the data of the mapping. The kernel
+ * reads the entry once, and the input while the function runs.
+ *
+ * `error` is 0 if the function has returned. Otherwise it is one of these numbers, negated; the
+ * first three mean that the function has not run:
+ *
+ * EINVAL	No function has this number, or `args_len` is not its number of parameters.
+ * E2BIG	`args_len` exceeds KWASMI_RING_VALUES.
+ * EFAULT	`input` or `output` is not within the data.
+ * ECONNRESET	The guest has ended during the call, or the instance was freed.
+ * EINPROGRESS	`timeout` has passed, or a fatal signal is pending. The function runs on.
+ */
+struct kwasmi_ring_entry {
+	__u32 function;			/* number of the function, from KWASMI_IOC_FUNCTION */
+	__u32 args_len;			/* number of arguments */
+	__u32 input;			/* offset of the input in the data */
+	__u32 input_len;		/* bytes */
+	__u32 output;			/* offset of the buffer for the output in the data */
+	__u32 output_size;		/* size of the buffer in bytes */
+	__u32 output_len;		/* out: bytes of output */
+	__u32 results_len;		/* out: number of results, of which `values` has the first */
+	__s32 error;			/* out */
+	__u32 reserved;
+	__u64 user_data;		/* the kernel does not use it */
+	__u64 values[KWASMI_RING_VALUES]; /* the arguments; out: the results */
+};
+
+/*
+ * KWASMI_IOC_RING_RUN on a ring fd runs the calls between `head` and `tail` in order, also those
+ * that other threads add meanwhile. They run as by KWASMI_IOC_CALL. Every few milliseconds, and at
+ * least every 32 calls, the thread lets callers that wait go first. Successive calls on a pool may
+ * run on different instances.
+ *
+ * The ioctl returns 0 if all calls have finished, if a guest has ended during a call (`ended` is 1),
+ * or if the thread must return to userspace. The process compares `head` and `tail` to tell whether
+ * calls are left, and calls the ioctl again for them.
+ *
+ * EBUSY	Another thread runs calls of the ring, or a function runs on after EINPROGRESS.
+ * EINVAL	`tail` is not between `head` and `head` plus the number of entries.
+ * EINPROGRESS	As in an entry. `head` has passed the call.
+ * ECONNRESET	As in an entry. `head` has passed the call.
+ *
+ * The ioctl also fails with EDQUOT, ESTALE, ESHUTDOWN, ETIMEDOUT, EINTR, EFAULT and ENOMEM, as
+ * KWASMI_IOC_CALL does. Then the call at `head` has not run; earlier calls may have finished.
+ */
+struct kwasmi_ring_run {
+	__u64 timeout;			/* of all calls together: nanoseconds, or KWASMI_UNLIMITED */
+	__u32 flags;			/* none defined */
+	__u32 ended;			/* out: 1 if a guest has ended during the call before `head` */
+	__u32 status;			/* out, if `ended` is 1: as in struct kwasmi_run */
+	__u32 code;			/* out, if `ended` is 1: as in struct kwasmi_run */
+	__u64 limit_value;		/* out, if `ended` is 1: as in struct kwasmi_run */
+	__u64 log;			/* address of the log buffer: explains how the guest ended */
+	__u32 log_size;
+	__u32 log_len;			/* out */
+};
+
+/*
  * Counters of one object.
  *
  * KWASMI_IOC_COUNTERS on a module, instance, pool or service fd returns the counters of the object,
@@ -813,11 +921,12 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
 #define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
 /* Further counters of instance fds and service fds. */
-#define KWASMI_COUNTER_CALLS		14	/* calls by KWASMI_IOC_CALL that have got their turn */
-#define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls by KWASMI_IOC_CALL that wait for their turn */
+#define KWASMI_COUNTER_CALLS		14	/* calls that have got their turn */
+#define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls that wait for their turn; a ring counts as one */
 /*
- * Histogram of the durations of calls by KWASMI_IOC_CALL whose functions have returned, from the
- * entry of the ioctl to the result, waiting included. Number `index` counts durations of more than
+ * Histogram of the durations of calls whose functions have returned: by KWASMI_IOC_CALL, from the
+ * entry of the ioctl to the result, waiting included; by KWASMI_IOC_RING_RUN, the mean of up to 32
+ * calls. Number `index` counts durations of more than
  * 512 << index and at most 1024 << index nanoseconds; number 0 counts all of at most 1024; number
  * 25, the last one, has no upper bound. `label` is the upper bound in decimal, or "+Inf".
  */
@@ -852,6 +961,8 @@ struct kwasmi_counters {
 #define KWASMI_IOC_CALL			_IOWR(KWASMI_IOC_TYPE, 0x98, struct kwasmi_call)
 #define KWASMI_IOC_POOL			_IO(KWASMI_IOC_TYPE, 0x99)
 #define KWASMI_IOC_FINISH		_IO(KWASMI_IOC_TYPE, 0x9A)
+#define KWASMI_IOC_RING			_IOWR(KWASMI_IOC_TYPE, 0x9B, struct kwasmi_ring)
+#define KWASMI_IOC_RING_RUN		_IOWR(KWASMI_IOC_TYPE, 0x9C, struct kwasmi_ring_run)
 /* KWASMI_IOC_KILL on an instance, pool or service fd: terminates the guest, running or not. */
 #define KWASMI_IOC_KILL			_IO(KWASMI_IOC_TYPE, 0x84)
 

@@ -2,6 +2,8 @@
 
 //! Services: instances with a name, `struct kwasmi_service`.
 
+#[expect(unsafe_code, reason = "calls ioctl(2) and mmap(2), and accesses memory that the kernel shares")]
+pub mod call_ring;
 #[expect(unsafe_code, reason = "calls ioctl(2)")]
 pub mod calls;
 pub mod control;

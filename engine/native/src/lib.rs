@@ -278,6 +278,7 @@ fn run(engine: &mut Engine, wasm: &[u8], guest: &Guest, options: &Options, has_m
     let mut running = RunArgs {
         instance: start.instance,
         call: ptr::null(),
+        batch: ptr::null(),
         only_begins: false,
         has_ticks: false,
         counters: &raw const counters,

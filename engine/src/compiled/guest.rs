@@ -265,6 +265,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.stack.as_ref().map_or(u64::MAX, GuestStack::limit)
     }
 
+    /// Returns true if the host requests a checkpoint.
+    pub(crate) fn is_checkpoint_requested(&mut self) -> bool {
+        self.instance.is_checkpoint_requested()
+    }
+
     /// Records whether the ticks that were started go on.
     pub(crate) fn keep_ticks(&mut self, has_ticks: bool) {
         self.has_ticks &= has_ticks;

@@ -16,6 +16,7 @@ use crate::{
         Served,
         request, //
     },
+    ring::Ring,
 };
 use kwasmi::uapi;
 use std::{
@@ -27,6 +28,9 @@ use std::{
 
 /// Number of calls of one measurement.
 const CALLS: u32 = 20_000;
+
+/// Number of calls that a ring makes in one ioctl.
+const RING_CALLS: u32 = 256;
 
 /// Number of guests and processes of one measurement.
 const STARTS: u32 = 300;
@@ -95,6 +99,15 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(call(fd, uapi::IOC_CALL, &mut request), Ok(0));
             assert_eq!(request.returned, 1);
         });
+        let nothing = request.function;
+        let ring = Ring::new(fd, RING_CALLS, 0);
+        let many = cost(CALLS / RING_CALLS, || {
+            for _ in 0..RING_CALLS {
+                ring.push_call(nothing, &[]);
+            }
+            assert_eq!(ring.run(), Ok(()));
+        }) / f64::from(RING_CALLS);
+        println!("# call by a ring {many:.0}: {:.2}", many / getppid);
         println!("# getppid {getppid:.0}, refused ioctl {refused:.0}, empty call {empty:.0}: {:.2}", empty / getppid);
         assert!(empty < 10.0 * getppid, "{empty} for {getppid}");
         served.kill();

@@ -32,7 +32,7 @@ const PROGRAM: &str = r#"(module (func (export "_start")))"#;
 /// Checks that unknown commands are ENOTTY: all numbers near the known ones, in every direction,
 /// with sizes near the known ones.
 fn unknown(fd: i32, ours: &[u32]) {
-    let sizes = [0, 1, 8, 16, 24, 40, 47, 48, 49, 56, 64, 72, 80, 88, 96, 120, 128, 144, 152, 4096, 0x3fff];
+    let sizes = [0, 1, 8, 16, 24, 40, 47, 48, 49, 56, 64, 72, 80, 88, 96, 104, 120, 128, 144, 152, 4096, 0x3fff];
     let mut buffer = vec![0_u8; 0x4000];
     for direction in 0..4_u32 {
         for number in 0x70..0xa0_u32 {
@@ -114,6 +114,7 @@ pub(crate) fn tests(tests: &mut Tests) {
             uapi::IOC_COUNTERS,
             uapi::IOC_FUNCTION,
             uapi::IOC_CALL,
+            uapi::IOC_RING,
             uapi::IOC_FINISH,
         ];
         unknown(pool_of(&module(PROGRAM)).as_raw_fd(), &ours);
@@ -131,12 +132,22 @@ pub(crate) fn tests(tests: &mut Tests) {
             uapi::IOC_COUNTERS,
             uapi::IOC_FUNCTION,
             uapi::IOC_CALL,
+            uapi::IOC_RING,
         ];
         unknown(find("name").expect("there").as_raw_fd(), &ours);
     });
     tests.add("unknown commands on an instance are ENOTTY", || {
         let module = module(PROGRAM);
-        let ours = [uapi::IOC_RUN, uapi::IOC_KILL, uapi::IOC_RESULTS, uapi::IOC_PUBLISH, uapi::IOC_COUNTERS];
+        let ours = [
+            uapi::IOC_RUN,
+            uapi::IOC_KILL,
+            uapi::IOC_RESULTS,
+            uapi::IOC_PUBLISH,
+            uapi::IOC_COUNTERS,
+            uapi::IOC_FUNCTION,
+            uapi::IOC_CALL,
+            uapi::IOC_RING,
+        ];
         unknown(start(&module).as_raw_fd(), &ours);
     });
     tests.add("DUMP of a module that is interpreted is EOPNOTSUPP", || {

@@ -36,6 +36,7 @@ mod race;
 mod reactor;
 mod rebuilt;
 mod rest;
+mod ring;
 mod run;
 mod scale;
 mod services;
@@ -55,7 +56,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 33] = [
+const PARTS: [(&str, Part); 34] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -72,6 +73,7 @@ const PARTS: [(&str, Part); 33] = [
     ("upgrade", upgrade::tests),
     ("pool", pool::tests),
     ("rest", rest::tests),
+    ("ring", ring::tests),
     ("idle", idle::tests),
     ("call-cost", call_cost::tests),
     ("counters", counters::tests),

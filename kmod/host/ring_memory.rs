@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of a call ring, which the kernel shares with processes.
+//!
+//! Processes may change every byte of it at any time. The kernel therefore accesses header and
+//! entries as atomics, each value once, and copies input and output as plain bytes.
+
+use crate::{
+    allocation,
+    pages::{
+        Mapping,
+        Page, //
+    },
+    uapi::{
+        kwasmi_ring_entry,
+        kwasmi_ring_header,
+        KWASMI_RING_ENTRIES_OFFSET,
+        KWASMI_RING_VALUES, //
+    },
+};
+use core::{
+    ops::Range,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU32,
+        Ordering, //
+    }, //
+};
+use kernel::{
+    bindings,
+    error::code::ENOBUFS,
+    mm::virt::{
+        flags,
+        VmaNew, //
+    },
+    page::{
+        BorrowedPage,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    },
+};
+
+/// Upper bound of the number of calls that one entry into the engine makes.
+pub(crate) const BATCH_MAX: usize = 32;
+
+/// Header of a ring: [`kwasmi_ring_header`].
+#[repr(C)]
+struct Header {
+    head: Atomic<u32>,
+    tail: Atomic<u32>,
+}
+
+const _: () = assert!(size_of::<Header>() == size_of::<kwasmi_ring_header>());
+
+/// Entry of a ring: [`kwasmi_ring_entry`].
+#[repr(C)]
+pub(crate) struct RingEntry {
+    pub(crate) function: Atomic<u32>,
+    pub(crate) args_len: Atomic<u32>,
+    pub(crate) input: Atomic<u32>,
+    pub(crate) input_len: Atomic<u32>,
+    pub(crate) output: Atomic<u32>,
+    pub(crate) output_size: Atomic<u32>,
+    pub(crate) output_len: Atomic<u32>,
+    pub(crate) results_len: Atomic<u32>,
+    pub(crate) error: Atomic<i32>,
+    reserved: Atomic<u32>,
+    user_data: Atomic<u64>,
+    pub(crate) values: [Atomic<u64>; KWASMI_RING_VALUES as usize],
+}
+
+const _: () = assert!(size_of::<RingEntry>() == size_of::<kwasmi_ring_entry>());
+const _: () = assert!(
+    core::mem::offset_of!(RingEntry, values) == core::mem::offset_of!(kwasmi_ring_entry, values)
+);
+const _: () = assert!(PAGE_SIZE % size_of::<RingEntry>() == 0);
+
+/// Input and output of a call: ranges of the data.
+struct Exchange {
+    input: Atomic<u32>,
+    input_len: Atomic<u32>,
+    output: Atomic<u32>,
+    output_size: Atomic<u32>,
+    output_len: Atomic<u32>,
+}
+
+/// Memory of a call ring.
+///
+/// # Invariants
+///
+/// `mapping` maps `pages` in order: at least the header, `entries` entries from
+/// [`KWASMI_RING_ENTRIES_OFFSET`] on, and `data_size` bytes of data from `data_offset` on.
+/// `entries` is a power of two.
+pub(crate) struct RingMemory {
+    /// Declared before the pages, so that it is dropped before them.
+    mapping: Mapping,
+    pages: KVVec<Page>,
+    entries: u32,
+    data_offset: usize,
+    data_size: u32,
+    /// Input and output of the calls of the present batch.
+    exchanges: [Exchange; BATCH_MAX],
+    /// [`Batch::done`](crate::ffi::Batch::done) of the present batch.
+    done: AtomicU32,
+    /// Set while a [`Lent`] of the memory exists.
+    is_lent: Atomic<bool>,
+}
+
+impl RingMemory {
+    /// Allocates a ring with `entries` entries, a power of two, and `data_size` bytes of data.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(entries: u32, data_size: u32) -> Result<Arc<Self>> {
+        let end = KWASMI_RING_ENTRIES_OFFSET as usize + entries as usize * size_of::<RingEntry>();
+        let data_offset = end.next_multiple_of(PAGE_SIZE);
+        let count = (data_offset + data_size as usize).div_ceil(PAGE_SIZE);
+        let mut pages = allocation::buffer(count)?;
+        let mut addresses = allocation::buffer(count)?;
+        for _ in 0..count {
+            let page = Page::new()?;
+            // The buffers have room for all pages.
+            let _ = addresses.push_within_capacity(page.as_ptr());
+            let _ = pages.push_within_capacity(page);
+        }
+        // SAFETY: `Mapping::new` requires that the pages stay allocated until the mapping is
+        // dropped. `pages` keeps them, and is dropped after it.
+        let mapping = unsafe { Mapping::new(&mut addresses) }?;
+        // INVARIANT: The pages have just been mapped. Their number is the one that is needed.
+        Ok(Arc::new(
+            Self {
+                mapping,
+                pages,
+                entries,
+                data_offset,
+                data_size,
+                exchanges: [const {
+                    Exchange {
+                        input: Atomic::new(0),
+                        input_len: Atomic::new(0),
+                        output: Atomic::new(0),
+                        output_size: Atomic::new(0),
+                        output_len: Atomic::new(0),
+                    }
+                }; BATCH_MAX],
+                done: AtomicU32::new(0),
+                is_lent: Atomic::new(false),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?)
+    }
+
+    /// Returns the size of the mapping in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.pages.len() * PAGE_SIZE
+    }
+
+    /// Returns the offset of the data in the mapping, in bytes.
+    pub(crate) fn data_offset(&self) -> usize {
+        self.data_offset
+    }
+
+    /// Maps the ring to `vma`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` as documented for `KWASMI_IOC_RING`; `ENOMEM`.
+    pub(crate) fn map(&self, vma: &VmaNew) -> Result {
+        // SAFETY: `VmaNew` guarantees a valid pointer, and that nothing changes the offset of the
+        // area, which is being set up.
+        let offset = unsafe { (*vma.as_ptr()).vm_pgoff };
+        let is_whole = offset == 0 && vma.end() - vma.start() == self.size();
+        if !is_whole || vma.flags() & flags::SHARED == 0 {
+            return Err(EINVAL);
+        }
+        vma.set_dontexpand();
+        let vma = vma.set_mixedmap();
+        for (index, page) in self.pages.iter().enumerate() {
+            // SAFETY: `BorrowedPage::from_raw` requires a page that stays allocated during the
+            // borrow, which is that of `self.pages`.
+            let page = unsafe { BorrowedPage::from_raw(page.as_ptr()) };
+            vma.vm_insert_page(vma.start() + index * PAGE_SIZE, &page)?;
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> &Header {
+        let header = self.mapping.start().cast::<Header>();
+        // SAFETY: By the type invariant the header is mapped as long as `self` is borrowed. It
+        // consists of atomics, so other tasks and processes may change it, and all bits are valid.
+        // The mapping begins with a page, so the pointer is aligned.
+        unsafe { header.as_ref() }
+    }
+
+    /// Returns the number of calls that processes have added after call number `head`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the ring has fewer entries.
+    pub(crate) fn pending(&self, head: u32) -> Result<u32> {
+        let pending = self.header().tail.load(Acquire).wrapping_sub(head);
+        if pending > self.entries {
+            return Err(EINVAL);
+        }
+        Ok(pending)
+    }
+
+    /// Tells processes that the calls before number `head` are finished.
+    pub(crate) fn publish(&self, head: u32) {
+        self.header().head.store(head, Release);
+    }
+
+    /// Returns the entry of call `number`.
+    pub(crate) fn entry(&self, number: u32) -> &RingEntry {
+        let index = (number & (self.entries - 1)) as usize;
+        let first = self.mapping.start().as_ptr();
+        let first = first.wrapping_add(KWASMI_RING_ENTRIES_OFFSET as usize);
+        let entry = first.cast::<RingEntry>().wrapping_add(index);
+        // SAFETY: By the type invariant the entry is mapped as long as `self` is borrowed, as its
+        // index is less than `entries`. It consists of atomics, so other tasks and processes may
+        // change it, and all bits are valid. The first entry is at the beginning of a page, so the
+        // pointer is aligned.
+        unsafe { &*entry }
+    }
+
+    /// Sets input and output of the call with this index in the next batch. Returns false if one
+    /// of them is not within the data.
+    pub(crate) fn set_exchange(&self, index: usize, entry: &RingEntry) -> bool {
+        let Some(exchange) = self.exchanges.get(index) else {
+            return false;
+        };
+        let fits = |start: u32, len: u32| {
+            start
+                .checked_add(len)
+                .is_some_and(|end| end <= self.data_size)
+        };
+        let (input, input_len) = (entry.input.load(Relaxed), entry.input_len.load(Relaxed));
+        let (output, output_size) = (entry.output.load(Relaxed), entry.output_size.load(Relaxed));
+        exchange.input.store(input, Relaxed);
+        exchange.input_len.store(input_len, Relaxed);
+        exchange.output.store(output, Relaxed);
+        exchange.output_size.store(output_size, Relaxed);
+        exchange.output_len.store(0, Relaxed);
+        fits(input, input_len) && fits(output, output_size)
+    }
+
+    /// Returns the number of bytes of output of the call with this index in the present batch.
+    pub(crate) fn output_len(&self, index: usize) -> u32 {
+        self.exchanges
+            .get(index)
+            .map_or(0, |exchange| exchange.output_len.load(Relaxed))
+    }
+
+    /// Returns the number of finished calls of the present batch.
+    pub(crate) fn done(&self) -> &AtomicU32 {
+        &self.done
+    }
+
+    /// Returns input and output of the call that runs.
+    fn present(&self) -> Option<&Exchange> {
+        self.exchanges
+            .get(self.done.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Returns the address of `range` of the data; `None` if it is not within the data.
+    fn data(&self, range: Range<usize>) -> Option<NonNull<u8>> {
+        let is_inside = range.start <= range.end && range.end <= self.data_size as usize;
+        let address = self.mapping.start().as_ptr();
+        let address = address.wrapping_add(self.data_offset + range.start);
+        NonNull::new(address).filter(|_| is_inside)
+    }
+}
+
+/// Use of a ring's memory by one batch of calls. No other batch can begin until it is dropped,
+/// which is after the end of the function that runs.
+pub(crate) struct Lent(Arc<RingMemory>);
+
+impl Lent {
+    /// Lends `memory`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is lent already.
+    pub(crate) fn new(memory: &Arc<RingMemory>) -> Result<Self> {
+        if memory.is_lent.xchg(true, Acquire) {
+            return Err(EBUSY);
+        }
+        Ok(Self(memory.clone()))
+    }
+
+    /// Returns the memory.
+    pub(crate) fn memory(&self) -> &Arc<RingMemory> {
+        &self.0
+    }
+
+    /// Copies the input of the call that runs from `offset` on into `bytes`, as far as both reach.
+    /// Returns the length of the whole input.
+    pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
+        let Some(exchange) = self.0.present() else {
+            return 0;
+        };
+        let start = exchange.input.load(Relaxed) as usize;
+        let total = exchange.input_len.load(Relaxed) as usize;
+        let len = total.saturating_sub(offset).min(bytes.len());
+        let from = start.saturating_add(offset);
+        if let Some(from) = self.0.data(from..from.saturating_add(len)) {
+            // SAFETY: `memcpy` requires `len` readable and as many writable bytes that do not
+            // overlap. `data` returned the address of as many mapped bytes, and `bytes` has at
+            // least that many, in the guest's memory. Processes may change the mapped bytes
+            // meanwhile; then the guest gets old or new ones.
+            unsafe {
+                bindings::memcpy(
+                    bytes.as_mut_ptr().cast(),
+                    from.as_ptr().cast_const().cast(),
+                    len,
+                )
+            };
+        }
+        total
+    }
+
+    /// Appends `bytes` to the output of the call that runs.
+    ///
+    /// # Errors
+    ///
+    /// `ENOBUFS` if they do not fit.
+    pub(super) fn append(&self, bytes: &[u8]) -> Result {
+        let exchange = self.0.present().ok_or(ENOBUFS)?;
+        let (start, used) = (
+            exchange.output.load(Relaxed) as usize,
+            exchange.output_len.load(Relaxed) as usize,
+        );
+        let size = exchange.output_size.load(Relaxed) as usize;
+        if bytes.len() > size.saturating_sub(used) {
+            return Err(ENOBUFS);
+        }
+        let to = start + used;
+        let to = self.0.data(to..to + bytes.len()).ok_or(ENOBUFS)?;
+        // SAFETY: `memcpy` requires as many readable and writable bytes as it copies, which do not
+        // overlap. `data` returned the address of as many mapped bytes as `bytes` has, which are in
+        // the guest's memory. Processes may change the mapped bytes meanwhile; nothing in the
+        // kernel reads them.
+        unsafe { bindings::memcpy(to.as_ptr().cast(), bytes.as_ptr().cast(), bytes.len()) };
+        exchange
+            .output_len
+            .store((used + bytes.len()) as u32, Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.is_lent.store(false, Release);
+    }
+}
