@@ -536,15 +536,16 @@ unsafe fn run_batch(
                 continue;
             }
         };
-        match instance.begin(call.function, args) {
-            Ok(()) => {
-                let outcome = instance.run(&mut report);
-                if outcome != Outcome::Idle {
-                    return Ok(outcome);
-                }
+        let outcome = match instance.repeat(call.function, args, &mut report) {
+            Some(outcome) => Ok(outcome),
+            None => instance.begin(call.function, args).map(|()| instance.run(&mut report)),
+        };
+        match outcome {
+            Ok(Outcome::Idle) => {
                 call.results_len = u32::try_from(instance.results(&mut call.values)).unwrap_or(u32::MAX);
                 call.status = Status::Idle as i32;
             }
+            Ok(outcome) => return Ok(outcome),
             Err(status @ (Status::NoFunction | Status::Argument)) => call.status = status as i32,
             Err(status) => return Err(status),
         }
@@ -553,6 +554,7 @@ unsafe fn run_batch(
             break;
         }
     }
+    report(instance.usage());
     Ok(Outcome::Idle)
 }
 

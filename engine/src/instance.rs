@@ -183,6 +183,16 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
+    /// Makes a call as [`Instance::begin`] and [`Instance::run`] do, if the function is that of the
+    /// last call and nothing else is to be done. Otherwise returns `None`.
+    #[cfg(feature = "object")]
+    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], report: &mut impl FnMut(Usage)) -> Option<Outcome> {
+        match self {
+            Self::Interpreted(_) => None,
+            Self::Compiled(guest) => guest.repeat(number, args, report),
+        }
+    }
+
     /// Returns true if the host requests a checkpoint. The interpreter makes one before each
     /// function.
     #[cfg(feature = "object")]

@@ -3,7 +3,8 @@
 //! Memory of a call ring, which the kernel shares with processes.
 //!
 //! Processes may change every byte of it at any time. The kernel therefore accesses header and
-//! entries as atomics, each value once, and copies input and output as plain bytes.
+//! entries as atomics, each value once, and copies input and output as plain bytes. These are the
+//! atomics of `core`: those of the `kernel` crate call a C function for each access.
 
 use crate::{
     allocation,
@@ -22,8 +23,15 @@ use core::{
     ops::Range,
     ptr::NonNull,
     sync::atomic::{
+        AtomicBool,
+        AtomicI32,
         AtomicU32,
-        Ordering, //
+        AtomicU64,
+        Ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        }, //
     }, //
 };
 use kernel::{
@@ -38,25 +46,17 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Relaxed,
-            Release, //
-        },
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// Upper bound of the number of calls that one entry into the engine makes.
-pub(crate) const BATCH_MAX: usize = 32;
+pub(crate) const BATCH_MAX: usize = 128;
 
 /// Header of a ring: [`kwasmi_ring_header`].
 #[repr(C)]
 struct Header {
-    head: Atomic<u32>,
-    tail: Atomic<u32>,
+    head: AtomicU32,
+    tail: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Header>() == size_of::<kwasmi_ring_header>());
@@ -64,18 +64,18 @@ const _: () = assert!(size_of::<Header>() == size_of::<kwasmi_ring_header>());
 /// Entry of a ring: [`kwasmi_ring_entry`].
 #[repr(C)]
 pub(crate) struct RingEntry {
-    pub(crate) function: Atomic<u32>,
-    pub(crate) args_len: Atomic<u32>,
-    pub(crate) input: Atomic<u32>,
-    pub(crate) input_len: Atomic<u32>,
-    pub(crate) output: Atomic<u32>,
-    pub(crate) output_size: Atomic<u32>,
-    pub(crate) output_len: Atomic<u32>,
-    pub(crate) results_len: Atomic<u32>,
-    pub(crate) error: Atomic<i32>,
-    reserved: Atomic<u32>,
-    user_data: Atomic<u64>,
-    pub(crate) values: [Atomic<u64>; KWASMI_RING_VALUES as usize],
+    pub(crate) function: AtomicU32,
+    pub(crate) args_len: AtomicU32,
+    pub(crate) input: AtomicU32,
+    pub(crate) input_len: AtomicU32,
+    pub(crate) output: AtomicU32,
+    pub(crate) output_size: AtomicU32,
+    pub(crate) output_len: AtomicU32,
+    pub(crate) results_len: AtomicU32,
+    pub(crate) error: AtomicI32,
+    reserved: AtomicU32,
+    user_data: AtomicU64,
+    pub(crate) values: [AtomicU64; KWASMI_RING_VALUES as usize],
 }
 
 const _: () = assert!(size_of::<RingEntry>() == size_of::<kwasmi_ring_entry>());
@@ -85,12 +85,12 @@ const _: () = assert!(
 const _: () = assert!(PAGE_SIZE % size_of::<RingEntry>() == 0);
 
 /// Input and output of a call: ranges of the data.
-struct Exchange {
-    input: Atomic<u32>,
-    input_len: Atomic<u32>,
-    output: Atomic<u32>,
-    output_size: Atomic<u32>,
-    output_len: Atomic<u32>,
+pub(crate) struct Exchange {
+    input: AtomicU32,
+    input_len: AtomicU32,
+    output: AtomicU32,
+    output_size: AtomicU32,
+    pub(crate) output_len: AtomicU32,
 }
 
 /// Memory of a call ring.
@@ -112,7 +112,7 @@ pub(crate) struct RingMemory {
     /// [`Batch::done`](crate::ffi::Batch::done) of the present batch.
     done: AtomicU32,
     /// Set while a [`Lent`] of the memory exists.
-    is_lent: Atomic<bool>,
+    is_lent: AtomicBool,
 }
 
 impl RingMemory {
@@ -146,15 +146,15 @@ impl RingMemory {
                 data_size,
                 exchanges: [const {
                     Exchange {
-                        input: Atomic::new(0),
-                        input_len: Atomic::new(0),
-                        output: Atomic::new(0),
-                        output_size: Atomic::new(0),
-                        output_len: Atomic::new(0),
+                        input: AtomicU32::new(0),
+                        input_len: AtomicU32::new(0),
+                        output: AtomicU32::new(0),
+                        output_size: AtomicU32::new(0),
+                        output_len: AtomicU32::new(0),
                     }
                 }; BATCH_MAX],
                 done: AtomicU32::new(0),
-                is_lent: Atomic::new(false),
+                is_lent: AtomicBool::new(false),
             },
             GFP_KERNEL_ACCOUNT,
         )?)
@@ -220,45 +220,49 @@ impl RingMemory {
         self.header().head.store(head, Release);
     }
 
-    /// Returns the entry of call `number`.
-    pub(crate) fn entry(&self, number: u32) -> &RingEntry {
-        let index = (number & (self.entries - 1)) as usize;
+    /// Returns the entries of the calls from call `number` on, up to the last entry of the ring.
+    pub(crate) fn entries(&self, number: u32) -> &[RingEntry] {
         let first = self.mapping.start().as_ptr();
         let first = first.wrapping_add(KWASMI_RING_ENTRIES_OFFSET as usize);
-        let entry = first.cast::<RingEntry>().wrapping_add(index);
-        // SAFETY: By the type invariant the entry is mapped as long as `self` is borrowed, as its
-        // index is less than `entries`. It consists of atomics, so other tasks and processes may
-        // change it, and all bits are valid. The first entry is at the beginning of a page, so the
-        // pointer is aligned.
-        unsafe { &*entry }
+        let len = self.entries as usize;
+        // SAFETY: By the type invariant the entries are mapped as long as `self` is borrowed. They
+        // consist of atomics, so other tasks and processes may change them, and all bits are valid.
+        // The first entry is at the beginning of a page, so the pointer is aligned.
+        let entries = unsafe { core::slice::from_raw_parts(first.cast::<RingEntry>(), len) };
+        entries
+            .get(number as usize & (len - 1)..)
+            .unwrap_or_default()
     }
 
-    /// Sets input and output of the call with this index in the next batch. Returns false if one
-    /// of them is not within the data.
-    pub(crate) fn set_exchange(&self, index: usize, entry: &RingEntry) -> bool {
-        let Some(exchange) = self.exchanges.get(index) else {
-            return false;
-        };
-        let fits = |start: u32, len: u32| {
-            start
-                .checked_add(len)
-                .is_some_and(|end| end <= self.data_size)
-        };
-        let (input, input_len) = (entry.input.load(Relaxed), entry.input_len.load(Relaxed));
-        let (output, output_size) = (entry.output.load(Relaxed), entry.output_size.load(Relaxed));
-        exchange.input.store(input, Relaxed);
+    /// Returns places for input and output of the calls of the next batch.
+    pub(crate) fn exchanges(&self) -> &[Exchange; BATCH_MAX] {
+        &self.exchanges
+    }
+
+    /// Sets input and output of a call to those of `entry`. Returns false if one of them is not
+    /// within the data.
+    #[inline(always)]
+    pub(crate) fn set_exchange(&self, exchange: &Exchange, entry: &RingEntry) -> bool {
+        let (input_len, output_size) = (
+            entry.input_len.load(Relaxed),
+            entry.output_size.load(Relaxed),
+        );
         exchange.input_len.store(input_len, Relaxed);
-        exchange.output.store(output, Relaxed);
         exchange.output_size.store(output_size, Relaxed);
         exchange.output_len.store(0, Relaxed);
-        fits(input, input_len) && fits(output, output_size)
-    }
-
-    /// Returns the number of bytes of output of the call with this index in the present batch.
-    pub(crate) fn output_len(&self, index: usize) -> u32 {
-        self.exchanges
-            .get(index)
-            .map_or(0, |exchange| exchange.output_len.load(Relaxed))
+        if input_len == 0 && output_size == 0 {
+            return true;
+        }
+        let (input, output) = (entry.input.load(Relaxed), entry.output.load(Relaxed));
+        exchange.input.store(input, Relaxed);
+        exchange.output.store(output, Relaxed);
+        let is_inside = |start: u32, len: u32| {
+            len == 0
+                || start
+                    .checked_add(len)
+                    .is_some_and(|end| end <= self.data_size)
+        };
+        is_inside(input, input_len) && is_inside(output, output_size)
     }
 
     /// Returns the number of finished calls of the present batch.
@@ -268,8 +272,7 @@ impl RingMemory {
 
     /// Returns input and output of the call that runs.
     fn present(&self) -> Option<&Exchange> {
-        self.exchanges
-            .get(self.done.load(Ordering::Relaxed) as usize)
+        self.exchanges.get(self.done.load(Relaxed) as usize)
     }
 
     /// Returns the address of `range` of the data; `None` if it is not within the data.
@@ -292,7 +295,7 @@ impl Lent {
     ///
     /// `EBUSY` if it is lent already.
     pub(crate) fn new(memory: &Arc<RingMemory>) -> Result<Self> {
-        if memory.is_lent.xchg(true, Acquire) {
+        if memory.is_lent.swap(true, Acquire) {
             return Err(EBUSY);
         }
         Ok(Self(memory.clone()))

@@ -69,7 +69,7 @@ use core::{
     fmt::Write,
     sync::atomic::{
         AtomicU32,
-        Ordering, //
+        Ordering::Relaxed, //
     }, //
 };
 use kernel::{
@@ -82,7 +82,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::Relaxed,
         Arc,
         ArcBorrow,
         Mutex, //
@@ -197,8 +196,7 @@ impl Ring {
             if pending == 0 {
                 break;
             }
-            let count = (pending as usize).min(BATCH_MAX);
-            self.prepare(&mut state, count);
+            let count = self.prepare(&mut state, pending as usize);
             let calls = state.calls.get_mut(..count).unwrap_or_default();
             let (finished, end) = target
                 .with_turn(nanoseconds(until), |instance, turn| {
@@ -230,18 +228,20 @@ impl Ring {
         arg.write(&request).map(|()| 0)
     }
 
-    /// Copies the next `count` calls from the ring to `state`. Its memory is lent.
-    fn prepare(&self, state: &mut State, count: usize) {
-        let State { head, calls } = state;
-        for (index, call) in calls.iter_mut().take(count).enumerate() {
-            let entry = self.memory.entry(head.wrapping_add(index as u32));
+    /// Copies the next calls from the ring to `state`, at least one and at most `pending`, and
+    /// returns their number. The memory of the ring is lent.
+    fn prepare(&self, state: &mut State, pending: usize) -> usize {
+        let entries = self.memory.entries(state.head);
+        let count = pending.min(BATCH_MAX).min(entries.len());
+        let places = state.calls.iter_mut().zip(self.memory.exchanges());
+        for ((call, exchange), entry) in places.zip(entries).take(count) {
             call.function = entry.function.load(Relaxed);
             call.args_len = entry.args_len.load(Relaxed);
             let args = entry.values.iter().take(call.args_len as usize);
             for (place, value) in call.values.iter_mut().zip(args) {
                 *place = value.load(Relaxed);
             }
-            let status = if !self.memory.set_exchange(index, entry) {
+            let status = if !self.memory.set_exchange(exchange, entry) {
                 Status::Invalid
             } else if call.args_len as usize > BATCH_VALUES {
                 Status::TooBig
@@ -250,25 +250,26 @@ impl Ring {
             };
             call.status = status as i32;
         }
-        self.memory.done().store(0, Ordering::Relaxed);
+        self.memory.done().store(0, Relaxed);
+        count
     }
 
     /// Stores the results of the first `finished` calls of the batch in the ring. `last` is the
     /// error of the last of them, if it has no results.
     fn store(&self, state: &mut State, finished: u32, last: Option<Error>) {
-        for (index, call) in (0..finished).zip(&state.calls) {
-            let entry = self.memory.entry(state.head.wrapping_add(index));
-            let error = last
-                .filter(|_| index + 1 == finished)
-                .or_else(|| error(call));
+        let calls = state.calls.iter().zip(self.memory.exchanges());
+        let entries = self.memory.entries(state.head);
+        for (number, ((call, exchange), entry)) in (1..=finished).zip(calls.zip(entries)) {
+            let error = last.filter(|_| number == finished).or_else(|| error(call));
             let len = if error.is_none() { call.results_len } else { 0 };
             for (place, value) in entry.values.iter().zip(&call.values).take(len as usize) {
                 place.store(*value, Relaxed);
             }
             entry.results_len.store(len, Relaxed);
-            let output_len = self.memory.output_len(index as usize);
+            let output_len = exchange.output_len.load(Relaxed);
             entry.output_len.store(output_len, Relaxed);
-            entry.error.store(error.map_or(0, Error::to_errno), Relaxed);
+            let errno = error.map_or(0, Error::to_errno);
+            entry.error.store(errno, Relaxed);
         }
         state.head = state.head.wrapping_add(finished);
         self.memory.publish(state.head);
@@ -349,7 +350,7 @@ impl Instance {
         } else {
             self.begin_first(&mut inner, calls, done)
         };
-        let index = done.load(Ordering::Relaxed);
+        let index = done.load(Relaxed);
         let is_interrupted = matches!(ran, Err(error) if error == ERESTARTSYS);
         match ran {
             Ok(After::Idle) => {}
@@ -417,23 +418,26 @@ impl Instance {
                 ran => return ran,
             }
         }
-        done.store(1, Ordering::Relaxed);
+        done.store(1, Relaxed);
         Ok(After::Idle)
     }
 
     /// Counts and records `calls`, which have finished and were begun at `begin`.
     fn count(&self, calls: &[BatchCall], is_alike: bool, begin: Instant<Monotonic>) {
-        // `begin_first` has counted and recorded its call.
-        if is_alike {
-            self.runner.count_calls(calls.len() as u32);
-            for call in calls {
+        let mut returned = 0;
+        for call in calls {
+            // `begin_first` has recorded its call.
+            if is_alike {
                 trace::call(self.runner.number(), call.function);
             }
+            returned += u32::from(error(call).is_none());
         }
-        let returned = calls.iter().filter(|call| error(call).is_none()).count();
+        if is_alike {
+            self.runner.count_calls(calls.len() as u32);
+        }
         if returned > 0 {
             let time = begin.elapsed().as_nanos() as u64;
-            self.runner.usage().count_calls(returned as u32, time);
+            self.runner.usage().count_calls(returned, time);
         }
     }
 }

@@ -821,7 +821,7 @@ struct kwasmi_ring_header {
  *
  * EINVAL	No function has this number, or `args_len` is not its number of parameters.
  * E2BIG	`args_len` exceeds KWASMI_RING_VALUES.
- * EFAULT	`input` or `output` is not within the data.
+ * EFAULT	The input or the buffer for the output is not empty, and not within the data.
  * ECONNRESET	The guest has ended during the call, or the instance was freed.
  * EINPROGRESS	`timeout` has passed, or a fatal signal is pending. The function runs on.
  */
@@ -843,7 +843,7 @@ struct kwasmi_ring_entry {
 /*
  * KWASMI_IOC_RING_RUN on a ring fd runs the calls between `head` and `tail` in order, also those
  * that other threads add meanwhile. They run as by KWASMI_IOC_CALL. Every few milliseconds, and at
- * least every 32 calls, the thread lets callers that wait go first. Successive calls on a pool may
+ * least every 128 calls, the thread lets callers that wait go first. Successive calls on a pool may
  * run on different instances.
  *
  * The ioctl returns 0 if all calls have finished, if a guest has ended during a call (`ended` is 1),
@@ -925,7 +925,7 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls that wait for their turn; a ring counts as one */
 /*
  * Histogram of the durations of calls whose functions have returned: by KWASMI_IOC_CALL, from the
- * entry of the ioctl to the result, waiting included; by KWASMI_IOC_RING_RUN, the mean of up to 32
+ * entry of the ioctl to the result, waiting included; by KWASMI_IOC_RING_RUN, the mean of up to 128
  * calls. Number `index` counts durations of more than
  * 512 << index and at most 1024 << index nanoseconds; number 0 counts all of at most 1024; number
  * 25, the last one, has no upper bound. `label` is the upper bound in decimal, or "+Inf".

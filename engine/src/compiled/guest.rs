@@ -115,8 +115,14 @@ pub struct Guest<H: Host + 'static> {
     trap: Option<String>,
     /// Functions to call, in order, by their indices.
     entries: Vec<(u32, Entry)>,
-    /// Arguments of [`Entry::Invoked`].
-    args: Vec<u64>,
+    /// Number of the function that [`Guest::begin`] has prepared, whose types `args` and `results`
+    /// have.
+    begun: Option<u32>,
+    /// Number of the function that [`Guest::repeat`] can call: that of `begun`, while the guest is
+    /// idle and has ticks and a stack.
+    repeatable: Option<u32>,
+    /// Arguments of [`Entry::Invoked`]: whether they have 64 bits, and their bits.
+    args: Vec<(bool, u64)>,
     /// Results of [`Entry::Invoked`], once it has returned: whether they have 64 bits, and their
     /// bits.
     results: Vec<(bool, u64)>,
@@ -170,7 +176,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             let (index, ty) = native.invoked(invocation)?;
             let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
             invoked = Some(index);
-            args = ty.params.iter().zip(invocation.args).map(|(ty, arg)| narrowed(is_wide(ty), *arg)).collect();
+            args = ty.params.iter().zip(invocation.args).map(|(ty, arg)| (is_wide(ty), *arg)).collect();
             results = ty.results.iter().map(|ty| (is_wide(ty), 0)).collect();
         }
         let entries = native.entries(&functions, invoked);
@@ -207,6 +213,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             memory_peak,
             trap,
             entries,
+            begun: None,
+            repeatable: None,
             args,
             results,
             has_returned,
@@ -254,6 +262,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     pub(crate) fn rest(&mut self) -> bool {
         let is_idle = matches!(self.progress, Progress::Idle);
         if is_idle {
+            self.repeatable = None;
             self.stack = None;
         }
         is_idle
@@ -273,6 +282,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// Records whether the ticks that were started go on.
     pub(crate) fn keep_ticks(&mut self, has_ticks: bool) {
         self.has_ticks &= has_ticks;
+        if !has_ticks {
+            self.repeatable = None;
+        }
     }
 
     /// Begins a call of a reactor that is idle: [`Guest::run`] runs the function with the number
@@ -285,23 +297,76 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// [`Status::Limited`] if the reactor rests and its stack cannot be allocated.
     pub(crate) fn begin(&mut self, number: u32, args: &[u64]) -> Result<(), Status> {
         let Progress::Idle = self.progress else { return Err(Status::NoFunction) };
-        let (index, ty) = self.native.called(number).ok_or(Status::NoFunction)?;
-        if ty.params.len() != args.len() {
+        if self.begun != Some(number) {
+            self.prepare(number)?;
+        }
+        if self.args.len() != args.len() {
             return Err(Status::Argument);
         }
         if self.stack.is_none() {
             self.stack = Some(GuestStack::new(self.native.stack).map_err(|error| error.status().0)?);
         }
-        let is_wide = |ty: &ValType| is_wide(*ty).unwrap_or(true);
-        self.args.clear();
-        self.args.extend(ty.params.iter().zip(args).map(|(ty, arg)| narrowed(is_wide(ty), *arg)));
-        self.results.clear();
-        self.results.extend(ty.results.iter().map(|ty| (is_wide(ty), 0)));
-        self.entries.clear();
-        self.entries.push((index, Entry::Invoked));
+        for ((_, place), arg) in self.args.iter_mut().zip(args) {
+            *place = *arg;
+        }
         self.has_returned = false;
+        self.repeatable = None;
         self.progress = Progress::Call(0);
         Ok(())
+    }
+
+    /// Prepares calls of the function with the number `number`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoFunction`] if there is no such function.
+    fn prepare(&mut self, number: u32) -> Result<(), Status> {
+        self.repeatable = None;
+        let (index, ty) = self.native.called(number).ok_or(Status::NoFunction)?;
+        let typed = |ty: &ValType| (is_wide(*ty).unwrap_or(true), 0);
+        self.args.clear();
+        self.args.extend(ty.params.iter().map(typed));
+        self.results.clear();
+        self.results.extend(ty.results.iter().map(typed));
+        self.entries.clear();
+        self.entries.push((index, Entry::Invoked));
+        self.begun = Some(number);
+        Ok(())
+    }
+
+    /// Makes a call of the function of the last call, as [`Guest::begin`] and [`Guest::run`] do, but
+    /// without what they need not do again. `None` if it must be made by them.
+    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], report: &mut impl FnMut(Usage)) -> Option<Outcome> {
+        if self.repeatable != Some(number) || self.args.len() != args.len() {
+            return None;
+        }
+        let (stack, (function, _)) = (self.stack.as_mut()?, self.entries.first()?);
+        for (index, ((is_wide, _), arg)) in self.args.iter().zip(args).enumerate() {
+            self.instance.set_arg(index, narrowed(*is_wide, *arg));
+        }
+        stack.prepare(&self.native.code, *function, self.native.declarations.imported, &mut self.instance);
+        let number = self.switch(0);
+        match native::returned(&self.instance, number) {
+            Some(first) if self.instance.uncaught().is_none() => {
+                self.take_results(first);
+                self.has_returned = true;
+                Some(Outcome::Idle)
+            }
+            _ => {
+                self.has_returned = false;
+                self.repeatable = None;
+                self.progress = Progress::Within(0, native::request(&self.instance, number));
+                Some(self.proceed(report))
+            }
+        }
+    }
+
+    /// Keeps the results of a function, of which the first is `first`. The others are in the
+    /// context.
+    fn take_results(&mut self, first: u64) {
+        for (index, (is_wide, result)) in self.results.iter_mut().enumerate() {
+            *result = narrowed(*is_wide, if index == 0 { first } else { self.instance.arg(index) });
+        }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -339,9 +404,17 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             }
             self.has_ticks = true;
         }
-        let outcome = self.execute(&mut report);
+        self.proceed(&mut report)
+    }
+
+    /// Runs the guest until it ends or the host wants a pause, and ends the ticks unless the guest
+    /// is an idle reactor.
+    fn proceed(&mut self, report: &mut impl FnMut(Usage)) -> Outcome {
+        let outcome = self.execute(report);
         // The next call of a reactor finds the ticks there.
-        if outcome != Outcome::Idle {
+        if outcome == Outcome::Idle {
+            self.repeatable = self.begun;
+        } else {
             // Without ticks to start, the call does not fail.
             let _ = KernelHost::new().tick(None);
             self.has_ticks = false;
@@ -370,8 +443,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                     Some((function, kind)) => {
                         let imported = self.native.declarations.imported;
                         if kind == Entry::Invoked {
-                            for (index, arg) in self.args.iter().enumerate() {
-                                self.instance.set_arg(index, *arg);
+                            for (index, (is_wide, arg)) in self.args.iter().enumerate() {
+                                self.instance.set_arg(index, narrowed(*is_wide, *arg));
                             }
                         }
                         let Some(stack) = &mut self.stack else {
@@ -391,11 +464,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                         self.trap = Some(self.native.program.uncaught(tag));
                         break Progress::Ended(OTHER_TRAP);
                     }
-                    // The other results are in the context.
                     if self.entries.get(entry).is_some_and(|(_, kind)| *kind == Entry::Invoked) {
-                        for (index, (is_wide, result)) in self.results.iter_mut().enumerate() {
-                            *result = narrowed(*is_wide, if index == 0 { first } else { self.instance.arg(index) });
-                        }
+                        self.take_results(first);
                     }
                     break Progress::Call(entry.saturating_add(1));
                 }
@@ -506,6 +576,13 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// Runs the guest on its stack until it makes a request; the helper that it waits for returns
     /// `result`.
     fn resume(&mut self, result: u64) -> Request {
+        let number = self.switch(result);
+        native::request(&self.instance, number)
+    }
+
+    /// Runs the guest as [`Guest::resume`] does. Returns the number of the request.
+    #[inline(always)]
+    fn switch(&mut self, result: u64) -> u64 {
         let context = self.instance.context_pointer();
         let guest = ptr::from_mut(self);
         // Quick forms are made for this host.
@@ -517,8 +594,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         // SAFETY: The context is that of the instance, whose stack was prepared before the guest's
         // first request. `address` is that of this guest or 0. Neither the instance nor the guest
         // is used here until `resume` returns.
-        let number = unsafe { native::resume(context, result) };
-        native::request(&self.instance, number)
+        unsafe { native::resume(context, result) }
     }
 
     /// Returns what helpers work on.

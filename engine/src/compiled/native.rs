@@ -369,6 +369,13 @@ pub(crate) unsafe fn resume(context: *mut u64, result: u64) -> u64 {
     unsafe { kwasmi_guest_resume(context, result) }
 }
 
+/// Returns the first result of the outermost function of `instance`, if the request with this number
+/// tells that it has returned.
+#[inline(always)]
+pub(crate) fn returned(instance: &HostInstance, number: u64) -> Option<u64> {
+    (number == DONE).then(|| instance.private(Private::argument(0)))
+}
+
 /// Returns the request of `instance` with this number.
 pub(crate) fn request(instance: &HostInstance, number: u64) -> Request {
     let argument = |index: usize| instance.private(Private::argument(index));

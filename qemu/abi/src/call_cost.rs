@@ -18,7 +18,10 @@ use crate::{
     },
     ring::Ring,
 };
-use kwasmi::uapi;
+use kwasmi::uapi::{
+    self,
+    kwasmi_ring_entry, //
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -30,7 +33,7 @@ use std::{
 const CALLS: u32 = 20_000;
 
 /// Number of calls that a ring makes in one ioctl.
-const RING_CALLS: u32 = 256;
+const RING_CALLS: u32 = 1000;
 
 /// Number of guests and processes of one measurement.
 const STARTS: u32 = 300;
@@ -99,17 +102,16 @@ pub(crate) fn tests(tests: &mut Tests) {
             assert_eq!(call(fd, uapi::IOC_CALL, &mut request), Ok(0));
             assert_eq!(request.returned, 1);
         });
-        let nothing = request.function;
-        let ring = Ring::new(fd, RING_CALLS, 0);
+        let nothing = kwasmi_ring_entry { function: request.function, ..kwasmi_ring_entry::default() };
+        let ring = Ring::new(fd, RING_CALLS.next_power_of_two(), 0);
         let many = cost(CALLS / RING_CALLS, || {
-            for _ in 0..RING_CALLS {
-                ring.push_call(nothing, &[]);
-            }
+            ring.push_many(&nothing, RING_CALLS);
             assert_eq!(ring.run(), Ok(()));
         }) / f64::from(RING_CALLS);
         println!("# call by a ring {many:.0}: {:.2}", many / getppid);
         println!("# getppid {getppid:.0}, refused ioctl {refused:.0}, empty call {empty:.0}: {:.2}", empty / getppid);
         assert!(empty < 10.0 * getppid, "{empty} for {getppid}");
+        assert!(many < getppid, "{many} for {getppid}");
         served.kill();
     });
     tests.add("a guest of a loaded module starts and ends in a fraction of the instructions of a process", || {

@@ -81,6 +81,7 @@ use std::{
         Arc,
         atomic::{
             AtomicBool,
+            AtomicI32,
             AtomicU32,
             AtomicU64,
             Ordering, //
@@ -126,6 +127,25 @@ fn map(fd: &OwnedFd, len: usize, protection: i32, flags: i32, offset: i64) -> Re
 
 const ACCESS: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
+/// Fields of `struct kwasmi_ring_entry`.
+#[repr(C)]
+struct Fields {
+    function: AtomicU32,
+    args_len: AtomicU32,
+    input: AtomicU32,
+    input_len: AtomicU32,
+    output: AtomicU32,
+    output_size: AtomicU32,
+    output_len: AtomicU32,
+    results_len: AtomicU32,
+    error: AtomicI32,
+    reserved: AtomicU32,
+    user_data: AtomicU64,
+    values: [AtomicU64; 10],
+}
+
+const _: () = assert!(size_of::<Fields>() == size_of::<kwasmi_ring_entry>());
+
 /// A ring and its mapping, without any check.
 pub(crate) struct Ring {
     fd: OwnedFd,
@@ -170,29 +190,47 @@ impl Ring {
         uapi::KWASMI_RING_ENTRIES_OFFSET as usize + (number % self.entries) as usize * size_of::<kwasmi_ring_entry>()
     }
 
+    /// Returns the entry of a call.
+    fn fields(&self, number: u32) -> &Fields {
+        let entry = self.entry(number);
+        assert!(entry + size_of::<Fields>() <= self.size);
+        // SAFETY: The address is mapped and aligned. The kernel and all threads access the fields as
+        // atomics.
+        unsafe { &*std::ptr::with_exposed_provenance::<Fields>(self.address + entry) }
+    }
+
+    /// Fills in the entry of call `number`.
+    fn fill(&self, number: u32, call: &kwasmi_ring_entry) {
+        let fields = self.fields(number);
+        fields.function.store(call.function, Ordering::Relaxed);
+        fields.args_len.store(call.args_len, Ordering::Relaxed);
+        fields.input.store(call.input, Ordering::Relaxed);
+        fields.input_len.store(call.input_len, Ordering::Relaxed);
+        fields.output.store(call.output, Ordering::Relaxed);
+        fields.output_size.store(call.output_size, Ordering::Relaxed);
+        for (place, value) in fields.values.iter().zip(&call.values).take(call.args_len as usize) {
+            place.store(*value, Ordering::Relaxed);
+        }
+    }
+
     /// Adds a call.
     fn push(&self, call: &kwasmi_ring_entry) {
         let number = self.tail().load(Ordering::Relaxed);
-        let entry = self.entry(number);
-        for (field, value) in [
-            (offset_of!(kwasmi_ring_entry, function), call.function),
-            (offset_of!(kwasmi_ring_entry, args_len), call.args_len),
-            (offset_of!(kwasmi_ring_entry, input), call.input),
-            (offset_of!(kwasmi_ring_entry, input_len), call.input_len),
-            (offset_of!(kwasmi_ring_entry, output), call.output),
-            (offset_of!(kwasmi_ring_entry, output_size), call.output_size),
-        ] {
-            self.word(entry + field).store(value, Ordering::Relaxed);
-        }
-        for (index, value) in call.values.iter().enumerate().take(call.args_len as usize) {
-            let field = offset_of!(kwasmi_ring_entry, values) + 8 * index;
-            self.wide(entry + field).store(*value, Ordering::Relaxed);
-        }
+        self.fill(number, call);
         self.tail().store(number.wrapping_add(1), Ordering::Release);
     }
 
+    /// Adds `count` calls.
+    pub(crate) fn push_many(&self, call: &kwasmi_ring_entry, count: u32) {
+        let first = self.tail().load(Ordering::Relaxed);
+        for index in 0..count {
+            self.fill(first.wrapping_add(index), call);
+        }
+        self.tail().store(first.wrapping_add(count), Ordering::Release);
+    }
+
     /// Adds a call of `function` with `args`.
-    pub(crate) fn push_call(&self, function: u32, args: &[u64]) {
+    fn push_call(&self, function: u32, args: &[u64]) {
         let mut call =
             kwasmi_ring_entry { function, args_len: u32::try_from(args.len()).expect("few"), ..Default::default() };
         call.values[..args.len()].copy_from_slice(args);
@@ -201,9 +239,9 @@ impl Ring {
 
     /// Returns the error of a finished call, and its first result.
     fn result(&self, number: u32) -> Result<u64, i32> {
-        let entry = self.entry(number);
-        let error = self.word(entry + offset_of!(kwasmi_ring_entry, error)).load(Ordering::Relaxed).cast_signed();
-        let value = self.wide(entry + offset_of!(kwasmi_ring_entry, values)).load(Ordering::Relaxed);
+        let fields = self.fields(number);
+        let error = fields.error.load(Ordering::Relaxed);
+        let value = fields.values[0].load(Ordering::Relaxed);
         if error == 0 { Ok(value) } else { Err(-error) }
     }
 
@@ -467,10 +505,10 @@ fn refusals(tests: &mut Tests) {
             (kwasmi_ring_entry { args_len: u32::MAX, ..valid }, Err(libc::E2BIG)),
             (kwasmi_ring_entry { input_len: 4097, ..valid }, Err(libc::EFAULT)),
             (kwasmi_ring_entry { input: 1, input_len: u32::MAX, ..valid }, Err(libc::EFAULT)),
-            (kwasmi_ring_entry { input: 4097, ..valid }, Err(libc::EFAULT)),
+            (kwasmi_ring_entry { input: 4096, input_len: 1, ..valid }, Err(libc::EFAULT)),
             (kwasmi_ring_entry { output: 4095, output_size: 2, ..valid }, Err(libc::EFAULT)),
             (kwasmi_ring_entry { output: u32::MAX, output_size: u32::MAX, ..valid }, Err(libc::EFAULT)),
-            (kwasmi_ring_entry { input: 4096, output: 4095, output_size: 1, ..valid }, Ok(2)),
+            (kwasmi_ring_entry { input: 9999, output: 4095, output_size: 1, ..valid }, Ok(2)),
         ];
         for (call, _) in &calls {
             ring.push(call);
