@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -430,6 +431,22 @@ static struct kwasmi_value from_word(uint64_t word, uint32_t type)
 	return value;
 }
 
+/* Stores how a guest ended during a call. `ending` may be NULL. */
+static void end_call(struct kwasmi_ending *ending, uint32_t status, uint32_t code, uint64_t limit_value,
+		     uint32_t text_len)
+{
+	if (!ending)
+		return;
+	end_text(ending->text, text_len);
+	ending->status = status;
+	ending->code = code;
+	ending->limit_value = limit_value;
+	ending->fuel_used = 0;
+	ending->memory_peak = 0;
+	ending->heap_peak = 0;
+	ending->stack_peak = 0;
+}
+
 int kwasmi_function_call(int service, const struct kwasmi_export *function, const struct kwasmi_value *args,
 			 size_t args_len, struct kwasmi_value *results, struct kwasmi_exchange *exchange)
 {
@@ -473,16 +490,7 @@ int kwasmi_function_call(int service, const struct kwasmi_export *function, cons
 	if (result)
 		return result;
 	if (!call.returned) {
-		if (ending) {
-			end_text(ending->text, call.log_len);
-			ending->status = call.status;
-			ending->code = call.code;
-			ending->limit_value = call.limit_value;
-			ending->fuel_used = 0;
-			ending->memory_peak = 0;
-			ending->heap_peak = 0;
-			ending->stack_peak = 0;
-		}
+		end_call(ending, call.status, call.code, call.limit_value, call.log_len);
 		return KWASMI_CALL_ENDED;
 	}
 	for (uint32_t at = 0; at < function->results_len; at++)
@@ -490,6 +498,105 @@ int kwasmi_function_call(int service, const struct kwasmi_export *function, cons
 	if (exchange)
 		exchange->output_len = call.output_len;
 	return KWASMI_CALL_RETURNED;
+}
+
+int kwasmi_ring_open(int service, uint32_t entries, uint32_t data_size, struct kwasmi_call_ring *ring)
+{
+	struct kwasmi_ring request = {0};
+	char *map;
+	int fd;
+
+	request.entries = entries;
+	request.data_size = data_size;
+	fd = control(service, KWASMI_IOC_RING, &request);
+	if (fd < 0)
+		return fd;
+	map = mmap(NULL, (size_t)request.map_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	ring->fd = fd;
+	ring->header = (void *)map;
+	ring->entries = (void *)(map + KWASMI_RING_ENTRIES_OFFSET);
+	ring->data = map + request.data_offset;
+	ring->map_size = (size_t)request.map_size;
+	ring->entries_len = entries;
+	ring->tail = 0;
+	ring->taken = 0;
+	return 0;
+}
+
+void kwasmi_ring_close(struct kwasmi_call_ring *ring)
+{
+	munmap(ring->header, ring->map_size);
+	close(ring->fd);
+	ring->fd = -1;
+}
+
+int kwasmi_ring_add(struct kwasmi_call_ring *ring, const struct kwasmi_ring_entry *call)
+{
+	struct kwasmi_ring_entry *entry = &ring->entries[ring->tail & (ring->entries_len - 1)];
+
+	if (ring->tail - ring->taken >= ring->entries_len)
+		return -EAGAIN;
+	if (call->args_len > KWASMI_RING_VALUES)
+		return -E2BIG;
+	entry->function = call->function;
+	entry->args_len = call->args_len;
+	entry->input = call->input;
+	entry->input_len = call->input_len;
+	entry->output = call->output;
+	entry->output_size = call->output_size;
+	entry->user_data = call->user_data;
+	for (uint32_t at = 0; at < call->args_len; at++)
+		entry->values[at] = call->values[at];
+	__atomic_store_n(&ring->header->tail, ++ring->tail, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Returns true if all calls have finished. */
+static int is_idle(const struct kwasmi_call_ring *ring)
+{
+	uint32_t tail = __atomic_load_n(&ring->header->tail, __ATOMIC_RELAXED);
+
+	return __atomic_load_n(&ring->header->head, __ATOMIC_ACQUIRE) == tail;
+}
+
+int kwasmi_ring_run(const struct kwasmi_call_ring *ring, uint64_t timeout, struct kwasmi_ending *ending)
+{
+	struct kwasmi_ring_run run = {0};
+	uint64_t whole = timeout ? timeout : KWASMI_UNLIMITED, begin = now();
+
+	if (ending) {
+		run.log = address(ending->text);
+		run.log_size = KWASMI_TEXT_SIZE - 1;
+	}
+	/* The ioctl returns before all calls have finished if the thread must return to userspace. */
+	while (!is_idle(ring)) {
+		uint64_t elapsed = now() - begin;
+		int result;
+
+		run.timeout = whole == KWASMI_UNLIMITED ? whole : whole - (elapsed < whole ? elapsed : whole);
+		result = control_within(ring->fd, KWASMI_IOC_RING_RUN, &run, &run.timeout);
+		if (result)
+			return result;
+		if (run.ended) {
+			end_call(ending, run.status, run.code, run.limit_value, run.log_len);
+			return KWASMI_CALL_ENDED;
+		}
+	}
+	return KWASMI_CALL_RETURNED;
+}
+
+int kwasmi_ring_take(struct kwasmi_call_ring *ring, struct kwasmi_ring_entry *call)
+{
+	if (__atomic_load_n(&ring->header->head, __ATOMIC_ACQUIRE) == ring->taken)
+		return 0;
+	*call = ring->entries[ring->taken++ & (ring->entries_len - 1)];
+	return 1;
 }
 
 enum kwasmi_ran kwasmi_call_ran(int result)

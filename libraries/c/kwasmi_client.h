@@ -11,6 +11,7 @@
  *      |  kwasmi_service_find()      --> service fd
  *      |  |  kwasmi_function_find()         looks up an exported function
  *      |  |  kwasmi_function_call()         calls the function
+ *      |  |  kwasmi_ring_open()             makes many calls with one ioctl
  *
  * Each object is a descriptor (close-on-exec), which close(2) closes. Functions that
  * can fail return 0 or a positive value on success, and a negative error number such as -ENOENT on
@@ -245,6 +246,52 @@ struct kwasmi_exchange {
  */
 int kwasmi_function_call(int service, const struct kwasmi_export *function, const struct kwasmi_value *args,
 			 size_t args_len, struct kwasmi_value *results, struct kwasmi_exchange *exchange);
+
+/*
+ * Call ring: see "Call rings" in kwasmi.h. One thread at a time adds calls and takes results; another
+ * one may run the calls meanwhile. Programs access the data directly.
+ */
+struct kwasmi_call_ring {
+	int fd;
+	struct kwasmi_ring_header *header;
+	struct kwasmi_ring_entry *entries;
+	void *data;			/* input and output of the calls */
+	size_t map_size;		/* bytes */
+	uint32_t entries_len;		/* number of entries */
+	uint32_t tail;			/* number of calls that were added; it wraps around */
+	uint32_t taken;			/* number of calls whose results were taken; it wraps around */
+};
+
+/*
+ * Creates and maps a ring of calls of a service or an instance, with `entries` entries, a power of two,
+ * and `data_size` bytes of data. The errors are those of KWASMI_IOC_RING and mmap(2).
+ */
+int kwasmi_ring_open(int service, uint32_t entries, uint32_t data_size, struct kwasmi_call_ring *ring);
+
+/* Closes and unmaps a ring. */
+void kwasmi_ring_close(struct kwasmi_call_ring *ring);
+
+/*
+ * Adds a call. The caller sets `function`, `args_len`, `values`, the input and the output, and
+ * `user_data`; the functions of struct kwasmi_value do not apply: a value is the bits of the number.
+ *
+ * -EAGAIN	The results of as many calls as the ring has entries are not taken.
+ * -E2BIG	`args_len` exceeds KWASMI_RING_VALUES.
+ */
+int kwasmi_ring_add(struct kwasmi_call_ring *ring, const struct kwasmi_ring_entry *call);
+
+/*
+ * Runs the calls of a ring in this thread until all have finished (0), or a guest has ended during a
+ * call (KWASMI_CALL_ENDED), for at most `timeout` nanoseconds (0 or KWASMI_UNLIMITED: no timeout).
+ * `ending` may be NULL. The errors are those of KWASMI_IOC_RING_RUN.
+ */
+int kwasmi_ring_run(const struct kwasmi_call_ring *ring, uint64_t timeout, struct kwasmi_ending *ending);
+
+/*
+ * Takes the next call that has finished, with its results, and returns 1; returns 0 if there is none.
+ * `error` of the call is 0, or a negative error number as in struct kwasmi_ring_entry.
+ */
+int kwasmi_ring_take(struct kwasmi_call_ring *ring, struct kwasmi_ring_entry *call);
 
 /* Whether a function ran. */
 enum kwasmi_ran {

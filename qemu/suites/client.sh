@@ -29,6 +29,7 @@ examples() {
 
 check "a call passes numbers of all types" fresh numbers
 check "an empty call is one ioctl" fresh one-ioctl
+check "a ring makes many calls with one ioctl" fresh ring
 check "a call passes bytes" words
 check "unknown services and functions are errors" unknown
 check "arguments of wrong types are refused before the call" fresh wrong-types

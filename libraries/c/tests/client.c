@@ -163,6 +163,50 @@ static void one_ioctl(void)
 	EXPECT_EQUAL(calls + 1, counter(service, KWASMI_COUNTER_CALLS));
 }
 
+/* Adds calls of `add` to a ring, runs them with one ioctl, and checks their results. */
+static void ring(void)
+{
+	int service = find("sum");
+	struct kwasmi_export adds = function(service, "add"), traps = function(service, "trap");
+	struct kwasmi_ring_entry call = {0}, taken;
+	struct kwasmi_call_ring calls;
+	struct kwasmi_ending ending;
+
+	EXPECT_EQUAL(-EINVAL, kwasmi_ring_open(service, 3, 0, &calls));
+	EXPECT_EQUAL(0, kwasmi_ring_open(service, 64, 4096, &calls));
+	EXPECT_EQUAL(0, kwasmi_ring_take(&calls, &taken));
+	call.args_len = KWASMI_RING_VALUES + 1;
+	EXPECT_EQUAL(-E2BIG, kwasmi_ring_add(&calls, &call));
+	call.function = adds.function;
+	call.args_len = 1;
+	call.values[0] = 1;
+	for (uint64_t at = 0; at < 64; at++) {
+		call.user_data = at;
+		EXPECT_EQUAL(0, kwasmi_ring_add(&calls, &call));
+	}
+	EXPECT_EQUAL(-EAGAIN, kwasmi_ring_add(&calls, &call));
+	ioctls = 0;
+	EXPECT_EQUAL(0, kwasmi_ring_run(&calls, 0, NULL));
+	EXPECT(ioctls <= 2);
+	for (uint64_t at = 0; at < 64; at++) {
+		EXPECT_EQUAL(1, kwasmi_ring_take(&calls, &taken));
+		EXPECT_EQUAL(0, taken.error);
+		EXPECT_EQUAL(1, taken.results_len);
+		EXPECT_EQUAL(at, taken.user_data);
+		EXPECT_EQUAL(at + 1, taken.values[0]);
+	}
+	EXPECT_EQUAL(0, kwasmi_ring_take(&calls, &taken));
+	call.function = traps.function;
+	call.args_len = 0;
+	EXPECT_EQUAL(0, kwasmi_ring_add(&calls, &call));
+	EXPECT_EQUAL(KWASMI_CALL_ENDED, kwasmi_ring_run(&calls, 0, &ending));
+	EXPECT_EQUAL(KWASMI_TRAPPED, ending.status);
+	EXPECT(strstr(ending.text, "unreachable"));
+	EXPECT_EQUAL(1, kwasmi_ring_take(&calls, &taken));
+	EXPECT_EQUAL(-ECONNRESET, taken.error);
+	kwasmi_ring_close(&calls);
+}
+
 static void bytes(void)
 {
 	static const char text[] = "two one two", lines[] = "2 two\n1 one\n";
@@ -415,6 +459,7 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{"numbers", numbers},	{"one-ioctl", one_ioctl},   {"bytes", bytes},
+	{"ring", ring},
 	{"unknown", unknown},	{"wrong-types", wrong_types}, {"not-begun", not_begun},
 	{"runs-on", runs_on},	{"supervisor-killed", supervisor_killed},
 	{"trap", trap},		{"wait", wait_and_ending},  {"spawn", spawn},
