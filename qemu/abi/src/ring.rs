@@ -422,7 +422,7 @@ fn order(tests: &mut Tests) {
         let compute = number(&served.instance, "compute");
         let ring = Arc::new(Ring::new(&served.instance, 512, 0));
         for _ in 0..512 {
-            ring.push_call(compute, &[scale::iterations(50_000).into()]);
+            ring.push_call(compute, &[50_000]);
         }
         let running = ring.clone();
         let runner = thread::spawn(move || running.run());
