@@ -509,7 +509,7 @@ unsafe fn run(args: &mut RunArgs) -> Status {
     }
 }
 
-/// Makes the calls of `batch` until the host requests a checkpoint, or one does not return.
+/// Makes the calls of `batch` until they have taken a few milliseconds, or one does not return.
 ///
 /// # Errors
 ///
@@ -528,6 +528,7 @@ unsafe fn run_batch(
     let calls = unsafe { slice::from_raw_parts_mut(batch.calls, batch.len as usize) };
     // SAFETY: `done` is valid by this function's safety requirement.
     let done = unsafe { &*batch.done };
+    let slices = instance.slices();
     for (call, next) in calls.iter_mut().zip(1..) {
         let args = match call.values.get(..call.args_len as usize) {
             Some(args) if call.status == Status::Ok as i32 => args,
@@ -550,7 +551,7 @@ unsafe fn run_batch(
             Err(status) => return Err(status),
         }
         done.store(next, Ordering::Relaxed);
-        if instance.is_checkpoint_requested() {
+        if instance.is_checkpoint_requested() || instance.slices() != slices {
             break;
         }
     }

@@ -619,7 +619,7 @@ pub struct RunArgs {
     /// returns [`Status::NoMemory`] or [`Status::Limited`] if the stack cannot be allocated.
     pub call: *const Call,
     /// Calls to begin in place of `call`, of a reactor that is idle; null for none. The operation
-    /// returns [`Status::Idle`] before the last call if the host requests a checkpoint.
+    /// returns [`Status::Idle`] before the last call if the calls have taken a few milliseconds.
     pub batch: *const Batch,
     /// Set to begin `call` without running it. The operation returns [`Status::Interrupted`].
     pub only_begins: bool,

@@ -3,7 +3,10 @@
 //! Instances: one guest each, which the interpreter or machine code runs.
 
 #[cfg(feature = "object")]
-use crate::compiled::guest::Guest;
+use crate::{
+    compiled::guest::Guest,
+    interpreted::SLICE, //
+};
 use crate::{
     ffi::{
         InstanceLimits,
@@ -193,8 +196,17 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Returns true if the host requests a checkpoint. The interpreter makes one before each
-    /// function.
+    /// Returns a number that changes while the guest runs, every few milliseconds.
+    #[cfg(feature = "object")]
+    pub(crate) fn slices(&self) -> u64 {
+        match self {
+            Self::Interpreted(instance) => instance.usage().fuel / SLICE,
+            Self::Compiled(guest) => guest.checkpoints(),
+        }
+    }
+
+    /// Returns true if the host requests a checkpoint between two functions. The interpreter makes
+    /// one before each function.
     #[cfg(feature = "object")]
     pub(crate) fn is_checkpoint_requested(&mut self) -> bool {
         match self {

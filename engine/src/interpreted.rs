@@ -66,7 +66,7 @@ use wasmi::{
 
 /// Fuel of one slice, about one unit an instruction. A slice takes well under a millisecond at
 /// native speed.
-const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
+pub(crate) const SLICE: u64 = if cfg!(feature = "fuzzing") { 1_000 } else { 100_000 };
 
 /// Progress of a guest.
 enum Progress {

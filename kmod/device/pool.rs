@@ -115,7 +115,7 @@ impl AnonFile for PoolFile {
             }
             FUNCTION => this.pool.function(&arg),
             CALL => this.pool.call(&arg),
-            RING => Ring::create(Callee::Target(Target::Pool(this.pool.clone())), &arg),
+            RING => Ring::create(Callee::Pool(this.pool.clone()), &arg),
             _ => Err(ENOTTY),
         }
     }

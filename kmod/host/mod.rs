@@ -11,6 +11,7 @@ mod directory;
 mod engine_memory;
 mod files;
 mod linear_memory;
+mod locked_memory;
 mod memory_cgroup;
 mod operations;
 mod paths;
@@ -311,6 +312,8 @@ impl Host {
     /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at
     /// the end of the guest.
     pub(crate) fn close_all(&mut self) {
+        // Nobody may take the data of a call during which the guest has ended.
+        self.call = None;
         self.guest_stack = None;
         self.memories = KVec::new();
         self.resident.clear();

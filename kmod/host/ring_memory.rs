@@ -6,6 +6,10 @@
 //! entries as atomics, each value once, and copies input and output as plain bytes. These are the
 //! atomics of `core`: those of the `kernel` crate call a C function for each access.
 
+use super::{
+    locked_memory::LockedMemory,
+    signal, //
+};
 use crate::{
     allocation,
     pages::{
@@ -36,7 +40,10 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::code::ENOBUFS,
+    error::code::{
+        EINTR,
+        ENOBUFS, //
+    },
     mm::virt::{
         flags,
         VmaNew, //
@@ -51,6 +58,9 @@ use kernel::{
 
 /// Upper bound of the number of calls that one entry into the engine makes.
 pub(crate) const BATCH_MAX: usize = 128;
+
+/// Number of pages that are allocated between two checks for a fatal signal.
+const PAGES_PER_CHECK: usize = 256;
 
 /// Header of a ring: [`kwasmi_ring_header`].
 #[repr(C)]
@@ -104,6 +114,7 @@ pub(crate) struct RingMemory {
     /// Declared before the pages, so that it is dropped before them.
     mapping: Mapping,
     pages: KVVec<Page>,
+    _locked: LockedMemory,
     entries: u32,
     data_offset: usize,
     data_size: u32,
@@ -120,14 +131,19 @@ impl RingMemory {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, also if the user would have more locked memory than `RLIMIT_MEMLOCK`; `EINTR` if a
+    /// fatal signal is pending.
     pub(crate) fn new(entries: u32, data_size: u32) -> Result<Arc<Self>> {
         let end = KWASMI_RING_ENTRIES_OFFSET as usize + entries as usize * size_of::<RingEntry>();
         let data_offset = end.next_multiple_of(PAGE_SIZE);
         let count = (data_offset + data_size as usize).div_ceil(PAGE_SIZE);
+        let locked = LockedMemory::new(count)?;
         let mut pages = allocation::buffer(count)?;
         let mut addresses = allocation::buffer(count)?;
-        for _ in 0..count {
+        for index in 0..count {
+            if index % PAGES_PER_CHECK == 0 && signal::is_fatal_signal_pending() {
+                return Err(EINTR);
+            }
             let page = Page::new()?;
             // The buffers have room for all pages.
             let _ = addresses.push_within_capacity(page.as_ptr());
@@ -141,6 +157,7 @@ impl RingMemory {
             Self {
                 mapping,
                 pages,
+                _locked: locked,
                 entries,
                 data_offset,
                 data_size,
@@ -338,6 +355,9 @@ impl Lent {
     ///
     /// `ENOBUFS` if they do not fit.
     pub(super) fn append(&self, bytes: &[u8]) -> Result {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let exchange = self.0.present().ok_or(ENOBUFS)?;
         let (start, used) = (
             exchange.output.load(Relaxed) as usize,

@@ -88,7 +88,7 @@ fn rest_time() -> u64 {
 }
 
 /// Returns true if the monotonic clock has reached `until` nanoseconds.
-fn is_past(until: u64) -> bool {
+pub(super) fn is_past(until: u64) -> bool {
     until != u64::MAX && Instant::<Monotonic>::now().as_nanos() as u64 >= until
 }
 

@@ -24,6 +24,7 @@ pub(crate) use self::{
     pool::Pool,
     ring::{
         Callee,
+        Handle,
         Ring,
         RING, //
     }, //
@@ -138,6 +139,9 @@ pub(crate) struct Instance {
     has_ended: Mutex<bool>,
     /// Pool of the instance, if it has one.
     membership: Option<Membership>,
+    /// Handle of the rings that were created on the instance, if there are any.
+    #[pin]
+    handle: Mutex<Option<Arc<Handle>>>,
     /// Name of the instance, if it is a service.
     published: SetOnce<Published>,
     /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
@@ -183,6 +187,7 @@ impl Instance {
                 turns <- Turns::new(membership.clone()),
                 has_ended <- new_mutex!(false, "kwasmi::Instance::has_ended"),
                 membership,
+                handle <- new_mutex!(None, "kwasmi::Instance::handle"),
                 published: SetOnce::new(),
                 runner: Runner::new()?,
                 credentials: credentials::current(),
@@ -319,6 +324,20 @@ impl Instance {
         Ok(0)
     }
 
+    /// Returns the handle for rings.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn handle(this: ArcBorrow<'_, Self>) -> Result<Arc<Handle>> {
+        let mut place = this.handle.lock();
+        if let Some(handle) = &*place {
+            return Ok(handle.clone());
+        }
+        let handle = Handle::new(this.into())?;
+        Ok(place.insert(handle).clone())
+    }
+
     /// Ends a reactor once its calls are finished, and refuses further calls: another instance has
     /// its name.
     pub(crate) fn drain(&self) {
@@ -385,8 +404,8 @@ impl AnonFile for Instance {
             FUNCTION => this.function(&Argument::new(arg)),
             CALL => this.call(&Argument::new(arg)),
             RING => {
-                let target = Target::Instance(this.into());
-                Ring::create(Callee::Target(target), &Argument::new(arg))
+                let handle = Self::handle(this)?;
+                Ring::create(Callee::Instance(handle), &Argument::new(arg))
             }
             _ => Err(ENOTTY),
         }
@@ -398,6 +417,10 @@ impl AnonFile for Instance {
         this.turns.close();
         if let Some(published) = this.published.as_ref() {
             published.close();
+        }
+        let handle = this.handle.lock().take();
+        if let Some(handle) = handle {
+            handle.close();
         }
         if this.is_reactor {
             // A caller may hold the instance for a while. One that runs the guest has been

@@ -10,6 +10,7 @@
 use super::{
     calls::{
         deadline,
+        is_past,
         nanoseconds,
         refused, //
     },
@@ -19,7 +20,8 @@ use super::{
         Inner, //
     },
     turns::Turn,
-    Instance, //
+    Instance,
+    Pool, //
 };
 use crate::{
     allocation,
@@ -76,7 +78,9 @@ use kernel::{
     error::code::{
         ECONNRESET,
         EINPROGRESS,
-        EOPNOTSUPP, //
+        EOPNOTSUPP,
+        ESHUTDOWN,
+        ETIMEDOUT, //
     },
     mm::virt::VmaNew,
     new_mutex,
@@ -97,20 +101,62 @@ const RING_RUN: u32 = ioctl::iowr::<kwasmi_ring_run>(0x9C);
 
 const _: () = assert!(BATCH_VALUES == KWASMI_RING_VALUES as usize);
 
-/// Whose functions a ring calls.
+/// Whose functions a ring calls. It holds no instance: a mapping can keep a ring for ever.
 pub(crate) enum Callee {
-    /// An instance or a pool.
-    Target(Target),
+    /// An instance.
+    Instance(Arc<Handle>),
+    /// A pool, which instances leave when they are closed.
+    Pool(Arc<Pool>),
     /// What has the name of the service.
     Service(Arc<Service>),
 }
 
 impl Callee {
+    /// Returns the instance or pool.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN` if its last descriptor is closed; the errors of [`Service::target`].
     fn target(&self) -> Result<Target> {
         match self {
-            Self::Target(target) => Ok(target.clone()),
+            Self::Instance(handle) => handle.instance().map(Target::Instance),
+            Self::Pool(pool) => Ok(Target::Pool(pool.clone())),
             Self::Service(service) => service.target(),
         }
+    }
+}
+
+/// The instance of rings, until its last descriptor is closed.
+#[pin_data]
+pub(crate) struct Handle {
+    #[pin]
+    instance: Mutex<Option<Arc<Instance>>>,
+}
+
+impl Handle {
+    /// Returns a handle on `instance`, which [`Handle::close`] ends.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(instance: Arc<Instance>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                instance <- new_mutex!(Some(instance), "kwasmi::Handle::instance"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    fn instance(&self) -> Result<Arc<Instance>> {
+        self.instance.lock().clone().ok_or(ESHUTDOWN)
+    }
+
+    /// Drops the reference to the instance.
+    pub(super) fn close(&self) {
+        let instance = self.instance.lock().take();
+        // The reference is dropped after the lock is released.
+        drop(instance);
     }
 }
 
@@ -190,12 +236,22 @@ impl Ring {
         let mut state = self.state.try_lock().ok_or(EBUSY)?;
         let target = self.callee.target()?;
         (request.ended, request.log_len) = (0, 0);
+        let mut has_begun = false;
         loop {
             let lent = Lent::new(&self.memory)?;
             let pending = self.memory.pending(state.head)?;
             if pending == 0 {
                 break;
             }
+            // The thread may have to leave, or another one may have to run, whatever the calls do.
+            signal::yield_now();
+            if has_begun && is_past(nanoseconds(until)) {
+                return Err(ETIMEDOUT);
+            }
+            if has_begun && is_to_return() {
+                break;
+            }
+            has_begun = true;
             let count = self.prepare(&mut state, pending as usize);
             let calls = state.calls.get_mut(..count).unwrap_or_default();
             let (finished, end) = target
@@ -220,9 +276,6 @@ impl Ring {
                     break;
                 }
                 End::Lost(error) => return Err(error),
-            }
-            if kernel::current!().signal_pending() || signal::is_return_work_pending() {
-                break;
             }
         }
         arg.write(&request).map(|()| 0)
@@ -274,6 +327,11 @@ impl Ring {
         state.head = state.head.wrapping_add(finished);
         self.memory.publish(state.head);
     }
+}
+
+/// Returns true if the current task must return to userspace soon.
+fn is_to_return() -> bool {
+    kernel::current!().signal_pending() || signal::is_return_work_pending()
 }
 
 /// Returns the error of a finished call; `None` if the function has returned.
@@ -360,13 +418,16 @@ impl Instance {
                 turn = match turn.hand_over(nanoseconds(until)) {
                     Ok(turn) => turn,
                     Err(error) => {
+                        let finished = calls.get(..=index as usize).unwrap_or_default();
+                        self.count(finished, is_alike, begin);
                         // After a fatal signal, other processes may still see the ring.
                         let error = if error == EINTR { EINPROGRESS } else { error };
                         return Ok((index + 1, End::Lost(error)));
                     }
                 };
                 inner = self.inner.lock();
-                if let Some(call) = calls.get_mut(index as usize) {
+                let call = calls.get_mut(index as usize);
+                if let Some(call) = call.filter(|_| inner.live.is_some()) {
                     call.status = Status::Idle as i32;
                     call.results_len = inner.report.results_len as u32;
                     for (place, result) in call.values.iter_mut().zip(&inner.report.results) {
@@ -406,6 +467,9 @@ impl Instance {
         calls: &mut [BatchCall],
         done: &AtomicU32,
     ) -> Result<After> {
+        if inner.live.is_none() {
+            return Ok(After::Ended);
+        }
         let first = calls.first_mut().ok_or(EINVAL)?;
         if first.status == Status::Ok as i32 {
             let call = Call {

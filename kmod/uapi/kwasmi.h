@@ -770,15 +770,17 @@ struct kwasmi_call {
  *     ring fd                             --KWASMI_IOC_RING_RUN-->  the calls in the ring have run
  *
  * KWASMI_IOC_RING creates a ring of calls of one reactor, pool or service. The memory is charged to
- * the memory cgroup of the process. A ring does not keep its reactor: after the end of the reactor,
+ * the memory cgroup of the process, and counts against RLIMIT_MEMLOCK of the user unless the process
+ * has CAP_IPC_LOCK. A ring does not keep its reactor: after the end of the reactor,
  * KWASMI_IOC_RING_RUN fails.
  *
  * EOPNOTSUPP	The instance is not a reactor.
  * EINVAL	`entries` is not a power of two, or it or `data_size` is out of range; or a reserved
  *		field is not 0.
  * ESTALE	Another instance has taken over the name of the service.
- * ESHUTDOWN	The service has ended.
- * ENOMEM	Out of memory.
+ * ESHUTDOWN	The guest has ended.
+ * EINTR	A fatal signal is pending.
+ * ENOMEM	Out of memory, or RLIMIT_MEMLOCK is reached.
  *
  * mmap(2) maps the whole ring: offset 0, `map_size` bytes, with MAP_SHARED. It fails with EINVAL
  * otherwise, and with EPERM for PROT_EXEC. The mapping keeps the memory after the fd is closed.
@@ -842,9 +844,9 @@ struct kwasmi_ring_entry {
 
 /*
  * KWASMI_IOC_RING_RUN on a ring fd runs the calls between `head` and `tail` in order, also those
- * that other threads add meanwhile. They run as by KWASMI_IOC_CALL. Every few milliseconds, and at
- * least every 128 calls, the thread lets callers that wait go first. Successive calls on a pool may
- * run on different instances.
+ * that other threads add meanwhile. They run as by KWASMI_IOC_CALL. After the call that ends a few
+ * milliseconds, and at the latest after 128 calls, the thread lets callers that wait go first.
+ * Successive calls on a pool may run on different instances.
  *
  * The ioctl returns 0 if all calls have finished, if a guest has ended during a call (`ended` is 1),
  * or if the thread must return to userspace. The process compares `head` and `tail` to tell whether

@@ -130,6 +130,8 @@ pub struct Guest<H: Host + 'static> {
     is_reactor: bool,
     /// Set while the host requests checkpoints.
     has_ticks: bool,
+    /// Number of checkpoints within functions. It wraps around.
+    checkpoints: u64,
     /// Why the quick form of a host call declined, after the call.
     stop: Option<Stop>,
 }
@@ -220,6 +222,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
             has_returned,
             is_reactor,
             has_ticks: false,
+            checkpoints: 0,
             stop,
         })
     }
@@ -272,6 +275,11 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
     /// it.
     fn stack_limit(&self) -> u64 {
         self.stack.as_ref().map_or(u64::MAX, GuestStack::limit)
+    }
+
+    /// Returns the number of checkpoints within functions.
+    pub(crate) fn checkpoints(&self) -> u64 {
+        self.checkpoints
     }
 
     /// Returns true if the host requests a checkpoint.
@@ -565,6 +573,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
 
     /// Asks the host whether the guest may continue.
     fn checkpoint(&mut self, report: &mut impl FnMut(Usage)) -> Answer {
+        self.checkpoints = self.checkpoints.wrapping_add(1);
         report(self.usage());
         match self.state.wasi.host.checkpoint() {
             Pause::Continue => Answer::Resume(0),

@@ -18,6 +18,7 @@ use crate::{
         LONG,
         member,
         pool,
+        try_member,
         until, //
     },
     reactor::{
@@ -431,7 +432,20 @@ fn order(tests: &mut Tests) {
         let finished = ring.head();
         assert!(finished < 512, "{finished}");
         assert_eq!(runner.join().expect("no panic"), Ok(()));
+        // Long calls, each of which the guest interrupts for checkpoints.
+        let first = ring.head();
+        for _ in 0..16 {
+            ring.push_call(compute, &[10_000_000]);
+        }
+        let running = ring.clone();
+        // The guest is killed before it has run all of them.
+        let runner = thread::spawn(move || while running.run_once(LONG).is_ok_and(|run| run.ended == 0) {});
+        until(|| ring.head() != first);
+        assert!(call_for(&served.instance, "add", &[0], LONG).is_ok());
+        let finished = ring.head().wrapping_sub(first);
+        assert!(finished < 16, "{finished}");
         served.kill();
+        runner.join().expect("no panic");
     });
 }
 
@@ -457,6 +471,36 @@ fn refusals(tests: &mut Tests) {
         let mut run = kwasmi_ring_run { flags: 1, ..kwasmi_ring_run::default() };
         assert_eq!(ioctl(&ring, uapi::IOC_RING_RUN, &mut run), Err(libc::EINVAL));
         assert_eq!(ioctl(&ring, uapi::IOC_CALL, &mut run), Err(libc::ENOTTY));
+        served.kill();
+    });
+    tests.add("rings count against RLIMIT_MEMLOCK of a user without CAP_IPC_LOCK", || {
+        let served = Served::new(&[]);
+        let nobody = |max: u64, work: &dyn Fn()| {
+            let child = Child::start(|| {
+                let limit = libc::rlimit { rlim_cur: max, rlim_max: max };
+                // SAFETY: `limit` is readable.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }, 0);
+                // SAFETY: The call has no memory requirements.
+                assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0);
+                work();
+                0
+            });
+            assert_eq!(child.wait(), 0);
+        };
+        let instance = &served.instance;
+        // A ring of one entry has two pages.
+        for _ in 0..3 {
+            nobody(4 * 4096, &|| {
+                let (first, second) = (create(instance, 1, 0), create(instance, 1, 0));
+                assert!(first.is_ok() && second.is_ok());
+                assert_eq!(create(instance, 1, 0).err(), Some(libc::ENOMEM));
+                drop(first);
+                // The kernel releases the file after the system call.
+                until(|| create(instance, 1, 0).is_ok());
+                assert_eq!(create(instance, 1, uapi::KWASMI_RING_DATA_MAX).err(), Some(libc::ENOMEM));
+            });
+        }
+        nobody(0, &|| assert_eq!(create(instance, 1, 0).err(), Some(libc::ENOMEM)));
         served.kill();
     });
     tests.add("only the whole ring can be mapped, shared and not executable, and the mapping stays", || {
@@ -709,6 +753,46 @@ fn ends(tests: &mut Tests) {
         assert_eq!(runner.join().expect("no panic"), Ok(()));
         served.kill();
     });
+    tests.add("a guest that ends in a call that nobody waits for leaves the ring usable", || {
+        let (input, _feed) = pipe().expect("a pipe");
+        let pool = pool();
+        let busy = Served::of(try_member(&pool, &[grant(input.as_raw_fd(), 0)]).expect("starts"));
+        let (add, wait) = (number(&pool, "add"), number(&pool, "wait"));
+        let ring = Ring::new(&pool, 8, 0);
+        ring.push_call(wait, &[]);
+        ring.push_call(add, &[5]);
+        assert_eq!(ring.run_once(30_000_000).err(), Some(libc::EINPROGRESS));
+        assert_eq!(ring.run_once(30_000_000).err(), Some(libc::EBUSY));
+        busy.kill();
+        let other = member(&pool);
+        assert_eq!((ring.run(), ring.result(1)), (Ok(()), Ok(5)));
+        other.kill();
+    });
+    tests.add("a ring of calls that cannot run ends at its timeout", || {
+        let served = Served::new(&[]);
+        let ring = Ring::new(&served.instance, 64, 0);
+        let child = Child::start(|| {
+            // SAFETY: The call has no requirements.
+            assert_eq!(unsafe { libc::nice(5) }, 5);
+            let is_over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::SeqCst) {
+                        ring.tail().store(ring.head().wrapping_add(64), Ordering::Release);
+                    }
+                });
+                for index in 0..64 {
+                    let refused = kwasmi_ring_entry { args_len: 11, ..kwasmi_ring_entry::default() };
+                    ring.fill(index, &refused);
+                }
+                until(|| ring.run_once(50_000_000).err() == Some(libc::ETIMEDOUT));
+                is_over.store(true, Ordering::SeqCst);
+            });
+            0
+        });
+        assert_eq!(child.wait(), 0);
+        served.kill();
+    });
     tests.add("a ring of an upgraded service refuses its calls", || {
         let former = Served::new(&[]);
         publish_named(&former.instance, "ring");
@@ -775,6 +859,13 @@ fn ends(tests: &mut Tests) {
         assert_nothing_held();
         let answer: Answer = ring.run_once(LONG).map(|_| 0);
         assert_eq!(answer, Err(libc::ESHUTDOWN));
+        // A ring that was created on the instance itself.
+        let served = Served::new(&[]);
+        let ring = Ring::new(&served.instance, 4, 0);
+        ring.push_call(number(&served.instance, "nothing"), &[]);
+        served.kill();
+        assert_nothing_held();
+        assert_eq!(ring.run_once(LONG).err(), Some(libc::ESHUTDOWN));
     });
 }
 
