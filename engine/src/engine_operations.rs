@@ -551,7 +551,7 @@ unsafe fn run_batch(
             Err(status) => return Err(status),
         }
         done.store(next, Ordering::Relaxed);
-        if instance.is_checkpoint_requested() || instance.slices() != slices {
+        if instance.is_slice_over(slices) {
             break;
         }
     }

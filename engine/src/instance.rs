@@ -205,13 +205,14 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Returns true if the host requests a checkpoint between two functions. The interpreter makes
-    /// one before each function.
+    /// Returns true if [`Instance::slices`] has changed since it was `before`, or will once the
+    /// guest runs.
     #[cfg(feature = "object")]
-    pub(crate) fn is_checkpoint_requested(&mut self) -> bool {
+    #[inline(always)]
+    pub(crate) fn is_slice_over(&mut self, before: u64) -> bool {
         match self {
-            Self::Interpreted(_) => false,
-            Self::Compiled(guest) => guest.is_checkpoint_requested(),
+            Self::Interpreted(instance) => instance.usage().fuel / SLICE != before,
+            Self::Compiled(guest) => guest.is_checkpoint_requested() || guest.checkpoints() != before,
         }
     }
 

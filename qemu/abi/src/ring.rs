@@ -794,8 +794,9 @@ fn ends(tests: &mut Tests) {
         served.kill();
     });
     tests.add("a ring of an upgraded service refuses its calls", || {
-        let former = Served::new(&[]);
-        publish_named(&former.instance, "ring");
+        let former = start_reactor(REACTOR, &[]);
+        publish_named(&former, "ring");
+        let former = Served::of(former);
         let service = find("ring").expect("is there");
         let add = number(&service, "add");
         let ring = Ring::new(&service, 4, 0);
