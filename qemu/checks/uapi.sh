@@ -51,7 +51,7 @@ check "the library for C compiles with gcc" client gcc -std=c99
 check "the library for C compiles with clang" client clang -std=c11
 check "a C++ program uses the library for C" client_header
 check "the package for Python has the layouts of kwasmi.h" python_tests
-for example in libraries/c/examples/call.c libraries/python/examples/call.py userspace-loader/examples/call.rs; do
+for example in libraries/c/examples/call.c libraries/c/examples/ring.c libraries/python/examples/call.py userspace-loader/examples/call.rs; do
     check "docs/calls.md has the code of $example" is_in_docs "$example"
 done
 rm -rf "$work"

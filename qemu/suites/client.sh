@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# options: --param verify=off --add target/libraries/c/client-test client-test --add target/libraries/c/call call --add target/x86_64-unknown-linux-gnu/release/kwasmi-call-example call-rust
+# options: --param verify=off --add target/libraries/c/client-test client-test --add target/libraries/c/call call --add target/libraries/c/ring ring --add target/x86_64-unknown-linux-gnu/release/kwasmi-call-example call-rust
 # not on the debug kernel: it tests the libraries, and `abi` calls functions, too
 # The library for C: calls of services, and guests that its program loads and runs. The examples of
 # docs/calls.md in C and Rust.
@@ -24,7 +24,10 @@ unknown() {
 }
 examples() {
     equal "sum: the service has ended" "$(/host/call 2>&1)"
-    kwasmi rm sum && kwasmi spawn sum $calls && equal 40 "$(/host/call)" && equal "[80]" "$(/host/call-rust)"
+    equal 1 "$(/host/ring; echo $?)"
+    kwasmi rm sum && kwasmi spawn sum $calls && equal 40 "$(/host/call)" && equal "[80]" "$(/host/call-rust)" || return
+    # 80 and the sum of 1 to 64.
+    equal 2160 "$(/host/ring | tail -n 1)" && equal 64 "$(/host/ring | wc -l)"
 }
 
 check "a call passes numbers of all types" fresh numbers
