@@ -11,6 +11,7 @@ use super::{
     outcome::Outcome,
     queue::{
         Member,
+        Place,
         Queue, //
     },
     Instance, //
@@ -321,14 +322,15 @@ impl Pool {
     }
 
     /// Waits for an instance, whose turn the caller gets, or until the monotonic clock shows
-    /// `until` nanoseconds (`u64::MAX`: no timeout).
+    /// `until` nanoseconds (`u64::MAX`: no timeout). If the caller waits, it does so at `place` of
+    /// the queue.
     ///
     /// # Errors
     ///
     /// `ESTALE` if another pool or instance has the name of this one; `ESHUTDOWN` if the pool has
     /// ended; `EOPNOTSUPP` if its instances are not reactors; `ETIMEDOUT`; `ERESTARTSYS` if a
     /// signal is pending; `ENOMEM`.
-    fn enter(&self, until: u64) -> Result<Arc<Instance>> {
+    fn enter(&self, until: u64, mut place: Place) -> Result<Arc<Instance>> {
         self.queue.check()?;
         if self.queue.len() == 0 {
             if let Some(instance) = self.take_idle() {
@@ -336,7 +338,7 @@ impl Pool {
             }
         }
         loop {
-            let waiter = self.queue.push()?;
+            let waiter = self.queue.push(place)?;
             // An instance that became idle before the `push` has found an empty queue.
             if let Some(instance) = self.take_idle() {
                 if self.queue.remove(&waiter) {
@@ -352,6 +354,7 @@ impl Pool {
             let Some(instance) = instance else {
                 // It was freed meanwhile. The function has not run.
                 waited?;
+                place = Place::Front;
                 continue;
             };
             if let Err(error) = waited {
@@ -368,13 +371,15 @@ impl Pool {
     ///
     /// Those of [`Pool::enter`].
     pub(super) fn enter_guest(&self, until: u64) -> Result<Arc<Instance>> {
+        let mut place = Place::Back;
         loop {
-            let instance = self.enter(until)?;
+            let instance = self.enter(until, place)?;
             if instance.has_guest() {
                 return Ok(instance);
             }
             // The instance was closed after the caller got its turn.
             drop(instance.turns.turn());
+            place = Place::Front;
         }
     }
 

@@ -83,6 +83,15 @@ impl_list_item! {
     impl ListItem<0> for Waiter { using ListLinks { self.links }; }
 }
 
+/// Place of a new caller in the queue.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// Behind the callers that wait.
+    Back,
+    /// Before them: the caller has waited already.
+    Front,
+}
+
 impl Waiter {
     fn give(&self, member: Member) {
         self.given.store(member, Release);
@@ -122,12 +131,12 @@ impl Queue {
         self.len.load(Relaxed)
     }
 
-    /// Lets the current task wait.
+    /// Lets the current task wait at `place`.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; those of [`Queue::check`].
-    pub(super) fn push(&self) -> Result<Arc<Waiter>> {
+    pub(super) fn push(&self, place: Place) -> Result<Arc<Waiter>> {
         let entry = ListArc::pin_init(
             try_pin_init!(Waiter {
                 task: current(),
@@ -144,7 +153,10 @@ impl Queue {
             return Err(error);
         }
         // INVARIANT: The queue is not closed.
-        state.waiters.push_back(entry);
+        match place {
+            Place::Back => state.waiters.push_back(entry),
+            Place::Front => state.waiters.push_front(entry),
+        }
         self.len.store(self.len() + 1, Relaxed);
         Ok(waiter)
     }

@@ -13,6 +13,7 @@ use super::{
     pool::Membership,
     queue::{
         Member,
+        Place,
         Queue, //
     },
 };
@@ -198,7 +199,7 @@ impl Turns {
 
     #[cold]
     fn enter_queue(&self, until: u64) -> Result<Turn<'_>> {
-        let waiter = self.queue.push()?;
+        let waiter = self.queue.push(Place::Back)?;
         let mut state = self.state.lock();
         // The task that had the turn before the `push` has found an empty queue.
         if matches!(state.holder, Holder::Nobody) {
