@@ -7,8 +7,8 @@ use crate::{
     compiler,
     ffi::{
         AccountArgs,
-        Batch,
         Bytes,
+        CallBatch,
         Ending,
         Engine,
         EngineOp,
@@ -474,19 +474,19 @@ unsafe fn run(args: &mut RunArgs) -> Status {
     // SAFETY: The counters are valid until the instance is dropped, by this function's safety
     // requirement.
     let counters = unsafe { &*args.counters };
-    let report = |usage: Usage| {
+    let mut report = |usage: Usage| {
         counters.fuel.store(usage.fuel, Ordering::Relaxed);
         counters.memory.store(usage.memory_peak, Ordering::Relaxed);
     };
     // SAFETY: `batch` is null or valid by this function's safety requirement.
     let outcome = match unsafe { args.batch.as_ref() } {
         // SAFETY: The batch is valid by this function's safety requirement.
-        Some(batch) => match unsafe { run_batch(instance, batch, report) } {
+        Some(batch) => match unsafe { run_batch(instance, batch, &mut report) } {
             Ok(Outcome::Idle) => return Status::Idle,
             Ok(outcome) => outcome,
             Err(status) => return status,
         },
-        None => instance.run(report),
+        None => instance.run(&mut report),
     };
     match outcome {
         Outcome::Ended(end) => {
@@ -521,8 +521,8 @@ unsafe fn run(args: &mut RunArgs) -> Status {
 /// valid number.
 unsafe fn run_batch(
     instance: &mut KernelInstance,
-    batch: &Batch,
-    mut report: impl FnMut(Usage),
+    batch: &CallBatch,
+    report: &mut impl FnMut(Usage),
 ) -> Result<Outcome, Status> {
     // SAFETY: `calls` points to `len` calls by this function's safety requirement.
     let calls = unsafe { slice::from_raw_parts_mut(batch.calls, batch.len as usize) };
@@ -537,9 +537,9 @@ unsafe fn run_batch(
                 continue;
             }
         };
-        let outcome = match instance.repeat(call.function, args, &mut report) {
+        let outcome = match instance.repeat(call.function, args, &mut *report) {
             Some(outcome) => Ok(outcome),
-            None => instance.begin(call.function, args).map(|()| instance.run(&mut report)),
+            None => instance.begin(call.function, args).map(|()| instance.run(&mut *report)),
         };
         match outcome {
             Ok(Outcome::Idle) => {

@@ -578,7 +578,7 @@ pub struct Call {
 /// Number of arguments and results of a [`BatchCall`].
 pub const BATCH_VALUES: usize = 10;
 
-/// Call of an exported function of a reactor in a [`Batch`].
+/// Call of an exported function of a reactor in a [`CallBatch`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchCall {
@@ -589,17 +589,17 @@ pub struct BatchCall {
     /// Out: number of results.
     pub results_len: u32,
     /// In: [`Status::Ok`], or another status to skip the call. Out, for the calls before
-    /// [`Batch::done`] that are not skipped: [`Status::Idle`] if the function returned; otherwise
+    /// [`CallBatch::done`] that are not skipped: [`Status::Idle`] if the function returned; otherwise
     /// [`Status::NoFunction`] or [`Status::Argument`], and the function has not run.
     pub status: i32,
     /// The arguments, as in [`Call::args`]. Out: the first results.
     pub values: [u64; BATCH_VALUES],
 }
 
-/// Calls that one entry makes one after another.
+/// Calls that one engine entry makes in order.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Batch {
+pub struct CallBatch {
     /// The calls.
     pub calls: *mut BatchCall,
     /// Number of elements of `calls`.
@@ -619,8 +619,8 @@ pub struct RunArgs {
     /// returns [`Status::NoMemory`] or [`Status::Limited`] if the stack cannot be allocated.
     pub call: *const Call,
     /// Calls to begin in place of `call`, of a reactor that is idle; null for none. The operation
-    /// returns [`Status::Idle`] before the last call if the calls have taken a few milliseconds.
-    pub batch: *const Batch,
+    /// returns [`Status::Idle`] between two calls if the calls have taken a few milliseconds.
+    pub batch: *const CallBatch,
     /// Set to begin `call` without running it. The operation returns [`Status::Interrupted`].
     pub only_begins: bool,
     /// Set if the ticks that the engine has started go on while the guest runs.

@@ -186,17 +186,18 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Makes a call as [`Instance::begin`] and [`Instance::run`] do, if the function is that of the
-    /// last call and nothing else is to be done. Otherwise returns `None`.
+    /// Calls the function of the previous call again, without the setup of [`Instance::begin`] and
+    /// [`Instance::run`]. Returns `None` if the call needs that setup, as in an interpreted guest.
     #[cfg(feature = "object")]
-    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], report: &mut impl FnMut(Usage)) -> Option<Outcome> {
+    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], report: impl FnMut(Usage)) -> Option<Outcome> {
         match self {
             Self::Interpreted(_) => None,
             Self::Compiled(guest) => guest.repeat(number, args, report),
         }
     }
 
-    /// Returns a number that changes while the guest runs, every few milliseconds.
+    /// Returns the number of slices so far: of fuel if interpreted, of checkpoints if compiled. While
+    /// the guest runs, the number changes every few milliseconds.
     #[cfg(feature = "object")]
     pub(crate) fn slices(&self) -> u64 {
         match self {
@@ -205,8 +206,8 @@ impl<H: Host + Send + Sync + 'static> Instance<H> {
         }
     }
 
-    /// Returns true if [`Instance::slices`] has changed since it was `before`, or will once the
-    /// guest runs.
+    /// Returns true if the slice with the number `before` is over: [`Instance::slices`] has changed,
+    /// or a requested checkpoint will change it as soon as the guest continues.
     #[cfg(feature = "object")]
     #[inline(always)]
     pub(crate) fn is_slice_over(&mut self, before: u64) -> bool {

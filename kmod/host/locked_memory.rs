@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that is counted against `RLIMIT_MEMLOCK`, for the user who acts, as io_uring counts its
-//! rings.
+//! Locked memory: pages that are counted for the current user and limited by `RLIMIT_MEMLOCK`, as
+//! io_uring does for its rings.
 //!
 //! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
 

@@ -2,9 +2,9 @@
 
 //! Memory of a call ring, which the kernel shares with processes.
 //!
-//! Processes may change every byte of it at any time. The kernel therefore accesses header and
-//! entries as atomics, each value once, and copies input and output as plain bytes. These are the
-//! atomics of `core`: those of the `kernel` crate call a C function for each access.
+//! Processes may change every byte of it at any time. The kernel accesses header and entries as
+//! atomics, and reads each field of a call once. It copies input and output as plain bytes. The
+//! atomics are those of `core`: those of the `kernel` crate call a C function for each access.
 
 use super::{
     locked_memory::LockedMemory,
@@ -120,7 +120,7 @@ pub(crate) struct RingMemory {
     data_size: u32,
     /// Input and output of the calls of the present batch.
     exchanges: [Exchange; BATCH_MAX],
-    /// [`Batch::done`](crate::ffi::Batch::done) of the present batch.
+    /// [`CallBatch::done`](crate::ffi::CallBatch::done) of the present batch.
     done: AtomicU32,
     /// Set while a [`Lent`] of the memory exists.
     is_lent: AtomicBool,
@@ -301,8 +301,8 @@ impl RingMemory {
     }
 }
 
-/// Use of a ring's memory by one batch of calls. No other batch can begin until it is dropped,
-/// which is after the end of the function that runs.
+/// Exclusive use of a ring's memory by one batch of calls. It is dropped when the last function of
+/// the batch has returned, even if the caller has stopped waiting. Until then no batch can begin.
 pub(crate) struct Lent(Arc<RingMemory>);
 
 impl Lent {

@@ -16,8 +16,8 @@ use crate::{
         Failure, //
     },
     ffi::{
-        Batch,
         Call,
+        CallBatch,
         Ending,
         EngineOp,
         InstanceLimits,
@@ -94,7 +94,7 @@ pub(super) enum Entry<'a> {
     /// By a caller of the reactor, who begins this call and wants to leave at this time.
     Call(&'a Call, Option<Instant<Monotonic>>),
     /// By a caller of the reactor, who makes these calls and wants to leave at this time.
-    Batch(&'a Batch, Option<Instant<Monotonic>>),
+    Batch(&'a CallBatch, Option<Instant<Monotonic>>),
     /// By a caller of the reactor, who begins this call and hands it over at once.
     Begin(&'a Call),
 }

@@ -24,7 +24,7 @@ pub(crate) use self::{
     pool::Pool,
     ring::{
         Callee,
-        Handle,
+        InstanceLink,
         Ring,
         RING, //
     }, //
@@ -139,9 +139,9 @@ pub(crate) struct Instance {
     has_ended: Mutex<bool>,
     /// Pool of the instance, if it has one.
     membership: Option<Membership>,
-    /// Handle of the rings that were created on the instance, if there are any.
+    /// Reference of the rings that were created on the instance, if there are any.
     #[pin]
-    handle: Mutex<Option<Arc<Handle>>>,
+    link: Mutex<Option<Arc<InstanceLink>>>,
     /// Name of the instance, if it is a service.
     published: SetOnce<Published>,
     /// Not part of `inner`, so that KILL and checkpoints reach it while RUN holds that lock. Shared
@@ -187,7 +187,7 @@ impl Instance {
                 turns <- Turns::new(membership.clone()),
                 has_ended <- new_mutex!(false, "kwasmi::Instance::has_ended"),
                 membership,
-                handle <- new_mutex!(None, "kwasmi::Instance::handle"),
+                link <- new_mutex!(None, "kwasmi::Instance::link"),
                 published: SetOnce::new(),
                 runner: Runner::new()?,
                 credentials: credentials::current(),
@@ -324,18 +324,18 @@ impl Instance {
         Ok(0)
     }
 
-    /// Returns the handle for rings.
+    /// Returns the reference for rings.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    fn handle(this: ArcBorrow<'_, Self>) -> Result<Arc<Handle>> {
-        let mut place = this.handle.lock();
-        if let Some(handle) = &*place {
-            return Ok(handle.clone());
+    fn link(this: ArcBorrow<'_, Self>) -> Result<Arc<InstanceLink>> {
+        let mut place = this.link.lock();
+        if let Some(link) = &*place {
+            return Ok(link.clone());
         }
-        let handle = Handle::new(this.into())?;
-        Ok(place.insert(handle).clone())
+        let link = InstanceLink::new(this.into())?;
+        Ok(place.insert(link).clone())
     }
 
     /// Ends a reactor once its calls are finished, and refuses further calls: another instance has
@@ -404,8 +404,8 @@ impl AnonFile for Instance {
             FUNCTION => this.function(&Argument::new(arg)),
             CALL => this.call(&Argument::new(arg)),
             RING => {
-                let handle = Self::handle(this)?;
-                Ring::create(Callee::Instance(handle), &Argument::new(arg))
+                let link = Self::link(this)?;
+                Ring::create(Callee::Instance(link), &Argument::new(arg))
             }
             _ => Err(ENOTTY),
         }
@@ -418,9 +418,9 @@ impl AnonFile for Instance {
         if let Some(published) = this.published.as_ref() {
             published.close();
         }
-        let handle = this.handle.lock().take();
-        if let Some(handle) = handle {
-            handle.close();
+        let link = this.link.lock().take();
+        if let Some(link) = link {
+            link.close();
         }
         if this.is_reactor {
             // A caller may hold the instance for a while. One that runs the guest has been

@@ -3,9 +3,9 @@
 //! Call rings: memory that a process shares with the kernel, and the ioctl that runs the calls in
 //! it.
 //!
-//! The thread in `KWASMI_IOC_RING_RUN` takes its turn like a caller of `KWASMI_IOC_CALL`, makes up
-//! to [`BATCH_MAX`] calls in one entry into the engine, stores their results, and passes the turn
-//! on.
+//! The thread in `KWASMI_IOC_RING_RUN` waits for its turn like a caller of `KWASMI_IOC_CALL`. In
+//! one turn it makes at most [`BATCH_MAX`] calls in one engine entry, stores their results, and
+//! passes the turn on.
 
 use super::{
     calls::{
@@ -30,9 +30,9 @@ use crate::{
         AnonFile, //
     },
     ffi::{
-        Batch,
         BatchCall,
         Call,
+        CallBatch,
         Status,
         BATCH_VALUES, //
     },
@@ -101,13 +101,14 @@ const RING_RUN: u32 = ioctl::iowr::<kwasmi_ring_run>(0x9C);
 
 const _: () = assert!(BATCH_VALUES == KWASMI_RING_VALUES as usize);
 
-/// Whose functions a ring calls. It holds no instance: a mapping can keep a ring for ever.
+/// Instance, pool or service whose functions a ring calls. It holds no reference that keeps an
+/// instance alive, because a mapping of the ring can live longer than the instance.
 pub(crate) enum Callee {
     /// An instance.
-    Instance(Arc<Handle>),
+    Instance(Arc<InstanceLink>),
     /// A pool, which instances leave when they are closed.
     Pool(Arc<Pool>),
-    /// What has the name of the service.
+    /// The instance or pool that has the name of this service.
     Service(Arc<Service>),
 }
 
@@ -116,25 +117,26 @@ impl Callee {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if its last descriptor is closed; the errors of [`Service::target`].
+    /// `ESHUTDOWN` if the last descriptor of the instance is closed; the errors of
+    /// [`Service::target`].
     fn target(&self) -> Result<Target> {
         match self {
-            Self::Instance(handle) => handle.instance().map(Target::Instance),
+            Self::Instance(link) => link.instance().map(Target::Instance),
             Self::Pool(pool) => Ok(Target::Pool(pool.clone())),
             Self::Service(service) => service.target(),
         }
     }
 }
 
-/// The instance of rings, until its last descriptor is closed.
+/// Reference of call rings to an instance. Closing the last instance descriptor drops it.
 #[pin_data]
-pub(crate) struct Handle {
+pub(crate) struct InstanceLink {
     #[pin]
     instance: Mutex<Option<Arc<Instance>>>,
 }
 
-impl Handle {
-    /// Returns a handle on `instance`, which [`Handle::close`] ends.
+impl InstanceLink {
+    /// Returns a reference to `instance` that lasts until [`close`](Self::close).
     ///
     /// # Errors
     ///
@@ -142,7 +144,7 @@ impl Handle {
     pub(super) fn new(instance: Arc<Instance>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                instance <- new_mutex!(Some(instance), "kwasmi::Handle::instance"),
+                instance <- new_mutex!(Some(instance), "kwasmi::InstanceLink::instance"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -243,7 +245,7 @@ impl Ring {
             if pending == 0 {
                 break;
             }
-            // The thread may have to leave, or another one may have to run, whatever the calls do.
+            // Refused calls do not reach a checkpoint, so the loop itself must let other tasks run.
             signal::yield_now();
             if has_begun && is_past(nanoseconds(until)) {
                 return Err(ETIMEDOUT);
@@ -282,7 +284,7 @@ impl Ring {
     }
 
     /// Copies the next calls from the ring to `state`, at least one and at most `pending`, and
-    /// returns their number. The memory of the ring is lent.
+    /// returns their number. The caller holds a [`Lent`] of the ring's memory.
     fn prepare(&self, state: &mut State, pending: usize) -> usize {
         let entries = self.memory.entries(state.head);
         let count = pending.min(BATCH_MAX).min(entries.len());
@@ -358,12 +360,12 @@ impl Target {
         }
     }
 
-    /// Waits for the turn of an instance, or until the monotonic clock shows `until` nanoseconds
-    /// (`u64::MAX`: no timeout), and calls `work` with the instance and the turn.
+    /// Waits for the turn of an instance, and calls `work` with the instance and the turn. The wait
+    /// ends when the monotonic clock shows `until` nanoseconds (`u64::MAX`: no timeout).
     ///
     /// # Errors
     ///
-    /// Those of [`Turns::enter`](super::turns::Turns::enter) and [`Pool::enter_guest`](super::Pool::enter_guest).
+    /// Those of [`Turns::enter`](super::turns::Turns::enter) and [`Pool::enter_guest`].
     fn with_turn<T>(&self, until: u64, work: impl FnOnce(&Instance, Turn<'_>) -> T) -> Result<T> {
         match self {
             Self::Instance(instance) => Ok(work(instance, instance.turns.enter(until)?)),
@@ -376,8 +378,8 @@ impl Target {
 }
 
 impl Instance {
-    /// Makes `calls`, at least one, in the turn `turn`. Returns the number of those that have
-    /// finished, and how the batch ended. It ends before the last call if a checkpoint is due.
+    /// Runs `calls`, at least one, in the turn `turn`. Returns the number of finished calls and how
+    /// the batch ended. The batch stops early, between two calls, after a few milliseconds.
     ///
     /// # Errors
     ///
@@ -399,7 +401,7 @@ impl Instance {
             .as_ref()
             .is_none_or(|server| TaskAttributes::of_current().may_run_for(server));
         let ran = if is_alike {
-            let batch = Batch {
+            let batch = CallBatch {
                 calls: calls.as_mut_ptr(),
                 len: calls.len() as u32,
                 done,

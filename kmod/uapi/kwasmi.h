@@ -768,11 +768,12 @@ struct kwasmi_call {
  *     instance fd, pool fd or service fd  --KWASMI_IOC_RING-->      ring fd (close-on-exec)
  *     ring fd                             --mmap(2)-->              header, entries and data
  *     ring fd                             --KWASMI_IOC_RING_RUN-->  the calls in the ring have run
- *
+ */
+
+/*
  * KWASMI_IOC_RING creates a ring of calls of one reactor, pool or service. The memory is charged to
- * the memory cgroup of the process, and counts against RLIMIT_MEMLOCK of the user unless the process
- * has CAP_IPC_LOCK. A ring does not keep its reactor: after the end of the reactor,
- * KWASMI_IOC_RING_RUN fails.
+ * the memory cgroup of the process, and counts as locked memory of the user. A ring does not keep
+ * its instance alive: after the end of the instance, KWASMI_IOC_RING_RUN fails with ESHUTDOWN.
  *
  * EOPNOTSUPP	The instance is not a reactor.
  * EINVAL	`entries` is not a power of two, or it or `data_size` is out of range; or a reserved
@@ -780,10 +781,12 @@ struct kwasmi_call {
  * ESTALE	Another instance has taken over the name of the service.
  * ESHUTDOWN	The guest has ended.
  * EINTR	A fatal signal is pending.
- * ENOMEM	Out of memory, or RLIMIT_MEMLOCK is reached.
+ * ENOMEM	Out of memory; or the user would have more locked memory than RLIMIT_MEMLOCK, and the
+ *		process does not have CAP_IPC_LOCK.
  *
- * mmap(2) maps the whole ring: offset 0, `map_size` bytes, with MAP_SHARED. It fails with EINVAL
- * otherwise, and with EPERM for PROT_EXEC. The mapping keeps the memory after the fd is closed.
+ * mmap(2) of the ring fd maps the ring. It fails with EINVAL unless the offset is 0, the length is
+ * `map_size`, and the mapping is MAP_SHARED. It fails with EPERM for PROT_EXEC. The mapping stays
+ * valid after the fd is closed.
  */
 struct kwasmi_ring {
 	__u32 entries;			/* number of entries, 1 to KWASMI_RING_ENTRIES_MAX */
@@ -801,8 +804,8 @@ struct kwasmi_ring {
  * stores the number of calls that it has added in `tail`, with release order, after it has filled in
  * their entries. Call number N is in entry N modulo the number of entries. The kernel stores the
  * number of calls that have finished in `head`, with release order, after it has stored their
- * results; it does not read `head`. At most the number of entries of calls may be between `head`
- * and `tail`.
+ * results. `tail` minus `head`, modulo 2^32, is at most `entries`. The kernel keeps its own count
+ * and ignores what the process stores in `head`.
  */
 struct kwasmi_ring_header {
 	__u32 head;			/* out: calls that have finished */
@@ -812,18 +815,21 @@ struct kwasmi_ring_header {
 /* Offset of the first entry in the mapping, in bytes. */
 #define KWASMI_RING_ENTRIES_OFFSET	4096
 
+/* Highest number of arguments, and of stored results, of a call. */
 #define KWASMI_RING_VALUES		10
 
 /*
- * Entry of a ring: one call. Input and output are ranges of the data of the mapping. The kernel
- * reads the entry once, and the input while the function runs.
+ * Entry of a ring: one call. Input and output are ranges of the data of the mapping. The kernel may
+ * read an entry as soon as `tail` includes it. The process changes neither the entry nor the input
+ * until `head` has passed the call. After EINPROGRESS, input and output stay in use until
+ * KWASMI_IOC_RING_RUN no longer fails with EBUSY.
  *
  * `error` is 0 if the function has returned. Otherwise it is one of these numbers, negated; the
  * first three mean that the function has not run:
  *
  * EINVAL	No function has this number, or `args_len` is not its number of parameters.
- * E2BIG	`args_len` exceeds KWASMI_RING_VALUES.
- * EFAULT	The input or the buffer for the output is not empty, and not within the data.
+ * E2BIG	`args_len` exceeds KWASMI_RING_VALUES. Such a function needs KWASMI_IOC_CALL.
+ * EFAULT	The input or the output buffer is not within the data. An empty range is always valid.
  * ECONNRESET	The guest has ended during the call, or the instance was freed.
  * EINPROGRESS	`timeout` has passed, or a fatal signal is pending. The function runs on.
  */
@@ -835,27 +841,31 @@ struct kwasmi_ring_entry {
 	__u32 output;			/* offset of the buffer for the output in the data */
 	__u32 output_size;		/* size of the buffer in bytes */
 	__u32 output_len;		/* out: bytes of output */
-	__u32 results_len;		/* out: number of results, of which `values` has the first */
+	/* Out: number of results; `values` has the first KWASMI_RING_VALUES. */
+	__u32 results_len;
 	__s32 error;			/* out */
 	__u32 reserved;
 	__u64 user_data;		/* the kernel does not use it */
-	__u64 values[KWASMI_RING_VALUES]; /* the arguments; out: the results */
+	/* The arguments; out: the results; both as in struct kwasmi_invoke. */
+	__u64 values[KWASMI_RING_VALUES];
 };
 
 /*
- * KWASMI_IOC_RING_RUN on a ring fd runs the calls between `head` and `tail` in order, also those
- * that other threads add meanwhile. They run as by KWASMI_IOC_CALL. After the call that ends a few
- * milliseconds, and at the latest after 128 calls, the thread lets callers that wait go first.
- * Successive calls on a pool may run on different instances.
+ * KWASMI_IOC_RING_RUN on a ring fd runs the calls from `head` to `tail` in order, including calls
+ * that other threads add meanwhile. Each function runs as for KWASMI_IOC_CALL. The thread keeps its
+ * turn for at most 128 calls, and passes it on earlier, after the current call, if it has had the
+ * turn for a few milliseconds. In a pool, each turn may be on another instance.
  *
  * The ioctl returns 0 if all calls have finished, if a guest has ended during a call (`ended` is 1),
- * or if the thread must return to userspace. The process compares `head` and `tail` to tell whether
- * calls are left, and calls the ioctl again for them.
+ * or if the thread must return to userspace, for example to handle a signal. If `head` differs from
+ * `tail`, calls are left, and the process calls the ioctl again.
  *
  * EBUSY	Another thread runs calls of the ring, or a function runs on after EINPROGRESS.
  * EINVAL	`tail` is not between `head` and `head` plus the number of entries.
- * EINPROGRESS	As in an entry. `head` has passed the call.
- * ECONNRESET	As in an entry. `head` has passed the call.
+ * EINPROGRESS	`timeout` has passed, or a fatal signal is pending. The function runs on. The entry
+ *		has the same error, and `head` has passed the call.
+ * ECONNRESET	The instance was freed during a call before the thread could learn how the guest
+ *		ended. The entry has the same error, and `head` has passed the call.
  *
  * The ioctl also fails with EDQUOT, ESTALE, ESHUTDOWN, ETIMEDOUT, EINTR, EFAULT and ENOMEM, as
  * KWASMI_IOC_CALL does. Then the call at `head` has not run; earlier calls may have finished.
@@ -897,7 +907,7 @@ struct kwasmi_counters {
 };
 
 /* Counters of instance fds and service fds. */
-/* Entries into the guest by KWASMI_IOC_RUN and KWASMI_IOC_CALL, restarted calls included. */
+/* Entries into the guest by RUN, CALL and RING_RUN (one for up to 128 calls), restarts included. */
 #define KWASMI_COUNTER_RUNS		1
 #define KWASMI_COUNTER_HOST_CALLS	2	/* calls of imported functions */
 /* Those of one function: `label` is `MODULE.FUNCTION`. */
@@ -923,14 +933,15 @@ struct kwasmi_counters {
 #define KWASMI_COUNTER_ENDS		12	/* guests that have ended; `index` is `status` of struct kwasmi_run */
 #define KWASMI_COUNTER_TRAPS		13	/* guests that have trapped; `index` is KWASMI_TRAP_* */
 /* Further counters of instance fds and service fds. */
-#define KWASMI_COUNTER_CALLS		14	/* calls that have got their turn */
-#define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls that wait for their turn; a ring counts as one */
+#define KWASMI_COUNTER_CALLS		14	/* calls that have got their turn; those of a ring are counted at the end of the turn */
+#define KWASMI_COUNTER_CALLS_QUEUED	15	/* calls that wait for their turn; a waiting RING_RUN counts as one */
 /*
- * Histogram of the durations of calls whose functions have returned: by KWASMI_IOC_CALL, from the
- * entry of the ioctl to the result, waiting included; by KWASMI_IOC_RING_RUN, the mean of up to 128
- * calls. Number `index` counts durations of more than
- * 512 << index and at most 1024 << index nanoseconds; number 0 counts all of at most 1024; number
- * 25, the last one, has no upper bound. `label` is the upper bound in decimal, or "+Inf".
+ * Histogram of the durations of calls whose functions have returned. By KWASMI_IOC_CALL: from the
+ * entry of the ioctl to the result, waiting included. By KWASMI_IOC_RING_RUN: the time of one turn,
+ * without the wait for it, divided by the number of its calls whose functions have returned; each of
+ * these calls counts with this mean. Number `index` counts durations of more than 512 << index and at
+ * most 1024 << index nanoseconds; number 0 counts all of at most 1024; number 25, the last one, has
+ * no upper bound. `label` is the upper bound in decimal, or "+Inf".
  */
 #define KWASMI_COUNTER_CALL_DURATION	16
 #define KWASMI_COUNTER_CALL_TIME	17	/* sum of these durations, in nanoseconds */

@@ -248,8 +248,9 @@ int kwasmi_function_call(int service, const struct kwasmi_export *function, cons
 			 size_t args_len, struct kwasmi_value *results, struct kwasmi_exchange *exchange);
 
 /*
- * Call ring: see "Call rings" in kwasmi.h. One thread at a time adds calls and takes results; another
- * one may run the calls meanwhile. Programs access the data directly.
+ * Call ring: see "Call rings" in kwasmi.h. Only one thread at a time may use kwasmi_ring_add() and
+ * kwasmi_ring_take(). One other thread may be in kwasmi_ring_run() meanwhile. The program reads and
+ * writes `data` itself; no call that uses the bytes may be in the ring.
  */
 struct kwasmi_call_ring {
 	int fd;
@@ -273,17 +274,22 @@ void kwasmi_ring_close(struct kwasmi_call_ring *ring);
 
 /*
  * Adds a call. The caller sets `function`, `args_len`, `values`, the input and the output, and
- * `user_data`; the functions of struct kwasmi_value do not apply: a value is the bits of the number.
+ * `user_data`. `values` has the arguments as words of 64 bits, as in struct kwasmi_invoke. An i32, or
+ * the bits of an f32, is in the lower half. The types are not checked.
  *
- * -EAGAIN	The results of as many calls as the ring has entries are not taken.
+ * -EAGAIN	All entries are in use: by calls that have not finished, or whose results were not
+ *		taken.
  * -E2BIG	`args_len` exceeds KWASMI_RING_VALUES.
  */
 int kwasmi_ring_add(struct kwasmi_call_ring *ring, const struct kwasmi_ring_entry *call);
 
 /*
- * Runs the calls of a ring in this thread until all have finished (0), or a guest has ended during a
- * call (KWASMI_CALL_ENDED), for at most `timeout` nanoseconds (0 or KWASMI_UNLIMITED: no timeout).
- * `ending` may be NULL. The errors are those of KWASMI_IOC_RING_RUN.
+ * Runs the calls of a ring in this thread, and continues after signals. `timeout` is for all calls
+ * together, in nanoseconds; 0 or KWASMI_UNLIMITED: no timeout. `ending` may be NULL.
+ *
+ * KWASMI_CALL_RETURNED	All calls have finished; `error` of each call tells whether it failed.
+ * KWASMI_CALL_ENDED	A guest has ended during the last call that has finished.
+ * negative		The error of KWASMI_IOC_RING_RUN. Earlier calls may have finished.
  */
 int kwasmi_ring_run(const struct kwasmi_call_ring *ring, uint64_t timeout, struct kwasmi_ending *ending);
 

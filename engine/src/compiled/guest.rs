@@ -277,7 +277,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.stack.as_ref().map_or(u64::MAX, GuestStack::limit)
     }
 
-    /// Returns the number of checkpoints within functions.
+    /// Returns how many checkpoints have interrupted functions of this guest. The number wraps
+    /// around.
     pub(crate) fn checkpoints(&self) -> u64 {
         self.checkpoints
     }
@@ -323,7 +324,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         Ok(())
     }
 
-    /// Prepares calls of the function with the number `number`.
+    /// Stores the types and the entry of function `number` for [`Guest::begin`] and
+    /// [`Guest::repeat`].
     ///
     /// # Errors
     ///
@@ -342,9 +344,9 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         Ok(())
     }
 
-    /// Makes a call of the function of the last call, as [`Guest::begin`] and [`Guest::run`] do, but
-    /// without what they need not do again. `None` if it must be made by them.
-    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], report: &mut impl FnMut(Usage)) -> Option<Outcome> {
+    /// Calls the function of the previous call again, without the setup of [`Guest::begin`] and
+    /// [`Guest::run`]. Returns `None`, without an effect, if the call needs that setup.
+    pub(crate) fn repeat(&mut self, number: u32, args: &[u64], mut report: impl FnMut(Usage)) -> Option<Outcome> {
         if self.repeatable != Some(number) || self.args.len() != args.len() {
             return None;
         }
@@ -364,7 +366,7 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
                 self.has_returned = false;
                 self.repeatable = None;
                 self.progress = Progress::Within(0, native::request(&self.instance, number));
-                Some(self.proceed(report))
+                Some(self.proceed(&mut report))
             }
         }
     }
@@ -415,8 +417,8 @@ impl<H: Host + Send + Sync + 'static> Guest<H> {
         self.proceed(&mut report)
     }
 
-    /// Runs the guest until it ends or the host wants a pause, and ends the ticks unless the guest
-    /// is an idle reactor.
+    /// Continues the guest until it ends or the host wants a pause. Then stops the timer that
+    /// requests checkpoints, except for an idle reactor, whose next call uses it.
     fn proceed(&mut self, report: &mut impl FnMut(Usage)) -> Outcome {
         let outcome = self.execute(report);
         // The next call of a reactor finds the ticks there.

@@ -14,7 +14,9 @@ int main(void)
 	if (device < 0)
 		return 1;
 	service = kwasmi_service_find(device, "sum");
-	if (service < 0 || kwasmi_function_find(service, "add", &add, NULL) || kwasmi_ring_open(service, 64, 0, &ring))
+	if (service < 0 || kwasmi_function_find(service, "add", &add, NULL))
+		return 1;
+	if (kwasmi_ring_open(service, 64, 0, &ring))
 		return 1;
 	call.function = add.function;
 	call.args_len = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Call rings: `KWASMI_IOC_RING` and `KWASMI_IOC_RING_RUN` of `kmod/uapi/kwasmi.h`. One ioctl makes
-//! many calls of a reactor, and the functions access input and output without a further copy.
+//! many calls of a reactor. Input and output are in memory that the process shares with the kernel.
 
 use super::calls::{
     Function,
@@ -68,14 +68,14 @@ unsafe impl Argument for kwasmi_ring_run {
 /// Upper bound of the number of arguments of a call, and of the results that are stored.
 pub const VALUES_MAX: usize = uapi::KWASMI_RING_VALUES as usize;
 
-/// Call of an exported function.
+/// Input, output and number of a call that [`CallRing::push`] adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RingCall {
     /// Input: a range of the data.
     pub input: Range<u32>,
     /// Buffer for the output: a range of the data.
     pub output: Range<u32>,
-    /// Number that [`Finished`] returns.
+    /// Number that the caller chooses; [`Finished::user_data`] returns it.
     pub user_data: u64,
 }
 
@@ -93,7 +93,8 @@ pub struct Finished {
 /// Why [`CallRing::run`] returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ran {
-    /// The calls have finished, or the thread had to return. [`CallRing::is_idle`] tells which.
+    /// All calls have finished, or the thread had to return to userspace, for example to handle a
+    /// signal. If [`CallRing::is_idle`] returns false, call [`CallRing::run`] again.
     Paused,
     /// A guest has ended during the last call that has finished. The fields of [`RunResult`] that
     /// count resources are 0.
@@ -193,8 +194,8 @@ impl CallRing {
     ///
     /// # Errors
     ///
-    /// [`Errno::AGAIN`] if the results of as many calls as the ring has entries are not taken;
-    /// [`Errno::TOOBIG`] if there are more than [`VALUES_MAX`] arguments.
+    /// [`Errno::AGAIN`] if all entries hold calls that have not finished or were not taken by
+    /// [`CallRing::pop`]; [`Errno::TOOBIG`] if there are more than [`VALUES_MAX`] arguments.
     pub fn push(&mut self, function: &Function, args: &[u64], request: &RingCall) -> Result<(), Errno> {
         if self.tail.wrapping_sub(self.taken) >= self.entries {
             return Err(Errno::AGAIN);
@@ -282,22 +283,23 @@ impl CallRing {
         (end <= self.data_size as usize).then(|| unsafe { self.address.byte_add(self.data_offset + offset as usize) })
     }
 
-    /// Copies `bytes` to `offset` of the data. No call that uses these bytes may be in the ring.
-    /// Returns false if they are not within the data.
+    /// Copies `bytes` to `offset` of the data. Returns false if the range is not within the data. No
+    /// call that uses the range may be in the ring or, after [`Errno::INPROGRESS`], still run.
     pub fn write_data(&mut self, offset: u32, bytes: &[u8]) -> bool {
         let Some(to) = self.data(offset, bytes.len()) else { return false };
         // SAFETY: `data` has returned the address of as many mapped bytes, which do not overlap
-        // memory of Rust. The kernel does not access data without a call that uses them.
+        // memory of Rust. If a function still uses them, some of the bytes are old and some new.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         true
     }
 
-    /// Copies bytes from `offset` of the data to `bytes`. No call that uses these bytes may be in
-    /// the ring. Returns false if they are not within the data.
+    /// Copies bytes from `offset` of the data to `bytes`. Returns false if the range is not within
+    /// the data. No call that uses the range may be in the ring or, after [`Errno::INPROGRESS`],
+    /// still run.
     pub fn read_data(&self, offset: u32, bytes: &mut [u8]) -> bool {
         let Some(from) = self.data(offset, bytes.len()) else { return false };
         // SAFETY: `data` has returned the address of as many mapped bytes, which do not overlap
-        // memory of Rust. The kernel does not access data without a call that uses them.
+        // memory of Rust. If a function still uses them, some of the bytes are old and some new.
         unsafe { from.copy_to_nonoverlapping(NonNull::from(&mut *bytes).cast(), bytes.len()) };
         true
     }
