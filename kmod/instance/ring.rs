@@ -490,17 +490,14 @@ impl Instance {
 
     /// Counts and records `calls`, which have finished and were begun at `begin`.
     fn count(&self, calls: &[BatchCall], is_alike: bool, begin: Instant<Monotonic>) {
-        let mut returned = 0;
-        for call in calls {
-            // `begin_first` has recorded its call.
-            if is_alike {
-                trace::call(self.runner.number(), call.function);
-            }
-            returned += u32::from(error(call).is_none());
-        }
+        // `begin_first` has counted and recorded its call.
         if is_alike {
             self.runner.count_calls(calls.len() as u32);
+            let functions = calls.iter().map(|call| call.function);
+            trace::calls(self.runner.number(), functions);
         }
+        let has_returned = |call: &&BatchCall| call.status == Status::Idle as i32;
+        let returned = calls.iter().filter(has_returned).count() as u32;
         if returned > 0 {
             let time = begin.elapsed().as_nanos() as u64;
             self.runner.usage().count_calls(returned, time);

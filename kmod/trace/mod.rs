@@ -68,6 +68,22 @@ event! {
         __tracepoint_kwasmi_call, rust_do_trace_kwasmi_call(instance.0, function);
 }
 
+/// Records calls of `functions` that the current task has made.
+#[inline(always)]
+pub(crate) fn calls(instance: InstanceNumber, functions: impl Iterator<Item = u32>) {
+    // SAFETY: `static_branch_unlikely` requires a static key that C defines, which `events.c` does.
+    let is_on = unsafe {
+        static_branch_unlikely!(
+            bindings::__tracepoint_kwasmi_call,
+            kernel::bindings::tracepoint,
+            key
+        )
+    };
+    if is_on {
+        functions.for_each(|function| call(instance, function));
+    }
+}
+
 event! {
     /// Records that the current task has left the guest.
     fn leave(instance: InstanceNumber) = __tracepoint_kwasmi_leave, rust_do_trace_kwasmi_leave(instance.0);

@@ -111,7 +111,8 @@ pub(crate) fn tests(tests: &mut Tests) {
         println!("# call by a ring {many:.0}: {:.2}", many / getppid);
         println!("# getppid {getppid:.0}, refused ioctl {refused:.0}, empty call {empty:.0}: {:.2}", empty / getppid);
         assert!(empty < 10.0 * getppid, "{empty} for {getppid}");
-        assert!(many < getppid, "{many} for {getppid}");
+        // Measured: 0.97. The producer's part depends on the compiler.
+        assert!(many < 1.05 * getppid, "{many} for {getppid}");
         served.kill();
     });
     tests.add("a guest of a loaded module starts and ends in a fraction of the instructions of a process", || {
