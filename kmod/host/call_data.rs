@@ -21,6 +21,19 @@ pub(crate) enum CallData {
 }
 
 impl CallData {
+    /// Copies the `len` bytes at the caller's address `input`, and allocates `output_size` bytes
+    /// for the output.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the input is not readable; `ENOMEM`.
+    pub(crate) fn from_user(input: u64, len: u32, output_size: u32) -> Result<Self> {
+        Ok(Self::Copied(CopiedData {
+            input: ioctl::bytes_from_user(input, len as usize)?,
+            output: allocation::buffer(output_size as usize)?,
+        }))
+    }
+
     /// Copies the input from `offset` on into `bytes`, as far as both reach. Returns the length of
     /// the whole input.
     pub(super) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
@@ -59,19 +72,6 @@ pub(crate) struct CopiedData {
 }
 
 impl CopiedData {
-    /// Copies the `len` bytes at the caller's address `input`, and allocates `output_size` bytes
-    /// for the output.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if the input is not readable; `ENOMEM`.
-    pub(crate) fn from_user(input: u64, len: u32, output_size: u32) -> Result<Self> {
-        Ok(Self {
-            input: ioctl::bytes_from_user(input, len as usize)?,
-            output: allocation::buffer(output_size as usize)?,
-        })
-    }
-
     fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
         let rest = self.input.get(offset..).unwrap_or_default();
         let len = rest.len().min(bytes.len());

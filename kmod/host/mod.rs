@@ -28,10 +28,7 @@ mod transfer;
 mod usage;
 
 pub(crate) use self::{
-    call_data::{
-        CallData,
-        CopiedData, //
-    },
+    call_data::CallData,
     files::{
         regular_file,
         Files, //
@@ -312,7 +309,7 @@ impl Host {
     /// Closes all files, frees stack and memories of a compiled guest and stops counting memory, at
     /// the end of the guest.
     pub(crate) fn close_all(&mut self) {
-        // Nobody may take the data of a call during which the guest has ended.
+        // If nobody waits for the call, no task takes its data.
         self.call = None;
         self.guest_stack = None;
         self.memories = KVec::new();

@@ -21,9 +21,7 @@ use crate::{
     ffi::Call,
     host::{
         signal,
-        CallData,
-        CopiedData,
-        TaskAttributes, //
+        CallData, //
     },
     ioctl::{
         self,
@@ -200,12 +198,10 @@ impl Instance {
             args_len: pending.request.args_len,
             args: pending.args.as_slice().as_ptr(),
         };
-        let entry = match &inner.server {
-            // The serving task runs the whole call.
-            Some(server) if !TaskAttributes::of_current().may_run_for(server) => {
-                Entry::Begin(&call)
-            }
-            _ => Entry::Call(&call, pending.deadline),
+        let entry = if inner.may_run_in_caller() {
+            Entry::Call(&call, pending.deadline)
+        } else {
+            Entry::Begin(&call)
         };
         let after = match inner.run(self, &entry, &mut LogBuffer::empty()) {
             Ok(after) => after,
@@ -345,11 +341,7 @@ impl PendingCall {
         let args = Arguments::from_user(request.args, request.args_len)?;
         let data = match (request.input_len, request.output_size) {
             (0, 0) => None,
-            (len, size) => Some(CallData::Copied(CopiedData::from_user(
-                request.input,
-                len,
-                size,
-            )?)),
+            (len, size) => Some(CallData::from_user(request.input, len, size)?),
         };
         let log = LogBuffer::new(request.log, request.log_size)?;
         let deadline = deadline(request.timeout);

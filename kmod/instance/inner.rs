@@ -77,7 +77,7 @@ pub(super) struct Inner {
     /// Memory cgroup of the process that serves the reactor.
     memory_cgroup: Option<MemoryCgroup>,
     /// Attributes of the task that serves the reactor.
-    pub(super) server: Option<TaskAttributes>,
+    server: Option<TaskAttributes>,
     /// Set once the time limits have begun, which happens in the first RUN.
     pub(super) has_run: bool,
     /// Set once the guest may have executed code. It then continues even if its module is denied.
@@ -469,6 +469,14 @@ impl Inner {
         if let Some(membership) = &instance.membership {
             membership.end(Outcome::new(self.report.answer(), &self.report.text));
         }
+    }
+
+    /// Returns true if the current task, a caller of the reactor, may run a call. Otherwise the
+    /// serving task runs the whole call.
+    pub(super) fn may_run_in_caller(&self) -> bool {
+        self.server
+            .as_ref()
+            .is_none_or(|server| TaskAttributes::of_current().may_run_for(server))
     }
 
     /// Returns true if the entry is to be repeated later instead of failing because of the number

@@ -369,7 +369,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::enter`].
+    /// The errors of [`Pool::enter`].
     pub(super) fn enter_guest(&self, until: u64) -> Result<Arc<Instance>> {
         let mut place = Place::Back;
         loop {

@@ -41,7 +41,6 @@ use crate::{
         CallData,
         Lent,
         RingMemory,
-        TaskAttributes,
         BATCH_MAX, //
     },
     ioctl::{
@@ -365,7 +364,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// Those of [`Turns::enter`](super::turns::Turns::enter) and [`Pool::enter_guest`].
+    /// The errors of [`Turns::enter`](super::turns::Turns::enter) and [`Pool::enter_guest`].
     fn with_turn<T>(&self, until: u64, work: impl FnOnce(&Instance, Turn<'_>) -> T) -> Result<T> {
         match self {
             Self::Instance(instance) => Ok(work(instance, instance.turns.enter(until)?)),
@@ -383,7 +382,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// Those of [`Inner::run`]. No function has run.
+    /// The errors of [`Inner::run`]. No function has run.
     fn run_batch(
         &self,
         mut turn: Turn<'_>,
@@ -396,11 +395,8 @@ impl Instance {
         let done = memory.done();
         let mut inner = self.inner.lock();
         inner.host.begin_call_data(Some(CallData::Shared(lent)));
-        let is_alike = inner
-            .server
-            .as_ref()
-            .is_none_or(|server| TaskAttributes::of_current().may_run_for(server));
-        let ran = if is_alike {
+        let runs_here = inner.may_run_in_caller();
+        let ran = if runs_here {
             let batch = CallBatch {
                 calls: calls.as_mut_ptr(),
                 len: calls.len() as u32,
@@ -421,7 +417,7 @@ impl Instance {
                     Ok(turn) => turn,
                     Err(error) => {
                         let finished = calls.get(..=index as usize).unwrap_or_default();
-                        self.count(finished, is_alike, begin);
+                        self.count(finished, runs_here, begin);
                         // After a fatal signal, other processes may still see the ring.
                         let error = if error == EINTR { EINPROGRESS } else { error };
                         return Ok((index + 1, End::Lost(error)));
@@ -453,7 +449,7 @@ impl Instance {
         drop(turn);
         drop(data);
         let finished_calls = calls.get(..finished as usize).unwrap_or_default();
-        self.count(finished_calls, is_alike, begin);
+        self.count(finished_calls, runs_here, begin);
         Ok((finished, end))
     }
 
@@ -461,7 +457,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// `ERESTARTSYS` if it has begun; those of [`Inner::run`].
+    /// `ERESTARTSYS` if it has begun; the errors of [`Inner::run`].
     #[cold]
     fn begin_first(
         &self,
@@ -489,9 +485,9 @@ impl Instance {
     }
 
     /// Counts and records `calls`, which have finished and were begun at `begin`.
-    fn count(&self, calls: &[BatchCall], is_alike: bool, begin: Instant<Monotonic>) {
+    fn count(&self, calls: &[BatchCall], runs_here: bool, begin: Instant<Monotonic>) {
         // `begin_first` has counted and recorded its call.
-        if is_alike {
+        if runs_here {
             self.runner.count_calls(calls.len() as u32);
             let functions = calls.iter().map(|call| call.function);
             trace::calls(self.runner.number(), functions);

@@ -175,7 +175,7 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// Those of [`Turns::enter`].
+    /// `ESTALE` and `ESHUTDOWN`, as documented for [`Turns::enter`].
     pub(super) fn check(&self) -> Result {
         self.state.lock().check_entry()
     }

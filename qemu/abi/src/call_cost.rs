@@ -16,7 +16,7 @@ use crate::{
         Served,
         request, //
     },
-    ring::Ring,
+    shared_ring::Ring,
 };
 use kwasmi::uapi::{
     self,

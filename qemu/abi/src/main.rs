@@ -37,10 +37,12 @@ mod reactor;
 mod rebuilt;
 mod rest;
 mod ring;
+mod ring_ends;
 mod run;
 mod scale;
 mod services;
 mod shared_code;
+mod shared_ring;
 mod signals;
 mod signing;
 mod soak;
@@ -56,7 +58,7 @@ use std::process::ExitCode;
 type Part = fn(&mut Tests);
 
 /// Parts by name.
-const PARTS: [(&str, Part); 34] = [
+const PARTS: [(&str, Part); 35] = [
     ("info", info::tests),
     ("load", load::tests),
     ("start", start::tests),
@@ -74,6 +76,7 @@ const PARTS: [(&str, Part); 34] = [
     ("pool", pool::tests),
     ("rest", rest::tests),
     ("ring", ring::tests),
+    ("ring-ends", ring_ends::tests),
     ("idle", idle::tests),
     ("call-cost", call_cost::tests),
     ("counters", counters::tests),
